@@ -1,0 +1,48 @@
+"""One step's examples, as they reach a method."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+UNLABELLED = -1
+"""The label of an example that has none, or whose label the budget hides (scikit-learn's convention)."""
+
+
+class Pixels(NamedTuple):
+    """Decoded images of one size, and the shape that they had in their files."""
+
+    images: Tensor
+    """uint8 [B, C, S, S]; an image that was not square has been squeezed into the square"""
+    aspect: Tensor
+    """float32 [B]: width / height in the file, by which crops undo the squeeze"""
+
+
+class Batch(NamedTuple):
+    """One step's examples. ``support`` holds labelled, class-balanced rows for the methods that ask for them."""
+
+    pixels: Pixels
+    labels: Tensor
+    """int64 [B], UNLABELLED where there is none or the budget hides it"""
+    index: Tensor
+    """int64 [B], position in the training set"""
+    support: Batch | None = None
+
+    def __len__(self) -> int:  # type: ignore[override]  # rows, not fields
+        """Rows of the batch, support not counted."""
+        return len(self.index)
+
+    def identity(self) -> Tensor:
+        """int64 [B] ids such that equal ids are positives: a hidden label is a class of its own."""
+        return torch.where(self.labels == UNLABELLED, -2 - self.index, self.labels)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on a device."""
+        return Batch(
+            Pixels(*(t.to(device, non_blocking=True) for t in self.pixels)),
+            self.labels.to(device, non_blocking=True),
+            self.index.to(device, non_blocking=True),
+            self.support.to(device) if self.support is not None else None,
+        )

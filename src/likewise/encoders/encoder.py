@@ -1,0 +1,54 @@
+"""The contract that every encoder keeps, whoever wrote the network inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """Pixels in, features out.
+
+    ``forward`` gives pooled features [B, width]; ``feature_map`` gives [B, width, s, s]; ``stages`` gives the parts
+    that make the map, to be run one by one. Normalisation belongs to the encoder, so views stay in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the images it reads."""
+        return self.mean.shape[1]
+
+    @abstractmethod
+    def stages(self) -> Sequence[nn.Module]:
+        """The parts that turn normalised pixels into the feature map when run in order."""
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
+        return (pixels - self.mean) / self.std
+
+    def feature_map(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]."""
+        maps = self.normalise(pixels)
+        for stage in self.stages():
+            maps = stage(maps)
+        return maps
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """[B, width, s, s] -> [B, width]."""
+        return maps.mean(dim=(2, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> pooled features [B, width]."""
+        return self.pool(self.feature_map(pixels))

@@ -1,0 +1,66 @@
+"""Randomness as a function of (seed, step, row), so that no generator state outlives a step.
+
+A draw is made for the whole global batch and cut to the rows held here. The same number therefore reaches the same
+example on one device, on eight, and in the second of four micro-batches; and a run that is stopped and resumed
+draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def generator(*key: int | str) -> torch.Generator:
+    """A CPU generator that is a pure function of its key (a seed, a step, the name of a stream, ...)."""
+    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
+    state = np.random.SeedSequence([word % 2**32 for word in words]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))
+
+
+class Draws:
+    """Random numbers for the rows of one batch.
+
+    Args:
+        key: what the numbers are a function of, for instance ``(seed, step)``.
+        rows: how many rows are held here.
+        total: rows of the global batch; ``None`` means that all of them are held here.
+        first: place of our first row in the global batch.
+        device: where the numbers are wanted.
+    """
+
+    def __init__(
+        self,
+        key: tuple[int | str, ...],
+        rows: int,
+        total: int | None = None,
+        first: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.key, self.rows, self.total, self.first, self.device = key, rows, total or rows, first, device
+        if first + rows > self.total:
+            raise ValueError(f"rows {first}..{first + rows} do not lie inside a batch of {self.total}")
+        self._generator = generator(*key)
+
+    def stream(self, name: str) -> Draws:
+        """An independent stream for the same rows: one per view, so that views do not depend on call order."""
+        return Draws((*self.key, name), self.rows, self.total, self.first, self.device)
+
+    def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
+        """Float32 [B], or [B, columns], uniform in [low, high)."""
+        shape = (self.total,) if columns is None else (self.total, columns)
+        return self._mine(torch.rand(shape, generator=self._generator) * (high - low) + low)
+
+    def chance(self, probability: float) -> Tensor:
+        """Bool [B]: true with the given probability."""
+        return self.uniform() < probability
+
+    def orders(self, items: int) -> Tensor:
+        """int64 [B, items]: a random permutation of 0..items-1 for each row."""
+        return self._mine(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
+
+    def _mine(self, everyone: Tensor) -> Tensor:
+        return everyone[self.first : self.first + self.rows].to(self.device, non_blocking=True)

@@ -1,0 +1,138 @@
+"""What lies in a run's folder, and the only code that knows the file names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from likewise.errors import LikewiseError, MachineError
+
+
+class RunFolder:
+    """A run on disk: settings, logs, weights, scores and the page, each under a fixed name."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def config(self) -> Path:
+        """Every setting of the run, typed and reloadable."""
+        return self.path / "config.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, device, precision and why it was chosen."""
+        return self.path / "environment.json"
+
+    @property
+    def data(self) -> Path:
+        """What was found in the data: counts, classes, labels shown, files skipped."""
+        return self.path / "data.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: step, images, seconds, loss, ... and online scores."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the terminal showed, as text."""
+        return self.path / "train.log"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything that resuming needs."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        """The encoder's weights."""
+        return self.path / "encoder.safetensors"
+
+    @property
+    def encoder(self) -> Path:
+        """How to build the encoder that the weights belong to."""
+        return self.path / "encoder.json"
+
+    @property
+    def scores(self) -> Path:
+        """The final scores, with protocol and confidence interval."""
+        return self.path / "scores.json"
+
+    @property
+    def gallery(self) -> Path:
+        """Vectors, labels, predictions and thumbnails of sample images, for the page."""
+        return self.path / "gallery.npz"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
+        """Make the folder, or refuse to touch one that already holds something."""
+        try:
+            occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+            if occupied and not (overwrite or resume):
+                raise LikewiseError(
+                    f"The output folder {self.path} is not empty. Choose another with --out, continue the run in it "
+                    f"with --resume, or replace it with --overwrite."
+                )
+            if occupied and not self.path.is_dir():
+                raise LikewiseError(f"The output {self.path} is a file; --out takes a folder.")
+            if overwrite and occupied and not self.config.exists():
+                raise LikewiseError(
+                    f"{self.path} does not look like a run (it has no config.json), so --overwrite leaves it alone. "
+                    f"Choose another --out or empty the folder yourself."
+                )
+            if overwrite and occupied:
+                self._empty()
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(
+                f"Cannot write the output folder {self.path}: {error.strerror or error}. Choose a folder on a disk "
+                f"with room that you may write to, with --out."
+            ) from error
+
+    def _empty(self) -> None:
+        """Remove what a run wrote; files that are not a run's stay."""
+        for entry in (
+            self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
+            self.encoder, self.scores, self.gallery, self.report,
+        ):  # fmt: skip
+            entry.unlink(missing_ok=True)
+
+    def require(self) -> RunFolder:
+        """This folder, if it holds a run; else a message that says what a run is."""
+        if not self.config.exists():
+            raise LikewiseError(
+                f"{self.path} is not a run: it has no config.json. Give a folder that `likewise train` wrote, "
+                f"for instance runs/a."
+            )
+        return self
+
+    def metric_lines(self) -> Iterator[dict[str, Any]]:
+        """The logged lines in order; a line cut short by a kill is passed over."""
+        if not self.metrics.exists():
+            return
+        with self.metrics.open() as lines:
+            for line in lines:
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content."""
+    return json.loads(path.read_text())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a kill leaves either the old file or the new one, never half of one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
