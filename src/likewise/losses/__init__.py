@@ -1,1 +1,18 @@
-"""losses"""
+"""Tensors in, a scalar out: pure functions that any PyTorch loop can call."""
+
+from likewise.losses.contrastive import LossInputError, info_nce, nt_xent, queue_nce, suncet, sup_con
+from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
+from likewise.losses.regression import cosine_regression
+
+__all__ = [
+    "LossInputError",
+    "cosine_regression",
+    "info_nce",
+    "nt_xent",
+    "queue_nce",
+    "similarity_distillation",
+    "soft_cross_entropy",
+    "soft_nce",
+    "suncet",
+    "sup_con",
+]
