@@ -1,0 +1,106 @@
+"""Where a view lies in its image, and the resampling that shows it.
+
+A box is the affine map of ``View.box``: from the view's [-1, 1] plane to the image's. Fractions of the image's sides
+mean the same in the stored square as in the file, so only the drawing of a box needs to know the file's aspect.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from likewise.randomness import Draws
+
+TRIES = 10
+"""Attempts at a box that fits, as in torchvision's ``RandomResizedCrop``."""
+
+
+def random_boxes(
+    draws: Draws, aspect: Tensor, area: tuple[float, float], ratio: tuple[float, float], flip: float
+) -> Tensor:
+    """Boxes of random area and shape at random places, some of them mirrored: float32 [B, 2, 3].
+
+    Area is uniform and the ratio log-uniform, both in the file's geometry, drawn again until the box fits: Szegedy et
+    al. 2015, Sec. 6 (https://arxiv.org/abs/1409.4842) by torchvision's ``RandomResizedCrop``. Ours differs twice:
+    edges are not rounded to whole pixels (a 28-pixel image has few of them), and where ten tries fail, as on
+    panoramas, the largest box of an allowed ratio lies at a random place rather than in the centre.
+
+    Args:
+        draws: random numbers for the B rows.
+        aspect: float [B], width / height in the file.
+        area: least and greatest share of the image.
+        ratio: least and greatest width / height of the box.
+        flip: probability of a mirrored box, told by a negative width.
+    """
+    share = draws.uniform(*area, columns=TRIES)
+    shape = draws.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES).exp()
+    across, down, mirrored = draws.uniform(-1, 1), draws.uniform(-1, 1), draws.chance(flip)
+    width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
+    return _box(torch.where(mirrored, -width, width), height, across * (1 - width), down * (1 - height))
+
+
+def centre_boxes(aspect: Tensor, share: float) -> Tensor:
+    """The largest square of the file's centre, its side multiplied by ``share``: float32 [B, 2, 3]."""
+    width, height = (1 / aspect).clamp(max=1) * share, aspect.clamp(max=1) * share
+    return _box(width, height, torch.zeros_like(width), torch.zeros_like(height))
+
+
+def resample(images: Tensor, box: Tensor, size: int) -> Tensor:
+    """The pixels inside each box, resized with antialiasing: uint8 [B, C, H, W] -> [B, C, size, size] in [0, 1].
+
+    Equals torchvision's float ``resized_crop(antialias=True)`` where a box has whole-pixel edges. A resize is linear
+    along each axis, so it is two batched matrix products; mirroring and the division by 255 cost nothing there.
+    """
+    rows, channels, height, width = images.shape
+    down = resampling_matrix(box[:, 1, 1], box[:, 1, 2], height, size).mul_(1 / 255)
+    across = resampling_matrix(box[:, 0, 0], box[:, 0, 2], width, size)
+    # Channels move next to the columns while bytes become floats, so that one matrix serves all channels of a row.
+    lines = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    lines = down @ lines.reshape(rows, height, channels * width)  # [B, size, C*W]
+    lines = lines.view(rows, size * channels, width) @ across.mT  # [B, size*C, size]
+    return lines.view(rows, size, channels, size).transpose(1, 2).contiguous().clamp_(max=1)
+
+
+def resampling_matrix(extent: Tensor, centre: Tensor, pixels: int, size: int) -> Tensor:
+    """Rows of triangle-filter weights that resize one axis of a box: [B], [B] -> float32 [B, size, pixels].
+
+    The triangle spans one input pixel either way when enlarging and one output pixel when shrinking, as Pillow's
+    bilinear ``resize`` has it. A pixel outside the box does not count; one cut by the box's
+    edge counts by the part inside.
+
+    Args:
+        extent: the box's half side in the image's [-1, 1] plane, negative if mirrored.
+        centre: the box's centre there.
+        pixels: length of the image's axis.
+        size: length of the view's axis.
+    """
+    place = torch.arange(pixels, device=extent.device) + 0.5
+    target = (torch.arange(size, device=extent.device) * 2 + 1) / size - 1
+    middle = (centre + 1) * (pixels / 2)
+    wanted = torch.addcmul(middle[:, None], extent[:, None], target * (pixels / 2))  # [B, size]
+    reach = (extent.abs() * (pixels / size)).clamp(min=1)[:, None]
+    weights = (place / reach)[:, None, :] - (wanted / reach)[:, :, None]
+    weights = weights.abs_().neg_().add_(1).clamp_(min=0)
+    half = (extent.abs() * (pixels / 2))[:, None]
+    inside = (half + 0.5 - (place - middle[:, None]).abs()).clamp_(0, 1)  # [B, pixels]
+    weights *= inside[:, None, :]
+    return weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def _first_that_fits(share: Tensor, shape: Tensor, aspect: Tensor, ratio: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """[B, TRIES] areas and ratios -> widths and heights [B], as fractions of the image's sides."""
+    shape = shape / aspect[:, None]  # width / height, each now in units of its own side of the image
+    width, height = (share * shape).sqrt(), (share / shape).sqrt()
+    fits = (width <= 1) & (height <= 1)
+    first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    closest = aspect.clamp(*ratio) / aspect
+    width = torch.where(fits.any(dim=1), width.gather(1, first)[:, 0], closest.clamp(max=1))
+    height = torch.where(fits.any(dim=1), height.gather(1, first)[:, 0], (1 / closest).clamp(max=1))
+    return width, height
+
+
+def _box(width: Tensor, height: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    nought = torch.zeros_like(width)
+    return torch.stack([width, nought, across, nought, height, down], dim=1).view(-1, 2, 3)

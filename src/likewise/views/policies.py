@@ -1,0 +1,186 @@
+"""How random views are made, and the policies of the published methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import Pixels
+from likewise.errors import LikewiseError
+from likewise.randomness import Draws
+from likewise.views.blur import gaussian_blur, kernel_size
+from likewise.views.colour import CHANGES, grey, jitter, solarize
+from likewise.views.crop import centre_boxes, random_boxes, resample
+from likewise.views.view import View
+
+
+@dataclass(frozen=True)
+class ViewPolicy:
+    """One random view of each image: crop, flip, colour jitter, grey, blur, solarize, in this order.
+
+    The order and the defaults of crop and flip are SimCLR's (Chen et al. 2020, App. A,
+    https://arxiv.org/abs/2002.05709); colour is off until asked for. Probabilities are per image.
+    """
+
+    size: int | None = None
+    """pixels along a side of the view; None: as stored"""
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    """least and greatest share of the image's area"""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """least and greatest width / height of the crop, in the file's geometry"""
+    flip: float = 0.5
+    """probability of mirroring left and right"""
+    jitter: float = 0.0
+    """probability of the four colour changes below, made in random order"""
+    brightness: float = 0.0
+    """factor drawn from 1 - brightness (not below 0) to 1 + brightness"""
+    contrast: float = 0.0
+    """factor drawn likewise"""
+    saturation: float = 0.0
+    """factor drawn likewise; a grey image has none"""
+    hue: float = 0.0
+    """turn of the colour circle, drawn from -hue to hue, at most 0.5; a grey image has none"""
+    grey: float = 0.0
+    """probability of losing all colour"""
+    blur: float = 0.0
+    """probability of a Gaussian blur"""
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    """least and greatest standard deviation of the blur, in the view's pixels"""
+    solarize: float = 0.0
+    """probability of inverting the bright half of the values"""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "jitter", "grey", "blur", "solarize"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
+        for name in ("brightness", "contrast", "saturation"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        self._require("hue", 0 <= self.hue <= 0.5, "from 0 to 0.5")
+        self._require("size", self.size is None or self.size >= 1, "a number of pixels, or None for the stored size")
+        self._require(
+            "crop_area", 0 < self.crop_area[0] <= self.crop_area[1] <= 1, "two shares, 0 < least <= greatest <= 1"
+        )
+        self._require("crop_ratio", 0 < self.crop_ratio[0] <= self.crop_ratio[1], "two ratios, 0 < least <= greatest")
+        self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
+
+    def __call__(self, pixels: Pixels, draws: Draws) -> View:
+        """Make one view of each image, on the device that the images are on.
+
+        The same key gives the same view, and a part of the global batch gets that part's views. Draws are read in a
+        fixed order whatever is switched on, so that two policies with the same key crop alike.
+
+        Args:
+            pixels: the stored images.
+            draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
+                CPU even where images are not, for which rows a change touches is then known without waiting.
+        """
+        images, plan = pixels.images, self._plan(pixels.aspect, draws)
+        box = plan.box.to(images.device)
+        view = resample(images, box, self.size or images.shape[-1])
+        jitter(view, plan.factors, self._active(plan.order, plan.jittered, images.shape[1]))
+        if images.shape[1] > 1 and len(rows := _rows(plan.grey, view)):
+            view.index_copy_(0, rows, grey(view[rows]))
+        if len(rows := _rows(plan.blurred, view)):
+            sigma = plan.sigma.to(view.device)[rows]
+            view.index_copy_(0, rows, gaussian_blur(view[rows], sigma, kernel_size(view.shape[-1])))
+        if len(rows := _rows(plan.solarized, view)):
+            view.index_copy_(0, rows, solarize(view[rows]))
+        return View(view, box)
+
+    def _plan(self, aspect: Tensor, draws: Draws) -> _Plan:
+        box = random_boxes(draws, aspect, self.crop_area, self.crop_ratio, self.flip)
+        factors = [draws.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
+        factors.append(draws.uniform(-self.hue, self.hue))
+        return _Plan(
+            box,
+            torch.stack(factors, dim=1),
+            draws.orders(len(CHANGES)),
+            draws.chance(self.jitter),
+            draws.chance(self.grey),
+            draws.chance(self.blur),
+            draws.uniform(*self.blur_sigma),
+            draws.chance(self.solarize),
+        )
+
+    def _active(self, order: Tensor, jittered: Tensor, channels: int) -> Tensor:
+        """The orders with -1 where a row is not jittered or a change would do nothing."""
+        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+        idle = [i for i, strength in enumerate(strengths) if strength == 0 or (channels == 1 and i >= 2)]
+        left_out = torch.isin(order, torch.tensor(idle, dtype=order.dtype, device=order.device))
+        return order.masked_fill(left_out | ~jittered[:, None], -1)
+
+    def _require(self, name: str, fine: bool, allowed: str) -> None:
+        if not fine:
+            raise LikewiseError(f"ViewPolicy({name}={getattr(self, name)!r}): allowed is {allowed}.")
+
+
+class _Plan(NamedTuple):
+    """Everything that chance decides about a batch of views."""
+
+    box: Tensor
+    factors: Tensor
+    order: Tensor
+    jittered: Tensor
+    grey: Tensor
+    blurred: Tensor
+    sigma: Tensor
+    solarized: Tensor
+
+
+def _rows(chosen: Tensor, view: Tensor) -> Tensor:
+    return chosen.nonzero()[:, 0].to(view.device)
+
+
+@dataclass(frozen=True)
+class CentreView:
+    """The view for evaluation: the shorter side resized, the centre cut out; nothing is left to chance."""
+
+    size: int | None = None
+    """pixels along a side of the view; None: as stored"""
+    share: float = 1.0
+    """side of the cut over the shorter side; 0.875 is ImageNet's habit (224 of 256)"""
+
+    def __call__(self, pixels: Pixels, draws: Draws | None = None) -> View:
+        """The same view every time; ``draws`` is taken so that both kinds of policy are called alike."""
+        box = centre_boxes(pixels.aspect, self.share).to(pixels.images.device)
+        return View(resample(pixels.images, box, self.size or pixels.images.shape[-1]), box)
+
+
+def simclr(strength: float = 1.0) -> ViewPolicy:
+    """SimCLR on ImageNet, strength 1 (Chen et al. 2020, App. A, https://arxiv.org/abs/2002.05709)."""
+    colour, hue = 0.8 * strength, 0.2 * strength
+    return ViewPolicy(jitter=0.8, brightness=colour, contrast=colour, saturation=colour, hue=hue, grey=0.2, blur=0.5)
+
+
+def simclr_small() -> ViewPolicy:
+    """SimCLR on CIFAR: half the colour strength and no blur (App. B.9 of the same paper)."""
+    return replace(simclr(strength=0.5), blur=0.0)
+
+
+def supcon() -> ViewPolicy:
+    """SupCon on CIFAR, as the authors' PyTorch code has it: MoCo v2's policy without the blur."""
+    return replace(moco_v2(), blur=0.0)
+
+
+def moco_v2() -> ViewPolicy:
+    """MoCo v2 (Chen et al. 2020, Sec. 3, https://arxiv.org/abs/2003.04297)."""
+    return ViewPolicy(
+        crop_area=(0.2, 1.0), jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2, blur=0.5
+    )
+
+
+def weak() -> ViewPolicy:
+    """Crop and flip alone: ISD's teacher view (Tejankar et al. 2021, https://arxiv.org/abs/2012.09259)."""
+    return ViewPolicy(crop_area=(0.2, 1.0))
+
+
+def strong() -> ViewPolicy:
+    """ISD's student view, which is MoCo v2's policy."""
+    return moco_v2()
+
+
+def centre(size: int | None = None, share: float = 1.0) -> CentreView:
+    """The view for evaluation."""
+    return CentreView(size, share)
