@@ -1,0 +1,244 @@
+"""Decoded images by position: all of them in memory where they fit, else decoded on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from likewise.data.batch import Pixels
+from likewise.data.decoding import GRAY_MODES
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
+from likewise.errors import LikewiseError
+
+NATIVE_LIMIT = 96
+"""Images that all have one size and no longer side than this are kept at that size."""
+PHOTO_SIZE = 128
+"""The side to which larger or mixed images are brought unless a size is named."""
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes of decoded pixels up to which a set is held in memory."""
+
+
+class Rows(NamedTuple):
+    """Decoded images and the positions that they come from."""
+
+    pixels: Pixels
+    positions: Tensor
+    """int64 [B]: as asked for, but for rows that could not be decoded: those are the rows that stand in"""
+
+
+class Images(Protocol):
+    """N images of one size, by position."""
+
+    size: int
+    channels: int
+    unreadable: dict[str, str]
+    """ids of the images that could not be decoded, each with the reason; grows while images are decoded on demand"""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: Tensor) -> Pixels:
+        """The images at some positions (int64 [B]): uint8 [B, C, S, S] and aspect [B]."""
+        ...
+
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+        """As ``read``, with the positions that were truly read.
+
+        For an image that cannot be decoded the next readable one stands in: the next row whose ``alike`` (int64 [N],
+        labels say) equals the lost row's, or failing that the next row of all. It is the same one every time, and the
+        lost image's id stands in ``unreadable`` from then on.
+        """
+        ...
+
+
+class InMemoryImages:
+    """Images as one uint8 tensor [N, C, S, S].
+
+    Args:
+        pixels: all images.
+        lost: rows that could not be decoded.
+        unreadable: their ids, each with the reason.
+    """
+
+    def __init__(self, pixels: Pixels, lost: Iterable[int] = (), unreadable: dict[str, str] | None = None) -> None:
+        self.pixels, self.unreadable = pixels, unreadable or {}
+        self.channels, self.size = int(pixels.images.shape[1]), int(pixels.images.shape[2])
+        self._lost = _StandIns(len(pixels.images), set(lost))
+
+    def __len__(self) -> int:
+        return len(self.pixels.images)
+
+    def read(self, index: Tensor) -> Pixels:
+        """The images at some positions."""
+        return self.rows(index).pixels
+
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+        """The images at some positions, and those positions but for stand-ins."""
+        index = self._lost.replace(index, alike)
+        # index_select copies whole rows; indexing with [] goes element by element and takes many times as long.
+        return Rows(Pixels(*(part.index_select(0, index) for part in self.pixels)), index)
+
+
+class FileImages:
+    """Images decoded when they are asked for; can be sent to the workers of a DataLoader."""
+
+    def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
+        self.source, self.ids, self.size, self.channels = source, ids, size, channels
+        self.unreadable: dict[str, str] = {}
+        self._lost = _StandIns(len(source), set())
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, index: Tensor) -> Pixels:
+        """Decode the images at some positions."""
+        return self.rows(index).pixels
+
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+        """Decode the images at some positions, a stand-in for each that cannot be."""
+        images = torch.empty((len(index), self.channels, self.size, self.size), dtype=torch.uint8)
+        aspect, actual = torch.ones(len(index)), index.clone()
+        for place, wanted in enumerate(index.tolist()):
+            actual[place], aspect[place] = self._decode_into(images[place], wanted, alike)
+        return Rows(Pixels(images, aspect), actual)
+
+    def _decode_into(self, target: Tensor, wanted: int, alike: Tensor | None) -> tuple[int, float]:
+        while True:
+            row = int(self._lost.replace(torch.tensor([wanted]), alike))
+            try:
+                target[:], aspect = read_square(self.source, row, self.size, self.channels)
+            except UnreadableImage as error:
+                self.unreadable[self.ids[row]] = str(error)
+                self._lost.add(row)
+            else:
+                return row, aspect
+
+
+class _StandIns:
+    """Which row stands in for one that cannot be decoded."""
+
+    def __init__(self, count: int, lost: set[int]) -> None:
+        self.count, self.lost = count, lost
+
+    def add(self, row: int) -> None:
+        self.lost.add(row)
+
+    def replace(self, index: Tensor, alike: Tensor | None) -> Tensor:
+        """The positions with every lost row replaced.
+
+        Raises:
+            LikewiseError: no image of the set can be decoded.
+        """
+        if not self.lost:
+            return index
+        return torch.tensor([self._next(row, alike) if row in self.lost else row for row in index.tolist()])
+
+    def _next(self, row: int, alike: Tensor | None) -> int:
+        others = (other for other in self._following(row) if alike is None or alike[other] == alike[row])
+        found = next(others, None)
+        return found if found is not None else next(self._following(row))
+
+    def _following(self, row: int) -> Iterator[int]:
+        """The readable rows behind one, around the end."""
+        if len(self.lost) >= self.count:
+            raise LikewiseError(f"None of the {self.count} images can be decoded. Look at a few of the files.")
+        ahead = ((row + step) % self.count for step in range(1, self.count))
+        return (other for other in ahead if other not in self.lost)
+
+
+def open_images(
+    manifest: Manifest, size: int | None = None, channels: int | None = None, memory_limit: int = MEMORY_LIMIT
+) -> Images:
+    """The images of a manifest, brought to one size.
+
+    An image that is not square is squeezed into the square, antialiased, and its true shape kept in ``aspect``.
+
+    Args:
+        manifest: the examples.
+        size: side in pixels. ``None``: the images' own where all have one size of at most 96, else 128 or, where most
+            images are smaller than that, their median longer side.
+        channels: 1 or 3. ``None``: 1 where every image is gray, else 3.
+        memory_limit: bytes up to which all images are decoded at once and held in memory.
+
+    Raises:
+        LikewiseError: there is no image, none can be decoded, or a setting is out of range.
+    """
+    if not len(manifest):
+        raise LikewiseError(f"{manifest.source}: there are no images to open here.")
+    size = size or default_size(manifest)
+    channels = channels or default_channels(manifest)
+    if channels not in (1, 3) or size < 1:
+        raise LikewiseError(f"Images of {size} pixels and {channels} channels were asked for; channels are 1 or 3.")
+    if isinstance(manifest.pixels, ArrayPixels) and _fits_as_is(manifest.pixels, size, channels):
+        return InMemoryImages(_tensor_of(manifest.pixels))
+    if len(manifest) * channels * size * size > memory_limit:
+        return FileImages(manifest.pixels, list(manifest.ids), size, channels)
+    return _decode_all(manifest, size, channels)
+
+
+def default_size(manifest: Manifest) -> int:
+    """The side that images get when none is named."""
+    sizes = manifest.pixels.headers.sizes
+    longer = sizes.max(axis=1)[(sizes > 0).all(axis=1)]
+    if not len(longer):
+        return PHOTO_SIZE
+    same = (sizes == sizes[0]).all()
+    if same and longer[0] <= NATIVE_LIMIT:
+        return int(longer[0])
+    return min(PHOTO_SIZE, int(np.median(longer)))
+
+
+def default_channels(manifest: Manifest) -> int:
+    """1 where every image is gray, else 3."""
+    modes = set(manifest.pixels.headers.modes.tolist())
+    return 1 if modes <= GRAY_MODES else 3
+
+
+def read_square(source: PixelSource, position: int, size: int, channels: int) -> tuple[Tensor, float]:
+    """Decode one image into uint8 [C, size, size], and its width / height.
+
+    Raises:
+        UnreadableImage: it cannot be decoded.
+    """
+    image, aspect = source.read(position, size)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)  # Pillow's is antialiased
+    values = torch.from_numpy(np.array(image))
+    return (values[None] if channels == 1 else values.permute(2, 0, 1)), aspect
+
+
+def _fits_as_is(source: ArrayPixels, size: int, channels: int) -> bool:
+    return source.array.shape[1:3] == (size, size) and source.channels == channels
+
+
+def _tensor_of(source: ArrayPixels) -> Pixels:
+    images = torch.from_numpy(np.ascontiguousarray(source.array))
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+    return Pixels(images, torch.ones(len(images)))
+
+
+def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
+    """Decode a whole set with threads (Pillow lets go of the interpreter lock while it decodes and resizes)."""
+    images = torch.zeros((len(manifest), channels, size, size), dtype=torch.uint8)
+    aspect = torch.ones(len(manifest))
+
+    def decode(row: int) -> str | None:
+        try:
+            images[row], aspect[row] = read_square(manifest.pixels, row, size, channels)
+        except UnreadableImage as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        lost = {row: why for row, why in enumerate(pool.map(decode, range(len(manifest)))) if why is not None}
+    if len(lost) == len(manifest):
+        raise LikewiseError(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.")
+    return InMemoryImages(Pixels(images, aspect), lost, {manifest.ids[row]: why for row, why in lost.items()})

@@ -1,0 +1,184 @@
+"""How many labels training may see, hidden in the data so that no method can leak one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.manifest import class_counts, ranks_within_class
+from likewise.errors import LikewiseError
+
+ALLOWED = "none, all, a number a class (10), a share of every class (1%), or a file of row numbers or ids (split.txt)"
+
+
+@dataclass(frozen=True)
+class LabelBudget:
+    """The labels that training is shown: all, unless one of the three limits is set.
+
+    For one seed budgets are nested (the 10 a class lie inside the 50, the 1% inside the 10%), and whether an example
+    is shown depends on its id and its class alone, never on the order of the files.
+    """
+
+    per_class: int | None = None
+    """labels shown of each class; 0 shows none"""
+    fraction: float | None = None
+    """share of each class's labels that is shown, in (0, 1]; at least one label a class"""
+    file: str | None = None
+    """text file (one entry a line, or comma separated) or .npy of the examples whose labels are shown"""
+    seed: int = 0
+    """which labels are drawn"""
+
+    def __post_init__(self) -> None:
+        limits = {"per_class": self.per_class, "fraction": self.fraction, "file": self.file}
+        given = [name for name, limit in limits.items() if limit is not None]
+        if len(given) > 1:
+            raise LikewiseError(f"{self}: {' and '.join(given)} were both given; choose one.")
+        if self.per_class is not None and self.per_class < 0:
+            raise LikewiseError(f"{self}: per_class must be 0 (none) or more, or None for all.")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise LikewiseError(f"{self}: the fraction must lie above 0 and at most at 1; per_class=0 shows none.")
+
+    @classmethod
+    def parse(cls, text: str, seed: int = 0) -> LabelBudget:
+        """A budget as it is typed: ``none``, ``all``, ``10``, ``1%`` or the name of a split file.
+
+        Raises:
+            LikewiseError: it is none of these, or the file is not there.
+        """
+        word = text.strip()
+        if word.lower() in ("none", "all"):
+            return cls(per_class=0 if word.lower() == "none" else None, seed=seed)
+        if word.isdecimal():
+            return cls(per_class=int(word), seed=seed)
+        if share := re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*%", word):
+            return cls(fraction=float(share[1]) / 100, seed=seed)
+        if Path(word).suffix.lower() in (".csv", ".tsv"):
+            raise LikewiseError(f"{word} holds labels, not a budget: give it as the labels of the data.")
+        if Path(word).is_file():
+            return cls(file=word, seed=seed)
+        if Path(word).suffix:
+            missing = re.fullmatch(r"\d*\.\d+", word)
+            hint = f"For a share type {float(word) * 100:g}%." if missing else "There is no such file."
+            raise LikewiseError(f"The label budget {text!r} cannot be used. {hint} Allowed: {ALLOWED}.")
+        raise LikewiseError(f"The label budget {text!r} cannot be used. Allowed: {ALLOWED}.")
+
+    def __str__(self) -> str:
+        """The budget as it is typed."""
+        if self.file is not None:
+            return self.file
+        if self.fraction is not None:
+            return f"{self.fraction * 100:g}%"
+        return "all" if self.per_class is None else str(self.per_class) if self.per_class else "none"
+
+    def apply(self, labels: Tensor, ids: Sequence[str], class_names: Sequence[str] = ()) -> Tensor:
+        """Hide the labels outside the budget.
+
+        Args:
+            labels: int64 [N], -1 where there is none.
+            ids: N stable names. Numbers in a split file count the N rows from 0, unless all are ids themselves.
+            class_names: for messages.
+
+        Returns:
+            int64 [N], -1 where there is none or it is hidden.
+
+        Raises:
+            LikewiseError: some class has fewer labels than asked for, or the file names what is not there.
+        """
+        if self.file is not None:
+            return self._hide_all_but(labels, _rows_of_file(Path(self.file), ids))
+        if self.per_class is None and self.fraction is None:
+            return labels.clone()
+        shown = self._shown(class_counts(labels), class_names)
+        limits = np.zeros(int(labels.max()) + 2, dtype=np.int64)  # the last place is that of -1
+        limits[list(shown)] = list(shown.values())
+        ranks = ranks_within_class(labels.numpy(), ids, f"label budget {self.seed}")
+        return torch.where(torch.from_numpy(ranks < limits[labels.numpy()]), labels, UNLABELLED)
+
+    def _shown(self, counts: dict[int, int], class_names: Sequence[str]) -> dict[int, int]:
+        """How many labels of each class are shown."""
+        if self.per_class == 0:
+            return {}
+        if not counts:
+            raise LikewiseError(
+                f"A label budget of {self} was given, but no training example has a label. "
+                f"Give the labels (a CSV of image_path,label, or one folder a class), or the budget none."
+            )
+        if self.fraction is not None:
+            return {c: max(1, int(self.fraction * n + 0.5)) for c, n in counts.items()}
+        assert self.per_class is not None
+        scarce = min(counts, key=lambda c: counts[c])
+        if self.per_class > counts[scarce]:
+            name = class_names[scarce] if scarce < len(class_names) else scarce
+            raise LikewiseError(
+                f"A label budget of {self.per_class} a class was given, but class {name} has only {counts[scarce]} "
+                f"labelled examples in the training set; choose {counts[scarce]} or fewer, or all."
+            )
+        return dict.fromkeys(counts, self.per_class)
+
+    def _hide_all_but(self, labels: Tensor, rows: np.ndarray) -> Tensor:
+        bare = rows[labels.numpy()[rows] == UNLABELLED]
+        if len(bare):
+            raise LikewiseError(
+                f"{self.file} shows {len(bare)} examples that have no label (rows {_some(bare)}). "
+                f"Remove them from the file, or give their labels."
+            )
+        hidden = torch.full_like(labels, UNLABELLED)
+        hidden[rows] = labels[rows]
+        return hidden
+
+
+def _rows_of_file(path: Path, ids: Sequence[str]) -> np.ndarray:
+    """The rows that a split file names: by id, by file name alone where that is unambiguous, or by number."""
+    entries = _entries(path)
+    known = {name: row for row, name in enumerate(ids)}
+    if not all(entry in known for entry in entries):
+        if all(re.fullmatch(r"\d+", entry) for entry in entries):
+            known = {str(row): row for row in range(len(ids))}
+            entries = [str(int(entry)) for entry in entries]
+        else:
+            known = _by_file_name(ids) | known
+    unknown = [entry for entry in entries if entry not in known]
+    if unknown:
+        raise LikewiseError(
+            f"{path} names {len(unknown)} examples that are not among the {len(ids)} training examples: "
+            f"{_some(unknown)}. Its entries are ids such as {ids[0]!r}, or row numbers 0..{len(ids) - 1}."
+        )
+    return np.unique([known[entry] for entry in entries])
+
+
+def _entries(path: Path) -> list[str]:
+    """What a split file lists, as text.
+
+    Raises:
+        LikewiseError: the file cannot be read, or lists nothing.
+    """
+    try:
+        if path.suffix == ".npy":
+            listed = [str(entry) for entry in np.load(path).ravel().tolist()]
+        else:
+            listed = [entry.strip() for entry in re.split(r"[,\n]", path.read_text())]
+    except (OSError, ValueError) as error:
+        raise LikewiseError(f"The split file {path} cannot be read: {error}.") from error
+    entries = [entry for entry in listed if entry and not entry.startswith("#")]
+    if not entries:
+        raise LikewiseError(f"The split file {path} lists nothing. For no labels at all give the budget none.")
+    return entries
+
+
+def _by_file_name(ids: Sequence[str]) -> dict[str, int]:
+    """Rows by the last part of their id, where no other row shares it (published splits often leave folders out)."""
+    names = [name.rpartition("/")[2] for name in ids]
+    counts = Counter(names)
+    return {name: row for row, name in enumerate(names) if counts[name] == 1}
+
+
+def _some(entries: Sequence[object] | np.ndarray, shown: int = 3) -> str:
+    return ", ".join(str(entry) for entry in entries[:shown]) + (", ..." if len(entries) > shown else "")

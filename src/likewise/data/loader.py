@@ -1,0 +1,152 @@
+"""Steps turned into batches, on every rank its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from likewise.data.batch import Batch
+from likewise.data.images import FileImages, Images
+from likewise.data.samplers import ClassBalanced, shuffled
+from likewise.errors import LikewiseError
+
+
+@dataclass(frozen=True)
+class Support:
+    """A labelled, class-balanced batch beside every batch."""
+
+    classes: int
+    """classes in it"""
+    images: int
+    """images of each class"""
+    until_step: int | None = None
+    """from this step on none is decoded; None means that there is no end"""
+
+
+@dataclass(frozen=True, eq=False)
+class Loader:
+    """Batches as a pure function of (seed, step): starting at step 1000 gives what passing 0..999 would have led to.
+
+    Raises:
+        LikewiseError: the batch size does not fit the set or the ranks, or the labels do not fit the support.
+    """
+
+    images: Images
+    """the training set's images"""
+    labels: Tensor
+    """int64 [N]: what training may see, -1 where that is nothing"""
+    batch_size: int
+    """images of a step over all ranks, support not counted"""
+    seed: int
+    """order of the examples"""
+    support: Support | None = None
+    """class-balanced rows beside each batch"""
+    workers: int = 0
+    """processes that decode ahead, for images that are not in memory"""
+    rank: int = 0
+    """which slice of the global batch is ours"""
+    world_size: int = 1
+    """into how many slices it is cut"""
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if len(self.labels) != count:
+            raise ValueError(f"{count} images, but {len(self.labels)} labels")
+        if self.batch_size < 2:
+            raise LikewiseError(
+                f"A batch size of {self.batch_size} was given: contrast needs at least 2 images. "
+                f"Choose 2 to {count}, for instance --batch-size {_power_of_two(min(256, count))}."
+            )
+        if self.batch_size > count:
+            raise LikewiseError(
+                f"A batch size of {self.batch_size} was given, but there are only {count} training images. "
+                f"Choose 2 to {count}, for instance --batch-size {_power_of_two(count)}."
+            )
+        self._refuse_uneven(self.batch_size, "batch size")
+        if self.support is not None:
+            self._refuse_uneven(self.support.classes * self.support.images, "support batch")
+            _ = self._draw_support  # a support that the labels cannot fill is refused now, not at the first step
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass over the set."""
+        return len(self.images) // self.batch_size
+
+    def with_support(self, until_step: int | None) -> Loader:
+        """The same loader whose support ends at a step; from there on no support row is decoded."""
+        return replace(self, support=self.support and replace(self.support, until_step=until_step))
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        """The batches of steps first_step..last_step-1, on the CPU."""
+        steps = range(first_step, last_step)
+        if not isinstance(self.images, FileImages):
+            yield from (self.batch(step) for step in steps)
+            return
+        decoding = DataLoader(
+            _Steps(self, self.images),
+            sampler=steps,
+            batch_size=None,
+            num_workers=min(self.workers, len(steps)),
+            collate_fn=_unchanged,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch, unreadable in decoding:
+            self.images.unreadable.update(unreadable)
+            yield batch
+
+    def batch(self, step: int) -> Batch:
+        """Our rows of one step's batch, decoded here and now."""
+        batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step))
+        if self._draw_support is None or (self.support and _ended(self.support, step)):
+            return batch
+        return Batch(batch.pixels, batch.labels, batch.index, self._rows(self._draw_support(step)))
+
+    def _rows(self, positions: Tensor) -> Batch:
+        share = len(positions) // self.world_size
+        mine = positions[self.rank * share : (self.rank + 1) * share]
+        # Labels follow the images, so that a row which stands in for an unreadable one keeps its own.
+        pixels, index = self.images.rows(mine, alike=self.labels)
+        return Batch(pixels, self.labels[index], index)
+
+    @cached_property
+    def _draw_support(self) -> ClassBalanced | None:
+        if self.support is None:
+            return None
+        return ClassBalanced(self.labels, self.support.classes, self.support.images, self.seed)
+
+    def _refuse_uneven(self, rows: int, name: str) -> None:
+        if rows % self.world_size:
+            raise LikewiseError(
+                f"A {name} of {rows} cannot be cut into {self.world_size} equal parts, one a device. "
+                f"Choose a multiple of {self.world_size}, for instance {-(-rows // self.world_size) * self.world_size}."
+            )
+
+
+class _Steps(Dataset):
+    """Batches by step, for a DataLoader whose workers each decode whole batches."""
+
+    def __init__(self, loader: Loader, images: FileImages) -> None:
+        self.loader, self.images = loader, images
+
+    def __getitem__(self, step: int) -> tuple[Batch, dict[str, str]]:
+        """A batch, and what this worker has found unreadable so far."""
+        return self.loader.batch(step), dict(self.images.unreadable)
+
+
+def _unchanged(item: Any) -> Any:
+    return item
+
+
+def _ended(support: Support, step: int) -> bool:
+    return support.until_step is not None and step >= support.until_step
+
+
+def _power_of_two(limit: int) -> int:
+    """The largest power of two that is not above a limit."""
+    return 1 << (limit.bit_length() - 1)

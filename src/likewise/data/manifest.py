@@ -1,0 +1,194 @@
+"""The list of examples: where their pixels are, label, split, stable id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.pixel_source import PixelSource
+from likewise.errors import LikewiseError
+
+SPLITS = ("train", "val", "test")
+
+
+class Skipped(NamedTuple):
+    """A file that cannot be an example, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """N examples. A manifest is never changed; every method gives a new one.
+
+    Raises:
+        LikewiseError: nothing is in it, or its columns differ in length.
+    """
+
+    source: str
+    """what the person named, for the first screen"""
+    pixels: PixelSource
+    """where the pixels are"""
+    labels: Tensor
+    """int64 [N], -1 where there is none"""
+    splits: np.ndarray
+    """str [N]: "train", "val" or "test" """
+    ids: Sequence[str]
+    """stable name of each example: relative path, Parquet file and row, or array position"""
+    class_names: tuple[str, ...] = ()
+    """name of each label"""
+    skipped: tuple[Skipped, ...] = ()
+    """files that were left out, each with its reason"""
+    notes: tuple[str, ...] = field(default=())
+    """how the source was understood where it could be taken in more than one way"""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
+        if len(lengths) != 1:
+            raise ValueError(f"pixels, labels, splits and ids differ in length: {sorted(lengths)}")
+        if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
+            raise ValueError(f"labels lie outside -1..{self.classes - 1}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def classes(self) -> int:
+        """How many classes have a name."""
+        return len(self.class_names)
+
+    def take(self, index: Tensor | np.ndarray | Sequence[int]) -> Manifest:
+        """The examples at some positions, in that order."""
+        rows = np.asarray(index, dtype=np.int64)
+        return replace(
+            self,
+            pixels=self.pixels.take(rows),
+            labels=self.labels[torch.from_numpy(rows)],
+            splits=self.splits[rows],
+            ids=[self.ids[int(i)] for i in rows],
+        )
+
+    def split(self, name: str) -> Manifest:
+        """The examples of one split; none if it has none. What was skipped is told by the whole manifest alone."""
+        return replace(self.take(np.flatnonzero(self.splits == name)), skipped=())
+
+    def with_labels(self, labels: Tensor) -> Manifest:
+        """The same examples with other labels, for instance with some hidden by a budget."""
+        return replace(self, labels=labels.to(torch.int64))
+
+    def hold_out(self, fraction: float, seed: int, name: str = "test") -> Manifest:
+        """Move a share of every class from "train" to another split.
+
+        Which examples move depends on the seed and on each example's id alone, so neither the order of the files nor
+        a new class changes it. Unlabelled examples can score nothing and stay, unless nothing is labelled. At least
+        one example of a class moves and at least one stays, unless there is only one, which stays.
+        """
+        if not 0 < fraction < 1:
+            raise LikewiseError(f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2.")
+        candidates = np.flatnonzero(self.splits == "train")
+        labels = self.labels.numpy()[candidates]
+        if (labels != UNLABELLED).any():
+            candidates, labels = candidates[labels != UNLABELLED], labels[labels != UNLABELLED]
+        rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], f"hold out {seed}")
+        counts = class_counts(labels)
+        share = {c: min(max(round(fraction * n), 1), n - 1) for c, n in counts.items()}
+        moves = np.array([rank[i] < share[int(c)] for i, c in enumerate(labels)], dtype=bool)
+        splits = self.splits.copy().astype(object)
+        splits[candidates[moves]] = name
+        return replace(self, splits=splits.astype(str))
+
+    def labelled(self) -> int:
+        """How many examples have a label."""
+        return int((self.labels != UNLABELLED).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """What was found, for the first screen and ``data.json``."""
+        return {
+            "source": self.source,
+            "images": len(self),
+            "splits": {name: self._counts(self.splits == name) for name in _in_order(self.splits)},
+            "labelled": self.labelled(),
+            "unlabelled": len(self) - self.labelled(),
+            "classes": {name: int((self.labels == i).sum()) for i, name in enumerate(self.class_names)},
+            "sizes": _sizes(self.pixels.headers.sizes),
+            "modes": dict(Counter(mode for mode in self.pixels.headers.modes.tolist() if mode).most_common()),
+            "skipped": [skipped._asdict() for skipped in self.skipped],
+            "notes": list(self.notes),
+            "warnings": list(self.warnings()),
+        }
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before step 0: classes of one image, splits without some class, skipped files."""
+        return tuple(self._warnings())
+
+    def _warnings(self) -> Iterable[str]:
+        train = self.labels[torch.from_numpy(self.splits == "train")]
+        counts = class_counts(train.numpy())
+        single = [self.class_names[c] for c, n in counts.items() if n == 1]
+        if single:
+            yield f"{_some(single)}: one training image only, so nothing of the same class to be pulled towards."
+        test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
+        if test_only and counts:
+            yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        if self.skipped:
+            yield f"{len(self.skipped)} files skipped: {_some([f'{s.id} ({s.reason})' for s in self.skipped])}."
+
+    def _counts(self, rows: np.ndarray) -> dict[str, int]:
+        labelled = int((self.labels.numpy()[rows] != UNLABELLED).sum())
+        return {"images": int(rows.sum()), "labelled": labelled}
+
+
+def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:
+    """How many examples each class has; the unlabelled are passed over."""
+    present, counts = np.unique(np.asarray(labels), return_counts=True)
+    return {int(c): int(n) for c, n in zip(present, counts, strict=True) if c != UNLABELLED}
+
+
+def ranks_within_class(labels: np.ndarray, ids: Sequence[str], key: str) -> np.ndarray:
+    """int64 [N]: each example's place in a random order of its class, a function of the key and its id alone.
+
+    The order comes from a hash of (key, id), so it does not move when files are listed in another order or when
+    other classes come or go, and any two amounts are nested.
+    """
+    scores = np.array([_score(key, name) for name in ids], dtype=np.uint64)
+    order = np.lexsort((scores, labels))
+    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0]) if len(order) else np.zeros(0, np.int64)
+    lengths = np.diff(np.r_[starts, len(order)])
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    return ranks
+
+
+def _score(key: str, name: str) -> int:
+    return int.from_bytes(
+        hashlib.blake2b(f"{key}\0{name}".encode(errors="surrogateescape"), digest_size=8).digest(), "big"
+    )
+
+
+def _in_order(splits: np.ndarray) -> list[str]:
+    found = set(splits.tolist())
+    return [name for name in SPLITS if name in found] + sorted(found.difference(SPLITS))
+
+
+def _sizes(sizes: np.ndarray) -> dict[str, Any]:
+    """The smallest, median and largest width and height, and whether there is only one size."""
+    known = sizes[(sizes > 0).all(axis=1)]
+    if not len(known):
+        return {}
+    low, median, high = known.min(axis=0), np.median(known, axis=0), known.max(axis=0)
+    spread = {"smallest": low, "median": median, "largest": high}
+    return {name: [int(side) for side in sides] for name, sides in spread.items()} | {"same": bool((low == high).all())}
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,105 @@
+"""Data sets that go by a name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from likewise.data.idx import read_idx
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import ArrayPixels
+from likewise.errors import LikewiseError, MachineError
+
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""where Debian's package dataset-fashion-mnist puts the files"""
+DOWNLOADS = Path("~/.cache/likewise")
+
+
+def fashion_mnist() -> Manifest:
+    """Fashion-MNIST: 60,000 training and 10,000 test photographs of clothes, 28x28 gray, ten classes.
+
+    Xiao, Rasul and Vollgraf 2017, https://arxiv.org/abs/1708.07747, MIT licence. Read from Debian's package where it
+    is installed, else downloaded once by torchvision.
+
+    Raises:
+        MachineError: neither is possible; the message says what to do.
+    """
+    folder = FASHION_FOLDER if FASHION_FOLDER.is_dir() else _downloaded_fashion_mnist()
+    train = read_idx(folder / "train-images-idx3-ubyte.gz"), read_idx(folder / "train-labels-idx1-ubyte.gz")
+    test = read_idx(folder / "t10k-images-idx3-ubyte.gz"), read_idx(folder / "t10k-labels-idx1-ubyte.gz")
+    return _train_and_test("fashion-mnist", train, test)
+
+
+def fashion_mnist_mini() -> Manifest:
+    """A tenth of Fashion-MNIST, bundled: 1,000 training and 200 test images of each class.
+
+    ``tools/make_fashion_mnist_mini.py`` drew it, with a stated seed. An id is the row in the full set, so that a
+    split file of the one means the same images in the other.
+    """
+    packed = resources.files("likewise.data").joinpath("bundled/fashion-mnist-mini.npz").read_bytes()
+    with np.load(io.BytesIO(packed)) as file:
+        content = dict(file)
+    return _train_and_test(
+        "fashion-mnist-mini",
+        (content["train_images"], content["train_labels"]),
+        (content["test_images"], content["test_labels"]),
+        (content["train_rows"], content["test_rows"]),
+    )
+
+
+NAMED_SETS: dict[str, Callable[[], Manifest]] = {
+    "fashion-mnist": fashion_mnist,
+    "fashion-mnist-mini": fashion_mnist_mini,
+}
+
+
+def _train_and_test(
+    name: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    rows: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Manifest:
+    counts = len(train[0]), len(test[0])
+    train_rows, test_rows = rows or (np.arange(counts[0]), np.arange(counts[1]))
+    return Manifest(
+        source=name,
+        pixels=ArrayPixels(np.concatenate([train[0], test[0]])),
+        labels=torch.from_numpy(np.concatenate([train[1], test[1]]).astype(np.int64)),
+        splits=np.repeat(["train", "test"], counts),
+        ids=[f"train/{row:05d}" for row in train_rows] + [f"test/{row:05d}" for row in test_rows],
+        class_names=FASHION_CLASSES,
+    )
+
+
+def _downloaded_fashion_mnist() -> Path:
+    """The folder into which torchvision's downloader has put the files."""
+    from torchvision.datasets import FashionMNIST
+
+    folder = DOWNLOADS.expanduser()
+    try:
+        FashionMNIST(str(folder), download=True)
+    except (OSError, RuntimeError) as error:
+        raise MachineError(
+            f"fashion-mnist could not be downloaded ({error}). Go online, install Debian's package "
+            f"dataset-fashion-mnist, or use the bundled tenth of it: fashion-mnist-mini."
+        ) from error
+    return folder / "FashionMNIST" / "raw"
+
+
+def named_set(name: str) -> Manifest:
+    """Open a set by its name.
+
+    Raises:
+        LikewiseError: no set has that name.
+    """
+    if name not in NAMED_SETS:
+        raise LikewiseError(f"No data set is named {name!r}. Known: {', '.join(sorted(NAMED_SETS))}.")
+    return NAMED_SETS[name]()

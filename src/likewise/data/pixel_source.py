@@ -1,0 +1,203 @@
+"""Where the pixels of examples are, and how one image is read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from likewise.data.decoding import upright_pixels
+
+
+class UnreadableImage(Exception):
+    """One image cannot be decoded; the message names it and says why."""
+
+
+class Headers(NamedTuple):
+    """What the files say about themselves before a pixel is decoded."""
+
+    sizes: np.ndarray
+    """int32 [N, 2]: width and height once turned upright, 0 where the header was not read"""
+    modes: np.ndarray
+    """str [N]: Pillow's mode name, "" where the header was not read"""
+
+    def take(self, index: np.ndarray) -> Headers:
+        """The headers of some rows."""
+        return Headers(self.sizes[index], self.modes[index])
+
+
+class Decoded(NamedTuple):
+    """One decoded image, and the shape that it had in its file."""
+
+    image: Image.Image
+    """mode L or RGB, upright; perhaps smaller than the file's where a draft was enough"""
+    aspect: float
+    """width / height in the file, once upright"""
+
+
+class PixelSource(Protocol):
+    """The pixels of N examples."""
+
+    @property
+    def headers(self) -> Headers:
+        """Sizes and modes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one image; a JPEG may be drafted down as long as both sides stay at least twice ``size``.
+
+        Raises:
+            UnreadableImage: the file is gone, cut short or not an image.
+        """
+        ...
+
+    def take(self, index: np.ndarray) -> PixelSource:
+        """The source of some rows, in the order given."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FilePixels:
+    """Pixels in one file per image."""
+
+    paths: Sequence[Path]
+    headers: Headers
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one file."""
+        return decode(self.paths[position], str(self.paths[position]), size)
+
+    def take(self, index: np.ndarray) -> FilePixels:
+        """The files of some rows."""
+        return FilePixels([self.paths[i] for i in index], self.headers.take(index))
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayPixels:
+    """Pixels that lie in memory already: uint8 [N, H, W] or [N, H, W, C], C being 1, 3 or 4."""
+
+    array: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def channels(self) -> int:
+        """1, 3, or 4 (with transparency)."""
+        return 1 if self.array.ndim == 3 else self.array.shape[3]
+
+    @property
+    def headers(self) -> Headers:
+        """One size and one mode for all."""
+        height, width = self.array.shape[1:3]
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[self.channels]
+        return Headers(np.full((len(self), 2), (width, height), np.int32), np.full(len(self), mode))
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """One row as an image."""
+        row = self.array[position]
+        return _decoded(Image.fromarray(row[..., 0] if row.shape[2:] == (1,) else row))
+
+    def take(self, index: np.ndarray) -> ArrayPixels:
+        """Some rows, copied unless they follow one another."""
+        if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+            return ArrayPixels(self.array[index[0] : index[0] + len(index)])
+        return ArrayPixels(self.array[index])
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedPixels:
+    """Several sources, one after the other."""
+
+    parts: Sequence[PixelSource]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the parts, in order."""
+        parts = [part.headers for part in self.parts]
+        return Headers(np.concatenate([p.sizes for p in parts]), np.concatenate([p.modes for p in parts]))
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one image of the part that holds it."""
+        for part in self.parts:
+            if position < len(part):
+                return part.read(position, size)
+            position -= len(part)
+        raise IndexError(position)
+
+    def take(self, index: np.ndarray) -> PixelSource:
+        """Some rows: cheap while they are asked for part by part, as splits do."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        owner = np.searchsorted(ends, index, side="right")
+        if len(index) and (owner == owner[0]).all():
+            part = self.parts[owner[0]]
+            return part.take(index - (ends[owner[0]] - len(part)))
+        return _Picked(self, np.asarray(index))
+
+
+@dataclass(frozen=True, eq=False)
+class _Picked:
+    """Rows of joined sources in an order that mixes the parts."""
+
+    source: JoinedPixels
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def headers(self) -> Headers:
+        return self.source.headers.take(self.index)
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        return self.source.read(int(self.index[position]), size)
+
+    def take(self, index: np.ndarray) -> PixelSource:
+        return self.source.take(self.index[index])
+
+
+def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
+    """Decode one file or its bytes; ``name`` is what an error calls it.
+
+    Raises:
+        UnreadableImage: it is gone, cut short, no image, or too large to be one.
+    """
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            return _decoded(image, size)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
+        raise UnreadableImage(f"{name}: {_reason(error)}") from error
+
+
+def _decoded(image: Image.Image, size: int | None = None) -> Decoded:
+    width, height = image.size
+    if size is not None:
+        image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None
+    drafted = image.size
+    upright = upright_pixels(image)
+    # An EXIF quarter turn swaps the sides; a square tells nothing, and needs nothing told.
+    turned = upright.size != drafted
+    return Decoded(upright, height / width if turned else width / height)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file is gone"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image that Pillow reads"
+    return str(error) or type(error).__name__
