@@ -21,6 +21,11 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0] >> 1))
 
 
+def seed_networks(*key: int | str) -> None:
+    """Seed PyTorch's own generators, from which networks draw their first weights and their dropout."""
+    torch.manual_seed(generator(*key).initial_seed())
+
+
 class Draws:
     """Random numbers for the rows of one batch.
 

@@ -1,1 +1,5 @@
-"""heads"""
+"""Features -> the space that a loss compares in."""
+
+from likewise.heads.mlp import mlp
+
+__all__ = ["mlp"]

@@ -222,8 +222,8 @@ def _check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") ->
         given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
         raise LossInputError(
-            f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}. "
-            f"Turn class names into numbers first; -1 means unlabelled."
+            f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
+            f" Turn class names into numbers first; -1 means unlabelled."
         )
 
 

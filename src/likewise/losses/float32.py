@@ -7,9 +7,15 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 P = ParamSpec("P")
+
+
+def unit(z: Tensor) -> Tensor:
+    """Rows [B, D] of length 1; half precision is widened to float32 first."""
+    with torch.autocast(z.device.type, enabled=False):
+        return nn.functional.normalize(_widen(z), dim=1)
 
 
 def _widen(value: Any) -> Any:

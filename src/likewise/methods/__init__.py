@@ -1,1 +1,73 @@
-"""methods"""
+"""Published methods, one short file each. A line in `METHODS` makes a method known and puts it under every contract test."""
+
+from __future__ import annotations
+
+from likewise.errors import LikewiseError, did_you_mean
+from likewise.methods.byol import BYOL
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.isd import ISD
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
+from likewise.methods.moco import MoCoV2
+from likewise.methods.recipe import Recipe
+from likewise.methods.simclr import SimCLR
+from likewise.methods.suncet import SuNCEt
+from likewise.methods.supcon import SupCon
+
+METHODS: dict[str, type[Method]] = {
+    "byol": BYOL,
+    "cross-entropy": CrossEntropy,
+    "isd": ISD,
+    "moco-v2": MoCoV2,
+    "simclr": SimCLR,
+    "suncet": SuNCEt,
+    "supcon": SupCon,
+}
+
+
+def find_method(name: str) -> type[Method]:
+    """A method by the name that the command line uses; capitals and underscores are forgiven."""
+    known = name.lower().replace("_", "-")
+    if known not in METHODS:
+        raise LikewiseError(f"There is no method {name!r}. {did_you_mean(known, ['auto', *METHODS])}")
+    return METHODS[known]
+
+
+def method_name(method: Method) -> str:
+    """The registered name of a method, or the name of its class if it is not registered."""
+    return next((name for name, known in METHODS.items() if type(method) is known), type(method).__name__)
+
+
+def choose_method(labelled: int, total: int, fewest_in_a_class: int, classes: int) -> tuple[str, str]:
+    """The method that ``--method auto`` takes, and why.
+
+    Args:
+        labelled: images whose label training may see.
+        total: images.
+        fewest_in_a_class: labelled images of the rarest class that has any.
+        classes: classes that have labelled images.
+    """
+    if labelled == 0:
+        return "simclr", "none of the images is labelled"
+    if classes < 2:
+        return "simclr", f"all {labelled} labels name one class, which separates nothing"
+    if labelled >= 0.9 * total:
+        share = "all" if labelled == total else f"{labelled:,} of {total:,}"
+        return "supcon", f"{share} images are labelled"
+    if fewest_in_a_class < 2:
+        return "simclr", "a class has a single labelled image, and SuNCEt needs two of each"
+    return "suncet", f"{labelled:,} of {total:,} images are labelled, at least {fewest_in_a_class} of each class"
+
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "Nets",
+    "Progress",
+    "Recipe",
+    "Rows",
+    "Step",
+    "choose_method",
+    "find_method",
+    "method_name",
+    "with_view_size",
+]

@@ -1,1 +1,6 @@
-"""training"""
+"""The one loop, and what it needs: optimisers, precision, checkpoints, logs, a watch on health."""
+
+from likewise.training.loop import Interrupted, Plan, TrainingState, train
+from likewise.training.precision import choose_precision
+
+__all__ = ["Interrupted", "Plan", "TrainingState", "choose_precision", "train"]

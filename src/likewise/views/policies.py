@@ -76,7 +76,10 @@ class ViewPolicy:
             draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
                 CPU even where images are not, for which rows a change touches is then known without waiting.
         """
-        images, plan = pixels.images, self._plan(pixels.aspect, draws)
+        with torch.autocast(pixels.images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
+            return self._view(pixels.images, self._plan(pixels.aspect, draws))
+
+    def _view(self, images: Tensor, plan: _Plan) -> View:
         box = plan.box.to(images.device)
         view = resample(images, box, self.size or images.shape[-1])
         jitter(view, plan.factors, self._active(plan.order, plan.jittered, images.shape[1]))

@@ -1,0 +1,132 @@
+"""From a name to an encoder, and from an encoder to two files and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from likewise.encoders.encoder import Encoder
+from likewise.encoders.small import SMALL, ConvNet
+from likewise.encoders.weights import load_weights
+from likewise.errors import LikewiseError, did_you_mean
+from likewise.run_folder import RunFolder, read_json, write_json
+
+SMALL_IMAGE = 64
+"""Up to this many pixels a ResNet gets the 3x3 stride-1 stem: the usual one would leave a map of 1x1 of 28 pixels."""
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """All that is needed to build an encoder again; written beside its weights."""
+
+    name: str
+    """``conv4``, ``conv4-wide``, or any timm name: ``timm/resnet18``"""
+    image_size: int
+    """side of the square that it is shown, in pixels"""
+    mean: tuple[float, ...]
+    """per colour channel in [0, 1]; subtracted inside the encoder"""
+    std: tuple[float, ...]
+    """per colour channel; divides inside the encoder"""
+    small_stem: bool = False
+    """a ResNet's 7x7 stride-2 stem and max-pool replaced by a 3x3 stride-1 convolution"""
+    pretrained: str = ""
+    """where the start came from: empty for random, ``timm``, or a file"""
+
+    @property
+    def channels(self) -> int:
+        """Colour channels."""
+        return len(self.mean)
+
+
+def choose_encoder(
+    name: str,
+    image_size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    stem: str = "auto",
+    pretrained: str = "",
+) -> EncoderSettings:
+    """Settings for an encoder by name, with what was left to us decided.
+
+    Args:
+        name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or where weights are asked for.
+        image_size: side in pixels.
+        mean: of the training images, per channel; pretrained weights bring their own.
+        std: of the training images, per channel.
+        stem: ``auto`` (small for ResNets up to 64 pixels that start at random), ``small``, ``standard``.
+        pretrained: empty, ``timm`` or a file.
+    """
+    if name == "auto":
+        name = "conv4" if image_size <= SMALL_IMAGE and not pretrained else "timm/resnet18"
+    if name not in SMALL and not name.startswith("timm/"):
+        name = f"timm/{name}"
+    if stem not in ("auto", "small", "standard"):
+        raise LikewiseError(f"There is no stem {stem!r}. {did_you_mean(stem, ('auto', 'small', 'standard'))}")
+    if name in SMALL:
+        return EncoderSettings(name, image_size, mean, std, False, pretrained)
+    from likewise.encoders import from_timm
+
+    if pretrained:
+        full_mean, full_std = from_timm.statistics(name.removeprefix("timm/"))
+        gray = len(mean) == 1
+        mean = (sum(full_mean) / 3,) if gray else full_mean
+        std = (sum(full_std) / 3,) if gray else full_std
+    small = stem == "small"
+    if stem == "auto" and image_size <= SMALL_IMAGE and pretrained != "timm":
+        with torch.device("meta"):
+            probe = from_timm.timm_encoder(name.removeprefix("timm/"), image_size, False, mean, std, False)
+        small = from_timm.has_large_stem(probe.network)
+    return EncoderSettings(name, image_size, mean, std, small, pretrained)
+
+
+def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
+    """The encoder that settings describe, at its start.
+
+    Args:
+        settings: what to build.
+        fetch: bring the pretrained start's weights; without it the same network at random, the untrained baseline.
+    """
+    origin = settings.pretrained if fetch else ""
+    if settings.name in SMALL:
+        encoder: Encoder = ConvNet(*SMALL[settings.name], settings.mean, settings.std)
+        if origin == "timm":
+            raise LikewiseError(
+                f"{settings.name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."
+            )
+        inner: torch.nn.Module = encoder
+    else:
+        from likewise.encoders.from_timm import timm_encoder
+
+        name = settings.name.removeprefix("timm/")
+        encoder = inner = timm_encoder(
+            name, settings.image_size, settings.small_stem, settings.mean, settings.std, origin == "timm"
+        )
+        inner = encoder.network
+    if origin not in ("", "timm"):
+        load_weights(inner, origin)
+    return encoder
+
+
+def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) -> None:
+    """Write ``encoder.safetensors`` and ``encoder.json``."""
+    partial = run.weights.with_name(run.weights.name + ".partial")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}, partial)
+    partial.replace(run.weights)
+    write_json(run.encoder, asdict(settings))
+
+
+def load_encoder(path: str | Path) -> tuple[Encoder, EncoderSettings]:
+    """The encoder of a run's folder, in eval mode, and how it was built."""
+    run = RunFolder(path).require()
+    if not run.weights.exists():
+        raise LikewiseError(
+            f"The run {run.path} has no encoder yet: it was stopped before its end. Continue it with --resume."
+        )
+    stored = read_json(run.encoder)
+    settings = EncoderSettings(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+    encoder = build_encoder(settings, fetch=False)
+    encoder.load_state_dict(load_file(run.weights))
+    return encoder.eval(), settings

@@ -1,0 +1,117 @@
+"""Any image backbone of timm behind our contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from likewise.encoders.encoder import Encoder
+from likewise.errors import LikewiseError, MachineError, did_you_mean
+
+
+class TimmEncoder(Encoder):
+    """A timm network without its classifier: pooled features, a map in [B, D, s, s], and stages where it has them."""
+
+    def __init__(self, network: Any, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__(network.num_features, mean, std)
+        self.network, self.name = network, name
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> pooled features [B, width], pooled as the network's authors do."""
+        maps = self.network.forward_features(self.normalise(pixels))
+        return self.network.forward_head(maps, pre_logits=True)
+
+    def feature_map(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]; a transformer's tokens laid out as the map they form."""
+        maps = self.network.forward_features(self.normalise(pixels))
+        if maps.dim() == 4:
+            return maps.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else maps
+        tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
+        height, width = self.network.patch_embed.dynamic_feat_size(pixels.shape[-2:])
+        return tokens.transpose(1, 2).unflatten(2, (height, width))
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Stem and stages of ResNet-like and ConvNeXt-like networks, to be run in order on normalised pixels."""
+        net = self.network
+        if hasattr(net, "layer1") and hasattr(net, "conv1"):
+            stem = nn.Sequential(net.conv1, net.bn1, getattr(net, "act1", nn.Identity()), net.maxpool)
+            return [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
+        if hasattr(net, "stem") and hasattr(net, "stages"):
+            first, *rest = net.stages
+            return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
+        raise LikewiseError(
+            f"timm/{self.name} cannot be run stage by stage. Choose a ResNet or a ConvNeXt, for instance timm/resnet18."
+        )
+
+
+def timm_encoder(
+    name: str, image_size: int, small_stem: bool, mean: Sequence[float], std: Sequence[float], pretrained: bool
+) -> TimmEncoder:
+    """Build a timm network by its name.
+
+    Args:
+        name: as in ``timm.list_models()``, with its pretrained tag if wanted (``resnet18.a1_in1k``).
+        image_size: what it will be shown; transformers are built for it.
+        small_stem: replace a ResNet's 7x7 stride-2 stem and max-pool by a 3x3 stride-1 convolution, as everyone does
+            for CIFAR (first in He et al. 2016, Sec. 4.2, https://arxiv.org/abs/1512.03385).
+        mean: per channel, in [0, 1]; their number is the number of colour channels.
+        std: per channel.
+        pretrained: timm's own weights, from its cache or its hub.
+
+    Raises:
+        LikewiseError: an unknown name, or a stem that the network does not have.
+        MachineError: weights that are neither in the cache nor within reach.
+    """
+    if not timm.is_model(name.split(".")[0]):
+        raise LikewiseError(f"There is no encoder timm/{name}. {_nearest(name)}")
+    network = _create(name, image_size, len(mean), pretrained)
+    if small_stem:
+        if not has_large_stem(network):
+            raise LikewiseError(
+                f"timm/{name} has no 7x7 stem with max-pool to replace. Leave --stem at auto, or choose a ResNet."
+            )
+        old = network.conv1
+        network.conv1 = nn.Conv2d(len(mean), old.out_channels, 3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        network.maxpool = nn.Identity()
+    return TimmEncoder(network, name, mean, std)
+
+
+def has_large_stem(network: nn.Module) -> bool:
+    """Whether the network begins as ResNets for ImageNet do: a single strided convolution, then max-pooling."""
+    return isinstance(getattr(network, "conv1", None), nn.Conv2d) and isinstance(
+        getattr(network, "maxpool", None), nn.MaxPool2d
+    )
+
+
+def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that a network's pretrained weights expect."""
+    settings = timm.get_pretrained_cfg(name)
+    return (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
+    settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": pretrained}
+    try:
+        with torch.random.fork_rng(enabled=pretrained):
+            try:
+                return timm.create_model(name, img_size=image_size, **settings)
+            except TypeError:  # convolutional networks take any size and refuse the argument
+                return timm.create_model(name, **settings)
+    except OSError as error:
+        raise MachineError(
+            f"The pretrained weights of timm/{name} are not in timm's cache and could not be fetched "
+            f"({type(error).__name__}). Give a local file instead: --pretrained path/to/weights.safetensors."
+        ) from error
+    except (AssertionError, ValueError) as error:
+        raise LikewiseError(f"timm/{name} cannot read images of {image_size} pixels: {error}.") from error
+
+
+def _nearest(name: str) -> str:
+    return did_you_mean(name, timm.list_models()).split(" Known:")[0] + (
+        " See timm.list_models() for all of them; ours are conv4 and conv4-wide."
+    )

@@ -1,0 +1,22 @@
+"""The multi-layer perceptrons between an encoder and a loss."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def mlp(width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool = True) -> nn.Sequential:
+    """[B, width] -> [B, out]: ``layers`` linear maps with ReLU, and batch normalisation if asked, between them.
+
+    Two layers with batch normalisation are BYOL's projector and predictor; without it, SupCon's and MoCo v2's head.
+    One layer is a linear map.
+    """
+    parts: list[nn.Module] = []
+    for _ in range(layers - 1):
+        parts.append(nn.Linear(width, hidden, bias=not batch_norm))
+        if batch_norm:
+            parts.append(nn.BatchNorm1d(hidden))
+        parts.append(nn.ReLU(inplace=True))
+        width = hidden
+    parts.append(nn.Linear(width, out))
+    return nn.Sequential(*parts)

@@ -1,0 +1,71 @@
+"""BYOL: predict what a slowly moving copy of yourself says of another view. No negatives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import cosine_regression
+from likewise.memory import follow, frozen_copy
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, moco_v2
+
+
+@dataclass(frozen=True)
+class BYOL(Method):
+    """Grill et al. 2020, Eq. 2 and Appendix J, https://arxiv.org/abs/2006.07733.
+
+    The teacher holds encoder and projector, never the predictor. Both directions are summed, as in the paper;
+    averaging them instead halves the gradient. Batch normalisation in the heads is what keeps short runs from
+    collapsing; do not remove it.
+    """
+
+    title = "BYOL"
+    paper = "Grill et al. 2020, https://arxiv.org/abs/2006.07733"
+    needs = "no labels"
+    idea = "Predicts a slow teacher's view of the same image, without negatives; robust to small batches."
+    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-5)
+
+    momentum: float = 0.99
+    """of the teacher at the start; rises to 1 by a cosine (paper: 0.996 for 1000 epochs, 0.99 for 300)"""
+    hidden: int = 1024
+    """width of projector's and predictor's hidden layer (paper: 4,096)"""
+    dim: int = 256
+    """width of the space that is predicted in (paper: 256)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """of both networks"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Student with projector and predictor; a teacher without predictor."""
+        projector = mlp(encoder.width, self.hidden, self.dim)
+        predictor = mlp(self.dim, self.hidden, self.dim)
+        teacher = frozen_copy(nn.Sequential(encoder, projector))
+        return Nets(encoder=encoder, projector=projector, predictor=predictor, teacher=teacher)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """What the student guesses and what the teacher says, for each view."""
+        rows: dict[str, torch.Tensor] = {}
+        for name, view in zip(("first", "second"), two_views(self.views, batch, progress), strict=True):
+            rows[f"guess_{name}"] = nets.predictor(nets.projector(nets.encoder(view)))
+            with torch.no_grad():
+                rows[f"target_{name}"] = nets.teacher(view)
+        return rows
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Each view's guess against the teacher's word on the other view."""
+        loss = cosine_regression(rows["guess_first"], rows["target_second"]) + cosine_regression(
+            rows["guess_second"], rows["target_first"]
+        )
+        return Step(loss, {"spread": spread(rows["guess_first"])})
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """The teacher follows, ever more slowly."""
+        momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * progress.fraction) + 1) / 2
+        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), momentum)

@@ -1,0 +1,70 @@
+"""MoCo v2: an image is like its slowly moving self, unlike a queue of earlier images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import queue_nce
+from likewise.losses.float32 import unit
+from likewise.memory import Queue, follow, frozen_copy
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, moco_v2
+
+
+@dataclass(frozen=True)
+class MoCoV2(Method):
+    """He et al. 2020, Algorithm 1, https://arxiv.org/abs/1911.05722; Chen et al. 2020, https://arxiv.org/abs/2003.04297.
+
+    The teacher follows after the optimiser's step, which equals following before the next forward. Batch-norm
+    statistics span the global batch, so there is no per-device batch to shuffle.
+    """
+
+    title = "MoCo v2"
+    paper = "Chen et al. 2020, https://arxiv.org/abs/2003.04297"
+    needs = "no labels"
+    idea = "Negatives from a queue instead of the batch; the choice without labels when batches must be small."
+    recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
+
+    temperature: float = 0.2
+    """divides the cosines (paper: 0.2)"""
+    momentum: float = 0.99
+    """of the teacher (paper: 0.999 for long runs on ImageNet; shorter runs want a faster teacher)"""
+    queue: int = 4096
+    """past keys kept as negatives (paper: 65,536 of ImageNet's 1.28 million)"""
+    hidden: int = 512
+    """width of the head's hidden layer (paper: 2,048, the encoder's own)"""
+    dim: int = 128
+    """width of the space that the loss compares in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """crop, flip, colour jitter, grey, blur"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Student, the teacher that follows it, and the queue."""
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
+        teacher = frozen_copy(nn.Sequential(encoder, head))
+        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """The student embeds one view, the teacher the other."""
+        first, second = two_views(self.views, batch, progress)
+        query = unit(nets.head(nets.encoder(first)))
+        with torch.no_grad():
+            key = unit(nets.teacher(second))
+        return {"query": query, "key": key}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """One positive and the whole queue as negatives."""
+        loss = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
+        return Step(loss, {"spread": spread(rows["query"])}, remember={"queue": rows["key"].detach()})
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Enqueue the keys, then let the teacher follow."""
+        nets.queue.push(step.remember["queue"])
+        follow(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)

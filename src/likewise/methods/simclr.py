@@ -1,0 +1,53 @@
+"""SimCLR: two views of an image are alike, all other images are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import nt_xent
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, simclr
+
+
+@dataclass(frozen=True)
+class SimCLR(Method):
+    """Chen et al. 2020, Algorithm 1, https://arxiv.org/abs/2002.05709.
+
+    Gradient flows through both operands of the similarities. Labels are not used, even where there are some.
+    """
+
+    title = "SimCLR"
+    paper = "Chen et al. 2020, https://arxiv.org/abs/2002.05709"
+    needs = "no labels"
+    idea = "Two views of one image attract, all other images repel; the simplest choice without labels."
+    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
+
+    temperature: float = 0.2
+    """divides the cosines; the paper takes 0.1 for long runs on ImageNet and 0.5 for CIFAR-10"""
+    hidden: int = 512
+    """width of the head's hidden layer; the paper takes the encoder's own width"""
+    dim: int = 128
+    """width of the space that the loss compares in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=simclr)
+    """crop, flip, colour jitter, grey, blur"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder and a two-layer head with batch normalisation."""
+        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Two views of each image through one forward pass."""
+        views = two_views(self.views, batch, progress)
+        first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
+        return {"first": first, "second": second}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """NT-Xent over the 2B views."""
+        loss = nt_xent(rows["first"], rows["second"], self.temperature)
+        return Step(loss, {"spread": spread(rows["first"])})

@@ -1,0 +1,59 @@
+"""SupCon: SimCLR where all images of a class are alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import sup_con
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, supcon
+
+
+@dataclass(frozen=True)
+class SupCon(Method):
+    """Khosla et al. 2020, Eqs. 2 and 3, https://arxiv.org/abs/2004.11362.
+
+    An unlabelled image is a class of its own, so with every label hidden this is SimCLR. The loss is not multiplied
+    by temperature / 0.07 as in the authors' PyTorch code, nor by the temperature as in their TensorFlow code: the two
+    differ by a factor of 14, which only the learning rate notices.
+    """
+
+    title = "SupCon"
+    paper = "Khosla et al. 2020, https://arxiv.org/abs/2004.11362"
+    needs = "all labels"
+    idea = "Images of one class attract, others repel; the choice when (almost) every image is labelled."
+    recipe = Recipe(learning_rate=0.05)
+
+    temperature: float = 0.1
+    """divides the cosines (paper: 0.1)"""
+    kind: Literal["out", "in"] = "out"
+    """where the mean over positives stands: outside the logarithm (the paper's choice) or inside"""
+    hidden: int = 512
+    """width of the head's hidden layer; the paper takes the encoder's own width"""
+    dim: int = 128
+    """width of the space that the loss compares in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=supcon)
+    """crop, flip, colour jitter, grey; no blur"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder and a two-layer head without batch normalisation, as in the authors' code for CIFAR."""
+        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=False))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Two views of each image, and which class they belong to."""
+        views = two_views(self.views, batch, progress)
+        first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
+        return {"first": first, "second": second, "labels": batch.labels}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """L_out or L_in over the 2B views."""
+        both = torch.stack([rows["first"], rows["second"]], dim=1)  # [B, 2, dim]
+        loss = sup_con(both, rows["labels"], self.temperature, self.kind)
+        return Step(loss, {"spread": spread(rows["first"])})

@@ -1,0 +1,49 @@
+"""Which number format the network computes in, and why. Losses and optimiser states stay in float32 whatever it is."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+
+from likewise.errors import LikewiseError
+
+Precision = Literal["auto", "32", "bf16", "16"]
+
+
+class Chosen(NamedTuple):
+    """A format by Fabric's name, and the reason for it."""
+
+    fabric: Literal["32-true", "bf16-mixed", "16-mixed"]
+    reason: str
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
+    """The format for a device: ``auto`` takes bfloat16 wherever the hardware multiplies it faster than float32."""
+    if wanted == "32":
+        return Chosen("32-true", "asked for")
+    if wanted == "bf16":
+        return Chosen("bf16-mixed", "asked for")
+    if wanted == "16":
+        if device.type != "cuda":
+            raise LikewiseError("--precision 16 needs a CUDA GPU. On this device choose auto, bf16 or 32.")
+        return Chosen("16-mixed", "asked for")
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Chosen("bf16-mixed", f"{torch.cuda.get_device_name(device)} has bfloat16 units")
+        return Chosen("32-true", f"{torch.cuda.get_device_name(device)} has no bfloat16 units")
+    if device.type == "cpu":
+        units = cpu_bfloat16()
+        return (
+            Chosen("bf16-mixed", f"the CPU has {units}")
+            if units
+            else Chosen("32-true", "the CPU has no bfloat16 units")
+        )
+    return Chosen("32-true", f"not measured on {device.type}")
+
+
+def cpu_bfloat16() -> str:
+    """The CPU's bfloat16 units, or nothing. PyTorch's answer, which knows the operating system's permission too."""
+    tests = {"AMX": "_is_amx_tile_supported", "AVX512-bf16": "_is_avx512_bf16_supported"}
+    found = [name for name, test in tests.items() if getattr(torch.cpu, test, lambda: False)()]
+    return " and ".join(found)
