@@ -73,11 +73,12 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         over = [0, *range(2, input.dim())]
-        wide = input.float()
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
         moments = torch.stack([wide.mean(over), wide.square().mean(over)])
         mean, square = gather(moments[None]).mean(0)
         variance = square - mean.square()
-        if self.running_mean is not None and self.running_var is not None:
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
             count = world_size() * input.numel() / input.shape[1]
             momentum = 0.1 if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean.detach(), momentum)

@@ -17,6 +17,9 @@ from likewise.run_folder import RunFolder, read_json, write_json
 SMALL_IMAGE = 64
 """Up to this many pixels a ResNet gets the 3x3 stride-1 stem: the usual one would leave a map of 1x1 of 28 pixels."""
 
+RUN_START = "run:"
+"""What stands before a run's folder where that is the pretrained start."""
+
 
 @dataclass(frozen=True)
 class EncoderSettings:
@@ -33,7 +36,7 @@ class EncoderSettings:
     small_stem: bool = False
     """a ResNet's 7x7 stride-2 stem and max-pool replaced by a 3x3 stride-1 convolution"""
     pretrained: str = ""
-    """where the start came from: empty for random, ``timm``, or a file"""
+    """where the start came from: empty for random, ``timm``, a weights file, or ``run:`` and a run's folder"""
 
     @property
     def channels(self) -> int:
@@ -105,7 +108,9 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
             name, settings.image_size, settings.small_stem, settings.mean, settings.std, origin == "timm"
         )
         inner = encoder.network
-    if origin not in ("", "timm"):
+    if origin.startswith(RUN_START):
+        encoder.load_state_dict(load_file(RunFolder(origin.removeprefix(RUN_START)).weights))
+    elif origin not in ("", "timm"):
         load_weights(inner, origin)
     return encoder
 

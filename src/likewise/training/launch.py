@@ -1,0 +1,81 @@
+"""Devices, and what machine it was: the environment that a run records."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from likewise import __version__
+from likewise.errors import LikewiseError
+from likewise.training.logs import build_loggers
+from likewise.training.precision import Chosen, choose_precision
+from likewise.training.settings import TrainSettings
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
+    """The device asked for, or the fastest there is.
+
+    Raises:
+        LikewiseError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, present in there.items() if present))
+    if not there[wanted]:
+        present = ", ".join(name for name, is_there in there.items() if is_there)
+        raise LikewiseError(f"--device {wanted} was given, but PyTorch sees no such device here. There is: {present}.")
+    return torch.device(wanted)
+
+
+def launch(settings: TrainSettings, folder: Path | None) -> tuple[Fabric, Chosen]:
+    """Fabric on the settings' devices, launched, and the precision with its reason.
+
+    Under torchrun or SLURM the ranks that they started are used; otherwise Fabric starts one process a GPU.
+    """
+    for name in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen tells
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    outside = int(os.environ.get("WORLD_SIZE", 1))
+    count = settings.devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=count,
+        strategy="ddp" if count > 1 else "auto",
+        precision=precision.fabric,
+        loggers=build_loggers(settings.loggers, folder) if folder is not None else None,
+    )
+    fabric.launch()
+    return fabric, precision
+
+
+def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
+    """Versions, machine, device and precision, for ``environment.json``."""
+    packages = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn")
+    return {
+        "likewise": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "machine": f"{os.cpu_count()} x {_processor()}",
+        "threads": torch.get_num_threads(),
+        "device": str(fabric.device),
+        "device_name": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "",
+        "devices": fabric.world_size,
+        "precision": precision.fabric,
+        "precision_reason": precision.reason,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,97 @@
+"""Every setting of a run but its method: one definition for Python, the command line and ``config.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from likewise.training.logs import LoggerName
+from likewise.training.precision import Precision
+
+SettingsT = TypeVar("SettingsT")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What to learn from, with which network, for how long."""
+
+    labels: str = "all"
+    """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
+    budget: str = "all"
+    """with a CSV of labels: how many of them training may see, as above"""
+    test_data: str | None = None
+    """images to test on, where they are a source of their own; else the data's test split, or a part held out"""
+    out: str | None = None
+    """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
+    encoder: str = "auto"
+    """conv4, conv4-wide, or any timm name such as timm/resnet18; auto chooses by image size"""
+    stem: Literal["auto", "small", "standard"] = "auto"
+    """of ResNets: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
+    pretrained: str | None = None
+    """start from timm's own weights (timm), or from a local file"""
+    from_run: str | None = None
+    """start from the encoder of another run's folder; typed --from"""
+    image_size: int | None = None
+    """pixels along a side that the network sees; default: small images as they are, photographs at 128"""
+    epochs: float = 100
+    """passes over the training images"""
+    steps: int | None = None
+    """optimiser steps, instead of epochs"""
+    batch_size: int = 256
+    """images of a step over all devices, each counted once"""
+    seed: int = 0
+    """of weights, order, views, held-out parts and label draws"""
+    validation: float = 0.1
+    """share of the labelled training images held out for online scores, where the data bring no val split"""
+    test: float = 0.2
+    """share of the labelled images held out for the final scores, where the data bring no test split"""
+    precision: Precision = "auto"
+    """number format of the network: auto takes bfloat16 where the hardware multiplies it faster"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """where to compute"""
+    devices: int = 0
+    """how many devices; 0: every GPU, or one CPU process"""
+    workers: int = -1
+    """processes that decode images which do not fit in memory; -1: one a core, at most 8"""
+    observations: int = 10
+    """times that online scores are taken during the run"""
+    save_every: int | None = None
+    """steps between checkpoints; default: a twentieth of the run"""
+    loggers: tuple[LoggerName, ...] = ("csv", "tensorboard")
+    """besides metrics.jsonl"""
+    overwrite: bool = False
+    """replace the run in the output folder"""
+    resume: bool = False
+    """continue the run in the output folder"""
+
+
+UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every")
+"""Settings that may differ when a run is resumed: they do not change what is learned."""
+
+
+def to_json(value: Any) -> Any:
+    """A settings object as plain JSON content."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[SettingsT], content: Mapping[str, Any]) -> SettingsT:
+    """The settings object that `to_json` wrote."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _restored(hints[name], value) for name, value in content.items()})
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_json(typing.cast(type, hint), value)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and value is not None:
+        return _restored(next(part for part in typing.get_args(hint) if part is not type(None)), value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,181 @@
+"""What every registered method must keep, whoever wrote it. A new line in METHODS is under all of this at once."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from likewise.data.batch import Batch, Pixels
+from likewise.data.images import InMemoryImages
+from likewise.data.loader import Loader
+from likewise.encoders import build_encoder
+from likewise.encoders.build import EncoderSettings
+from likewise.methods import METHODS, Progress, with_view_size
+from likewise.randomness import generator, seed_networks
+from likewise.training.settings import from_json, to_json
+
+ALL = sorted(METHODS)
+SIZE, CLASSES = 12, 4
+
+
+def method(name):
+    settings = {field.name for field in dataclasses.fields(METHODS[name])}
+    smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
+    kept = {key: value for key, value in smaller.items() if key in settings}
+    return with_view_size(dataclasses.replace(METHODS[name](), **kept), SIZE)
+
+
+def nets_of(rule, seed=0):
+    seed_networks(seed)
+    encoder = build_encoder(EncoderSettings("conv4", SIZE, (0.4,), (0.3,)))
+    return rule.build(encoder, CLASSES)
+
+
+def images(count=32):
+    pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
+    return InMemoryImages(Pixels(pixels, torch.ones(count)))
+
+
+def loader(rule, labels=None, count=32, batch_size=8):
+    labels = torch.arange(count) % CLASSES if labels is None else labels
+    return Loader(images(count), labels, batch_size, seed=5, support=rule.support)
+
+
+def progress(step=3):
+    return Progress(step, steps=10, seed=2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
+    rule = method(name)
+    nets = nets_of(rule)
+    step = rule.step(nets, loader(rule).batch(3), progress())
+    assert step.loss.shape == ()
+    assert torch.isfinite(step.loss)
+    step.loss.backward()
+    learned = {key: p for key, p in nets.named_parameters() if p.requires_grad}
+    without = [key for key, p in learned.items() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A classifier that starts at zero passes no gradient on in its very first step; all else must learn at once.
+    assert not [key for key in without if name != "cross-entropy"]
+    assert learned
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_teachers_and_queues_take_no_gradient(name):
+    rule = method(name)
+    nets = nets_of(rule)
+    rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
+    followers = [p for key, p in nets.named_parameters() if key.startswith("teacher")]
+    assert all(p.grad is None and not p.requires_grad for p in followers)
+    assert all(not buffer.requires_grad for buffer in nets.buffers())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_is_a_function_of_seed_and_step(name):
+    rule = method(name)
+    batch = loader(rule).batch(3)
+    losses = [rule.step(nets_of(rule), batch, progress(step)).loss.item() for step in (3, 3, 4)]
+    assert losses[0] == losses[1]
+    if name != "cross-entropy":  # which starts at ln C whatever it sees
+        assert losses[0] != losses[2]
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].needs == "no labels"])
+def test_methods_without_labels_never_look_at_them(name):
+    """Training with every label hidden and with wrong labels gives the same weights, bit for bit."""
+    rule = method(name)
+    ends = []
+    for labels in (torch.full((32,), -1), torch.arange(32) % 3):
+        nets = nets_of(rule)
+        take_steps(rule, nets, loader(rule, labels), 3)
+        ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))
+    assert torch.equal(ends[0], ends[1])
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].needs != "no labels"])
+def test_hidden_labels_cannot_leak(name):
+    """Labels that the budget hides are -1 in the batch; what they were must not matter, and what is shown must."""
+    rule = method(name)
+    shown = torch.where(torch.arange(32) < 16, torch.arange(32) % CLASSES, -1)
+    batch = loader(rule, shown).batch(0)
+    assert set(batch.labels.tolist()) <= {-1, 0, 1, 2, 3}
+    other = torch.where(torch.arange(32) < 16, (torch.arange(32) // 4) % CLASSES, -1)
+    ends = []
+    for labels in (shown, other):
+        nets = nets_of(rule)
+        take_steps(rule, nets, loader(rule, labels), 3)
+        ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))
+    assert not torch.equal(ends[0], ends[1])
+
+
+def take_steps(rule, nets, batches, count):
+    optimizer = torch.optim.SGD([p for p in nets.parameters() if p.requires_grad], lr=0.05)
+    for number, batch in enumerate(batches.batches(0, count)):
+        where = Progress(number, count, seed=2)
+        step = rule.step(nets, batch, where)
+        optimizer.zero_grad()
+        step.loss.backward()
+        optimizer.step()
+        rule.after_update(nets, step, where)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_order_within_the_batch_does_not_matter(name):
+    """The contrast half sees a set of rows: permuting them leaves the loss."""
+    rule = method(name)
+    nets = nets_of(rule)
+    rows = dict(rule.embed(nets, loader(rule).batch(3), progress()))
+    expected = rule.contrast(nets, rows, progress()).loss
+    own = {key for key in rows if key == "support" or (key == "labels" and "support" in rows)}
+    order = torch.randperm(8, generator=generator(1))
+    support_order = torch.randperm(8, generator=generator(2))
+    shuffled = {key: row[support_order if key in own else order] for key, row in rows.items()}
+    assert rule.contrast(nets, shuffled, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_embed_works_on_each_example_alone(name):
+    """In eval mode, where batch norm does not couple rows, half a batch gives half of the whole batch's rows."""
+    rule = method(name)
+    nets = nets_of(rule).eval()
+    batch = loader(rule).batch(3)
+    whole = rule.embed(nets, batch, progress())
+    for rank, rows in enumerate((slice(0, 4), slice(4, 8))):
+        half = sliced(batch, rows)
+        part = rule.embed(nets, half, progress()._replace(rank=rank, world_size=2))
+        for key, row in part.items():
+            torch.testing.assert_close(row, whole[key][rows], rtol=1e-4, atol=1e-5)
+
+
+def sliced(batch, rows):
+    pixels = Pixels(*(part[rows] for part in batch.pixels))
+    support = sliced(batch.support, rows) if batch.support is not None else None
+    return Batch(pixels, batch.labels[rows], batch.index[rows], support)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bfloat16_is_close_to_float32(name):
+    rule = method(name)
+    batch = loader(rule).batch(3)
+    exact = rule.step(nets_of(rule), batch, progress()).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = rule.step(nets_of(rule), batch, progress()).loss
+    assert rounded.dtype == torch.float32
+    # Networks round to 8 bits; losses themselves do not, so 3 % covers temperatures down to 0.02.
+    assert rounded.item() == pytest.approx(exact.item(), rel=0.03, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_settings_survive_json(name):
+    rule = method(name)
+    again = from_json(METHODS[name], json.loads(json.dumps(to_json(rule))))
+    assert again == rule
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_method_says_what_it_is(name):
+    kind = METHODS[name]
+    assert "http" in kind.paper
+    assert kind.idea.endswith(".")
+    assert kind.needs in ("no labels", "some labels", "all labels")
