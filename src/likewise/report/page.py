@@ -1,0 +1,138 @@
+"""The page of one run: what was learned, from what, how good it is, and what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from likewise.report.confusion import confusion
+from likewise.report.curves import curves, online_scores
+from likewise.report.data_found import data_found
+from likewise.report.document import Section, document, write_page
+from likewise.report.embedding_map import EmbeddingMap, embedding_map
+from likewise.report.markup import Child, Markup, element
+from likewise.report.neighbours import neighbours
+from likewise.report.next_steps import next_steps
+from likewise.report.record import Gallery, RunRecord
+from likewise.report.score_table import headline, label_free_table, scores_table, verdict
+from likewise.report.settings import settings_table
+from likewise.report.wording import amount, count, duration, label_budget, percent, score_name
+from likewise.run_folder import RunFolder
+
+
+def write_report(run: RunFolder, map_settings: EmbeddingMap | None = None) -> Path:
+    """Write a run's ``report.html``: one file, a pure function of the run's folder, that opens offline.
+
+    Parts whose files are absent are named on the page instead of shown.
+
+    Args:
+        run: the run's folder; config.json is all that it must hold.
+        map_settings: how the map of the embeddings is drawn.
+
+    Raises:
+        LikewiseError: the folder is not a run.
+        MachineError: the page cannot be written.
+    """
+    record = RunRecord.read(run)
+    lead = [_verdict(record), _missing(record), _numbers(record)]
+    title = title_of(record)
+    return write_page(
+        run.report, document(title, lead, _sections(record, map_settings or EmbeddingMap()), _footer(record))
+    )
+
+
+def title_of(record: RunRecord) -> str:
+    """What was learned and from what, in a sentence."""
+    images = (record.data.get("splits") or {}).get("train")
+    source = str(record.config.get("data", record.data.get("source", "its data")))
+    budget = label_budget(record.config["labels"]) if "labels" in record.config else "labels unknown"
+    learned = "learned" if record.finished else "has so far learned"
+    amount_seen = f"{amount(images, 'image')} of " if images else ""
+    return f"{record.method} {learned} from {amount_seen}{source}, with {budget}"
+
+
+def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
+    gallery = record.gallery
+    sections = [
+        Section("scores", "How good it is", _scores(record)),
+        Section("next", "What to type next", next_steps(record)),
+        Section("curves", "How it learned", curves(record)),
+    ]
+    if gallery is not None and len(gallery.vectors):
+        sections += _gallery_sections(gallery, map_settings)
+    return [
+        *sections,
+        Section("data", "What it learned from", data_found(record.data)),
+        Section("settings", "Settings", settings_table(record.config, record.environment)),
+    ]
+
+
+def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Section]:
+    sections = [
+        Section("embeddings", "Map of the embeddings", [embedding_map(gallery, map_settings)]),
+        Section("neighbours", "Nearest neighbours", neighbours(gallery)),
+    ]
+    if len(gallery.all_labels):
+        sections.append(Section("confusion", "What it mixes up", confusion(gallery)))
+    return sections
+
+
+def _verdict(record: RunRecord) -> Markup:
+    name = headline(record)
+    trained = record.score("trained", name) if name else None
+    if name is None or trained is None:
+        said = "No labelled test images have been scored, so how good the encoder is for a task is not known yet."
+        return element("p", said, class_="verdict")
+    said, tone = verdict(trained, record.score("untrained", name))
+    return element("p", said, class_=f"verdict {tone}".strip())
+
+
+def _missing(record: RunRecord) -> Markup | None:
+    if not record.missing:
+        return None
+    items = element("ul", [element("li", each) for each in record.missing])
+    return element("div", element("p", "Not on this page:"), items, class_="note", role="note")
+
+
+def _numbers(record: RunRecord) -> Markup:
+    """The four facts that a reader looks for first."""
+    seconds = record.environment.get("seconds") or record.total("seconds")
+    images, data = record.total("images"), record.data
+    shown = [
+        ("labels shown", count(data["labelled"]) if data.get("labelled") is not None else "unknown",
+         f"of {amount(sum(data.get('splits', {}).get(name, 0) for name in ('train',)), 'training image')}"
+         if data.get("splits") else ""),
+        ("images seen", count(images) if images else "unknown", "every view counted"),
+        ("training took", duration(seconds) if seconds else "unknown", str(record.environment.get("machine", ""))),
+        *_best_online(record),
+    ]  # fmt: skip
+    return element("dl", [element("div", element("dt", a), element("dd", b), element("dd", c)) for a, b, c in shown],
+                   class_="numbers")  # fmt: skip
+
+
+def _best_online(record: RunRecord) -> list[tuple[str, str, str]]:
+    name = headline(record)
+    score = record.score("trained", name) if name else None
+    if score and name:
+        return [(score_name(name), percent(score.value), f"95 %: {100 * score.low:.1f} to {100 * score.high:.1f}")]
+    online = online_scores(record)
+    if online:
+        return [("while learning", percent(record.curve(online[0])[-1][online[0]]), score_name(online[0]))]
+    return []
+
+
+def _scores(record: RunRecord) -> list[Child]:
+    parts: list[Child] = []
+    if any(record.scores.values()):
+        parts.append(scores_table(record))
+    else:
+        parts.append(
+            element("p", "There are no scores against labels: the test images carry none, or were not scored.")
+        )
+    parts.append(label_free_table(record.more_scores.get("label_free") or {}))
+    return parts
+
+
+def _footer(record: RunRecord) -> str:
+    version = record.environment.get("likewise")
+    who = f"likewise {version}" if version else "likewise"
+    return f"Written by {who} from {record.folder.path}. The page is one file and fetches nothing."

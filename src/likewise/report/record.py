@@ -1,0 +1,181 @@
+"""A run as its folder tells it, with whatever is absent said rather than guessed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from likewise.errors import LikewiseError
+from likewise.evaluation.scores import Score
+from likewise.run_folder import RunFolder, read_json
+
+NONE = -1
+"""A label or a prediction that there is none of."""
+
+ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
+"""Whose scores a run holds, in the order that a reader compares them."""
+
+
+class Gallery(NamedTuple):
+    """Sample images with what the encoder and the probe made of them."""
+
+    vectors: np.ndarray
+    """float32 [n, D]"""
+    labels: np.ndarray
+    """int64 [n], NONE where there is none"""
+    predictions: np.ndarray
+    """int64 [n], NONE where none was made"""
+    thumbnails: np.ndarray
+    """uint8 [n, H, W, C], C = 1 or 3"""
+    ids: list[str]
+    class_names: list[str]
+    all_labels: np.ndarray
+    """int64 [m]: labels of the whole test set"""
+    all_predictions: np.ndarray
+    """int64 [m]"""
+
+    def name(self, label: int) -> str:
+        """A class's name; a number that has no name is shown as the number."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else f"class {label}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a page about one run may say."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    """logged lines in order, each step's lines once however often the run was resumed"""
+    scores: dict[str, list[Score]]
+    """by encoder: trained, start, untrained"""
+    more_scores: dict[str, Any]
+    """what scores.json holds besides: label-free measures"""
+    gallery: Gallery | None
+    missing: tuple[str, ...]
+    """a sentence for each part that could not be shown"""
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> RunRecord:
+        """Read a run's folder.
+
+        Raises:
+            LikewiseError: the folder is not a run, or its config.json cannot be read.
+        """
+        config = _content(folder.require().config)
+        if isinstance(config, str):
+            raise LikewiseError(f"{folder.config} cannot be read: {config}. Restore it, or train again.")
+        missing: list[str] = []
+        environment = _or_missing(folder.environment, "the machine and the versions are unknown", missing)
+        data = _or_missing(folder.data, "what was found in the data is unknown", missing)
+        scores = _or_missing(folder.scores, "there are no final scores", missing)
+        metrics = without_repeats(list(folder.metric_lines()))
+        if not metrics:
+            missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
+        gallery = read_gallery(folder.gallery, missing)
+        by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
+        return cls(folder, config, environment, data, metrics, by_encoder, scores, gallery, tuple(missing))
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        method = self.config.get("method") or {}
+        return str(method.get("name", "unknown method") if isinstance(method, dict) else method)
+
+    @property
+    def name(self) -> str:
+        """What to call the run beside others: its folder's name."""
+        return self.folder.path.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the encoder was written."""
+        return self.folder.weights.exists()
+
+    def score(self, who: str, name: str) -> Score | None:
+        """One encoder's score by name."""
+        return next((score for score in self.scores.get(who, []) if score.name == name), None)
+
+    def curve(self, key: str) -> list[dict[str, Any]]:
+        """The logged lines that hold a number under the key."""
+        return [line for line in self.metrics if isinstance(line.get(key), (int, float))]
+
+    def total(self, key: str) -> float | None:
+        """The last logged value of something that only grows: step, images, seconds."""
+        lines = self.curve(key)
+        return lines[-1][key] if lines else None
+
+
+def without_repeats(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines in step order: those of a killed stretch give way to the resumed run's, which starts before them."""
+    kept: list[dict[str, Any]] = []
+    for line in lines:
+        if not isinstance(line, dict) or "step" not in line:
+            continue
+        while kept and kept[-1]["step"] > line["step"]:
+            kept.pop()
+        # A line that says the same thing about the same step replaces it; one with other keys stands beside it.
+        if kept and kept[-1]["step"] == line["step"] and kept[-1].keys() == line.keys():
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
+def read_gallery(path: Path, missing: list[str]) -> Gallery | None:
+    """The gallery, or None and a sentence in ``missing``."""
+    if not path.exists():
+        missing.append(f"{path.name} is absent, so there is no map, no neighbours and no confusion matrix.")
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _gallery(dict(arrays))
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        missing.append(f"{path.name} cannot be read ({error}), so there is no map and no neighbours.")
+        return None
+
+
+def _gallery(arrays: dict[str, np.ndarray]) -> Gallery:
+    vectors = np.nan_to_num(arrays["vectors"].astype(np.float32), posinf=0, neginf=0)
+    thumbnails = arrays["thumbnails"]
+    rows = len(vectors)
+    return Gallery(
+        vectors,
+        _column(arrays, "labels", rows),
+        _column(arrays, "predictions", rows),
+        thumbnails[..., None] if thumbnails.ndim == 3 else thumbnails,
+        [str(each) for each in arrays["ids"]],
+        [str(each) for each in arrays["class_names"]],
+        np.asarray(arrays.get("all_labels", []), dtype=np.int64),
+        np.asarray(arrays.get("all_predictions", []), dtype=np.int64),
+    )
+
+
+def _column(arrays: dict[str, np.ndarray], name: str, rows: int) -> np.ndarray:
+    return arrays.get(name, np.full(rows, NONE)).astype(np.int64)
+
+
+def _content(path: Path) -> dict[str, Any] | str:
+    """A JSON object, or why there is none."""
+    try:
+        content = read_json(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return f"it is damaged ({error})"
+    return content if isinstance(content, dict) else "it does not hold a JSON object"
+
+
+def _or_missing(path: Path, consequence: str, missing: list[str]) -> dict[str, Any]:
+    content = _content(path) if path.exists() else "absent"
+    if isinstance(content, str):
+        missing.append(f"{path.name} is absent, so {consequence}." if content == "absent"
+                       else f"{path.name} cannot be read ({content}), so {consequence}.")  # fmt: skip
+        return {}
+    return content

@@ -1,0 +1,71 @@
+"""Small images inside a page: one at a time, or many on one sheet."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SHEET_BYTES = 750_000
+"""a sheet's weight at most; a page should stay light enough to send by mail"""
+
+
+class Sheet(NamedTuple):
+    """Equal tiles on one image, row by row."""
+
+    uri: str
+    tile: int
+    """pixels of a tile's side"""
+    columns: int
+    rows: int
+
+
+def image_uri(thumbnail: np.ndarray) -> str:
+    """uint8 [H, W, C], C = 1 or 3 -> a ``data:`` address."""
+    return _uri("png", _encoded(_image(thumbnail), "png"))
+
+
+def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:
+    """uint8 [n, H, W, C] -> one sheet of square tiles.
+
+    Kept exact as PNG where that is light enough; else coded as WebP, on smaller tiles if need be.
+    """
+    side = max(thumbnails.shape[1:3])
+    smaller = [size for size in (48, 32, 24, 16) if size < side]
+    for kind, tile in (("png", side), ("webp", side), *(("webp", size) for size in smaller)):
+        picture = _tiled(thumbnails, tile)
+        content = _encoded(picture, kind)
+        made = Sheet(_uri(kind, content), tile, picture.width // tile, picture.height // tile)
+        if len(content) <= limit:
+            return made
+    return made
+
+
+def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
+    columns = math.ceil(math.sqrt(len(thumbnails)))
+    rows = math.ceil(len(thumbnails) / columns)
+    picture = Image.new("L" if thumbnails.shape[-1] == 1 else "RGB", (columns * tile, rows * tile))
+    for place, thumbnail in enumerate(thumbnails):
+        image = _image(thumbnail)
+        if image.size != (tile, tile):
+            image = image.resize((tile, tile), Image.Resampling.LANCZOS)
+        picture.paste(image, (place % columns * tile, place // columns * tile))
+    return picture
+
+
+def _image(thumbnail: np.ndarray) -> Image.Image:
+    return Image.fromarray(thumbnail[..., 0] if thumbnail.shape[-1] == 1 else thumbnail)
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **({"optimize": True} if kind == "png" else {"quality": 75}))
+    return content.getvalue()
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,77 @@
+"""Numbers and names as a reader wants them: 640,000 images, 1 min 50 s, 71.2 %."""
+
+from __future__ import annotations
+
+import math
+import re
+
+SCORES = {
+    "linear_top1": "linear probe",
+    "fine_tune_top1": "fine-tuned network",
+}
+
+
+def count(number: float) -> str:
+    """640000 -> ``640,000``."""
+    return f"{number:,.0f}"
+
+
+def amount(number: int, one: str, many: str | None = None) -> str:
+    """(2, "image") -> ``2 images``."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """0.7123 -> ``71.2 %``; a dash for what is not a number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.{digits}f} %"
+
+
+def points(difference: float) -> str:
+    """0.162 -> ``+16.2 points``: a difference of two percentages."""
+    return f"{100 * difference:+.1f} points".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """110.4 -> ``1 min 50 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def ratio(value: float) -> str:
+    """0.4567 -> ``0.46``; large ones lose the decimals that nobody reads."""
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def score_name(name: str) -> str:
+    """``knn20_top1`` -> ``nearest neighbours (k = 20)``; an unknown name stays as it is."""
+    if match := re.fullmatch(r"knn(\d+)_top1", name):
+        return f"nearest neighbours (k = {match[1]})"
+    if match := re.fullmatch(r"few(\d+)_top1", name):
+        return f"probe on {amount(int(match[1]), 'label')} a class"
+    return SCORES.get(name, name.removesuffix("_top1").replace("_", " "))
+
+
+def label_budget(labels: object) -> str:
+    """The ``labels`` setting in words: ``none``, ``all``, ``10`` (a class), ``1%`` or a file."""
+    text = str(labels)
+    if text in ("none", "0", "None"):
+        return "no labels"
+    if text == "all":
+        return "all labels"
+    if text.isdigit():
+        return f"{amount(int(text), 'label')} a class"
+    if text.endswith("%"):
+        return f"{text[:-1].strip()} % of the labels"
+    return f"the labels in {text}"
+
+
+def listed(names: list[str]) -> str:
+    """``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
