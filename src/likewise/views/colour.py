@@ -6,7 +6,7 @@ torchvision's float functional of the same purpose, applied image by image. None
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ def luminance(images: Tensor) -> Tensor:
 
 def brighten(images: Tensor, factor: Tensor) -> Tensor:
     """Multiplied by the factor."""
-    return (images * _per_row(factor)).clamp_(max=1)
+    return (images * _per_row(factor)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -47,21 +47,14 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(dim=1)
-    least, greatest = images.amin(dim=1), images.amax(dim=1)
+    least = torch.minimum(torch.minimum(red, green), blue)
+    greatest = torch.maximum(torch.maximum(red, green), blue)
     chroma = greatest - least
-    by_blue = (red - green).div_(divisor := chroma.clamp(min=1e-12)).add_(4)
-    by_green = (blue - red).div_(divisor).add_(2)
-    by_red = (green - blue).div_(divisor)
-    hue = torch.where(greatest == red, by_red, torch.where(greatest == green, by_green, by_blue))  # in sixths
-    hue.add_(turn.view(-1, 1, 1) * 6)
+    hue = _hue(red, green, blue, greatest, chroma).add_(turn.view(-1, 1, 1) * 6)
     hue.sub_((hue / 6).floor_(), alpha=6)
-    # Red is full around sixth 0 (it is the complement of a trapezium around 3), green around 2 and blue around 4.
-    channels = (
-        (hue - 3).abs_().sub_(1),
-        (hue - 2).abs_().neg_().add_(2),
-        (hue - 4).abs_().neg_().add_(2),
-    )
-    return torch.stack([torch.addcmul(least, channel.clamp_(0, 1), chroma) for channel in channels], dim=1)
+    # Green is full around sixth 2, blue around 4, and red is lacking around 3.
+    shares = (hue - 3).abs_().sub_(1), (hue - 2).abs_().neg_().add_(2), (hue - 4).abs_().neg_().add_(2)
+    return torch.stack([torch.addcmul(least, share.clamp_(0, 1), chroma) for share in shares], dim=1)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -74,26 +67,40 @@ def solarize(images: Tensor, threshold: float = 0.5) -> Tensor:
     return torch.where(images >= threshold, 1 - images, images)
 
 
-CHANGES: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (brighten, contrast, saturate, shift_hue)
-"""What ``jitter`` applies, in the order of its columns."""
+Change = Callable[[Tensor, Tensor], Tensor]
+
+CHANGES: tuple[Change, ...] = (brighten, contrast, saturate, shift_hue)
+"""The changes of torchvision's ``ColorJitter``."""
 
 
-def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Brightness, contrast, saturation and hue, in each row's own order. Changes ``images`` and returns it.
+def jitter(images: Tensor, factors: Tensor, order: Tensor, changes: Sequence[Change] = CHANGES) -> Tensor:
+    """K changes of colour in each row's own order. Alters ``images`` in place and returns it.
 
     Args:
         images: float32 [B, C, H, W].
-        factors: float32 [B, 4], a column for each of ``CHANGES``.
-        order: int64 [B, K], each row's places in ``CHANGES``, first to last; -1 leaves out. Best kept on the CPU even
+        factors: float32 [B, K], a column for each change.
+        order: int64 [B, K], each row's places in ``changes``, first to last; -1 leaves out. Best kept on the CPU even
             where images are not: which rows a change touches is then known without waiting for the device.
+        changes: what to apply.
     """
     factors = factors.to(images.device)
     for places in order.unbind(dim=1):
-        for place, change in enumerate(CHANGES):
+        for place, change in enumerate(changes):
             rows = (places == place).nonzero()[:, 0].to(images.device)
             if len(rows):
-                images.index_copy_(0, rows, change(images[rows], factors[rows, place]))
+                images.index_copy_(0, rows, change(images.index_select(0, rows), factors[rows, place]))
     return images
+
+
+def _hue(red: Tensor, green: Tensor, blue: Tensor, greatest: Tensor, chroma: Tensor) -> Tensor:
+    """Hue in sixths of the circle, red at 0: five times [B, H, W] -> [B, H, W]; of no use where chroma is 0."""
+    per_chroma = chroma.clamp(min=1e-12).reciprocal_()
+    by_red = (green - blue).mul_(per_chroma)
+    by_green = (blue - red).mul_(per_chroma).add_(2)
+    by_blue = (red - green).mul_(per_chroma).add_(4)
+    # 0 or 1 as floats, and lerp for choosing: on a CPU a third of the time of comparisons and torch.where.
+    not_red, not_green = (greatest - red).ceil_(), (greatest - green).ceil_()
+    return by_red.lerp_(by_green.lerp_(by_blue, not_green), not_red)
 
 
 def _per_row(factor: Tensor) -> Tensor:
@@ -101,4 +108,4 @@ def _per_row(factor: Tensor) -> Tensor:
 
 
 def _blend(other: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(other, images, _per_row(factor)).clamp_(0, 1)
+    return (images * _per_row(factor)).add_(other * (1 - _per_row(factor))).clamp_(0, 1)

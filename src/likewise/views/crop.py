@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from likewise.randomness import Draws
 
@@ -50,17 +51,35 @@ def centre_boxes(aspect: Tensor, share: float) -> Tensor:
 def resample(images: Tensor, box: Tensor, size: int) -> Tensor:
     """The pixels inside each box, resized with antialiasing: uint8 [B, C, H, W] -> [B, C, size, size] in [0, 1].
 
-    Equals torchvision's float ``resized_crop(antialias=True)`` where a box has whole-pixel edges. A resize is linear
-    along each axis, so it is two batched matrix products; mirroring and the division by 255 cost nothing there.
+    Equals torchvision's float ``resized_crop(antialias=True)`` where a box has whole-pixel edges.
     """
+    shrinks = max(images.shape[-2:]) > size
+    return (_shrink if shrinks else _enlarge)(images, box, size).mul_(1 / 255).clamp_(max=1)
+
+
+def _enlarge(images: Tensor, box: Tensor, size: int) -> Tensor:
+    """Boxes of at most ``size`` pixels a side, where antialiasing has nothing to do: bilinear in one gather."""
+    rows, _, height, width = images.shape
+    target = (torch.arange(size, device=box.device) * 2 + 1) / size - 1
+    extent, centre = box[:, None, (0, 1), (0, 1)], box[:, None, :, 2]  # [B, 1, 2]
+    # What lies outside the box must not colour its edge: past the centres of its outermost pixels these are repeated.
+    inner = (extent.abs() - 1 / torch.tensor([width, height], device=box.device)).clamp_(min=0)
+    across, down = (target[:, None] * extent).clamp(-inner, inner).add_(centre).unbind(dim=2)  # [B, size]
+    shape = rows, size, size
+    grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
+    return functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+
+
+def _shrink(images: Tensor, box: Tensor, size: int) -> Tensor:
+    """Any boxes. A resize is linear along each axis, so it is two batched matrix products."""
     rows, channels, height, width = images.shape
-    down = resampling_matrix(box[:, 1, 1], box[:, 1, 2], height, size).mul_(1 / 255)
+    down = resampling_matrix(box[:, 1, 1], box[:, 1, 2], height, size)
     across = resampling_matrix(box[:, 0, 0], box[:, 0, 2], width, size)
     # Channels move next to the columns while bytes become floats, so that one matrix serves all channels of a row.
     lines = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     lines = down @ lines.reshape(rows, height, channels * width)  # [B, size, C*W]
     lines = lines.view(rows, size * channels, width) @ across.mT  # [B, size*C, size]
-    return lines.view(rows, size, channels, size).transpose(1, 2).contiguous().clamp_(max=1)
+    return lines.view(rows, size, channels, size).transpose(1, 2).contiguous()
 
 
 def resampling_matrix(extent: Tensor, centre: Tensor, pixels: int, size: int) -> Tensor:

@@ -58,7 +58,7 @@ class ViewPolicy:
         for name in ("brightness", "contrast", "saturation"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         self._require("hue", 0 <= self.hue <= 0.5, "from 0 to 0.5")
-        self._require("size", self.size is None or self.size >= 1, "a number of pixels, or None for the stored size")
+        self._require("size", self.size is None or self.size >= 2, "2 pixels or more, or None for the stored size")
         self._require(
             "crop_area", 0 < self.crop_area[0] <= self.crop_area[1] <= 1, "two shares, 0 < least <= greatest <= 1"
         )
@@ -82,7 +82,7 @@ class ViewPolicy:
     def _view(self, images: Tensor, plan: _Plan) -> View:
         box = plan.box.to(images.device)
         view = resample(images, box, self.size or images.shape[-1])
-        jitter(view, plan.factors, self._active(plan.order, plan.jittered, images.shape[1]))
+        self._jitter(view, plan)
         if images.shape[1] > 1 and len(rows := _rows(plan.grey, view)):
             view.index_copy_(0, rows, grey(view[rows]))
         if len(rows := _rows(plan.blurred, view)):
@@ -107,12 +107,13 @@ class ViewPolicy:
             draws.chance(self.solarize),
         )
 
-    def _active(self, order: Tensor, jittered: Tensor, channels: int) -> Tensor:
-        """The orders with -1 where a row is not jittered or a change would do nothing."""
-        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
-        idle = [i for i, strength in enumerate(strengths) if strength == 0 or (channels == 1 and i >= 2)]
-        left_out = torch.isin(order, torch.tensor(idle, dtype=order.dtype, device=order.device))
-        return order.masked_fill(left_out | ~jittered[:, None], -1)
+    def _jitter(self, view: Tensor, plan: _Plan) -> None:
+        """Leaves out the changes that would do nothing; the others keep their order."""
+        strengths = (self.brightness, self.contrast) + (self.saturation, self.hue) * (view.shape[1] > 1)
+        active = [place for place, strength in enumerate(strengths) if strength > 0]
+        turn = plan.order.argsort(dim=1)[:, active]  # when each change is made
+        order = turn.argsort(dim=1).masked_fill(~plan.jittered[:, None], -1)
+        jitter(view, plan.factors[:, active], order, [CHANGES[place] for place in active])
 
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
