@@ -81,9 +81,10 @@ class Manifest:
         """The examples of one split; none if it has none. What was skipped is told by the whole manifest alone."""
         return replace(self.take(np.flatnonzero(self.splits == name)), skipped=())
 
-    def with_labels(self, labels: Tensor) -> Manifest:
+    def with_labels(self, labels: Tensor, class_names: Sequence[str] | None = None) -> Manifest:
         """The same examples with other labels, for instance with some hidden by a budget."""
-        return replace(self, labels=labels.to(torch.int64))
+        names = self.class_names if class_names is None else tuple(class_names)
+        return replace(self, labels=labels.to(torch.int64), class_names=names)
 
     def hold_out(self, fraction: float, seed: int, name: str = "test") -> Manifest:
         """Move a share of every class from "train" to another split.

@@ -1,0 +1,177 @@
+"""Labels in a CSV file of ``image_path,label`` and, where wanted, ``split``."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.folder import SPLIT_NAMES, describe
+from likewise.data.header_scan import scan_files
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import FilePixels
+from likewise.errors import LikewiseError, did_you_mean
+
+PATH, LABEL, SPLIT = "image_path", "label", "split"
+
+
+class Row(NamedTuple):
+    """One line: a path as it is written, a label ("" where there is none), a split ("" where none is said)."""
+
+    path: str
+    label: str
+    split: str
+
+
+def is_label_file(name: str | Path) -> bool:
+    """Whether a name is that of a file of labels (a CSV), rather than of a split file."""
+    return Path(name).suffix.lower() in (".csv", ".tsv")
+
+
+def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Manifest:
+    """The same examples with the labels (and splits, where the file has them) of a CSV.
+
+    Examples that the file does not name are unlabelled: once a file gives the labels, folder names do not.
+
+    Args:
+        manifest: the examples.
+        file: columns image_path,label[,split]; a blank label or -1 means unlabelled. Paths are ids of the manifest,
+            or relative to ``folder`` or to the CSV's own folder, or absolute.
+        folder: where the manifest's ids begin, if they are files.
+
+    Raises:
+        LikewiseError: a wrong column, paths of no image, or two lines that disagree.
+    """
+    rows = read_label_file(file)
+    known = {name: i for i, name in enumerate(manifest.ids)}
+    skipped = {entry.id for entry in manifest.skipped}
+    places = {row.path: _place(row.path, known.keys() | skipped, file, folder) for row in rows}
+    unknown = [path for path, place in places.items() if place is None]
+    if unknown:
+        raise LikewiseError(
+            f"{file} names {len(unknown)} images that are not in {manifest.source}: {', '.join(unknown[:3])}"
+            f"{', ...' if len(unknown) > 3 else ''}. Paths begin at the data folder or at the CSV's own folder; "
+            f"an image there is called {manifest.ids[0]}."
+        )
+    agreed = _agreed(rows, {path: place or "" for path, place in places.items()}, file)
+    names = class_names_of([row.label for place, row in agreed.items() if place in known])
+    number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
+    labels, splits = torch.full((len(manifest),), UNLABELLED), manifest.splits.astype(object)
+    for place, row in agreed.items():
+        if place in known:
+            labels[known[place]] = number[row.label]
+            splits[known[place]] = row.split or splits[known[place]]
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names)
+
+
+def open_label_file(file: Path) -> Manifest:
+    """The images that a CSV names, and those alone.
+
+    Raises:
+        LikewiseError: as ``with_label_file`` does, or a file that it names is not there.
+    """
+    paths = sorted({row.path for row in read_label_file(file)})
+    missing = [path for path in paths if not (file.parent / path).is_file()]
+    if missing:
+        raise LikewiseError(
+            f"{file} names {len(missing)} files that are not there: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Paths begin at the CSV's own folder ({file.parent}); "
+            f"if they begin elsewhere, give that folder as the data and the CSV as the labels."
+        )
+    scan = scan_files([file.parent / path for path in paths])
+    skipped = tuple(Skipped(paths[i], reason) for i, reason in scan.refused.items())
+    if not len(scan.kept):
+        raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
+    kept = [paths[i] for i in scan.kept]
+    bare = Manifest(
+        source=str(file),
+        pixels=FilePixels([file.parent / path for path in kept], scan.headers),
+        labels=torch.full((len(kept),), UNLABELLED),
+        splits=np.full(len(kept), "train"),
+        ids=kept,
+        skipped=skipped,
+    )
+    return with_label_file(bare, file, None)
+
+
+def read_label_file(file: Path) -> list[Row]:
+    """The lines of a CSV (or TSV), checked.
+
+    Raises:
+        LikewiseError: it is not there, not text, without lines, or its columns are called otherwise.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+            found = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = found
+            _check_columns(found, file)
+            rows = [_row(line, file, reader.line_num) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LikewiseError(f"The label file {file} cannot be read: {error}.") from error
+    if not rows:
+        raise LikewiseError(f"The label file {file} has no line below its heading.")
+    return rows
+
+
+def class_names_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """Class names in order: whole numbers by value, else by letter; the blank is no class."""
+    names = {label for label in labels if label}
+    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else str))
+
+
+def _check_columns(found: list[str], file: Path) -> None:
+    for wanted in (PATH, LABEL):
+        if wanted not in found:
+            raise LikewiseError(
+                f"{file} has no column {wanted!r}. {did_you_mean(wanted, found).replace('Known:', 'Columns found:')} "
+                f"The first line must be {PATH},{LABEL} (and {SPLIT}, if you like)."
+                if found
+                else f"{file} is empty. Its first line must be {PATH},{LABEL}."
+            )
+
+
+def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
+    path, label, split = ((line.get(name) or "").strip() for name in (PATH, LABEL, SPLIT))
+    if not path:
+        raise LikewiseError(f"{file}, line {number}: no {PATH}. Every line names an image; its label may be blank.")
+    if split and split.lower() not in SPLIT_NAMES:
+        raise LikewiseError(f"{file}, line {number}: the split {split!r} is none of train, val, test.")
+    unlabelled = label == str(UNLABELLED) or split.lower() in ("unlabeled", "unlabelled")
+    named = SPLIT_NAMES.get(split.lower(), "")
+    return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named)
+
+
+def _place(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
+    """The id that a path of the CSV means."""
+    plain = os.path.normpath(path).replace("\\", "/")
+    if plain in ids:
+        return plain
+    if folder is None:
+        return None
+    relative = os.path.relpath(os.path.abspath(file.parent / path), os.path.abspath(folder)).replace("\\", "/")
+    return relative if relative in ids else None
+
+
+def _agreed(rows: list[Row], places: dict[str, str], file: Path) -> dict[str, Row]:
+    """One row for each image.
+
+    Raises:
+        LikewiseError: two rows for one image say different things.
+    """
+    agreed = dict[str, Row]()
+    for row in rows:
+        earlier = agreed.setdefault(places[row.path], row)
+        if earlier[1:] != row[1:]:
+            raise LikewiseError(
+                f"{file} gives {row.path} twice: {LABEL} {earlier.label or 'blank'!r} {earlier.split} and "
+                f"{row.label or 'blank'!r} {row.split}. Keep one of the lines."
+            )
+    return agreed

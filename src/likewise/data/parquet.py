@@ -1,0 +1,177 @@
+"""Images in Parquet files as Hugging Face publishes them: a column of ``{bytes, path}``, a column of labels.
+
+The form is that of https://huggingface.co/docs/hub/datasets-image#parquet-format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from likewise.data.arrays import numbered
+from likewise.data.folder import SPLIT_NAMES, describe
+from likewise.data.header_scan import read_header, scan
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.parquet_pixels import Location, ParquetPixels, RowGroups
+from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.errors import LikewiseError
+
+SCAN_LIMIT = 2 * 2**30
+"""Bytes of Parquet up to which every header is read before step 0; of more, those of each file's first row group."""
+
+
+class Columns(NamedTuple):
+    """Which column holds what."""
+
+    image: str
+    label: str | None
+    names: tuple[str, ...]
+    """class names, where the schema has them"""
+
+
+def open_parquet(files: Sequence[Path], source: str) -> Manifest:
+    """The images of one or several Parquet files.
+
+    A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
+    An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are asked for.
+
+    Raises:
+        LikewiseError: a file cannot be read, has no column of images, or differs from the others.
+    """
+    readers = [_open(file) for file in files]
+    columns = _columns(files[0], readers[0].schema_arrow)
+    for file, reader in zip(files, readers, strict=True):
+        _refuse_different(columns, file, _columns(file, reader.schema_arrow), files[0])
+    groups = RowGroups([str(file) for file in files], columns.image)
+    locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
+    names = _file_names(files)
+    row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
+    ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
+    labels, class_names = _labels(readers, columns)
+    splits = np.array([split_of(file) for file in files])[locations[:, 0]]
+    large = sum(file.stat().st_size for file in files) > SCAN_LIMIT
+    whole = Manifest(
+        source=source,
+        pixels=ParquetPixels(groups, locations, Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))),
+        labels=labels,
+        splits=splits,
+        ids=ids,
+        class_names=class_names,
+        notes=("large: only the first images of each file were looked at before step 0",) if large else (),
+    )
+    return _looked_at(whole, groups, locations, first_groups_only=large)
+
+
+def find_parquet(folder: Path) -> list[Path]:
+    """Parquet files below a folder, in order; hidden ones are passed over."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".parquet" and path.is_file())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+
+
+def split_of(file: Path) -> str:
+    """The split that a file's name tells, else "train"."""
+    words = re.split(r"[-_.]", file.stem.lower())
+    named = [SPLIT_NAMES[word] for word in (words[0], words[-1], *words) if word in SPLIT_NAMES]
+    return named[0].replace("unlabelled", "train") if named else "train"
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file, memory_map=True)
+    except (OSError, pa.ArrowException) as error:
+        raise LikewiseError(f"{file} cannot be read as Parquet: {error}.") from error
+
+
+def _columns(file: Path, schema: pa.Schema) -> Columns:
+    """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
+    features = _features(schema)
+    images = [name for name in schema.names if _holds_images(schema.field(name).type)]
+    marked = [name for name in images if features.get(name, {}).get("_type") == "Image"] or images
+    if not marked:
+        raise LikewiseError(
+            f"{file} has no column of images. Columns found: {', '.join(schema.names)}. Images are a column "
+            f"of {{bytes, path}}, as the Hugging Face datasets library writes them."
+        )
+    image = next((name for name in ("image", "img") if name in marked), marked[0])
+    classes = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
+    usual = [name for name in ("label", "labels") if name in schema.names]
+    label = next(iter(usual or classes), None)
+    return Columns(image, label, tuple(features.get(label or "", {}).get("names", ())))
+
+
+def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """The Hugging Face features of a schema, where it has them."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _refuse_different(first: Columns, file: Path, other: Columns, first_file: Path) -> None:
+    if other != first:
+        raise LikewiseError(
+            f"{file} and {first_file} do not belong together: one has the columns {first[:2]} and "
+            f"{len(first.names)} class names, the other {other[:2]} and {len(other.names)}. Give the files of one set."
+        )
+
+
+def _locations(readers: Sequence[pq.ParquetFile]) -> Iterator[Location]:
+    for file, reader in enumerate(readers):
+        for group in range(reader.num_row_groups):
+            for row in range(reader.metadata.row_group(group).num_rows):
+                yield Location(file, group, row)
+
+
+def _file_names(files: Sequence[Path]) -> list[str]:
+    """Names by which the files can be told apart."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
+
+
+def _labels(readers: Sequence[pq.ParquetFile], columns: Columns) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Labels and class names; null is unlabelled."""
+    if columns.label is None:
+        return torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), ()
+    listed = [v for reader in readers for v in reader.read([columns.label]).column(0).to_pylist()]
+    return numbered(listed, columns.names, f"the column {columns.label!r}")
+
+
+def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
+    """The manifest with headers, less the rows that are no image."""
+    looked = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
+
+    def read(position: int) -> Any:
+        content = groups.read(Location(*locations[looked[position]].tolist()))
+        if content is None:
+            raise UnreadableImage("no bytes in the file")
+        return read_header(content)
+
+    groups.read_ahead(locations[looked])
+    found = scan(read, len(looked))
+    refused = {int(looked[i]): reason for i, reason in found.refused.items()}
+    skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
+    kept = np.setdiff1d(np.arange(len(manifest)), list(refused))
+    if not len(kept):
+        raise LikewiseError(f"{manifest.source}: none of the {len(manifest)} rows can be used. {describe(skipped)}")
+    sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
+    sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
+    rest = manifest.take(kept)
+    pixels = ParquetPixels(groups, locations[kept], Headers(sizes[kept], modes[kept]))
+    return Manifest(
+        rest.source, pixels, rest.labels, rest.splits, rest.ids, rest.class_names, tuple(skipped), rest.notes
+    )

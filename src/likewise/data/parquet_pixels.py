@@ -1,0 +1,104 @@
+"""Pixels that lie encoded in Parquet files, read by row group."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from likewise.data.pixel_source import Decoded, Headers, UnreadableImage, decode
+
+KEPT_BYTES = 2**30
+"""Encoded bytes that stay in memory; a set with more is read again group by group as rows are asked for."""
+
+
+class Location(NamedTuple):
+    """Where a row lies."""
+
+    file: int
+    group: int
+    row: int
+
+
+class RowGroups:
+    """The encoded images of some files, the row groups used last kept in memory.
+
+    Safe for threads. Worker processes that are forked share what is kept; a pickled copy starts empty.
+    """
+
+    def __init__(self, files: Sequence[str], column: str) -> None:
+        self.files, self.column = files, column
+        self._kept: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": self.files, "column": self.column}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def read(self, location: Location) -> bytes | None:
+        """The encoded image of a row; None where the column has no bytes."""
+        with self._lock:
+            group = self._group(location.file, location.group)
+        return group[location.row].as_py()
+
+    def read_ahead(self, locations: np.ndarray) -> None:
+        """Keep the first row groups of these rows, as many as may be kept, for processes forked from here on."""
+        for file, group in dict.fromkeys(map(tuple, locations[:, :2].tolist())):
+            if sum(array.nbytes for array in self._kept.values()) >= KEPT_BYTES:
+                return
+            self.read(Location(file, group, 0))
+
+    def name(self, location: Location) -> str:
+        """What a message calls a row."""
+        return f"{self.files[location.file]}, row {location.row} of row group {location.group}"
+
+    def _group(self, file: int, group: int) -> pa.Array:
+        if (file, group) not in self._kept:
+            with pq.ParquetFile(self.files[file], memory_map=True) as reader:
+                table = reader.read_row_group(group, columns=[self.column], use_threads=False)
+            column = table.column(0).combine_chunks()
+            column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+            self._kept[file, group] = column.field("bytes") if pa.types.is_struct(column.type) else column
+            self._forget_oldest()
+        self._kept.move_to_end((file, group))
+        return self._kept[file, group]
+
+    def _forget_oldest(self) -> None:
+        while len(self._kept) > 1 and sum(array.nbytes for array in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ParquetPixels:
+    """Pixels of rows of Parquet files."""
+
+    groups: RowGroups
+    locations: np.ndarray
+    """int32 [N, 3]: file, row group, row in it"""
+    headers: Headers
+
+    def __len__(self) -> int:
+        return len(self.locations)
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one row."""
+        location = Location(*self.locations[position].tolist())
+        try:
+            content = self.groups.read(location)
+        except (OSError, pa.ArrowException) as error:
+            raise UnreadableImage(f"{self.groups.name(location)}: {error}") from error
+        if not content:
+            raise UnreadableImage(f"{self.groups.name(location)}: zero bytes")
+        return decode(content, self.groups.name(location), size)
+
+    def take(self, index: np.ndarray) -> ParquetPixels:
+        """Some rows; nothing is read."""
+        return ParquetPixels(self.groups, self.locations[index], self.headers.take(index))
