@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -80,16 +81,15 @@ class ViewPolicy:
             return self._view(pixels.images, self._plan(pixels.aspect, draws))
 
     def _view(self, images: Tensor, plan: _Plan) -> View:
+        self._refuse_channels(images.shape[1])
         box = plan.box.to(images.device)
         view = resample(images, box, self.size or images.shape[-1])
         self._jitter(view, plan)
-        if images.shape[1] > 1 and len(rows := _rows(plan.grey, view)):
-            view.index_copy_(0, rows, grey(view[rows]))
-        if len(rows := _rows(plan.blurred, view)):
-            sigma = plan.sigma.to(view.device)[rows]
-            view.index_copy_(0, rows, gaussian_blur(view[rows], sigma, kernel_size(view.shape[-1])))
-        if len(rows := _rows(plan.solarized, view)):
-            view.index_copy_(0, rows, solarize(view[rows]))
+        if images.shape[1] > 1:
+            _change(view, plan.grey, lambda chosen, _: grey(chosen))
+        sigma, taps = plan.sigma.to(view.device), kernel_size(view.shape[-1])
+        _change(view, plan.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
+        _change(view, plan.solarized, lambda chosen, _: solarize(chosen))
         return View(view, box)
 
     def _plan(self, aspect: Tensor, draws: Draws) -> _Plan:
@@ -115,6 +115,13 @@ class ViewPolicy:
         order = turn.argsort(dim=1).masked_fill(~plan.jittered[:, None], -1)
         jitter(view, plan.factors[:, active], order, [CHANGES[place] for place in active])
 
+    def _refuse_channels(self, channels: int) -> None:
+        if channels not in (1, 3) and (self.jitter > 0 or self.grey > 0):
+            raise LikewiseError(
+                f"images of {channels} channels: jitter and grey need 1 (grey) or 3 (RGB). "
+                "Give views=weak(), which only crops and flips."
+            )
+
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
             raise LikewiseError(f"ViewPolicy({name}={getattr(self, name)!r}): allowed is {allowed}.")
@@ -133,8 +140,11 @@ class _Plan(NamedTuple):
     solarized: Tensor
 
 
-def _rows(chosen: Tensor, view: Tensor) -> Tensor:
-    return chosen.nonzero()[:, 0].to(view.device)
+def _change(view: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Alters the chosen rows of the view in place; nothing is computed where none is chosen."""
+    rows = chosen.nonzero()[:, 0].to(view.device)
+    if len(rows):
+        view.index_copy_(0, rows, change(view.index_select(0, rows), rows))
 
 
 @dataclass(frozen=True)
@@ -146,10 +156,17 @@ class CentreView:
     share: float = 1.0
     """side of the cut over the shorter side; 0.875 is ImageNet's habit (224 of 256)"""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise LikewiseError(
+                f"CentreView(share={self.share!r}): allowed is a share of the side, above 0 and up to 1."
+            )
+
     def __call__(self, pixels: Pixels, draws: Draws | None = None) -> View:
         """The same view every time; ``draws`` is taken so that both kinds of policy are called alike."""
-        box = centre_boxes(pixels.aspect, self.share).to(pixels.images.device)
-        return View(resample(pixels.images, box, self.size or pixels.images.shape[-1]), box)
+        images, box = pixels.images, centre_boxes(pixels.aspect, self.share).to(pixels.images.device)
+        with torch.autocast(images.device.type, enabled=False):
+            return View(resample(images, box, self.size or images.shape[-1]), box)
 
 
 def simclr(strength: float = 1.0) -> ViewPolicy:
@@ -185,6 +202,15 @@ def strong() -> ViewPolicy:
     return moco_v2()
 
 
+def byol() -> tuple[ViewPolicy, ViewPolicy]:
+    """BYOL's unlike pair: always blurred, and seldom blurred but at times solarized.
+
+    Grill et al. 2020, App. B, Table 6 (https://arxiv.org/abs/2006.07733).
+    """
+    first = replace(simclr(), brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, blur=1.0)
+    return first, replace(first, blur=0.1, solarize=0.2)
+
+
 def centre(size: int | None = None, share: float = 1.0) -> CentreView:
-    """The view for evaluation."""
+    """The view for evaluation: the file's centre, with nothing left to chance."""
     return CentreView(size, share)
