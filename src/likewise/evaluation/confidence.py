@@ -1,0 +1,132 @@
+"""How far a measured accuracy may lie from the true one."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from scipy.special import ndtri, stdtrit
+from torch import Tensor
+
+WILSON = "Wilson 1927 score interval over test images, 95 %"
+CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95 %"
+
+
+class Interval(NamedTuple):
+    """An estimate and the range that holds the truth in 95 of 100 such studies."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(share: float, count: float, quantile: float | None = None, confidence: float = 0.95) -> Interval:
+    """Interval around one accuracy.
+
+    (p + q^2/2n +- q sqrt(p(1-p)/n + q^2/4n^2)) / (1 + q^2/n), Wilson 1927, Probable inference, the law of
+    succession, and statistical inference, https://doi.org/10.1080/01621459.1927.10502953. Unlike p +- q sqrt(p(1-p)/n)
+    it keeps to [0, 1], and neither a test set of one image nor an accuracy of 1 makes it collapse.
+
+    Args:
+        share: accuracy in [0, 1].
+        count: test images; need not be whole where it is an effective sample size.
+        quantile: q; ``None`` takes the normal one for ``confidence``.
+        confidence: chance that the interval covers the true accuracy.
+    """
+    q = float(ndtri(0.5 + confidence / 2)) if quantile is None else quantile
+    shrink = 1 + q * q / count
+    centre = (share + q * q / (2 * count)) / shrink
+    half = q * math.sqrt(share * (1 - share) / count + q * q / (4 * count * count)) / shrink
+    # Rounding may leave an end a hair outside [0, 1], or on the wrong side of the estimate.
+    return Interval(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
+
+
+def paired_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+    """Accuracy of the first encoder minus the second's, on the same test images.
+
+    The adjusted Wald interval of Bonett and Price 2012, https://doi.org/10.3102/1076998611411915: add one image to
+    each of the two kinds of disagreement, then treat the difference as normal. Only images on which the two disagree
+    carry information, which is why this is narrower than what two separate intervals suggest.
+
+    Args:
+        first: bool [N], whether the first encoder was right.
+        second: bool [N], the same images in the same order.
+        confidence: chance that the interval covers the true difference.
+    """
+    count, won, lost = len(first), int((first & ~second).sum()), int((second & ~first).sum())
+    gain, loss = (won + 1) / (count + 2), (lost + 1) / (count + 2)
+    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt((gain + loss - (gain - loss) ** 2) / (count + 2))
+    return Interval((won - lost) / count, max(gain - loss - half, -1.0), min(gain - loss + half, 1.0))
+
+
+class Crossed(NamedTuple):
+    """Mean of a draws x images table, and how uncertain that mean is."""
+
+    mean: float
+    variance: float
+    freedom: float
+
+
+def crossed_mean(table: Tensor) -> Crossed:
+    """Mean over draws and images, where either might have come out differently.
+
+    Variance of the mean = (variance of the row means) / R + (variance of the column means) / N, which counts the
+    interaction twice and so errs towards caution (Owen 2007, The pigeonhole bootstrap,
+    https://doi.org/10.1214/07-AOAS122). Degrees of freedom after Satterthwaite 1946. With one draw nothing is known
+    about draws: the variance is then that over images alone.
+
+    Args:
+        table: float [R, N], outcome of draw r on image n.
+    """
+    table = table.double()
+    parts = []
+    for means in (table.mean(dim=1), table.mean(dim=0)):
+        if len(means) > 1:
+            parts.append((float(means.var()) / len(means), len(means) - 1))
+    variance = sum(part for part, _ in parts)
+    weight = sum(part * part / freedom for part, freedom in parts)
+    return Crossed(float(table.mean()), variance, variance * variance / weight if weight > 0 else math.inf)
+
+
+def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+    """Interval around an accuracy averaged over draws of the labelled images, for new draws and new test images.
+
+    Wilson's interval at the effective sample size p(1-p) / variance, with a t quantile (the design-effect form that
+    surveys use), so it keeps to [0, 1].
+
+    Args:
+        correct: bool [R, N], whether the probe of draw r was right on image n.
+        confidence: chance that the interval covers the true mean accuracy.
+    """
+    mean, variance, freedom = crossed_mean(correct)
+    images = correct.shape[1]
+    effective = min(mean * (1 - mean) / variance, images) if variance > 0 else images
+    return wilson(mean, effective, _t_quantile(freedom, confidence))
+
+
+def crossed_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+    """The same for the difference of two encoders probed with the same draws on the same images.
+
+    Args:
+        first: bool [R, N].
+        second: bool [R, N].
+        confidence: chance that the interval covers the true difference.
+    """
+    mean, variance, freedom = crossed_mean(first.double() - second.double())
+    images = first.shape[1]
+    # One image of each kind of disagreement, as in paired_difference: two equal encoders are not known to be equal.
+    half = _t_quantile(freedom, confidence) * math.sqrt(variance + 2 / (images + 2) ** 2)
+    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
+
+
+def _t_quantile(freedom: float, confidence: float) -> float:
+    tail = 0.5 + confidence / 2
+    return float(ndtri(tail)) if math.isinf(freedom) else float(stdtrit(freedom, tail))
+
+
+def accuracy(predictions: Tensor, labels: Tensor) -> tuple[Interval, int]:
+    """Top-1 accuracy with Wilson's interval, and the labelled images that it was taken over."""
+    known = labels >= 0
+    correct = (predictions == labels)[known]
+    return wilson(float(correct.double().mean()), len(correct)), int(torch.count_nonzero(known))

@@ -1,0 +1,192 @@
+"""Every score of every encoder, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
+from likewise.evaluation.confidence import crossed_difference, paired_difference
+from likewise.evaluation.features import PlainView, ReadsPixels, extract
+from likewise.evaluation.few_label import FewLabel
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.label_free import label_free
+from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.scores import Features, Outcome, Score, require_usable
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images to be evaluated on."""
+
+    images: ReadsPixels
+    """where the pixels are"""
+    index: Tensor
+    """int64 [N], positions in ``images``"""
+    labels: Tensor
+    """int64 [N], the label of each position, UNLABELLED where there is none"""
+    ids: Sequence[str]
+    """N stable ids, by which few labels are drawn"""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is measured and how."""
+
+    knn: Knn = field(default_factory=Knn)
+    """nearest neighbours"""
+    linear: LinearProbe = field(default_factory=LinearProbe)
+    """the probe on all labels"""
+    few: FewLabel | None = field(default_factory=FewLabel)
+    """the probe on few labels; None leaves it out"""
+    batch_size: int = 512
+    """images encoded at a time"""
+
+
+class Gain(NamedTuple):
+    """By how much the first encoder beats another one, on the same images and the same draws."""
+
+    name: str
+    """which score"""
+    over: str
+    """the other encoder"""
+    value: float
+    """difference of the scores, above 0 where the first is better"""
+    low: float
+    """lower end of the 95 % interval of the difference"""
+    high: float
+    """upper end"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of several encoders; the first encoder is the one in question, the others are its baselines."""
+
+    scores: dict[str, list[Score]]
+    """by encoder; empty lists where accuracy could not be measured"""
+    gains: list[Gain]
+    """the first encoder against each of the others, score by score"""
+    label_free: dict[str, dict[str, float]]
+    """by encoder: effective rank, spread, uniformity, over the test images (the training images without any)"""
+    predictions: Tensor | None
+    """int64 [N]: the first encoder's linear probe on the test images"""
+    vectors: Tensor
+    """float32 [N, D]: the first encoder's features of the test images (of the training images without any)"""
+    notes: tuple[str, ...]
+    """what could not be measured, and why"""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``scores.json`` holds: a list of scores under each encoder's name, and the rest beside."""
+        return {
+            **{who: [score.to_json() for score in scores] for who, scores in self.scores.items()},
+            "gains": [gain._asdict() for gain in self.gains],
+            "label_free": {
+                who: {name: None if math.isnan(value) else value for name, value in measures.items()}
+                for who, measures in self.label_free.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    encoders: Mapping[str, nn.Module],
+    train: Examples,
+    test: Examples | None,
+    view: PlainView,
+    settings: EvaluationSettings | None = None,
+    device: torch.device | str | None = None,
+    autocast: torch.dtype | None = None,
+) -> Evaluation:
+    """Extract features once per encoder, then ask every measure.
+
+    Without labelled test images, or with fewer than two classes among the training labels, only the label-free
+    measures are given, and a note says why.
+
+    Args:
+        encoders: by name, the one in question first: trained, untrained, start.
+        train: images to learn from; their labels are those that the probes may see.
+        test: images to be measured on, or None.
+        view: what an encoder is shown of an image.
+        settings: what is measured; None takes the defaults.
+        device: where to compute; None leaves each encoder where it is.
+        autocast: precision of the forward pass, for instance ``torch.bfloat16``.
+
+    Raises:
+        LikewiseError: there is no encoder, or one gives NaN or infinite features.
+    """
+    if not encoders:
+        raise LikewiseError("evaluate() was given no encoder; give at least one by name, such as {'trained': encoder}.")
+    settings = settings or EvaluationSettings()
+    reason = _why_unmeasurable(train.labels, None if test is None else test.labels)
+    few = settings.few.within(train.labels) if settings.few and not reason else None
+
+    def features(encoder: nn.Module, part: Examples) -> Features:
+        vectors = extract(encoder, part.images, part.index, view, settings.batch_size, device, autocast)
+        return Features(vectors, part.labels)
+
+    outcomes: dict[str, list[Outcome]] = {}
+    measures: dict[str, dict[str, float]] = {}
+    held: list[Tensor] = []
+    for who, encoder in encoders.items():
+        queries = features(encoder, test or train)
+        require_usable(queries.vectors, f"{who} encoder's")
+        measures[who] = label_free(queries.vectors)
+        outcomes[who] = []
+        if not reason:
+            bank = features(encoder, train)
+            require_usable(bank.vectors, f"{who} encoder's")
+            outcomes[who] = list(_outcomes(settings, few, bank, queries, train.ids))
+        held = held or [queries.vectors]
+    first, *others = outcomes
+    return Evaluation(
+        {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
+        [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test.labels)],
+        measures,
+        next((each.predictions for each in outcomes[first] if each.score.name == "linear_top1"), None),
+        held[0],
+        _notes(reason, settings.few, few),
+    )
+
+
+def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
+    """Why accuracy cannot be measured with these labels; None where it can."""
+    if test is None or not bool((test != UNLABELLED).any()):
+        return "there are no labelled test images"
+    classes = train[train != UNLABELLED].unique()
+    if len(classes) < 2:
+        return "no training image has a label" if not len(classes) else "all training labels are of one class"
+    return None
+
+
+def _outcomes(
+    settings: EvaluationSettings, few: FewLabel | None, bank: Features, queries: Features, ids: Sequence[str]
+) -> Iterator[Outcome]:
+    yield settings.knn.evaluate(bank, queries)
+    yield settings.linear.evaluate(bank, queries)
+    if few:
+        yield from few.evaluate(bank, queries, ids)
+
+
+def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], labels: Tensor) -> Iterator[Gain]:
+    """Paired differences; averages over draws are told by their predictions, [draws, N]."""
+    known = labels != UNLABELLED
+    for ours, its in zip(mine, theirs, strict=True):
+        right, rival = (answers[..., known] == labels[known] for answers in (ours.predictions, its.predictions))
+        difference = paired_difference if right.ndim == 1 else crossed_difference
+        yield Gain(ours.score.name, other, *difference(right, rival))
+
+
+def _notes(reason: str | None, asked: FewLabel | None, paid: FewLabel | None) -> tuple[str, ...]:
+    if reason:
+        return (f"Accuracy was not measured: {reason}. The label-free measures need no label.",)
+    left_out = [amount for amount in asked.per_class if paid and amount not in paid.per_class] if asked else []
+    if left_out:
+        amounts = ", ".join(map(str, left_out))
+        return (f"Not probed with {amounts} labels a class: some class has fewer labelled training images.",)
+    return ()

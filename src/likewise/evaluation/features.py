@@ -1,0 +1,104 @@
+"""Images through a frozen encoder, once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Pixels
+from likewise.errors import LikewiseError
+from likewise.views.view import View
+
+READERS = 2
+"""threads that decode ahead of the encoder; image decoders leave the interpreter lock"""
+
+
+class ReadsPixels(Protocol):
+    """Anything that gives decoded images by position."""
+
+    def read(self, index: Tensor) -> Pixels:
+        """int64 [B] -> pixels of those images."""
+        ...
+
+
+PlainView = Callable[[Pixels], View | Tensor]
+"""What the encoder is shown of each image, without randomness: ``views.policies.centre()``, or any function to
+float [B, C, S, S] in [0, 1]"""
+
+
+def extract(
+    encoder: nn.Module,
+    images: ReadsPixels,
+    index: Tensor,
+    view: PlainView,
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+    autocast: torch.dtype | None = None,
+) -> Tensor:
+    """Features of some images, float32 [N, D] on the CPU, in the order of ``index``.
+
+    The encoder runs in eval mode, so that batch norm uses what it learned and a score does not depend on the batch it
+    was computed in; afterwards every part of it is in the mode it was found in.
+
+    Args:
+        encoder: float [B, C, S, S] -> [B, D].
+        images: where the pixels are.
+        index: int64 [N], positions in ``images``.
+        view: what the encoder is shown of an image.
+        batch_size: images at a time.
+        device: where to compute; ``None`` leaves the encoder where it is.
+        autocast: ``torch.bfloat16`` or so to compute in lower precision; features come out as float32 all the same.
+    """
+    if not len(index):
+        raise LikewiseError("There are no images to take features of: the index is empty.")
+    where = torch.device(device) if device is not None else _device_of(encoder)
+    encoder = encoder.to(where)
+    vectors: Tensor | None = None
+    filled = 0
+    with frozen(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
+        for pixels in _read_ahead(images, index.split(batch_size)):
+            with torch.inference_mode():
+                shown = view(Pixels(*(part.to(where, non_blocking=True) for part in pixels)))
+                batch = encoder(shown.pixels if isinstance(shown, View) else shown)
+            # Made outside inference mode: a probe that differentiates may read the features.
+            if vectors is None:
+                vectors = torch.empty(len(index), batch.shape[1])
+            vectors[filled : filled + len(batch)] = batch.float().cpu()
+            filled += len(batch)
+    assert vectors is not None
+    return vectors
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in eval mode; each of its parts goes back to its own mode at the end."""
+    modes = [(part, part.training) for part in network.modules()]
+    network.eval()
+    try:
+        yield network
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _read_ahead(images: ReadsPixels, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
+    """Batches in order, a few of them decoded before they are asked for."""
+    waiting: deque[Future[Pixels]] = deque()
+    with ThreadPoolExecutor(READERS) as readers:
+        for positions in batches:
+            waiting.append(readers.submit(images.read, positions))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    held = next(network.parameters(), None)
+    return torch.device("cpu") if held is None else held.device

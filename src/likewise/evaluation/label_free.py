@@ -1,0 +1,110 @@
+"""What can be said of features without a label: are they spread out, and do two views of an image agree?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PAIRS = 4096
+"""rows compared with one another by ``uniformity`` inside ``label_free``"""
+
+
+@torch.no_grad()
+def effective_rank(vectors: Tensor) -> float:
+    """How many directions the features really use, in [1, min(N, D)]; near 1 after a collapse.
+
+    exp(-sum p_k log p_k) with p_k = s_k / sum(s) + 1e-7 over the singular values s: RankMe, Garrido et al. 2023,
+    equations 1 and 2, https://arxiv.org/abs/2210.02885. As there, features are not centred. The singular values
+    come from the smaller Gram matrix in float64, which is an order faster and as exact as float32 features deserve.
+
+    Args:
+        vectors: float [N, D].
+
+    Returns:
+        The rank; 0.0 where every feature is zero or there is no row, NaN where a feature is NaN or infinite.
+    """
+    if not bool(vectors.isfinite().all()):
+        return math.nan
+    rows = vectors.double()
+    gram = rows.T @ rows if len(rows) > rows.shape[1] else rows @ rows.T
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    total = singular.sum()
+    if float(total) == 0:
+        return 0.0
+    share = singular / total + 1e-7
+    return float((-(share * share.log()).sum()).exp())
+
+
+@torch.no_grad()
+def spread(vectors: Tensor) -> float:
+    """Mean over features of the standard deviation of unit vectors: 1 / sqrt(D) when spread evenly, 0 after a collapse.
+
+    Chen and He 2021 (SimSiam), section 4.1 and figure 2, https://arxiv.org/abs/2011.10566.
+
+    Args:
+        vectors: float [N, D], of any length.
+
+    Returns:
+        The spread; 0.0 for a single row, NaN where a feature is NaN.
+    """
+    return float(F.normalize(vectors.float(), dim=1).std(dim=0, correction=0).mean())
+
+
+@torch.no_grad()
+def alignment(first: Tensor, second: Tensor) -> float:
+    """Mean squared distance between the unit vectors of two views of the same images, in [0, 4]; lower is closer.
+
+    Wang and Isola 2020, section 4.1.1 (alpha = 2), https://arxiv.org/abs/2005.10242.
+
+    Args:
+        first: float [N, D].
+        second: float [N, D], another view of the same images in the same order.
+    """
+    return float((F.normalize(first.float(), dim=1) - F.normalize(second.float(), dim=1)).square().sum(dim=1).mean())
+
+
+@torch.no_grad()
+def uniformity(vectors: Tensor) -> float:
+    """Log of the mean of exp(-2 ||u - v||^2) over pairs of unit vectors; lower is more even, 0 when all are equal.
+
+    Wang and Isola 2020, section 4.1.2 (t = 2), https://arxiv.org/abs/2005.10242. All N (N - 1) / 2 pairs are taken.
+
+    Args:
+        vectors: float [N, D].
+
+    Returns:
+        The uniformity, at least -8; NaN for a single row, which has no pair.
+    """
+    count = len(vectors)
+    if count < 2:
+        return math.nan
+    units, total = F.normalize(vectors.double(), dim=1), 0.0
+    for first in range(0, count, 1024):
+        block = units[first : first + 1024]
+        squared = (block.square().sum(1)[:, None] + units.square().sum(1) - 2 * block @ units.T).clamp_min(0)
+        squared.diagonal(offset=first).fill_(math.inf)  # a row is not paired with itself
+        total += float((-2 * squared).exp().sum())
+    return math.log(max(total, 1e-300) / (count * (count - 1)))
+
+
+def label_free(vectors: Tensor, other_view: Tensor | None = None) -> dict[str, float]:
+    """Every measure that needs no label.
+
+    Args:
+        vectors: float [N, D].
+        other_view: float [N, D], features of another view of the same images, for ``alignment``.
+
+    Returns:
+        ``effective_rank``, ``spread``, ``uniformity`` (over at most 4,096 evenly placed rows) and, with a second view,
+        ``alignment``.
+    """
+    some = torch.linspace(0, len(vectors) - 1, min(PAIRS, len(vectors))).long()
+    measures = {
+        "effective_rank": effective_rank(vectors),
+        "spread": spread(vectors),
+        "uniformity": uniformity(vectors[some]),
+    }
+    return measures if other_view is None else measures | {"alignment": alignment(vectors, other_view)}

@@ -1,0 +1,99 @@
+"""What every evaluation reads and gives: features in, a score with its protocol and interval out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
+
+
+class Features(NamedTuple):
+    """One row per image, from a frozen encoder."""
+
+    vectors: Tensor
+    """float32 [N, D]"""
+    labels: Tensor
+    """int64 [N] in 0..C-1, UNLABELLED where there is none"""
+
+    def labelled(self) -> Features:
+        """The rows that carry a label."""
+        kept = self.labels != UNLABELLED
+        return Features(self.vectors[kept], self.labels[kept])
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number about an encoder, with everything needed to ask for it again."""
+
+    name: str
+    """what was measured: knn20_top1, linear_top1, few10_top1, ..."""
+    value: float
+    """share of the test images that were right, in [0, 1]"""
+    low: float
+    """lower end of the 95 % interval"""
+    high: float
+    """upper end of the 95 % interval"""
+    count: int
+    """test images that the share was taken over"""
+    protocol: dict[str, Any] = field(default_factory=dict)
+    """settings as used: k, temperature, strength chosen, validation size, seeds, how the interval was made"""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Score:
+        """The score that ``to_json`` wrote; keys of a later version are passed over."""
+        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"
+
+
+class Outcome(NamedTuple):
+    """A score and the answers that it counts."""
+
+    score: Score
+    predictions: Tensor
+    """int64 [N], a class for every test image, unlabelled ones included"""
+
+
+def require_usable(vectors: Tensor, whose: str) -> None:
+    """Refuse features from which nothing can be learned.
+
+    Raises:
+        LikewiseError: no rows, or NaN or infinite values (a diverged run makes those).
+    """
+    if vectors.ndim != 2 or not len(vectors):
+        raise LikewiseError(
+            f"The {whose} features have shape {list(vectors.shape)}; one row an image is needed, [N, D]."
+        )
+    bad = int((~vectors.isfinite().all(dim=1)).sum())
+    if bad:
+        raise LikewiseError(
+            f"{bad:,} of {len(vectors):,} {whose} features are NaN or infinite, so no score can be given: the encoder "
+            f"has diverged. Train again with a lower --lr or with --precision 32-true, or evaluate an earlier run."
+        )
+
+
+def require_labelled(features: Features, whose: str) -> Features:
+    """The labelled rows of usable features.
+
+    Raises:
+        LikewiseError: labels and vectors differ in number, no row has a label, or the vectors are unusable.
+    """
+    if len(features.labels) != len(features.vectors):
+        raise LikewiseError(f"{len(features.vectors):,} {whose} features came with {len(features.labels):,} labels.")
+    require_usable(features.vectors, whose)
+    rows = features.labelled()
+    if not len(rows.labels):
+        raise LikewiseError(
+            f"None of the {len(features.labels):,} {whose} images has a label, so accuracy cannot be measured. "
+            f"Give labels with --labels labels.csv; without any, only the label-free measures can be had."
+        )
+    return rows
