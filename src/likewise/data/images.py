@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -230,20 +232,23 @@ def _tensor_of(source: ArrayPixels) -> Pixels:
 
 def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
     """Decode a whole set on all cores."""
-    images = np.zeros((len(manifest), channels, size, size), np.uint8)
+    shape = len(manifest), channels, size, size
+    # Anonymous shared memory, so that forked processes write where we read and no pixel passes through a pipe.
+    images = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
     aspect, lost = np.ones(len(manifest), np.float32), dict[int, str]()
 
-    def decode(row: int) -> tuple[np.ndarray, float] | str:
+    def decode(row: int) -> float | str:
         try:
-            return read_square(manifest.pixels, row, size, channels)
+            images[row], width_to_height = read_square(manifest.pixels, row, size, channels)
         except UnreadableImage as error:
             return str(error)
+        return width_to_height
 
-    for row, decoded in enumerate(parallel_map(decode, len(manifest))):
-        if isinstance(decoded, str):
-            lost[row] = decoded
+    for row, found in enumerate(parallel_map(decode, len(manifest))):
+        if isinstance(found, str):
+            lost[row] = found
         else:
-            images[row], aspect[row] = decoded
+            aspect[row] = found
     if len(lost) == len(manifest):
         raise LikewiseError(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.")
     unreadable = {manifest.ids[row]: reason for row, reason in lost.items()}

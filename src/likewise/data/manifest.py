@@ -100,11 +100,10 @@ class Manifest:
         if (labels != UNLABELLED).any():
             candidates, labels = candidates[labels != UNLABELLED], labels[labels != UNLABELLED]
         rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], f"hold out {seed}")
-        counts = class_counts(labels)
-        share = {c: min(max(round(fraction * n), 1), n - 1) for c, n in counts.items()}
-        moves = np.array([rank[i] < share[int(c)] for i, c in enumerate(labels)], dtype=bool)
-        splits = self.splits.copy().astype(object)
-        splits[candidates[moves]] = name
+        _, kind, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        share = np.minimum(np.maximum(np.rint(fraction * counts), 1), counts - 1)
+        splits = self.splits.astype(object)
+        splits[candidates[rank < share[kind]]] = name
         return replace(self, splits=splits.astype(str))
 
     def labelled(self) -> int:

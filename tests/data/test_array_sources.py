@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from likewise.data.images import open_images
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+
+GRAY = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+COLOUR = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+
+
+def everything(manifest) -> np.ndarray:
+    return open_images(manifest).read(torch.arange(len(manifest))).images.numpy()
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    (GRAY, GRAY[:, None]), (GRAY[..., None], GRAY[:, None]), (COLOUR, COLOUR.transpose(0, 3, 1, 2)),
+    (torch.from_numpy(COLOUR).permute(0, 3, 1, 2), COLOUR.transpose(0, 3, 1, 2)),
+    ((GRAY / 255).astype(np.float32), GRAY[:, None]), (GRAY > 99, (GRAY > 99)[:, None] * np.uint8(255)),
+    (GRAY.astype(np.uint16) * 257, GRAY[:, None]),
+])  # fmt: skip
+def test_every_layout_gives_the_same_pixels(given, expected):
+    np.testing.assert_array_equal(everything(open_manifest(given)), expected)
+
+
+def test_labels_beside_images():
+    manifest = open_manifest((GRAY, [2, 0, -1, 1, None, 2]))
+    assert manifest.labels.tolist() == [2, 0, -1, 1, -1, 2]
+    assert manifest.class_names == ("0", "1", "2")
+    assert open_manifest(GRAY, labels=np.array([2, 0, -1, 1, -1, 2])).labels.tolist() == manifest.labels.tolist()
+
+
+def test_labels_with_gaps_and_names_are_numbered_in_order():
+    assert open_manifest((GRAY, torch.tensor([30, 7, 7, -1, 30, 9]))).class_names == ("7", "9", "30")
+    named = open_manifest((GRAY, ["b", "a", "", "b", "a", "c"]))
+    assert named.labels.tolist() == [1, 0, -1, 1, 0, 2]
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    ((GRAY, [0, 1]), "6 images, but 2 labels"), ((GRAY, [0, 1, 2, 3, 4, -2]), "-2"), ((GRAY, [0.5] * 6), "0.5"),
+    (GRAY.astype(np.int64), "int64"), (GRAY.astype(np.float32), "from 0 to"), (GRAY[0], "shape"),
+    (np.zeros((2, 8, 8, 5), np.uint8), "channels"), (GRAY[:0], "no image"), (17, "type int"),
+])  # fmt: skip
+def test_mistakes_are_one_message(data, said):
+    with pytest.raises(LikewiseError, match=said):
+        open_manifest(data)
+
+
+def test_array_files(tmp_path):
+    labels = np.arange(6) % 2
+    np.save(tmp_path / "a.npy", COLOUR)
+    np.savez(tmp_path / "b.npz", x=GRAY, y=labels)
+    np.savez(tmp_path / "c.npz", train_images=GRAY[:4], train_labels=labels[:4, None], test_images=GRAY[4:],
+             test_labels=labels[4:, None])  # fmt: skip
+    torch.save((torch.from_numpy(GRAY), torch.from_numpy(labels)), tmp_path / "d.pt")
+    assert len(open_manifest(tmp_path / "a.npy")) == 6
+    for name in ("b.npz", "d.pt"):
+        manifest = open_manifest(str(tmp_path / name))
+        np.testing.assert_array_equal(everything(manifest), GRAY[:, None])
+        assert manifest.labels.tolist() == labels.tolist()
+    split = open_manifest(tmp_path / "c.npz")
+    assert split.splits.tolist() == ["train"] * 4 + ["test"] * 2
+    np.testing.assert_array_equal(everything(split.split("test")), GRAY[4:, None])
+    assert len(set(split.ids)) == 6
+    np.savez(tmp_path / "e.npz", pixels=GRAY)
+    with pytest.raises(LikewiseError, match="pixels"):
+        open_manifest(tmp_path / "e.npz")

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pictures import picture, save
+from PIL import Image
+
+from likewise.data.decoding import upright_pixels
+from likewise.data.header_scan import read_header
+from likewise.data.pixel_source import UnreadableImage, decode
+
+
+def reopened(image: Image.Image, path, **options) -> Image.Image:
+    image.save(path, **options)
+    return Image.open(path)
+
+
+def test_colour_and_gray_come_out_as_they_are(tmp_path):
+    for mode in ("RGB", "L"):
+        image = picture(mode=mode)
+        read = upright_pixels(reopened(image, tmp_path / f"{mode}.png"))
+        assert read.mode == mode
+        np.testing.assert_array_equal(np.asarray(read), np.asarray(image))
+
+
+def test_transparent_pixels_lie_on_white(tmp_path):
+    image = Image.new("RGBA", (2, 1))
+    image.putpixel((0, 0), (10, 20, 30, 255))
+    image.putpixel((1, 0), (10, 20, 30, 0))
+    read = upright_pixels(reopened(image, tmp_path / "a.png"))
+    assert [read.getpixel((x, 0)) for x in (0, 1)] == [(10, 20, 30), (255, 255, 255)]
+
+
+def test_half_transparent_gray_stays_gray(tmp_path):
+    read = upright_pixels(reopened(Image.new("LA", (1, 1), (0, 51)), tmp_path / "a.png"))
+    assert (read.mode, read.getpixel((0, 0))) == ("L", 204)  # 0 * 0.2 + 255 * 0.8
+
+
+def test_palette_with_a_transparent_colour(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    image.putpixel((1, 0), 1)
+    read = upright_pixels(reopened(image, tmp_path / "a.png", transparency=1))
+    assert [read.getpixel((x, 0)) for x in (0, 1)] == [(200, 0, 0), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
+    values = np.array([[0, 257, 30000, 65535]], dtype=np.uint16)
+    read = upright_pixels(reopened(Image.fromarray(values), tmp_path / f"a.{suffix}"))
+    assert np.asarray(read).tolist() == [[0, 1, 117, 255]]  # 30000 / 257 = 116.7
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    assert np.asarray(upright_pixels(reopened(image, tmp_path / "a.png"))).tolist() == [[0, 255]]
+
+
+def test_ink_becomes_light(tmp_path):
+    read = upright_pixels(reopened(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=100))
+    red, green, blue = read.getpixel((4, 4))
+    assert red > 230 and green < 40 and blue < 40
+
+
+def test_floating_point_outside_the_unit_range_is_refused(tmp_path):
+    kept = reopened(Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)), tmp_path / "a.tif")
+    assert np.asarray(upright_pixels(kept)).tolist() == [[0, 128, 255]]
+    with pytest.raises(ValueError, match="outside"):
+        upright_pixels(reopened(Image.fromarray(np.array([[0.0, 7.0]], np.float32)), tmp_path / "b.tif"))
+
+
+def exif_turn(tag: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    return exif
+
+
+@pytest.mark.parametrize(("tag", "undo"), [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_270),
+                                           (8, Image.Transpose.ROTATE_90)])  # fmt: skip
+def test_exif_turns_are_applied_and_the_aspect_follows(tmp_path, tag, undo):
+    image = Image.linear_gradient("L").resize((40, 20)).convert("RGB")
+    path = tmp_path / "a.jpg"
+    image.save(path, quality=100, exif=exif_turn(tag))
+    read, aspect = decode(path, "a")
+    expected = image.transpose(undo)
+    assert read.size == expected.size
+    assert aspect == expected.width / expected.height
+    assert np.abs(np.asarray(read, int) - np.asarray(expected, int)).max() < 8
+    assert read_header(path)[:2] == expected.size
+
+
+def test_a_draft_keeps_both_sides_at_least_twice_the_size(tmp_path):
+    path = save(tmp_path / "a.jpg", width=640, height=320)
+    image, aspect = decode(path, "a", size=40)
+    assert image.size == (160, 80)
+    assert aspect == 2.0
+
+
+def test_what_cannot_be_decoded_is_named_with_the_reason(tmp_path):
+    path = save(tmp_path / "half.jpg", width=64, height=64)
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(UnreadableImage, match=r"half\.jpg.*truncated"):
+        decode(path, str(path))
+    with pytest.raises(UnreadableImage, match="gone"):
+        decode(tmp_path / "none.jpg", "none.jpg")
+
+
+def test_bytes_behind_the_end_of_a_jpeg_do_no_harm(tmp_path):
+    path = save(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + b"camera notes")
+    assert read_header(path)[:2] == (8, 8)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from pictures import cut_short, photo_folder, save
+
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+
+
+def labels_by_id(manifest) -> dict[str, str | None]:
+    names = (*manifest.class_names, None)
+    return {i: names[label] for i, label in zip(manifest.ids, manifest.labels.tolist(), strict=True)}
+
+
+def test_class_folders_give_labels_in_sorted_order(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "zebra/1.png", "ant/2.PNG", "ant/1.JPG"))
+    assert manifest.class_names == ("ant", "zebra")
+    assert labels_by_id(manifest) == {"ant/1.JPG": "ant", "ant/2.PNG": "ant", "zebra/1.png": "zebra"}
+    assert set(manifest.splits) == {"train"}
+
+
+def test_a_flat_folder_is_unlabelled(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "b.png", "a.png"))
+    assert list(manifest.ids) == ["a.png", "b.png"]
+    assert manifest.labels.tolist() == [-1, -1]
+    assert manifest.notes == ()
+
+
+@pytest.mark.parametrize("names", [("a/b/1.png", "a/c/2.png"), ("a/1.png", "2.png"), ("a/1.png", "b/c/2.png")])
+def test_any_other_nesting_is_unlabelled_and_says_so(tmp_path, names):
+    manifest = open_manifest(photo_folder(tmp_path, *names))
+    assert manifest.labels.tolist() == [-1, -1]
+    assert "unlabelled" in manifest.notes[0]
+
+
+def test_split_folders_share_their_classes(tmp_path):
+    names = ("train/cat/1.png", "train/dog/2.png", "valid/dog/3.png", "Test/cat/4.png", "unlabeled/x/5.png")
+    manifest = open_manifest(photo_folder(tmp_path, *names))
+    assert labels_by_id(manifest) == {
+        "train/cat/1.png": "cat",
+        "train/dog/2.png": "dog",
+        "valid/dog/3.png": "dog",
+        "Test/cat/4.png": "cat",
+        "unlabeled/x/5.png": None,
+    }
+    splits = dict(zip(manifest.ids, manifest.splits.tolist(), strict=True))
+    assert splits == dict(zip(names, ["train", "train", "val", "test", "train"], strict=True))
+
+
+def test_a_flat_test_split_beside_labelled_training_is_unlabelled(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "train/cat/1.png", "test/2.png"))
+    assert labels_by_id(manifest) == {"train/cat/1.png": "cat", "test/2.png": None}
+
+
+def test_a_class_that_is_called_train_is_a_class(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "train/1.png", "bus/2.png"))
+    assert manifest.class_names == ("bus", "train")
+
+
+def test_a_third_folder_beside_splits_is_refused(tmp_path):
+    with pytest.raises(LikewiseError, match="extra"):
+        open_manifest(photo_folder(tmp_path, "train/a/1.png", "test/a/2.png", "extra/a/3.png"))
+
+
+def test_an_image_beside_split_folders_is_told(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "train/a/1.png", "test/a/2.png", "logo.png"))
+    assert [entry.id for entry in manifest.skipped] == ["logo.png"]
+    assert len(manifest) == 2
+
+
+def test_hidden_folders_are_no_class(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "a/1.png", ".ipynb_checkpoints/1.png", "a/.2.png"))
+    assert list(manifest.ids) == ["a/1.png"]
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    photo_folder(tmp_path / "elsewhere", "1.png")
+    photo_folder(tmp_path / "photos", "a/0.png")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "photos" / "b")
+    os.symlink(tmp_path / "photos", tmp_path / "photos" / "a" / "loop")
+    assert list(open_manifest(tmp_path / "photos").ids) == ["a/0.png", "b/1.png"]
+
+
+def test_bad_files_are_skipped_with_their_reasons(tmp_path):
+    photo_folder(tmp_path, "a/good.png", "b/good.png")
+    (tmp_path / "a" / "empty.jpg").touch()
+    (tmp_path / "a" / "text.jpg").write_text("not an image at all")
+    cut_short(save(tmp_path / "a" / "half.jpg", width=64, height=64))
+    cut_short(save(tmp_path / "a" / "half.png", width=64, height=64))
+    manifest = open_manifest(tmp_path)
+    assert list(manifest.ids) == ["a/good.png", "b/good.png"]
+    reasons = {entry.id: entry.reason for entry in manifest.skipped}
+    assert reasons["a/empty.jpg"] == "zero bytes"
+    assert "not an image" in reasons["a/text.jpg"]
+    assert set(reasons) == {"a/empty.jpg", "a/text.jpg", "a/half.jpg", "a/half.png"}
+    assert any("4 files skipped" in warning for warning in manifest.warnings())
+
+
+def test_an_empty_class_folder_is_no_class_and_is_told(tmp_path):
+    photo_folder(tmp_path, "a/1.png")
+    (tmp_path / "b").mkdir()
+    manifest = open_manifest(tmp_path)
+    assert manifest.class_names == ("a",)
+    assert "b" in manifest.notes[0]
+
+
+def test_nothing_usable_is_one_message(tmp_path):
+    with pytest.raises(LikewiseError, match="no file or folder"):
+        open_manifest(tmp_path / "none")
+    with pytest.raises(LikewiseError, match="is empty"):
+        open_manifest(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(LikewiseError, match=r"\.txt"):
+        open_manifest(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(LikewiseError, match="zero bytes"):
+        open_manifest(tmp_path)
+
+
+def test_a_class_of_one_image_is_allowed_and_warned_of(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "a/1.png", "a/2.png", "lonely/3.png"))
+    assert any("lonely" in warning for warning in manifest.warnings())
+    assert not any("a:" in warning for warning in manifest.warnings())
+
+
+def test_a_misspelt_set_is_put_right():
+    with pytest.raises(LikewiseError, match="Did you mean 'fashion-mnist-mini'"):
+        open_manifest("fashon-mnist-mini")

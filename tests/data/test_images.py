@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from pictures import cut_short, photo_folder, picture, save
+from PIL import Image
+
+from likewise.data.images import FileImages, InMemoryImages, open_images
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+
+
+def test_small_images_of_one_size_stay_what_they_are(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "a.png", "b.png"))
+    images = open_images(manifest)
+    assert isinstance(images, InMemoryImages)
+    assert (images.size, images.channels) == (8, 3)
+    pixels = images.read(torch.tensor([1, 0]))
+    np.testing.assert_array_equal(pixels.images[0].permute(1, 2, 0), np.asarray(picture(1)))
+    assert pixels.aspect.tolist() == [1, 1]
+
+
+def test_an_image_that_is_not_square_is_squeezed_and_remembers_its_shape(tmp_path):
+    save(tmp_path / "wide.png", width=200, height=100)
+    save(tmp_path / "tall.jpg", width=90, height=300)
+    images = open_images(open_manifest(tmp_path))
+    assert images.size == 128
+    pixels = images.read(torch.tensor([1, 0]))
+    torch.testing.assert_close(pixels.aspect, torch.tensor([2.0, 0.3]))
+    expected = picture(0, 200, 100).resize((128, 128), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(pixels.images[0].permute(1, 2, 0), np.asarray(expected))
+
+
+def test_gray_sets_have_one_channel_and_mixed_ones_three(tmp_path):
+    picture(0, mode="L").save(tmp_path / "a.png")
+    picture(1, mode="1").save(tmp_path / "b.png")
+    assert open_images(open_manifest(tmp_path)).channels == 1
+    assert open_images(open_manifest(tmp_path), channels=3).read(torch.tensor([0])).images.shape == (1, 3, 8, 8)
+    picture(2).save(tmp_path / "c.png")
+    assert open_images(open_manifest(tmp_path)).channels == 3
+
+
+def test_memory_and_files_give_the_same_pixels(tmp_path):
+    for i in range(4):
+        save(tmp_path / f"{i}.jpg", i, width=60 + i, height=50)
+    manifest = open_manifest(tmp_path)
+    index = torch.tensor([3, 1, 1, 0])
+    in_memory, in_files = open_images(manifest, size=24), open_images(manifest, size=24, memory_limit=100)
+    assert isinstance(in_files, FileImages)
+    copy = pickle.loads(pickle.dumps(in_files))
+    for images in (in_files, copy):
+        for a, b in zip(in_memory.read(index), images.read(index), strict=True):
+            assert torch.equal(a, b)
+
+
+def broken_set(tmp_path, count=6, lost=(2, 3)):
+    """Images that are cut short after they were looked at."""
+    for i in range(count):
+        save(tmp_path / f"{i}.png", i, 30, 30)
+    manifest = open_manifest(tmp_path)
+    for i in lost:
+        cut_short(tmp_path / f"{i}.png")
+    return manifest
+
+
+@pytest.mark.parametrize("memory_limit", [0, 10**9])
+def test_an_unreadable_image_is_replaced_by_the_next_and_told(tmp_path, memory_limit):
+    images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
+    for _ in range(2):
+        rows = images.rows(torch.tensor([2, 0, 3]))
+        assert rows.positions.tolist() == [4, 0, 4]
+        np.testing.assert_array_equal(rows.pixels.images[0].permute(1, 2, 0), np.asarray(picture(4, 30, 30)))
+    assert set(images.unreadable) == {"2.png", "3.png"}
+    assert "2.png" in images.unreadable["2.png"]
+
+
+@pytest.mark.parametrize("memory_limit", [0, 10**9])
+def test_what_stands_in_is_alike_if_anything_is(tmp_path, memory_limit):
+    images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
+    labels = torch.tensor([0, 0, 0, 1, 2, 2])
+    assert images.rows(torch.tensor([2]), alike=labels).positions.tolist() == [0]
+    assert images.rows(torch.tensor([3]), alike=labels).positions.tolist() == [4]
+
+
+def test_a_set_of_which_nothing_can_be_decoded_is_one_message(tmp_path):
+    manifest = broken_set(tmp_path, lost=range(6))
+    with pytest.raises(LikewiseError, match="no image can be decoded"):
+        open_images(manifest)
+    with pytest.raises(LikewiseError, match="can be decoded"):
+        open_images(manifest, memory_limit=0).read(torch.tensor([0]))
+
+
+def test_many_images_are_decoded_by_processes_to_the_same_end(tmp_path, monkeypatch):
+    for i in range(9):
+        save(tmp_path / f"{i}.png", i)
+    manifest = open_manifest(tmp_path)
+    cut_short(tmp_path / "7.png")
+    threads = open_images(manifest, size=6)
+    monkeypatch.setattr("likewise.data.parallel_map.ROWS_WORTH_PROCESSES", 1)
+    monkeypatch.setattr("likewise.data.parallel_map.ROWS_AT_A_TIME", 2)
+    processes = open_images(manifest, size=6)
+    everything = torch.arange(9)
+    assert torch.equal(threads.read(everything).images, processes.read(everything).images)
+    assert threads.unreadable == processes.unreadable and set(threads.unreadable) == {"7.png"}
+
+
+def test_no_images_and_odd_settings_are_refused(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "a.png"))
+    with pytest.raises(LikewiseError, match="no images"):
+        open_images(manifest.split("test"))
+    with pytest.raises(LikewiseError, match="1 or 3"):
+        open_images(manifest, channels=2)

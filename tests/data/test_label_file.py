@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from pictures import photo_folder
+
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return photo_folder(tmp_path / "photos", "x/a.png", "x/b.png", "x/c.png", "x/d.png")
+
+
+def write(tmp_path, *lines: str, heading: str = "image_path,label"):
+    file = tmp_path / "labels.csv"
+    file.write_text("\n".join([heading, *lines]) + "\n")
+    return file
+
+
+def test_any_mix_of_labelled_and_not(tmp_path, photos):
+    manifest = open_manifest(photos, labels=write(tmp_path, "x/a.png,dog", "x/b.png,", "x/c.png,cat"))
+    assert manifest.class_names == ("cat", "dog")
+    assert manifest.labels.tolist() == [1, -1, 0, -1]
+
+
+def test_paths_may_begin_at_the_file_or_be_absolute(tmp_path, photos):
+    file = write(tmp_path, "photos/x/a.png,1", f"{photos}/x/b.png,0", "./x/c.png,10", "x\\d.png,-1")
+    manifest = open_manifest(str(photos), labels=str(file))
+    assert manifest.class_names == ("0", "1", "10")
+    assert manifest.labels.tolist() == [1, 0, 2, -1]
+
+
+def test_a_split_column_moves_examples(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,0,train", "x/b.png,0,Valid", "x/c.png,0,test", heading="image_path,label,split")
+    assert open_manifest(photos, labels=file).splits.tolist() == ["train", "val", "test", "train"]
+
+
+def test_the_csv_alone_lists_its_images(tmp_path, photos):
+    manifest = open_manifest(write(tmp_path, "photos/x/b.png,0", "photos/x/a.png,1"))
+    assert list(manifest.ids) == ["photos/x/a.png", "photos/x/b.png"]
+    assert manifest.labels.tolist() == [1, 0]
+
+
+def test_a_wrong_column_is_told_with_those_found(tmp_path, photos):
+    with pytest.raises(LikewiseError, match=r"Did you mean 'image_pth'.*Columns found: image_pth, label"):
+        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", heading="image_pth,label"))
+
+
+def test_labels_of_no_image_name_the_first_three(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,0", *(f"no{i}.png,0" for i in range(5)))
+    with pytest.raises(LikewiseError, match=r"5 images.*no0\.png, no1\.png, no2\.png, \.\.\."):
+        open_manifest(photos, labels=file)
+
+
+def test_a_label_of_a_skipped_file_is_no_error(tmp_path, photos):
+    (photos / "x/e.png").touch()
+    manifest = open_manifest(photos, labels=write(tmp_path, "x/a.png,cat", "x/e.png,ghost"))
+    assert manifest.class_names == ("cat",)
+
+
+def test_lines_that_disagree_are_refused_and_repeats_are_not(tmp_path, photos):
+    assert open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,0")).labelled() == 1
+    with pytest.raises(LikewiseError, match="twice"):
+        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,1"))
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    ("", "is empty"), ("image_path,label\n", "no line"), ("image_path,label\n,3\n", "line 2"),
+    ("image_path,label,split\nx/a.png,3,holdout\n", "holdout"),
+])  # fmt: skip
+def test_other_mistakes_are_one_message(tmp_path, photos, content, said):
+    (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(LikewiseError, match=said):
+        open_manifest(photos, labels=tmp_path / "labels.csv")
+    with pytest.raises(LikewiseError, match="cannot be read"):
+        open_manifest(photos, labels=tmp_path / "none.csv")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from pictures import cut_short, save
+
+from likewise.data.batch import Pixels
+from likewise.data.images import InMemoryImages, open_images
+from likewise.data.loader import Loader, Support
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+
+COUNT = 23
+LABELS = torch.tensor([0, 1, 2, -1] * 5 + [0, 1, -1])
+IMAGES = InMemoryImages(
+    Pixels(torch.arange(COUNT, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 4, 4), torch.ones(COUNT))
+)
+
+
+def loader(**options) -> Loader:
+    return Loader(IMAGES, LABELS, **{"batch_size": 6, "seed": 0, "support": Support(3, 2), **options})
+
+
+def test_rows_of_a_batch_belong_together():
+    for batch in loader().batches(0, 8):
+        assert batch.support is not None
+        for part in (batch, batch.support):
+            assert part.pixels.images[:, 0, 0, 0].tolist() == part.index.tolist()
+            assert torch.equal(part.labels, LABELS[part.index])
+        assert batch.pixels.images.shape == (6, 1, 4, 4) and batch.pixels.aspect.shape == (6,)
+        assert len(batch.support.index) == 6 and (batch.support.labels >= 0).all()
+
+
+def test_starting_later_gives_what_would_have_come():
+    whole = list(loader().batches(0, 9))
+    for a, b in zip(whole[5:], loader().batches(5, 9), strict=True):
+        assert torch.equal(a.index, b.index) and torch.equal(a.support.index, b.support.index)
+
+
+def test_ranks_cut_the_same_batch():
+    for step in (0, 4):
+        whole = loader().batch(step)
+        parts = [loader(rank=rank, world_size=3).batch(step) for rank in range(3)]
+        assert torch.equal(torch.cat([part.index for part in parts]), whole.index)
+        assert torch.equal(torch.cat([part.support.index for part in parts]), whole.support.index)
+        assert torch.equal(torch.cat([part.pixels.images for part in parts]), whole.pixels.images)
+
+
+def test_support_ends_where_it_is_told_to():
+    ending = loader().with_support(until_step=2)
+    assert [batch.support is not None for batch in ending.batches(0, 4)] == [True, True, False, False]
+    assert torch.equal(ending.batch(3).index, loader().batch(3).index)
+    assert loader(support=None).with_support(2).batch(0).support is None
+
+
+def test_an_epoch_is_whole_batches():
+    assert loader().steps_per_epoch == 3
+    assert len({i for batch in loader().batches(0, 3) for i in batch.index.tolist()}) == 18
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"batch_size": 1}, "at least 2.*--batch-size 16"), ({"batch_size": 24}, "only 23.*--batch-size 16"),
+    ({"world_size": 4}, "multiple of 4"), ({"support": Support(4, 2)}, "3 classes have labels"),
+    ({"support": Support(3, 1), "world_size": 2}, "support batch of 3"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_at_once(options, said):
+    with pytest.raises(LikewiseError, match=said):
+        loader(**options)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_give_the_same_batches_and_tell_what_is_unreadable(tmp_path, workers):
+    for i in range(12):
+        save(tmp_path / f"{'ab'[i % 2]}/{i:02d}.png", i)
+    manifest = open_manifest(tmp_path)
+    cut_short(tmp_path / "a/04.png")
+    options = {"labels": manifest.labels, "batch_size": 4, "seed": 0, "support": Support(2, 2)}
+    in_memory = Loader(open_images(manifest), **options)
+    in_files = Loader(open_images(manifest, memory_limit=0), **options, workers=workers)
+    lost = list(manifest.ids).index("a/04.png")
+    for a, b in zip(in_memory.batches(1, 7), in_files.batches(1, 7), strict=True):
+        assert torch.equal(a.index, b.index) and torch.equal(a.support.index, b.support.index)
+        assert torch.equal(a.pixels.images, b.pixels.images) and torch.equal(a.labels, b.labels)
+        assert lost not in a.index
+    assert set(in_files.images.unreadable) == {"a/04.png"}
