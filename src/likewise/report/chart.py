@@ -45,6 +45,11 @@ class Axis(NamedTuple):
 AXES = (Axis("images", "images seen"), Axis("seconds", "seconds of training"), Axis("step", "steps"))
 
 
+def axis_title(key: str) -> str:
+    """How an axis is named."""
+    return next(axis.title for axis in AXES if axis.key == key)
+
+
 def plain(text: str) -> str:
     """Text that plotly shows as it stands: it reads ``<b>`` and its like as formatting."""
     return html.escape(text, quote=False)
@@ -86,8 +91,7 @@ def chart(
     """
     content: dict[str, Any] = {"figure": json.loads(drawn.to_json() or "{}"), **details}
     if axes:
-        titles = {axis.key: axis.title for axis in AXES}
-        content["axes"] = {key: {"title": titles[key], "x": values} for key, values in axes.items()}
+        content["axes"] = {key: {"title": axis_title(key), "x": values} for key, values in axes.items()}
     return element(
         "figure",
         element("div", class_="chart", id=name, role="img", aria_label=alternative),
@@ -98,12 +102,11 @@ def chart(
 
 def axis_choice(name: str, keys: Sequence[str]) -> Markup:
     """Radio buttons that choose the horizontal axis of every chart in the same section."""
-    titles = {axis.key: axis.title for axis in AXES}
     return element(
         "fieldset",
         element("legend", "against"),
         [
-            element("label", element("input", type="radio", name=name, value=key, checked=not place), titles[key])
+            element("label", element("input", type="radio", name=name, value=key, checked=not place), axis_title(key))
             for place, key in enumerate(keys)
         ],
         class_="axis-choice",

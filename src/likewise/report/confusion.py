@@ -3,89 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from likewise.evaluation import per_class
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import NONE, Gallery
-from likewise.report.wording import amount, count, percent
+from likewise.report.wording import count, percent
 
 SHOWN = 20
 """classes of the matrix at most; of more, those with the most mistakes"""
 WORST = 8
 
 
-class WorstClass(NamedTuple):
-    """A class that is often read wrongly."""
-
-    label: int
-    right: int
-    total: int
-    confused_with: int | None
-    """the class that it is most often taken for; None where it is always right"""
-    times: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of its images that were read rightly."""
-        return self.right / self.total
-
-
-def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [C, C]: row the true class, column the answer. Rows without a label or an answer are left out."""
-    known = (labels != NONE) & (predictions != NONE)
-    classes = max(classes, int(labels.max(initial=-1)) + 1, int(predictions.max(initial=-1)) + 1)
-    cells = labels[known] * classes + predictions[known]
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
-
-
-def worst_classes(matrix: np.ndarray, number: int = WORST) -> list[WorstClass]:
-    """Classes by rising accuracy, those without test images left out; ties in class order."""
-    found = []
-    for label in np.flatnonzero(matrix.sum(axis=1)).tolist():
-        mistakes = matrix[label].copy()
-        mistakes[label] = 0
-        other = int(mistakes.argmax()) if mistakes.any() else None
-        times = int(mistakes.max())
-        found.append(WorstClass(label, int(matrix[label, label]), int(matrix[label].sum()), other, times))
-    return sorted(found, key=lambda each: each.accuracy)[:number]
-
-
 def confusion(gallery: Gallery) -> list[Child]:
     """The body of the section: worst classes, then the matrix."""
-    matrix = confusion_matrix(gallery.all_labels, gallery.all_predictions, len(gallery.class_names))
+    labels, answers = gallery.all_labels, gallery.all_predictions
+    read = answers != NONE
+    classes = max(len(gallery.class_names), int(labels.max(initial=-1)) + 1, int(answers.max(initial=-1)) + 1)
+    matrix = per_class.confusion(torch.from_numpy(answers[read]), torch.from_numpy(labels[read]), classes)
     if not matrix.any():
         return [element("p", "No labelled test image was read, so there is no confusion to show.", class_="soft")]
-    return [_worst(gallery, worst_classes(matrix)), element("h3", "Confusion matrix"), _matrix(gallery, matrix)]
+    names = [gallery.name(label) for label in range(classes)]
+    worst = per_class.worst_classes(matrix, names, WORST)
+    return [_worst(worst), element("h3", "Confusion matrix"), _matrix(names, matrix.numpy())]
 
 
-def _worst(gallery: Gallery, classes: Sequence[WorstClass]) -> Markup:
+def _worst(classes: Sequence[per_class.WeakClass]) -> Markup:
     rows: list[list[Child]] = []
     for each in classes:
-        taken = "–"
-        if each.confused_with is not None:
-            taken = f"{gallery.name(each.confused_with)} ({amount(each.times, 'time')})"
-        right = f"{count(each.right)} of {count(each.total)}"
-        rows.append([gallery.name(each.label), percent(each.accuracy), right, taken])
-    return table("The classes that fare worst, as the linear probe reads them.",
-                 ["class", "accuracy", "right", "most often taken for"], rows)  # fmt: skip
+        taken = f"{each.taken_for} ({percent(each.taken_share)} of its images)" if each.taken_for else "–"
+        rows.append([each.name, percent(each.accuracy), count(each.count), taken])
+    head = ["class", "accuracy", "test images", "most often taken for"]
+    return table("The classes that fare worst, as the linear probe reads them.", head, rows)
 
 
-def _matrix(gallery: Gallery, matrix: np.ndarray) -> Markup:
+def _matrix(names: Sequence[str], matrix: np.ndarray) -> Markup:
     """Rows as shares of the true class; of many classes only those with the most mistakes have a row and a column."""
-    shown = most_confused(matrix)
+    shown: list[int] = most_confused(matrix).tolist()
     others = np.setdiff1d(np.arange(len(matrix)), shown)
     caption = "Row: the true class. Column: the answer. Cells are shares of the row in %; empty means never."
     if len(others):
         caption += f" Shown are the {len(shown)} of {len(matrix)} classes with the most mistakes."
-    columns = [gallery.name(label) for label in shown.tolist()] + (["any other"] if len(others) else [])
+    columns = [names[label] for label in shown] + (["any other"] if len(others) else [])
     head: list[Child] = ["true class", *[element("span", name) for name in columns]]
     rows = []
-    for label in shown.tolist():
+    for right, label in enumerate(shown):
         cells = [*matrix[label, shown].tolist(), *([int(matrix[label, others].sum())] if len(others) else [])]
-        right = int(np.flatnonzero(shown == label)[0])
-        rows.append(_row(gallery.name(label), cells, right, columns))
+        rows.append(_row(names[label], cells, right, columns))
     header = element("tr", [element("th", cell, scope="col") for cell in head])
     content = element("table", element("caption", caption), element("thead", header), element("tbody", rows))
     return element("div", content, class_="table confusion", tabindex=0, role="region", aria_label="Confusion matrix")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from likewise.report.chart import AXES, GREY, MARKERS, axis_choice, chart, colour, figure
+from likewise.report.chart import AXES, MARKERS, axis_choice, axis_title, chart, colour, figure
 from likewise.report.markup import Child, Markup, element
 from likewise.report.record import RunRecord
 from likewise.report.wording import amount, count, duration, percent, score_name
@@ -61,7 +61,7 @@ def _loss(record: RunRecord, keys: list[str]) -> Markup | None:
         return None
     last, values, size = grouped(lines, "loss")
     kept = [lines[place] for place in last]
-    drawn = figure([_line(kept, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", _title(keys[0]))
+    drawn = figure([_line(kept, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", axis_title(keys[0]))
     said = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
     caption = f"{said} Each point is the mean of {size} logged steps." if size > 1 else said
     broken = sum(not np.isfinite(line["loss"]) for line in lines)
@@ -79,11 +79,10 @@ def _accuracy(record: RunRecord, keys: list[str]) -> Markup | None:
         _line(lines, [line[name] for line in lines], score_name(name), keys[0], place, "lines+markers", ".1%")
         for place, (name, lines) in enumerate(zip(names, curves, strict=True))
     ]
-    drawn = figure(traces, "accuracy", _title(keys[0]), showlegend=len(names) > 1)
+    drawn = figure(traces, "accuracy", axis_title(keys[0]), showlegend=len(names) > 1)
     drawn.update_yaxes(tickformat=".0%")
-    _mark_untrained(drawn, record, names[0])
     said = "; ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
-    caption = f"{said}. Measured while the run learned; the final scores above follow their own protocol."
+    caption = f"{said}. Taken on validation images while the run learned; the final scores are taken on test images."
     positions = {key: [[line[key] for line in lines] for lines in curves] for key in keys}
     return _titled("Accuracy", chart("accuracy", drawn, said, caption, positions))
 
@@ -95,20 +94,11 @@ def _ranks(record: RunRecord, keys: list[str]) -> list[Markup]:
         if len(lines) < 2 or not keys:
             continue
         values = [line[key] for line in lines]
-        drawn = figure([_line(lines, values, title, keys[0], 2, "lines+markers", ".3g")], title, _title(keys[0]))
+        drawn = figure([_line(lines, values, title, keys[0], 2, "lines+markers", ".3g")], title, axis_title(keys[0]))
         drawn.update_yaxes(rangemode="tozero")
         said = f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; near its floor, an encoder has collapsed."
         made.append(_titled(title.capitalize(), chart(key, drawn, said, said, _positions(lines, keys, 1))))
     return made
-
-
-def _mark_untrained(drawn: go.Figure, record: RunRecord, name: str) -> None:
-    score = record.score("untrained", name)
-    if score:
-        drawn.add_hline(
-            score.value, line={"color": GREY, "dash": "dot", "width": 1.5}, annotation_text="untrained encoder",
-            annotation_position="bottom right", annotation_font_color=GREY,
-        )  # fmt: skip
 
 
 def _line(
@@ -138,7 +128,3 @@ def _reached(name: str, lines: Sequence[dict[str, Any]]) -> str:
 
 def _titled(title: str, content: Markup) -> Markup:
     return element("div", element("h3", title), content)
-
-
-def _title(key: str) -> str:
-    return next(axis.title for axis in AXES if axis.key == key)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from likewise.errors import MachineError
+from likewise.errors import LikewiseError, MachineError
 from likewise.report.markup import Child, Markup, element
 
 # Two circles that share ground: alike. An icon inside the page also keeps browsers from asking a server for one.
@@ -23,6 +23,8 @@ ICON = (
     "r='9' fill='%232f7ed8' opacity='.75'/%3E%3Ccircle cx='21' cy='16' r='9' fill='%23dc6f0a' opacity='.75'/%3E"
     "%3C/svg%3E"
 )
+MARK = element("meta", name="generator", content="likewise")
+"""By this a page of ours is known, and may be replaced by a newer one."""
 
 
 class Section(NamedTuple):
@@ -53,6 +55,7 @@ def document(title: str, lead: Sequence[Child], sections: Sequence[Section], foo
     head = [
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        MARK,
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),
         element("link", rel="icon", href=ICON),
@@ -68,9 +71,14 @@ def write_page(path: Path, content: str) -> Path:
     """Write a page so that a kill leaves either the old one or the new one.
 
     Raises:
+        LikewiseError: something else than a page of ours lies there.
         MachineError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
+    if path.exists() and not _ours(path):
+        raise LikewiseError(
+            f"{path} exists and is not a page that likewise wrote, so it is left alone. Give another --out."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(content, encoding="utf-8")
@@ -80,6 +88,13 @@ def write_page(path: Path, content: str) -> Path:
             f"Cannot write the page {path}: {error.strerror or error}. Choose a folder with room that you may write to."
         ) from error
     return path
+
+
+def _ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as content:
+        return MARK.encode() in content.read(2000)
 
 
 def _contents(sections: Sequence[Section]) -> Markup:

@@ -15,7 +15,7 @@ from likewise.report.next_steps import next_steps
 from likewise.report.record import Gallery, RunRecord
 from likewise.report.score_table import headline, label_free_table, scores_table, verdict
 from likewise.report.settings import settings_table
-from likewise.report.wording import amount, count, duration, label_budget, percent, score_name
+from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
 
 
@@ -78,12 +78,10 @@ def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Sect
 
 def _verdict(record: RunRecord) -> Markup:
     name = headline(record)
-    trained = record.score("trained", name) if name else None
-    if name is None or trained is None:
-        said = "No labelled test images have been scored, so how good the encoder is for a task is not known yet."
-        return element("p", said, class_="verdict")
-    said, tone = verdict(trained, record.score("untrained", name))
-    return element("p", said, class_=f"verdict {tone}".strip())
+    if name:
+        return verdict(record, name)
+    said = "No labelled test images have been scored, so how good the encoder is for a task is not known yet."
+    return element("p", said, class_="verdict")
 
 
 def _missing(record: RunRecord) -> Markup | None:
@@ -96,24 +94,24 @@ def _missing(record: RunRecord) -> Markup | None:
 def _numbers(record: RunRecord) -> Markup:
     """The four facts that a reader looks for first."""
     seconds = record.environment.get("seconds") or record.total("seconds")
-    images, data = record.total("images"), record.data
+    images, labelled = record.total("images"), record.data.get("labelled")
+    train = (record.data.get("splits") or {}).get("train")
     shown = [
-        ("labels shown", count(data["labelled"]) if data.get("labelled") is not None else "unknown",
-         f"of {amount(sum(data.get('splits', {}).get(name, 0) for name in ('train',)), 'training image')}"
-         if data.get("splits") else ""),
+        ("labels shown", count(labelled) if labelled is not None else "unknown",
+         f"of {amount(train, 'training image')}" if train else ""),
         ("images seen", count(images) if images else "unknown", "every view counted"),
         ("training took", duration(seconds) if seconds else "unknown", str(record.environment.get("machine", ""))),
-        *_best_online(record),
+        *_best_known(record),
     ]  # fmt: skip
-    return element("dl", [element("div", element("dt", a), element("dd", b), element("dd", c)) for a, b, c in shown],
-                   class_="numbers")  # fmt: skip
+    facts = [element("div", element("dt", a), element("dd", b), element("dd", c)) for a, b, c in shown]
+    return element("dl", facts, class_="numbers")
 
 
-def _best_online(record: RunRecord) -> list[tuple[str, str, str]]:
+def _best_known(record: RunRecord) -> list[tuple[str, str, str]]:
     name = headline(record)
     score = record.score("trained", name) if name else None
     if score and name:
-        return [(score_name(name), percent(score.value), f"95 %: {100 * score.low:.1f} to {100 * score.high:.1f}")]
+        return [(score_name(name), percent(score.value), f"95 %: {interval(score.low, score.high)}")]
     online = online_scores(record)
     if online:
         return [("while learning", percent(record.curve(online[0])[-1][online[0]]), score_name(online[0]))]
@@ -123,7 +121,7 @@ def _best_online(record: RunRecord) -> list[tuple[str, str, str]]:
 def _scores(record: RunRecord) -> list[Child]:
     parts: list[Child] = []
     if any(record.scores.values()):
-        parts.append(scores_table(record))
+        parts += scores_table(record)
     else:
         parts.append(
             element("p", "There are no scores against labels: the test images carry none, or were not scored.")

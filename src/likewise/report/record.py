@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likewise.errors import LikewiseError
+from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
+from likewise.methods import METHODS
 from likewise.run_folder import RunFolder, read_json
 
 NONE = -1
@@ -53,11 +55,13 @@ class RunRecord:
     environment: dict[str, Any]
     data: dict[str, Any]
     metrics: list[dict[str, Any]]
-    """logged lines in order, each step's lines once however often the run was resumed"""
+    """logged lines in order"""
     scores: dict[str, list[Score]]
     """by encoder: trained, start, untrained"""
+    gains: list[Gain]
+    """of the trained encoder over each of the others, on the same test images"""
     more_scores: dict[str, Any]
-    """what scores.json holds besides: label-free measures"""
+    """what scores.json holds besides: label-free measures, notes"""
     gallery: Gallery | None
     missing: tuple[str, ...]
     """a sentence for each part that could not be shown"""
@@ -76,18 +80,21 @@ class RunRecord:
         environment = _or_missing(folder.environment, "the machine and the versions are unknown", missing)
         data = _or_missing(folder.data, "what was found in the data is unknown", missing)
         scores = _or_missing(folder.scores, "there are no final scores", missing)
-        metrics = without_repeats(list(folder.metric_lines()))
+        metrics = [line for line in folder.metric_lines() if isinstance(line, dict) and "step" in line]
         if not metrics:
             missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
         gallery = read_gallery(folder.gallery, missing)
         by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
-        return cls(folder, config, environment, data, metrics, by_encoder, scores, gallery, tuple(missing))
+        gains = [Gain(**each) for each in scores.pop("gains", None) or []]
+        missing += [str(note) for note in scores.get("notes") or []]
+        return cls(folder, config, environment, data, metrics, by_encoder, gains, scores, gallery, tuple(missing))
 
     @property
     def method(self) -> str:
-        """The method's name."""
+        """The method's name as its authors write it."""
         method = self.config.get("method") or {}
-        return str(method.get("name", "unknown method") if isinstance(method, dict) else method)
+        name = str(method.get("name", "an unknown method") if isinstance(method, dict) else method)
+        return METHODS[name].__name__ if name in METHODS else name
 
     @property
     def name(self) -> str:
@@ -103,6 +110,10 @@ class RunRecord:
         """One encoder's score by name."""
         return next((score for score in self.scores.get(who, []) if score.name == name), None)
 
+    def gain(self, over: str, name: str) -> Gain | None:
+        """By how much the trained encoder beats another, by score."""
+        return next((gain for gain in self.gains if (gain.over, gain.name) == (over, name)), None)
+
     def curve(self, key: str) -> list[dict[str, Any]]:
         """The logged lines that hold a number under the key."""
         return [line for line in self.metrics if isinstance(line.get(key), (int, float))]
@@ -111,21 +122,6 @@ class RunRecord:
         """The last logged value of something that only grows: step, images, seconds."""
         lines = self.curve(key)
         return lines[-1][key] if lines else None
-
-
-def without_repeats(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Lines in step order: those of a killed stretch give way to the resumed run's, which starts before them."""
-    kept: list[dict[str, Any]] = []
-    for line in lines:
-        if not isinstance(line, dict) or "step" not in line:
-            continue
-        while kept and kept[-1]["step"] > line["step"]:
-            kept.pop()
-        # A line that says the same thing about the same step replaces it; one with other keys stands beside it.
-        if kept and kept[-1]["step"] == line["step"] and kept[-1].keys() == line.keys():
-            kept.pop()
-        kept.append(line)
-    return kept
 
 
 def read_gallery(path: Path, missing: list[str]) -> Gallery | None:

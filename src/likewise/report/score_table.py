@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import amount, count, percent, points, score_name
+from likewise.report.wording import amount, count, interval, percent, points, score_name
 
 HEADLINES = ("linear_top1", "fine_tune_top1")
 """Scores that a verdict rests on, before whatever else there is."""
@@ -17,7 +18,7 @@ LABEL_FREE = {
     "alignment": "distance between two views of one image; lower is better (Wang and Isola 2020)",
     "uniformity": "how evenly the vectors fill the sphere; lower is better (Wang and Isola 2020)",
     "effective_rank": "directions that the vectors make use of; higher is better (RankMe, Garrido et al. 2023)",
-    "spread": "mean deviation of the unit vectors times the root of their width; 1 is even, 0 is collapsed",
+    "spread": "mean deviation of the unit vectors; 0 after a collapse (SimSiam, Chen and He 2021)",
 }
 PROTOCOL = {
     "k": "{} neighbours vote",
@@ -34,6 +35,8 @@ PROTOCOL = {
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
+SAID_BY_NAME = frozenset({"k_asked", "per_class", "seeds"})
+"""Entries that the score's name or another entry says already."""
 
 
 def headline(record: RunRecord) -> str | None:
@@ -42,63 +45,86 @@ def headline(record: RunRecord) -> str | None:
     return next((name for name in (*HEADLINES, *names) if name in names), None)
 
 
-def verdict(trained: Score, untrained: Score | None) -> tuple[str, str]:
-    """A sentence on what was gained, and how to colour it: good, bad or nothing."""
-    said = f"{score_name(trained.name).capitalize()}: {percent(trained.value)} of {amount(trained.count, 'test image')}"
+def verdict(record: RunRecord, name: str) -> Markup:
+    """What was gained over an untrained encoder, and whether the test images suffice to say so."""
+    trained, untrained, gain = (
+        record.score("trained", name),
+        record.score("untrained", name),
+        record.gain("untrained", name),
+    )
+    if trained is None:
+        return element("p", "The trained encoder has no score.", class_="verdict")
+    said = f"{score_name(name).capitalize()}: {percent(trained.value)} of {amount(trained.count, 'test image')}"
     if untrained is None:
-        return f"{said}. No untrained encoder was scored, so what training gained is unknown.", ""
-    gain = points(trained.value - untrained.value)
-    beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape ({gain})"
-    if trained.low > untrained.high:
-        return f"{beside}. The intervals do not overlap, so the gain is real.", "good"
-    if trained.high < untrained.low:
-        return f"{beside}. Training made it worse: look at the curves, and at the learning rate.", "bad"
-    return f"{beside}. The intervals overlap, so these images cannot tell the two apart.", ""
+        unknown = "No untrained encoder was scored, so what training gained is unknown."
+        return element("p", f"{said}. {unknown}", class_="verdict")
+    beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape. "
+    conclusion, tone = _conclusion(trained, untrained, gain)
+    return element("p", beside, element("strong", conclusion, class_=tone), class_="verdict")
 
 
-def scores_table(record: RunRecord) -> Markup:
-    """One row a score, one column an encoder, a strip that shows them to scale, and the protocol below the name."""
+def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[str, str]:
+    """The gain in words, and how to colour it."""
+    low, high = (gain.low, gain.high) if gain else (trained.low - untrained.high, trained.high - untrained.low)
+    said = points(trained.value - untrained.value)
+    if gain:
+        said += f" ({interval(gain.low, gain.high)})"
+    if low > 0:
+        return f"Training gained {said}.", "good"
+    if high < 0:
+        return f"Training made it worse: {said}. Look at the curves, and at the learning rate.", "bad"
+    return f"Training changed it by {said}: these test images cannot tell the two apart.", ""
+
+
+def scores_table(record: RunRecord) -> list[Child]:
+    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured."""
     present = [who for who in ENCODERS if record.scores[who]]
-    head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
     gain = {"trained", "untrained"} <= set(present)
     names = list(dict.fromkeys(score.name for who in present for score in record.scores[who]))
-    rows = []
+    rows, measured = [], []
     for name in names:
         scored = {who: score for who in present if (score := record.score(who, name))}
-        row: list[Child] = [_named(name, scored), *[_cell(scored.get(who)) for who in present]]
+        row: list[Child] = [score_name(name), *[score_cell(scored.get(who)) for who in present]]
         if gain:
-            row.append(_gain(scored.get("trained"), scored.get("untrained")))
-        rows.append([*row, strip(scored)])
+            row.append(_gain(record, name))
+        rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
+        measured.append(_measured(name, next(iter(scored.values()))))
+    head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
     caption = "Share of test images answered rightly, with its 95 % interval below."
-    return table(caption, [*head, *(["gain"] if gain else []), "0 % to 100 %"], rows)
+    return [
+        table(caption, [*head, *(["gain"] if gain else []), "0 % to 100 %"], rows, "scores"),
+        element("details", element("summary", "How each was measured"), element("dl", measured), open=True),
+    ]
 
 
 def protocol_in_words(protocol: Mapping[str, Any]) -> str:
     """``k`` 20, ``temperature`` 0.07 -> "20 neighbours vote; temperature 0.07"."""
     said = []
     for key, value in protocol.items():
-        if key == "k_asked":
-            if value != protocol.get("k"):
-                said.append(f"{value} were asked for, more than the bank holds")
+        if key in SAID_BY_NAME:
             continue
         shown = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
         said.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(shown))
+    if protocol.get("k_asked", protocol.get("k")) != protocol.get("k"):
+        said.append(f"{protocol['k_asked']} neighbours were asked for, more than there are")
     return "; ".join(said)
 
 
-def strip(scored: Mapping[str, Score]) -> Markup:
-    """The scores of one row to scale: a dot for each, a bar for its interval."""
-    rows = {who: 9.0 + 10 * place for place, who in enumerate(scored)}
-    height = 10 * len(scored) + 10
-    said = ", ".join(f"{ENCODERS[who]} {percent(score.value)}" for who, score in scored.items())
-    marks = [
-        Markup(f'<line x1="{x}%" x2="{x}%" y1="2" y2="{height - 2}"/>') for x in (0, 25, 50, 75, 100)
-    ]  # fmt: skip
-    for who, score in scored.items():
+def strip(scored: Sequence[tuple[str, str, Score]]) -> Markup:
+    """The scores of one row to scale: a dot for each, a bar for its interval.
+
+    Args:
+        scored: for each score its class in the style sheet, what it is called, and the score.
+    """
+    height = 10 * len(scored) + 8
+    said = ", ".join(f"{name} {percent(score.value)}" for _, name, score in scored)
+    marks = [Markup(f'<line x1="{x}%" x2="{x}%" y1="0" y2="{height}"/>') for x in (0, 25, 50, 75, 100)]
+    for place, (who, _, score) in enumerate(scored):
+        y = 9 + 10 * place
         low, high, value = (f"{100 * min(max(x, 0.0), 1.0):.2f}%" for x in (score.low, score.high, score.value))
-        marks.append(Markup(f'<line class="range {who}" x1="{low}" x2="{high}" y1="{rows[who]}" y2="{rows[who]}"/>'))
-        marks.append(Markup(f'<circle class="{who}" cx="{value}" cy="{rows[who]}" r="4"/>'))
-    return element("svg", marks, class_="strip", role="img", aria_label=said)
+        marks.append(Markup(f'<line class="range {who}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'))
+        marks.append(Markup(f'<circle class="{who}" cx="{value}" cy="{y}" r="3.5"/>'))
+    return element("svg", marks, class_="strip", role="img", aria_label=said, style=f"height:{height}px")
 
 
 def label_free_table(measures: Mapping[str, Any]) -> Markup | None:
@@ -108,29 +134,41 @@ def label_free_table(measures: Mapping[str, Any]) -> Markup | None:
     names = list(dict.fromkeys(name for values in columns.values() for name in values))
     if not names:
         return None
-    rows = [[_measure(name), *[_setting(values.get(name, "–")) for values in columns.values()]] for name in names]
+    rows = [[_measure(name), *[_number(values.get(name)) for values in columns.values()]] for name in names]
     return table("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
 
 
 def _measure(name: str) -> list[Child]:
     return [name.replace("_", " "), element("small", LABEL_FREE[name]) if name in LABEL_FREE else None]
 
 
-def _named(name: str, scored: Mapping[str, Score]) -> list[Child]:
-    score = next(iter(scored.values()))
+def _measured(name: str, score: Score) -> list[Child]:
     words = [amount(score.count, "test image"), protocol_in_words(score.protocol)]
-    return [score_name(name), element("small", "; ".join(word for word in words if word))]
+    return [element("dt", score_name(name)), element("dd", "; ".join(word for word in words if word))]
 
 
-def _cell(score: Score | None) -> Child:
+def score_cell(score: Score | None) -> Child:
+    """A score above its interval."""
     if score is None:
         return "–"
-    interval = f"{100 * score.low:.1f} to {100 * score.high:.1f}"
-    return [element("span", percent(score.value), class_="value"), element("small", interval, class_="interval")]
+    return [element("span", percent(score.value), class_="value"),
+            element("small", interval(score.low, score.high), class_="interval")]  # fmt: skip
 
 
-def _gain(trained: Score | None, untrained: Score | None) -> Child:
-    return points(trained.value - untrained.value) if trained and untrained else "–"
+def _gain(record: RunRecord, name: str) -> Child:
+    trained, untrained, gain = (
+        record.score("trained", name),
+        record.score("untrained", name),
+        record.gain("untrained", name),
+    )
+    if not trained or not untrained:
+        return "–"
+    small = element("small", interval(gain.low, gain.high), class_="interval") if gain else None
+    return [element("span", points(trained.value - untrained.value), class_="value"), small]
 
 
 def _key(who: str) -> Markup:
@@ -144,4 +182,6 @@ def _setting(value: Any) -> str:
         return count(value)
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(_setting(each) for each in value) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(dict.fromkeys(_setting(each) for each in value))
+    return str(value)

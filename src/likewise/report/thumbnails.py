@@ -35,14 +35,19 @@ def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:
     Kept exact as PNG where that is light enough; else coded as WebP, on smaller tiles if need be.
     """
     side = max(thumbnails.shape[1:3])
-    smaller = [size for size in (48, 32, 24, 16) if size < side]
-    for kind, tile in (("png", side), ("webp", side), *(("webp", size) for size in smaller)):
-        picture = _tiled(thumbnails, tile)
-        content = _encoded(picture, kind)
-        made = Sheet(_uri(kind, content), tile, picture.width // tile, picture.height // tile)
+    smaller = [("webp", size) for size in (48, 32, 24, 16) if size < side]
+    *attempts, last = [("png", side), ("webp", side), *smaller]
+    for kind, tile in attempts:
+        content, made = _sheet(thumbnails, kind, tile)
         if len(content) <= limit:
             return made
-    return made
+    return _sheet(thumbnails, *last)[1]
+
+
+def _sheet(thumbnails: np.ndarray, kind: str, tile: int) -> tuple[bytes, Sheet]:
+    picture = _tiled(thumbnails, tile)
+    content = _encoded(picture, kind)
+    return content, Sheet(_uri(kind, content), tile, picture.width // tile, picture.height // tile)
 
 
 def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:

@@ -33,6 +33,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f} points".replace("-", "−")
 
 
+def interval(low: float, high: float) -> str:
+    """(0.692, 0.732) -> ``69.2 to 73.2``."""
+    return f"{100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
+
+
 def duration(seconds: float) -> str:
     """110.4 -> ``1 min 50 s``."""
     if seconds < 10:

@@ -1,0 +1,56 @@
+"""What is found when runs are laid side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from likewise.report.record import RunRecord
+from likewise.report.speed_up import SpeedUp
+from likewise.report.wording import interval, percent, score_name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs laid side by side; the first is what the others are measured against."""
+
+    records: tuple[RunRecord, ...]
+    names: tuple[str, ...]
+    """what each run is called: its folder's name, or its path where two share a name"""
+    score: str | None
+    """the online accuracy that the curves show; None where the runs have none in common"""
+    speed_ups: tuple[SpeedUp, ...]
+    """one or two for each run after the first"""
+    unlike: tuple[str, ...]
+    """why the scores are not comparable; empty unless that was allowed"""
+    notes: tuple[str, ...]
+    """differences that a reader should know of"""
+    page: Path | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Who reached whose accuracy, in how much of the images and of the time."""
+        if self.speed_ups:
+            return " ".join(str(each) for each in self.speed_ups)
+        return "The runs logged no online accuracy in common, so no speed-up can be stated."
+
+    @property
+    def score_names(self) -> list[str]:
+        """Final scores that any of the runs has."""
+        return list(dict.fromkeys(score.name for record in self.records for score in record.scores["trained"]))
+
+    def __rich__(self) -> RenderableType:
+        """The table and the sentence, for a terminal."""
+        table = Table("score", *[escape(name) for name in self.names])
+        for name in self.score_names:
+            scores = [record.score("trained", name) for record in self.records]
+            cells = [f"{percent(s.value)}  ({interval(s.low, s.high)})" if s else "–" for s in scores]
+            table.add_row(score_name(name), *cells)
+        warnings = [Text(f"Not comparable: {'; '.join(self.unlike)}.", style="bold red")] if self.unlike else []
+        lines = [Text(line) for line in (self.sentence, *self.notes, *([f"Page: {self.page}"] if self.page else []))]
+        return Group(table, *warnings, *lines)
