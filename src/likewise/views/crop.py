@@ -71,41 +71,50 @@ def _enlarge(images: Tensor, box: Tensor, size: int) -> Tensor:
 
 
 def _shrink(images: Tensor, box: Tensor, size: int) -> Tensor:
-    """Any boxes. A resize is linear along each axis, so it is two batched matrix products."""
+    """Any boxes. The filter is separable: each line of the view sums a few lines of the image, down and then across."""
     rows, channels, height, width = images.shape
-    down = resampling_matrix(box[:, 1, 1], box[:, 1, 2], height, size)
-    across = resampling_matrix(box[:, 0, 0], box[:, 0, 2], width, size)
-    # Channels move next to the columns while bytes become floats, so that one matrix serves all channels of a row.
     lines = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    lines = down @ lines.reshape(rows, height, channels * width)  # [B, size, C*W]
-    lines = lines.view(rows, size * channels, width) @ across.mT  # [B, size*C, size]
-    return lines.view(rows, size, channels, size).transpose(1, 2).contiguous()
+    lines = lines.view(rows, height, channels * width)
+    lines = _sum_lines(lines, *filter_taps(box[:, 1, 1], box[:, 1, 2], height, size))  # [B, size, C*W]
+    lines = lines.view(rows, size * channels, width).mT.contiguous()
+    lines = _sum_lines(lines, *filter_taps(box[:, 0, 0], box[:, 0, 2], width, size))  # [B, size, size*C]
+    return lines.view(rows, size, size, channels).permute(0, 3, 2, 1).contiguous()
 
 
-def resampling_matrix(extent: Tensor, centre: Tensor, pixels: int, size: int) -> Tensor:
-    """Rows of triangle-filter weights that resize one axis of a box: [B], [B] -> float32 [B, size, pixels].
+def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple[Tensor, Tensor]:
+    """Which pixels of an axis each place of the view sums, and by what weights: int64 and float32 [B, size, taps].
 
-    The triangle spans one input pixel either way when enlarging and one output pixel when shrinking, as Pillow's
-    bilinear ``resize`` has it. A pixel outside the box does not count; one cut by the box's
-    edge counts by the part inside.
+    The filter is Pillow's bilinear one: a triangle that spans one input pixel either way when enlarging and one output
+    pixel when shrinking. A pixel outside the box does not count; one cut by the box's edge counts by the part inside.
 
     Args:
-        extent: the box's half side in the image's [-1, 1] plane, negative if mirrored.
-        centre: the box's centre there.
+        extent: [B], the box's half side in the image's [-1, 1] plane, negative if mirrored.
+        centre: [B], the box's centre there.
         pixels: length of the image's axis.
         size: length of the view's axis.
     """
-    place = torch.arange(pixels, device=extent.device) + 0.5
     target = (torch.arange(size, device=extent.device) * 2 + 1) / size - 1
-    middle = (centre + 1) * (pixels / 2)
-    wanted = torch.addcmul(middle[:, None], extent[:, None], target * (pixels / 2))  # [B, size]
+    middle = (centre + 1)[:, None] * (pixels / 2)
+    wanted = middle + extent[:, None] * (target * (pixels / 2))  # [B, size], in pixels
     reach = (extent.abs() * (pixels / size)).clamp(min=1)[:, None]
-    weights = (place / reach)[:, None, :] - (wanted / reach)[:, :, None]
-    weights = weights.abs_().neg_().add_(1).clamp_(min=0)
-    half = (extent.abs() * (pixels / 2))[:, None]
-    inside = (half + 0.5 - (place - middle[:, None]).abs()).clamp_(0, 1)  # [B, pixels]
-    weights *= inside[:, None, :]
-    return weights.div_(weights.sum(dim=2, keepdim=True))
+    taps = math.ceil(2 * max(1, pixels / size))  # no box is wider than its image
+    first = (wanted - reach + 0.5).floor_()
+    index = first[:, :, None] + torch.arange(taps, device=extent.device)
+    place = index + 0.5
+    triangle = 1 - (place - wanted[:, :, None]).abs_() / reach[:, :, None]
+    inside = (extent.abs() * (pixels / 2))[:, None, None] + 0.5 - (place - middle[:, :, None]).abs_()
+    weights = triangle.clamp_(min=0).mul_(inside.clamp_(0, 1))
+    return index.clamp_(0, pixels - 1).long(), weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def _sum_lines(lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """[B, lines, D], [B, size, taps] -> [B, size, D]: gather and sum fused, where a matrix product has mostly zeros."""
+    rows, height, _ = lines.shape
+    index = index + height * torch.arange(rows, device=index.device)[:, None, None]
+    summed = functional.embedding_bag(
+        index.flatten(0, 1), lines.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum"
+    )
+    return summed.view(rows, index.shape[1], -1)
 
 
 def _first_that_fits(share: Tensor, shape: Tensor, aspect: Tensor, ratio: tuple[float, float]) -> tuple[Tensor, Tensor]:
