@@ -1,3 +1,44 @@
-"""likewise learns what looks alike, from however many labels you have."""
+"""likewise learns what looks alike, from however many labels you have.
+
+>>> import likewise
+>>> run = likewise.train("photos/", labels="labels.csv", out="runs/a")
+>>> run.scores, run.encoder
+
+Names are looked up when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from likewise import losses, methods
+    from likewise.api import compare, doctor, load, train
+    from likewise.errors import LikewiseError
+    from likewise.run import Run
 
 __version__ = "0.1.0"
+
+__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "train"]
+
+_HOMES = {
+    "LikewiseError": "likewise.errors",
+    "Run": "likewise.run",
+    "compare": "likewise.api",
+    "doctor": "likewise.api",
+    "load": "likewise.api",
+    "train": "likewise.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in ("losses", "methods"):
+        return importlib.import_module(f"likewise.{name}")
+    raise AttributeError(f"module 'likewise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -49,6 +49,10 @@ class Images(Protocol):
         """The images at some positions (int64 [B]): uint8 [B, C, S, S] and aspect [B]."""
         ...
 
+    def take(self, index: Tensor) -> Images:
+        """A set of the images at some positions, numbered anew from 0."""
+        ...
+
     def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
         """As ``read``, with the positions that were truly read.
 
@@ -80,6 +84,10 @@ class InMemoryImages:
         """The images at some positions."""
         return self.rows(index).pixels
 
+    def take(self, index: Tensor) -> InMemoryImages:
+        """A set of the images at some positions."""
+        return InMemoryImages(self.read(index))
+
     def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
         """The images at some positions, and those positions but for stand-ins."""
         index = self._lost.replace(index, alike)
@@ -101,6 +109,11 @@ class FileImages:
     def read(self, index: Tensor) -> Pixels:
         """Decode the images at some positions."""
         return self.rows(index).pixels
+
+    def take(self, index: Tensor) -> FileImages:
+        """A set of the images at some positions."""
+        ids = [self.ids[i] for i in index.tolist()]
+        return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
     def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
         """Decode the images at some positions, a stand-in for each that cannot be."""

@@ -69,6 +69,13 @@ def timm_encoder(
     if not timm.is_model(name.split(".")[0]):
         raise LikewiseError(f"There is no encoder timm/{name}. {_nearest(name)}")
     network = _create(name, image_size, len(mean), pretrained)
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))
+    if any(image_size % side for side in patch):
+        nearest = max(round(image_size / patch[0]), 1) * patch[0]
+        raise LikewiseError(
+            f"timm/{name} cuts images into patches of {patch[0]} pixels, which do not tile images of {image_size} "
+            f"pixels. Choose a multiple, for instance --image-size {nearest}."
+        )
     if small_stem:
         if not has_large_stem(network):
             raise LikewiseError(

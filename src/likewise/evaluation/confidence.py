@@ -71,22 +71,29 @@ class Crossed(NamedTuple):
 def crossed_mean(table: Tensor) -> Crossed:
     """Mean over draws and images, where either might have come out differently.
 
-    Variance of the mean = (variance of the row means) / R + (variance of the column means) / N, which counts the
-    interaction twice and so errs towards caution (Owen 2007, The pigeonhole bootstrap,
-    https://doi.org/10.1214/07-AOAS122). Degrees of freedom after Satterthwaite 1946. With one draw nothing is known
-    about draws: the variance is then that over images alone.
+    Two-way analysis of variance with both factors random: the variances of the R row means and of the N column means,
+    each over its count, less the interaction's share, which both contain. Freedom after Satterthwaite 1946,
+    https://doi.org/10.2307/3002019. With one draw nothing is known about draws: the variance is that over images alone.
 
     Args:
         table: float [R, N], outcome of draw r on image n.
     """
     table = table.double()
-    parts = []
-    for means in (table.mean(dim=1), table.mean(dim=0)):
-        if len(means) > 1:
-            parts.append((float(means.var()) / len(means), len(means) - 1))
-    variance = sum(part for part, _ in parts)
-    weight = sum(part * part / freedom for part, freedom in parts)
-    return Crossed(float(table.mean()), variance, variance * variance / weight if weight > 0 else math.inf)
+    draws, images = table.shape
+    mean, rows, columns = table.mean(), table.mean(dim=1, keepdim=True), table.mean(dim=0, keepdim=True)
+    squares = (
+        (rows - mean).square().sum(),
+        (columns - mean).square().sum(),
+        (table - rows - columns + mean).square().sum(),
+    )
+    counts = (draws, images, draws * images)
+    free = (draws - 1, images - 1, (draws - 1) * (images - 1))
+    by_draw, by_image, both = (
+        float(square) / max(freedom, 1) / count for square, freedom, count in zip(squares, free, counts, strict=True)
+    )
+    variance = max(by_draw + by_image - both, by_draw, by_image)
+    weight = sum(part**2 / max(freedom, 1) for part, freedom in zip((by_draw, by_image, both), free, strict=True))
+    return Crossed(float(mean), variance, variance**2 / weight if weight > 0 else math.inf)
 
 
 def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
@@ -100,8 +107,8 @@ def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
         confidence: chance that the interval covers the true mean accuracy.
     """
     mean, variance, freedom = crossed_mean(correct)
-    images = correct.shape[1]
-    effective = min(mean * (1 - mean) / variance, images) if variance > 0 else images
+    # All right or all wrong: draws that agree tell no more than one of them.
+    effective = min(mean * (1 - mean) / variance, correct.numel()) if variance > 0 else correct.shape[1]
     return wilson(mean, effective, _t_quantile(freedom, confidence))
 
 

@@ -17,6 +17,8 @@ from likewise.evaluation.linear_probe import LinearProbe
 from likewise.evaluation.logistic_regression import Standardiser
 from likewise.evaluation.scores import Features, Outcome, Score, require_labelled, require_usable
 
+VARIES = ("validation_accuracy", "validation_cross_entropy")
+
 
 @dataclass(frozen=True)
 class FewLabel:
@@ -65,10 +67,9 @@ class FewLabel:
             for seed in self._seeds():
                 shown = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
                 fits.append(self.probe.fit(Features(train.vectors, shown), standardise))
-            protocol = fits[0].protocol | {
-                "strength": [each.protocol["strength"] for each in fits],
-                "per_class": amount,
-            }
+            # The rest of the protocol is alike in every draw, but for what its validation part said.
+            alike = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
+            protocol = alike | {"strength": [each.protocol["strength"] for each in fits], "per_class": amount}
             predictions = torch.stack([each.predict(test.vectors) for each in fits])
             yield self._outcome(predictions, test.labels, protocol)
 
@@ -84,6 +85,4 @@ class FewLabel:
             "seeds": self._seeds(),
             "interval": CROSSED if self.draws > 1 else f"{WILSON}; one draw says nothing about other draws",
         }
-        # What a single draw saw on its validation part is no property of the average.
-        protocol.pop("validation_accuracy", None)
         return Outcome(Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions)

@@ -1,4 +1,4 @@
-"""Published methods, one short file each. A line in `METHODS` makes a method known and puts it under every contract test."""
+"""Published methods, one short file each; a line in `METHODS` puts a method under every contract test."""
 
 from __future__ import annotations
 

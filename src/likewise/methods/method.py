@@ -16,7 +16,7 @@ from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
-from likewise.views.policies import ViewPolicy
+from likewise.views.policies import ViewPolicy, moco_v2, simclr, simclr_small, strong, supcon
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -127,10 +127,18 @@ class Method:
         return steps
 
 
+SMALL_VIEW = 64
+"""Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
+
+
 def with_view_size(method: MethodT, size: int) -> MethodT:
-    """The method with every view policy that names no size set to the run's image size."""
+    """The method with every view policy that names no size set to the run's image size.
+
+    Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small.
+    """
+    for_small = {simclr(): simclr_small(), moco_v2(): supcon(), strong(): dataclasses.replace(strong(), blur=0.0)}
     sized = {
-        field.name: dataclasses.replace(policy, size=size)
+        field.name: dataclasses.replace(for_small.get(policy, policy) if size <= SMALL_VIEW else policy, size=size)
         for field in dataclasses.fields(method)
         if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
     }

@@ -73,7 +73,7 @@ def last_screen(run: RunFolder) -> RenderableType:
 
 
 def scores_table(scores: dict[str, list[dict[str, object]]]) -> Table:
-    """Trained beside its baselines, each with its 95 % interval."""
+    """Trained beside its baselines, each with its 95% interval."""
     encoders = [who for who in ("trained", "start", "untrained") if scores.get(who)]
     table = Table("score", *encoders)
     rows = {who: {s.name: s for s in map(Score.from_json, scores[who])} for who in encoders}

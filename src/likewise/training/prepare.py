@@ -160,11 +160,14 @@ def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
     return manifest
 
 
-def open_splits(manifest: Manifest, size: int) -> dict[str, Split]:
-    """Decode each split, photographs a margin larger than they will be shown."""
-    native = manifest.pixels.headers.sizes
-    stored = size if (native == size).all() else round(size * MARGIN)
-    channels = default_channels(manifest)
+def stored_size(manifest: Manifest, size: int) -> int:
+    """The side at which images are kept: as they are where that is what is shown, else with a margin for crops."""
+    return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
+
+
+def open_splits(manifest: Manifest, size: int, channels: int | None = None) -> dict[str, Split]:
+    """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
+    stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
     opened = {}
     for name in ("train", "val", "test"):
         part = manifest.split(name)

@@ -1,0 +1,191 @@
+"""likewise from Python: train, load, compare, doctor. The command line calls these and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from likewise.collectives import rank, world_size
+from likewise.encoders import build_encoder, save_encoder
+from likewise.errors import LikewiseError, did_you_mean
+from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.methods import Method, Nets, Recipe, method_name
+from likewise.randomness import seed_networks
+from likewise.report.page import write_report
+from likewise.report.terminal import first_screen, last_screen
+from likewise.run import Run
+from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.training import Interrupted, Plan
+from likewise.training import train as train_networks
+from likewise.training.launch import environment, launch
+from likewise.training.prepare import Prepared, budget_of, prepare
+from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
+
+FORMAT = 1
+"""Of ``config.json``; raised when what it holds changes."""
+
+
+def train(
+    data: Any,
+    labels: str = "all",
+    method: str | Method = "auto",
+    out: str | Path | None = None,
+    recipe: Recipe | None = None,
+    **settings: Any,
+) -> Run:
+    """Learn an encoder from images and however many labels, score it, and write its page.
+
+    Args:
+        data: a folder, a Parquet or CSV file, arrays, a pair (images, labels), or the name of a bundled set.
+        labels: what training may see: ``none``, ``all``, ``10`` (a class), ``1%``, a split file, or a CSV file.
+        method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
+        out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
+        recipe: optimiser and schedule, where not the method's own.
+        settings: any field of `likewise.training.settings.TrainSettings`.
+
+    Raises:
+        LikewiseError: anything that cannot be used, with what to do instead.
+    """
+    known = {field.name for field in dataclasses.fields(TrainSettings)}
+    for name in settings:
+        if name not in known:
+            raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
+    folder = None if out is None else str(out)
+    return run_training(data, TrainSettings(labels=labels, out=folder, **settings), method, recipe, Console(quiet=True))
+
+
+def run_training(
+    data: Any,
+    settings: TrainSettings,
+    method: str | Method,
+    recipe: Recipe | None,
+    console: Console,
+    resume_line: str = "the same call with resume=True",
+) -> Run:
+    """Prepare, train, score and report: one run from data to page. `train` with its settings gathered."""
+    prepared = prepare(data, settings, method, recipe)
+    loader = prepared.loader()  # refuses a batch that does not fit before anything is written
+    run = RunFolder(settings.out or _free_folder(data, prepared))
+    fabric, precision = launch(settings, run.path)
+    if fabric.is_global_zero:
+        run.create(overwrite=settings.overwrite, resume=settings.resume)
+        _record(run, data, prepared)
+        write_json(run.environment, environment(fabric, precision))
+    fabric.barrier()
+
+    loader = prepared.loader(rank(), world_size())
+    steps = prepared.steps(loader)
+    if fabric.is_global_zero:
+        console.print(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
+    nets = build_nets(prepared)
+    plan = Plan(
+        steps,
+        settings.seed,
+        observe_every=max(steps // settings.observations, 1) if settings.observations else 0,
+        save_every=settings.save_every or max(steps // 20, 1),
+    )
+    online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
+    try:
+        state = train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, console)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
+    if not fabric.is_global_zero:
+        return Run(run.path)
+
+    save_encoder(nets.encoder, prepared.encoder, run)
+    write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+    scored = score_encoder(nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device)
+    write_scores(run, scored)
+    write_report(run)
+    console.print(last_screen(run))
+    return Run(run.path)
+
+
+def build_nets(prepared: Prepared) -> Nets:
+    """The method's networks at their start: a function of the seed, and of the pretrained weights if there are some."""
+    seed_networks(prepared.settings.seed, "weights")
+    encoder = build_encoder(prepared.encoder)
+    return prepared.method.build(encoder, prepared.manifest.classes)
+
+
+def _record(run: RunFolder, data: Any, prepared: Prepared) -> None:
+    """Write ``config.json`` and ``data.json``; a resumed run must have the settings that it began with."""
+    config = {
+        "format": FORMAT,
+        "data": str(data) if isinstance(data, str | Path) else f"{type(data).__name__} in memory",
+        "method": {"name": method_name(prepared.method), "settings": to_json(prepared.method)},
+        "recipe": to_json(prepared.recipe),
+        "encoder": to_json(prepared.encoder),
+        "labels": str(budget_of(prepared.settings)),
+        "settings": to_json(prepared.settings),
+    }
+    if prepared.settings.resume and run.config.exists():
+        _refuse_changes(read_json(run.config), config)
+    write_json(run.config, config)
+    write_json(run.data, prepared.found())
+
+
+def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = _flat(before), _flat(now)
+    changed = [
+        f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name.rpartition(".")[2] not in UNCOMPARED
+    ]
+    if changed:
+        raise LikewiseError(
+            f"--resume continues a run with the settings that it began with, but {'; '.join(changed[:4])}. "
+            f"Give the same settings again, or start a new run with another --out."
+        )
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _free_folder(data: Any, prepared: Prepared) -> str:
+    """``runs/<data>-<method>``, or the first of that name with a number that is free."""
+    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
+    name = f"runs/{stem}-{method_name(prepared.method)}"
+    numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    return next(folder for folder in numbered if not Path(folder).exists() or prepared.settings.resume)
+
+
+def load(path: str | Path) -> Run:
+    """A run that was trained earlier, from its folder.
+
+    Raises:
+        LikewiseError: the folder holds no run.
+    """
+    return Run(RunFolder(path).require().path)
+
+
+def compare(
+    runs: Sequence[str | Path | Run],
+    out: str | Path = "compare.html",
+    score: str | None = None,
+    allow_unlike: bool = False,
+    console: Console | None = None,
+) -> Any:
+    """Several runs on one page: the first is what the others are measured against.
+
+    Raises:
+        LikewiseError: fewer than two runs, or scores that were taken by different protocols.
+    """
+    from likewise.report.compare import compare as compare_folders
+
+    folders = [RunFolder(run.folder.path if isinstance(run, Run) else run).require() for run in runs]
+    comparison = compare_folders(folders, Path(out), score, allow_unlike=allow_unlike)
+    if console is not None:
+        console.print(comparison)
+    return comparison

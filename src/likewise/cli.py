@@ -1,0 +1,81 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from likewise import __version__
+from likewise.errors import LikewiseError, did_you_mean
+
+COMMANDS = {
+    "demo": "bundled real images, 2 to all labels a class: what do labels buy? (minutes, on a CPU)",
+    "train": "images and however many labels -> an encoder, its scores and a page",
+    "evaluate": "score a run's encoder: nearest neighbours, linear probe, few labels, fine-tuning",
+    "embed": "images -> a Parquet file of vectors",
+    "search": "the images most like a given one",
+    "report": "write a run's page again",
+    "compare": "several runs on one page: who is better, by how much, and how much sooner",
+    "doctor": "corrupt, tiny, duplicate and leaked images, before step 0",
+    "export": "the encoder as files for other tools",
+    "methods": "what each method is, its paper, and the labels that it needs",
+}
+
+USAGE = "\n".join(
+    [
+        "likewise learns what looks alike, from however many labels you have.",
+        "",
+        "usage: likewise COMMAND ...        likewise COMMAND --help lists a command's options",
+        "",
+        *(f"  {name:<10}{what}" for name, what in COMMANDS.items()),
+        "",
+        "  likewise demo",
+        "  likewise train photos/ --labels labels.csv",
+        "  likewise train photos/ --method suncet --labels 10",
+    ]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit code: 0 done, 1 the machine failed, 2 misuse, 130 interrupted."""
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    if command in ("-V", "--version", "version"):
+        print(f"likewise {__version__}")
+        return
+    try:
+        _command(command)(rest)
+    except LikewiseError as error:
+        print(f"likewise {command}: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print(f"likewise {command}: interrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader, `head` for instance, has gone
+        raise SystemExit(1) from None
+
+
+def _command(name: str) -> Callable[[list[str]], None]:
+    if name not in COMMANDS:
+        raise LikewiseError(f"there is no such command. {did_you_mean(name, COMMANDS)}")
+    _explain_mismatched_torchvision()
+    from likewise import commands
+
+    return getattr(commands, name)
+
+
+def _explain_mismatched_torchvision() -> None:
+    """Turn the error of a torch and a torchvision that do not belong together into what to type."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        raise LikewiseError(
+            f"torch and torchvision do not match ({error}). Let the installer choose both together: "
+            f"pip install --force-reinstall torch torchvision"
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Fine-tuning: the whole network trained further on the labelled images, from whatever start."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import Images
+from likewise.data.loader import Loader
+from likewise.encoders import Encoder
+from likewise.evaluation.confidence import WILSON, accuracy
+from likewise.evaluation.features import PlainView, extract
+from likewise.evaluation.scores import Outcome, Score
+from likewise.methods import Nets, Recipe, with_view_size
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.randomness import seed_networks
+from likewise.training import Plan, train
+from likewise.views.policies import ViewPolicy, weak
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A linear classifier that starts at zero on the encoder, and both trained by cross-entropy.
+
+    The protocol of SuNCEt's paper (Assran et al. 2020, Sec. 5, https://arxiv.org/abs/2006.10803): no head, a
+    zero-initialised classifier, crop and flip. Labels only, from a random start, is the same with an untrained encoder.
+    """
+
+    steps: int = 300
+    """optimiser steps; the same for every start, so that starts are compared and not budgets"""
+    batch_size: int = 64
+    """labelled images of a step, or all of them if there are fewer"""
+    recipe: Recipe = field(default_factory=lambda: Recipe(learning_rate=0.1, weight_decay=5e-4))
+    """optimiser and schedule; the rate is for a batch of 256"""
+    views: ViewPolicy = field(default_factory=weak)
+    """what the network is shown"""
+    seed: int = 0
+    """of the order and the views"""
+
+    def fit(self, fabric: Fabric, encoder: Encoder, images: Images, labels: Tensor, classes: int) -> Nets:
+        """Train a copy of the encoder with a classifier; the encoder itself is left as it is.
+
+        Args:
+            fabric: device and precision.
+            encoder: the start.
+            images: the labelled images among others.
+            labels: int64 [N], -1 for the others.
+            classes: how many there are.
+        """
+        labelled = (labels != UNLABELLED).nonzero().flatten()
+        loader = Loader(images.take(labelled), labels[labelled], min(self.batch_size, len(labelled)), self.seed)
+        method = with_view_size(CrossEntropy(views=self.views), images.size)
+        seed_networks(self.seed, "fine-tuning")
+        nets = method.build(copy.deepcopy(encoder), classes)
+        train(fabric, method, nets, loader, self.recipe, Plan(self.steps, self.seed, log_every=self.steps))
+        return nets
+
+    def protocol(self) -> dict[str, Any]:
+        """What a reader needs to ask for the score again."""
+        return {"steps": self.steps, "batch_size": self.batch_size, "seed": self.seed, "interval": WILSON}
+
+
+def classifier_outcome(
+    name: str, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
+) -> Outcome:
+    """Top-1 accuracy of a network with a classifier of its own on labelled images."""
+
+    class Whole(torch.nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return nets.classifier(nets.encoder(pixels))
+
+    whole = Whole()
+    whole.nets = nets  # registered, so that it goes to the device and into eval mode with the rest
+    predictions = extract(whole, images, torch.arange(len(images)), view).argmax(dim=1)
+    interval, count = accuracy(predictions, labels)
+    return Outcome(Score(name, *interval, count, protocol), predictions)

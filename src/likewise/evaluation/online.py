@@ -1,0 +1,60 @@
+"""Scores taken while a run goes on: cheap, the same at every look, and never on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from likewise.data.images import Images
+from likewise.evaluation.features import extract
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.label_free import effective_rank
+from likewise.evaluation.scores import Features
+from likewise.methods import Nets
+from likewise.randomness import generator
+from likewise.training.prepare import Prepared
+from likewise.views.policies import CentreView
+
+BANK, QUERIES = 2000, 1000
+"""Images compared at each look: enough for a standard error of about 1.5 %."""
+
+
+class OnlineScores:
+    """Nearest neighbours on the validation split, and how many directions the features use.
+
+    Labels that the budget hides are used to measure here, as the field does for its online scores; no method ever
+    sees them. Without validation labels only the label-free measure is taken.
+    """
+
+    def __init__(self, prepared: Prepared, device: torch.device) -> None:
+        self.device, self.view, self.knn = device, CentreView(prepared.encoder.image_size), Knn()
+        train, validation = prepared.train, prepared.splits.get("val")
+        everyone = torch.arange(len(train.manifest))
+        known = train.known()
+        self.bank = _sample(known if len(known) else everyone, BANK, prepared.settings.seed)
+        self.bank_labels, self.bank_images = train.labels[self.bank], train.images
+        self.queries = self.query_labels = None
+        if validation is not None and len(known):
+            self.queries = _sample(validation.known(), QUERIES, prepared.settings.seed)
+            self.query_labels, self.query_images = validation.labels[self.queries], validation.images
+
+    def __call__(self, nets: Nets) -> Mapping[str, float]:
+        """The scores of the networks as they are."""
+        bank = self._features(nets, self.bank_images, self.bank)
+        scores = {"effective_rank": effective_rank(bank)}
+        if self.queries is None or self.query_labels is None:
+            return scores
+        test = Features(self._features(nets, self.query_images, self.queries), self.query_labels)
+        score = self.knn.evaluate(Features(bank, self.bank_labels), test).score
+        return {score.name: score.value, **scores}
+
+    def _features(self, nets: Nets, images: Images, index: Tensor) -> Tensor:
+        return extract(nets.encoder, images, index, lambda pixels: self.view(pixels).pixels, device=self.device)
+
+
+def _sample(positions: Tensor, count: int, seed: int) -> Tensor:
+    """At most ``count`` of the positions, the same ones every time."""
+    order = torch.randperm(len(positions), generator=generator(seed, "online scores"))
+    return positions[order[:count]].sort().values

@@ -1,0 +1,107 @@
+"""The final scores of a run, and the gallery that its page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import UNLABELLED
+from likewise.encoders import Encoder, EncoderSettings, build_encoder
+from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
+from likewise.randomness import generator, seed_networks
+from likewise.run_folder import RunFolder, write_json
+from likewise.training.prepare import Split
+from likewise.views.policies import CentreView
+
+GALLERY = 2000
+"""Test images at most whose vectors and thumbnails the page shows."""
+
+THUMBNAIL = 48
+"""Pixels along a side of a thumbnail."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an evaluation gave, and on which images."""
+
+    evaluation: Evaluation
+    shown_on: Split
+    """the split whose vectors the evaluation holds"""
+
+
+def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
+    """What a trained encoder has to beat: the same network untrained, and the pretrained start if it had one."""
+    seed_networks(seed, "weights")
+    compared = {"untrained": build_encoder(settings, fetch=False)}
+    if settings.pretrained:
+        compared["start"] = build_encoder(settings)
+    return compared
+
+
+def score_encoder(
+    encoder: Encoder,
+    settings: EncoderSettings,
+    splits: Mapping[str, Split],
+    seed: int,
+    device: torch.device,
+    measures: EvaluationSettings | None = None,
+) -> Scored:
+    """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
+
+    All known labels serve the usual protocols; how few would do is asked by the few-label scores.
+    """
+    view = CentreView(settings.image_size)
+    encoders: dict[str, nn.Module] = {"trained": encoder, **baselines(settings, seed)}
+    test = splits.get("test")
+    evaluation = evaluate(
+        encoders,
+        _examples(splits["train"]),
+        _examples(test) if test else None,
+        lambda pixels: view(pixels).pixels,
+        measures,
+        device,
+    )
+    return Scored(evaluation, test or splits["train"])
+
+
+def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Any] | None = None) -> None:
+    """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join the trained encoder's."""
+    content = scored.evaluation.to_json()
+    content["trained"] += list((extra or {}).values())
+    write_json(run.scores, content)
+    _write_gallery(run, scored)
+
+
+def _write_gallery(run: RunFolder, scored: Scored) -> None:
+    split, evaluation = scored.shown_on, scored.evaluation
+    count = len(evaluation.vectors)
+    index = torch.randperm(count, generator=generator(0, "gallery"))[:GALLERY].sort().values
+    everywhere = torch.full((count,), UNLABELLED)
+    predictions = evaluation.predictions if evaluation.predictions is not None else everywhere
+    np.savez_compressed(
+        run.gallery,
+        vectors=evaluation.vectors[index].numpy().astype(np.float16),
+        labels=split.labels[index].numpy(),
+        predictions=predictions[index].numpy(),
+        thumbnails=_thumbnails(split, index),
+        ids=np.array([split.manifest.ids[i] for i in index.tolist()]),
+        class_names=np.array(split.manifest.class_names, dtype=str),
+        all_labels=split.labels.numpy(),
+        all_predictions=predictions.numpy(),
+    )
+
+
+def _thumbnails(split: Split, index: Tensor) -> np.ndarray:
+    """uint8 [n, H, W, C]: the middle of each image, as the encoder sees it but smaller."""
+    view = CentreView(min(THUMBNAIL, split.images.size))
+    parts = [view(split.images.read(part)).pixels for part in index.split(256)]
+    return torch.cat(parts).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def _examples(split: Split) -> Examples:
+    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids)

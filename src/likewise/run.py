@@ -1,0 +1,169 @@
+"""A run that is on disk, and what can be asked of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import open_images
+from likewise.data.sources import open_manifest
+from likewise.encoders import Encoder, EncoderSettings, load_encoder
+from likewise.errors import LikewiseError, MachineError
+from likewise.evaluation.features import extract
+from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.report.page import write_report
+from likewise.report.terminal import last_screen
+from likewise.run_folder import RunFolder, read_json
+from likewise.training.launch import choose_device
+from likewise.training.prepare import open_split_manifest, open_splits, stored_size
+from likewise.training.settings import TrainSettings, from_json
+from likewise.views.policies import CentreView
+
+
+class Match(NamedTuple):
+    """An image like the one searched for."""
+
+    cosine: float
+    """of the angle between the two vectors"""
+    id: str
+    """its path, or its place in the data"""
+    label: str
+    """its class, or nothing"""
+
+
+class Vectors(NamedTuple):
+    """Embedded images."""
+
+    ids: list[str]
+    """a stable id each"""
+    labels: list[str]
+    """class names, empty where unknown"""
+    vectors: Tensor
+    """float32 [N, D]"""
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write a Parquet file with columns id, label and vector.
+
+        Raises:
+            LikewiseError: the file is there and is not to be replaced.
+        """
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
+        width = self.vectors.shape[1]
+        flat = pa.array(self.vectors.numpy().reshape(-1))
+        columns = {"id": self.ids, "label": self.labels, "vector": pa.FixedSizeListArray.from_arrays(flat, width)}
+        try:
+            parquet.write_table(pa.table(columns), target)
+        except OSError as error:
+            raise MachineError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+class Run:
+    """What `likewise.train` made: an encoder, its scores and its page."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = RunFolder(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
+    @cached_property
+    def _loaded(self) -> tuple[Encoder, EncoderSettings]:
+        return load_encoder(self.folder.path)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
+        return self._loaded[0]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The trained encoder's scores by name; empty before an evaluation or without labels."""
+        if not self.folder.scores.exists():
+            return {}
+        return {score["name"]: score["value"] for score in read_json(self.folder.scores)["trained"]}
+
+    def embed(self, data: Any, batch_size: int = 256) -> Vectors:
+        """Vectors of images, as the encoder sees their centre."""
+        encoder, settings = self._loaded
+        manifest = open_manifest(data)
+        images = open_images(manifest, stored_size(manifest, settings.image_size), settings.channels)
+        view = CentreView(settings.image_size)
+        vectors = extract(
+            encoder,
+            images,
+            torch.arange(len(manifest)),
+            lambda pixels: view(pixels).pixels,
+            batch_size,
+            choose_device("auto"),
+        )
+        names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
+        return Vectors(list(manifest.ids), names, vectors)
+
+    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+        """The embedded images most like an image file, most alike first."""
+        gallery = vectors if isinstance(vectors, Vectors) else _read_vectors(Path(vectors))
+        asked = self.embed(str(query)).vectors
+        if asked.shape[1] != gallery.vectors.shape[1]:
+            raise LikewiseError(
+                f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
+                f"they come from another run. Embed the images again with this one."
+            )
+        cosine = torch.nn.functional.cosine_similarity(asked, gallery.vectors)
+        best = cosine.topk(min(count, len(cosine)))
+        return [
+            Match(value, gallery.ids[i], gallery.labels[i])
+            for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+    def evaluate(self, data: Any = None, labels: str | None = None, console: Console | None = None) -> dict[str, float]:
+        """Score the encoder again.
+
+        On the data that it was trained on, its scores and its page are renewed; scores on other data go into a folder
+        of their own under ``evaluations``.
+        """
+        encoder, settings = self._loaded
+        config = read_json(self.folder.config)
+        trained_with = from_json(TrainSettings, config["settings"])
+        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
+        splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
+        scored = score_encoder(encoder, settings, splits, trained_with.seed, choose_device("auto"))
+        target = self.folder if data is None else _elsewhere(self.folder, data)
+        write_scores(target, scored)
+        if data is None:
+            self.report()
+        if console is not None:
+            console.print(last_screen(target))
+        return {score.name: score.value for score in scored.evaluation.scores["trained"]}
+
+    def report(self) -> Path:
+        """Write the page again from what lies in the folder."""
+        return write_report(self.folder)
+
+
+def _read_vectors(path: Path) -> Vectors:
+    if not path.is_file():
+        raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
+    table = parquet.read_table(path)
+    missing = {"id", "label", "vector"} - set(table.column_names)
+    if missing:
+        raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
+    vectors = torch.tensor(table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False))
+    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), vectors.view(table.num_rows, -1))
+
+
+def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:
+    """Where scores on other data go: beside the run's own, which are about the data that it learned from."""
+    name = "".join(c if c.isalnum() else "-" for c in Path(str(data)).stem) or "data"
+    other = RunFolder(folder.path / "evaluations" / name)
+    other.path.mkdir(parents=True, exist_ok=True)
+    return other

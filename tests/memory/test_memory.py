@@ -1,0 +1,65 @@
+"""Queues and teachers."""
+
+import copy
+
+import torch
+from torch import nn
+
+from likewise.memory import Queue, follow, frozen_copy
+
+
+def test_queue_starts_with_unit_rows():
+    assert torch.allclose(Queue(50, 8).rows.norm(dim=1), torch.ones(50))
+
+
+def test_queue_forgets_the_oldest_first_and_wraps():
+    queue = Queue(5, 1)
+    for batch in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0]):
+        queue.push(torch.tensor(batch)[:, None])
+    assert sorted(queue.rows.flatten().tolist()) == [2, 3, 4, 5, 6]
+    queue.push(torch.tensor([[7.0]]))
+    assert sorted(queue.rows.flatten().tolist()) == [3, 4, 5, 6, 7]
+
+
+def test_a_batch_longer_than_the_queue_leaves_its_end():
+    queue = Queue(3, 1)
+    queue.push(torch.arange(8.0)[:, None])
+    assert sorted(queue.rows.flatten().tolist()) == [5, 6, 7]
+
+
+def test_queue_keeps_no_graph():
+    queue = Queue(4, 2)
+    queue.push(torch.ones(2, 2, requires_grad=True) * 3)
+    assert not queue.rows.requires_grad
+
+
+def test_queue_survives_a_checkpoint():
+    queue = Queue(5, 2)
+    queue.push(torch.ones(3, 2))
+    again = Queue(5, 2)
+    again.load_state_dict(queue.state_dict())
+    for one in (queue, again):
+        one.push(torch.full((3, 2), 2.0))
+    assert torch.equal(queue.rows, again.rows)
+
+
+def test_teacher_follows_parameters_and_keeps_its_own_statistics():
+    student = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    teacher = frozen_copy(student)
+    before = copy.deepcopy(teacher.state_dict())
+    with torch.no_grad():
+        for p in student.parameters():
+            p.add_(1.0)
+    student[1].running_mean.fill_(9.0)
+    follow(teacher, student, momentum=0.9)
+    for name, p in teacher.named_parameters():
+        torch.testing.assert_close(p, before[name] + 0.1)
+    assert teacher[1].running_mean.tolist() == [0, 0, 0]
+
+
+def test_teacher_takes_no_gradient_and_does_not_share_memory():
+    student = nn.Linear(2, 2)
+    teacher = frozen_copy(student)
+    assert not any(p.requires_grad for p in teacher.parameters())
+    assert teacher.weight.data_ptr() != student.weight.data_ptr()
+    assert student.weight.requires_grad

@@ -1,0 +1,83 @@
+"""NaN and collapse are noticed while it runs, and said plainly."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from methods.test_contract import loader, nets_of
+from rich.console import Console
+
+from likewise.methods import Recipe
+from likewise.methods.simclr import SimCLR
+from likewise.run_folder import RunFolder
+from likewise.training import Plan, train
+from likewise.training.health import Health, TrainingDiverged
+
+
+@dataclass(frozen=True)
+class NanAt(SimCLR):
+    """SimCLR whose loss is not a number from some step on."""
+
+    step_number: int = 2
+
+    def contrast(self, nets, rows, progress):
+        step = super().contrast(nets, rows, progress)
+        return step._replace(loss=step.loss * (math.nan if progress.step >= self.step_number else 1))
+
+
+@dataclass(frozen=True)
+class Collapsed(SimCLR):
+    """SimCLR that says its embeddings are all alike."""
+
+    def contrast(self, nets, rows, progress):
+        step = super().contrast(nets, rows, progress)
+        return step._replace(metrics={"spread": torch.tensor(0.01)})
+
+
+def start(rule, folder, steps=6, console=None):
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    nets = nets_of(rule)
+    plan = Plan(steps, log_every=1, save_every=1)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train(fabric, rule, nets, loader(rule), Recipe(), plan, RunFolder(folder), None, console)
+    return nets
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    rule = NanAt(hidden=16, dim=8)
+    with pytest.raises(TrainingDiverged, match=r"became nan at step 2 .*checkpoint of step 2 is kept.*learning-rate"):
+        start(rule, tmp_path)
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["step"] == 2
+    assert all(torch.isfinite(value).all() for value in kept["learner"].values())
+
+
+def test_nan_never_reaches_the_weights(tmp_path):
+    rule = NanAt(hidden=16, dim=8, step_number=0)
+    nets = nets_of(rule)
+    with pytest.raises(TrainingDiverged, match="No checkpoint"):
+        fabric = Fabric(accelerator="cpu", devices=1)
+        train(fabric, rule, nets, loader(rule), Recipe(), Plan(3))
+    assert all(torch.isfinite(p).all() for p in nets.parameters())
+
+
+def test_collapse_is_said_once_on_screen_and_in_the_log(tmp_path):
+    screen = io.StringIO()
+    start(Collapsed(hidden=16, dim=8), tmp_path, console=Console(file=screen, width=200))
+    assert screen.getvalue().count("have collapsed") == 1
+    assert (tmp_path / "metrics.jsonl").read_text().count("have collapsed") == 1
+
+
+def test_a_healthy_run_is_not_accused(tmp_path):
+    screen = io.StringIO()
+    start(SimCLR(hidden=16, dim=8), tmp_path, console=Console(file=screen, width=200))
+    assert "collapsed" not in screen.getvalue()
+
+
+def test_a_short_dip_is_not_collapse():
+    health = Health()
+    assert [health.check_spread(spread, 1) for spread in (0.01, 0.01, 0.9, 0.01, 0.01)] == [None] * 5
+    assert health.check_spread(0.01, 6) is not None
