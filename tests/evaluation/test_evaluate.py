@@ -1,0 +1,144 @@
+"""All measures of several encoders at once: pairing, absent labels, and what is written."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from likewise.data.batch import Pixels
+from likewise.errors import LikewiseError
+from likewise.evaluation.confidence import crossed_difference, paired_difference
+from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
+from likewise.evaluation.few_label import FewLabel
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.scores import Features, Score
+from likewise.views.policies import centre
+
+QUICK = EvaluationSettings(few=FewLabel(per_class=(2, 100), draws=2))
+
+
+class Stored:
+    """Images in memory that count how often each was read."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images, self.reads = images, torch.zeros(len(images))
+
+    def read(self, index: torch.Tensor) -> Pixels:
+        self.reads[index] += 1
+        return Pixels(self.images[index], torch.ones(len(index)))
+
+
+def examples() -> tuple[Stored, Examples, Examples]:
+    """Images whose left half tells the class faintly; 90 to learn from, 45 to test on."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 200, (135, 1, 4, 4), dtype=torch.uint8, generator=random)
+    labels = torch.arange(135) % 3
+    images[..., :2] = (images[..., :2] // 2 + 25 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    store = Stored(images)
+    ids = [str(number) for number in range(135)]
+    train, test = torch.arange(90), torch.arange(90, 135)
+    return store, Examples(store, train, labels[train], ids[:90]), Examples(store, test, labels[test], ids[90:])
+
+
+def left() -> nn.Module:
+    """Sees the half that tells the class."""
+    return nn.Sequential(nn.Flatten(), _Columns(torch.arange(16) % 4 < 2))
+
+
+def right() -> nn.Module:
+    """Sees the half that tells nothing."""
+    return nn.Sequential(nn.Flatten(), _Columns(torch.arange(16) % 4 >= 2))
+
+
+class _Columns(nn.Module):
+    def __init__(self, kept: torch.Tensor) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows[:, self.kept]
+
+
+def unlabelled(part: Examples) -> Examples:
+    return Examples(part.images, part.index, torch.full_like(part.labels, -1), part.ids)
+
+
+def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
+    store, train, test = examples()
+    found = evaluate({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
+    names = ["knn20_top1", "linear_top1", "few2_top1"]
+    assert [score.name for score in found.scores["trained"]] == names
+    assert [score.name for score in found.scores["untrained"]] == names
+    assert [(gain.name, gain.over) for gain in found.gains] == [(name, "untrained") for name in names]
+    for gain, mine, theirs in zip(found.gains, found.scores["trained"], found.scores["untrained"], strict=True):
+        assert gain.value == pytest.approx(mine.value - theirs.value)
+        assert gain.low < gain.value < gain.high
+    assert found.gains[1].low > 0
+    assert "100 labels a class" in found.notes[0]
+    assert found.predictions is not None
+    assert float((found.predictions == test.labels).float().mean()) == pytest.approx(found.scores["trained"][1].value)
+    assert (store.reads == 2).all(), "features are to be extracted once per encoder"
+
+
+def test_gains_are_paired_by_image():
+    _, train, test = examples()
+    found = evaluate({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
+    banks = {who: encoder.eval() for who, encoder in (("trained", left()), ("untrained", right()))}
+    correct = []
+    for encoder in banks.values():
+        rows = encoder(train.images.read(torch.arange(135)).images.float() / 255)
+        outcome = Knn().evaluate(Features(rows[:90], train.labels), Features(rows[90:], test.labels))
+        correct.append(outcome.predictions == test.labels)
+    assert tuple(found.gains[0][2:]) == pytest.approx(tuple(paired_difference(*correct)))
+
+
+@pytest.mark.parametrize("absent", ["test set", "test labels", "training labels", "second class"])
+def test_without_labels_the_label_free_measures_are_given_with_a_reason(absent):
+    _, train, test = examples()
+    if absent == "second class":
+        train = Examples(train.images, train.index, torch.zeros_like(train.labels), train.ids)
+    found = evaluate(
+        {"trained": left(), "untrained": right()},
+        unlabelled(train) if absent == "training labels" else train,
+        None if absent == "test set" else unlabelled(test) if absent == "test labels" else test,
+        centre(),
+        QUICK,
+    )
+    assert found.scores == {"trained": [], "untrained": []} and found.gains == [] and found.predictions is None
+    reasons = {"training labels": "no training image has a label", "second class": "of one class"}
+    assert reasons.get(absent, "no labelled test images") in found.notes[0]
+    assert found.label_free["trained"]["effective_rank"] > 1
+    assert len(found.vectors) == (90 if absent == "test set" else 45)
+
+
+def test_what_is_written_is_plain_json_and_reads_back():
+    _, train, test = examples()
+    found = evaluate({"trained": left()}, train, test, centre(), QUICK)
+    written = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert [Score.from_json(each) for each in written["trained"]] == found.scores["trained"]
+    assert set(written) == {"trained", "gains", "label_free", "notes"}
+    one = Examples(test.images, test.index[:1], test.labels[:1], test.ids[:1])
+    alone = evaluate({"trained": left()}, train, one, centre(), QUICK)
+    json.dumps(alone.to_json(), allow_nan=False)
+    assert alone.scores["trained"][0].count == 1
+
+
+def test_a_diverged_encoder_is_named():
+    class Diverged(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.flatten(1) / 0
+
+    _, train, test = examples()
+    with pytest.raises(LikewiseError, match="trained encoder's features are NaN"):
+        evaluate({"trained": Diverged()}, train, test, centre(), QUICK)
+    with pytest.raises(LikewiseError, match="no encoder"):
+        evaluate({}, train, test, centre(), QUICK)
+
+
+def test_crossed_gains_are_used_for_draws():
+    _, train, test = examples()
+    found = evaluate({"trained": left(), "untrained": left()}, train, test, centre(), QUICK)
+    assert found.gains[2].value == 0 and found.gains[2].low < 0 < found.gains[2].high
+    same = torch.ones(2, 45, dtype=torch.bool)
+    assert tuple(found.gains[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
