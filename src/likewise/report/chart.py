@@ -64,8 +64,8 @@ def figure(traces: Sequence[Any], y_title: str = "", x_title: str = "", **layout
     """Traces on one pair of axes, without the colours that depend on light and dark."""
     drawn = go.Figure(traces)
     # The default template is 7 kB of settings, all of which the page overrides.
-    drawn.update_layout(template="none", margin={"l": 60, "r": 16, "t": 12, "b": 48}, height=340)
-    drawn.update_layout(legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0}, hovermode="closest")
+    drawn.update_layout(template="none", margin={"l": 60, "r": 16, "t": 12, "b": 48})
+    drawn.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
     drawn.update_xaxes(title={"text": x_title, "standoff": 8}, zeroline=False)
     drawn.update_yaxes(title={"text": y_title, "standoff": 8}, zeroline=False)
     return drawn.update_layout(**layout)
@@ -77,6 +77,7 @@ def chart(
     alternative: str,
     caption: Child = None,
     axes: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    height: int = 340,
     **details: Any,
 ) -> Markup:
     """A place for a chart, and what is to be drawn there.
@@ -87,6 +88,7 @@ def chart(
         alternative: what a person who cannot see the chart should know.
         caption: shown below.
         axes: for each key of ``AXES``, the x values of every trace; the first is drawn first.
+        height: pixels.
         **details: more for ``page.js``, such as the thumbnails of the map.
     """
     content: dict[str, Any] = {"figure": json.loads(drawn.to_json() or "{}"), **details}
@@ -94,7 +96,7 @@ def chart(
         content["axes"] = {key: {"title": axis_title(key), "x": values} for key, values in axes.items()}
     return element(
         "figure",
-        element("div", class_="chart", id=name, role="img", aria_label=alternative),
+        element("div", class_="chart", id=name, role="img", aria_label=alternative, style=f"height:{height}px"),
         element("script", script_json(content), type="application/json", data_chart=name),
         element("figcaption", caption) if caption else None,
     )

@@ -44,7 +44,7 @@ def compare(
         )
     chosen = _chosen_score(records, score)
     curves = [_curve(record, name, chosen) for record, name in zip(records, names, strict=True)] if chosen else []
-    speed_ups = tuple(each for curve in curves[1:] for each in _speed_ups(curve, curves[0], chosen or ""))
+    speed_ups = tuple(each for curve in curves[1:] for each in _speed_ups(curve, curves[0]))
     comparison = Comparison(records, names, chosen, speed_ups, differences, tuple(noted(records, names)))
     if out is None:
         return comparison
@@ -83,7 +83,7 @@ def _curve(record: RunRecord, name: str, score: str) -> Curve:
     return Curve(name, [line[score] for line in lines], {key: [line[key] for line in lines] for key in keys})
 
 
-def _speed_ups(run: Curve, reference: Curve, score: str) -> list[SpeedUp]:
+def _speed_ups(run: Curve, reference: Curve) -> list[SpeedUp]:
     """The run against the reference, and the other way round where the run never gets there."""
-    forth = speed_up(run, reference, score)
-    return [forth] if forth.ratios is not None else [forth, speed_up(reference, run, score)]
+    forth = speed_up(run, reference)
+    return [forth] if forth.ratios is not None else [forth, speed_up(reference, run)]

@@ -43,14 +43,13 @@ def write_compare_page(comparison: Comparison, out: Path) -> Path:
 
 
 def _notes(comparison: Comparison) -> Markup | None:
-    missing = [
-        f"{name}: {each}"
-        for record, name in zip(comparison.records, comparison.names, strict=True)
-        for each in record.missing
-        if not each.startswith("gallery")
-    ]
+    missing: dict[str, list[str]] = {}
+    for record, name in zip(comparison.records, comparison.names, strict=True):
+        for each in record.missing:
+            missing.setdefault(each, []).append(name)
     alike = [f"These scores are not comparable: {each}." for each in comparison.unlike]
-    items = [element("li", each) for each in (*alike, *comparison.notes, *missing)]
+    absent = [f"{listed(names)}: {each}" for each, names in missing.items() if not each.startswith("gallery")]
+    items = [element("li", each) for each in (*alike, *comparison.notes, *absent)]
     return element("div", element("ul", items), class_="note", role="note") if items else None
 
 
@@ -63,18 +62,15 @@ def _curves(comparison: Comparison) -> list[Child]:
     if not keys:
         return [element("p", "The logs do not say when the accuracies were measured.", class_="soft")]
     target = lines[0][-1][score]
-    drawn = figure(
-        [_trace(comparison.names[place], place, each, score, keys[0]) for place, each in enumerate(lines)],
-        "accuracy",
-        keys[0],
-    )
-    drawn.update_yaxes(tickformat=".0%").update_layout(height=420, showlegend=True)
+    traces = [_trace(comparison.names[place], place, each, score, keys[0]) for place, each in enumerate(lines)]
+    drawn = figure(traces, "accuracy", axis_title(keys[0]))
+    drawn.update_yaxes(tickformat=".0%").update_layout(showlegend=True)
     drawn.add_hline(target, line={"color": colour(0), "dash": "dot", "width": 1})
     ends = [f"{name} {percent(each[-1][score])}" for name, each in zip(comparison.names, lines, strict=True)]
     said = f"Online accuracy by {score_name(score)}; at the end {', '.join(ends)}."
     caption = f"{said} The dotted line is where {comparison.names[0]} ended. {HOW}"
     positions = {key: [[line[key] for line in each] for each in lines] for key in keys}
-    return [axis_choice("compare-axis", keys), chart("accuracy", drawn, said, caption, positions)]
+    return [axis_choice("compare-axis", keys), chart("accuracy", drawn, said, caption, positions, height=420)]
 
 
 def _trace(name: str, place: int, lines: list[dict[str, Any]], score: str, key: str) -> go.Scatter:
@@ -99,8 +95,8 @@ def _scores(comparison: Comparison) -> list[Child]:
         rows.append([score_name(name), *[_cell(comparison, place, name) for place in range(len(scores))], strip(found)])
         first = found[0][2]
         measured.append([element("dt", score_name(name)), element("dd", protocol_in_words(first.protocol))])
-    head: list[Child] = ["score", *[[_key(place), name] for place, name in enumerate(comparison.names)], "0 % to 100 %"]
-    caption = "Share of test images answered rightly, its 95 % interval, and the gain over an untrained encoder."
+    head: list[Child] = ["score", *[[_key(place), name] for place, name in enumerate(comparison.names)], "0% to 100%"]
+    caption = "Share of test images answered rightly, its 95% interval, and the gain over an untrained encoder."
     how = element("summary", f"How each was measured ({comparison.names[0]})")
     return [_paints(len(comparison.records)), table(caption, head, rows, "scores"),
             element("details", how, element("dl", measured))]  # fmt: skip

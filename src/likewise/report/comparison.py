@@ -35,9 +35,10 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """Who reached whose accuracy, in how much of the images and of the time."""
-        if self.speed_ups:
-            return " ".join(str(each) for each in self.speed_ups)
-        return "The runs logged no online accuracy in common, so no speed-up can be stated."
+        if not self.speed_ups or self.score is None:
+            return "The runs logged no online accuracy in common, so no speed-up can be stated."
+        taken = f"Accuracy is taken online, by {score_name(self.score)}."
+        return " ".join([*[str(each) for each in self.speed_ups], taken])
 
     @property
     def score_names(self) -> list[str]:

@@ -43,7 +43,7 @@ def _matrix(names: Sequence[str], matrix: np.ndarray) -> Markup:
     """Rows as shares of the true class; of many classes only those with the most mistakes have a row and a column."""
     shown: list[int] = most_confused(matrix).tolist()
     others = np.setdiff1d(np.arange(len(matrix)), shown)
-    caption = "Row: the true class. Column: the answer. Cells are shares of the row in %; empty means never."
+    caption = "Row: the true class. Column: the answer. Cells are percentages of the row; empty means never."
     if len(others):
         caption += f" Shown are the {len(shown)} of {len(matrix)} classes with the most mistakes."
     columns = [names[label] for label in shown] + (["any other"] if len(others) else [])

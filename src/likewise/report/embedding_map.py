@@ -70,16 +70,18 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
     places = settings.places(gallery.vectors[rows])
     labels, predictions = gallery.labels[rows], gallery.predictions[rows]
     wrong = (labels != NONE) & (predictions != NONE) & (labels != predictions)
-    drawn = figure(_traces(gallery, places, labels, wrong), height=620)
+    drawn = figure(_traces(gallery, places, labels, wrong))
     drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
-    drawn.update_layout(legend={"y": -0.02, "itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
+    drawn.update_layout(legend={"itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
     said = settings.described(len(rows), len(gallery.vectors))
     caption = f"{said} Alike to the encoder lies together; distances between far groups mean little."
     if wrong.any():
         caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe reads wrongly."
     caption += " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
     tiles = sheet(gallery.thumbnails[rows])._asdict()
-    return chart("map", drawn, f"Map of the embeddings: {said}", caption, sheet=tiles, lines=_lines(gallery, rows))
+    return chart(
+        "map", drawn, f"Map of the embeddings: {said}", caption, height=620, sheet=tiles, lines=_lines(gallery, rows)
+    )
 
 
 def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:

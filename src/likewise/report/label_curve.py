@@ -77,7 +77,7 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
     for number, (name, points) in enumerate(arms.items()):
         traces += _arm(name, points, number, place)
     drawn = figure(traces, "accuracy on test images", "labels shown per class (logarithmic)")
-    drawn.update_layout(height=480, showlegend=True, hovermode="x unified")
+    drawn.update_layout(showlegend=True, hovermode="x unified")
     ticks = [_budget(budget, all_labels) for budget in budgets]
     drawn.update_xaxes(type="log", tickvals=[place[budget] for budget in budgets], ticktext=ticks, minor={"ticks": ""})
     drawn.update_yaxes(tickformat=".0%")
@@ -86,7 +86,9 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
         for name, points in arms.items()
         if points
     ]
-    return chart("label-curve", drawn, "Accuracy against labels shown per class: " + "; ".join(ends), intervals)
+    return chart(
+        "label-curve", drawn, "Accuracy against labels shown per class: " + "; ".join(ends), intervals, height=480
+    )
 
 
 def _arm(name: str, points: Sequence[LabelPoint], number: int, place: Mapping[int | None, float]) -> list[go.Scatter]:

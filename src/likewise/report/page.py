@@ -33,7 +33,7 @@ def write_report(run: RunFolder, map_settings: EmbeddingMap | None = None) -> Pa
         MachineError: the page cannot be written.
     """
     record = RunRecord.read(run)
-    lead = [_verdict(record), _missing(record), _numbers(record)]
+    lead = [_verdict(record), _numbers(record), _missing(record)]
     title = title_of(record)
     return write_page(
         run.report, document(title, lead, _sections(record, map_settings or EmbeddingMap()), _footer(record))
@@ -88,7 +88,7 @@ def _missing(record: RunRecord) -> Markup | None:
     if not record.missing:
         return None
     items = element("ul", [element("li", each) for each in record.missing])
-    return element("div", element("p", "Not on this page:"), items, class_="note", role="note")
+    return element("div", element("p", "What this page cannot show, and why:"), items, class_="note", role="note")
 
 
 def _numbers(record: RunRecord) -> Markup:
@@ -111,7 +111,7 @@ def _best_known(record: RunRecord) -> list[tuple[str, str, str]]:
     name = headline(record)
     score = record.score("trained", name) if name else None
     if score and name:
-        return [(score_name(name), percent(score.value), f"95 %: {interval(score.low, score.high)}")]
+        return [(score_name(name), percent(score.value), f"95%: {interval(score.low, score.high)}")]
     online = online_scores(record)
     if online:
         return [("while learning", percent(record.curve(online[0])[-1][online[0]]), score_name(online[0]))]

@@ -90,9 +90,9 @@ def scores_table(record: RunRecord) -> list[Child]:
         rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
         measured.append(_measured(name, next(iter(scored.values()))))
     head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
-    caption = "Share of test images answered rightly, with its 95 % interval below."
+    caption = "Share of test images answered rightly, with its 95% interval below."
     return [
-        table(caption, [*head, *(["gain"] if gain else []), "0 % to 100 %"], rows, "scores"),
+        table(caption, [*head, *(["gain"] if gain else []), "0% to 100%"], rows, "scores"),
         element("details", element("summary", "How each was measured"), element("dl", measured), open=True),
     ]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from likewise.report.wording import count, duration, listed, percent, ratio, score_name
+from likewise.report.wording import listed, percent, ratio
 
 COSTS = {"images": "the images", "seconds": "the time"}
 """What a run spends, and how a ratio of it is said."""
@@ -39,7 +39,6 @@ class SpeedUp(NamedTuple):
 
     run: str
     reference: str
-    score: str
     target: float
     """the reference's last online value"""
     ratios: dict[str, float] | None
@@ -51,7 +50,7 @@ class SpeedUp(NamedTuple):
 
     def __str__(self) -> str:
         """The finding in a sentence."""
-        goal = f"{self.reference}'s accuracy ({score_name(self.score)}, {percent(self.target)})"
+        goal = f"{self.reference}'s accuracy of {percent(self.target)}"
         if self.ratios is None:
             return f"{self.run} never reached {goal}: its best was {percent(self.best)}."
         if not self.ratios:
@@ -86,7 +85,7 @@ def first_crossing(places: Sequence[float], values: Sequence[float], target: flo
     return None
 
 
-def speed_up(run: Curve, reference: Curve, score: str) -> SpeedUp:
+def speed_up(run: Curve, reference: Curve) -> SpeedUp:
     """Compare what both spent until they first reached the reference's last value.
 
     The reference too is measured at its *first* crossing: a curve that levelled off early would otherwise flatter
@@ -100,18 +99,8 @@ def speed_up(run: Curve, reference: Curve, score: str) -> SpeedUp:
     for cost in [cost for cost in COSTS if cost in run.costs and cost in reference.costs]:
         mine, theirs = run.crossing(cost, target), reference.crossing(cost, target)
         if mine is None or theirs is None:
-            return SpeedUp(run.name, reference.name, score, target, None, False, best)
+            return SpeedUp(run.name, reference.name, target, None, False, best)
         at_most = mine.upper_bound
         if not theirs.upper_bound and theirs.place > 0:
             ratios[cost] = mine.place / theirs.place
-    return SpeedUp(run.name, reference.name, score, target, ratios, at_most, best)
-
-
-def spent(curve: Curve) -> str:
-    """What a run spent in all: ``640,000 images and 1 min 50 s``."""
-    said = []
-    if "images" in curve.costs:
-        said.append(f"{count(curve.costs['images'][-1])} images")
-    if "seconds" in curve.costs:
-        said.append(duration(curve.costs["seconds"][-1]))
-    return listed(said)
+    return SpeedUp(run.name, reference.name, target, ratios, at_most, best)

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them: 640,000 images, 1 min 50 s, 71.2 %."""
+"""Numbers and names as a reader wants them: 640,000 images, 1 min 50 s, 71.2%."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def amount(number: int, one: str, many: str | None = None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.7123 -> ``71.2 %``; a dash for what is not a number."""
+    """0.7123 -> ``71.2%``; a dash for what is not a number."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{100 * value:.{digits}f} %"
+    return f"{100 * value:.{digits}f}%"
 
 
 def points(difference: float) -> str:
@@ -55,9 +55,9 @@ def ratio(value: float) -> str:
 
 
 def score_name(name: str) -> str:
-    """``knn20_top1`` -> ``nearest neighbours (k = 20)``; an unknown name stays as it is."""
+    """``knn20_top1`` -> ``nearest neighbours (k=20)``; an unknown name stays as it is."""
     if match := re.fullmatch(r"knn(\d+)_top1", name):
-        return f"nearest neighbours (k = {match[1]})"
+        return f"nearest neighbours (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
         return f"probe on {amount(int(match[1]), 'label')} a class"
     return SCORES.get(name, name.removesuffix("_top1").replace("_", " "))
@@ -73,7 +73,7 @@ def label_budget(labels: object) -> str:
     if text.isdigit():
         return f"{amount(int(text), 'label')} a class"
     if text.endswith("%"):
-        return f"{text[:-1].strip()} % of the labels"
+        return f"{text[:-1].strip()}% of the labels"
     return f"the labels in {text}"
 
 
