@@ -1,0 +1,107 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from likewise.errors import LikewiseError
+from likewise.report.compare import compare
+from likewise.run_folder import read_json, write_json
+
+
+def change(run, which, edit):
+    path = getattr(run, which)
+    content = read_json(path)
+    edit(content)
+    write_json(path, content)
+
+
+def test_speed_up_of_the_second_run_over_the_first(make_run, tmp_path):
+    runs = [make_run("a"), make_run("b", half=16_000, speed=4_000)]
+    found = compare(runs, tmp_path / "compare.html", None)
+    # The curves are hyperbolas sampled ten times, so straight lines between samples are a little off 0.40 and 0.50.
+    assert found.speed_ups[0].ratios == {
+        "images": pytest.approx(0.40, abs=0.01),
+        "seconds": pytest.approx(0.50, abs=0.01),
+    }
+    assert found.sentence in (tmp_path / "compare.html").read_text().replace("&#x27;", "'")
+    assert found.score == "knn20_top1"
+
+
+def test_a_run_that_never_gets_there_is_said_both_ways(make_run):
+    found = compare([make_run("a"), make_run("b", half=80_000)])
+    assert "b never reached a's accuracy" in found.sentence
+    assert "a reached b's accuracy of 57.5% in 0.50 of the images" in found.sentence
+
+
+def test_label_budgets_may_differ_but_are_said(make_run):
+    runs = [make_run("a", labels="10"), make_run("b", labels="none")]
+    change(runs[1], "scores", lambda scores: scores["trained"][1]["protocol"].update(labelled=60, strength=1.0))
+    found = compare(runs)
+    assert not found.unlike
+    assert "a 10 labels a class, b no labels" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("which", "edit", "said"),
+    [
+        ("scores", lambda s: s["trained"][0]["protocol"].update(temperature=0.1), "temperature 0.07 and 0.1"),
+        ("scores", lambda s: s["trained"][0]["protocol"].update(k_asked=200), "k asked 20 and 200"),
+        ("scores", lambda s: s["trained"][1].update(count=1000), "over 2,000 and 1,000 test images"),
+        ("data", lambda d: d["splits"].update(test=1000), "different test images (2000 and 1000)"),
+        ("data", lambda d: d["classes"][0].update(name="Shirt"), "different classes"),
+        ("data", lambda d: d.update(source="other"), "different data"),
+    ],
+)
+def test_unlike_protocols_are_refused_unless_allowed(make_run, tmp_path, which, edit, said):
+    runs = [make_run("a"), make_run("b")]
+    change(runs[1], which, edit)
+    with pytest.raises(LikewiseError, match="--allow-unlike") as refused:
+        compare(runs, tmp_path / "compare.html")
+    assert said in str(refused.value)
+    assert not (tmp_path / "compare.html").exists()
+    allowed = compare(runs, tmp_path / "compare.html", allow_unlike=True)
+    assert said in allowed.unlike[0]
+    assert "These scores are not comparable" in (tmp_path / "compare.html").read_text()
+
+
+def test_differing_settings_only_are_listed(make_run, tmp_path):
+    runs = [make_run("a"), make_run("b", method="suncet")]
+    change(runs[1], "config", lambda config: config["method"]["settings"].update(weight=0.5))
+    compare(runs, tmp_path / "compare.html")
+    listing = (tmp_path / "compare.html").read_text().split('id="settings-title"')[1].split("<footer")[0]
+    assert "method.settings.weight" in listing and "method.name" in listing
+    assert "batch_size" not in listing and "temperature" not in listing
+
+
+def test_misuse_is_told(make_run, tmp_path):
+    a, b = make_run("a"), make_run("b")
+    with pytest.raises(LikewiseError, match="two runs or more; 1 given"):
+        compare([a])
+    with pytest.raises(LikewiseError, match="Did you mean 'knn20_top1'"):
+        compare([a, b], score="knn2_top1")
+    notes = tmp_path / "notes.html"
+    notes.write_text("mine")
+    with pytest.raises(LikewiseError, match="left alone"):
+        compare([a, b], notes)
+    assert notes.read_text() == "mine"
+    compare([a, b], tmp_path / "compare.html")
+    compare([a, b], tmp_path / "compare.html")  # a page of ours is replaced
+
+
+def test_without_curves_or_scores_the_page_says_so(make_run, tmp_path):
+    a, b = make_run("a"), make_run("b")
+    b.metrics.write_text("")
+    b.scores.unlink()
+    found = compare([a, b], tmp_path / "compare.html")
+    assert found.score is None
+    assert "no speed-up can be stated" in found.sentence
+    assert "scores.json is absent" in (tmp_path / "compare.html").read_text()
+
+
+def test_runs_of_one_name_are_told_apart_and_names_are_not_markup(make_run):
+    runs = [make_run("x/[red]a"), make_run("y/[red]a")]
+    found = compare(runs)
+    assert found.names == tuple(str(run.path) for run in runs)
+    text = io.StringIO()
+    Console(file=text, width=400).print(found)
+    assert "[red]a" in text.getvalue().split("nearest")[0]

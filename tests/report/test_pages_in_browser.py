@@ -1,0 +1,142 @@
+"""Pages as a reader meets them: opened in headless Chromium, with the network watched."""
+
+import io
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_run import CLASSES
+
+from likewise.report.compare import compare
+from likewise.report.label_curve import LabelPoint, write_label_curve_page
+from likewise.report.page import write_report
+
+DRAWN = "() => document.querySelectorAll('.chart .main-svg').length > 0"
+
+
+@contextmanager
+def opened(chromium, path, scheme="light", width=1200):
+    """A page that must neither complain nor ask for anything but itself."""
+    page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}") or dialog.dismiss())
+    page.goto(path.as_uri())
+    page.wait_for_function(DRAWN)
+    yield page
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    page.close()
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2.2 contrast of two ``rgb(r, g, b)`` colours."""
+
+    def luminance(colour: str) -> float:
+        shares = np.array([float(part) for part in colour.strip("rgb()").split(",")[:3]]) / 255
+        linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_charts_are_drawn_and_names_stay_text(chromium, make_run):
+    with opened(chromium, write_report(make_run())) as page:
+        assert page.locator("#loss .scatterlayer .trace").count() == 1
+        assert page.locator("#accuracy .scatterlayer .trace .point").count() == 10
+        assert page.locator("#map .scatterlayer .trace").count() == len(CLASSES)
+        assert page.locator("#map .scatterlayer .point").count() == 30 * len(CLASSES)
+        assert page.locator("#map .legendtext").all_text_contents() == CLASSES
+        assert page.locator(".neighbours img").count() == 10 * 9
+        assert page.locator("img:not([alt])").count() == 0
+        rows = page.locator(".confusion tbody th").all_text_contents()
+        assert rows == CLASSES
+
+
+def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, make_run):
+    run = make_run()
+    with np.load(run.gallery) as gallery:
+        thumbnails, ids = gallery["thumbnails"], gallery["ids"]
+    with opened(chromium, write_report(run)) as page:
+        page.locator("#map").scroll_into_view_if_needed()
+        for trace, point in ((0, 3), (4, 20), (5, 29)):
+            mark = page.locator("#map .scatterlayer .trace").nth(trace).locator(".point").nth(point).bounding_box()
+            page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)
+            page.wait_for_selector(".hover-card:not([hidden])")
+            example = int(page.locator(".hover-card").get_attribute("data-example"))
+            assert example % len(CLASSES) == trace
+            assert page.locator(".hover-card p").last.text_content() == ids[example]
+            shown = Image.open(io.BytesIO(page.locator(".hover-card .picture").screenshot())).convert("RGB")
+            assert shown.size == (112, 112)
+            assert np.abs(np.asarray(shown, dtype=int) - thumbnails[example, 0, 0]).max() <= 2
+            page.mouse.move(5, 5)
+            page.wait_for_selector(".hover-card", state="hidden")
+
+
+def test_the_axis_can_be_chosen_by_keyboard(chromium, make_run):
+    with opened(chromium, write_report(make_run())) as page:
+        last = "(({data, layout}) => [data[0].x.at(-1), layout.xaxis.title.text])(document.getElementById('loss'))"
+        assert page.evaluate(last) == [204_800, "images seen"]
+        page.locator("input[value=images]").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(last) == [pytest.approx(40.96), "seconds of training"]
+        assert page.locator("#accuracy .xtitle").text_content() == "seconds of training"
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(last) == [200, "steps"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_legible(chromium, make_run, scheme):
+    with opened(chromium, write_report(make_run()), scheme) as page:
+        behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (contrast(behind, "rgb(255, 255, 255)") > 10) == (scheme == "dark")
+        for selector in ("h1", ".verdict strong", "caption", "figcaption", "td", "nav a"):
+            colour = page.locator(selector).first.evaluate("each => getComputedStyle(each).color")
+            assert contrast(colour, behind) >= 4.5, selector
+        for selector in ("#map .legendtext", "#loss .xtick text", "#loss .ytitle"):
+            colour = page.locator(selector).first.evaluate("each => getComputedStyle(each).fill")
+            assert contrast(colour, behind) >= 4.5, selector
+        lines = page.locator("#map .legend .traces .legendpoints path").all()
+        assert lines
+        for line in lines:
+            assert contrast(line.evaluate("each => getComputedStyle(each).fill"), behind) >= 3
+
+
+def test_a_change_to_dark_and_to_paper_is_followed(chromium, make_run):
+    with opened(chromium, write_report(make_run())) as page:
+        ink = "() => getComputedStyle(document.querySelector('#map .legendtext')).fill"
+        light = page.evaluate(ink)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"({ink})() !== '{light}'")
+        page.emulate_media(media="print", color_scheme="dark")
+        page.wait_for_function(f"({ink})() === '{light}'")
+
+
+def test_nothing_sticks_out_on_a_narrow_screen(chromium, make_run, tmp_path):
+    runs = [make_run("a"), make_run("b", half=16_000)]
+    points = [LabelPoint(2, 0.6, 0.55, 0.65, 10), LabelPoint(None, 0.9, 0.89, 0.91, 10)]
+    pages = (
+        write_report(runs[0]),
+        compare(runs, tmp_path / "compare.html").page,
+        write_label_curve_page({"SimCLR": points, "SupCon": points[1:]}, "Found.", tmp_path / "demo.html"),
+    )
+    for path in pages:
+        with opened(chromium, path, width=360) as page:
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_curves_of_runs_lie_over_one_another(chromium, make_run, tmp_path):
+    path = compare([make_run("a"), make_run("<b>b"), make_run("c")], tmp_path / "compare.html").page
+    with opened(chromium, path) as page:
+        assert page.locator("#accuracy .scatterlayer .trace").count() == 3
+        assert page.locator("#accuracy .legendtext").all_text_contents() == ["a", "<b>b", "c"]
+        dashes = [
+            each.evaluate("line => line.style.strokeDasharray") for each in page.locator("#accuracy .js-line").all()
+        ]
+        assert len(set(dashes)) == 3  # told apart without colour
+        page.locator("input[value=seconds]").check()
+        assert page.locator("#accuracy .xtitle").text_content() == "seconds of training"
