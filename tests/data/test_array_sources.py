@@ -26,6 +26,11 @@ def test_every_layout_gives_the_same_pixels(given, expected):
     np.testing.assert_array_equal(everything(open_manifest(given)), expected)
 
 
+def test_sixteen_bits_are_scaled_not_cut():
+    values = np.array([[[0, 128, 129, 30000, 65535]]], np.uint16)
+    assert everything(open_manifest(values.repeat(5, axis=1))).reshape(5, 5)[0].tolist() == [0, 0, 1, 117, 255]
+
+
 def test_labels_beside_images():
     manifest = open_manifest((GRAY, [2, 0, -1, 1, None, 2]))
     assert manifest.labels.tolist() == [2, 0, -1, 1, -1, 2]

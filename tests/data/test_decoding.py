@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import picture, save
 from PIL import Image
 
+from data.pictures import picture, save
 from likewise.data.decoding import upright_pixels
 from likewise.data.header_scan import read_header
 from likewise.data.pixel_source import UnreadableImage, decode

@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from pictures import cut_short, photo_folder, save
 
+from data.pictures import cut_short, photo_folder, save
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
 

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from pictures import cut_short, photo_folder, picture, save
 from PIL import Image
 
+from data.pictures import cut_short, photo_folder, picture, save
 from likewise.data.images import FileImages, InMemoryImages, open_images
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from pictures import photo_folder
 
+from data.pictures import photo_folder
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
 
@@ -25,10 +25,10 @@ def test_any_mix_of_labelled_and_not(tmp_path, photos):
 
 
 def test_paths_may_begin_at_the_file_or_be_absolute(tmp_path, photos):
-    file = write(tmp_path, "photos/x/a.png,1", f"{photos}/x/b.png,0", "./x/c.png,10", "x\\d.png,-1")
+    file = write(tmp_path, "photos/x/a.png,1", f"{photos}/x/b.png,2", "./x/c.png,10", "x\\d.png,-1")
     manifest = open_manifest(str(photos), labels=str(file))
-    assert manifest.class_names == ("0", "1", "10")
-    assert manifest.labels.tolist() == [1, 0, 2, -1]
+    assert manifest.class_names == ("1", "2", "10")
+    assert manifest.labels.tolist() == [0, 1, 2, -1]
 
 
 def test_a_split_column_moves_examples(tmp_path, photos):

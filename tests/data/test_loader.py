@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pictures import cut_short, save
 
+from data.pictures import cut_short, save
 from likewise.data.batch import Pixels
 from likewise.data.images import InMemoryImages, open_images
 from likewise.data.loader import Loader, Support

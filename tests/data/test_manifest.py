@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from likewise.data.joining import joined
 from likewise.data.manifest import Manifest, ranks_within_class
 from likewise.data.pixel_source import ArrayPixels
 from likewise.errors import LikewiseError
@@ -31,6 +32,15 @@ def test_take_keeps_rows_together():
     assert [taken.pixels.read(i).image.getpixel((0, 0)) for i in (0, 1)] == [3, 0]
 
 
+def test_joined_parts_keep_their_pixels_in_any_order():
+    both = joined([manifest_of([0, 1]), manifest_of([1, 0, 1], ids=["x", "y", "z"])], "both")
+    mixed = both.take([4, 1, 2]).take([0, 2, 1])
+    assert list(mixed.ids) == ["z", "x", "i1"]
+    assert [mixed.pixels.read(i).image.getpixel((0, 0)) for i in range(3)] == [2, 0, 1]
+    assert [both.pixels.read(i).image.getpixel((0, 0)) for i in range(5)] == [0, 1, 0, 1, 2]
+    assert mixed.pixels.headers.sizes.tolist() == [[4, 4]] * 3
+
+
 def test_hold_out_takes_a_share_of_every_class():
     manifest = manifest_of([0] * 40 + [1] * 20 + [2] * 10).hold_out(0.2, seed=0)
     test = manifest.split("test")
@@ -46,9 +56,9 @@ def test_hold_out_depends_on_ids_and_not_on_order():
 
 
 def test_hold_out_leaves_other_splits_the_unlabelled_and_single_images():
-    manifest = manifest_of([0, 0, 0, 0, 1, -1, -1, 0], splits=["train"] * 7 + ["val"]).hold_out(0.5, 0)
+    manifest = manifest_of([0, 0, 0, 0, 1, -1, -1] + [0] * 20, splits=["train"] * 7 + ["val"] * 20).hold_out(0.5, 0)
     assert torch.bincount(manifest.split("test").labels).tolist() == [2]
-    assert list(manifest.split("val").ids) == ["i7"]
+    assert list(manifest.split("val").ids) == [f"i{i}" for i in range(7, 27)]
     assert {"i4", "i5", "i6"} <= set(manifest.split("train").ids)
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from pictures import picture
 
+from data.pictures import picture
 from likewise.data.images import open_images
 from likewise.data.parquet import split_of
 from likewise.data.sources import open_manifest

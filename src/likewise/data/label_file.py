@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,8 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
         if place in known:
             labels[known[place]] = number[row.label]
             splits[known[place]] = row.split or splits[known[place]]
-    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names)
+    notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes)
 
 
 def open_label_file(file: Path) -> Manifest:
@@ -151,7 +153,7 @@ def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
 
 def _place(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
     """The id that a path of the CSV means."""
-    plain = os.path.normpath(path).replace("\\", "/")
+    plain = posixpath.normpath(path)
     if plain in ids:
         return plain
     if folder is None:

@@ -136,6 +136,8 @@ class Manifest:
         single = [self.class_names[c] for c, n in counts.items() if n == 1]
         if single:
             yield f"{_some(single)}: one training image only, so nothing of the same class to be pulled towards."
+        if len(counts) == 1:
+            yield f"{self.class_names[next(iter(counts))]}: the only class with labels, so they tell nothing apart."
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."

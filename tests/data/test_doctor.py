@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from data.pictures import cut_short, picture, save
+from likewise.data.doctor import examine
+from likewise.data.near_duplicates import near_duplicates, thumbnail
+from likewise.data.sources import open_manifest
+
+
+def scene(number: int) -> Image.Image:
+    """A picture of soft shapes, as photographs have and noise has not."""
+    return picture(number, 6, 6).resize((96, 96), Image.Resampling.BICUBIC)
+
+
+def healthy(root, classes=("cat", "dog"), each=4):
+    for number in range(each * len(classes)):
+        path = root / "train" / classes[number % len(classes)] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scene(number).save(path)
+    return root
+
+
+def found(root) -> dict[str, tuple[tuple[str, ...], ...]]:
+    return {finding.name: finding.groups for finding in examine(open_manifest(root)).found}
+
+
+def test_a_healthy_set_gets_a_clean_bill(tmp_path):
+    findings = examine(open_manifest(healthy(tmp_path)))
+    assert findings.healthy and findings.images == 8
+
+
+def test_copies_leaks_and_labels_at_odds(tmp_path):
+    healthy(tmp_path)
+    (tmp_path / "test" / "dog").mkdir(parents=True)
+    scene(0).save(tmp_path / "train" / "cat" / "again.png")
+    scene(1).save(tmp_path / "test" / "dog" / "leaked.jpg", quality=80)
+    scene(2).resize((80, 80)).save(tmp_path / "train" / "dog" / "other.png")
+    assert found(tmp_path) == {
+        "leak": (("test/dog/leaked.jpg", "train/dog/1.png"),),
+        "copies at odds": (("train/cat/2.png", "train/dog/other.png"),),
+        "exact copy": (("train/cat/0.png", "train/cat/again.png"),),
+        "near copy": (("test/dog/leaked.jpg", "train/dog/1.png"), ("train/cat/2.png", "train/dog/other.png")),
+    }
+
+
+def test_files_that_cannot_be_used(tmp_path):
+    healthy(tmp_path)
+    (tmp_path / "train/cat/empty.png").touch()
+    manifest = open_manifest(tmp_path)
+    cut_short(tmp_path / "train/cat/0.png")
+    findings = examine(manifest)
+    assert findings.found[0].groups == (("train/cat/empty.png",), ("train/cat/0.png",))
+    assert findings.images == 9
+    assert json.loads(json.dumps(findings.as_json()))["found"][0]["remedy"]
+
+
+def test_tiny_images_odd_modes_and_single_classes(tmp_path):
+    healthy(tmp_path, each=12)
+    save(tmp_path / "train/cat/icon.png", 50, 9, 30)
+    (tmp_path / "train/owl").mkdir()
+    scene(60).convert("CMYK").save(tmp_path / "train/owl/1.jpg")
+    assert found(tmp_path) == {
+        "tiny image": (("train/cat/icon.png",),),
+        "odd kind of pixels": (("train/owl/1.jpg (CMYK)",),),
+        "class of one image": (("owl",),),
+    }
+
+
+@pytest.mark.parametrize("change", [
+    lambda image: image.resize((64, 64)), lambda image: ImageEnhance.Brightness(image).enhance(1.02),
+    lambda image: image.convert("L"), lambda image: image.crop((1, 1, 96, 96)),
+])  # fmt: skip
+def test_a_retouched_copy_is_found_among_others(change):
+    others = [thumbnail(scene(number)) for number in range(60)]
+    copy = thumbnail(change(scene(17)))
+    assert near_duplicates(np.stack([*others, copy])) == [[17, 60]]
+
+
+def test_mirrored_and_other_pictures_are_not_alike():
+    thumbnails = [thumbnail(scene(number)) for number in range(40)]
+    thumbnails.append(thumbnail(scene(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    assert near_duplicates(np.stack(thumbnails)) == []
+    assert near_duplicates(np.zeros((0, 16, 16), np.uint8)) == []
