@@ -13,6 +13,7 @@ from rich.console import Console
 from likewise.collectives import rank, world_size
 from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Recipe, method_name
@@ -26,6 +27,9 @@ from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
 from likewise.training.prepare import Prepared, budget_of, prepare
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
+
+ALL_MEASURES = EvaluationSettings()
+"""What is scored at the end of a run."""
 
 FORMAT = 1
 """Of ``config.json``; raised when what it holds changes."""
@@ -67,8 +71,19 @@ def run_training(
     recipe: Recipe | None,
     console: Console,
     resume_line: str = "the same call with resume=True",
+    measures: EvaluationSettings = ALL_MEASURES,
 ) -> Run:
-    """Prepare, train, score and report: one run from data to page. `train` with its settings gathered."""
+    """Prepare, train, score and report: one run from data to page. `train` with its settings gathered.
+
+    Args:
+        data: as for `train`.
+        settings: everything but the method.
+        method: name or instance.
+        recipe: None takes the method's own.
+        console: where screens go.
+        resume_line: what to do, said when the run is interrupted.
+        measures: what is scored at the end.
+    """
     prepared = prepare(data, settings, method, recipe)
     loader = prepared.loader()  # refuses a batch that does not fit before anything is written
     run = RunFolder(settings.out or _free_folder(data, prepared))
@@ -100,7 +115,7 @@ def run_training(
 
     save_encoder(nets.encoder, prepared.encoder, run)
     write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
-    scored = score_encoder(nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device)
+    scored = score_encoder(nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device, measures)
     write_scores(run, scored)
     write_report(run)
     console.print(last_screen(run))

@@ -1,0 +1,258 @@
+"""``likewise demo``: what do labels buy, and what does pre-training, on real photographs of clothes?
+
+Four ways of learning from the 10,000 bundled images of Fashion-MNIST, each asked the same question: how many of 2,000
+test images are named rightly when 2, 4, 10, 50 or all labels a class are shown?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from likewise.api import build_nets, run_training
+from likewise.data.batch import Pixels
+from likewise.data.label_budget import LabelBudget
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.evaluation.confidence import WILSON, wilson
+from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.features import extract
+from likewise.evaluation.fine_tune import FineTune, classifier_outcome
+from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.scores import Features
+from likewise.methods import Method, Recipe, with_view_size
+from likewise.methods.simclr import SimCLR
+from likewise.methods.suncet import SuNCEt
+from likewise.methods.supcon import SupCon
+from likewise.report.label_curve import LabelPoint, write_label_curve_page
+from likewise.run_folder import write_json
+from likewise.training import Plan, train
+from likewise.training.launch import launch
+from likewise.training.prepare import prepare
+from likewise.training.settings import TrainSettings, to_json
+from likewise.views.policies import CentreView, ViewPolicy
+
+DATA = "fashion-mnist-mini"
+
+LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = "labels only", "SimCLR + probe", "SimCLR + SuNCEt", "all labels (SupCon)"
+
+VIEWS = ViewPolicy(crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
+"""Crop, flip, brightness and contrast: gray images have no hue, and blur hides what tells a shirt from a coat."""
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """Sizes and rates, chosen on images outside the test set (evidence/demo says how)."""
+
+    budgets: tuple[int | None, ...] = (2, 4, 10, 50, None)
+    """labels a class; None is all"""
+    batch_size: int = 256
+    """images of a pre-training step"""
+    simclr_steps: int = 500
+    """without labels, shared by every budget"""
+    suncet_steps: int = 100
+    """with the budget's labels, going on from SimCLR's encoder"""
+    supcon_steps: int = 150
+    """with all labels"""
+    temperature: float = 0.5
+    """of SimCLR's loss"""
+    recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.3, warm_up=0.1))
+    """of SimCLR and SupCon"""
+    suncet_recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.1, warm_up=0.1))
+    """of the continuation"""
+    labels_only: FineTune = field(default_factory=lambda: FineTune(steps=200, views=VIEWS))
+    """of the labels-only arm, from an untrained encoder"""
+
+
+QUICK = DemoPlan(budgets=(2, 10, None), simclr_steps=200, suncet_steps=50, supcon_steps=80)
+"""Under two minutes on two cores: three budgets, shorter runs."""
+
+
+class Arms:
+    """The four ways, on one preparation of the data; every point is an accuracy on the same test images."""
+
+    def __init__(self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console) -> None:
+        self.plan, self.seed, self.out, self.overwrite, self.console = plan, seed, out, overwrite, console
+        self.prepared = prepare(DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe)
+        self.fabric, _ = launch(self.prepared.settings, None)
+        self.view = CentreView(self.prepared.encoder.image_size)
+
+    def labels_only(self) -> Iterator[LabelPoint]:
+        """Cross-entropy from an untrained encoder on the labels shown."""
+        train_split, test = self.prepared.train, self.prepared.splits["test"]
+        rule = dataclasses.replace(self.plan.labels_only, seed=self.seed)
+        for budget in self.plan.budgets:
+            started = time.perf_counter()
+            start = build_nets(self.prepared).encoder
+            nets = rule.fit(self.fabric, start, train_split.images, self._shown(budget), self.prepared.manifest.classes)
+            outcome = classifier_outcome("classifier_top1", nets, test.images, test.labels, self._pixels, {})
+            yield self._point(budget, outcome.predictions, started)
+
+    def simclr(self) -> tuple[Encoder, list[LabelPoint]]:
+        """Pre-training without labels, a run of its own with its page; then a probe on the labels shown."""
+        started = time.perf_counter()
+        settings = self._settings(self.plan.simclr_steps, out=str(self.out / "simclr"))
+        run = run_training(
+            DATA, settings, self._simclr(), self.plan.recipe, self.console, measures=EvaluationSettings(few=None)
+        )
+        return run.encoder, list(self._probes(run.encoder, started))
+
+    def suncet(self, start: Encoder) -> Iterator[LabelPoint]:
+        """SimCLR's encoder, trained further with the labels shown as support; then a probe on the same labels."""
+        for budget in self.plan.budgets:
+            started = time.perf_counter()
+            rule = SuNCEt(temperature=self.plan.temperature, views=VIEWS)
+            shown = self._shown(budget)
+            encoder = self._learn(rule, shown, self.plan.suncet_steps, self.plan.suncet_recipe, start)
+            yield self._probe(encoder, budget, started)
+
+    def all_labels(self) -> LabelPoint:
+        """SupCon on every label, then a probe on every label."""
+        started = time.perf_counter()
+        encoder = self._learn(SupCon(views=VIEWS), self._shown(None), self.plan.supcon_steps, self.plan.recipe)
+        return self._probe(encoder, None, started)
+
+    def _simclr(self) -> SimCLR:
+        return SimCLR(temperature=self.plan.temperature, views=VIEWS)
+
+    def _settings(self, steps: int, out: str | None = None) -> TrainSettings:
+        return TrainSettings(
+            labels="none",
+            out=out,
+            steps=steps,
+            batch_size=self.plan.batch_size,
+            seed=self.seed,
+            observations=5,
+            loggers=(),
+            overwrite=self.overwrite,
+        )
+
+    def _learn(self, rule: Method, shown: Tensor, steps: int, recipe: Recipe, start: Encoder | None = None) -> Encoder:
+        """Train a method from a start, or from the seed's first weights."""
+        rule = with_view_size(rule, self.prepared.encoder.image_size)
+        prepared = dataclasses.replace(self.prepared, method=rule, shown=shown)
+        nets = build_nets(prepared)
+        if start is not None:
+            nets.encoder.load_state_dict(start.state_dict())
+        train(self.fabric, rule, nets, prepared.loader(), recipe, Plan(steps, self.seed), console=self.console)
+        return nets.encoder
+
+    def _shown(self, budget: int | None) -> Tensor:
+        """int64 [N]: the labels of the training split that a budget shows."""
+        manifest = self.prepared.train.manifest
+        return LabelBudget(per_class=budget, seed=self.seed).apply(manifest.labels, manifest.ids)
+
+    def _probes(self, encoder: Encoder, started: float) -> Iterator[LabelPoint]:
+        """A probe for every budget; the first is charged with the pre-training."""
+        for budget in self.plan.budgets:
+            yield self._probe(encoder, budget, started)
+            started = time.perf_counter()
+
+    def _probe(self, encoder: Encoder, budget: int | None, started: float) -> LabelPoint:
+        """Accuracy of a linear probe that was shown a budget's labels; its strength is chosen among them."""
+        bank = Features(self._features(encoder, "train"), self._shown(budget))
+        fitted = LinearProbe(seed=self.seed).fit(bank)
+        return self._point(budget, fitted.predict(self._features(encoder, "test")), started)
+
+    def _features(self, encoder: Encoder, split: str) -> Tensor:
+        part = self.prepared.splits[split]
+        return extract(encoder, part.images, torch.arange(len(part.manifest)), self._pixels)
+
+    def _pixels(self, pixels: Pixels) -> Tensor:
+        return self.view(pixels).pixels
+
+    def _point(self, budget: int | None, predictions: Tensor, started: float) -> LabelPoint:
+        labels = self.prepared.splits["test"].labels
+        share = float((predictions == labels).double().mean())
+        return LabelPoint(budget, *wilson(share, len(labels)), time.perf_counter() - started)
+
+
+def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Console) -> dict[str, list[LabelPoint]]:
+    """Train the four arms, print the table and the sentence, and write the page.
+
+    Raises:
+        LikewiseError: the output folder holds something and ``overwrite`` is not set.
+    """
+    plan, started = QUICK if quick else DemoPlan(), time.perf_counter()
+    _claim(out, overwrite)
+    arms = Arms(plan, seed, out, overwrite, console)
+    points: dict[str, list[LabelPoint]] = {LABELS_ONLY: [], SIMCLR: [], SUNCET: [], ALL_LABELS: []}
+    console.print("[bold]1 of 4[/bold]  SimCLR: no labels at all")
+    encoder, points[SIMCLR] = arms.simclr()
+    console.print("[bold]2 of 4[/bold]  SimCLR + SuNCEt: going on with a few labels, one short run for each budget")
+    points[SUNCET] = list(arms.suncet(encoder))
+    console.print("[bold]3 of 4[/bold]  labels only: cross-entropy from an untrained network, for each budget")
+    points[LABELS_ONLY] = list(arms.labels_only())
+    console.print("[bold]4 of 4[/bold]  SupCon: every label")
+    points[ALL_LABELS] = [arms.all_labels()]
+
+    everyone = int(min(torch.bincount(arms.prepared.train.labels)))
+    sentence = what_it_bought(points)
+    facts = [
+        f"Data: {DATA}, {len(arms.prepared.train.manifest):,} images to train on and "
+        f"{len(arms.prepared.splits['test'].manifest):,} to test on, ten kinds of clothes, 28x28 gray.",
+        f"Network: {arms.prepared.encoder.name}, {arms.fabric.device}, seed {seed}; every setting in demo.json.",
+        "Probe: logistic regression on the frozen encoder, its strength chosen by cross-validation within the labels "
+        "shown. No choice was made on the test images.",
+    ]
+    page = write_label_curve_page(
+        points, sentence, out / "demo.html", all_labels=everyone, facts=facts,
+        intervals=f"Intervals: {WILSON}; one draw of the labels shown.",
+        commands=[
+            ("The page of the SimCLR run", f"open {out / 'simclr' / 'report.html'}"),
+            ("Your own photographs", "likewise train photos/ --labels labels.csv"),
+        ],
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    written = {name: [point._asdict() for point in line] for name, line in points.items()}
+    write_json(
+        out / "demo.json",
+        {"plan": to_json(plan), "seed": seed, "seconds": seconds, "sentence": sentence, "points": written},
+    )
+    console.print(_table(points, plan.budgets, everyone))
+    console.print(f"\n{sentence}\n\npage  {page}\ntook  {seconds:.0f} s", highlight=False)
+    return points
+
+
+def what_it_bought(points: Mapping[str, list[LabelPoint]]) -> str:
+    """One sentence: what more labels bought, and what pre-training bought at the fewest and the most labels."""
+    only, simclr, suncet = (
+        {point.labels_per_class: point.value for point in points[name]} for name in (LABELS_ONLY, SIMCLR, SUNCET)
+    )
+    few = [budget for budget in only if budget is not None]
+    best = {budget: max(simclr[budget], suncet[budget]) for budget in few}
+    gains = ", ".join(f"{100 * (best[budget] - only[budget]):+.1f} at {budget}" for budget in few)
+    return (
+        f"Labels bought {100 * (only[few[-1]] - only[few[0]]):+.1f} points from {few[0]} to {few[-1]} a class and "
+        f"{100 * (points[ALL_LABELS][0].value - only[few[-1]]):+.1f} more from there to all; pre-training on unlabelled "
+        f"images bought, in points over labels only, {gains} a class."
+    )
+
+
+def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], everyone: int) -> Table:
+    table = Table("labels a class", *[str(budget or f"all ({everyone:,})") for budget in budgets], "seconds")
+    for name, line in points.items():
+        by_budget = {point.labels_per_class: point for point in line}
+        cells = [f"{by_budget[budget].value:.3f}" if budget in by_budget else "" for budget in budgets]
+        table.add_row(name, *cells, f"{sum(point.seconds for point in line):.0f}")
+    return table
+
+
+def _claim(out: Path, overwrite: bool) -> None:
+    """Make the folder, or refuse one that holds an earlier demo."""
+    if (out / "demo.json").exists() and overwrite:
+        (out / "demo.json").unlink()
+        (out / "demo.html").unlink(missing_ok=True)
+    elif out.exists() and any(out.iterdir()) and not overwrite:
+        raise LikewiseError(
+            f"The folder {out} is not empty. Run the demo again with --overwrite, or elsewhere with --out runs/demo-2."
+        )
+    out.mkdir(parents=True, exist_ok=True)
