@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from likewise.errors import LikewiseError, MachineError
+from likewise.report.embedding_map import EmbeddingMap
 from likewise.report.page import write_report
 from likewise.run_folder import RunFolder, read_json, write_json
 
+QUICK = EmbeddingMap(projection="pca")
+
 
 def words(run) -> str:
-    return write_report(run).read_text().split("<main")[0]
+    return write_report(run, QUICK).read_text().split("<main")[0]
 
 
 def test_a_page_is_a_function_of_the_folder(make_run):
@@ -56,7 +59,7 @@ def test_what_is_absent_is_named(make_run):
     run = make_run()
     for path in (run.environment, run.data, run.scores, run.gallery, run.metrics, run.weights):
         path.unlink()
-    page = write_report(run).read_text()
+    page = write_report(run, QUICK).read_text()
     for name in ("environment.json", "data.json", "scores.json", "gallery.npz", "metrics.jsonl"):
         assert f"{name} is absent" in page
     assert "how good the encoder is for a task is not known yet" in page
@@ -68,7 +71,7 @@ def test_damaged_files_are_named_and_cost_nothing_else(make_run):
     run = make_run()
     run.scores.write_text("{")
     run.gallery.write_bytes(run.gallery.read_bytes()[:1000])
-    page = write_report(run).read_text()
+    page = write_report(run, QUICK).read_text()
     assert "scores.json cannot be read" in page and "gallery.npz cannot be read" in page
     assert 'id="loss"' in page
 
@@ -85,7 +88,7 @@ def test_a_run_without_labels(make_run):
     nothing = np.full_like(gallery["labels"], -1)
     answers = dict.fromkeys(("labels", "predictions", "all_labels", "all_predictions"), nothing)
     np.savez(run.gallery, **gallery | answers | {"class_names": np.array([], dtype=str)})
-    page = write_report(run).read_text()
+    page = write_report(run, QUICK).read_text()
     assert "with no labels" in page
     assert "effective rank" in page and "60.2" in page
     assert "frame same" not in page and "frame other" not in page
@@ -97,7 +100,7 @@ def test_numbers_that_are_none_do_not_reach_the_charts(make_run):
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     lines[3]["loss"] = float("nan")
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 12, "lo')
-    page = write_report(run).read_text()
+    page = write_report(run, QUICK).read_text()
     content = json.loads(page.split('data-chart="loss">')[1].split("</script>")[0])
     assert content["figure"]["data"][0]["y"][3] is None
     assert "1 step had a loss that is not a number" in page
@@ -109,4 +112,4 @@ def test_not_a_run_and_a_folder_that_cannot_be_written(make_run, tmp_path):
     run = make_run()
     (run.path / "report.html.partial").mkdir()
     with pytest.raises(MachineError, match="Cannot write the page"):
-        write_report(run)
+        write_report(run, QUICK)

@@ -45,15 +45,16 @@ class EmbeddingMap:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(length > 0, length, 1)
         flat = np.zeros((len(vectors), 2), dtype=np.float32)
-        axes = min(2, *vectors.shape)
+        if np.ptp(vectors, axis=0).max() == 0:
+            return flat  # collapsed to one place, or a single image
         # One thread: t-SNE's own threads wait on one another in a busy loop, which is far slower on a shared machine.
         with threadpool_limits(1):
+            axes = min(2, *vectors.shape)
             flat[:, :axes] = PCA(axes, svd_solver="full").fit_transform(vectors)
             if self.projection == "pca" or len(vectors) < 8:
                 return flat
             perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
-            # Collapsed vectors have no axis to start from.
-            start = flat / flat[:, 0].std() * 1e-4 if flat[:, 0].std() > 0 else "random"
+            start = flat / flat[:, 0].std() * 1e-4
             maker = TSNE(perplexity=perplexity, init=start, random_state=self.seed, max_iter=500, angle=0.7)
             return maker.fit_transform(vectors).astype(np.float32)
 

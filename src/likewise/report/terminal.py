@@ -5,8 +5,10 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from likewise.data.doctor import Findings
 from likewise.evaluation.scores import Score
 from likewise.methods import method_name
+from likewise.report.comparison import Comparison
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.prepare import Prepared
 
@@ -91,3 +93,27 @@ def _setting(score: Score) -> str:
     if "temperature" in score.protocol:
         return f" (k {score.protocol['k']}, temperature {score.protocol['temperature']})"
     return ""
+
+
+def comparison_screen(comparison: Comparison) -> RenderableType:
+    """Final scores of several runs side by side, and the speed-ups in sentences."""
+    names = comparison.names
+    table = Table("score", *names)
+    scores = [{score.name: score for score in record.scores["trained"]} for record in comparison.records]
+    for name in dict.fromkeys(name for run in scores for name in run):
+        table.add_row(name, *[_cell(run.get(name)) for run in scores])
+    lines = [str(each) for each in (*comparison.speed_ups, *comparison.notes)]
+    page = [f"page  {comparison.page}"] if comparison.page else []
+    return Group(table, *lines, *page)
+
+
+def findings_table(findings: Findings) -> RenderableType:
+    """What the doctor found, each with its remedy."""
+    if findings.healthy:
+        return f"{findings.images:,} images looked at; nothing is wrong with them."
+    table = Table("found", "how often", "for instance", "what it does", "what to do")
+    for finding in findings.found:
+        table.add_row(
+            finding.name, f"{finding.count:,}", " = ".join(finding.groups[0][:2]), finding.meaning, finding.remedy
+        )
+    return Group(f"{findings.images:,} images looked at.", table)
