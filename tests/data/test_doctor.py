@@ -81,6 +81,12 @@ def test_a_retouched_copy_is_found_among_others(change):
     assert near_duplicates(np.stack([*others, copy])) == [[17, 60]]
 
 
+def test_an_equal_hash_alone_makes_no_copy():
+    bright = np.arange(16, 256, 15, dtype=np.uint8) * np.ones((16, 1), np.uint8)
+    assert near_duplicates(np.stack([bright, bright // 2])) == []
+    assert near_duplicates(np.stack([bright, bright - 3])) == [[0, 1]]
+
+
 def test_mirrored_and_other_pictures_are_not_alike():
     thumbnails = [thumbnail(scene(number)) for number in range(40)]
     thumbnails.append(thumbnail(scene(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from likewise.data.decoding import GRAY_MODES
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
+from likewise.data.stand_ins import StandIns
 from likewise.errors import LikewiseError
 
 NATIVE_LIMIT = 96
@@ -75,7 +76,7 @@ class InMemoryImages:
     def __init__(self, pixels: Pixels, lost: Iterable[int] = (), unreadable: dict[str, str] | None = None) -> None:
         self.pixels, self.unreadable = pixels, unreadable or {}
         self.channels, self.size = int(pixels.images.shape[1]), int(pixels.images.shape[2])
-        self._lost = _StandIns(len(pixels.images), set(lost))
+        self._lost = StandIns(len(pixels.images), set(lost))
 
     def __len__(self) -> int:
         return len(self.pixels.images)
@@ -101,7 +102,7 @@ class FileImages:
     def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
         self.source, self.ids, self.size, self.channels = source, ids, size, channels
         self.unreadable: dict[str, str] = {}
-        self._lost = _StandIns(len(source), set())
+        self._lost = StandIns(len(source), set())
 
     def __len__(self) -> int:
         return len(self.source)
@@ -134,41 +135,6 @@ class FileImages:
                 self._lost.add(row)
             else:
                 return row, square, aspect
-
-
-class _StandIns:
-    """Which row stands in for one that cannot be decoded."""
-
-    def __init__(self, count: int, lost: set[int]) -> None:
-        self.count, self.lost = count, lost
-
-    def add(self, row: int) -> None:
-        self.lost.add(row)
-
-    def replace(self, index: Tensor, alike: Tensor | None) -> Tensor:
-        """The positions with every lost row replaced."""
-        if not self.lost:
-            return index
-        return torch.tensor([self.stand_in(row, alike) for row in index.tolist()], dtype=torch.int64)
-
-    def stand_in(self, row: int, alike: Tensor | None) -> int:
-        """The row itself, or if it is lost the one that stands in.
-
-        Raises:
-            LikewiseError: no image of the set can be decoded.
-        """
-        if row not in self.lost:
-            return row
-        others = (other for other in self._following(row) if alike is None or alike[other] == alike[row])
-        found = next(others, None)
-        return found if found is not None else next(self._following(row))
-
-    def _following(self, row: int) -> Iterator[int]:
-        """The readable rows behind one, around the end."""
-        if len(self.lost) >= self.count:
-            raise LikewiseError(f"None of the {self.count} images can be decoded. Look at a few of the files.")
-        ahead = ((row + step) % self.count for step in range(1, self.count))
-        return (other for other in ahead if other not in self.lost)
 
 
 def open_images(
