@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from likewise.collectives import rank, world_size
+from likewise.data.doctor import Findings, examine
+from likewise.data.sources import open_manifest
 from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
@@ -18,8 +20,10 @@ from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Recipe, method_name
 from likewise.randomness import seed_networks
+from likewise.report.compare import compare as compare_folders
+from likewise.report.comparison import Comparison
 from likewise.report.page import write_report
-from likewise.report.terminal import first_screen, last_screen
+from likewise.report.terminal import findings_table, first_screen, last_screen
 from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.training import Interrupted, Plan
@@ -191,16 +195,22 @@ def compare(
     score: str | None = None,
     allow_unlike: bool = False,
     console: Console | None = None,
-) -> Any:
+) -> Comparison:
     """Several runs on one page: the first is what the others are measured against.
 
     Raises:
         LikewiseError: fewer than two runs, or scores that were taken by different protocols.
     """
-    from likewise.report.compare import compare as compare_folders
-
     folders = [RunFolder(run.folder.path if isinstance(run, Run) else run).require() for run in runs]
     comparison = compare_folders(folders, Path(out), score, allow_unlike=allow_unlike)
     if console is not None:
         console.print(comparison)
     return comparison
+
+
+def doctor(data: Any, labels: str | None = None, console: Console | None = None) -> Findings:
+    """Look for what would spoil a run: unusable, tiny and duplicate files, leaks between splits, odd classes."""
+    findings = examine(open_manifest(data, labels))
+    if console is not None:
+        console.print(findings_table(findings))
+    return findings

@@ -232,8 +232,8 @@ def what_it_bought(points: Mapping[str, list[LabelPoint]]) -> str:
     gains = ", ".join(f"{100 * (best[budget] - only[budget]):+.1f} at {budget}" for budget in few)
     return (
         f"Labels bought {100 * (only[few[-1]] - only[few[0]]):+.1f} points from {few[0]} to {few[-1]} a class and "
-        f"{100 * (points[ALL_LABELS][0].value - only[few[-1]]):+.1f} more from there to all; pre-training on unlabelled "
-        f"images bought, in points over labels only, {gains} a class."
+        f"{100 * (points[ALL_LABELS][0].value - only[few[-1]]):+.1f} more from there to all; pre-training on "
+        f"unlabelled images bought, in points over labels only, {gains} a class."
     )
 
 

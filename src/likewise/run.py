@@ -19,6 +19,7 @@ from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.features import extract
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.export import Format, export_encoder
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
@@ -144,6 +145,10 @@ class Run:
         if console is not None:
             console.print(last_screen(target))
         return {score.name: score.value for score in scored.evaluation.scores["trained"]}
+
+    def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
+        """Write the encoder for other tools; see `likewise.export.export_encoder`."""
+        return export_encoder(self.folder, *self._loaded, to, out)
 
     def report(self) -> Path:
         """Write the page again from what lies in the folder."""

@@ -151,7 +151,7 @@ def test_embed_works_on_each_example_alone(name):
 def sliced(batch, rows):
     pixels = Pixels(*(part[rows] for part in batch.pixels))
     support = sliced(batch.support, rows) if batch.support is not None else None
-    return Batch(pixels, batch.labels[rows], batch.index[rows], support)
+    return Batch(pixels, batch.labels[rows], batch.position[rows], support)
 
 
 @pytest.mark.parametrize("name", ALL)

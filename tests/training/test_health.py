@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 from lightning_fabric import Fabric
-from methods.test_contract import loader, nets_of
 from rich.console import Console
 
 from likewise.methods import Recipe
@@ -15,6 +14,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
 from likewise.training import Plan, train
 from likewise.training.health import Health, TrainingDiverged
+from methods.test_contract import loader, nets_of
 
 
 @dataclass(frozen=True)

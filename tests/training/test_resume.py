@@ -6,15 +6,14 @@ import os
 import signal
 import threading
 
-
 import pytest
 import torch
 from lightning_fabric import Fabric
-from methods.test_contract import ALL, loader, method, nets_of
 
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
+from methods.test_contract import ALL, loader, method, nets_of
 
 STEPS = 6
 
@@ -124,5 +123,3 @@ def test_two_threads_can_train(tmp_path):
     worker.start()
     worker.join(60)
     assert ended == [STEPS]
-
-

@@ -26,23 +26,24 @@ class Batch(NamedTuple):
     pixels: Pixels
     labels: Tensor
     """int64 [B], UNLABELLED where there is none or the budget hides it"""
-    index: Tensor
+    position: Tensor
     """int64 [B], position in the training set"""
     support: Batch | None = None
 
-    def __len__(self) -> int:  # type: ignore[override]  # rows, not fields
-        """Rows of the batch, support not counted."""
-        return len(self.index)
+    @property
+    def size(self) -> int:
+        """How many rows it has, support not counted."""
+        return len(self.position)
 
     def identity(self) -> Tensor:
         """int64 [B] ids such that equal ids are positives: a hidden label is a class of its own."""
-        return torch.where(self.labels == UNLABELLED, -2 - self.index, self.labels)
+        return torch.where(self.labels == UNLABELLED, -2 - self.position, self.labels)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return Batch(
             Pixels(*(t.to(device, non_blocking=True) for t in self.pixels)),
             self.labels.to(device, non_blocking=True),
-            self.index.to(device, non_blocking=True),
+            self.position.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,
         )

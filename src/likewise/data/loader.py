@@ -105,7 +105,7 @@ class Loader:
         batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step))
         if self._draw_support is None or (self.support and _ended(self.support, step)):
             return batch
-        return Batch(batch.pixels, batch.labels, batch.index, self._rows(self._draw_support(step)))
+        return batch._replace(support=self._rows(self._draw_support(step)))
 
     def _rows(self, positions: Tensor) -> Batch:
         share = len(positions) // self.world_size

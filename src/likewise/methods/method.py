@@ -69,7 +69,7 @@ class Progress(NamedTuple):
 
     def draws(self, name: str, batch: Batch) -> Draws:
         """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
-        rows = len(batch)
+        rows = batch.size
         key = (self.seed, self.step, name)
         return Draws(key, rows, rows * self.world_size, rows * self.rank)
 

@@ -68,8 +68,9 @@ class SuNCEt(Method):
         if support is not None:
             pixels.append(self.views(support.pixels, progress.draws("support", support)).pixels)
         z = nets.head(nets.encoder(torch.cat(pixels)))
-        rows = {"first": z[: len(batch)], "second": z[len(batch) : 2 * len(batch)]}
-        return rows if support is None else {**rows, "support": z[2 * len(batch) :], "labels": support.labels}
+        size = batch.size
+        rows = {"first": z[:size], "second": z[size : 2 * size]}
+        return rows if support is None else {**rows, "support": z[2 * size :], "labels": support.labels}
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""

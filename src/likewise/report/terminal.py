@@ -8,7 +8,6 @@ from rich.table import Table
 from likewise.data.doctor import Findings
 from likewise.evaluation.scores import Score
 from likewise.methods import method_name
-from likewise.report.comparison import Comparison
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.prepare import Prepared
 
@@ -93,18 +92,6 @@ def _setting(score: Score) -> str:
     if "temperature" in score.protocol:
         return f" (k {score.protocol['k']}, temperature {score.protocol['temperature']})"
     return ""
-
-
-def comparison_screen(comparison: Comparison) -> RenderableType:
-    """Final scores of several runs side by side, and the speed-ups in sentences."""
-    names = comparison.names
-    table = Table("score", *names)
-    scores = [{score.name: score for score in record.scores["trained"]} for record in comparison.records]
-    for name in dict.fromkeys(name for run in scores for name in run):
-        table.add_row(name, *[_cell(run.get(name)) for run in scores])
-    lines = [str(each) for each in (*comparison.speed_ups, *comparison.notes)]
-    page = [f"page  {comparison.page}"] if comparison.page else []
-    return Group(table, *lines, *page)
 
 
 def findings_table(findings: Findings) -> RenderableType:
