@@ -96,6 +96,14 @@ def test_brightness_factors_spread_evenly_and_never_fall_below_nought(strength: 
     assert torch.allclose(torch.quantile(factor, levels), low + (high - low) * levels, atol=0.06)
 
 
+def test_hue_turns_evenly_both_ways() -> None:
+    """Red turned towards yellow gains green, and towards magenta blue, in proportion to the turn."""
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(2000, 3, 4, 4)
+    view = view_of(ViewPolicy(jitter=1, hue=0.1), Pixels(red, torch.ones(2000)))
+    turn = (view[:, 1] - view[:, 2])[:, 0, 0] / 6
+    assert torch.allclose(torch.quantile(turn, torch.tensor([0, 0.5, 1])), torch.tensor([-0.1, 0, 0.1]), atol=0.01)
+
+
 def test_changes_of_a_grey_image_come_in_either_order() -> None:
     """The factors are read off dark pixels, which clamp nowhere; the bright ones clamp, so the two orders differ."""
     still = ViewPolicy(crop_area=(1, 1), crop_ratio=(1, 1), flip=0, jitter=1)

@@ -165,8 +165,7 @@ class CentreView:
     def __call__(self, pixels: Pixels, draws: Draws | None = None) -> View:
         """The same view every time; ``draws`` is taken so that both kinds of policy are called alike."""
         images, box = pixels.images, centre_boxes(pixels.aspect, self.share).to(pixels.images.device)
-        with torch.autocast(images.device.type, enabled=False):
-            return View(resample(images, box, self.size or images.shape[-1]), box)
+        return View(resample(images, box, self.size or images.shape[-1]), box)
 
 
 def simclr(strength: float = 1.0) -> ViewPolicy:
