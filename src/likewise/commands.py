@@ -31,7 +31,7 @@ def train(words: list[str]) -> None:
 def _train_options(name: str) -> type:
     """The options of ``train`` for a method: the run's, the method's own and its recipe's."""
     fields: list[Any] = [
-        ("data", Positional[str]),
+        ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
         ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=TrainSettings)),
     ]
     if name != "auto":

@@ -56,7 +56,7 @@ class DemoPlan:
     """labels a class; None is all"""
     batch_size: int = 256
     """images of a pre-training step"""
-    simclr_steps: int = 500
+    simclr_steps: int = 600
     """without labels, shared by every budget"""
     suncet_steps: int = 100
     """with the budget's labels, going on from SimCLR's encoder"""

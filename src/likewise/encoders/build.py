@@ -94,7 +94,7 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """
     origin = settings.pretrained if fetch else ""
     if settings.name in SMALL:
-        encoder: Encoder = ConvNet(*SMALL[settings.name], settings.mean, settings.std)
+        encoder: Encoder = ConvNet(SMALL[settings.name], settings.mean, settings.std)
         if origin == "timm":
             raise LikewiseError(
                 f"{settings.name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."

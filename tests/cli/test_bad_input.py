@@ -1,0 +1,133 @@
+"""What cannot be used ends in one message with what to type: exit code 2, no traceback, nothing written."""
+
+import pytest
+
+from cli.conftest import SHORT, write_photographs
+from likewise import cli
+
+
+@pytest.fixture
+def typed(capsys, tmp_path, monkeypatch):
+    """Type a command in this process: its exit code and what it said on the error stream."""
+    monkeypatch.chdir(tmp_path)
+
+    def type_in(*words):
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(word) for word in words])
+        said = capsys.readouterr()
+        return left.value.code, said.err + said.out
+
+    return type_in
+
+
+def folder_with(tmp_path, **files):
+    root = tmp_path / "odd"
+    root.mkdir()
+    for name, content in files.items():
+        (root / name.replace("__", ".")).write_bytes(content)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian", "photos"], "Did you mean 'train'"),
+        (["train"], "DATA"),
+        (["train", "{photos}", "--method", "simcrl"], "Did you mean 'simclr'"),
+        (["train", "{photos}", "--method"], "--method needs a name"),
+        (["train", "{photos}", "--method", "simclr", "--method.temprature", "0.3"], "--method.temperature"),
+        (["train", "{photos}", "--bach-size", "8"], "--batch-size"),
+        (["train", "{photos}", "--encoder", "resnt18"], "Did you mean 'resnet18'"),
+        (["train", "{photos}", "--batch-size", "1"], "--batch-size 16"),
+        (["train", "{photos}", "--batch-size", "100000"], "Choose 2 to"),
+        (["train", "{photos}", "--labels", "600"], "has only"),
+        (["train", "{photos}", "--labels", "some"], "Allowed: none, all"),
+        (["train", "{photos}", "--labels", "absent.csv"], "absent.csv"),
+        (["train", "{photos}", "--labels", "none", "--method", "supcon"], "no image is labelled"),
+        (["train", "{photos}", "--epochs", "0"], "--epochs"),
+        (["train", "{photos}", "--resume", "--overwrite"], "give one of them"),
+        (["train", "{photos}", "--pretrained", "absent.pth"], "no weights file"),
+        (["train", "{photos}", "--from", "runs/absent"], "is not a run"),
+        (["train", "{photos}", "--out", "{photos}"], "is not empty"),
+        (["train", "{photos}", "--out", "{photos}", "--overwrite"], "does not look like a run"),
+        (["train", "absent"], "There is no file or folder absent"),
+        (["train", "fashion-mnist-mimi"], "Did you mean 'fashion-mnist-mini'"),
+        (["evaluate", "runs/absent"], "is not a run"),
+        (["report", "runs/absent"], "is not a run"),
+        (["compare", "runs/absent", "runs/b"], "is not a run"),
+        (["embed", "runs/absent", "{photos}"], "is not a run"),
+        (["doctor", "absent"], "There is no file or folder absent"),
+    ],
+)
+def test_misuse_is_named(words, said, typed, photographs):
+    given = [word.replace("{photos}", str(photographs)) for word in words]
+    if words[0] == "train" and "--out" not in words:
+        given += ["--out", "out"]
+    code, message = typed(*given, *(w for w in SHORT if words[0] == "train" and not set(SHORT) & set(words)))
+    assert code == 2, message
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_refused_settings_leave_no_folder_behind(typed, photographs, tmp_path):
+    typed("train", photographs, "--batch-size", "1", "--out", "out")
+    typed("train", photographs, "--method", "supcon", "--labels", "none", "--out", "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_and_one_without_images(typed, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, message = typed("train", "empty", "--out", "out")
+    assert (code, "empty" in message) == (2, True)
+    text = folder_with(tmp_path, notes__txt=b"no image")
+    code, message = typed("train", text, "--out", "out")
+    assert code == 2, message
+    assert "image" in message
+
+
+def test_only_broken_files(typed, tmp_path):
+    code, message = typed("train", folder_with(tmp_path, a__jpg=b"", b__png=b"not a picture"), "--out", "out")
+    assert code == 2, message
+    assert "a.jpg" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("path,klass\ncat/00.png,cat\n", "image_path"),
+        ("image_path,label\nnowhere.png,cat\n", "nowhere.png"),
+        ("image_path,label\n", "labels"),
+    ],
+)
+def test_a_label_file_that_does_not_fit(content, said, typed, photographs, tmp_path):
+    (tmp_path / "labels.csv").write_text(content)
+    code, message = typed("train", photographs, "--labels", "labels.csv", "--out", "out", *SHORT)
+    assert code == 2, message
+    assert said in message
+
+
+def test_an_unwritable_place(typed, photographs, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, message = typed("train", photographs, "--out", "file/run", *SHORT)
+    assert code == 1, message
+    assert "Cannot write the output folder" in message
+    assert "--out" in message
+
+
+def test_a_class_with_one_image_trains_and_is_said(typed, tmp_path, capsys, monkeypatch):
+    root = write_photographs(tmp_path / "some", ("cat", "dog"), each=14)
+    (root / "owl").mkdir()
+    (root / "cat" / "00.png").rename(root / "owl" / "00.png")
+    cli.main(["train", str(root), "--out", "out", "--method", "supcon", *SHORT])
+    assert "owl: one training image only" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_broken_files_among_good_ones_are_skipped_and_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = write_photographs(tmp_path / "some", ("cat", "dog"), each=14)
+    (root / "cat" / "zero.png").write_bytes(b"")
+    (root / "cat" / "half.png").write_bytes((root / "cat" / "01.png").read_bytes()[:200])
+    cli.main(["train", str(root), "--out", "out", *SHORT])
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "2 files skipped" in said
+    assert "cat/zero.png" in (tmp_path / "out" / "data.json").read_text()
