@@ -59,6 +59,14 @@ def test_paired_difference_is_narrower_than_two_separate_intervals_and_keeps_its
     assert wilson(0.8, 1000).low < wilson(0.77, 1000).high
 
 
+def test_paired_difference_is_the_closed_form():
+    """Nine of ten won, none lost: 10/12 and 1/12, so 0.75 +- 1.96 sqrt((11/12 - 0.75^2) / 12), cut off at 1."""
+    nine = torch.arange(10) < 9
+    assert tuple(paired_difference(nine, ~nine & (torch.arange(10) > 9))) == pytest.approx(
+        (0.9, 0.41330, 1.0), abs=1e-4
+    )
+
+
 def test_equal_encoders_are_not_known_to_be_equal():
     right = torch.ones(20, dtype=torch.bool)
     assert paired_difference(right, right).low < -0.05
@@ -92,6 +100,11 @@ def test_one_draw_falls_back_to_the_interval_over_images():
     right = torch.rand(1, 50, generator=random()) < 0.7
     crossed, plain = crossed_accuracy(right), wilson(float(right.float().mean()), 50)
     assert crossed.low == pytest.approx(plain.low, abs=0.01) and crossed.high == pytest.approx(plain.high, abs=0.01)
+
+
+def test_draws_that_are_right_throughout_tell_no_more_than_one():
+    right = torch.ones(5, 20, dtype=torch.bool)
+    assert crossed_accuracy(right).low == pytest.approx(wilson(1.0, 20).low)
 
 
 def test_agreement_of_draws_cannot_beat_one_pass_over_the_images():

@@ -132,6 +132,8 @@ def test_a_diverged_encoder_is_named():
     _, train, test = examples()
     with pytest.raises(LikewiseError, match="trained encoder's features are NaN"):
         evaluate({"trained": Diverged()}, train, test, centre(), QUICK)
+    with pytest.raises(LikewiseError, match="trained encoder's features are NaN"):
+        evaluate({"trained": Diverged()}, train, unlabelled(test), centre(), QUICK)
     with pytest.raises(LikewiseError, match="no encoder"):
         evaluate({}, train, test, centre(), QUICK)
 

@@ -76,6 +76,7 @@ def test_views_with_geometry_and_lower_precision_are_taken():
 
 def test_a_probe_may_differentiate_through_the_features():
     vectors = extract(network(), stored(), torch.arange(50), centre())
+    assert not vectors.requires_grad
     weight = torch.zeros(8, requires_grad=True)
     (vectors @ weight).sum().backward()
     assert weight.grad is not None and torch.allclose(weight.grad, vectors.sum(0), rtol=1e-4)

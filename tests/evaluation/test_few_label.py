@@ -64,3 +64,4 @@ def test_unlabelled_test_images_are_predicted_but_not_counted():
     some = Features(test.vectors, torch.where(torch.arange(60) < 20, test.labels, -1))
     outcome = next(FewLabel(per_class=(4,), draws=2).evaluate(train, some, IDS))
     assert outcome.predictions.shape == (2, 60) and outcome.score.count == 20
+    assert outcome.score.value == pytest.approx(float((outcome.predictions == test.labels)[:, :20].float().mean()))

@@ -132,24 +132,22 @@ def evaluate(
 
     outcomes: dict[str, list[Outcome]] = {}
     measures: dict[str, dict[str, float]] = {}
-    held: list[Tensor] = []
+    vectors: dict[str, Tensor] = {}
     for who, encoder in encoders.items():
         queries = features(encoder, test or train)
         require_usable(queries.vectors, f"{who} encoder's")
-        measures[who] = label_free(queries.vectors)
-        outcomes[who] = []
+        vectors[who], measures[who], outcomes[who] = queries.vectors, label_free(queries.vectors), []
         if not reason:
             bank = features(encoder, train)
             require_usable(bank.vectors, f"{who} encoder's")
             outcomes[who] = list(_outcomes(settings, few, bank, queries, train.ids))
-        held = held or [queries.vectors]
     first, *others = outcomes
     return Evaluation(
         {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
         [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test.labels)],
         measures,
         next((each.predictions for each in outcomes[first] if each.score.name == "linear_top1"), None),
-        held[0],
+        vectors[first],
         _notes(reason, settings.few, few),
     )
 

@@ -66,7 +66,7 @@ class FewLabel:
             fits = []
             for seed in self._seeds():
                 shown = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
-                fits.append(self.probe.fit(Features(train.vectors, shown), standardise))
+                fits.append(self.probe.fit(Features(train.vectors, shown).labelled(), standardise))
             # The rest of the protocol is alike in every draw, but for what its validation part said.
             alike = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
             protocol = alike | {"strength": [each.protocol["strength"] for each in fits], "per_class": amount}

@@ -17,7 +17,7 @@ def effective_rank(vectors: Tensor) -> float:
     """How many directions the features really use, in [1, min(N, D)]; near 1 after a collapse.
 
     exp(-sum p_k log p_k) with p_k = s_k / sum(s) + 1e-7 over the singular values s: RankMe, Garrido et al. 2023,
-    equations 1 and 2, https://arxiv.org/abs/2210.02885. As there, features are not centred. The singular values
+    section 3, https://arxiv.org/abs/2210.02885. As there, features are not centred. The singular values
     come from the smaller Gram matrix in float64, which is an order faster and as exact as float32 features deserve.
 
     Args:
@@ -57,7 +57,7 @@ def spread(vectors: Tensor) -> float:
 def alignment(first: Tensor, second: Tensor) -> float:
     """Mean squared distance between the unit vectors of two views of the same images, in [0, 4]; lower is closer.
 
-    Wang and Isola 2020, section 4.1.1 (alpha = 2), https://arxiv.org/abs/2005.10242.
+    Wang and Isola 2020, section 4.1 (alpha = 2), https://arxiv.org/abs/2005.10242.
 
     Args:
         first: float [N, D].
@@ -70,7 +70,7 @@ def alignment(first: Tensor, second: Tensor) -> float:
 def uniformity(vectors: Tensor) -> float:
     """Log of the mean of exp(-2 ||u - v||^2) over pairs of unit vectors; lower is more even, 0 when all are equal.
 
-    Wang and Isola 2020, section 4.1.2 (t = 2), https://arxiv.org/abs/2005.10242. All N (N - 1) / 2 pairs are taken.
+    Wang and Isola 2020, section 4.1 (t = 2), https://arxiv.org/abs/2005.10242. All N (N - 1) / 2 pairs are taken.
 
     Args:
         vectors: float [N, D].

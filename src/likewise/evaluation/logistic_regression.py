@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from likewise.evaluation.threads import threads_for
+
 CHUNK = 65536
 """rows standardised at a time, so that no second copy of the features is held"""
-
-SHORT = 1e8
-"""multiplications that a single thread does in about three milliseconds"""
 
 
 @dataclass(frozen=True)
@@ -159,20 +157,9 @@ def fit(
         scaled.grad = gradient * metric
         return torch.tensor(value)
 
-    with _threads_for(weights.numel() * len(targets)):
+    with threads_for(weights.numel() * len(targets)):
         solver.step(value_and_gradient)  # type: ignore[arg-type]  # a tensor serves as the value, and costs no gradient
     return scaled * metric
-
-
-@contextmanager
-def _threads_for(products: int) -> Iterator[None]:
-    """One thread for short work: on a busy machine threads wait 8 ms for one another, 20 times what the work takes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads if products > SHORT else 1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Objective:

@@ -12,7 +12,7 @@ from likewise.errors import LikewiseError
 
 
 class Features(NamedTuple):
-    """One row per image, from a frozen encoder."""
+    """One row per image, from a frozen encoder; on the CPU, where ``extract`` leaves them."""
 
     vectors: Tensor
     """float32 [N, D]"""
