@@ -16,8 +16,10 @@ from likewise.data.sources import open_manifest
 from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.fine_tune import classifier_outcome
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.evaluation.scores import Score
 from likewise.methods import Method, Nets, Recipe, method_name
 from likewise.randomness import seed_networks
 from likewise.report.compare import compare as compare_folders
@@ -31,6 +33,7 @@ from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
 from likewise.training.prepare import Prepared, budget_of, prepare
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
+from likewise.views.policies import CentreView
 
 ALL_MEASURES = EvaluationSettings()
 """What is scored at the end of a run."""
@@ -119,11 +122,23 @@ def run_training(
 
     save_encoder(nets.encoder, prepared.encoder, run)
     write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
-    scored = score_encoder(nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device, measures)
-    write_scores(run, scored)
+    scored = score_encoder(
+        nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device, measures, prepared.shown
+    )
+    write_scores(run, scored, _classifier_scores(prepared, nets))
     write_report(run)
     console.print(last_screen(run))
     return Run(run.path)
+
+
+def _classifier_scores(prepared: Prepared, nets: Nets) -> list[Score]:
+    """The score of the method's own classifier, where it has one and there are test labels."""
+    test = prepared.splits.get("test")
+    if test is None or type(prepared.method).classify is Method.classify:
+        return []
+    view = CentreView(prepared.encoder.image_size)
+    outcome = classifier_outcome("classifier_top1", prepared.method, nets, test.images, test.labels, view, {})
+    return [outcome.score]
 
 
 def build_nets(prepared: Prepared) -> Nets:

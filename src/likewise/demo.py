@@ -6,10 +6,9 @@ test images are named rightly when 2, 4, 10, 50 or all labels a class are shown?
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +17,6 @@ from rich.table import Table
 from torch import Tensor
 
 from likewise.api import build_nets, run_training
-from likewise.data.batch import Pixels
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
@@ -29,6 +27,7 @@ from likewise.evaluation.fine_tune import FineTune, classifier_outcome
 from likewise.evaluation.linear_probe import LinearProbe
 from likewise.evaluation.scores import Features
 from likewise.methods import Method, Recipe, with_view_size
+from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
@@ -60,6 +59,8 @@ class DemoPlan:
     """without labels, shared by every budget"""
     suncet_steps: int = 100
     """with the budget's labels, going on from SimCLR's encoder"""
+    suncet_batch_size: int = 128
+    """images of such a step"""
     supcon_steps: int = 150
     """with all labels"""
     temperature: float = 0.5
@@ -68,7 +69,7 @@ class DemoPlan:
     """of SimCLR and SupCon"""
     suncet_recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.1, warm_up=0.1))
     """of the continuation"""
-    labels_only: FineTune = field(default_factory=lambda: FineTune(steps=200, views=VIEWS))
+    labels_only: FineTune = field(default_factory=lambda: FineTune(views=replace(VIEWS, crop_area=(0.5, 1.0))))
     """of the labels-only arm, from an untrained encoder"""
 
 
@@ -88,12 +89,15 @@ class Arms:
     def labels_only(self) -> Iterator[LabelPoint]:
         """Cross-entropy from an untrained encoder on the labels shown."""
         train_split, test = self.prepared.train, self.prepared.splits["test"]
-        rule = dataclasses.replace(self.plan.labels_only, seed=self.seed)
+        rule = replace(self.plan.labels_only, seed=self.seed)
         for budget in self.plan.budgets:
             started = time.perf_counter()
             start = build_nets(self.prepared).encoder
-            nets = rule.fit(self.fabric, start, train_split.images, self._shown(budget), self.prepared.manifest.classes)
-            outcome = classifier_outcome("classifier_top1", nets, test.images, test.labels, self._pixels, {})
+            shown, classes = self._shown(budget), self.prepared.manifest.classes
+            nets = rule.fit(self.fabric, start, train_split.images, shown, classes)
+            outcome = classifier_outcome(
+                "classifier_top1", CrossEntropy(), nets, test.images, test.labels, self.view, {}
+            )
             yield self._point(budget, outcome.predictions, started)
 
     def simclr(self) -> tuple[Encoder, list[LabelPoint]]:
@@ -111,13 +115,16 @@ class Arms:
             started = time.perf_counter()
             rule = SuNCEt(temperature=self.plan.temperature, views=VIEWS)
             shown = self._shown(budget)
-            encoder = self._learn(rule, shown, self.plan.suncet_steps, self.plan.suncet_recipe, start)
+            encoder = self._learn(
+                rule, shown, self.plan.suncet_steps, self.plan.suncet_recipe, self.plan.suncet_batch_size, start
+            )
             yield self._probe(encoder, budget, started)
 
     def all_labels(self) -> LabelPoint:
         """SupCon on every label, then a probe on every label."""
         started = time.perf_counter()
-        encoder = self._learn(SupCon(views=VIEWS), self._shown(None), self.plan.supcon_steps, self.plan.recipe)
+        plan = self.plan
+        encoder = self._learn(SupCon(views=VIEWS), self._shown(None), plan.supcon_steps, plan.recipe, plan.batch_size)
         return self._probe(encoder, None, started)
 
     def _simclr(self) -> SimCLR:
@@ -135,14 +142,23 @@ class Arms:
             overwrite=self.overwrite,
         )
 
-    def _learn(self, rule: Method, shown: Tensor, steps: int, recipe: Recipe, start: Encoder | None = None) -> Encoder:
+    def _learn(
+        self,
+        rule: Method,
+        shown: Tensor,
+        steps: int,
+        recipe: Recipe,
+        batch_size: int,
+        start: Encoder | None = None,
+    ) -> Encoder:
         """Train a method from a start, or from the seed's first weights."""
         rule = with_view_size(rule, self.prepared.encoder.image_size)
-        prepared = dataclasses.replace(self.prepared, method=rule, shown=shown)
+        settings = replace(self.prepared.settings, batch_size=batch_size)
+        prepared = replace(self.prepared, method=rule, shown=shown, settings=settings)
         nets = build_nets(prepared)
         if start is not None:
             nets.encoder.load_state_dict(start.state_dict())
-        train(self.fabric, rule, nets, prepared.loader(), recipe, Plan(steps, self.seed), console=self.console)
+        train(self.fabric, rule, nets, prepared.loader(), recipe, Plan(steps, self.seed))
         return nets.encoder
 
     def _shown(self, budget: int | None) -> Tensor:
@@ -164,10 +180,7 @@ class Arms:
 
     def _features(self, encoder: Encoder, split: str) -> Tensor:
         part = self.prepared.splits[split]
-        return extract(encoder, part.images, torch.arange(len(part.manifest)), self._pixels)
-
-    def _pixels(self, pixels: Pixels) -> Tensor:
-        return self.view(pixels).pixels
+        return extract(encoder, part.images, torch.arange(len(part.manifest)), self.view)
 
     def _point(self, budget: int | None, predictions: Tensor, started: float) -> LabelPoint:
         labels = self.prepared.splits["test"].labels

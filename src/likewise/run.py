@@ -98,12 +98,11 @@ class Run:
         encoder, settings = self._loaded
         manifest = open_manifest(data)
         images = open_images(manifest, stored_size(manifest, settings.image_size), settings.channels)
-        view = CentreView(settings.image_size)
         vectors = extract(
             encoder,
             images,
             torch.arange(len(manifest)),
-            lambda pixels: view(pixels).pixels,
+            CentreView(settings.image_size),
             batch_size,
             choose_device("auto"),
         )

@@ -61,15 +61,15 @@ def write_run(
     path.mkdir(parents=True)
     write_json(run.config, {
         "format": 1, "data": "photos/<clothes>", "method": {"name": method, "settings": {"temperature": 0.2}},
-        "labels": labels, "encoder": {"name": "small"}, "epochs": 20, "batch_size": 256, "seed": 0,
+        "labels": labels, "encoder": {"name": "small"}, "settings": {"epochs": 20, "batch_size": 256, "seed": 0, "validation": 0.1, "out": str(path)},
     })  # fmt: skip
     write_json(run.environment, {"likewise": "0.1.0", "torch": "2.9", "machine": "2 x Intel Xeon", "device": "cpu",
                                  "precision": "bf16-mixed", "precision_reason": "the CPU has AMX",
                                  "seconds": 40.96})  # fmt: skip
     write_json(run.data, {
-        "source": "photos/<clothes>", "splits": {"train": 10_000, "test": 2_000}, "labelled": 60, "unlabelled": 9_940,
+        "source": "photos/<clothes>", "splits": {"train": 10_000, "test": 2_000}, "labelled": 12_000, "unlabelled": 0,
         "classes": [{"name": name, "count": 1000 + 100 * at, "labels_shown": 10} for at, name in enumerate(CLASSES)],
-        "image_size": 28, "channels": 3, "warnings": ["12 images occur twice"],
+        "labels_shown": 60, "image_size": 28, "channels": 3, "warnings": ["12 images occur twice"],
         "skipped": [{"id": "broken & <i>.jpg", "reason": "it is empty (0 bytes)"}],
     })  # fmt: skip
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metric_lines(half=half, speed=speed)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +33,8 @@ class Examples:
     """int64 [N], the label of each position, UNLABELLED where there is none"""
     ids: Sequence[str]
     """N stable ids, by which few labels are drawn"""
+    shown: Tensor | None = None
+    """int64 [N], the labels that training was shown, where those are fewer: what they alone buy is then asked too"""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def evaluate(
         if not reason:
             bank = features(encoder, train)
             require_usable(bank.vectors, f"{who} encoder's")
-            outcomes[who] = list(_outcomes(settings, few, bank, queries, train.ids))
+            outcomes[who] = list(_outcomes(settings, few, bank, queries, train))
     first, *others = outcomes
     return Evaluation(
         {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
@@ -163,12 +165,15 @@ def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
 
 
 def _outcomes(
-    settings: EvaluationSettings, few: FewLabel | None, bank: Features, queries: Features, ids: Sequence[str]
+    settings: EvaluationSettings, few: FewLabel | None, bank: Features, queries: Features, train: Examples
 ) -> Iterator[Outcome]:
     yield settings.knn.evaluate(bank, queries)
     yield settings.linear.evaluate(bank, queries)
+    if train.shown is not None and len(train.shown[train.shown != UNLABELLED].unique()) > 1:
+        outcome = settings.linear.evaluate(Features(bank.vectors, train.shown), queries)
+        yield outcome._replace(score=replace(outcome.score, name="shown_top1"))
     if few:
-        yield from few.evaluate(bank, queries, ids)
+        yield from few.evaluate(bank, queries, train.ids)
 
 
 def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], labels: Tensor) -> Iterator[Gain]:

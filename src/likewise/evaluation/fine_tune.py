@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
 from likewise.evaluation.confidence import WILSON, accuracy
 from likewise.evaluation.features import PlainView, extract
 from likewise.evaluation.scores import Outcome, Score
-from likewise.methods import Nets, Recipe, with_view_size
+from likewise.methods import Method, Nets, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.training import Plan, train
@@ -32,11 +34,13 @@ class FineTune:
     zero-initialised classifier, crop and flip. Labels only, from a random start, is the same with an untrained encoder.
     """
 
-    steps: int = 300
-    """optimiser steps; the same for every start, so that starts are compared and not budgets"""
+    steps: int = 200
+    """optimiser steps at least"""
+    epochs: float = 10
+    """passes over the labelled images at least; many labels are worth more steps than few"""
     batch_size: int = 64
-    """labelled images of a step, or all of them if there are fewer"""
-    recipe: Recipe = field(default_factory=lambda: Recipe(learning_rate=0.1, weight_decay=5e-4))
+    """labelled images of a step; where there are fewer, they are repeated, each time in another view"""
+    recipe: Recipe = field(default_factory=lambda: Recipe(learning_rate=0.4, weight_decay=5e-4))
     """optimiser and schedule; the rate is for a batch of 256"""
     views: ViewPolicy = field(default_factory=weak)
     """what the network is shown"""
@@ -54,29 +58,43 @@ class FineTune:
             classes: how many there are.
         """
         labelled = (labels != UNLABELLED).nonzero().flatten()
-        loader = Loader(images.take(labelled), labels[labelled], min(self.batch_size, len(labelled)), self.seed)
+        repeated = labelled.repeat(math.ceil(self.batch_size / len(labelled)))
+        loader = Loader(images.take(repeated), labels[repeated], self.batch_size, self.seed)
+        steps = max(self.steps, round(self.epochs * len(labelled) / self.batch_size))
         method = with_view_size(CrossEntropy(views=self.views), images.size)
         seed_networks(self.seed, "fine-tuning")
         nets = method.build(copy.deepcopy(encoder), classes)
-        train(fabric, method, nets, loader, self.recipe, Plan(self.steps, self.seed, log_every=self.steps))
+        train(fabric, method, nets, loader, self.recipe, Plan(steps, self.seed, log_every=steps))
         return nets
 
     def protocol(self) -> dict[str, Any]:
         """What a reader needs to ask for the score again."""
-        return {"steps": self.steps, "batch_size": self.batch_size, "seed": self.seed, "interval": WILSON}
+        return {
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
 
 
 def classifier_outcome(
-    name: str, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
+    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
 ) -> Outcome:
-    """Top-1 accuracy of a network with a classifier of its own on labelled images."""
-
-    class Whole(torch.nn.Module):
-        def forward(self, pixels: Tensor) -> Tensor:
-            return nets.classifier(nets.encoder(pixels))
-
-    whole = Whole()
-    whole.nets = nets  # registered, so that it goes to the device and into eval mode with the rest
-    predictions = extract(whole, images, torch.arange(len(images)), view).argmax(dim=1)
+    """Top-1 accuracy of the classifier that a method trained with its encoder."""
+    predictions = extract(_Classifier(method, nets), images, torch.arange(len(images)), view).argmax(dim=1)
     interval, count = accuracy(predictions, labels)
-    return Outcome(Score(name, *interval, count, protocol), predictions)
+    return Outcome(Score(name, *interval, count, {**protocol, "interval": WILSON}), predictions)
+
+
+class _Classifier(nn.Module):
+    """A method's own classifier as a network, so that it goes to the device and into eval mode as a whole."""
+
+    def __init__(self, method: Method, nets: Nets) -> None:
+        super().__init__()
+        self.method, self.nets = method, nets
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits = self.method.classify(self.nets, pixels)
+        if logits is None:
+            raise LikewiseError(f"{self.method.title} trains no classifier; use a probe on its features.")
+        return logits

@@ -51,7 +51,7 @@ class OnlineScores:
         return {score.name: score.value, **scores}
 
     def _features(self, nets: Nets, images: Images, index: Tensor) -> Tensor:
-        return extract(nets.encoder, images, index, lambda pixels: self.view(pixels).pixels, device=self.device)
+        return extract(nets.encoder, images, index, self.view, device=self.device)
 
 
 def _sample(positions: Tensor, count: int, seed: int) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
+from likewise.evaluation.scores import Score
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
 from likewise.training.prepare import Split
@@ -50,29 +50,31 @@ def score_encoder(
     seed: int,
     device: torch.device,
     measures: EvaluationSettings | None = None,
+    shown: Tensor | None = None,
 ) -> Scored:
     """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
 
-    All known labels serve the usual protocols; how few would do is asked by the few-label scores.
+    All known labels serve the usual protocols; ``shown_top1`` is a probe on those that training was shown (``shown``,
+    int64 [N]), and the few-label scores ask how few would do.
     """
     view = CentreView(settings.image_size)
     encoders: dict[str, nn.Module] = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
     evaluation = evaluate(
         encoders,
-        _examples(splits["train"]),
+        _examples(splits["train"], shown),
         _examples(test) if test else None,
-        lambda pixels: view(pixels).pixels,
+        view,
         measures,
         device,
     )
     return Scored(evaluation, test or splits["train"])
 
 
-def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Any] | None = None) -> None:
+def write_scores(run: RunFolder, scored: Scored, extra: Sequence[Score] = ()) -> None:
     """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join the trained encoder's."""
     content = scored.evaluation.to_json()
-    content["trained"] += list((extra or {}).values())
+    content["trained"] += [score.to_json() for score in extra]
     write_json(run.scores, content)
     _write_gallery(run, scored)
 
@@ -103,5 +105,7 @@ def _thumbnails(split: Split, index: Tensor) -> np.ndarray:
     return torch.cat(parts).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def _examples(split: Split) -> Examples:
-    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids)
+def _examples(split: Split, shown: Tensor | None = None) -> Examples:
+    """The split for an evaluation; labels shown count for themselves only where they are not all that are known."""
+    fewer = None if shown is None or torch.equal(shown, split.labels) else shown
+    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids, fewer)

@@ -123,11 +123,11 @@ def _cost(comparison: Comparison) -> Markup:
     for record, name in zip(comparison.records, comparison.names, strict=True):
         images, steps = record.total("images"), record.total("step")
         seconds = record.environment.get("seconds") or record.total("seconds")
-        labels, labelled = label_budget(record.config.get("labels", "unknown")), record.data.get("labelled")
+        labels, shown = label_budget(record.config.get("labels", "unknown")), record.labels_shown
         rows.append([
             name,
             record.method,
-            f"{labels} ({count(labelled)})" if labelled is not None else labels,
+            f"{labels} ({count(shown)})" if shown is not None else labels,
             count(images) if images else "–",
             count(steps) if steps else "–",
             duration(seconds) if seconds else "–",

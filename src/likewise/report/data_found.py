@@ -10,6 +10,7 @@ from likewise.report.wording import amount, count
 
 LISTED = 20
 """rows shown at once; more are folded away"""
+SPLITS = {"train": "to train on", "val": "to validate on", "test": "to test on"}
 SKIPPED = 100
 """skipped files named at most; data.json names all"""
 
@@ -22,11 +23,13 @@ def data_found(data: Mapping[str, Any]) -> list[Child]:
 
 
 def _sentence(data: Mapping[str, Any]) -> str:
-    splits = [f"{count(number)} for {name}" for name, number in (data.get("splits") or {}).items()]
+    splits = [f"{count(number)} {SPLITS.get(name, name)}" for name, number in (data.get("splits") or {}).items()]
     parts = [f"Read from {data.get('source', 'an unknown place')}: {', '.join(splits) or 'no split is recorded'}"]
     if data.get("labelled") is not None:
-        hidden = f", {count(data['unlabelled'])} unlabelled" if data.get("unlabelled") is not None else ""
-        parts.append(f"{count(data['labelled'])} labels shown to training{hidden}")
+        total = int(data["labelled"]) + int(data.get("unlabelled") or 0)
+        parts.append(f"{count(data['labelled'])} of {amount(total, 'image')} came with a label")
+    if data.get("labels_shown") is not None:
+        parts.append(f"training saw {amount(data['labels_shown'], 'label')}")
     if data.get("image_size"):
         kind = {1: "grey", 3: "colour"}.get(data.get("channels", 0), "")
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{', ' + kind if kind else ''}")
@@ -34,10 +37,10 @@ def _sentence(data: Mapping[str, Any]) -> str:
 
 
 def _warnings(data: Mapping[str, Any]) -> Markup | None:
-    warnings = data.get("warnings") or []
-    if not warnings:
+    said = [*(data.get("warnings") or []), *(data.get("notes") or [])]
+    if not said:
         return None
-    return element("div", element("ul", [element("li", str(each)) for each in warnings]), class_="note", role="note")
+    return element("div", element("ul", [element("li", str(each)) for each in said]), class_="note", role="note")
 
 
 def _classes(data: Mapping[str, Any]) -> Markup | None:
@@ -46,7 +49,7 @@ def _classes(data: Mapping[str, Any]) -> Markup | None:
         return element("p", "No class is named: the images carry no labels.", class_="soft")
     largest = max(int(each.get("count", 0)) for each in classes) or 1
     rows = [_class(each, largest) for each in classes]
-    listing = table("Classes of the training images.", ["class", "images", "labels shown"], rows)
+    listing = table("Classes, over all images.", ["class", "images", "labels shown"], rows)
     return _folded(f"{amount(len(classes), 'class', 'classes')}", listing, len(classes))
 
 

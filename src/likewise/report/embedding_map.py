@@ -86,7 +86,7 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
 
 
 def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
-    """One trace a class, the frequent ones in colours; classes beyond those, and unlabelled images, in grey."""
+    """The frequent classes in colours, others and unlabelled images in grey; wrongly read images as crosses."""
     known, frequency = np.unique(labels[labels != NONE], return_counts=True)
     coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
     groups = [(gallery.name(label), labels == label, colour(place)) for place, label in enumerate(coloured)]
@@ -94,22 +94,28 @@ def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.
     groups.append(("no label", labels == NONE, GREY))
     traces = []
     for place, (name, members, paint) in enumerate(groups):
-        if not members.any():
-            continue
-        symbols = np.where(wrong[members], "x", MARKERS[place] if paint != GREY else "circle-open")
-        traces.append(
-            go.Scatter(
-                x=places[members, 0].round(3).tolist(),
-                y=places[members, 1].round(3).tolist(),
-                customdata=np.flatnonzero(members).tolist(),
-                name=plain(name),
-                mode="markers",
-                marker={"color": paint, "size": 6, "symbol": symbols.tolist(), "opacity": 0.85},
-                hoverinfo="none",
-                showlegend=True,
-            )
-        )
+        known = place < len(coloured)
+        right = _trace(places, members & ~wrong, name, paint, MARKERS[place] if known else "circle-open")
+        # One legend entry a class, and it stays where every image of the class is read wrongly.
+        crosses = _trace(places, members & wrong, name, paint, "x", legend=not (members & ~wrong).any())
+        traces += [trace for trace in (right, crosses) if len(trace.x)]
     return traces
+
+
+def _trace(
+    places: np.ndarray, members: np.ndarray, name: str, paint: str, symbol: str, legend: bool = True
+) -> go.Scatter:
+    return go.Scatter(
+        x=places[members, 0].round(3).tolist(),
+        y=places[members, 1].round(3).tolist(),
+        customdata=np.flatnonzero(members).tolist(),
+        name=plain(name),
+        legendgroup=name,
+        mode="markers",
+        marker={"color": paint, "size": 6, "symbol": symbol, "opacity": 0.85},
+        hoverinfo="none",
+        showlegend=legend,
+    )
 
 
 def _lines(gallery: Gallery, rows: np.ndarray) -> list[list[str]]:

@@ -10,10 +10,8 @@ from likewise.evaluation.scores import Score
 from likewise.report.record import RunRecord
 from likewise.report.wording import label_budget, score_name
 
-FOLLOWS_FROM_LABELS = frozenset(
-    {"k", "bank", "labelled", "standardised_over", "strength", "strength_chosen", "validation", "validation_accuracy"}
-)
-"""Entries of a protocol that differ because the labels shown do, which is what a comparison may be about."""
+FOLLOWS_FROM_LABELS = ("bank", "labelled", "standardised_over", "strength", "validation")
+"""Beginnings of entries that differ because labels and features do, which is what a comparison may be about."""
 
 NO_MATTER = frozenset({"seed", "interval"})
 """Entries that may differ between runs of one protocol."""
@@ -65,11 +63,10 @@ def _test_sets(first: RunRecord, second: RunRecord) -> list[str]:
 
 
 def _protocols(first: Score, second: Score) -> list[str]:
-    ignored = FOLLOWS_FROM_LABELS | NO_MATTER
-    # Without what was asked for, the k that was used is the protocol.
-    if "k_asked" not in first.protocol or "k_asked" not in second.protocol:
-        ignored -= {"k"}
-    keys = [key for key in {**first.protocol, **second.protocol} if key not in ignored]
+    given = {**first.protocol, **second.protocol}
+    # Where both say what k was asked for, the k in use follows from the bank.
+    ignored = NO_MATTER | ({"k"} if "k_asked" in first.protocol and "k_asked" in second.protocol else set())
+    keys = [key for key in given if key not in ignored and not key.startswith(FOLLOWS_FROM_LABELS)]
     name = score_name(first.name)
     found = [
         f"{name} with {key.replace('_', ' ')} {_brief(first.protocol.get(key))} and {_brief(second.protocol.get(key))}"
@@ -82,8 +79,8 @@ def _protocols(first: Score, second: Score) -> list[str]:
 
 
 def _validation(record: RunRecord) -> tuple[Any, ...]:
-    splits = record.data.get("splits") or {}
-    return (record.config.get("seed"), record.config.get("validation"), splits.get("val"))
+    settings, splits = record.config.get("settings") or {}, record.data.get("splits") or {}
+    return (settings.get("seed"), settings.get("validation"), splits.get("val"))
 
 
 def _brief(value: Any) -> str:

@@ -15,7 +15,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: ink, family: "system-ui, sans-serif", size: 13 },
       hoverlabel: { bgcolor: colour("--panel"), bordercolor: grid, font: { color: ink } },
-      modebar: { color: soft, activecolor: ink, bgcolor: "rgba(0,0,0,0)" },
+      modebar: { orientation: "v", color: soft, activecolor: ink, bgcolor: "rgba(0,0,0,0)" },
     };
     for (const name of ["xaxis", "yaxis"]) themed[name] = { ...layout[name], ...axis };
     return { ...layout, ...themed };

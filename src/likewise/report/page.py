@@ -94,10 +94,10 @@ def _missing(record: RunRecord) -> Markup | None:
 def _numbers(record: RunRecord) -> Markup:
     """The four facts that a reader looks for first."""
     seconds = record.environment.get("seconds") or record.total("seconds")
-    images, labelled = record.total("images"), record.data.get("labelled")
+    images, labels = record.total("images"), record.labels_shown
     train = (record.data.get("splits") or {}).get("train")
     shown = [
-        ("labels shown", count(labelled) if labelled is not None else "unknown",
+        ("labels shown", count(labels) if labels is not None else "unknown",
          f"of {amount(train, 'training image')}" if train else ""),
         ("images seen", count(images) if images else "unknown", "every view counted"),
         ("training took", duration(seconds) if seconds else "unknown", str(record.environment.get("machine", ""))),

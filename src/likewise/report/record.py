@@ -106,6 +106,11 @@ class RunRecord:
         """Whether the encoder was written."""
         return self.folder.weights.exists()
 
+    @property
+    def labels_shown(self) -> int | None:
+        """How many labels training saw; None where data.json does not say."""
+        return self.data.get("labels_shown")
+
     def score(self, who: str, name: str) -> Score | None:
         """One encoder's score by name."""
         return next((score for score in self.scores.get(who, []) if score.name == name), None)

@@ -29,6 +29,7 @@ PROTOCOL = {
     "strength_chosen": "chosen by {}",
     "validation": "{} images for that choice",
     "validation_accuracy": "accuracy {} on them",
+    "validation_cross_entropy": "cross-entropy {} on them",
     "standardised_over": "features standardised over {} images",
     "draws": "{} draws of the labels",
     "seed": "seed {}",

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from likewise.report.markup import Child, Markup, element, table
+from likewise.report.wording import amount
+from likewise.training.settings import UNCOMPARED
 
-NOT_SETTINGS = frozenset({"format", "out"})
 ABSENT = "–"
 
 
@@ -15,7 +16,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """``{"method": {"name": "simclr"}}`` -> ``{"method.name": "simclr"}``; lists stay whole."""
     found: dict[str, str] = {}
     for key, value in config.items():
-        if not prefix and key in NOT_SETTINGS:
+        if not prefix and key == "format":
             continue
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")
@@ -25,27 +26,29 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Settings that are not the same in all runs: name -> one value a run."""
+    """Settings that are not the same in all runs, where to write and the like aside: name -> one value a run."""
     flats = [flat(config) for config in configs]
     names = list(dict.fromkeys(name for each in flats for name in each))
     rows = {name: [each.get(name, ABSENT) for each in flats] for name in names}
-    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+    return {
+        name: values
+        for name, values in rows.items()
+        if len(set(values)) > 1 and name.rpartition(".")[2] not in UNCOMPARED
+    }
 
 
 def settings_table(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Child]:
     """What was asked for, and what it ran on."""
-    ran = [
-        [name, value] for name, value in flat(environment).items()
-    ]  # fmt: skip
-    asked = [[name, value] for name, value in flat(config).items()]
+    asked, ran = list(flat(config).items()), list(flat(environment).items())
     return [
-        _listing("Settings of the run, as config.json keeps them.", asked),
-        _listing("Versions and machine.", ran) if ran else None,
+        _listing(f"All {amount(len(asked), 'setting')}", "As config.json keeps them.", asked),
+        _listing("Versions and machine", "As environment.json keeps them.", ran) if ran else None,
     ]
 
 
-def _listing(caption: str, rows: Sequence[Sequence[str]]) -> Markup:
-    return element("div", table(caption, ["name", "value"], rows), class_="plain-settings")
+def _listing(summary: str, caption: str, rows: Sequence[Sequence[str]]) -> Markup:
+    listing = element("div", table(caption, ["name", "value"], rows), class_="plain-settings")
+    return element("details", element("summary", summary), listing)
 
 
 def _shown(value: Any) -> str:
@@ -57,4 +60,4 @@ def _shown(value: Any) -> str:
         return ", ".join(_shown(each) for each in value) or "none"
     if isinstance(value, Mapping):
         return "none"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value) or "none"
