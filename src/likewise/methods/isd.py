@@ -18,6 +18,12 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, 
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, strong, weak
 
+PRESETS = {
+    "plus": {"student_temperature": 0.1, "teacher_temperature": 0.01, "momentum": 0.99},
+    "resnet18": {"student_temperature": 0.02, "teacher_temperature": 0.02, "momentum": 0.999},
+}
+"""What the authors' two scripts set: temperatures of student and teacher, and the teacher's momentum."""
+
 
 @dataclass(frozen=True)
 class ISD(Method):
@@ -37,12 +43,12 @@ class ISD(Method):
     preset: Literal["plus", "resnet18"] = "plus"
     """plus: projector and predictor D -> 2D -> D/4, strong student and weak teacher, as for the paper's ResNet-50;
     resnet18: no projector, predictor D -> D -> D, two strong views, as the authors' first script"""
-    student_temperature: float = 0.1
-    """plus 0.1; the resnet18 script takes 0.02 for both"""
-    teacher_temperature: float = 0.02
-    """plus 0.01 on ImageNet with 128,000 anchors; sharper than the student's"""
-    momentum: float = 0.99
-    """of the teacher (plus: 0.99, resnet18: 0.999)"""
+    student_temperature: float | None = None
+    """divides the student's cosines; None: the preset's, 0.1 (plus) or 0.02 (resnet18)"""
+    teacher_temperature: float | None = None
+    """divides the teacher's; None: the preset's, 0.01 (plus, sharper than the student's) or 0.02 (resnet18)"""
+    momentum: float | None = None
+    """of the teacher; None: the preset's, 0.99 (plus) or 0.999 (resnet18)"""
     queue: int = 4096
     """anchors (paper: 128,000)"""
     student_views: ViewPolicy = field(default_factory=strong)
@@ -81,11 +87,19 @@ class ISD(Method):
         """KL between the two softmaxes over the anchors."""
         student, teacher = rows["student"], rows["teacher"]
         loss = similarity_distillation(
-            student, teacher, nets.queue.rows, self.student_temperature, self.teacher_temperature
+            student,
+            teacher,
+            nets.queue.rows,
+            self._or_preset("student_temperature"),
+            self._or_preset("teacher_temperature"),
         )
         return Step(loss, {"spread": spread(student)}, remember={"queue": teacher.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the teacher's embeddings, then let it follow."""
         nets.queue.push(step.remember["queue"])
-        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self.momentum)
+        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self._or_preset("momentum"))
+
+    def _or_preset(self, name: str) -> float:
+        given = getattr(self, name)
+        return PRESETS[self.preset][name] if given is None else given

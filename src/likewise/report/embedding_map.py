@@ -94,11 +94,13 @@ def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.
     groups.append(("no label", labels == NONE, GREY))
     traces = []
     for place, (name, members, paint) in enumerate(groups):
-        known = place < len(coloured)
-        right = _trace(places, members & ~wrong, name, paint, MARKERS[place] if known else "circle-open")
-        # One legend entry a class, and it stays where every image of the class is read wrongly.
-        crosses = _trace(places, members & wrong, name, paint, "x", legend=not (members & ~wrong).any())
-        traces += [trace for trace in (right, crosses) if len(trace.x)]
+        right, crosses = members & ~wrong, members & wrong
+        symbol = MARKERS[place] if place < len(coloured) else "circle-open"
+        if right.any():
+            traces.append(_trace(places, right, name, paint, symbol))
+        if crosses.any():
+            # One legend entry a class, and it stays where every image of the class is read wrongly.
+            traces.append(_trace(places, crosses, name, paint, "x", legend=not right.any()))
     return traces
 
 

@@ -1,0 +1,71 @@
+"""Is it still small, and does it still flow one way?"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "likewise"
+FILES = sorted(SOURCE.rglob("*.py"))
+BANNED = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "misc",
+    "common",
+    "base",
+    "manager",
+    "engine",
+    "core",
+    "wrapper",
+    "factory",
+}
+
+
+def test_folders_import_only_from_the_left():
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(SOURCE.parents[1] / "pyproject.toml"), no_cache=True) == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_is_named_for_what_it_is_about_and_stays_readable(path):
+    assert path.stem not in BANNED
+    assert len(path.read_text().splitlines()) <= 320
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "methods").glob("*.py")), ids=lambda path: path.stem)
+def test_a_method_stays_short(path):
+    limit = 190 if path.stem == "method" else 140
+    assert len(path.read_text().splitlines()) <= limit
+
+
+def test_only_one_file_talks_to_other_processes():
+    talking = [
+        path.name
+        for path in FILES
+        if "torch.distributed" in path.read_text() and "import torch.distributed" in path.read_text()
+    ]
+    assert talking == ["collectives.py"]
+
+
+def test_public_functions_say_what_they_do_and_return():
+    untyped = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                inside = f"{path.relative_to(SOURCE)}:{node.name}"
+                if node.returns is None:
+                    untyped.append(inside)
+    assert untyped == []
+
+
+def test_help_and_import_are_quick_because_nothing_heavy_is_loaded():
+    code = "import sys, likewise.cli; likewise.cli.main(['--help']); print(sorted(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for heavy in ("'torch'", "'timm'", "'sklearn'", "'plotly'", "'pyarrow'", "'numpy'", "'rich'"):
+        assert heavy not in said
+    assert "likewise train" in said
