@@ -59,9 +59,10 @@ def write_run(
 ) -> RunFolder:
     run = RunFolder(path)
     path.mkdir(parents=True)
+    settings = {"epochs": 20, "batch_size": 256, "seed": 0, "validation": 0.1, "out": str(path)}
     write_json(run.config, {
         "format": 1, "data": "photos/<clothes>", "method": {"name": method, "settings": {"temperature": 0.2}},
-        "labels": labels, "encoder": {"name": "small"}, "settings": {"epochs": 20, "batch_size": 256, "seed": 0, "validation": 0.1, "out": str(path)},
+        "labels": labels, "encoder": {"name": "small"}, "settings": settings,
     })  # fmt: skip
     write_json(run.environment, {"likewise": "0.1.0", "torch": "2.9", "machine": "2 x Intel Xeon", "device": "cpu",
                                  "precision": "bf16-mixed", "precision_reason": "the CPU has AMX",

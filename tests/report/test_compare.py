@@ -35,10 +35,20 @@ def test_a_run_that_never_gets_there_is_said_both_ways(make_run):
 
 def test_label_budgets_may_differ_but_are_said(make_run):
     runs = [make_run("a", labels="10"), make_run("b", labels="none")]
-    change(runs[1], "scores", lambda scores: scores["trained"][1]["protocol"].update(labelled=60, strength=1.0))
+    change(
+        runs[1],
+        "scores",
+        lambda scores: scores["trained"][1]["protocol"].update(labelled=60, strength=1.0, validation=12),
+    )
     found = compare(runs)
     assert not found.unlike
     assert "a 10 labels a class, b no labels" in found.notes[0]
+
+
+def test_another_seed_may_differ_but_is_said(make_run):
+    runs = [make_run("a"), make_run("b")]
+    change(runs[1], "config", lambda config: config["settings"].update(seed=1))
+    assert any("different validation images" in note for note in compare(runs).notes)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,7 @@ def test_differing_settings_only_are_listed(make_run, tmp_path):
     compare(runs, tmp_path / "compare.html")
     listing = (tmp_path / "compare.html").read_text().split('id="settings-title"')[1].split("<footer")[0]
     assert "method.settings.weight" in listing and "method.name" in listing
+    assert "settings.out" not in listing  # differs, but says nothing about what was learned
     assert "batch_size" not in listing and "temperature" not in listing
 
 

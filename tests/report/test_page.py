@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ def test_what_a_reader_looks_for_first(make_run):
     assert "78.9% of 2,000 test images, beside 60.1% for an untrained encoder" in top
     assert "Training gained +18.8 points (17.1 to 20.5)." in top
     assert "few50_top1 was left out" in top
+    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd><dd>(.*?)</dd>", top)
+    assert facts[:3] == [
+        ("labels shown", "60", "of 10,000 training images"),
+        ("images seen", "204,800", "every view counted"),
+        ("training took", "41 s", "2 x Intel Xeon"),
+    ]
 
 
 @pytest.mark.parametrize(
