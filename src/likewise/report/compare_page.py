@@ -64,7 +64,7 @@ def _curves(comparison: Comparison) -> list[Child]:
     target = lines[0][-1][score]
     traces = [_trace(comparison.names[place], place, each, score, keys[0]) for place, each in enumerate(lines)]
     drawn = figure(traces, "accuracy", axis_title(keys[0]))
-    drawn.update_yaxes(tickformat=".0%").update_layout(showlegend=True)
+    drawn.update_yaxes(tickformat=".1~%").update_layout(showlegend=True)
     drawn.add_hline(target, line={"color": colour(0), "dash": "dot", "width": 1})
     ends = [f"{name} {percent(each[-1][score])}" for name, each in zip(comparison.names, lines, strict=True)]
     said = f"Online accuracy by {score_name(score)}; at the end {', '.join(ends)}."

@@ -79,4 +79,4 @@ def _row(name: str, cells: Sequence[int], right: int, columns: Sequence[str]) ->
 
 
 def _share(share: float) -> str:
-    return f"{100 * share:.0f}" if share >= 0.005 else "<1"
+    return f"{100 * share:.0f}" if share >= 0.01 else "<1"

@@ -80,7 +80,7 @@ def _accuracy(record: RunRecord, keys: list[str]) -> Markup | None:
         for place, (name, lines) in enumerate(zip(names, curves, strict=True))
     ]
     drawn = figure(traces, "accuracy", axis_title(keys[0]), showlegend=len(names) > 1)
-    drawn.update_yaxes(tickformat=".0%")
+    drawn.update_yaxes(tickformat=".1~%")
     said = "; ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
     caption = f"{said}. Taken on validation images while the run learned; the final scores are taken on test images."
     positions = {key: [[line[key] for line in lines] for lines in curves] for key in keys}

@@ -80,7 +80,7 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
     drawn.update_layout(showlegend=True, hovermode="x unified")
     ticks = [_budget(budget, all_labels) for budget in budgets]
     drawn.update_xaxes(type="log", tickvals=[place[budget] for budget in budgets], ticktext=ticks, minor={"ticks": ""})
-    drawn.update_yaxes(tickformat=".0%")
+    drawn.update_yaxes(tickformat=".1~%")
     ends = [
         f"{name} from {percent(points[0].value)} to {percent(points[-1].value)}"
         for name, points in arms.items()
