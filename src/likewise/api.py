@@ -32,6 +32,7 @@ from likewise.training import Interrupted, Plan
 from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
 from likewise.training.prepare import Prepared, budget_of, prepare
+from likewise.training.screen import Screen
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
 from likewise.views.policies import CentreView
 
@@ -95,16 +96,17 @@ def run_training(
     loader = prepared.loader()  # refuses a batch that does not fit before anything is written
     run = RunFolder(settings.out or _free_folder(data, prepared))
     fabric, precision = launch(settings, run.path)
+    screen = Screen(console, enabled=fabric.is_global_zero)
     if fabric.is_global_zero:
         run.create(overwrite=settings.overwrite, resume=settings.resume)
         _record(run, data, prepared)
         write_json(run.environment, environment(fabric, precision))
+        screen.keep(run.log)
     fabric.barrier()
 
     loader = prepared.loader(rank(), world_size())
     steps = prepared.steps(loader)
-    if fabric.is_global_zero:
-        console.print(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
+    screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
     nets = build_nets(prepared)
     plan = Plan(
         steps,
@@ -114,7 +116,7 @@ def run_training(
     )
     online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
     try:
-        state = train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, console)
+        state = train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     if not fabric.is_global_zero:
@@ -127,7 +129,7 @@ def run_training(
     )
     write_scores(run, scored, _classifier_scores(prepared, nets))
     write_report(run)
-    console.print(last_screen(run))
+    screen.say(last_screen(run))
     return Run(run.path)
 
 

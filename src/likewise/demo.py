@@ -7,7 +7,7 @@ test images are named rightly when 2, 4, 10, 50 or all labels a class are shown?
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -201,11 +201,11 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     console.print("[bold]1 of 4[/bold]  SimCLR: no labels at all")
     encoder, points[SIMCLR] = arms.simclr()
     console.print("[bold]2 of 4[/bold]  SimCLR + SuNCEt: going on with a few labels, one short run for each budget")
-    points[SUNCET] = list(arms.suncet(encoder))
+    points[SUNCET] = _told(arms.suncet(encoder), console)
     console.print("[bold]3 of 4[/bold]  labels only: cross-entropy from an untrained network, for each budget")
-    points[LABELS_ONLY] = list(arms.labels_only())
+    points[LABELS_ONLY] = _told(arms.labels_only(), console)
     console.print("[bold]4 of 4[/bold]  SupCon: every label")
-    points[ALL_LABELS] = [arms.all_labels()]
+    points[ALL_LABELS] = _told([arms.all_labels()], console)
 
     everyone = int(min(torch.bincount(arms.prepared.train.labels)))
     sentence = what_it_bought(points)
@@ -235,18 +235,28 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     return points
 
 
+def _told(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]:
+    """The points, each said as soon as it is there."""
+    told = []
+    for point in points:
+        labels = "all labels" if point.labels_per_class is None else f"{point.labels_per_class} labels a class"
+        console.print(f"  {labels}: {point.value:.3f} in {point.seconds:.0f} s", highlight=False)
+        told.append(point)
+    return told
+
+
 def what_it_bought(points: Mapping[str, list[LabelPoint]]) -> str:
-    """One sentence: what more labels bought, and what pre-training bought at the fewest and the most labels."""
-    only, simclr, suncet = (
-        {point.labels_per_class: point.value for point in points[name]} for name in (LABELS_ONLY, SIMCLR, SUNCET)
-    )
+    """One sentence: what more labels bought by themselves, and what pre-training bought with the same labels."""
+    by_arm = {name: {point.labels_per_class: point.value for point in line} for name, line in points.items()}
+    only = by_arm[LABELS_ONLY]
     few = [budget for budget in only if budget is not None]
-    best = {budget: max(simclr[budget], suncet[budget]) for budget in few}
-    gains = ", ".join(f"{100 * (best[budget] - only[budget]):+.1f} at {budget}" for budget in few)
+    gains = {budget: max(by_arm[SIMCLR][budget], by_arm[SUNCET][budget]) - only[budget] for budget in few}
+    listed = ", ".join(f"{100 * gain:+.1f} with {budget}" for budget, gain in gains.items())
     return (
-        f"Labels bought {100 * (only[few[-1]] - only[few[0]]):+.1f} points from {few[0]} to {few[-1]} a class and "
-        f"{100 * (points[ALL_LABELS][0].value - only[few[-1]]):+.1f} more from there to all; pre-training on "
-        f"unlabelled images bought, in points over labels only, {gains} a class."
+        f"Labels by themselves: going from {few[0]} to {few[-1]} a class changed accuracy by "
+        f"{100 * (only[few[-1]] - only[few[0]]):+.1f} points, and from there to all by "
+        f"{100 * (only[None] - only[few[-1]]):+.1f}; pre-training on the same images without labels, in points over labels "
+        f"only: {listed} labels a class (the better of its two arms)."
     )
 
 

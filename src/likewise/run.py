@@ -19,12 +19,13 @@ from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.features import extract
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.evaluation.scores import Score
 from likewise.export import Format, export_encoder
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device
-from likewise.training.prepare import open_split_manifest, open_splits, stored_size
+from likewise.training.prepare import budget_of, open_split_manifest, open_splits, stored_size
 from likewise.training.settings import TrainSettings, from_json
 from likewise.views.policies import CentreView
 
@@ -136,14 +137,24 @@ class Run:
         trained_with = from_json(TrainSettings, config["settings"])
         asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
-        scored = score_encoder(encoder, settings, splits, trained_with.seed, choose_device("auto"))
-        target = self.folder if data is None else _elsewhere(self.folder, data)
-        write_scores(target, scored)
+        target, shown, kept = _elsewhere(self.folder, data), None, []
+        if data is None:
+            kept = self._classifier_scores()
+            train = splits["train"].manifest
+            shown = budget_of(trained_with).apply(train.labels, train.ids, train.class_names)
+        device = choose_device("auto")
+        scored = score_encoder(encoder, settings, splits, trained_with.seed, device, shown=shown)
+        write_scores(target, scored, kept)
         if data is None:
             self.report()
         if console is not None:
             console.print(last_screen(target))
-        return {score.name: score.value for score in scored.evaluation.scores["trained"]}
+        return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
+
+    def _classifier_scores(self) -> list[Score]:
+        """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
+        scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
+        return [Score.from_json(score) for score in scores if score["name"] == "classifier_top1"]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""
@@ -167,6 +178,8 @@ def _read_vectors(path: Path) -> Vectors:
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:
     """Where scores on other data go: beside the run's own, which are about the data that it learned from."""
+    if data is None:
+        return folder
     name = "".join(c if c.isalnum() else "-" for c in Path(str(data)).stem) or "data"
     other = RunFolder(folder.path / "evaluations" / name)
     other.path.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
 from likewise.training import Plan, train
 from likewise.training.health import Health, TrainingDiverged
+from likewise.training.screen import Screen
 from methods.test_contract import loader, nets_of
 
 
@@ -42,7 +43,8 @@ def start(rule, folder, steps=6, console=None):
     nets = nets_of(rule)
     plan = Plan(steps, log_every=1, save_every=1)
     fabric = Fabric(accelerator="cpu", devices=1)
-    train(fabric, rule, nets, loader(rule), Recipe(), plan, RunFolder(folder), None, console)
+    screen = Screen(console) if console else None
+    train(fabric, rule, nets, loader(rule), Recipe(), plan, RunFolder(folder), None, screen)
     return nets
 
 

@@ -22,12 +22,13 @@ class TrainingDiverged(LikewiseError):
 class Health:
     """Watches the loss and the spread of the embeddings."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "32-true") -> None:
+        self.precision = precision
         self.last_finite = math.nan
         self._narrow = 0
         self._told = False
 
-    def check_loss(self, loss: float, step: int, rate: float, precision: str, saved: int) -> None:
+    def check_loss(self, loss: float, step: int, rate: float, saved: int) -> None:
         """Raise if the loss is NaN or infinite.
 
         Raises:
@@ -37,7 +38,7 @@ class Health:
             self.last_finite = loss
             return
         kept = f"The checkpoint of step {saved} is kept." if saved else "No checkpoint had been written yet."
-        other = "" if precision.startswith("32") else ", --precision 32"
+        other = "" if self.precision.startswith("32") else ", --precision 32"
         raise TrainingDiverged(
             f"The loss became {loss} at step {step} (before: {self.last_finite:.4g}; learning rate {rate:.3g}). {kept} "
             f"Usual remedies: a smaller --recipe.learning-rate, a longer --recipe.warm-up{other}; `likewise doctor` "

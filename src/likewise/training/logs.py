@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from lightning_fabric import Fabric
 
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands."""
+
+    step: int = 0
+    """steps done"""
+    images: int = 0
+    """images that the trained encoder has forwarded, over all ranks: views and support counted, teachers not"""
+    seconds: float = 0.0
+    """time spent in steps, waiting for data included; looking at scores is left out"""
 
 
 def build_loggers(names: Sequence[LoggerName], folder: Path) -> list[Any]:
@@ -38,18 +54,33 @@ def _wandb(folder: Path) -> Any:
 
 
 class MetricLog:
-    """``metrics.jsonl``, one line a call, in step with the checkpoint: a resumed run drops what came after it."""
+    """``metrics.jsonl`` and Fabric's loggers, written by the first rank.
 
-    def __init__(self, run: RunFolder, first_step: int) -> None:
-        kept = [line for line in run.metric_lines() if line["step"] <= first_step]
-        run.metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._file = run.metrics.open("a")
+    The file stays in step with the checkpoint: a resumed run drops the lines that came after it.
+    """
 
-    def write(self, line: Mapping[str, float | int | str]) -> None:
-        """Add a line and hand it to the disk."""
-        self._file.write(json.dumps(dict(line)) + "\n")
+    def __init__(self, fabric: Fabric, run: RunFolder | None, first_step: int) -> None:
+        self._fabric, self._file = fabric, None
+        if run is not None and fabric.is_global_zero:
+            kept = [line for line in run.metric_lines() if line["step"] <= first_step]
+            run.metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            self._file = run.metrics.open("a")
+
+    def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:
+        """Add a line that says where the run stands, and hand it to the disk."""
+        if self._file is None:
+            return
+        where = {"step": state.step, "images": state.images, "seconds": round(state.seconds, 3)}
+        self._file.write(json.dumps({**where, **values}) + "\n")
         self._file.flush()
+        numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
+        if numbers:
+            self._fabric.log_dict(numbers, step=state.step)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file and let the loggers write what they hold."""
+        if self._file is not None:
+            self._file.close()
+        for logger in self._fabric.loggers:
+            with suppress(AttributeError):
+                logger.finalize("success")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from likewise.collectives import mean_over_ranks, rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch
@@ -24,9 +21,11 @@ from likewise.run_folder import RunFolder
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
-from likewise.training.logs import MetricLog
+from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.optimizers import build_optimizer, rate_at
+from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
+from likewise.training.screen import Screen
 
 Observe = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave them as it found them."""
@@ -54,18 +53,6 @@ class Plan:
     """steps between checkpoints; 0: only at the end or when interrupted"""
 
 
-@dataclass
-class TrainingState:
-    """Where a run stands."""
-
-    step: int = 0
-    """steps done"""
-    images: int = 0
-    """images that the trained encoder has forwarded, over all ranks: views and support counted, teachers not"""
-    seconds: float = 0.0
-    """time spent in steps; looking at scores is left out"""
-
-
 class Learner(nn.Module):
     """A method bound to its networks, so that one forward is one loss: what data parallelism and autocast wrap."""
 
@@ -87,7 +74,7 @@ def train(
     plan: Plan,
     run: RunFolder | None = None,
     observe: Observe | None = None,
-    console: Console | None = None,
+    screen: Screen | None = None,
 ) -> TrainingState:
     """Train ``nets`` in place, from the run's checkpoint if it has one.
 
@@ -100,7 +87,7 @@ def train(
         plan: how long.
         run: where checkpoints and metrics go; None keeps nothing on disk.
         observe: online scores.
-        console: where progress is shown; None shows nothing.
+        screen: where progress is shown; None shows nothing.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
@@ -109,115 +96,122 @@ def train(
     if world_size() > 1:
         synchronise_batch_norm(nets)
     nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so, CPU and GPU
-    learner, optimizer = fabric.setup(Learner(method, nets), build_optimizer(recipe, nets, loader.batch_size))
-    state, saved = TrainingState(), 0
-    held = {"learner": learner, "optimizer": optimizer}
-    if run is not None and run.checkpoint.exists():
-        state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**held, **asdict(state)}))
-        saved = state.step
-    log = _Log(fabric, run, state)
-    health, precision = Health(), fabric._precision.precision
-    loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
     nets.train()
-    counter = nets.encoder.register_forward_pre_hook(lambda _, inputs: log.count(inputs[0]))
-    title = type(method).title
-    display = ProgressDisplay(console or Console(quiet=True), title, state.step, plan.steps, fabric.is_global_zero)
-    try:
-        with Interruption(fabric.device) as interruption, display:
-            for batch in loader.batches(state.step, plan.steps):
-                started = time.perf_counter()
-                progress = Progress(state.step, plan.steps, plan.seed, rank(), world_size())
-                rate = rate_at(recipe, state.step, plan.steps, loader.steps_per_epoch, loader.batch_size)
-                looking = (state.step + 1) % plan.log_every == 0 or state.step + 1 == plan.steps
-
-                step = _update(fabric, learner, optimizer, batch.to(fabric.device), progress, rate)
-                loss = float(step.loss.detach()) if looking or fabric.device.type == "cpu" else None
-                if loss is not None:
-                    health.check_loss(loss, state.step, rate, precision, saved)
-                method.after_update(nets, step, progress)
-
-                state.step += 1
-                state.images = log.images
-                state.seconds += time.perf_counter() - started
-                display.step(state.step, state.images, state.seconds, loss)
-                if looking and loss is not None:
-                    metrics = {name: float(mean_over_ranks(value)) for name, value in step.metrics.items()}
-                    log.write({"loss": loss, "lr": rate, **metrics}, state)
-                    warning = health.check_spread(metrics.get("spread", 1.0), state.step)
-                    if warning:
-                        log.write({"warning": warning}, state)
-                        display.say(f"[yellow]{warning}[/yellow]")
-                if observe and plan.observe_every and _due(state.step, plan.observe_every, plan.steps):
-                    scores = _observed(observe, nets)
-                    log.write(scores, state)
-                    display.scores(scores)
-                stop = interruption.asked()
-                if run is not None and (stop or _due(state.step, plan.save_every, plan.steps)):
-                    health.check_loss(float(step.loss.detach()), state.step, rate, precision, saved)
-                    save_checkpoint(fabric, run.checkpoint, {**held, **asdict(state)})
-                    saved = state.step
-                if stop and state.step < plan.steps:
-                    raise Interrupted(f"Stopped at step {state.step:,} of {plan.steps:,}.")
-    finally:
-        counter.remove()
-        log.close()
+    training = _Training(
+        fabric, method, nets, loader, recipe, plan, run, observe, screen or Screen(Console(quiet=True))
+    )
+    training.run_to_the_end()
     nets.eval()
-    return state
+    return training.state
 
 
-def _update(fabric: Fabric, learner: Any, optimizer: Optimizer, batch: Batch, progress: Progress, rate: float) -> Step:
-    """One forward, one backward, one step of the optimiser. A loss that is not finite never reaches the weights."""
-    seed_networks(progress.seed, progress.step, progress.rank, "dropout")
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    step: Step = learner(batch, progress)
-    if fabric.device.type == "cpu" and not bool(step.loss.isfinite()):
-        return step
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(step.loss)
-    optimizer.step()
-    return step
+class _Training:
+    """What the steps of one call of `train` share."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        method: Method,
+        nets: Nets,
+        loader: Loader,
+        recipe: Recipe,
+        plan: Plan,
+        run: RunFolder | None,
+        observe: Observe | None,
+        screen: Screen,
+    ) -> None:
+        self.fabric, self.method, self.nets, self.recipe, self.plan = fabric, method, nets, recipe, plan
+        self.run, self.observe, self.screen = run, observe, screen
+        self.loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
+        optimizer = build_optimizer(recipe, nets, loader.batch_size)
+        self.learner, self.optimizer = fabric.setup(Learner(method, nets), optimizer)
+        self.held = {"learner": self.learner, "optimizer": self.optimizer}
+        self.state = TrainingState()
+        if run is not None and run.checkpoint.exists():
+            self.state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**self.held, **asdict(self.state)}))
+        self.saved = self.state.step
+        self.health = Health(precision_of(fabric))
+        self.log = MetricLog(fabric, run, self.state.step)
+        self.display = ProgressDisplay(screen, type(method).title, self.state.step, plan.steps)
+
+    def run_to_the_end(self) -> None:
+        """Step after step, until all are done or a signal asks for a stop."""
+        counter = self.nets.encoder.register_forward_pre_hook(self._count)
+        try:
+            with Interruption(self.fabric.device) as interruption, self.display:
+                since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
+                for batch in self.loader.batches(self.state.step, self.plan.steps):
+                    step, rate = self._update(batch.to(self.fabric.device))
+                    self.state.seconds += time.perf_counter() - since
+                    self._tell(step, rate)
+                    self._look()
+                    stop = interruption.asked()
+                    self._save(step, rate, stop)
+                    if stop and self.state.step < self.plan.steps:
+                        raise Interrupted(f"Stopped at step {self.state.step:,} of {self.plan.steps:,}.")
+                    since = time.perf_counter()
+        finally:
+            counter.remove()
+            self.log.close()
+
+    def _update(self, batch: Batch) -> tuple[Step, float]:
+        """One forward, one backward, one step of the optimiser, then what gradients do not move."""
+        at, plan = self.state.step, self.plan
+        progress = Progress(at, plan.steps, plan.seed, rank(), world_size())
+        seed_networks(plan.seed, at, progress.rank, "dropout")
+        rate = rate_at(self.recipe, at, plan.steps, self.loader.steps_per_epoch, self.loader.batch_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        step: Step = self.learner(batch, progress)
+        if self.fabric.device.type == "cpu":  # elsewhere reading the loss would stall the device; `_tell` does it
+            self.health.check_loss(float(step.loss.detach()), at, rate, self.saved)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(step.loss)
+        self.optimizer.step()
+        self.method.after_update(self.nets, step, progress)
+        self.state.step += 1
+        return step, rate
+
+    def _tell(self, step: Step, rate: float) -> None:
+        """Every so often: loss and metrics to the log and the display, and a look at their health."""
+        state = self.state
+        if state.step % self.plan.log_every and state.step != self.plan.steps:
+            self.display.step(state.step, state.images, state.seconds, None)
+            return
+        loss = float(mean_over_ranks(step.loss.detach()))
+        self.health.check_loss(loss, state.step, rate, self.saved)
+        metrics = {name: float(mean_over_ranks(value)) for name, value in step.metrics.items()}
+        self.log.write({"loss": loss, "lr": rate, **metrics}, state)
+        self.display.step(state.step, state.images, state.seconds, loss)
+        warning = self.health.check_spread(metrics.get("spread", 1.0), state.step)
+        if warning:
+            self.log.write({"warning": warning}, state)
+            self.screen.say(f"[yellow]{warning}[/yellow]")
+
+    def _look(self) -> None:
+        """Online scores, when they are due; the networks are in training mode again afterwards."""
+        if self.observe is None or not self.plan.observe_every:
+            return
+        if _due(self.state.step, self.plan.observe_every, self.plan.steps):
+            self.nets.eval()
+            scores = self.observe(self.nets)
+            self.nets.train()
+            self.log.write(scores, self.state)
+            self.display.scores(scores)
+
+    def _save(self, step: Step, rate: float, now: bool) -> None:
+        """A checkpoint, when it is due or asked for; never of networks that have diverged."""
+        if self.run is not None and (now or _due(self.state.step, self.plan.save_every, self.plan.steps)):
+            self.health.check_loss(float(step.loss.detach()), self.state.step, rate, self.saved)
+            save_checkpoint(self.fabric, self.run.checkpoint, {**self.held, **asdict(self.state)})
+            self.saved = self.state.step
+
+    def _count(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Count the images that go into the trained encoder while it trains."""
+        if torch.is_grad_enabled():
+            self.state.images += len(inputs[0]) * world_size()
 
 
 def _due(step: int, every: int, steps: int) -> bool:
     """Whether something that happens every so many steps, and at the end, happens now."""
     return step == steps or (every > 0 and step % every == 0)
-
-
-def _observed(observe: Observe, nets: Nets) -> Mapping[str, float]:
-    """Online scores, with the networks back in training mode afterwards."""
-    nets.eval()
-    try:
-        return observe(nets)
-    finally:
-        nets.train()
-
-
-class _Log:
-    """Lines for the disk and for the loggers, written by the first rank; and the count of images."""
-
-    def __init__(self, fabric: Fabric, run: RunFolder | None, state: TrainingState) -> None:
-        self.fabric, self.images = fabric, state.images
-        self._file = MetricLog(run, state.step) if run is not None and fabric.is_global_zero else None
-
-    def count(self, pixels: Tensor) -> None:
-        """Count the images that go into the trained encoder while it trains."""
-        if torch.is_grad_enabled():
-            self.images += len(pixels) * world_size()
-
-    def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:
-        """One line, with where the run stands."""
-        if self._file is None:
-            return
-        self._file.write({"step": state.step, "images": state.images, "seconds": round(state.seconds, 3), **values})
-        numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
-        if numbers:
-            self.fabric.log_dict(numbers, step=state.step)
-
-    def close(self) -> None:
-        """Close the file and flush the loggers."""
-        if self._file is not None:
-            self._file.close()
-        for logger in self.fabric.loggers:
-            with suppress(AttributeError):
-                logger.finalize("success")

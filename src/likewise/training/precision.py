@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
+from lightning_fabric import Fabric
 
 from likewise.errors import LikewiseError
 
@@ -40,6 +41,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
             else Chosen("32-true", "the CPU has no bfloat16 units")
         )
     return Chosen("32-true", f"not measured on {device.type}")
+
+
+def precision_of(fabric: Fabric) -> str:
+    """The format that a Fabric was made with, by its own name; Fabric keeps it in its plugin alone."""
+    return str(fabric._precision.precision)
 
 
 def cpu_bfloat16() -> str:

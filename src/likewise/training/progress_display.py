@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from likewise.training.screen import Screen
 
 HEADLINES = ("knn20_top1", "effective_rank")
 """Online scores worth a place on the line, best first."""
 
 
 class ProgressDisplay:
-    """A live bar on a terminal; elsewhere a plain line at every tenth of the run."""
+    """A live bar on a terminal; elsewhere, and in the log, a plain line at every tenth of the run."""
 
-    def __init__(self, console: Console, title: str, first_step: int, steps: int, enabled: bool = True) -> None:
-        self._console, self._steps, self._enabled = console, steps, enabled
-        self._started, self._first_images = time.perf_counter(), -1
-        self._first_step, self._next_line = first_step, first_step
+    def __init__(self, screen: Screen, title: str, first_step: int, steps: int) -> None:
+        self._screen, self._steps = screen, steps
+        self._started, self._first_step, self._next_line = time.perf_counter(), first_step, first_step
         self._loss, self._speed, self._score = "", "", ""
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -26,8 +26,8 @@ class ProgressDisplay:
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not (enabled and console.is_terminal),
+            console=screen.console,
+            disable=not screen.live,
         )
         self._task = self._bar.add_task(title, total=steps, completed=first_step, facts="")
 
@@ -45,10 +45,8 @@ class ProgressDisplay:
         if seconds > 0:
             self._speed = f"{images / seconds:,.0f} images/s"
         self._bar.update(self._task, completed=step, facts=self._facts())
-        if self._enabled and not self._console.is_terminal and step >= self._next_line and loss is not None:
-            left = (time.perf_counter() - self._started) / max(step - self._first_step, 1) * (self._steps - step)
-            self._console.print(f"step {step:,}/{self._steps:,}  {self._facts()}  {left:,.0f} s left", highlight=False)
-            self._next_line = step + max(self._steps // 10, 1)
+        if loss is not None and step >= self._next_line:
+            self._line(step)
 
     def scores(self, scores: Mapping[str, float]) -> None:
         """Show the newest online score."""
@@ -57,10 +55,11 @@ class ProgressDisplay:
                 self._score = f"{name} {scores[name]:.3f}"
                 return
 
-    def say(self, message: str) -> None:
-        """A line above the bar."""
-        if self._enabled:
-            self._console.print(message)
+    def _line(self, step: int) -> None:
+        left = (time.perf_counter() - self._started) / max(step - self._first_step, 1) * (self._steps - step)
+        line = f"step {step:,}/{self._steps:,}  {self._facts()}  {left:,.0f} s left"
+        (self._screen.note if self._screen.live else self._screen.say)(line)
+        self._next_line = step + max(self._steps // 10, 1)
 
     def _facts(self) -> str:
         return "  ".join(fact for fact in (self._speed, self._loss, self._score) if fact)

@@ -1,0 +1,35 @@
+"""What is said to the person, and kept: the terminal and the run's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+
+class Screen:
+    """A console, and ``train.log`` beside it once there is a run to keep it in."""
+
+    def __init__(self, console: Console, enabled: bool = True) -> None:
+        self.console = console if enabled else Console(quiet=True)
+        self._log: Console | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the console can redraw a line."""
+        return self.console.is_terminal and not self.console.quiet
+
+    def keep(self, path: Path) -> None:
+        """From now on everything that is said goes into this file too, after what it holds."""
+        self._log = Console(file=path.open("a"), width=120, no_color=True)
+
+    def say(self, message: RenderableType) -> None:
+        """To the console and the log."""
+        self.console.print(message, highlight=False)
+        self.note(message)
+
+    def note(self, message: RenderableType) -> None:
+        """To the log alone."""
+        if self._log is not None:
+            self._log.print(message, highlight=False)
+            self._log.file.flush()

@@ -1,0 +1,193 @@
+"""From a folder of photographs to an encoder, scores and a page; stopped, killed and continued at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import likewise as lw
+from cli.conftest import SHORT
+
+
+@pytest.fixture(scope="module")
+def trained(photographs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "a"
+    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "observations": 2, "device": "cpu", "out": out}
+    return lw.train(str(photographs), labels="4", **settings)
+
+
+def test_a_run_leaves_everything_that_it_promises(trained):
+    names = {path.name for path in trained.folder.path.iterdir()}
+    assert names >= {
+        "config.json", "environment.json", "data.json", "metrics.jsonl", "scores.json", "gallery.npz", "report.html",
+        "encoder.safetensors", "encoder.json", "checkpoints", "logs", "train.log",
+    }  # fmt: skip
+    assert {"knn20_top1", "linear_top1", "shown_top1", "few2_top1"} <= set(trained.scores)
+    assert not [name for name in names if name.endswith(".partial")]
+    logs = [path.name for path in (trained.folder.path / "logs").rglob("*") if path.is_file()]
+    assert any(name.endswith(".csv") for name in logs)
+    assert any("tfevents" in name for name in logs)
+
+
+def test_auto_took_the_method_for_a_few_labels_and_counted_its_images(trained):
+    config = json.loads(trained.folder.config.read_text())
+    assert config["method"]["name"] == "suncet"
+    lines = [line for line in trained.folder.metric_lines() if "loss" in line]
+    # Each step forwards two views of 8 images and a support of 3 classes x 4 images.
+    assert lines[-1]["images"] == 4 * (2 * 8 + 3 * 4)
+    data = json.loads(trained.folder.data.read_text())
+    assert data["labels_shown"] == 12
+    assert [each["labels_shown"] for each in data["classes"]] == [4, 4, 4]
+
+
+def test_scores_stand_beside_an_untrained_encoder_with_intervals(trained):
+    scores = json.loads(trained.folder.scores.read_text())
+    assert {s["name"] for s in scores["trained"]} == {s["name"] for s in scores["untrained"]}
+    for score in scores["trained"] + scores["untrained"]:
+        assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
+    knn = next(s for s in scores["trained"] if s["name"] == "knn20_top1")
+    assert knn["protocol"]["k"] == 20
+    assert knn["protocol"]["temperature"] == 0.07
+
+
+def test_the_encoder_that_is_loaded_is_the_one_that_was_scored(trained, photographs):
+    vectors = trained.embed(str(photographs))
+    assert vectors.vectors.shape == (42, 256)
+    again = lw.load(trained.folder.path).embed(str(photographs))
+    assert torch.equal(vectors.vectors, again.vectors)
+    with np.load(trained.folder.gallery) as gallery:
+        stored = dict(zip(gallery["ids"].tolist(), gallery["vectors"].astype(np.float32), strict=True))
+    embedded = dict(zip(vectors.ids, vectors.vectors.numpy(), strict=True))
+    name = next(iter(stored))
+    np.testing.assert_allclose(stored[name], embedded[name], atol=0.02)
+
+
+def test_embed_and_search(trained, photographs, tmp_path):
+    vectors = trained.embed(str(photographs))
+    vectors.save(tmp_path / "vectors.parquet")
+    table = parquet.read_table(tmp_path / "vectors.parquet")
+    assert table.column_names == ["id", "label", "vector"]
+    assert set(table["label"].to_pylist()) == {"cat", "dog", "owl"}
+    best = trained.search(photographs / "dog" / "03.png", tmp_path / "vectors.parquet", count=3)
+    assert best[0].id == "dog/03.png"
+    assert best[0].cosine == pytest.approx(1, abs=1e-4)
+    with pytest.raises(lw.LikewiseError, match="exists"):
+        vectors.save(tmp_path / "vectors.parquet")
+
+
+def test_evaluating_again_gives_the_same_scores(trained):
+    before = trained.scores
+    assert lw.load(trained.folder.path).evaluate() == pytest.approx(before)
+
+
+def test_other_data_are_scored_elsewhere(trained, photographs):
+    before = trained.folder.scores.read_text()
+    scores = trained.evaluate(str(photographs))
+    assert "linear_top1" in scores
+    assert trained.folder.scores.read_text() == before
+    assert (trained.folder.path / "evaluations").is_dir()
+
+
+def test_a_finished_run_is_a_start_for_another(trained, photographs, tmp_path):
+    settings = {"image_size": 16, "batch_size": 8, "steps": 1, "observations": 0, "device": "cpu"}
+    run = lw.train(str(photographs), method="supcon", from_run=str(trained.folder.path), out=tmp_path / "b", **settings)
+    scores = json.loads(run.folder.scores.read_text())
+    assert set(scores) >= {"trained", "start", "untrained"}
+    start, before = scores["start"], json.loads(trained.folder.scores.read_text())["trained"]
+    value = {s["name"]: s["value"] for s in before}
+    assert all(s["value"] == pytest.approx(value[s["name"]]) for s in start if s["name"] == "knn20_top1")
+
+
+def test_classes_come_out_of_arrays_too(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    run = lw.train((images, labels), method="cross-entropy", steps=2, batch_size=8, out=tmp_path / "a", device="cpu")
+    assert "classifier_top1" in run.scores
+
+
+def test_images_without_any_label(photographs, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in photographs.rglob("*.png"):
+        Image.open(path).save(flat / f"{path.parent.name}-{path.name}")
+    run = lw.train(str(flat), steps=2, batch_size=8, image_size=16, out=tmp_path / "a", device="cpu")
+    assert run.scores == {}
+    scores = json.loads(run.folder.scores.read_text())
+    assert scores["label_free"]["trained"]["effective_rank"] > 1
+    assert "effective_rank" in run.folder.metrics.read_text()
+    assert run.folder.report.exists()
+
+
+def start(folder, photographs, out, *more):
+    words = ["train", photographs, "--method", "simclr", "--out", out, "--image-size", "16", "--batch-size", "8"]
+    words += ["--steps", "120", "--save-every", "1", "--observations", "0", "--device", "cpu", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "likewise.cli", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+def wait_for_steps(out, count, process):
+    """Until the log tells that so many steps are done."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        log = out / "metrics.jsonl"
+        if log.exists() and any(
+            json.loads(line)["step"] >= count for line in log.read_text().splitlines() if line.endswith("}")
+        ):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no step {count}: {process.communicate()}")
+
+
+def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(tmp_path, photographs, whole).wait(240) == 0
+
+    stopped = start(tmp_path, photographs, broken)
+    wait_for_steps(broken, 10, stopped)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=120)
+    assert stopped.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said
+    assert "likewise train" in said
+
+    killed = start(tmp_path, photographs, broken, "--resume")
+    wait_for_steps(broken, 60, killed)
+    killed.kill()
+    killed.wait(60)
+
+    resumed = start(tmp_path, photographs, broken, "--resume")
+    _, said = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, said
+    one, other = load_file(whole / "encoder.safetensors"), load_file(broken / "encoder.safetensors")
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    steps = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, photographs, likewise):
+    out = trained.folder.path
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    refused = likewise("train", photographs, "--out", out, "--labels", "4", *SHORT)
+    assert (refused.returncode, "is not empty" in refused.stderr) == (2, True)
+    changed = likewise("train", photographs, "--out", out, "--labels", "4", "--method", "simclr", "--resume", *SHORT)
+    assert changed.returncode == 2, changed.stderr
+    assert "method.name was 'suncet' and is now 'simclr'" in changed.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_python_says_what_it_does_not_know(photographs):
+    with pytest.raises(lw.LikewiseError, match="Did you mean 'batch_size'"):
+        lw.train(str(photographs), bach_size=8)
