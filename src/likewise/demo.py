@@ -34,7 +34,7 @@ from likewise.methods.supcon import SupCon
 from likewise.report.label_curve import LabelPoint, write_label_curve_page
 from likewise.run_folder import write_json
 from likewise.training import Plan, train
-from likewise.training.launch import launch
+from likewise.training.launch import environment, launch
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings, to_json
 from likewise.views.policies import CentreView, ViewPolicy
@@ -69,7 +69,9 @@ class DemoPlan:
     """of SimCLR and SupCon"""
     suncet_recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.1, warm_up=0.1))
     """of the continuation"""
-    labels_only: FineTune = field(default_factory=lambda: FineTune(views=replace(VIEWS, crop_area=(0.5, 1.0))))
+    labels_only: FineTune = field(
+        default_factory=lambda: FineTune(steps=800, views=replace(VIEWS, crop_area=(0.5, 1.0)))
+    )
     """of the labels-only arm, from an untrained encoder"""
 
 
@@ -83,7 +85,7 @@ class Arms:
     def __init__(self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console) -> None:
         self.plan, self.seed, self.out, self.overwrite, self.console = plan, seed, out, overwrite, console
         self.prepared = prepare(DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe)
-        self.fabric, _ = launch(self.prepared.settings, None)
+        self.fabric, self.precision = launch(self.prepared.settings, None)
         self.view = CentreView(self.prepared.encoder.image_size)
 
     def labels_only(self) -> Iterator[LabelPoint]:
@@ -228,7 +230,14 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     written = {name: [point._asdict() for point in line] for name, line in points.items()}
     write_json(
         out / "demo.json",
-        {"plan": to_json(plan), "seed": seed, "seconds": seconds, "sentence": sentence, "points": written},
+        {
+            "plan": to_json(plan),
+            "seed": seed,
+            "seconds": seconds,
+            "environment": environment(arms.fabric, arms.precision),
+            "sentence": sentence,
+            "points": written,
+        },
     )
     console.print(_table(points, plan.budgets, everyone))
     console.print(f"\n{sentence}\n\npage  {page}\ntook  {seconds:.0f} s", highlight=False)
@@ -255,8 +264,8 @@ def what_it_bought(points: Mapping[str, list[LabelPoint]]) -> str:
     return (
         f"Labels by themselves: going from {few[0]} to {few[-1]} a class changed accuracy by "
         f"{100 * (only[few[-1]] - only[few[0]]):+.1f} points, and from there to all by "
-        f"{100 * (only[None] - only[few[-1]]):+.1f}; pre-training on the same images without labels, in points over labels "
-        f"only: {listed} labels a class (the better of its two arms)."
+        f"{100 * (only[None] - only[few[-1]]):+.1f}; pre-training on the same images without labels, in "
+        f"points over labels only: {listed} labels a class (the better of its two arms)."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +62,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
     packages = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn")
     return {
         "likewise": __version__,
+        "commit": _commit(),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "machine": f"{os.cpu_count()} x {_processor()}",
@@ -71,6 +73,21 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "precision": precision.fabric,
         "precision_reason": precision.reason,
     }
+
+
+def _commit() -> str:
+    """The checkout's commit, with "+dirty" where files differ from it; empty where the package was installed."""
+    package = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(package), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", str(package / "__init__.py"))  # not some other project's checkout
+        return git("rev-parse", "--short", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def _processor() -> str:
