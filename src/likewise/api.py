@@ -159,6 +159,7 @@ def _record(run: RunFolder, data: Any, prepared: Prepared) -> None:
         "recipe": to_json(prepared.recipe),
         "encoder": to_json(prepared.encoder),
         "labels": str(budget_of(prepared.settings)),
+        "batch_size": prepared.batch_size,
         "settings": to_json(prepared.settings),
     }
     if prepared.settings.resume and run.config.exists():

@@ -14,15 +14,15 @@ from likewise.training.prepare import Prepared
 
 def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str) -> RenderableType:
     """What was found in the data, and what will happen."""
-    found, settings = prepared.found(), prepared.settings
+    found = prepared.found()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
-    rows = f"{settings.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
-    epochs = steps * settings.batch_size / max(found["splits"]["train"], 1)
+    rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
+    epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
     grid.add_row("output", str(run.path))
     notes = [f"note: {note}" for note in found["notes"]] + [f"[yellow]warning: {w}[/yellow]" for w in found["warnings"]]

@@ -75,13 +75,21 @@ class Prepared:
         """The training split."""
         return self.splits["train"]
 
+    @property
+    def batch_size(self) -> int:
+        """As given, or 256; of a set of fewer than 1,024 images the power of two that is at most a quarter."""
+        if self.settings.batch_size is not None:
+            return self.settings.batch_size
+        quarter = max(len(self.train.manifest) // 4, 2)
+        return min(256, 1 << (quarter.bit_length() - 1))
+
     def loader(self, rank: int = 0, world_size: int = 1) -> Loader:
         """Batches of the training split for one rank."""
         settings, workers = self.settings, self.settings.workers
         return Loader(
             self.train.images,
             self.shown,
-            settings.batch_size,
+            self.batch_size,
             settings.seed,
             fitted_support(self.method, self.shown),
             min(os.cpu_count() or 1, 8) if workers < 0 else workers,

@@ -42,8 +42,8 @@ class TrainSettings:
     """passes over the training images"""
     steps: int | None = None
     """optimiser steps, instead of epochs"""
-    batch_size: int = 256
-    """images of a step over all devices, each counted once"""
+    batch_size: int | None = None
+    """images of a step over all devices, each counted once; default: 256, or a quarter of a set that is small"""
     seed: int = 0
     """of weights, order, views, held-out parts and label draws"""
     validation: float = 0.1
