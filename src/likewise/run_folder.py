@@ -75,7 +75,8 @@ class RunFolder:
     def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder, or refuse to touch one that already holds something."""
         try:
-            occupied = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+            # A run that was killed before its first file leaves empty folders, which are nobody's.
+            occupied = self.path.is_file() or any(each.is_file() for each in self.path.rglob("*"))
             if occupied and not (overwrite or resume):
                 raise LikewiseError(
                     f"The output folder {self.path} is not empty. Choose another with --out, continue the run in it "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from timm.optim.lars import Lars
@@ -22,7 +23,7 @@ def build_optimizer(recipe: Recipe, nets: nn.Module, batch_size: int) -> Optimiz
     BYOL's code (You et al. 2017, https://arxiv.org/abs/1708.03888, gives the rate: trust coefficient 0.001).
     """
     learned = [p for p in nets.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in learned if p.dim() > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in learned if p.dim() <= 1], "weight_decay": 0.0},
     ]
@@ -30,6 +31,7 @@ def build_optimizer(recipe: Recipe, nets: nn.Module, batch_size: int) -> Optimiz
     if recipe.optimizer == "sgd":
         return SGD(groups, lr=rate, momentum=recipe.momentum)
     if recipe.optimizer == "lars":
+        groups[0]["always_adapt"] = True  # timm would adapt only what it decays, and so nothing without decay
         return Lars(groups, lr=rate, momentum=recipe.momentum)  # type: ignore[arg-type]  # timm types it as int
     return AdamW(groups, lr=rate, fused=torch.cuda.is_available())
 

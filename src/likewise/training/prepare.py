@@ -77,11 +77,12 @@ class Prepared:
 
     @property
     def batch_size(self) -> int:
-        """As given, or 256; of a set of fewer than 1,024 images the power of two that is at most a quarter."""
+        """As given, or 256; of fewer than 1,024 images the power of two within a quarter, but 8 if there are so many."""
         if self.settings.batch_size is not None:
             return self.settings.batch_size
-        quarter = max(len(self.train.manifest) // 4, 2)
-        return min(256, 1 << (quarter.bit_length() - 1))
+        count = len(self.train.manifest)
+        limit = max(count // 4, min(8, count), 2)
+        return min(256, 1 << (limit.bit_length() - 1))
 
     def loader(self, rank: int = 0, world_size: int = 1) -> Loader:
         """Batches of the training split for one rank."""

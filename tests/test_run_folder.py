@@ -1,0 +1,47 @@
+"""A run's folder is never taken from another, and never left half written."""
+
+import json
+
+import pytest
+
+from likewise.errors import LikewiseError
+from likewise.run_folder import RunFolder, read_json, write_json
+
+
+def test_empty_folders_are_nobodys(tmp_path):
+    (tmp_path / "a" / "checkpoints").mkdir(parents=True)
+    RunFolder(tmp_path / "a").create()
+
+
+def test_an_occupied_folder_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for settings in ({}, {"overwrite": True}):
+        with pytest.raises(LikewiseError, match=r"not empty|does not look like a run"):
+            RunFolder(tmp_path).create(**settings)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_overwriting_removes_the_runs_own_files_alone(tmp_path):
+    run = RunFolder(tmp_path)
+    run.create()
+    write_json(run.config, {})
+    run.checkpoint.write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    run.create(overwrite=True)
+    assert not run.checkpoint.exists()
+    assert not run.config.exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+
+
+def test_a_line_cut_short_by_a_kill_is_passed_over(tmp_path):
+    run = RunFolder(tmp_path)
+    run.metrics.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
+    assert list(run.metric_lines()) == [{"step": 1}]

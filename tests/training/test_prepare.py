@@ -1,0 +1,110 @@
+"""What was left to us is decided well, and said."""
+
+import numpy as np
+import pytest
+import torch
+
+from likewise.errors import LikewiseError
+from likewise.methods import Recipe
+from likewise.training.optimizers import build_optimizer, peak_rate, rate_at
+from likewise.training.precision import choose_precision
+from likewise.training.prepare import prepare
+from likewise.training.settings import TrainSettings
+
+
+def arrays(count=120, classes=3):
+    images = np.random.default_rng(0).integers(0, 256, (count, 12, 12), dtype=np.uint8)
+    return images, np.arange(count) % classes
+
+
+def test_parts_are_held_out_once_and_never_shared():
+    prepared = prepare(arrays(), TrainSettings())
+    ids = {name: set(split.manifest.ids) for name, split in prepared.splits.items()}
+    assert sum(map(len, ids.values())) == len(set().union(*ids.values())) == 120
+    assert {name: len(part) for name, part in ids.items()} == {"train": 87, "val": 9, "test": 24}
+    again = prepare(arrays(), TrainSettings())
+    assert {name: set(split.manifest.ids) for name, split in again.splits.items()} == ids
+    other = prepare(arrays(), TrainSettings(seed=1))
+    assert set(other.splits["test"].manifest.ids) != ids["test"]
+
+
+def test_the_budget_hides_labels_of_the_training_part_alone():
+    prepared = prepare(arrays(), TrainSettings(labels="4"))
+    assert torch.bincount(prepared.shown[prepared.shown >= 0]).tolist() == [4, 4, 4]
+    assert (prepared.splits["test"].labels >= 0).all()
+    assert prepared.train.labels.min() >= 0
+    assert set(prepared.loader().batch(0).labels.tolist()) <= {-1, 0, 1, 2}
+    assert (prepared.loader().labels >= 0).sum() == 12
+
+
+@pytest.mark.parametrize(
+    ("labels", "method"), [("none", "simclr"), ("all", "supcon"), ("4", "suncet"), ("1", "simclr")]
+)
+def test_auto(labels, method):
+    prepared = prepare(arrays(), TrainSettings(labels=labels))
+    assert type(prepared.method).__name__.lower() == method
+    assert prepared.method_reason
+
+
+@pytest.mark.parametrize(("count", "batch"), [(120, 16), (2400, 256), (24, 8), (9, 4)])
+def test_a_small_set_gets_a_batch_that_fits(count, batch):
+    assert prepare(arrays(count), TrainSettings()).batch_size == batch
+    assert prepare(arrays(count), TrainSettings(batch_size=8)).batch_size == 8
+
+
+def test_the_encoder_is_told_the_statistics_of_the_training_images():
+    images = np.full((60, 12, 12), 51, dtype=np.uint8)
+    images[:, :, 6:] = 153
+    prepared = prepare((images, np.arange(60) % 2), TrainSettings())
+    assert prepared.encoder.mean == pytest.approx((0.4,), abs=1e-3)
+    assert prepared.encoder.std == pytest.approx((0.2,), abs=1e-2)
+
+
+def test_support_never_asks_for_more_than_is_labelled():
+    prepared = prepare(arrays(), TrainSettings(labels="4"), "suncet")
+    support = prepared.loader().batch(0).support
+    assert support.labels.bincount().tolist() == [4, 4, 4]
+
+
+def test_rates_rise_then_fall_and_scale_with_the_batch():
+    recipe = Recipe("sgd", 0.4, warm_up=0.1)
+    rates = [rate_at(recipe, step, 100, 20, 256) for step in range(100)]
+    assert rates.index(max(rates)) == 10
+    assert max(rates) == pytest.approx(0.4)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.2, abs=1e-6)
+    assert 0 < rates[0] < 0.05
+    assert rates[-1] < 0.001
+    assert peak_rate(recipe, 512) == pytest.approx(0.8)
+    assert peak_rate(Recipe("adamw", 0.1), 1024) == pytest.approx(0.2)
+    assert all(rate_at(recipe, 0, steps, 1, 256) > 0 for steps in (1, 2, 3))
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
+def test_biases_and_norms_are_not_decayed(name):
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    optimizer = build_optimizer(Recipe(name, weight_decay=0.1), network, 256)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay[id(network[0].weight)] == 0.1
+    assert [decay[id(p)] for p in (network[0].bias, network[1].weight, network[1].bias)] == [0, 0, 0]
+
+
+def test_lars_scales_a_layers_step_by_its_weight():
+    """One step of LARS: lr x trust x |w| / |g + wd w| times the decayed gradient (You et al. 2017, Eq. 6)."""
+    weight = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    network = torch.nn.Module()
+    network.weight = weight
+    optimizer = build_optimizer(Recipe("lars", 1.0, momentum=0.0, weight_decay=0.0), network, 256)
+    weight.grad = torch.tensor([[0.6, 0.8]])
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([[3.0, 4.0]]) - 0.001 * 5.0 * torch.tensor([[0.6, 0.8]]))
+
+
+def test_precision_says_why():
+    chosen = choose_precision("auto", torch.device("cpu"))
+    assert chosen.fabric in ("bf16-mixed", "32-true")
+    assert "CPU" in chosen.reason
+    assert choose_precision("32", torch.device("cpu")) == ("32-true", "asked for")
+    with pytest.raises(LikewiseError, match="CUDA"):
+        choose_precision("16", torch.device("cpu"))
