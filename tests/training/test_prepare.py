@@ -46,7 +46,7 @@ def test_auto(labels, method):
     assert prepared.method_reason
 
 
-@pytest.mark.parametrize(("count", "batch"), [(120, 16), (2400, 256), (24, 8), (9, 4)])
+@pytest.mark.parametrize(("count", "batch"), [(120, 16), (2400, 256), (24, 8), (9, 2)])
 def test_a_small_set_gets_a_batch_that_fits(count, batch):
     assert prepare(arrays(count), TrainSettings()).batch_size == batch
     assert prepare(arrays(count), TrainSettings(batch_size=8)).batch_size == 8

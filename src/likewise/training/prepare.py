@@ -77,7 +77,7 @@ class Prepared:
 
     @property
     def batch_size(self) -> int:
-        """As given, or 256; of fewer than 1,024 images the power of two within a quarter, but 8 if there are so many."""
+        """As given, or 256; of fewer than 1,024 images the power of two within a quarter, but 8 where there are 8."""
         if self.settings.batch_size is not None:
             return self.settings.batch_size
         count = len(self.train.manifest)
