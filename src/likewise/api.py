@@ -45,7 +45,7 @@ FORMAT = 1
 
 def train(
     data: Any,
-    labels: str = "all",
+    labels: str | int = "all",
     method: str | Method = "auto",
     out: str | Path | None = None,
     recipe: Recipe | None = None,
@@ -68,8 +68,8 @@ def train(
     for name in settings:
         if name not in known:
             raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
-    folder = None if out is None else str(out)
-    return run_training(data, TrainSettings(labels=labels, out=folder, **settings), method, recipe, Console(quiet=True))
+    folder, quiet = None if out is None else str(out), Console(quiet=True)
+    return run_training(data, TrainSettings(labels=str(labels), out=folder, **settings), method, recipe, quiet)
 
 
 def run_training(
@@ -93,7 +93,8 @@ def run_training(
         measures: what is scored at the end.
     """
     prepared = prepare(data, settings, method, recipe)
-    loader = prepared.loader()  # refuses a batch that does not fit before anything is written
+    prepared.loader()  # a batch that does not fit and weights that are not there are refused before anything is written
+    nets = build_nets(prepared)
     run = RunFolder(settings.out or _free_folder(data, prepared))
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
@@ -107,7 +108,6 @@ def run_training(
     loader = prepared.loader(rank(), world_size())
     steps = prepared.steps(loader)
     screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
-    nets = build_nets(prepared)
     plan = Plan(
         steps,
         settings.seed,
@@ -193,6 +193,7 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _free_folder(data: Any, prepared: Prepared) -> str:
     """``runs/<data>-<method>``, or the first of that name with a number that is free."""
     stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
     name = f"runs/{stem}-{method_name(prepared.method)}"
     numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     return next(folder for folder in numbered if not Path(folder).exists() or prepared.settings.resume)

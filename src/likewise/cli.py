@@ -53,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:  # the reader, `head` for instance, has gone
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader, `head` for instance, has gone
+            raise SystemExit(1) from None
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"likewise {command}: the machine refused: {error.strerror or error}{where}.", file=sys.stderr)
         raise SystemExit(1) from None
 
 

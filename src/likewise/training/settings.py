@@ -51,7 +51,7 @@ class TrainSettings:
     test: float = 0.2
     """share of the labelled images held out for the final scores, where the data bring no test split"""
     precision: Precision = "auto"
-    """number format of the network: auto takes bfloat16 where the hardware multiplies it faster"""
+    """number format of the network: auto takes bfloat16 where the hardware has units for it"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """where to compute"""
     devices: int = 0
