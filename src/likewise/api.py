@@ -100,7 +100,7 @@ def run_training(
     screen = Screen(console, enabled=fabric.is_global_zero)
     if fabric.is_global_zero:
         run.create(overwrite=settings.overwrite, resume=settings.resume)
-        _record(run, data, prepared)
+        _record(run, data, prepared, resume_line)
         write_json(run.environment, environment(fabric, precision))
         screen.keep(run.log)
     fabric.barrier()
@@ -150,7 +150,7 @@ def build_nets(prepared: Prepared) -> Nets:
     return prepared.method.build(encoder, prepared.manifest.classes)
 
 
-def _record(run: RunFolder, data: Any, prepared: Prepared) -> None:
+def _record(run: RunFolder, data: Any, prepared: Prepared, resume_line: str) -> None:
     """Write ``config.json`` and ``data.json``; a resumed run must have the settings that it began with."""
     config = {
         "format": FORMAT,
@@ -160,6 +160,7 @@ def _record(run: RunFolder, data: Any, prepared: Prepared) -> None:
         "encoder": to_json(prepared.encoder),
         "labels": str(budget_of(prepared.settings)),
         "batch_size": prepared.batch_size,
+        "resume": resume_line,
         "settings": to_json(prepared.settings),
     }
     if prepared.settings.resume and run.config.exists():

@@ -13,7 +13,8 @@ def commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder.path))
     data = shlex.quote(str(record.config.get("data", "photos/")))
     if not record.finished:
-        return [("Training has not ended. Go on where it stopped:", f"likewise train {data} --out {run} --resume")]
+        again = record.config.get("resume", f"likewise train {data} --out {run} --resume")
+        return [("Training has not ended. Go on where it stopped:", again)]
     steps = []
     if not record.scores["trained"]:
         steps.append(("Measure how good it is, on images with labels:", f"likewise evaluate {run} --data {data}"))

@@ -184,7 +184,7 @@ def open_splits(manifest: Manifest, size: int, channels: int | None = None) -> d
             opened[name] = Split(part, open_images(part, stored, channels))
     if "train" not in opened:
         raise LikewiseError(
-            f"{manifest.source} has no training images: by name all of them belong to {', '.join(sorted(opened))}. Give "
+            f"{manifest.source} has no training images: by name all belong to {', '.join(sorted(opened))}. Give "
             f"training images too: a folder named train, or a file whose name does not say val or test."
         )
     return opened
