@@ -78,7 +78,7 @@ def run_training(
     method: str | Method,
     recipe: Recipe | None,
     console: Console,
-    resume_line: str = "the same call with resume=True",
+    resume_line: str = "the same call with out='{out}' and resume=True",
     measures: EvaluationSettings = ALL_MEASURES,
 ) -> Run:
     """Prepare, train, score and report: one run from data to page. `train` with its settings gathered.
@@ -89,13 +89,14 @@ def run_training(
         method: name or instance.
         recipe: None takes the method's own.
         console: where screens go.
-        resume_line: what to do, said when the run is interrupted.
+        resume_line: what to do, said when the run is interrupted; {out} in it becomes the run's folder.
         measures: what is scored at the end.
     """
     prepared = prepare(data, settings, method, recipe)
     prepared.loader()  # a batch that does not fit and weights that are not there are refused before anything is written
     nets = build_nets(prepared)
     run = RunFolder(settings.out or _free_folder(data, prepared))
+    resume_line = resume_line.replace("{out}", str(run.path))
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
     if fabric.is_global_zero:

@@ -24,7 +24,8 @@ def train(words: list[str]) -> None:
     name, rest = _take_option(_spell_out(words), "--method", "auto")
     options = _parse(_train_options(name), rest, "likewise train")
     method: str | Method = name if name == "auto" else options.method
-    resume = shlex.join(["likewise", "train", *[w for w in words if w not in ("--resume", "--overwrite")], "--resume"])
+    again = [word for word in words if word not in ("--resume", "--overwrite")]
+    resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
     api.run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 
 

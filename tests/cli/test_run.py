@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -186,6 +187,16 @@ def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, pho
     assert changed.returncode == 2, changed.stderr
     assert "method.name was 'suncet' and is now 'simclr'" in changed.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_the_line_that_continues_a_run_names_its_folder(photographs, likewise, tmp_path):
+    for _ in range(2):
+        assert likewise("train", photographs, "--method", "simclr", *SHORT).returncode == 0
+    (second,) = (tmp_path / "runs").glob("*-2")
+    config = json.loads((second / "config.json").read_text())
+    assert config["resume"].endswith(f"--out runs/{second.name} --resume")
+    again = likewise(*shlex.split(config["resume"])[1:])
+    assert again.returncode == 0, again.stderr
 
 
 def test_python_says_what_it_does_not_know(photographs):
