@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric import Fabric
 from rich.console import Console
 
 from likewise.collectives import rank, world_size
@@ -28,7 +29,7 @@ from likewise.report.page import write_report
 from likewise.report.terminal import findings_table, first_screen, last_screen
 from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json
-from likewise.training import Interrupted, Plan
+from likewise.training import Interrupted, Plan, TrainingState
 from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
 from likewise.training.prepare import Prepared, budget_of, prepare
@@ -106,32 +107,42 @@ def run_training(
         screen.keep(run.log)
     fabric.barrier()
 
-    loader = prepared.loader(rank(), world_size())
-    steps = prepared.steps(loader)
+    steps = prepared.steps(prepared.loader(rank(), world_size()))
     screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
+    try:
+        state = _train(fabric, prepared, nets, steps, run, screen)
+        if fabric.is_global_zero:
+            save_encoder(nets.encoder, prepared.encoder, run)
+            write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+            _score(fabric, prepared, nets, run, measures)
+            screen.say(last_screen(run))
+    except Interrupted as stop:
+        raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
+    except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
+        raise Interrupted(f"Interrupted. What was saved is kept. To continue: {resume_line}") from None
+    return Run(run.path)
+
+
+def _train(fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunFolder, screen: Screen) -> TrainingState:
+    """The loop, with online scores taken by the first rank."""
+    settings = prepared.settings
     plan = Plan(
         steps,
         settings.seed,
         observe_every=max(steps // settings.observations, 1) if settings.observations else 0,
         save_every=settings.save_every or max(steps // 20, 1),
     )
+    loader = prepared.loader(rank(), world_size())
     online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
-    try:
-        state = train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
-    except Interrupted as stop:
-        raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
-    if not fabric.is_global_zero:
-        return Run(run.path)
+    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
 
-    save_encoder(nets.encoder, prepared.encoder, run)
-    write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
-    scored = score_encoder(
-        nets.encoder, prepared.encoder, prepared.splits, settings.seed, fabric.device, measures, prepared.shown
-    )
+
+def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings) -> None:
+    """Final scores and the page."""
+    seed, splits = prepared.settings.seed, prepared.splits
+    scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     write_scores(run, scored, _classifier_scores(prepared, nets))
     write_report(run)
-    screen.say(last_screen(run))
-    return Run(run.path)
 
 
 def _classifier_scores(prepared: Prepared, nets: Nets) -> list[Score]:

@@ -174,8 +174,34 @@ def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_pa
     assert resumed.returncode == 0, said
     one, other = load_file(whole / "encoder.safetensors"), load_file(broken / "encoder.safetensors")
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    stretches = list((broken / "logs" / "csv").glob("*/metrics.csv"))
+    assert len(stretches) >= 2  # no stretch's log was deleted by the next
     steps = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypatch):
+    from likewise import api
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    settings = {
+        "image_size": 16,
+        "batch_size": 8,
+        "steps": 2,
+        "observations": 0,
+        "device": "cpu",
+        "out": tmp_path / "a",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "score_encoder", interrupted)
+        with pytest.raises(lw.LikewiseError, match="To continue: the same call"):
+            lw.train(str(photographs), method="simclr", **settings)
+    weights = (tmp_path / "a" / "encoder.safetensors").read_bytes()
+    run = lw.train(str(photographs), method="simclr", resume=True, **settings)
+    assert "linear_top1" in run.scores
+    assert run.folder.weights.read_bytes() == weights
 
 
 def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, photographs, likewise):

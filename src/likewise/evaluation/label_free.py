@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from likewise.methods.method import spread
+
 PAIRS = 4096
 """rows compared with one another by ``uniformity`` inside ``label_free``"""
 
@@ -36,21 +38,6 @@ def effective_rank(vectors: Tensor) -> float:
         return 0.0
     share = singular / total + 1e-7
     return float((-(share * share.log()).sum()).exp())
-
-
-@torch.no_grad()
-def spread(vectors: Tensor) -> float:
-    """Mean over features of the standard deviation of unit vectors: 1 / sqrt(D) when spread evenly, 0 after a collapse.
-
-    Chen and He 2021 (SimSiam), section 4.1 and figure 2, https://arxiv.org/abs/2011.10566.
-
-    Args:
-        vectors: float [N, D], of any length.
-
-    Returns:
-        The spread; 0.0 for a single row, NaN where a feature is NaN.
-    """
-    return float(F.normalize(vectors.float(), dim=1).std(dim=0, correction=0).mean())
 
 
 @torch.no_grad()
@@ -104,7 +91,7 @@ def label_free(vectors: Tensor, other_view: Tensor | None = None) -> dict[str, f
     some = torch.linspace(0, len(vectors) - 1, min(PAIRS, len(vectors))).long()
     measures = {
         "effective_rank": effective_rank(vectors),
-        "spread": spread(vectors),
+        "spread": float(spread(vectors)),
         "uniformity": uniformity(vectors[some]),
     }
     return measures if other_view is None else measures | {"alignment": alignment(vectors, other_view)}

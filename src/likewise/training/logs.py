@@ -37,7 +37,9 @@ def build_loggers(names: Sequence[LoggerName], folder: Path) -> list[Any]:
     loggers: list[Any] = []
     for name in names:
         if name == "csv":
-            loggers.append(CSVLogger(folder / "logs", name="csv", version=""))
+            # A file for each stretch of a run that was stopped and resumed: Fabric would delete an earlier one.
+            stretches = len(list((folder / "logs" / "csv").glob("*")))
+            loggers.append(CSVLogger(folder / "logs", name="csv", version=f"stretch_{stretches}"))
         elif name == "tensorboard":
             loggers.append(TensorBoardLogger(folder / "logs", name="tensorboard", version=""))
         else:
