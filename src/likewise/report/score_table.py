@@ -18,7 +18,7 @@ LABEL_FREE = {
     "alignment": "distance between two views of one image; lower is better (Wang and Isola 2020)",
     "uniformity": "how evenly the vectors fill the sphere; lower is better (Wang and Isola 2020)",
     "effective_rank": "directions that the vectors make use of; higher is better (RankMe, Garrido et al. 2023)",
-    "spread": "how far the unit vectors lie apart: 1 when spread evenly, 0 after a collapse (SimSiam, Chen and He 2021)",
+    "spread": "how far the unit vectors lie apart: 1 when even, 0 after a collapse (SimSiam, Chen and He 2021)",
 }
 PROTOCOL = {
     "k": "{} neighbours vote",
