@@ -80,7 +80,7 @@ def test_every_method_stands_in_the_table():
     from likewise.methods import METHODS
 
     listed = set(re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE))
-    assert listed == set(METHODS)
+    assert listed - {"--method"} == set(METHODS)
 
 
 def test_pictures_and_links_are_there():
