@@ -215,6 +215,20 @@ def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, pho
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_two_devices_learn_what_one_learns(photographs, likewise, tmp_path):
+    """Through the launcher, in float32: the same weights but for the order of sums."""
+    words = ["train", photographs, "--method", "moco-v2", "--precision", "32", *SHORT]
+    for devices in (1, 2):
+        done = likewise(*words, "--devices", devices, "--out", tmp_path / str(devices))
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in "12")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
+    uneven = likewise(*words, "--batch-size", "7", "--devices", "2", "--out", tmp_path / "uneven")
+    assert uneven.returncode == 2
+    assert "multiple of 2" in uneven.stderr
+
+
 def test_the_line_that_continues_a_run_names_its_folder(photographs, likewise, tmp_path):
     for _ in range(2):
         assert likewise("train", photographs, "--method", "simclr", *SHORT).returncode == 0
