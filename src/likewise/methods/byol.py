@@ -15,7 +15,7 @@ from likewise.losses import cosine_regression
 from likewise.memory import follow, frozen_copy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, moco_v2
+from likewise.views.policies import ViewPolicy, byol
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class BYOL(Method):
     """width of projector's and predictor's hidden layer (paper: 4,096)"""
     dim: int = 256
     """width of the space that is predicted in (paper: 256)"""
-    views: ViewPolicy = field(default_factory=moco_v2)
-    """of both networks"""
+    first_views: ViewPolicy = field(default_factory=lambda: byol()[0])
+    """of the first view, always blurred; each network sees both"""
+    second_views: ViewPolicy = field(default_factory=lambda: byol()[1])
+    """of the second view, seldom blurred and at times solarized (paper: Table 6)"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Student with projector and predictor; a teacher without predictor."""
@@ -52,7 +54,8 @@ class BYOL(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """What the student guesses and what the teacher says, for each view."""
         rows: dict[str, torch.Tensor] = {}
-        for name, view in zip(("first", "second"), two_views(self.views, batch, progress), strict=True):
+        views = two_views(self.first_views, batch, progress, other=self.second_views)
+        for name, view in zip(("first", "second"), views, strict=True):
             rows[f"guess_{name}"] = nets.predictor(nets.projector(nets.encoder(view)))
             with torch.no_grad():
                 rows[f"target_{name}"] = nets.teacher(view)

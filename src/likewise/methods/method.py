@@ -16,7 +16,7 @@ from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
-from likewise.views.policies import ViewPolicy, moco_v2, simclr, simclr_small, strong, supcon
+from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -136,7 +136,8 @@ def with_view_size(method: MethodT, size: int) -> MethodT:
 
     Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small.
     """
-    for_small = {simclr(): simclr_small(), moco_v2(): supcon(), strong(): dataclasses.replace(strong(), blur=0.0)}
+    for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
+    for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
     sized = {
         field.name: dataclasses.replace(for_small.get(policy, policy) if size <= SMALL_VIEW else policy, size=size)
         for field in dataclasses.fields(method)
