@@ -52,6 +52,15 @@ def test_a_small_set_gets_a_batch_that_fits(count, batch):
     assert prepare(arrays(count), TrainSettings(batch_size=8)).batch_size == 8
 
 
+@pytest.mark.parametrize(("kind", "sizes"), [("long-tail", [29, 14, 7]), ("step", [29, 7, 7])])
+def test_imbalance_thins_out_the_training_part_alone(kind, sizes):
+    even = prepare(arrays(), TrainSettings())
+    thin = prepare(arrays(), TrainSettings(imbalance=kind, imbalance_ratio=4))
+    assert torch.bincount(thin.train.labels).tolist() == sizes
+    assert list(thin.splits["test"].manifest.ids) == list(even.splits["test"].manifest.ids)
+    assert set(thin.train.manifest.ids) < set(even.train.manifest.ids)
+
+
 def test_the_encoder_is_told_the_statistics_of_the_training_images():
     images = np.full((60, 12, 12), 51, dtype=np.uint8)
     images[:, :, 6:] = 153

@@ -18,6 +18,7 @@ from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
+from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources import open_manifest
 from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START
@@ -166,7 +167,19 @@ def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
     if "val" not in present:
         manifest = manifest.hold_out(settings.validation, settings.seed, "val")
-    return manifest
+    return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+
+
+def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The training images thinned out to unequal classes; validation and test images stay as they are."""
+    train = np.flatnonzero(manifest.splits == "train")
+    labels = manifest.labels[torch.from_numpy(train)]
+    if settings.imbalance == "long-tail":
+        kept = long_tailed(labels, settings.imbalance_ratio, settings.seed)
+    else:
+        kept = step_imbalanced(labels, 0.5, settings.imbalance_ratio, settings.seed)
+    others = np.flatnonzero(manifest.splits != "train")
+    return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
 
 
 def stored_size(manifest: Manifest, size: int) -> int:

@@ -50,6 +50,10 @@ class TrainSettings:
     """share of the labelled training images held out for online scores, where the data bring no val split"""
     test: float = 0.2
     """share of the labelled images held out for the final scores, where the data bring no test split"""
+    imbalance: Literal["none", "long-tail", "step"] = "none"
+    """thin the labelled training images out, for a study: long-tail (exponential sizes) or step (half are rare)"""
+    imbalance_ratio: float = 10.0
+    """images of the most frequent class for one of the rarest, where imbalance is not none"""
     precision: Precision = "auto"
     """number format of the network: auto takes bfloat16 where the hardware has units for it"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
