@@ -6,13 +6,13 @@ import time
 import pytest
 import torch
 from lightning_fabric import Fabric
-from methods.test_contract import images, loader, method, nets_of
 
 from likewise.data.loader import Loader
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
 from likewise.training import Plan, train
 from likewise.training.optimizers import rate_at
+from methods.test_contract import images, loader, method, nets_of
 
 
 def run(rule, nets, batches, steps=4, folder=None, recipe=None):

@@ -1,16 +1,19 @@
 """Stopping is invisible: a run that was stopped and resumed equals one that was not, bit for bit."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
 import threading
+from dataclasses import dataclass
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 
 from likewise.methods import Recipe
+from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
 from methods.test_contract import ALL, loader, method, nets_of
@@ -113,6 +116,43 @@ def test_half_a_line_in_the_log_does_no_harm(tmp_path):
         log.write('{"step": 4, "loss": 1.')
     run_once(tmp_path, "simclr")
     assert [step for step, _ in losses(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_lines_from_after_the_checkpoint_are_dropped(tmp_path):
+    """A kill loses the steps since the last checkpoint; their lines must not stand beside the repeated ones."""
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(Interrupted):
+        run_once(tmp_path, "simclr", StopAfter(3))
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 4, "images": 0, "seconds": 0, "loss": 9.0}\n')
+    run_once(tmp_path, "simclr")
+    assert [step for step, _ in losses(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert 9.0 not in [loss for _, loss in losses(tmp_path)]
+
+
+@dataclass(frozen=True)
+class WithDropout(SimCLR):
+    """SimCLR whose head drops units at random."""
+
+    def build(self, encoder, classes):
+        nets = super().build(encoder, classes)
+        nets.head = torch.nn.Sequential(torch.nn.Dropout(0.5), nets.head)
+        return nets
+
+
+def test_dropout_is_a_function_of_seed_and_step_too(tmp_path):
+    rule, ends = WithDropout(hidden=16, dim=8), []
+    for stop in (None, 2):
+        folder = tmp_path / str(stop)
+        (folder / "checkpoints").mkdir(parents=True)
+        for observe in ([StopAfter(stop)] if stop else []) + [lambda _: {}]:
+            nets = nets_of(rule)
+            torch.rand(7 if stop else 1)  # what else draws from PyTorch's generator must not matter
+            fabric, plan = Fabric(accelerator="cpu", devices=1), Plan(STEPS, seed=4, log_every=1, observe_every=1)
+            with contextlib.suppress(Interrupted):
+                train(fabric, rule, nets, loader(rule), Recipe("sgd", 0.2), plan, RunFolder(folder), observe)
+        ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))
+    assert torch.equal(ends[0], ends[1])
 
 
 def test_two_threads_can_train(tmp_path):
