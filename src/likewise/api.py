@@ -32,9 +32,10 @@ from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.training import Interrupted, Plan, TrainingState
 from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
-from likewise.training.prepare import Prepared, budget_of, prepare
+from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
+from likewise.training.splits import budget_of
 from likewise.views.policies import CentreView
 
 ALL_MEASURES = EvaluationSettings()

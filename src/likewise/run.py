@@ -25,8 +25,8 @@ from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device
-from likewise.training.prepare import budget_of, open_split_manifest, open_splits, stored_size
 from likewise.training.settings import TrainSettings, from_json
+from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
 from likewise.views.policies import CentreView
 
 

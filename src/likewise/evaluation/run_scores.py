@@ -15,7 +15,7 @@ from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Example
 from likewise.evaluation.scores import Score
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
-from likewise.training.prepare import Split
+from likewise.training.splits import Split
 from likewise.views.policies import CentreView
 
 GALLERY = 2000

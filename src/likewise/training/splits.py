@@ -1,0 +1,103 @@
+"""The parts of the data: which images train, validate and test, opened at the size that a run needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import Images, default_channels, open_images
+from likewise.data.label_budget import LabelBudget
+from likewise.data.label_file import is_label_file
+from likewise.data.manifest import Manifest
+from likewise.data.samplers import long_tailed, step_imbalanced
+from likewise.data.sources import open_manifest
+from likewise.errors import LikewiseError
+from likewise.training.settings import TrainSettings
+
+MARGIN = 8 / 7
+"""Photographs are stored this much larger than they are shown: 256 pixels for 224, as evaluation has always had it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of the data, opened."""
+
+    manifest: Manifest
+    """with all labels that are known"""
+    images: Images
+    """decoded to one size"""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N], -1 where none is known."""
+        return self.manifest.labels
+
+    def known(self) -> Tensor:
+        """int64 positions of the examples whose label is known."""
+        return (self.labels != UNLABELLED).nonzero().flatten()
+
+
+def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
+    """The data with train, val and test decided: what they bring, else parts of the labelled images held out."""
+    labels = settings.labels if is_label_file(settings.labels) else None
+    manifest = open_manifest(data, labels, settings.test_data)
+    present = set(manifest.splits.tolist())
+    if manifest.labelled() == 0:
+        return manifest
+    if "test" not in present:
+        manifest = manifest.hold_out(settings.test, settings.seed, "test")
+    if "val" not in present:
+        manifest = manifest.hold_out(settings.validation, settings.seed, "val")
+    return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+
+
+def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The training images thinned out to unequal classes; validation and test images stay as they are."""
+    train = np.flatnonzero(manifest.splits == "train")
+    labels = manifest.labels[torch.from_numpy(train)]
+    if settings.imbalance == "long-tail":
+        kept = long_tailed(labels, settings.imbalance_ratio, settings.seed)
+    else:
+        kept = step_imbalanced(labels, 0.5, settings.imbalance_ratio, settings.seed)
+    others = np.flatnonzero(manifest.splits != "train")
+    return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
+
+
+def stored_size(manifest: Manifest, size: int) -> int:
+    """The side at which images are kept: as they are where that is what is shown, else with a margin for crops."""
+    return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
+
+
+def open_splits(manifest: Manifest, size: int, channels: int | None = None) -> dict[str, Split]:
+    """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
+    stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
+    opened = {}
+    for name in ("train", "val", "test"):
+        part = manifest.split(name)
+        if len(part):
+            opened[name] = Split(part, open_images(part, stored, channels))
+    if "train" not in opened:
+        raise LikewiseError(
+            f"{manifest.source} has no training images: by name all belong to {', '.join(sorted(opened))}. Give "
+            f"training images too: a folder named train, or a file whose name does not say val or test."
+        )
+    return opened
+
+
+def budget_of(settings: TrainSettings) -> LabelBudget:
+    """The label budget that the settings name."""
+    text = settings.budget if is_label_file(settings.labels) else settings.labels
+    return LabelBudget.parse(text, settings.seed)
+
+
+def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images."""
+    index = torch.from_numpy(np.linspace(0, len(images) - 1, min(sample, len(images))).round().astype(np.int64))
+    values = images.read(index).images.float().div(255).transpose(0, 1).flatten(1)
+    mean, std = values.mean(dim=1), values.std(dim=1).clamp(min=0.01)
+    return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())
