@@ -142,7 +142,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     """Final scores and the page."""
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
-    write_scores(run, scored, _classifier_scores(prepared, nets))
+    write_scores(run, scored, {"trained": _classifier_scores(prepared, nets)})
     write_report(run)
 
 

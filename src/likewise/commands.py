@@ -57,13 +57,15 @@ class Evaluate:
     data: str | None = None
     """images to score on; default: what the run was trained on"""
     labels: str | None = None
-    """a CSV of image_path,label"""
+    """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
+    fine_tune: bool = False
+    """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
 
 
 def evaluate(words: list[str]) -> None:
     """``likewise evaluate RUN``."""
     given = _parse(Evaluate, words, "likewise evaluate")
-    api.load(given.run).evaluate(given.data, given.labels, Console())
+    api.load(given.run).evaluate(given.data, given.labels, given.fine_tune, Console())
 
 
 @dataclass(frozen=True)

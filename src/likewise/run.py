@@ -18,13 +18,13 @@ from likewise.data.sources import open_manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.features import extract
-from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
 from likewise.evaluation.scores import Score
 from likewise.export import Format, export_encoder
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
-from likewise.training.launch import choose_device
+from likewise.training.launch import choose_device, launch
 from likewise.training.settings import TrainSettings, from_json
 from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
 from likewise.views.policies import CentreView
@@ -126,25 +126,42 @@ class Run:
             for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
 
-    def evaluate(self, data: Any = None, labels: str | None = None, console: Console | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        data: Any = None,
+        labels: str | None = None,
+        fine_tune: bool = False,
+        console: Console | None = None,
+    ) -> dict[str, float]:
         """Score the encoder again.
 
         On the data that it was trained on, its scores and its page are renewed; scores on other data go into a folder
         of their own under ``evaluations``.
+
+        Args:
+            data: other data, or None.
+            labels: the labels of other data, as `likewise.train` takes them.
+            fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
+            console: where the table is shown.
+
+        Raises:
+            LikewiseError: data that are not there any more or do not fit the encoder.
         """
         encoder, settings = self._loaded
         config = read_json(self.folder.config)
         trained_with = from_json(TrainSettings, config["settings"])
         asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
-        target, shown, kept = _elsewhere(self.folder, data), None, []
-        if data is None:
-            kept = self._classifier_scores()
-            train = splits["train"].manifest
-            shown = budget_of(trained_with).apply(train.labels, train.ids, train.class_names)
-        device = choose_device("auto")
-        scored = score_encoder(encoder, settings, splits, trained_with.seed, device, shown=shown)
-        write_scores(target, scored, kept)
+        train = splits["train"].manifest
+        shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
+        scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
+        extra = {"trained": self._classifier_scores() if data is None else []}
+        if fine_tune:
+            fabric, _ = launch(TrainSettings(devices=1), None)
+            for who, scores in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
+                extra[who] = extra.get(who, []) + scores
+        target = _elsewhere(self.folder, data)
+        write_scores(target, scored, extra)
         if data is None:
             self.report()
         if console is not None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import likewise as lw
 from cli.conftest import SHORT
+from likewise.evaluation.fine_tune import FineTune
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,21 @@ def test_embed_and_search(trained, photographs, tmp_path):
 def test_evaluating_again_gives_the_same_scores(trained):
     before = trained.scores
     assert lw.load(trained.folder.path).evaluate() == pytest.approx(before)
+
+
+def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypatch):
+    from likewise.evaluation import run_scores
+
+    monkeypatch.setattr(run_scores, "FineTune", lambda: FineTune(steps=3, epochs=1, batch_size=8))
+    before = [p.clone() for p in trained.encoder.parameters()]
+    assert "fine_tune_top1" in trained.evaluate(fine_tune=True)
+    scores = json.loads(trained.folder.scores.read_text())
+    for who in ("trained", "untrained"):
+        (score,) = [each for each in scores[who] if each["name"] == "fine_tune_top1"]
+        assert score["protocol"]["labels"] == 12
+        assert score["protocol"]["steps"] == 3
+    assert all(torch.equal(p, old) for p, old in zip(trained.encoder.parameters(), before, strict=True))
+    assert "fine_tune" in trained.folder.report.read_text() or "fine-tun" in trained.folder.report.read_text()
 
 
 def test_other_data_are_scored_elsewhere(trained, photographs):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
+from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
+from likewise.evaluation.fine_tune import FineTune, classifier_outcome
 from likewise.evaluation.scores import Score
+from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
 from likewise.training.splits import Split
@@ -71,10 +75,39 @@ def score_encoder(
     return Scored(evaluation, test or splits["train"])
 
 
-def write_scores(run: RunFolder, scored: Scored, extra: Sequence[Score] = ()) -> None:
-    """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join the trained encoder's."""
+def fine_tune_scores(
+    encoder: Encoder,
+    settings: EncoderSettings,
+    splits: Mapping[str, Split],
+    shown: Tensor,
+    seed: int,
+    fabric: Fabric,
+    rule: FineTune | None = None,
+) -> dict[str, list[Score]]:
+    """Accuracy after the whole network was trained further on the labels shown, for the encoder and its baselines.
+
+    Raises:
+        LikewiseError: there are no labelled test images, or fewer than two classes among the labels shown.
+    """
+    test, train = splits.get("test"), splits["train"]
+    classes = len(shown[shown != UNLABELLED].unique())
+    if test is None or classes < 2:
+        raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
+    rule = replace(rule or FineTune(), seed=seed)
+    view, method, found = CentreView(settings.image_size), CrossEntropy(), {}
+    for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
+        nets = rule.fit(fabric, start, train.images, shown, train.manifest.classes)
+        protocol = {**rule.protocol(), "labels": int((shown != UNLABELLED).sum())}
+        outcome = classifier_outcome("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
+        found[who] = [outcome.score]
+    return found
+
+
+def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Sequence[Score]]) -> None:
+    """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join those of their encoder."""
     content = scored.evaluation.to_json()
-    content["trained"] += [score.to_json() for score in extra]
+    for who, scores in extra.items():
+        content[who] += [score.to_json() for score in scores]
     write_json(run.scores, content)
     _write_gallery(run, scored)
 
