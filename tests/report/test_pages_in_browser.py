@@ -35,6 +35,7 @@ DRAWN = "() => document.querySelectorAll('.chart .main-svg').length > 0"
 def opened(chromium, path, scheme="light", width=1200):
     """A page that must neither complain nor ask for anything but itself."""
     page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.set_default_timeout(180_000)  # a busy machine is slow to lay out 5 MB of charts; that is not what is tested
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
