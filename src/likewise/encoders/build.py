@@ -104,7 +104,7 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         from likewise.encoders.from_timm import timm_encoder
 
         name = settings.name.removeprefix("timm/")
-        encoder = inner = timm_encoder(
+        encoder = timm_encoder(
             name, settings.image_size, settings.small_stem, settings.mean, settings.std, origin == "timm"
         )
         inner = encoder.network
@@ -123,15 +123,24 @@ def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) ->
     write_json(run.encoder, asdict(settings))
 
 
-def load_encoder(path: str | Path) -> tuple[Encoder, EncoderSettings]:
-    """The encoder of a run's folder, in eval mode, and how it was built."""
-    run = RunFolder(path).require()
-    if not run.weights.exists():
+def encoder_settings_of(run: RunFolder) -> EncoderSettings:
+    """How the encoder of a finished run was built.
+
+    Raises:
+        LikewiseError: the folder holds no run, or one that was stopped before its end.
+    """
+    if not run.require().weights.exists():
         raise LikewiseError(
             f"The run {run.path} has no encoder yet: it was stopped before its end. Continue it with --resume."
         )
     stored = read_json(run.encoder)
-    settings = EncoderSettings(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+    return EncoderSettings(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+
+
+def load_encoder(path: str | Path) -> tuple[Encoder, EncoderSettings]:
+    """The encoder of a run's folder, in eval mode, and how it was built."""
+    run = RunFolder(path)
+    settings = encoder_settings_of(run)
     encoder = build_encoder(settings, fetch=False)
     encoder.load_state_dict(load_file(run.weights))
     return encoder.eval(), settings

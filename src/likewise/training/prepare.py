@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,10 +14,10 @@ from likewise.data.images import default_size
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
 from likewise.encoders import EncoderSettings, choose_encoder
-from likewise.encoders.build import RUN_START
+from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import RunFolder
 from likewise.training.settings import TrainSettings
 from likewise.training.splits import Split, budget_of, channel_statistics, open_split_manifest, open_splits
 
@@ -113,7 +112,7 @@ def prepare(
     splits = open_splits(manifest, size)
     train = splits["train"].manifest
     shown = budget_of(settings).apply(train.labels, train.ids, train.class_names)
-    rule, reason = resolve_method(method, shown, settings.pretrained)
+    rule, reason = resolve_method(method, shown)
     check_method_fits(rule, shown)
     mean, std = channel_statistics(splits["train"].images)
     encoder = _encoder_settings(settings, size, mean, std)
@@ -129,7 +128,7 @@ def prepare(
     )
 
 
-def resolve_method(method: str | Method, shown: Tensor, pretrained: str | None = None) -> tuple[Method, str]:
+def resolve_method(method: str | Method, shown: Tensor) -> tuple[Method, str]:
     """The method, and why where it was left to us."""
     if isinstance(method, Method):
         return method, ""
@@ -171,14 +170,13 @@ def _encoder_settings(
 ) -> EncoderSettings:
     if settings.from_run is None:
         return choose_encoder(settings.encoder, size, mean, std, settings.stem, settings.pretrained or "")
-    run = RunFolder(settings.from_run).require()
-    stored = read_json(run.encoder)
-    start = EncoderSettings(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+    run = RunFolder(settings.from_run)
+    start = encoder_settings_of(run)
     if start.channels != len(mean):
         raise LikewiseError(
             f"The encoder of {run.path} reads {start.channels} colour channels, but these images have {len(mean)}."
         )
-    return dataclasses.replace(start, image_size=size, pretrained=f"{RUN_START}{Path(settings.from_run)}")
+    return dataclasses.replace(start, image_size=size, pretrained=f"{RUN_START}{run.path}")
 
 
 def _check(settings: TrainSettings) -> None:
