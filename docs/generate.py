@@ -1,11 +1,13 @@
-"""Write docs/methods.md from the methods themselves: `make docs`."""
+"""Write docs/methods.md from the methods, and docs/performance.md from the benchmarks' last results: `make docs`."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from likewise.methods import METHODS, Method
 
@@ -79,7 +81,47 @@ def methods_page() -> str:
     return HEADER + "\n" + "\n".join(section(name, kind) for name, kind in sorted(METHODS.items()))
 
 
+PERFORMANCE = """# Performance
+
+Made by `make docs` from the last results of the scripts under `benchmarks/`. Each ran likewise and its peers in one
+run, in turns; a number is the median of the rounds. The peers come with `pip install -e ".[bench]"`. Where something
+could not be measured, it says so: a number that was not measured is no number.
+"""
+
+
+def performance_page() -> str:
+    """The whole page."""
+    files = sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json"))
+    return PERFORMANCE + "\n" + "\n".join(benchmark(file.stem, json.loads(file.read_text())) for file in files)
+
+
+def benchmark(name: str, kept: dict[str, Any]) -> str:
+    """One benchmark: where and when, its tables, and what was to be reached."""
+    measured = dict(kept["measured"])
+    versions = ", ".join(f"{package} {number}" for package, number in measured.pop("versions").items())
+    facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in measured.items())
+    lines = [f"## {kept['title']}", "", f"`python benchmarks/{name}.py`. {facts}; {versions}.", ""]
+    for table in kept["tables"]:
+        lines += [f"**{table['title']}**", ""]
+        lines += [f"| {' | '.join(table['columns'])} |", f"| {' | '.join('---' for _ in table['columns'])} |"]
+        lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
+        lines += ["", *[f"{note}  " for note in table["notes"]], *([""] if table["notes"] else [])]
+    if kept["claims"]:
+        lines += ["| to be reached | measured | |", "| --- | --- | --- |"]
+        lines += [f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |" for c in kept["claims"]]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def figure(value: float | None) -> str:
+    """Three digits, or nothing."""
+    return "" if value is None else f"{value:.3g}"
+
+
+PAGES = {"methods.md": methods_page, "performance.md": performance_page}
+
 if __name__ == "__main__":
-    target = Path(__file__).parent / "methods.md"
-    target.write_text(methods_page())
-    sys.stdout.write(f"{target}\n")
+    for page, write in PAGES.items():
+        target = Path(__file__).parent / page
+        target.write_text(write())
+        sys.stdout.write(f"{target}\n")

@@ -89,13 +89,14 @@ def test_pictures_and_links_are_there():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_generated_page_is_current():
+def test_generated_pages_are_current():
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        from generate import methods_page
+        from generate import PAGES
     finally:
         sys.path.pop(0)
-    assert (ROOT / "docs" / "methods.md").read_text() == methods_page(), "run `make docs`"
+    for page, write in PAGES.items():
+        assert (ROOT / "docs" / page).read_text() == write(), "run `make docs`"
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])

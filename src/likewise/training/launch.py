@@ -65,7 +65,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "machine": f"{os.cpu_count()} x {_processor()}",
+        "machine": machine(),
         "threads": torch.get_num_threads(),
         "device": str(fabric.device),
         "device_name": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "",
@@ -73,6 +73,11 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "precision": precision.fabric,
         "precision_reason": precision.reason,
     }
+
+
+def machine() -> str:
+    """Cores and processor, as results name them."""
+    return f"{os.cpu_count()} x {_processor()}"
 
 
 def _commit() -> str:
