@@ -2,28 +2,29 @@
 
 Ids that are unique per image give the self-supervised losses (SimCLR, MoCo), class labels give the supervised ones
 (SupCon, SuNCEt), and any mixture lies between. What a batch cannot teach is refused, never returned as a silent zero.
+
+Nothing of N x M is held: the sums over all keys come from `similarity_sums`, and those over positives, being linear
+in the keys, from one sum of keys for each id.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.errors import LikewiseError
-from likewise.losses.float32 import in_float32
-
-Kind = Literal["out", "in", "nca"]
-
-UNKNOWN = -1
-"""The id that equals nothing, not even another unknown: such rows are negatives to all, positives to none."""
-
-
-class LossInputError(LikewiseError, ValueError):
-    """A batch from which a loss cannot learn, or whose shapes do not fit."""
+from likewise.losses.float32 import in_float32, unit
+from likewise.losses.input_checks import (
+    UNKNOWN,
+    Kind,
+    LossInputError,
+    check_can_teach,
+    check_labels,
+    check_shapes,
+    check_temperature,
+)
+from likewise.losses.similarity_sums import LogSums, among, between
 
 
 @in_float32
@@ -54,14 +55,15 @@ def info_nce(
         keys: [M, D].
         query_id: int64 [N]; equal ids are positives. UNKNOWN (-1) equals nothing, not even another -1.
         key_id: int64 [M].
-        temperature: divides the similarities; above 0.
+        temperature: divides the similarities; above 0; a tensor may be learned, and may be [N, 1].
         own: int64 [N], the column of each query's own key, which it is never compared with; -1 for none.
         kind: which of the three forms.
         reduction: "valid" is the mean over queries that have a positive; "all" divides by N instead, as the
             SupCon authors' code does since 2023.
 
     Returns:
-        A scalar in float32, or in float64 if the inputs are.
+        A scalar in float32, or in float64 if the inputs are. It can be differentiated once; `dense.info_nce` is the
+        same and can be differentiated again.
 
     Raises:
         LossInputError: if shapes do not fit, the temperature is not positive, no query has a positive, or no
@@ -72,28 +74,18 @@ def info_nce(
     are left out before the maximum is taken (theirs underflows at small temperatures), and the mean is over the
     queries that have a positive.
     """
-    _check_shapes(queries, keys, query_id, key_id, temperature)
-    logits = queries @ keys.T / temperature  # [N, M]
-    positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
-    compared = _without_own(positive, own)
-    positive = positive & compared
-    logits = logits.masked_fill(~compared, -math.inf)
-
-    count = positive.sum(dim=1)  # |P(i)|
-    valid = count > 0
-    _check_can_teach(count, compared.sum(dim=1), kind)
-
-    everyone = logits.logsumexp(dim=1)  # [N]
-    if kind == "out":
-        attraction = logits.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
-    else:
-        # Rows without a positive would give log 0, and 0 * inf in the backward; they are counted out below.
-        among = positive | ~valid[:, None] & compared
-        attraction = logits.masked_fill(~among, -math.inf).logsumexp(dim=1)
-        if kind == "in":
-            attraction = attraction - count.clamp(min=1).to(logits.dtype).log()
-    per_query = torch.where(valid, everyone - attraction, 0)
-    return per_query.sum() / (valid.sum() if reduction == "valid" else len(queries))
+    check_shapes(queries, keys, query_id, key_id, temperature)
+    if keys is queries and key_id is query_id and _leaves_out_itself(own, len(queries)) and not _per_row(temperature):
+        return _among_themselves(queries, query_id, temperature, kind, reduction)
+    likes = _Likes.of(query_id, key_id, own)
+    check_can_teach(likes.positives, likes.compared, kind)
+    scaled = queries / temperature
+    if kind != "out":
+        return _loss(between(scaled, keys, own, query_id, key_id), None, likes.positives, kind, reduction)
+    liked = likes.summed(keys)
+    if own is not None:
+        liked = liked - keys.index_select(0, own.clamp(min=0)) * likes.own_alike[:, None]
+    return _loss(between(scaled, keys, own), (scaled * liked).sum(dim=1), likes.positives, kind, reduction)
 
 
 @in_float32
@@ -115,8 +107,13 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
             f"nt_xent takes two views of the same images, [B, D] each; got {tuple(first.shape)} and "
             f"{tuple(second.shape)}."
         )
-    image = torch.arange(len(first), device=first.device).repeat(2)
-    return _among_themselves(torch.cat([first, second]), image, temperature, "out", detach_keys)
+    if len(first) < 2 or detach_keys:
+        rows, image = unit(torch.cat([first, second])), torch.arange(len(first), device=first.device).repeat(2)
+        return info_nce(rows, rows.detach(), image, image, temperature, torch.arange(len(rows), device=rows.device))
+    check_temperature(temperature)
+    scaled = unit(torch.cat([first, second])) / temperature**0.5
+    alike = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
+    return among(scaled).everyone.mean() - alike.mean()
 
 
 @in_float32
@@ -139,14 +136,12 @@ def sup_con(
     """
     if z.dim() == 3:
         views = z.shape[1]
-        _check_labels(labels, len(z), z)
+        check_labels(labels, len(z), z)
         image = torch.arange(len(z), device=z.device)
         ids = torch.where(labels == UNKNOWN, -2 - image, labels)
-        return _among_themselves(
-            z.transpose(0, 1).flatten(0, 1), ids.repeat(views), temperature, kind, reduction=reduction
-        )
-    _check_labels(labels, len(z), z)
-    return _among_themselves(z, labels, temperature, kind, reduction=reduction)
+        return _among_themselves(unit(z.transpose(0, 1).flatten(0, 1)), ids.repeat(views), temperature, kind, reduction)
+    check_labels(labels, len(z), z)
+    return _among_themselves(unit(z), labels, temperature, kind, reduction)
 
 
 @in_float32
@@ -161,8 +156,8 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
     Returns:
         -log of the summed probability of the same class, averaged over rows: L_in of SupCon less log |P|.
     """
-    _check_labels(labels, len(z), z)
-    return _among_themselves(z, labels, temperature, "nca")
+    check_labels(labels, len(z), z)
+    return _among_themselves(unit(z), labels, temperature, "nca", "valid")
 
 
 @in_float32
@@ -177,72 +172,78 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
 
     Other images of the batch are not negatives, unlike in `info_nce`; they become so through the queue.
     """
-    _check_temperature(temperature)
+    check_temperature(temperature)
     if len(queue) == 0:
         raise LossInputError("queue_nce was given an empty queue, so there is nothing to push away from.")
-    own = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
-    logits = torch.cat([own, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
-    return F.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
+    scaled = queries / temperature
+    own = (scaled * positives.detach()).sum(dim=1)
+    return (torch.logaddexp(own, between(scaled, queue.detach()).everyone) - own).mean()
 
 
 def _among_themselves(
-    z: Tensor,
-    ids: Tensor,
-    temperature: float | Tensor,
-    kind: Kind,
-    detach_keys: bool = False,
-    reduction: Literal["valid", "all"] = "valid",
+    z: Tensor, ids: Tensor, temperature: float | Tensor, kind: Kind, reduction: Literal["valid", "all"]
 ) -> Tensor:
-    """`info_nce` where every row is a query, and a key to all others."""
-    unit = F.normalize(z, dim=1)
-    own = torch.arange(len(unit), device=unit.device)
-    keys = unit.detach() if detach_keys else unit
-    return info_nce(unit, keys, ids, ids, temperature, own, kind, reduction)
+    """`info_nce` where every row [N, D] is a query, and a key to all others."""
+    check_temperature(temperature)
+    likes = _Likes.of(ids, ids, torch.arange(len(z), device=z.device))
+    check_can_teach(likes.positives, likes.compared, kind)
+    scaled = z / temperature**0.5
+    if kind != "out":
+        return _loss(among(scaled, ids), None, likes.positives, kind, reduction)
+    liked = likes.summed(scaled) - scaled
+    return _loss(among(scaled), (scaled * liked).sum(dim=1), likes.positives, kind, reduction)
 
 
-def _without_own(like: Tensor, own: Tensor | None) -> Tensor:
-    """Bool [N, M]: the keys that a query is compared with."""
-    if own is None:
-        return torch.ones_like(like)
-    return own[:, None] != torch.arange(like.shape[1], device=like.device)[None, :]
+def _loss(
+    sums: LogSums, liking: Tensor | None, count: Tensor, kind: Kind, reduction: Literal["valid", "all"]
+) -> Tensor:
+    """From log-sums and each query's summed similarity to its positives to the mean over queries that have one."""
+    if kind == "out":
+        assert liking is not None
+        attraction = liking / count.clamp(min=1)
+    else:
+        assert sums.same is not None
+        attraction = sums.same if kind == "nca" else sums.same - count.clamp(min=1).to(sums.same.dtype).log()
+    per_query = torch.where(count > 0, sums.everyone - attraction, 0)
+    return per_query.sum() / ((count > 0).sum() if reduction == "valid" else len(count))
 
 
-def _check_shapes(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor, temperature: float | Tensor) -> None:
-    if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
-        raise LossInputError(
-            f"queries [N, D] and keys [M, D] must share D; got {tuple(queries.shape)} and {tuple(keys.shape)}."
-        )
-    _check_labels(query_id, len(queries), queries, "query_id")
-    _check_labels(key_id, len(keys), keys, "key_id")
-    _check_temperature(temperature)
+class _Likes(NamedTuple):
+    """Who is a positive of whom, without an [N, M] of it."""
+
+    query_class: Tensor
+    """int64 [N], ids numbered from 0"""
+    key_class: Tensor
+    """int64 [M]"""
+    classes: int
+    """how many ids there are"""
+    own_alike: Tensor
+    """bool [N], whether the key that is left out would be a positive"""
+    positives: Tensor
+    """int64 [N], positives of each query"""
+    compared: Tensor
+    """int64 [N], keys of each query"""
+
+    @classmethod
+    def of(cls, query_id: Tensor, key_id: Tensor, own: Tensor | None) -> _Likes:
+        alone = query_id is key_id
+        found, numbered = torch.unique(query_id if alone else torch.cat([query_id, key_id]), return_inverse=True)
+        query_class, key_class = (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
+        own = torch.full_like(query_id, -1) if own is None else own
+        own_alike = (own >= 0) & (key_class[own.clamp(min=0)] == query_class) if len(key_id) else own >= 0
+        count = key_class.bincount(minlength=len(found))[query_class] - own_alike.long()
+        count = count.masked_fill(query_id == UNKNOWN, 0)
+        return cls(query_class, key_class, len(found), own_alike, count, len(key_id) - (own >= 0).long())
+
+    def summed(self, keys: Tensor) -> Tensor:
+        """The sum of the keys of each query's id: [M, D] -> [N, D]. Indexing by rows would cost far more backwards."""
+        per_class = keys.new_zeros(self.classes, keys.shape[1]).index_add(0, self.key_class, keys)
+        return per_class.index_select(0, self.query_class)
 
 
-def _check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.shape != (rows,):
-        given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
-        kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
-        raise LossInputError(
-            f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
-            f" Turn class names into numbers first; -1 means unlabelled."
-        )
+def _leaves_out_itself(own: Tensor | None, rows: int) -> bool:
+    return own is not None and torch.equal(own, torch.arange(rows, device=own.device))
 
 
-def _check_temperature(temperature: float | Tensor) -> None:
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise LossInputError(f"temperature must be above 0, got {temperature}; the papers use 0.05 to 0.5.")
-
-
-def _check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
-    """Refuse a batch whose loss has no gradient whatever the network says."""
-    if not bool((positives > 0).any()):
-        raise LossInputError(
-            f"None of the {len(positives)} queries has a positive: no two rows share an id. Give two views of each "
-            f"image, or at least two examples of a class (a class-balanced batch)."
-        )
-    single = compared < 2 if kind == "out" else positives == compared
-    if bool((single | (positives == 0)).all()):
-        raise LossInputError(
-            f"There is nothing to push apart: every key that the {len(positives)} queries are compared with is a "
-            f"positive, so the gradient is zero whatever the network says. Give at least two images, and two classes "
-            f"where labels are the ids."
-        )
+def _per_row(temperature: float | Tensor) -> bool:
+    return isinstance(temperature, Tensor) and temperature.numel() > 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from likewise.losses.contrastive import LossInputError, _check_temperature
 from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.similarity_sums import between, mean_key
 
 
 @in_float32
@@ -34,8 +35,15 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
         targets: [N, M], rows sum to 1; no gradient.
         temperature: divides the cosines.
     """
-    _check_temperature(temperature)
-    return soft_cross_entropy(queries @ keys.T / temperature, targets)
+    check_temperature(temperature)
+    if targets.shape != (len(queries), len(keys)):
+        raise LossInputError(
+            f"soft_nce needs one probability for each query and key, [{len(queries)}, {len(keys)}]; got "
+            f"{tuple(targets.shape)}."
+        )
+    scaled, targets = queries / temperature, targets.detach()
+    wanted = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
+    return (targets.sum(dim=1) * between(scaled, keys).everyone - wanted).mean()
 
 
 @in_float32
@@ -60,10 +68,13 @@ def similarity_distillation(
         authors' code. Exactly 0 where both agree. Float32 matters here: at temperature 0.01 bfloat16 similarities
         are off by up to 0.2 of a logit.
     """
-    _check_temperature(student_temperature)
-    _check_temperature(teacher_temperature)
+    check_temperature(student_temperature)
+    check_temperature(teacher_temperature)
     if len(anchors) == 0:
         raise LossInputError("similarity_distillation was given no anchors, so there is nothing to be similar to.")
-    believed = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
-    guessed = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
-    return (believed.exp() * (believed - guessed)).sum(dim=1).mean()
+    guess, belief = student / student_temperature, teacher.detach() / teacher_temperature
+    believed, expected = mean_key(belief, anchors)  # what the teacher's softmax expects an anchor to be
+    guessed = between(guess, anchors.detach()).everyone
+    surprise_of_student = guessed - (guess * expected).sum(dim=1)  # cross-entropy of both softmaxes
+    surprise_of_teacher = believed - (belief * expected).sum(dim=1)  # entropy of the teacher's
+    return (surprise_of_student - surprise_of_teacher).mean()

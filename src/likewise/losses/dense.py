@@ -1,0 +1,85 @@
+"""The contrastive losses as their formulas read: all similarities in one matrix.
+
+What `likewise.losses` computes without that matrix is defined here, and tested against it. Slower, and O(N M) in
+memory, but PyTorch can differentiate it as often as you like. Arguments and results are those of the functions of the
+same name.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_shapes
+
+
+@in_float32
+def info_nce(
+    queries: Tensor,
+    keys: Tensor,
+    query_id: Tensor,
+    key_id: Tensor,
+    temperature: float | Tensor,
+    own: Tensor | None = None,
+    kind: Kind = "out",
+    reduction: Literal["valid", "all"] = "valid",
+) -> Tensor:
+    """`likewise.losses.info_nce`."""
+    check_shapes(queries, keys, query_id, key_id, temperature)
+    logits = queries @ keys.T / temperature  # [N, M]
+    positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
+    compared = _without_own(positive, own)
+    positive = positive & compared
+    logits = logits.masked_fill(~compared, -math.inf)
+
+    count = positive.sum(dim=1)  # |P(i)|
+    valid = count > 0
+    check_can_teach(count, compared.sum(dim=1), kind)
+
+    everyone = logits.logsumexp(dim=1)  # [N]
+    if kind == "out":
+        attraction = logits.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
+    else:
+        # Rows without a positive would give log 0, and 0 * inf in the backward; they are counted out below.
+        among = positive | ~valid[:, None] & compared
+        attraction = logits.masked_fill(~among, -math.inf).logsumexp(dim=1)
+        if kind == "in":
+            attraction = attraction - count.clamp(min=1).to(logits.dtype).log()
+    per_query = torch.where(valid, everyone - attraction, 0)
+    return per_query.sum() / (valid.sum() if reduction == "valid" else len(queries))
+
+
+@in_float32
+def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
+    """`likewise.losses.queue_nce`."""
+    own = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
+    logits = torch.cat([own, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
+    return F.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
+
+
+@in_float32
+def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
+    """`likewise.losses.soft_nce`."""
+    return -(targets.detach() * (queries @ keys.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
+
+
+@in_float32
+def similarity_distillation(
+    student: Tensor, teacher: Tensor, anchors: Tensor, student_temperature: float, teacher_temperature: float
+) -> Tensor:
+    """`likewise.losses.similarity_distillation`."""
+    believed = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
+    guessed = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
+    return (believed.exp() * (believed - guessed)).sum(dim=1).mean()
+
+
+def _without_own(like: Tensor, own: Tensor | None) -> Tensor:
+    """Bool [N, M]: the keys that a query is compared with."""
+    if own is None:
+        return torch.ones_like(like)
+    return own[:, None] != torch.arange(like.shape[1], device=like.device)[None, :]

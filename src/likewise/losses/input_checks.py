@@ -1,0 +1,64 @@
+"""What a loss refuses: shapes that do not fit, and batches from which nothing can be learned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+
+Kind = Literal["out", "in", "nca"]
+"""Where the mean over a query's positives stands; see `likewise.losses.info_nce`."""
+
+UNKNOWN = -1
+"""The id that equals nothing, not even another unknown: such rows are negatives to all, positives to none."""
+
+
+class LossInputError(LikewiseError, ValueError):
+    """A batch from which a loss cannot learn, or whose shapes do not fit."""
+
+
+def check_shapes(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor, temperature: float | Tensor) -> None:
+    """Queries and keys share D, each row has an id, and the temperature is positive."""
+    if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
+        raise LossInputError(
+            f"queries [N, D] and keys [M, D] must share D; got {tuple(queries.shape)} and {tuple(keys.shape)}."
+        )
+    check_labels(query_id, len(queries), queries, "query_id")
+    check_labels(key_id, len(keys), keys, "key_id")
+    check_temperature(temperature)
+
+
+def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
+    """One whole number a row."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.shape != (rows,):
+        given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
+        raise LossInputError(
+            f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
+            f" Turn class names into numbers first; -1 means unlabelled."
+        )
+
+
+def check_temperature(temperature: float | Tensor) -> None:
+    """Above 0, a learned one too."""
+    positive = bool((temperature > 0).all()) if isinstance(temperature, Tensor) else temperature > 0
+    if not positive:
+        raise LossInputError(f"temperature must be above 0, got {temperature}; the papers use 0.05 to 0.5.")
+
+
+def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
+    """Refuse a batch whose loss has no gradient whatever the network says."""
+    if not bool((positives > 0).any()):
+        raise LossInputError(
+            f"None of the {len(positives)} queries has a positive: no two rows share an id. Give two views of each "
+            f"image, or at least two examples of a class (a class-balanced batch)."
+        )
+    single = compared < 2 if kind == "out" else positives == compared
+    if bool((single | (positives == 0)).all()):
+        raise LossInputError(
+            f"There is nothing to push apart: every key that the {len(positives)} queries are compared with is a "
+            f"positive, so the gradient is zero whatever the network says. Give at least two images, and two classes "
+            f"where labels are the ids."
+        )

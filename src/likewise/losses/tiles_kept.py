@@ -1,0 +1,81 @@
+"""Log-sum-exp of similarities for batches so small that all exponentials stay in cache until the backward.
+
+The definitions are those of `tiles_torch`; here the whole batch is one tile E = e^score, which is kept. At 512 x 128
+a step is bound by the number of operations, and this is as few as there can be. Scores must be `tiles_torch.bounded`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likewise.losses.tiles_torch import Pairs, Sums, room
+
+MOST_PAIRS = 2**20
+"""Queries times keys up to which keeping (4 MB in float32) was faster than making again."""
+
+
+def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
+    """The sums of queries [N, D] over keys [M, D]."""
+    exponentials = _exponentials(queries, keys, pairs.own)
+    shared = None if pairs.query_id is None or pairs.key_id is None else pairs.query_id[:, None] == pairs.key_id
+    return _sums(exponentials, shared)
+
+
+def forward_fixed(queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
+    exponentials = _exponentials(queries, keys, own)
+    total = exponentials.sum(dim=1)
+    return total.log(), (exponentials @ keys).div_(total.clamp_min(torch.finfo(total.dtype).tiny)[:, None])
+
+
+def backward(
+    queries: Tensor, keys: Tensor, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Gradients of queries [N, D] and keys [M, D]."""
+    assert sums.kept is not None
+    weight = _weight(grad_everyone, sums.everyone)[:, None]
+    if sums.same is None or grad_same is None or sums.kept_same is None:  # a weight per query commutes with products
+        return (sums.kept @ keys).mul_(weight), sums.kept.T @ (queries * weight)
+    slopes = torch.mul(sums.kept, weight, out=room("slopes", queries, sums.kept.shape))
+    slopes.addcmul_(sums.kept_same, _weight(grad_same, sums.same)[:, None])
+    return slopes @ keys, slopes.T @ queries
+
+
+def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
+    """The sums of each row [N, D] over all others."""
+    exponentials = (z @ z.T).exp_().fill_diagonal_(0)
+    return _sums(exponentials, None if ids is None else ids[:, None] == ids)
+
+
+def backward_square(z: Tensor, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None) -> Tensor:
+    """The gradient [N, D] of rows that are queries and keys at once."""
+    assert sums.kept is not None
+    weight = _weight(grad_everyone, sums.everyone)
+    slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.kept.shape)).mul_(sums.kept)
+    if sums.same is not None and grad_same is not None and sums.kept_same is not None:
+        weight_same = _weight(grad_same, sums.same)
+        both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.kept.shape))
+        slopes.addcmul_(both, sums.kept_same)
+    return slopes @ z
+
+
+def _exponentials(queries: Tensor, keys: Tensor, own: Tensor | None) -> Tensor:
+    exponentials = (queries @ keys.T).exp_()
+    if own is not None:
+        rows = (own >= 0).nonzero()[:, 0]
+        exponentials[rows, own[rows]] = 0
+    return exponentials
+
+
+def _sums(exponentials: Tensor, shared: Tensor | None) -> Sums:
+    everyone = exponentials.sum(dim=1).log_()
+    if shared is None:
+        return Sums(everyone, None, exponentials)
+    alike = torch.where(shared, exponentials, 0)
+    return Sums(everyone, alike.sum(dim=1).log_(), exponentials, alike)
+
+
+def _weight(gradient: Tensor, log_sum: Tensor) -> Tensor:
+    """Gradient over sum; nothing where the sum is empty."""
+    return torch.where(log_sum == -torch.inf, 0, gradient * torch.exp(-log_sum))

@@ -1,0 +1,263 @@
+"""Log-sum-exp of similarities without ever holding them all: tiles that fit a core's cache, recomputed in the backward.
+
+For queries q_i and keys k_a (temperatures already divided in), with own_i the key that i is never compared with::
+
+    everyone_i = log sum_{a != own_i} e^{s_ia},                 s_ia = q_i . k_a
+    same_i     = log sum_{a != own_i, id_a = id_i} e^{s_ia}
+
+The derivative of everyone_i by s_ia is the softmax p_ia = e^{s_ia - everyone_i}. With g_i the gradient of everyone_i,
+query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i: two products with a tile that a third one has
+made again. Nothing of N x M is kept: the memory is O((N + M) D + TILE^2).
+
+Three forms, from the general to the special:
+
+- `forward` and `backward`: any queries against any keys. The maximum is followed from tile to tile (Milakov &
+  Gimelshein 2018, https://arxiv.org/abs/1805.02867), so no temperature is too small. 6 N M D multiply-adds where both
+  get gradients.
+- `forward_fixed`: keys without gradient (a queue). The softmax's mean key, which is the whole gradient, is summed in
+  the forward, as attention does (Dao et al. 2022, https://arxiv.org/abs/2205.14135): 4 N M D operations, no backward
+  at all.
+- `forward_square` and `backward_square`: queries that are the keys. Similarities are symmetric, so the tiles on and
+  above the diagonal do: E_IJ serves its rows by  (E_IJ * (w_i + w_j)) z_J  and its columns by the transpose of the
+  same, with w = g e^{-everyone}. 4 N^2 D operations where the general form takes 6. Exponentials are taken unshifted,
+  which `bounded` must have allowed.
+
+`tiles_triton` is the twin for GPUs; `dense` says the same without tiles, and is what both are tested against.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TILE = 512
+"""Rows and columns of a tile: 1 MB in float32, half of a core's second-level cache. 256 and 1024 were slower."""
+
+LARGEST_SCORE = 60.0
+"""Scores of at most this size need no shift: e^60 times ten million keys is a float32, and so is one over it."""
+
+
+class Sums(NamedTuple):
+    """What each query's exponentials sum to, as logarithms."""
+
+    everyone: Tensor
+    """[N] over the keys that it is compared with; -inf if there are none"""
+    same: Tensor | None
+    """[N] over those of its own id; -inf if there are none; None if no ids were given"""
+    kept: Tensor | None = None
+    """[N, M] exponentials, where the backward need not make them again"""
+    kept_same: Tensor | None = None
+    """[N, M] likewise, 0 where ids differ"""
+
+
+class Pairs(NamedTuple):
+    """Who is left out and who is alike."""
+
+    own: Tensor | None = None
+    """int64 [N], the key that a query is not compared with; -1 for none"""
+    query_id: Tensor | None = None
+    """int64 [N], not descending"""
+    key_id: Tensor | None = None
+    """int64 [M], not descending"""
+
+
+def bounded(queries: Tensor, keys: Tensor) -> bool:
+    """Whether every score is small enough to be exponentiated as it is; NaN is not."""
+    longest = [
+        torch.linalg.vector_norm(rows, dim=1).max() if len(rows) else rows.new_zeros(()) for rows in (queries, keys)
+    ]
+    return bool(longest[0] * longest[1] <= LARGEST_SCORE)
+
+
+def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
+    """The sums of queries [N, D] over keys [M, D]."""
+    everyone = [_Running(queries[rows]) for rows in _cut(len(queries))]
+    same = [_Running(queries[rows]) for rows in _cut(len(queries))] if pairs.query_id is not None else None
+    for place, _, scores, shared in _tiles(queries, keys, pairs):
+        if same is not None and shared is not None:
+            same[place].add(scores.masked_fill(~shared, -torch.inf))
+        everyone[place].add(scores)
+    return Sums(_joined(everyone), None if same is None else _joined(same))
+
+
+def forward_fixed(queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
+    everyone = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
+    for place, columns, scores, _ in _tiles(queries, keys, Pairs(own)):
+        everyone[place].add(scores, keys[columns])
+    return _joined(everyone), torch.cat([running.mean() for running in everyone])
+
+
+def backward(
+    queries: Tensor,
+    keys: Tensor,
+    pairs: Pairs,
+    sums: Sums,
+    grad_everyone: Tensor,
+    grad_same: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of queries [N, D] and keys [M, D]."""
+    everyone, same = _never_reached(sums.everyone), None if sums.same is None else _never_reached(sums.same)
+    grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
+    cut = _cut(len(queries))
+    for place, columns, scores, shared in _tiles(queries, keys, pairs):
+        rows = cut[place]
+        alike = None
+        if same is not None and grad_same is not None and shared is not None:
+            alike = (scores - same[rows, None]).exp_().mul_(shared).mul_(grad_same[rows, None])
+        slopes = scores.sub_(everyone[rows, None]).exp_().mul_(grad_everyone[rows, None])  # d loss / d score
+        if alike is not None:
+            slopes += alike
+        grad_queries[rows].addmm_(slopes, keys[columns])
+        grad_keys[columns].addmm_(slopes.T, queries[rows])
+    return grad_queries, grad_keys
+
+
+def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
+    """The sums of each row [N, D] over all others; scores must be `bounded`."""
+    everyone = z.new_zeros(len(z))
+    same = None if ids is None else torch.zeros_like(everyone)
+    for rows, columns, tile, shared in _upper_tiles(z, ids):
+        _add_both_ways(everyone, rows, columns, tile)
+        if same is not None and shared is not None:
+            _add_both_ways(same, rows, columns, tile.mul_(shared))
+    return Sums(everyone.log_(), None if same is None else same.log_())
+
+
+def backward_square(
+    z: Tensor, ids: Tensor | None, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None
+) -> Tensor:
+    """The gradient [N, D] of rows that are queries and keys at once."""
+    weight = grad_everyone * torch.exp(-_never_reached(sums.everyone))
+    weight_same = None
+    if sums.same is not None and grad_same is not None:
+        weight_same = grad_same * torch.exp(-_never_reached(sums.same))
+    gradient = torch.zeros_like(z)
+    for rows, columns, tile, shared in _upper_tiles(z, ids):
+        slopes = torch.add(weight[rows, None], weight[columns], out=room("slopes", z, tile.shape))
+        if weight_same is not None and shared is not None:
+            slopes += (weight_same[rows, None] + weight_same[columns]).mul_(shared)
+        slopes.mul_(tile)
+        gradient[rows].addmm_(slopes, z[columns])
+        if rows is not columns:
+            gradient[columns].addmm_(slopes.T, z[rows])
+    return gradient
+
+
+class _Running:
+    """A log-sum-exp over one tile after another, for one block of queries."""
+
+    def __init__(self, queries: Tensor, mean_of: Tensor | None = None) -> None:
+        self.top = queries.new_full((len(queries),), -torch.inf)
+        self.total = torch.zeros_like(self.top)
+        self.weighed = None if mean_of is None else queries.new_zeros(len(queries), mean_of.shape[1])
+
+    def add(self, scores: Tensor, keys: Tensor | None = None) -> None:
+        """Take in a tile [n, m], which is altered on the way, and its keys [m, D] if their mean is wanted."""
+        top = torch.maximum(self.top, scores.amax(dim=1))
+        shift = torch.where(top == -torch.inf, 0, top)  # no key yet: -inf - -inf would be NaN
+        fade = torch.exp(self.top - shift)
+        weights = scores.sub_(shift[:, None]).exp_()
+        self.top = top
+        self.total.mul_(fade).add_(weights.sum(dim=1))
+        if self.weighed is not None and keys is not None:
+            self.weighed.mul_(fade[:, None]).addmm_(weights, keys)
+
+    def log_sum(self) -> Tensor:
+        return self.top + self.total.log()
+
+    def mean(self) -> Tensor:
+        assert self.weighed is not None
+        return self.weighed / self.total.clamp_min(torch.finfo(self.total.dtype).tiny)[:, None]
+
+
+def _joined(parts: list[_Running]) -> Tensor:
+    return torch.cat([part.log_sum() for part in parts])
+
+
+def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
+    """All tiles: the row block's place, the columns, scores (-inf for an own key), who shares an id if any may."""
+    own, query_id, key_id = pairs
+    down, across = _cut(len(queries)), _cut(len(keys))
+    rows_share, columns_share = _spans(query_id, down), _spans(key_id, across)
+    rows_own = _spans(own, down)
+    for place, rows in enumerate(down):
+        for other, columns in enumerate(across):
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
+            if own is not None and _overlap(rows_own[place], (columns.start, columns.stop - 1)):
+                _leave_out(scores, own[rows] - columns.start)
+            shared = None
+            if query_id is not None and key_id is not None and _overlap(rows_share[place], columns_share[other]):
+                shared = query_id[rows, None] == key_id[columns]
+            yield place, columns, scores, shared
+
+
+def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
+    """Tiles of e^score on and above the diagonal, 0 on it; and who shares an id, where any may."""
+    cut = _cut(len(z))
+    spans = _spans(ids, cut)
+    for place, rows in enumerate(cut):
+        for other, columns in enumerate(cut[place:], place):
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            tile = torch.mm(z[rows], z[columns].T, out=room("tile", z, shape)).exp_()
+            if rows is columns:
+                tile.fill_diagonal_(0)
+            shared = None
+            if ids is not None and _overlap(spans[place], spans[other]):
+                shared = ids[rows, None] == ids[columns]
+            yield rows, columns, tile, shared
+
+
+def _add_both_ways(sums: Tensor, rows: slice, columns: slice, tile: Tensor) -> None:
+    sums[rows] += tile.sum(dim=1)
+    if rows is not columns:
+        sums[columns] += tile.sum(dim=0)
+
+
+def _leave_out(scores: Tensor, own: Tensor) -> None:
+    """-inf in the column of each row's own key, where this tile has it."""
+    rows = ((own >= 0) & (own < scores.shape[1])).nonzero()[:, 0]
+    scores[rows, own[rows]] = -torch.inf
+
+
+def _never_reached(log_sums: Tensor) -> Tensor:
+    """An empty sum has no terms, so nothing may be divided by it: e^(score - inf) = 0."""
+    return torch.where(log_sums == -torch.inf, torch.inf, log_sums)
+
+
+def _cut(count: int) -> list[slice]:
+    return [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
+
+
+def _spans(values: Tensor | None, cut: list[slice]) -> list[tuple[int, int]]:
+    """Least and greatest value in each block."""
+    if values is None or not cut:
+        return [(0, 0)] * len(cut)
+    return [(int(least), int(most)) for least, most in (values[part].aminmax() for part in cut)]
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+class _Rooms(threading.local):
+    """Each thread's room for tiles, by purpose: fresh memory for every product would cost more than the product."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def room(self, purpose: str, like: Tensor, shape: Sequence[int]) -> Tensor:
+        """[shape] of whatever was there before; the same memory for the same purpose, so never hand it on."""
+        key = purpose, like.dtype, like.device
+        size = max(shape[0] * shape[1], TILE * TILE)
+        if key not in self.held or len(self.held[key]) < size:
+            self.held[key] = like.new_empty(size)
+        return self.held[key][: shape[0] * shape[1]].view(shape)
+
+
+room = _Rooms().room
