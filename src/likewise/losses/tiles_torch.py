@@ -108,7 +108,8 @@ def backward(
         rows = cut[place]
         alike = None
         if same is not None and grad_same is not None and shared is not None:
-            alike = (scores - same[rows, None]).exp_().mul_(shared).mul_(grad_same[rows, None])
+            alike = (scores - same[rows, None]).masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
+            alike = alike.exp_().mul_(grad_same[rows, None])
         slopes = scores.sub_(everyone[rows, None]).exp_().mul_(grad_everyone[rows, None])  # d loss / d score
         if alike is not None:
             slopes += alike
