@@ -8,10 +8,13 @@ import torch.multiprocessing as multiprocessing
 
 from likewise.collectives import BatchNormOverRanks, gather, rank, synchronise_batch_norm, world_size
 from likewise.data.loader import Loader
+from likewise.losses import tiles_kept, tiles_torch
 from likewise.methods import Progress
 from methods.test_contract import ALL, CLASSES, images, method, nets_of
 
 STEPS = 3
+TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
+"""Methods that are trained once more by the path that large batches take."""
 
 
 def trained(name, at=0, of=1):
@@ -46,6 +49,11 @@ def one_of_two(at, port, results):
         loss, state = trained(name, at, 2)
         if at == 0:
             results[name] = (loss, state)
+    tiles_kept.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
+    for name in TILED:
+        loss, state = trained(name, at, 2)
+        if at == 0:
+            results[f"{name} in tiles"] = (loss, state)
     rows = torch.arange(4.0).view(2, 2).add(10 * at).requires_grad_()
     everyone = gather(rows)
     (everyone * torch.arange(8.0).view(4, 2)).sum().backward()
@@ -70,9 +78,9 @@ def free_port():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*ALL, *(f"{name} in tiles" for name in TILED)])
 def test_two_processes_equal_one(name, two_processes):
-    loss, state = trained(name)
+    loss, state = trained(name.split()[0])
     other_loss, other_state = two_processes[name]
     assert other_loss.item() == pytest.approx(loss.item(), rel=1e-9)
     for key, value in state.items():
