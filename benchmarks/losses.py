@@ -22,6 +22,7 @@ from torch import Tensor
 from likewise import losses
 from likewise.losses import dense
 from likewise.losses.input_checks import Kind
+from likewise.training.precision import cpu_multiplies_bfloat16
 
 TEMPERATURE = 0.1
 Loss = Callable[[Tensor], Tensor]
@@ -244,7 +245,7 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
         ]
         return min(ratios, default=None)
 
-    no_units = "" if _multiplies_bfloat16() else "this CPU has no matrix units for bfloat16"
+    no_units = "" if cpu_multiplies_bfloat16() else "this CPU has no matrix units for bfloat16"
     return [
         Claim("N = 8192: 8x SupContrast's formula", 8, times("SupCon", 8192, "SupContrast's formula")),
         Claim("N = 8192: 7x lightly", 7, times("NT-Xent", 8192, "lightly")),
@@ -258,10 +259,6 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
         Claim("gradient within 1e-6 of float64", 1e-6, error, at_least=False),
         Claim("with bfloat16 matrix units: 10x SupContrast's formula at 1e-3", 10, None, note=no_units),
     ]
-
-
-def _multiplies_bfloat16() -> bool:
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def main(settings: Settings) -> None:

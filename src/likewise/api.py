@@ -135,6 +135,9 @@ def _train(fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunF
     )
     loader = prepared.loader(rank(), world_size())
     online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
+    if settings.compile:
+        screen.say("Compiling the encoder at the first step, which takes about a minute.")
+        nets.encoder.compile()
     return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
 
 

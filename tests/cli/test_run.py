@@ -258,3 +258,14 @@ def test_the_line_that_continues_a_run_names_its_folder(photographs, likewise, t
 def test_python_says_what_it_does_not_know(photographs):
     with pytest.raises(lw.LikewiseError, match="Did you mean 'batch_size'"):
         lw.train(str(photographs), bach_size=8)
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_learns_the_same(tmp_path, photographs):
+    """Fused operations round differently, and nothing else changes."""
+    settings = {"method": "simclr", "steps": 2, "batch_size": 8, "image_size": 32, "device": "cpu", "observations": 1}
+    eager, compiled = (
+        lw.train(str(photographs), out=tmp_path / str(compiled), compile=compiled, **settings).embed(str(photographs))
+        for compiled in (False, True)
+    )
+    torch.testing.assert_close(torch.tensor(compiled.vectors), torch.tensor(eager.vectors), rtol=1e-2, atol=1e-3)

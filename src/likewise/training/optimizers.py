@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from timm.optim.lars import Lars
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -29,11 +28,11 @@ def build_optimizer(recipe: Recipe, nets: nn.Module, batch_size: int) -> Optimiz
     ]
     rate = peak_rate(recipe, batch_size)
     if recipe.optimizer == "sgd":
-        return SGD(groups, lr=rate, momentum=recipe.momentum)
+        return SGD(groups, lr=rate, momentum=recipe.momentum, fused=True)  # one kernel for all, CPU and GPU
     if recipe.optimizer == "lars":
         groups[0]["always_adapt"] = True  # timm would adapt only what it decays, and so nothing without decay
         return Lars(groups, lr=rate, momentum=recipe.momentum)  # type: ignore[arg-type]  # timm types it as int
-    return AdamW(groups, lr=rate, fused=torch.cuda.is_available())
+    return AdamW(groups, lr=rate, fused=True)
 
 
 def peak_rate(recipe: Recipe, batch_size: int) -> float:

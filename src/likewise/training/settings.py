@@ -55,7 +55,9 @@ class TrainSettings:
     imbalance_ratio: float = 10.0
     """images of the most frequent class for one of the rarest, where imbalance is not none"""
     precision: Precision = "auto"
-    """number format of the network: auto takes bfloat16 where the hardware has units for it"""
+    """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
+    compile: bool = False
+    """fuse the encoder's operations (torch.compile): a minute at the start, then 1.1x for ResNet-18 on a CPU"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """where to compute"""
     devices: int = 0
