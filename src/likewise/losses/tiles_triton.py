@@ -1,0 +1,377 @@
+"""The tiled contrastive log-sum-exp on a GPU: O((N + M) D) memory, no score ever written to it.
+
+With scores s_ia = q_i . k_a (the temperature is already in the queries), ``forward`` computes::
+
+    everyone_i = log sum_{a != own_i} exp(s_ia)
+    same_i     = log sum_{a != own_i, key_id_a = query_id_i} exp(s_ia)
+
+and ``backward`` the gradients that belong to them, from scores computed again. Sums and gradients accumulate in float32;
+no two programs add to one number, so a call repeated gives the same bits.
+
+Triton is imported by the first call, never by ``import likewise``; nothing is compiled before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+
+WIDEST = 512
+"""Columns of the embedding: the gradient of a block of rows is held in registers, all D of it."""
+
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+SAFE_SCORE = 64.0
+"""In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
+
+SAFE_SPREAD = 80.0
+"""In the backward: how far, in powers of two, log-sums may lie apart to share one exponential. A score 126 below the
+greatest is lost to float32; under the least of the log-sums it then weighs under 2**-46."""
+
+LOG2E = 1 / math.log(2)
+
+log = logging.getLogger("likewise")
+
+
+class Tiles(NamedTuple):
+    """How one kernel is cut; ``None`` for ``splits`` fills the GPU's processors."""
+
+    rows: int
+    columns: int
+    warps: int = 4
+    stages: int = 2
+    splits: int | None = None
+
+
+def supports(queries: Tensor, keys: Tensor) -> bool:
+    """Whether these kernels can serve the two matrices; if not, the caller takes another way.
+
+    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton installed; bfloat16, float16 or
+    float32, since tensor cores know no float64 here; and D up to 512. On a CPU they run only through Triton's
+    interpreter (``TRITON_INTERPRET=1`` before Triton is imported), which is for tests. AMD devices are untried.
+    """
+    if queries.dtype != keys.dtype or queries.dtype not in DTYPES or queries.device != keys.device:
+        return False
+    if not 1 <= queries.shape[1] <= WIDEST or importlib.util.find_spec("triton") is None:
+        return False
+    if queries.is_cuda:
+        return torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
+    return queries.device.type == "cpu" and _is_interpreted()
+
+
+def forward(
+    queries: Tensor,
+    keys: Tensor,
+    own: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
+    tiles: Tiles | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Both log-sums in one pass over the scores.
+
+    Args:
+        queries: [N, D], already divided by the temperature.
+        keys: [M, D], same dtype.
+        own: int64 [N], the key that a query is not compared with; -1 for none. Fastest where near queries have near
+            keys, as in ``arange(N)``.
+        query_id: int64 [N], or None.
+        key_id: int64 [M]; None together with ``query_id``. Equality is all that is tested.
+        tiles: how to cut; chosen by dtype and D if None.
+
+    Returns:
+        everyone: float32 [N]; -inf where a query is compared with nothing.
+        same: float32 [N], or None without ids; -inf where no key compared has the query's id.
+
+    Any score that float32 holds is safe. Float32 products are exact to float32, unless
+    ``torch.set_float32_matmul_precision`` allows TensorFloat-32.
+    """
+    _check(queries, keys)
+    rows, columns = len(queries), len(keys)
+    if rows == 0 or columns == 0:
+        empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
+        return empty, None if query_id is None else empty.clone()
+    tiles = _fill(tiles or _forward_tiles(queries), queries, keys)
+    queries, keys = queries.contiguous(), keys.contiguous()
+    own = _narrow(own)
+    longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
+    bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
+    everyone = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
+    same = everyone if query_id is None else torch.empty_like(everyone)
+    span = _spans(own, tiles, rows, columns, (True, False))
+    _launch(
+        "forward_kernel",
+        tiles,
+        queries,
+        (queries, keys, own, query_id, key_id, span, bounded.int(), everyone, same, rows, columns),
+        HAS_OWN=own is not None,
+        HAS_IDS=query_id is not None,
+    )
+    return _joined(everyone), None if query_id is None else _joined(same)
+
+
+def backward(
+    queries: Tensor,
+    keys: Tensor,
+    own: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
+    everyone: Tensor,
+    same: Tensor | None,
+    grad_everyone: Tensor,
+    grad_same: Tensor | None,
+    wants: tuple[bool, bool],
+    tiles: Tiles | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the queries and of the keys, each in a pass of its own if it is wanted.
+
+    With c_ia = [a != own_i] (grad_everyone_i exp(s_ia - everyone_i) + [same id] grad_same_i exp(s_ia - same_i)) they
+    are c @ keys and c^T @ queries. A log-sum of -inf adds nothing. In half precision c is rounded to the dtype of the
+    inputs for the second product, as attention kernels do.
+
+    Args:
+        queries: as in `forward`, and so are ``keys``, ``own``, ``query_id``, ``key_id`` and ``tiles``.
+        keys: [M, D].
+        own: int64 [N] or None.
+        query_id: int64 [N] or None.
+        key_id: int64 [M] or None.
+        everyone: what `forward` returned.
+        same: what `forward` returned.
+        grad_everyone: [N].
+        grad_same: [N]; None without ids.
+        wants: whether the queries' gradient is wanted, and the keys'.
+        tiles: how to cut.
+
+    Returns:
+        Float32 [N, D] or None, and [M, D] or None.
+    """
+    weights = _weights(queries, (everyone, same), (grad_everyone, grad_same))
+    of_queries = of_keys = None
+    if wants[0]:
+        of_queries = _gradient(queries, keys, own, query_id, key_id, weights, (True, False), tiles)
+    if wants[1]:
+        of_keys = _gradient(keys, queries, own, key_id, query_id, weights, (False, True), tiles)
+    return of_queries, of_keys
+
+
+def backward_square(
+    z: Tensor,
+    own: Tensor | None,
+    ids: Tensor | None,
+    everyone: Tensor,
+    same: Tensor | None,
+    grad_everyone: Tensor,
+    grad_same: Tensor | None,
+    tiles: Tiles | None = None,
+) -> Tensor:
+    """(c + c^T) @ z in one pass, float32 [N, D]: the gradient where the queries are the keys; c as in `backward`."""
+    weights = _weights(z, (everyone, same), (grad_everyone, grad_same))
+    return _gradient(z, z, own, ids, ids, weights, (True, True), tiles)
+
+
+class _Weights(NamedTuple):
+    """What the backward kernel needs of each query: coefficient = weight * 2**(score - shift).
+
+    Where ``bounded``, both shifts are in the weights already, relative to the one ``level``.
+    """
+
+    weight: Tensor
+    shift: Tensor
+    weight_same: Tensor | None
+    shift_same: Tensor | None
+    level: Tensor
+    bounded: Tensor
+    enlarged: Tensor | None
+    """by what the weights were multiplied"""
+
+
+def _weights(
+    queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]
+) -> _Weights:
+    shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
+    weights = torch.stack([grad.float() for grad in grads if grad is not None])
+    nothing = shifts == -math.inf
+    weights = weights.masked_fill(nothing, 0)
+    enlarged = None
+    if queries.dtype == torch.float16:
+        # Coefficients of 1 / N**2 would vanish; float16 ends at 65504, and four of them are added at most.
+        enlarged = 2.0**13 / weights.abs().amax().clamp(min=1e-30)
+        weights = weights * enlarged
+    level, least = shifts.amax(), shifts.masked_fill(nothing, math.inf).amin()
+    bounded = (level - least).abs() < SAFE_SPREAD  # False for NaN, and where all log-sums are -inf
+    powered = (weights * torch.exp2(level - shifts)).masked_fill(nothing, 0)
+    weights = torch.where(bounded, powered, weights)
+    shifts = shifts.masked_fill(nothing, math.inf)
+    both = len(shifts) > 1
+    return _Weights(
+        weights[0],
+        shifts[0],
+        weights[1] if both else None,
+        shifts[1] if both else None,
+        level,
+        bounded.int(),
+        enlarged,
+    )
+
+
+def _gradient(
+    outer: Tensor,
+    inner: Tensor,
+    own: Tensor | None,
+    outer_id: Tensor | None,
+    inner_id: Tensor | None,
+    weights: _Weights,
+    roles: tuple[bool, bool],
+    tiles: Tiles | None,
+) -> Tensor:
+    """Sum over the inner rows of their coefficient with each outer row, which is query or key or both to them."""
+    _check(outer, inner)
+    rows, columns = len(outer), len(inner)
+    if rows == 0 or columns == 0:
+        return torch.zeros_like(outer, dtype=torch.float32)
+    tiles = _fill(tiles or _backward_tiles(outer), outer, inner)
+    own = _narrow(own)
+    gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
+    _launch(
+        "backward_kernel",
+        tiles,
+        outer,
+        (
+            *(outer.contiguous(), inner.contiguous(), own, outer_id, inner_id),
+            *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
+            *(_spans(own, tiles, rows, columns, roles), gradient, rows, columns),
+        ),
+        AS_QUERY=roles[0],
+        AS_KEY=roles[1],
+        HAS_OWN=own is not None,
+        HAS_IDS=weights.weight_same is not None,
+    )
+    total = gradient[0] if len(gradient) == 1 else gradient.sum(dim=0)
+    return total if weights.enlarged is None else total / weights.enlarged
+
+
+def _spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tuple[bool, bool]) -> Tensor | None:
+    """For each block of outer rows, the tiles that hold a pair to leave out: int32 [blocks, 2], first and past the last.
+
+    Args:
+        own: int32, the key of each query.
+        tiles: how outer rows and inner columns are cut.
+        rows: of the outer side.
+        columns: of the inner side.
+        roles: whether the outer rows are queries, and whether they are keys.
+    """
+    if own is None:
+        return None
+    query, key = torch.arange(len(own), device=own.device), own.long()
+    outer = torch.cat([side for side, here in zip((query, key), roles, strict=True) if here])
+    inner = torch.cat([side for side, here in zip((key, query), roles, strict=True) if here])
+    given = (outer >= 0) & (inner >= 0)
+    block, tile = outer.clamp(min=0) // tiles.rows, inner // tiles.columns
+    first = tile.new_full([-(-rows // tiles.rows)], columns)
+    after = torch.zeros_like(first)
+    after.scatter_reduce_(0, block, torch.where(given, tile + 1, 0), "amax")
+    first.scatter_reduce_(0, block, torch.where(given, tile, columns), "amin")
+    return torch.stack([first.minimum(after), after], dim=1).int()
+
+
+def _forward_tiles(queries: Tensor) -> Tiles:
+    # Chosen by what fits, not by a clock: no GPU has measured these yet.
+    width, half = _width(queries.shape[1]), queries.element_size() == 2
+    if not half:
+        return Tiles(64, 64, 4, 2) if width <= 128 else Tiles(32, 32, 4, 2)
+    return Tiles(128, 128, 8, 3) if width <= 128 else Tiles(64, 64, 4, 2)
+
+
+def _backward_tiles(outer: Tensor) -> Tiles:
+    # As above. The gradient [rows, D] stays in registers beside the tile of scores, so wide rows come in fewer.
+    width, half = _width(outer.shape[1]), outer.element_size() == 2
+    if not half:
+        return Tiles(64, 32, 4, 2) if width <= 128 else Tiles(32, 32, 8, 2)
+    return Tiles(128, 64, 8, 3) if width <= 128 else Tiles(64, 32, 8, 2)
+
+
+def _fill(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
+    """Smaller tiles if shared memory is too small for them, and more splits if the blocks are fewer than processors."""
+    if not outer.is_cuda:
+        return tiles if tiles.splits else tiles._replace(splits=1)
+    device = torch.cuda.get_device_properties(outer.device)
+    row_bytes = _width(outer.shape[1]) * outer.element_size()
+    while row_bytes * (tiles.rows + tiles.stages * tiles.columns) > device.shared_memory_per_block_optin:
+        if tiles.stages > 2:
+            tiles = tiles._replace(stages=tiles.stages - 1)
+        elif tiles.columns >= tiles.rows:
+            tiles = tiles._replace(columns=tiles.columns // 2)
+        else:
+            tiles = tiles._replace(rows=tiles.rows // 2)
+    blocks = -(-len(outer) // tiles.rows)
+    splits = min(device.multi_processor_count // blocks, -(-len(inner) // tiles.columns))
+    return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
+
+
+def _launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool) -> None:
+    kernel: Any = getattr(_kernels(), name)
+    grid = (-(-len(outer) // tiles.rows), tiles.splits)
+    exact = outer.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
+    start = time.perf_counter()
+    with torch.cuda.device_of(outer):
+        kernel[grid](
+            *arguments,
+            D=outer.shape[1],
+            WIDTH=_width(outer.shape[1]),
+            ROWS=tiles.rows,
+            COLUMNS=tiles.columns,
+            PRECISION="ieee" if exact else "tf32",
+            num_warps=tiles.warps,
+            num_stages=tiles.stages,
+            **flags,
+        )
+    took = time.perf_counter() - start
+    if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
+        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+
+
+def _kernels() -> ModuleType:
+    from likewise.losses import triton_kernels
+
+    return triton_kernels
+
+
+def _is_interpreted() -> bool:
+    if os.environ.get("TRITON_INTERPRET", "0") == "0":
+        return False
+    from triton.runtime.jit import JITFunction  # pyright: ignore[reportMissingImports]
+
+    return not isinstance(_kernels().forward_kernel, JITFunction)
+
+
+def _check(queries: Tensor, keys: Tensor) -> None:
+    if not supports(queries, keys):
+        raise LikewiseError(
+            f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with {keys.dtype} "
+            f"{tuple(keys.shape)} on {keys.device}: they need Triton, a CUDA device of capability 8.0 or later, both "
+            f"sides in one of bfloat16, float16, float32, and at most {WIDEST} columns. Ask supports() first."
+        )
+
+
+def _narrow(own: Tensor | None) -> Tensor | None:
+    return None if own is None else own.to(torch.int32).contiguous()
+
+
+def _joined(parts: Tensor) -> Tensor:
+    """Log-sums of the splits [splits, N] to those of all keys."""
+    return parts[0] if len(parts) == 1 else parts.logsumexp(dim=0)
+
+
+def _width(columns: int) -> int:
+    """The next power of two that a tensor core takes."""
+    return max(16, 1 << (columns - 1).bit_length())
