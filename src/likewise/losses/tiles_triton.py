@@ -5,27 +5,24 @@ With scores s_ia = q_i . k_a (the temperature is already in the queries), ``forw
     everyone_i = log sum_{a != own_i} exp(s_ia)
     same_i     = log sum_{a != own_i, key_id_a = query_id_i} exp(s_ia)
 
-and ``backward`` the gradients that belong to them, from scores computed again. Sums and gradients accumulate in float32;
-no two programs add to one number, so a call repeated gives the same bits.
+and ``backward`` the gradients that belong to them, from scores computed again. Sums and gradients accumulate in
+float32; no two programs add to one number, so a call repeated gives the same bits.
 
-Triton is imported by the first call, never by ``import likewise``; nothing is compiled before.
+Triton is imported by the first call, never by ``import likewise``; nothing is compiled before. The first call for a
+dtype, a D and a set of arguments takes some seconds for that and says so; Triton keeps the outcome on disk.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
-import os
-import time
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
+from likewise.losses.triton_launch import Tiles, backward_tiles, filled, forward_tiles, interpreted, launch, spans
 
 WIDEST = 512
 """Columns of the embedding: the gradient of a block of rows is held in registers, all D of it."""
@@ -41,18 +38,6 @@ greatest is lost to float32; under the least of the log-sums it then weighs unde
 
 LOG2E = 1 / math.log(2)
 
-log = logging.getLogger("likewise")
-
-
-class Tiles(NamedTuple):
-    """How one kernel is cut; ``None`` for ``splits`` fills the GPU's processors."""
-
-    rows: int
-    columns: int
-    warps: int = 4
-    stages: int = 2
-    splits: int | None = None
-
 
 def supports(queries: Tensor, keys: Tensor) -> bool:
     """Whether these kernels can serve the two matrices; if not, the caller takes another way.
@@ -67,7 +52,7 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
         return False
     if queries.is_cuda:
         return torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
-    return queries.device.type == "cpu" and _is_interpreted()
+    return queries.device.type == "cpu" and interpreted()
 
 
 def forward(
@@ -101,15 +86,15 @@ def forward(
     if rows == 0 or columns == 0:
         empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
         return empty, None if query_id is None else empty.clone()
-    tiles = _fill(tiles or _forward_tiles(queries), queries, keys)
+    tiles = filled(tiles or forward_tiles(queries), queries, keys)
     queries, keys = queries.contiguous(), keys.contiguous()
     own = _narrow(own)
     longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
     bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
     everyone = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
     same = everyone if query_id is None else torch.empty_like(everyone)
-    span = _spans(own, tiles, rows, columns, (True, False))
-    _launch(
+    span = spans(own, tiles, rows, columns, (True, False))
+    launch(
         "forward_kernel",
         tiles,
         queries,
@@ -195,9 +180,7 @@ class _Weights(NamedTuple):
     """by what the weights were multiplied"""
 
 
-def _weights(
-    queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]
-) -> _Weights:
+def _weights(queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]) -> _Weights:
     shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
     weights = torch.stack([grad.float() for grad in grads if grad is not None])
     nothing = shifts == -math.inf
@@ -239,17 +222,17 @@ def _gradient(
     rows, columns = len(outer), len(inner)
     if rows == 0 or columns == 0:
         return torch.zeros_like(outer, dtype=torch.float32)
-    tiles = _fill(tiles or _backward_tiles(outer), outer, inner)
+    tiles = filled(tiles or backward_tiles(outer), outer, inner)
     own = _narrow(own)
     gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
-    _launch(
+    launch(
         "backward_kernel",
         tiles,
         outer,
         (
             *(outer.contiguous(), inner.contiguous(), own, outer_id, inner_id),
             *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
-            *(_spans(own, tiles, rows, columns, roles), gradient, rows, columns),
+            *(spans(own, tiles, rows, columns, roles), gradient, rows, columns),
         ),
         AS_QUERY=roles[0],
         AS_KEY=roles[1],
@@ -260,106 +243,12 @@ def _gradient(
     return total if weights.enlarged is None else total / weights.enlarged
 
 
-def _spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tuple[bool, bool]) -> Tensor | None:
-    """For each block of outer rows, the tiles that hold a pair to leave out: int32 [blocks, 2], first and past the last.
-
-    Args:
-        own: int32, the key of each query.
-        tiles: how outer rows and inner columns are cut.
-        rows: of the outer side.
-        columns: of the inner side.
-        roles: whether the outer rows are queries, and whether they are keys.
-    """
-    if own is None:
-        return None
-    query, key = torch.arange(len(own), device=own.device), own.long()
-    outer = torch.cat([side for side, here in zip((query, key), roles, strict=True) if here])
-    inner = torch.cat([side for side, here in zip((key, query), roles, strict=True) if here])
-    given = (outer >= 0) & (inner >= 0)
-    block, tile = outer.clamp(min=0) // tiles.rows, inner // tiles.columns
-    first = tile.new_full([-(-rows // tiles.rows)], columns)
-    after = torch.zeros_like(first)
-    after.scatter_reduce_(0, block, torch.where(given, tile + 1, 0), "amax")
-    first.scatter_reduce_(0, block, torch.where(given, tile, columns), "amin")
-    return torch.stack([first.minimum(after), after], dim=1).int()
-
-
-def _forward_tiles(queries: Tensor) -> Tiles:
-    # Chosen by what fits, not by a clock: no GPU has measured these yet.
-    width, half = _width(queries.shape[1]), queries.element_size() == 2
-    if not half:
-        return Tiles(64, 64, 4, 2) if width <= 128 else Tiles(32, 32, 4, 2)
-    return Tiles(128, 128, 8, 3) if width <= 128 else Tiles(64, 64, 4, 2)
-
-
-def _backward_tiles(outer: Tensor) -> Tiles:
-    # As above. The gradient [rows, D] stays in registers beside the tile of scores, so wide rows come in fewer.
-    width, half = _width(outer.shape[1]), outer.element_size() == 2
-    if not half:
-        return Tiles(64, 32, 4, 2) if width <= 128 else Tiles(32, 32, 8, 2)
-    return Tiles(128, 64, 8, 3) if width <= 128 else Tiles(64, 32, 8, 2)
-
-
-def _fill(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
-    """Smaller tiles if shared memory is too small for them, and more splits if the blocks are fewer than processors."""
-    if not outer.is_cuda:
-        return tiles if tiles.splits else tiles._replace(splits=1)
-    device = torch.cuda.get_device_properties(outer.device)
-    row_bytes = _width(outer.shape[1]) * outer.element_size()
-    while row_bytes * (tiles.rows + tiles.stages * tiles.columns) > device.shared_memory_per_block_optin:
-        if tiles.stages > 2:
-            tiles = tiles._replace(stages=tiles.stages - 1)
-        elif tiles.columns >= tiles.rows:
-            tiles = tiles._replace(columns=tiles.columns // 2)
-        else:
-            tiles = tiles._replace(rows=tiles.rows // 2)
-    blocks = -(-len(outer) // tiles.rows)
-    splits = min(device.multi_processor_count // blocks, -(-len(inner) // tiles.columns))
-    return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
-
-
-def _launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool) -> None:
-    kernel: Any = getattr(_kernels(), name)
-    grid = (-(-len(outer) // tiles.rows), tiles.splits)
-    exact = outer.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
-    start = time.perf_counter()
-    with torch.cuda.device_of(outer):
-        kernel[grid](
-            *arguments,
-            D=outer.shape[1],
-            WIDTH=_width(outer.shape[1]),
-            ROWS=tiles.rows,
-            COLUMNS=tiles.columns,
-            PRECISION="ieee" if exact else "tf32",
-            num_warps=tiles.warps,
-            num_stages=tiles.stages,
-            **flags,
-        )
-    took = time.perf_counter() - start
-    if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
-        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
-
-
-def _kernels() -> ModuleType:
-    from likewise.losses import triton_kernels
-
-    return triton_kernels
-
-
-def _is_interpreted() -> bool:
-    if os.environ.get("TRITON_INTERPRET", "0") == "0":
-        return False
-    from triton.runtime.jit import JITFunction  # pyright: ignore[reportMissingImports]
-
-    return not isinstance(_kernels().forward_kernel, JITFunction)
-
-
 def _check(queries: Tensor, keys: Tensor) -> None:
     if not supports(queries, keys):
         raise LikewiseError(
-            f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with {keys.dtype} "
-            f"{tuple(keys.shape)} on {keys.device}: they need Triton, a CUDA device of capability 8.0 or later, both "
-            f"sides in one of bfloat16, float16, float32, and at most {WIDEST} columns. Ask supports() first."
+            f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with "
+            f"{keys.dtype} {tuple(keys.shape)} on {keys.device}. They need Triton, a CUDA device of capability 8.0 or "
+            f"later, both sides in one of bfloat16, float16, float32, and at most {WIDEST} columns; ask supports()."
         )
 
 
@@ -370,8 +259,3 @@ def _narrow(own: Tensor | None) -> Tensor | None:
 def _joined(parts: Tensor) -> Tensor:
     """Log-sums of the splits [splits, N] to those of all keys."""
     return parts[0] if len(parts) == 1 else parts.logsumexp(dim=0)
-
-
-def _width(columns: int) -> int:
-    """The next power of two that a tensor core takes."""
-    return max(16, 1 << (columns - 1).bit_length())

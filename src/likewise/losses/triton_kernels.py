@@ -12,7 +12,8 @@ keys, its span) come after the others in a second turn of the same code, MASKED.
 """
 
 # ruff: noqa: D103
-# pyright: reportMissingImports=false, reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
 
 import triton
@@ -42,7 +43,7 @@ def _load_rows(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr, MASKED: 
 
 @triton.jit
 def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
-    """Number of whole tiles, of a rest (0 or 1), and which of the whole ones need a mask: from first to before after."""
+    """The number of whole tiles and of rests (0 or 1); the whole ones from `first` up to `after` need a mask."""
     whole = columns // COLUMNS
     rest = tl.cdiv(columns, COLUMNS) - whole
     first = whole
@@ -136,6 +137,24 @@ def forward_kernel(
 
 
 @triton.jit
+def _of_queries(
+    query, there, weight, shift, weight_same, shift_same, HAS_IDS: tl.constexpr, BOUNDED: tl.constexpr
+):  # fmt: skip
+    """Weights and shifts of some queries; what the flags leave out is a weight again, and unread."""
+    found = tl.load(weight + query, mask=there, other=0.0)
+    found_same = found
+    down = found
+    down_same = found
+    if HAS_IDS:
+        found_same = tl.load(weight_same + query, mask=there, other=0.0)
+    if not BOUNDED:
+        down = tl.load(shift + query, mask=there, other=0.0)
+        if HAS_IDS:
+            down_same = tl.load(shift_same + query, mask=there, other=0.0)
+    return found, down, found_same, down_same
+
+
+@triton.jit
 def _coefficient(
     score, alike, compared, weight, shift, weight_same, shift_same,
     HAS_IDS: tl.constexpr, MASKED: tl.constexpr, BOUNDED: tl.constexpr,
@@ -163,14 +182,11 @@ def _weighted_sum(
     splits = tl.num_programs(1)
     edge = row < rows
     if AS_QUERY:
-        weight_row = tl.load(weight + row, mask=edge, other=0.0)[:, None]
-        shift_row = weight_row if BOUNDED else tl.load(shift + row, mask=edge, other=0.0)[:, None]
-        same_row = tl.load(weight_same + row, mask=edge, other=0.0)[:, None] if HAS_IDS else weight_row
-        shift_same_row = weight_row
-        if HAS_IDS and not BOUNDED:
-            shift_same_row = tl.load(shift_same + row, mask=edge, other=0.0)[:, None]
-        own_of_row = tl.load(own + row, mask=edge, other=-1)[:, None] if HAS_OWN else row[:, None]
-    id_of_row = tl.load(outer_id + row, mask=edge, other=0)[:, None] if HAS_IDS else row[:, None]
+        weight_row, shift_row, weight_same_row, shift_same_row = _of_queries(
+            row, edge, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
+        )
+        own_of_row = tl.load(own + row, mask=edge, other=-1) if HAS_OWN else row
+    id_of_row = tl.load(outer_id + row, mask=edge, other=0) if HAS_IDS else row
     gradient = tl.zeros([ROWS, WIDTH], tl.float32)
     for MASKED in tl.static_range(2):
         count = (masked + rest) if MASKED else (whole - masked)
@@ -185,30 +201,26 @@ def _weighted_sum(
             there = column < columns
             met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
             score = tl.dot(held, tl.trans(met), input_precision=PRECISION) * LOG2E
-            alike = id_of_row == tl.load(inner_id + column, mask=there, other=0)[None, :] if HAS_IDS else edge[:, None]
+            id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
+            alike = id_of_row[:, None] == id_of_column[None, :]
             found = tl.zeros([ROWS, COLUMNS], tl.float32)
             if AS_QUERY:
-                compared = there[None, :]
-                if MASKED and HAS_OWN:
-                    compared = compared & (own_of_row != column[None, :])
+                compared = there[None, :] & (own_of_row[:, None] != column[None, :]) if HAS_OWN else there[None, :]
                 found += _coefficient(
-                    score, alike, compared, weight_row, shift_row, same_row, shift_same_row, HAS_IDS, MASKED, BOUNDED
-                )
+                    score, alike, compared,
+                    weight_row[:, None], shift_row[:, None], weight_same_row[:, None], shift_same_row[:, None],
+                    HAS_IDS, MASKED, BOUNDED,
+                )  # fmt: skip
             if AS_KEY:
-                weight_column = tl.load(weight + column, mask=there, other=0.0)[None, :]
-                shift_column = weight_column if BOUNDED else tl.load(shift + column, mask=there, other=0.0)[None, :]
-                same_column = (
-                    tl.load(weight_same + column, mask=there, other=0.0)[None, :] if HAS_IDS else weight_column
+                weight_column, shift_column, weight_same_column, shift_same_column = _of_queries(
+                    column, there, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
                 )
-                shift_same_column = weight_column
-                if HAS_IDS and not BOUNDED:
-                    shift_same_column = tl.load(shift_same + column, mask=there, other=0.0)[None, :]
-                compared = there[None, :]
-                if MASKED and HAS_OWN:
-                    own_of_column = tl.load(own + column, mask=there, other=-1)[None, :]
-                    compared = compared & (own_of_column != row[:, None])
+                own_of_column = tl.load(own + column, mask=there, other=-1) if HAS_OWN else column
+                compared = there[None, :] & (own_of_column[None, :] != row[:, None]) if HAS_OWN else there[None, :]
                 found += _coefficient(
-                    score, alike, compared, weight_column, shift_column, same_column, shift_same_column,
+                    score, alike, compared,
+                    weight_column[None, :], shift_column[None, :],
+                    weight_same_column[None, :], shift_same_column[None, :],
                     HAS_IDS, MASKED, BOUNDED,
                 )  # fmt: skip
             if BOUNDED:
