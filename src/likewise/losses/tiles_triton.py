@@ -78,8 +78,8 @@ def forward(
         everyone: float32 [N]; -inf where a query is compared with nothing.
         same: float32 [N], or None without ids; -inf where no key compared has the query's id.
 
-    Any score that float32 holds is safe. Float32 products are exact to float32, unless
-    ``torch.set_float32_matmul_precision`` allows TensorFloat-32.
+    Any score that float32 holds is safe. Float32 products are made of three in TensorFloat-32, which is about float32,
+    or of one where ``torch.set_float32_matmul_precision`` allows it.
     """
     _check(queries, keys)
     rows, columns = len(queries), len(keys)

@@ -41,6 +41,18 @@ def _load_rows(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr, MASKED: 
             return tl.load(place, mask=(part < D)[None, :], other=0.0)
 
 
+INTERPRETED = tl.constexpr(not isinstance(_load_rows, triton.JITFunction))
+
+
+@triton.jit
+def _product(left, right, before, PRECISION: tl.constexpr):
+    """Left @ right + before, accumulated in float32."""
+    if INTERPRETED:  # which takes the bits of a bfloat16 for a whole number
+        return tl.dot(left.to(tl.float32), right.to(tl.float32), acc=before, input_precision=PRECISION)
+    else:
+        return tl.dot(left, right, acc=before, input_precision=PRECISION)
+
+
 @triton.jit
 def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
     """The number of whole tiles and of rests (0 or 1); the whole ones from `first` up to `after` need a mask."""
@@ -88,7 +100,7 @@ def _log_sums(
                 tile = tl.where(turn < first, turn, turn + masked)
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             key = _load_rows(keys, column, columns, D, WIDTH, MASKED)
-            score = tl.dot(query, tl.trans(key), input_precision=PRECISION) * LOG2E
+            score = _product(query, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
             if MASKED:
                 score = tl.where((column < columns)[None, :], score, NOTHING)
                 if HAS_OWN:
@@ -200,7 +212,7 @@ def _weighted_sum(
             column = tile * COLUMNS + tl.arange(0, COLUMNS)
             there = column < columns
             met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
-            score = tl.dot(held, tl.trans(met), input_precision=PRECISION) * LOG2E
+            score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
             id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
             alike = id_of_row[:, None] == id_of_column[None, :]
             found = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -227,7 +239,7 @@ def _weighted_sum(
                 # A pair that is left out may score above all others, and 0 * inf would be NaN.
                 power = tl.minimum(score - level, 64.0) if MASKED else score - level
                 found *= tl.exp2(power)
-            gradient = tl.dot(found.to(met.dtype), met, acc=gradient, input_precision=PRECISION)
+            gradient = _product(found.to(met.dtype), met, gradient, PRECISION)
     return gradient
 
 
