@@ -14,6 +14,7 @@ dtype, a D and a set of arguments takes some seconds for that and says so; Trito
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 from typing import NamedTuple
@@ -24,10 +25,9 @@ from torch import Tensor
 from likewise.errors import LikewiseError
 from likewise.losses.triton_launch import Tiles, backward_tiles, filled, forward_tiles, interpreted, launch, spans
 
-WIDEST = 512
-"""Columns of the embedding: the gradient of a block of rows is held in registers, all D of it."""
-
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
+"""Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
+and beyond 128 the compiler moves kilobytes a thread to memory."""
 
 SAFE_SCORE = 64.0
 """In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
@@ -42,13 +42,14 @@ LOG2E = 1 / math.log(2)
 def supports(queries: Tensor, keys: Tensor) -> bool:
     """Whether these kernels can serve the two matrices; if not, the caller takes another way.
 
-    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton installed; bfloat16, float16 or
-    float32, since tensor cores know no float64 here; and D up to 512. On a CPU they run only through Triton's
-    interpreter (``TRITON_INTERPRET=1`` before Triton is imported), which is for tests. AMD devices are untried.
+    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton installed; bfloat16 or float16
+    with D up to 512, or float32 with D up to 128. Float64 is for other ways: it would leave the tensor cores. On a CPU
+    the kernels run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
+    AMD devices are untried, and not served.
     """
-    if queries.dtype != keys.dtype or queries.dtype not in DTYPES or queries.device != keys.device:
+    if queries.dtype != keys.dtype or queries.device != keys.device or not _has_triton():
         return False
-    if not 1 <= queries.shape[1] <= WIDEST or importlib.util.find_spec("triton") is None:
+    if not 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0):
         return False
     if queries.is_cuda:
         return torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
@@ -248,8 +249,14 @@ def _check(queries: Tensor, keys: Tensor) -> None:
         raise LikewiseError(
             f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with "
             f"{keys.dtype} {tuple(keys.shape)} on {keys.device}. They need Triton, a CUDA device of capability 8.0 or "
-            f"later, both sides in one of bfloat16, float16, float32, and at most {WIDEST} columns; ask supports()."
+            f"later, and both sides in bfloat16 or float16 with at most {WIDEST[torch.float16]} columns, or in float32 "
+            f"with at most {WIDEST[torch.float32]}; ask supports()."
         )
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _narrow(own: Tensor | None) -> Tensor | None:

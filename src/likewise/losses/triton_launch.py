@@ -62,19 +62,17 @@ def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tupl
 
 def forward_tiles(queries: Tensor) -> Tiles:
     """For the log-sums."""
-    width = padded(queries.shape[1])
     if queries.element_size() == 4:
-        return Tiles(64, 64, 4, 2) if width <= 128 else Tiles(32, 32, 4, 2)
-    return Tiles(128, 64, 8, 3) if width <= 256 else Tiles(64, 64, 4, 2)
+        return Tiles(64, 64, 4, 2)
+    return Tiles(128, 64, 8, 3) if padded(queries.shape[1]) <= 256 else Tiles(64, 64, 4, 2)
 
 
 def backward_tiles(outer: Tensor) -> Tiles:
     """For the gradient of ``outer``."""
     # The gradient [rows, D] stays in registers beside the tile of scores, so wide rows come in fewer.
-    width = padded(outer.shape[1])
     if outer.element_size() == 4:
-        return Tiles(64, 32, 4, 2) if width <= 128 else Tiles(32, 32, 8, 2)
-    return Tiles(128, 64, 8, 3) if width <= 128 else Tiles(64, 32, 8, 2)
+        return Tiles(32, 32, 4, 2)
+    return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
 
 
 def filled(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
