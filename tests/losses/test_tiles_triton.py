@@ -254,13 +254,13 @@ def test_kernels_where_an_own_key_scores_above_all_others():
 @on_kernels
 def test_kernels_take_matrices_that_are_not_contiguous():
     wide, tall = rows(37, 40, 1), rows(20, 50, 2)
-    ids = torch.arange(100, device=DEVICE)[::2] % 6
-    own = torch.arange(74, device=DEVICE)[::2] % 50
-    compare(wide[:, ::2], tall.T, own, ids[:37], ids)
-    grads = torch.ones((), device=DEVICE).expand(37)
+    ids, own = (whole_numbers(0, high, 100, high)[::2] for high in (6, 50))
+    compare(wide[:, ::2], tall.T, own[:37], ids[:37], ids)
+    compare_square(tall.T, own, ids)
+    share = torch.ones((), device=DEVICE).expand(37)
     everyone, _ = tiles_triton.forward(wide, wide, None, None, None, SMALL)
-    found = tiles_triton.backward_square(wide, None, None, everyone, None, grads, None, SMALL)
-    assert error(found, sum(dense_gradients(wide.double(), wide.double(), None, None, None, (grads, None)))) < 2e-6
+    found = tiles_triton.backward_square(wide, None, None, everyone, None, share, None, SMALL)
+    assert error(found, sum(dense_gradients(wide.double(), wide.double(), None, None, None, (share, None)))) < 2e-6
 
 
 @on_kernels

@@ -29,6 +29,9 @@ WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
 and beyond 128 the compiler moves kilobytes a thread to memory."""
 
+OLDEST_TRITON = (3, 3)
+"""The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
+
 SAFE_SCORE = 64.0
 """In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
 
@@ -42,17 +45,18 @@ LOG2E = 1 / math.log(2)
 def supports(queries: Tensor, keys: Tensor) -> bool:
     """Whether these kernels can serve the two matrices; if not, the caller takes another way.
 
-    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton installed; bfloat16 or float16
+    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton 3.3 or later; bfloat16 or float16
     with D up to 512, or float32 with D up to 128. Float64 is for other ways: it would leave the tensor cores. On a CPU
     the kernels run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
     AMD devices are untried, and not served.
     """
-    if queries.dtype != keys.dtype or queries.device != keys.device or not _has_triton():
+    if queries.dtype != keys.dtype or queries.device != keys.device:
         return False
     if not 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0):
         return False
     if queries.is_cuda:
-        return torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
+        capable = torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
+        return capable and _triton_version() >= OLDEST_TRITON
     return queries.device.type == "cpu" and interpreted()
 
 
@@ -89,7 +93,7 @@ def forward(
         return empty, None if query_id is None else empty.clone()
     tiles = filled(tiles or forward_tiles(queries), queries, keys)
     queries, keys = queries.contiguous(), keys.contiguous()
-    own = _narrow(own)
+    own, query_id, key_id = _narrow(own), _packed(query_id), _packed(key_id)
     longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
     bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
     everyone = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
@@ -231,7 +235,7 @@ def _gradient(
         tiles,
         outer,
         (
-            *(outer.contiguous(), inner.contiguous(), own, outer_id, inner_id),
+            *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
             *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
             *(spans(own, tiles, rows, columns, roles), gradient, rows, columns),
         ),
@@ -248,19 +252,27 @@ def _check(queries: Tensor, keys: Tensor) -> None:
     if not supports(queries, keys):
         raise LikewiseError(
             f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with "
-            f"{keys.dtype} {tuple(keys.shape)} on {keys.device}. They need Triton, a CUDA device of capability 8.0 or "
-            f"later, and both sides in bfloat16 or float16 with at most {WIDEST[torch.float16]} columns, or in float32 "
-            f"with at most {WIDEST[torch.float32]}; ask supports()."
+            f"{keys.dtype} {tuple(keys.shape)} on {keys.device}. They need Triton 3.3, a CUDA device of capability 8.0 "
+            f"or later, and both sides in bfloat16 or float16 with at most {WIDEST[torch.float16]} columns, or in "
+            f"float32 with at most {WIDEST[torch.float32]}; ask supports()."
         )
 
 
 @functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+def _triton_version() -> tuple[int, ...]:
+    if importlib.util.find_spec("triton") is None:
+        return (0,)
+    import triton  # pyright: ignore[reportMissingImports]
+
+    return tuple(int(number) for number in triton.__version__.split(".")[:2])
 
 
 def _narrow(own: Tensor | None) -> Tensor | None:
     return None if own is None else own.to(torch.int32).contiguous()
+
+
+def _packed(ids: Tensor | None) -> Tensor | None:
+    return None if ids is None else ids.contiguous()
 
 
 def _joined(parts: Tensor) -> Tensor:

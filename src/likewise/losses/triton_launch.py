@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import time
@@ -137,7 +138,7 @@ def kernels() -> ModuleType:
 
 def interpreted() -> bool:
     """Whether the kernels run through Triton's interpreter, on the CPU."""
-    if os.environ.get("TRITON_INTERPRET", "0") == "0":
+    if os.environ.get("TRITON_INTERPRET", "0") == "0" or importlib.util.find_spec("triton") is None:
         return False
     return bool(kernels().INTERPRETED.value)
 
