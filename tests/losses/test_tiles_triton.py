@@ -244,6 +244,21 @@ def test_kernels_never_read_the_weight_of_an_empty_sum(dtype):
 
 
 @on_kernels
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_kernels_take_a_log_sum_of_minus_infinity_for_nothing_at_all(scale):
+    z, ids = rows(40, 8, 1, scale=scale), torch.arange(40, device=DEVICE) % 5
+    everyone, same = tiles_triton.forward(z, z, None, ids, ids, SMALL)
+    silent = ids == 2
+    grads = weights(40, ids=True)
+    heard = [grad.masked_fill(silent, 0) for grad in grads]
+    right = tiles_triton.backward_square(z, None, ids, everyone, same, *heard, SMALL)
+    log_sums = [log_sum.masked_fill(silent, -math.inf) for log_sum in (everyone, same)]
+    assert error(tiles_triton.backward_square(z, None, ids, *log_sums, *grads, SMALL), right) < 2e-6
+    nobody = torch.full_like(everyone, -math.inf)
+    assert (tiles_triton.backward_square(z, None, ids, nobody, nobody, *grads, SMALL) == 0).all()
+
+
+@on_kernels
 def test_kernels_where_an_own_key_scores_above_all_others():
     """In a square of long rows a pair left out is exp(400) times the sum, and must not reach it as inf times 0."""
     z = rows(20, 64, 1, scale=2.0)
@@ -334,6 +349,55 @@ def test_spans_hold_every_pair_that_is_left_out():
     assert spans(own, tiles, 40, 35, (False, True)).tolist() == [[4, 8], [8, 9], [0, 0]]
     assert spans(own, tiles, 35, 35, (True, True)).tolist() == [[4, 8], [1, 9], [7, 8]]
     assert spans(None, tiles, 35, 40, (True, True)) is None
+
+
+COMPILING = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from likewise.losses import tiles_triton, triton_kernels, triton_launch
+
+
+class Nowhere:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device: 0)
+
+
+class Compiled:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def launched(*arguments, **settings):
+            built = self.kernel.warmup(*arguments, grid=grid, **settings)
+            assert built.metadata.shared < 232448, built.metadata
+            assert "wgmma" in built.asm["ptx"]
+            print("compiled", end=" ")
+        return launched
+
+
+class Kernels:
+    forward_kernel = Compiled(triton_kernels.forward_kernel)
+    backward_kernel = Compiled(triton_kernels.backward_kernel)
+
+
+driver.set_active(Nowhere)
+triton_launch.kernels = lambda: Kernels
+tiles_triton.supports = lambda *sides: True
+z, own = torch.ones(300, 128, dtype=torch.bfloat16), torch.arange(300)
+everyone, same = tiles_triton.forward(z, z, own, own, own)
+tiles_triton.backward_square(z, own, own, everyone, same, everyone, same)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_the_compiler_takes_both_for_a_gpu_that_is_not_here():
+    """What the interpreter runs may still not compile; this compiles for capability 9.0, tensor cores and all."""
+    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    run = subprocess.run([sys.executable, "-c", COMPILING], env=clean, capture_output=True, text=True)
+    assert run.stdout.split() == ["compiled"] * 2, run.stderr
 
 
 def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded():
