@@ -1,0 +1,280 @@
+"""The tiled contrastive log-sum-exp on a GPU: O((N + M) D) memory, no score ever written to it.
+
+With scores s_ia = q_i . k_a (the temperature is already in the queries), ``forward`` computes::
+
+    everyone_i = log sum_{a != own_i} exp(s_ia)
+    same_i     = log sum_{a != own_i, key_id_a = query_id_i} exp(s_ia)
+
+and ``backward`` the gradients that belong to them, from scores computed again. Sums and gradients accumulate in
+float32; no two programs add to one number, so a call repeated gives the same bits.
+
+Triton is imported by the first call, never by ``import likewise``; nothing is compiled before. The first call for a
+dtype, a D and a set of arguments takes some seconds for that and says so; Triton keeps the outcome on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+from likewise.losses.triton_launch import Tiles, backward_tiles, filled, forward_tiles, interpreted, launch, spans
+
+WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
+"""Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
+and beyond 128 the compiler moves kilobytes a thread to memory."""
+
+OLDEST_TRITON = (3, 3)
+"""The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
+
+SAFE_SCORE = 64.0
+"""In the forward, in powers of two: sums of 2**-64 to 2**64 fit float32 for any number of keys that fits a GPU."""
+
+SAFE_SPREAD = 80.0
+"""In the backward: how far, in powers of two, log-sums may lie apart to share one exponential. A score 126 below the
+greatest is lost to float32; under the least of the log-sums it then weighs under 2**-46."""
+
+LOG2E = 1 / math.log(2)
+
+
+def supports(queries: Tensor, keys: Tensor) -> bool:
+    """Whether these kernels can serve the two matrices; if not, the caller takes another way.
+
+    They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton 3.3 or later; bfloat16 or float16
+    with D up to 512, or float32 with D up to 128. Float64 is for other ways: it would leave the tensor cores. On a CPU
+    the kernels run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
+    AMD devices are untried, and not served.
+    """
+    if queries.dtype != keys.dtype or queries.device != keys.device:
+        return False
+    if not 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0):
+        return False
+    if queries.is_cuda:
+        capable = torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
+        return capable and _triton_version() >= OLDEST_TRITON
+    return queries.device.type == "cpu" and interpreted()
+
+
+def forward(
+    queries: Tensor,
+    keys: Tensor,
+    own: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
+    tiles: Tiles | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Both log-sums in one pass over the scores.
+
+    Args:
+        queries: [N, D], already divided by the temperature.
+        keys: [M, D], same dtype.
+        own: int64 [N], the key that a query is not compared with; -1 for none. Fastest where near queries have near
+            keys, as in ``arange(N)``.
+        query_id: int64 [N], or None.
+        key_id: int64 [M]; None together with ``query_id``. Equality is all that is tested.
+        tiles: how to cut; chosen by dtype and D if None.
+
+    Returns:
+        everyone: float32 [N]; -inf where a query is compared with nothing.
+        same: float32 [N], or None without ids; -inf where no key compared has the query's id.
+
+    Any score that float32 holds is safe. Float32 products are made of three in TensorFloat-32, which is about float32,
+    or of one where ``torch.set_float32_matmul_precision`` allows it.
+    """
+    _check(queries, keys)
+    rows, columns = len(queries), len(keys)
+    if rows == 0 or columns == 0:
+        empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
+        return empty, None if query_id is None else empty.clone()
+    tiles = filled(tiles or forward_tiles(queries), queries, keys)
+    queries, keys = queries.contiguous(), keys.contiguous()
+    own, query_id, key_id = _narrow(own), _packed(query_id), _packed(key_id)
+    longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
+    bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
+    everyone = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
+    same = everyone if query_id is None else torch.empty_like(everyone)
+    span = spans(own, tiles, rows, columns, (True, False))
+    launch(
+        "forward_kernel",
+        tiles,
+        queries,
+        (queries, keys, own, query_id, key_id, span, bounded.int(), everyone, same, rows, columns),
+        HAS_OWN=own is not None,
+        HAS_IDS=query_id is not None,
+    )
+    return _joined(everyone), None if query_id is None else _joined(same)
+
+
+def backward(
+    queries: Tensor,
+    keys: Tensor,
+    own: Tensor | None,
+    query_id: Tensor | None,
+    key_id: Tensor | None,
+    everyone: Tensor,
+    same: Tensor | None,
+    grad_everyone: Tensor,
+    grad_same: Tensor | None,
+    wants: tuple[bool, bool],
+    tiles: Tiles | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the queries and of the keys, each in a pass of its own if it is wanted.
+
+    With c_ia = [a != own_i] (grad_everyone_i exp(s_ia - everyone_i) + [same id] grad_same_i exp(s_ia - same_i)) they
+    are c @ keys and c^T @ queries. A log-sum of -inf adds nothing. In half precision c is rounded to the dtype of the
+    inputs for the second product, as attention kernels do.
+
+    Args:
+        queries: as in `forward`, and so are ``keys``, ``own``, ``query_id``, ``key_id`` and ``tiles``.
+        keys: [M, D].
+        own: int64 [N] or None.
+        query_id: int64 [N] or None.
+        key_id: int64 [M] or None.
+        everyone: what `forward` returned.
+        same: what `forward` returned.
+        grad_everyone: [N].
+        grad_same: [N]; None without ids.
+        wants: whether the queries' gradient is wanted, and the keys'.
+        tiles: how to cut.
+
+    Returns:
+        Float32 [N, D] or None, and [M, D] or None.
+    """
+    weights = _weights(queries, (everyone, same), (grad_everyone, grad_same))
+    of_queries = of_keys = None
+    if wants[0]:
+        of_queries = _gradient(queries, keys, own, query_id, key_id, weights, (True, False), tiles)
+    if wants[1]:
+        of_keys = _gradient(keys, queries, own, key_id, query_id, weights, (False, True), tiles)
+    return of_queries, of_keys
+
+
+def backward_square(
+    z: Tensor,
+    own: Tensor | None,
+    ids: Tensor | None,
+    everyone: Tensor,
+    same: Tensor | None,
+    grad_everyone: Tensor,
+    grad_same: Tensor | None,
+    tiles: Tiles | None = None,
+) -> Tensor:
+    """(c + c^T) @ z in one pass, float32 [N, D]: the gradient where the queries are the keys; c as in `backward`."""
+    weights = _weights(z, (everyone, same), (grad_everyone, grad_same))
+    return _gradient(z, z, own, ids, ids, weights, (True, True), tiles)
+
+
+class _Weights(NamedTuple):
+    """What the backward kernel needs of each query: coefficient = weight * 2**(score - shift).
+
+    Where ``bounded``, both shifts are in the weights already, relative to the one ``level``.
+    """
+
+    weight: Tensor
+    shift: Tensor
+    weight_same: Tensor | None
+    shift_same: Tensor | None
+    level: Tensor
+    bounded: Tensor
+    enlarged: Tensor | None
+    """by what the weights were multiplied"""
+
+
+def _weights(queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tuple[Tensor, Tensor | None]) -> _Weights:
+    shifts = torch.stack([log_sum.float() * LOG2E for log_sum in log_sums if log_sum is not None])
+    weights = torch.stack([grad.float() for grad in grads if grad is not None])
+    nothing = shifts == -math.inf
+    weights = weights.masked_fill(nothing, 0)
+    enlarged = None
+    if queries.dtype == torch.float16:
+        # Coefficients of 1 / N**2 would vanish; float16 ends at 65504, and four of them are added at most.
+        enlarged = 2.0**13 / weights.abs().amax().clamp(min=1e-30)
+        weights = weights * enlarged
+    level, least = shifts.amax(), shifts.masked_fill(nothing, math.inf).amin()
+    bounded = (level - least).abs() < SAFE_SPREAD  # False for NaN, and where all log-sums are -inf
+    powered = (weights * torch.exp2(level - shifts)).masked_fill(nothing, 0)
+    weights = torch.where(bounded, powered, weights)
+    shifts = shifts.masked_fill(nothing, math.inf)
+    both = len(shifts) > 1
+    return _Weights(
+        weights[0],
+        shifts[0],
+        weights[1] if both else None,
+        shifts[1] if both else None,
+        level,
+        bounded.int(),
+        enlarged,
+    )
+
+
+def _gradient(
+    outer: Tensor,
+    inner: Tensor,
+    own: Tensor | None,
+    outer_id: Tensor | None,
+    inner_id: Tensor | None,
+    weights: _Weights,
+    roles: tuple[bool, bool],
+    tiles: Tiles | None,
+) -> Tensor:
+    """Sum over the inner rows of their coefficient with each outer row, which is query or key or both to them."""
+    _check(outer, inner)
+    rows, columns = len(outer), len(inner)
+    if rows == 0 or columns == 0:
+        return torch.zeros_like(outer, dtype=torch.float32)
+    tiles = filled(tiles or backward_tiles(outer), outer, inner)
+    own = _narrow(own)
+    gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
+    launch(
+        "backward_kernel",
+        tiles,
+        outer,
+        (
+            *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
+            *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
+            *(spans(own, tiles, rows, columns, roles), gradient, rows, columns),
+        ),
+        AS_QUERY=roles[0],
+        AS_KEY=roles[1],
+        HAS_OWN=own is not None,
+        HAS_IDS=weights.weight_same is not None,
+    )
+    total = gradient[0] if len(gradient) == 1 else gradient.sum(dim=0)
+    return total if weights.enlarged is None else total / weights.enlarged
+
+
+def _check(queries: Tensor, keys: Tensor) -> None:
+    if not supports(queries, keys):
+        raise LikewiseError(
+            f"The GPU kernels cannot serve {queries.dtype} {tuple(queries.shape)} on {queries.device} with "
+            f"{keys.dtype} {tuple(keys.shape)} on {keys.device}. They need Triton 3.3, a CUDA device of capability 8.0 "
+            f"or later, and both sides in bfloat16 or float16 with at most {WIDEST[torch.float16]} columns, or in "
+            f"float32 with at most {WIDEST[torch.float32]}; ask supports()."
+        )
+
+
+@functools.cache
+def _triton_version() -> tuple[int, ...]:
+    if importlib.util.find_spec("triton") is None:
+        return (0,)
+    import triton  # pyright: ignore[reportMissingImports]
+
+    return tuple(int(number) for number in triton.__version__.split(".")[:2])
+
+
+def _narrow(own: Tensor | None) -> Tensor | None:
+    return None if own is None else own.to(torch.int32).contiguous()
+
+
+def _packed(ids: Tensor | None) -> Tensor | None:
+    return None if ids is None else ids.contiguous()
+
+
+def _joined(parts: Tensor) -> Tensor:
+    """Log-sums of the splits [splits, N] to those of all keys."""
+    return parts[0] if len(parts) == 1 else parts.logsumexp(dim=0)

@@ -1,0 +1,270 @@
+"""The GPU kernels behind `tiles_triton`, which alone imports this file: it needs Triton, and compiles on first use.
+
+One program holds a block of rows and meets the other side tile by tile; a tile of scores [ROWS, COLUMNS] lives in
+registers and is gone after it (Dao et al. 2022, https://arxiv.org/abs/2205.14135, for attention). Exponentials are
+base 2, which is what the hardware has.
+
+Each kernel has two ways through. Where no score can leave the range of float32 (BOUNDED) it needs no maxima and one
+exponential an element; anything else takes the careful way. A number on the device decides, so the host never waits.
+
+Most tiles need no mask. The few that do (the last one where the division leaves a rest, and those of the block's own
+keys, its span) come after the others in a second turn of the same code, MASKED.
+"""
+
+# ruff: noqa: D103
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+LN2 = tl.constexpr(0.6931471805599453)
+NOTHING = tl.constexpr(float("-inf"))
+
+
+@triton.jit
+def _load_rows(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr, MASKED: tl.constexpr):
+    """[len(row), WIDTH] of a contiguous [rows, D] matrix, zeros beyond its edges."""
+    part = tl.arange(0, WIDTH)
+    place = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
+    if D == WIDTH:
+        if MASKED:
+            return tl.load(place, mask=(row < rows)[:, None], other=0.0)
+        else:
+            return tl.load(place)
+    else:
+        if MASKED:
+            return tl.load(place, mask=(row < rows)[:, None] & (part < D)[None, :], other=0.0)
+        else:
+            return tl.load(place, mask=(part < D)[None, :], other=0.0)
+
+
+INTERPRETED = tl.constexpr(not isinstance(_load_rows, triton.JITFunction))
+
+
+@triton.jit
+def _product(left, right, before, PRECISION: tl.constexpr):
+    """Left @ right + before, accumulated in float32."""
+    if INTERPRETED:  # which takes the bits of a bfloat16 for a whole number
+        return tl.dot(left.to(tl.float32), right.to(tl.float32), acc=before, input_precision=PRECISION)
+    else:
+        return tl.dot(left, right, acc=before, input_precision=PRECISION)
+
+
+@triton.jit
+def _turns(span, columns, COLUMNS: tl.constexpr, HAS_OWN: tl.constexpr):
+    """The number of whole tiles and of rests (0 or 1); the whole ones from `first` up to `after` need a mask."""
+    whole = columns // COLUMNS
+    rest = tl.cdiv(columns, COLUMNS) - whole
+    first = whole
+    after = whole
+    if HAS_OWN:
+        first = tl.minimum(tl.load(span + 2 * tl.program_id(0)), whole)
+        after = tl.minimum(tl.load(span + 2 * tl.program_id(0) + 1), whole)
+    return whole, rest, first, after
+
+
+@triton.jit
+def _add(top, total, score):
+    """Online log-sum-exp of the rows of a tile; `total` is in units of 2**top."""
+    highest = tl.maximum(top, tl.max(score, 1))
+    shift = tl.where(highest == NOTHING, 0.0, highest)  # -inf less -inf would be NaN
+    total = total * tl.exp2(top - shift) + tl.sum(tl.exp2(score - shift[:, None]), 1)
+    return highest, total
+
+
+@triton.jit
+def _log_sums(
+    query, own_key, id_here, keys, key_id, span, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
+):  # fmt: skip
+    """Natural logarithms of a block's two sums over this program's share of the tiles."""
+    whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
+    masked = after - first
+    splits = tl.num_programs(1)
+    top = tl.full([ROWS], 0.0 if BOUNDED else NOTHING, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    top_same = top
+    total_same = total
+    for MASKED in tl.static_range(2):
+        count = (masked + rest) if MASKED else (whole - masked)
+        share = tl.cdiv(count, splits)
+        start = tl.program_id(1) * share
+        for turn in range(start, tl.minimum(start + share, count)):
+            if MASKED:
+                tile = tl.where(turn < masked, first + turn, whole)
+            else:
+                tile = tl.where(turn < first, turn, turn + masked)
+            column = tile * COLUMNS + tl.arange(0, COLUMNS)
+            key = _load_rows(keys, column, columns, D, WIDTH, MASKED)
+            score = _product(query, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
+            if MASKED:
+                score = tl.where((column < columns)[None, :], score, NOTHING)
+                if HAS_OWN:
+                    score = tl.where(own_key[:, None] == column[None, :], NOTHING, score)
+            if BOUNDED:
+                power = tl.exp2(score)
+                total += tl.sum(power, 1)
+            else:
+                top, total = _add(top, total, score)
+            if HAS_IDS:
+                alike = id_here[:, None] == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
+                if BOUNDED:
+                    total_same += tl.sum(tl.where(alike, power, 0.0), 1)
+                else:
+                    top_same, total_same = _add(top_same, total_same, tl.where(alike, score, NOTHING))
+    everyone = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
+    same = tl.where(total_same == 0.0, NOTHING, (top_same + tl.log2(total_same)) * LN2)
+    return everyone, same
+
+
+@triton.jit(do_not_specialize=["rows", "columns"])
+def forward_kernel(
+    queries, keys, own, query_id, key_id, span, bounded, everyone, same, rows, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    there = row < rows
+    query = _load_rows(queries, row, rows, D, WIDTH, True)
+    own_key = tl.load(own + row, mask=there, other=-1) if HAS_OWN else row
+    id_here = tl.load(query_id + row, mask=there, other=0) if HAS_IDS else row
+    if tl.load(bounded) != 0:
+        found, found_same = _log_sums(
+            query, own_key, id_here, keys, key_id, span, columns,
+            D, WIDTH, ROWS, COLUMNS, HAS_OWN, HAS_IDS, PRECISION, True,
+        )  # fmt: skip
+    else:
+        found, found_same = _log_sums(
+            query, own_key, id_here, keys, key_id, span, columns,
+            D, WIDTH, ROWS, COLUMNS, HAS_OWN, HAS_IDS, PRECISION, False,
+        )  # fmt: skip
+    place = tl.program_id(1).to(tl.int64) * rows + row
+    tl.store(everyone + place, found, mask=there)
+    if HAS_IDS:
+        tl.store(same + place, found_same, mask=there)
+
+
+@triton.jit
+def _of_queries(
+    query, there, weight, shift, weight_same, shift_same, HAS_IDS: tl.constexpr, BOUNDED: tl.constexpr
+):  # fmt: skip
+    """Weights and shifts of some queries; what the flags leave out is a weight again, and unread."""
+    found = tl.load(weight + query, mask=there, other=0.0)
+    found_same = found
+    down = found
+    down_same = found
+    if HAS_IDS:
+        found_same = tl.load(weight_same + query, mask=there, other=0.0)
+    if not BOUNDED:
+        down = tl.load(shift + query, mask=there, other=0.0)
+        if HAS_IDS:
+            down_same = tl.load(shift_same + query, mask=there, other=0.0)
+    return found, down, found_same, down_same
+
+
+@triton.jit
+def _coefficient(
+    score, alike, compared, weight, shift, weight_same, shift_same,
+    HAS_IDS: tl.constexpr, MASKED: tl.constexpr, BOUNDED: tl.constexpr,
+):  # fmt: skip
+    """What one role adds: weight * 2**(score - shift), for both sums; BOUNDED leaves out the power that all share."""
+    found = weight if BOUNDED else weight * tl.exp2(score - shift)
+    if HAS_IDS:
+        found_same = weight_same if BOUNDED else weight_same * tl.exp2(score - shift_same)
+        found = found + tl.where(alike, found_same, 0.0)
+    if MASKED:
+        found = tl.where(compared, found, 0.0)
+    return found
+
+
+@triton.jit
+def _weighted_sum(
+    held, row, rows, outer_id, inner, inner_id, own, weight, shift, weight_same, shift_same, level, span, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    AS_QUERY: tl.constexpr, AS_KEY: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr, BOUNDED: tl.constexpr,
+):  # fmt: skip
+    """The gradient of a block of rows from this program's share of the tiles."""
+    whole, rest, first, after = _turns(span, columns, COLUMNS, HAS_OWN)
+    masked = after - first
+    splits = tl.num_programs(1)
+    edge = row < rows
+    if AS_QUERY:
+        weight_row, shift_row, weight_same_row, shift_same_row = _of_queries(
+            row, edge, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
+        )
+        own_of_row = tl.load(own + row, mask=edge, other=-1) if HAS_OWN else row
+    id_of_row = tl.load(outer_id + row, mask=edge, other=0) if HAS_IDS else row
+    gradient = tl.zeros([ROWS, WIDTH], tl.float32)
+    for MASKED in tl.static_range(2):
+        count = (masked + rest) if MASKED else (whole - masked)
+        share = tl.cdiv(count, splits)
+        start = tl.program_id(1) * share
+        for turn in range(start, tl.minimum(start + share, count)):
+            if MASKED:
+                tile = tl.where(turn < masked, first + turn, whole)
+            else:
+                tile = tl.where(turn < first, turn, turn + masked)
+            column = tile * COLUMNS + tl.arange(0, COLUMNS)
+            there = column < columns
+            met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
+            score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
+            id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
+            alike = id_of_row[:, None] == id_of_column[None, :]
+            found = tl.zeros([ROWS, COLUMNS], tl.float32)
+            if AS_QUERY:
+                compared = there[None, :] & (own_of_row[:, None] != column[None, :]) if HAS_OWN else there[None, :]
+                found += _coefficient(
+                    score, alike, compared,
+                    weight_row[:, None], shift_row[:, None], weight_same_row[:, None], shift_same_row[:, None],
+                    HAS_IDS, MASKED, BOUNDED,
+                )  # fmt: skip
+            if AS_KEY:
+                weight_column, shift_column, weight_same_column, shift_same_column = _of_queries(
+                    column, there, weight, shift, weight_same, shift_same, HAS_IDS, BOUNDED
+                )
+                own_of_column = tl.load(own + column, mask=there, other=-1) if HAS_OWN else column
+                compared = there[None, :] & (own_of_column[None, :] != row[:, None]) if HAS_OWN else there[None, :]
+                found += _coefficient(
+                    score, alike, compared,
+                    weight_column[None, :], shift_column[None, :],
+                    weight_same_column[None, :], shift_same_column[None, :],
+                    HAS_IDS, MASKED, BOUNDED,
+                )  # fmt: skip
+            if BOUNDED:
+                # A pair that is left out may score above all others, and 0 * inf would be NaN.
+                power = tl.minimum(score - level, 64.0) if MASKED else score - level
+                found *= tl.exp2(power)
+            gradient = _product(found.to(met.dtype), met, gradient, PRECISION)
+    return gradient
+
+
+@triton.jit(do_not_specialize=["rows", "columns"])
+def backward_kernel(
+    outer, inner, own, outer_id, inner_id, weight, shift, weight_same, shift_same, level, bounded, span, gradient,
+    rows, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    AS_QUERY: tl.constexpr, AS_KEY: tl.constexpr,
+    HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    held = _load_rows(outer, row, rows, D, WIDTH, True)
+    if tl.load(bounded) != 0:
+        found = _weighted_sum(
+            held, row, rows, outer_id, inner, inner_id, own, weight, shift, weight_same, shift_same,
+            tl.load(level), span, columns,
+            D, WIDTH, ROWS, COLUMNS, AS_QUERY, AS_KEY, HAS_OWN, HAS_IDS, PRECISION, True,
+        )  # fmt: skip
+    else:
+        found = _weighted_sum(
+            held, row, rows, outer_id, inner, inner_id, own, weight, shift, weight_same, shift_same,
+            0.0, span, columns,
+            D, WIDTH, ROWS, COLUMNS, AS_QUERY, AS_KEY, HAS_OWN, HAS_IDS, PRECISION, False,
+        )  # fmt: skip
+    part = tl.arange(0, WIDTH)
+    place = (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
+    tl.store(gradient + place, found, mask=(row < rows)[:, None] & (part < D)[None, :])

@@ -1,0 +1,148 @@
+"""How the kernels of `triton_kernels` are cut to a GPU, and started."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import time
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger("likewise")
+
+
+class Tiles(NamedTuple):
+    """How one kernel is cut."""
+
+    rows: int
+    """that a program holds; a power of two from 16 up, as is ``columns``"""
+    columns: int
+    """that it meets at a time"""
+    warps: int = 4
+    stages: int = 2
+    """tiles in shared memory at a time, so that loading runs ahead"""
+    splits: int | None = None
+    """programs that share the columns of a block; None: so many that every processor has work"""
+
+
+def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tuple[bool, bool]) -> Tensor | None:
+    """Where a block of outer rows has pairs to leave out: int32 [blocks, 2], its first such tile, and past the last.
+
+    Args:
+        own: int32, the key of each query.
+        tiles: how outer rows and inner columns are cut.
+        rows: of the outer side.
+        columns: of the inner side.
+        roles: whether the outer rows are queries, and whether they are keys.
+
+    Returns:
+        Equal numbers where a block has none; None without ``own``.
+    """
+    if own is None:
+        return None
+    query, key = torch.arange(len(own), device=own.device), own.long()
+    outer = torch.cat([side for side, here in zip((query, key), roles, strict=True) if here])
+    inner = torch.cat([side for side, here in zip((key, query), roles, strict=True) if here])
+    given = (outer >= 0) & (inner >= 0)
+    block, tile = outer.clamp(min=0) // tiles.rows, inner // tiles.columns
+    first = tile.new_full([-(-rows // tiles.rows)], columns)
+    after = torch.zeros_like(first)
+    after.scatter_reduce_(0, block, torch.where(given, tile + 1, 0), "amax")
+    first.scatter_reduce_(0, block, torch.where(given, tile, columns), "amin")
+    return torch.stack([first.minimum(after), after], dim=1).int()
+
+
+# The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
+# as the compiler reports them for capability 9.0; in half precision up to D = 128 two programs of the forward fit one
+# processor, so that one's exponentials can run beside the other's products. benchmarks/losses_on_gpu.py times others.
+
+
+def forward_tiles(queries: Tensor) -> Tiles:
+    """For the log-sums."""
+    if queries.element_size() == 4:
+        return Tiles(64, 64, 4, 2)
+    return Tiles(128, 64, 8, 3) if padded(queries.shape[1]) <= 256 else Tiles(64, 64, 4, 2)
+
+
+def backward_tiles(outer: Tensor) -> Tiles:
+    """For the gradient of ``outer``."""
+    # The gradient [rows, D] stays in registers beside the tile of scores, so wide rows come in fewer.
+    if outer.element_size() == 4:
+        return Tiles(32, 32, 4, 2)
+    return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
+
+
+def filled(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
+    """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors."""
+    if not outer.is_cuda:
+        return tiles if tiles.splits else tiles._replace(splits=1)
+    device = torch.cuda.get_device_properties(outer.device)
+    tiles = fitting(tiles, outer, device.shared_memory_per_block_optin)
+    blocks = -(-len(outer) // tiles.rows)
+    splits = min(device.multi_processor_count // blocks, -(-len(inner) // tiles.columns))
+    return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
+
+
+def fitting(tiles: Tiles, outer: Tensor, shared_memory: int) -> Tiles:
+    """Fewer stages, columns, rows, in this order, until the tiles lie in so many bytes of shared memory."""
+    row = padded(outer.shape[1]) * outer.element_size()
+    beside = 8192  # weights, ids and barriers
+    while True:
+        copies = tiles.rows + tiles.columns if outer.element_size() == 4 else 0  # what TensorFloat-32 leaves over
+        if row * (tiles.rows + tiles.stages * tiles.columns + copies) + beside <= shared_memory:
+            return tiles
+        if tiles.stages > 2:
+            tiles = tiles._replace(stages=tiles.stages - 1)
+        elif tiles.columns > 16 and tiles.columns >= tiles.rows:
+            tiles = tiles._replace(columns=tiles.columns // 2)
+        else:
+            tiles = tiles._replace(rows=tiles.rows // 2)
+
+
+def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool) -> None:
+    """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
+    kernel: Any = getattr(kernels(), name)
+    grid = (-(-len(outer) // tiles.rows), tiles.splits)
+    # Three products of TensorFloat-32 make one of float32, on tensor cores. "ieee" would leave them: compiled for
+    # capability 9.0, D = 128, it takes 20 s and spills 7 KB of registers a thread.
+    precision = "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    start = time.perf_counter()
+    with torch.cuda.device_of(outer):
+        kernel[grid](
+            *arguments,
+            D=outer.shape[1],
+            WIDTH=padded(outer.shape[1]),
+            ROWS=tiles.rows,
+            COLUMNS=tiles.columns,
+            PRECISION=precision if outer.dtype == torch.float32 else "ieee",
+            num_warps=tiles.warps,
+            num_stages=tiles.stages,
+            enable_fp_fusion=True,
+            **flags,
+        )
+    took = time.perf_counter() - start
+    if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
+        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+
+
+def kernels() -> ModuleType:
+    """Imported here, since it needs Triton, and since its import takes long."""
+    from likewise.losses import triton_kernels
+
+    return triton_kernels
+
+
+def interpreted() -> bool:
+    """Whether the kernels run through Triton's interpreter, on the CPU."""
+    if os.environ.get("TRITON_INTERPRET", "0") == "0" or importlib.util.find_spec("triton") is None:
+        return False
+    return bool(kernels().INTERPRETED.value)
+
+
+def padded(columns: int) -> int:
+    """The next power of two that a tensor core takes."""
+    return max(16, 1 << (columns - 1).bit_length())

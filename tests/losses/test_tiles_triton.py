@@ -1,0 +1,410 @@
+"""The GPU kernels against a dense computation in float64, with autograd for its gradients.
+
+On a machine with a GPU the kernels are compiled. Everywhere else the same cases run through Triton's interpreter, which
+must be chosen before Triton is imported, and so has a process of its own.
+"""
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from likewise.errors import LikewiseError
+from likewise.losses import tiles_triton
+from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, spans
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
+on_kernels = pytest.mark.skipif(
+    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+)
+
+SMALL = Tiles(16, 16)
+"""so that a few dozen rows are several blocks and tiles"""
+
+
+@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_every_case_through_the_interpreter():
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "skipped" not in run.stdout
+
+
+def dense(queries, keys, own, query_id, key_id):
+    """Both log-sums from the whole matrix of scores."""
+    scores = queries @ keys.T
+    compared = torch.ones_like(scores, dtype=torch.bool)
+    if own is not None:
+        compared = own[:, None] != torch.arange(len(keys), device=own.device)
+    everyone = scores.masked_fill(~compared, -math.inf).logsumexp(dim=1)
+    if query_id is None:
+        return everyone, None
+    alike = compared & (query_id[:, None] == key_id)
+    return everyone, scores.masked_fill(~alike, -math.inf).logsumexp(dim=1)
+
+
+def dense_gradients(queries, keys, own, query_id, key_id, grads):
+    """By autograd; rows whose log-sum is -inf are left out of the sum, which is what adding nothing means."""
+    queries, keys = queries.clone().requires_grad_(), keys.clone().requires_grad_()
+    log_sums = dense(queries, keys, own, query_id, key_id)
+    pairs = [(s, g) for s, g in zip(log_sums, grads, strict=True) if s is not None]
+    total = sum((g[s > -math.inf] * s[s > -math.inf]).sum() for s, g in pairs)
+    return torch.autograd.grad(total, (queries, keys))
+
+
+def rows(count, width, seed, dtype=torch.float32, scale=1.0):
+    """Standard normal rows of length about `scale`, as the kernels get them."""
+    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (drawn * scale / width**0.5).to(DEVICE, dtype)
+
+
+def whole_numbers(low, high, count, seed):
+    return torch.randint(low, high, (count,), generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+
+
+def weights(count, ids):
+    drawn = torch.randn(2, count, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(DEVICE)
+    return drawn[0], drawn[1] if ids else None
+
+
+def error(ours, right):
+    """The norm of the difference against the norm of what is right; both must be -inf in the same places."""
+    assert ours.shape == right.shape
+    none = right == -math.inf
+    assert torch.equal(ours == -math.inf, none)
+    difference = (ours.double() - right.double())[~none]
+    return float(difference.norm() / right[~none].norm().clamp(min=1e-30))
+
+
+def compare(queries, keys, own, query_id, key_id, tiles=SMALL, tolerance=2e-6, gradient_tolerance=2e-6):
+    """Log-sums and both gradients."""
+    exact = (queries.double(), keys.double(), own, query_id, key_id)
+    grads = weights(len(queries), query_id is not None)
+    everyone, same = tiles_triton.forward(queries, keys, own, query_id, key_id, tiles)
+    assert everyone.dtype == torch.float32
+    for found, right in zip((everyone, same), dense(*exact), strict=True):
+        assert (found is None) == (right is None)
+        if found is not None:
+            assert error(found, right) < tolerance
+    found = tiles_triton.backward(
+        queries, keys, own, query_id, key_id, everyone, same, grads[0], grads[1], (True, True), tiles
+    )
+    for side, right in zip(found, dense_gradients(*exact, grads), strict=True):
+        assert side.dtype == torch.float32
+        assert torch.isfinite(side).all()
+        assert error(side, right) < gradient_tolerance
+
+
+def compare_square(z, own, ids, tiles=SMALL, gradient_tolerance=2e-6):
+    exact = z.double()
+    grads = weights(len(z), ids is not None)
+    everyone, same = tiles_triton.forward(z, z, own, ids, ids, tiles)
+    found = tiles_triton.backward_square(z, own, ids, everyone, same, grads[0], grads[1], tiles)
+    right = sum(dense_gradients(exact, exact, own, ids, ids, grads))
+    assert found.dtype == torch.float32
+    assert torch.isfinite(found).all()
+    assert error(found, right) < gradient_tolerance
+
+
+# Blocks of 16 with a rest on both sides. At scale 60 the scores go from -150 to 150 and log-sums lie 100 apart: beyond
+# what the way without maxima takes. Float32 holds such a score to 1e-5, and its exponential no better.
+@on_kernels
+@pytest.mark.parametrize(
+    ("scale", "own", "ids"),
+    [
+        (1.0, "none", "none"),
+        (1.0, "none", "five"),
+        (1.0, "first", "none"),
+        (1.0, "first", "all different"),
+        (1.0, "mixed", "one"),
+        (1.0, "mixed", "five"),
+        (60.0, "none", "one"),
+        (60.0, "first", "five"),
+        (60.0, "mixed", "none"),
+        (60.0, "mixed", "all different"),
+    ],
+)
+def test_kernels_are_the_formula(scale, own, ids):
+    n, m = 21, 54
+    queries, keys = rows(n, 20, 1, scale=scale), rows(m, 20, 2, scale=4.0)
+    counted = torch.arange(m, device=DEVICE)
+    mixed = whole_numbers(0, m, n, 3).where(whole_numbers(0, 3, n, 4) > 0, -1)
+    own_key = {"none": None, "first": counted[:n], "mixed": mixed}[own]
+    query_id, key_id = {
+        "none": (None, None),
+        "one": (counted[:n] * 0, counted * 0),
+        "all different": (counted[:n], counted + 10),
+        "five": (whole_numbers(0, 5, n, 5), whole_numbers(0, 5, m, 6)),
+    }[ids]
+    compare(queries, keys, own_key, query_id, key_id, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+
+
+@on_kernels
+@pytest.mark.parametrize(("own", "with_ids"), [("none", True), ("itself", False), ("itself", True), ("mixed", True)])
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_kernels_of_the_square_are_the_formula(own, with_ids, scale):
+    z = rows(36, 20, 1, scale=scale)
+    own_key = {"none": None, "itself": torch.arange(36, device=DEVICE), "mixed": whole_numbers(-1, 36, 36, 3)}[own]
+    ids = whole_numbers(0, 16, 36, 7) if with_ids else None
+    compare_square(z, own_key, ids, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+
+
+@on_kernels
+@pytest.mark.parametrize(
+    ("width", "tiles"),
+    [(5, Tiles(16, 32, splits=3)), (16, Tiles(32, 16)), (64, Tiles(16, 32)), (128, Tiles(32, 16, splits=2))],
+)
+def test_kernels_take_any_width_and_any_cut(width, tiles):
+    own = torch.arange(33, device=DEVICE)
+    compare(rows(33, width, 1), rows(48, width, 2), own, own % 7, torch.arange(48, device=DEVICE) % 7, tiles)
+    compare_square(rows(33, width, 1), own, own % 7, tiles)
+
+
+@on_kernels
+def test_kernels_have_tiles_of_their_own():
+    own = torch.arange(150, device=DEVICE)
+    compare(rows(150, 24, 1), rows(170, 24, 2), own, None, None, tiles=None)
+    compare_square(rows(150, 24, 1), own, own % 70, tiles=None)
+
+
+# The coefficients are rounded once to the 8 bits of a bfloat16 (2**-9 each, at random) or the 11 of a float16.
+@on_kernels
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-3), (torch.float16, 6e-4)])
+def test_kernels_in_half_precision(dtype, tolerance):
+    own = torch.arange(40, device=DEVICE)
+    queries, keys = rows(40, 64, 1, dtype, scale=8.0), rows(52, 64, 2, dtype)
+    key_id = torch.arange(52, device=DEVICE) % 6
+    compare(queries, keys, own, own % 6, key_id, gradient_tolerance=tolerance)
+    compare_square(keys, own[:1].expand(52).contiguous(), key_id, gradient_tolerance=tolerance)
+
+
+@on_kernels
+def test_kernels_keep_tiny_weights_in_float16():
+    """The weight of a mean over 65536 rows lies where float16 has few bits left, and its share of a row has none."""
+    z = rows(40, 16, 1, torch.float16)
+    own = torch.arange(40, device=DEVICE)
+    everyone, _ = tiles_triton.forward(z, z, own, None, None, SMALL)
+    weight = torch.full((40,), 1e-6, device=DEVICE)
+    found = tiles_triton.backward_square(z, own, None, everyone, None, weight, None, SMALL)
+    right = sum(dense_gradients(z.double(), z.double(), own, None, None, (weight.double(), None)))
+    assert error(found, right) < 6e-4
+
+
+@on_kernels
+def test_kernels_at_a_tiny_temperature():
+    """Scores up to 1000: exp overflows, positives lie hundreds below the maximum, own keys hundreds above all."""
+    z = torch.nn.functional.normalize(rows(40, 8, 1), dim=1)
+    own, ids = torch.arange(40, device=DEVICE), torch.arange(40, device=DEVICE) % 13
+    # A score of 1000 is off by 6e-5 in float32, and its exponential by as much.
+    compare(z * 1000, z, own, ids, ids, gradient_tolerance=2e-4)
+    compare_square(z * 1000**0.5, own, ids, gradient_tolerance=2e-4)
+
+
+@on_kernels
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_kernels_of_rows_that_are_compared_with_nothing(scale):
+    z = rows(20, 8, 1, scale=scale)
+    alone = torch.arange(20, device=DEVICE)
+    everyone, same = tiles_triton.forward(z, z, alone, alone, alone, SMALL)
+    assert torch.isfinite(everyone).all()
+    assert (same == -math.inf).all()
+    compare_square(z, alone, alone.clamp(min=10), gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+
+    one = rows(1, 8, 3, scale=scale)
+    nobody, _ = tiles_triton.forward(one, one, alone[:1], None, None, SMALL)
+    assert nobody.tolist() == [-math.inf]
+    bad = torch.full((1,), math.nan, device=DEVICE)
+    assert (tiles_triton.backward_square(one, alone[:1], None, nobody, None, bad, None, SMALL) == 0).all()
+    compare(one, z, None, None, None, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+
+    empty, _ = tiles_triton.forward(z, z[:0], None, None, None, SMALL)
+    assert empty.tolist() == [-math.inf] * 20
+
+
+@on_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_kernels_never_read_the_weight_of_an_empty_sum(dtype):
+    z, own = rows(20, 8, 1, dtype), torch.arange(20, device=DEVICE)
+    everyone, same = tiles_triton.forward(z, z, own, own, own, SMALL)
+    weight, nan = torch.ones(20, device=DEVICE), torch.full((20,), math.nan, device=DEVICE)
+    found = tiles_triton.backward_square(z, own, own, everyone, same, weight, nan, SMALL)
+    assert torch.equal(found, tiles_triton.backward_square(z, own, None, everyone, None, weight, None, SMALL))
+
+
+@on_kernels
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+def test_kernels_take_a_log_sum_of_minus_infinity_for_nothing_at_all(scale):
+    z, ids = rows(40, 8, 1, scale=scale), torch.arange(40, device=DEVICE) % 5
+    everyone, same = tiles_triton.forward(z, z, None, ids, ids, SMALL)
+    silent = ids == 2
+    grads = weights(40, ids=True)
+    heard = [grad.masked_fill(silent, 0) for grad in grads]
+    right = tiles_triton.backward_square(z, None, ids, everyone, same, *heard, SMALL)
+    log_sums = [log_sum.masked_fill(silent, -math.inf) for log_sum in (everyone, same)]
+    assert error(tiles_triton.backward_square(z, None, ids, *log_sums, *grads, SMALL), right) < 2e-6
+    nobody = torch.full_like(everyone, -math.inf)
+    assert (tiles_triton.backward_square(z, None, ids, nobody, nobody, *grads, SMALL) == 0).all()
+
+
+@on_kernels
+def test_kernels_where_an_own_key_scores_above_all_others():
+    """In a square of long rows a pair left out is exp(400) times the sum, and must not reach it as inf times 0."""
+    z = rows(20, 64, 1, scale=2.0)
+    z[3] *= 12
+    compare_square(z, torch.arange(20, device=DEVICE), None, gradient_tolerance=1e-5)
+
+
+@on_kernels
+def test_kernels_take_matrices_that_are_not_contiguous():
+    wide, tall = rows(37, 40, 1), rows(20, 50, 2)
+    ids, own = (whole_numbers(0, high, 100, high)[::2] for high in (6, 50))
+    compare(wide[:, ::2], tall.T, own[:37], ids[:37], ids)
+    compare_square(tall.T, own, ids)
+    share = torch.ones((), device=DEVICE).expand(37)
+    everyone, _ = tiles_triton.forward(wide, wide, None, None, None, SMALL)
+    found = tiles_triton.backward_square(wide, None, None, everyone, None, share, None, SMALL)
+    assert error(found, sum(dense_gradients(wide.double(), wide.double(), None, None, None, (share, None)))) < 2e-6
+
+
+@on_kernels
+@pytest.mark.parametrize("wants", [(True, False), (False, True), (False, False)])
+def test_kernels_give_the_gradients_that_are_wanted(wants):
+    queries, keys = rows(20, 8, 1), rows(24, 8, 2)
+    everyone, _ = tiles_triton.forward(queries, keys, None, None, None, SMALL)
+    ones = torch.ones_like(everyone)
+    arguments = (queries, keys, None, None, None, everyone, None, ones, None)
+    both = tiles_triton.backward(*arguments, (True, True), SMALL)
+    found = tiles_triton.backward(*arguments, wants, SMALL)
+    for side, asked, right in zip(found, wants, both, strict=True):
+        assert torch.equal(side, right) if asked else side is None
+
+
+@on_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_give_the_same_bits_twice(dtype):
+    z, own = rows(50, 20, 1, dtype, scale=3.0), whole_numbers(-1, 50, 50, 2)
+    ids = own % 5
+    tiles = SMALL._replace(splits=2)
+    log_sums = [tiles_triton.forward(z, z, own, ids, ids, tiles) for _ in range(2)]
+    assert torch.equal(log_sums[0][0], log_sums[1][0])
+    assert torch.equal(log_sums[0][1], log_sums[1][1])
+    grads = weights(50, ids=True)
+    found = [tiles_triton.backward_square(z, own, ids, *log_sums[0], *grads, tiles) for _ in range(2)]
+    assert torch.equal(found[0], found[1])
+
+
+@on_kernels
+def test_kernels_pass_nan_on():
+    z = rows(20, 8, 1)
+    z[4, 2] = math.nan
+    everyone, _ = tiles_triton.forward(z, z, torch.arange(20, device=DEVICE), None, None, SMALL)
+    assert everyone.isnan().all()
+    found = tiles_triton.backward_square(z, None, None, everyone, None, torch.ones_like(everyone), None, SMALL)
+    assert found.isnan().all()
+
+
+@on_kernels
+def test_kernels_refuse_what_they_cannot_serve():
+    wide, exact = rows(20, 129, 1), rows(20, 8, 1, torch.float64)
+    assert not tiles_triton.supports(wide, wide)
+    assert not tiles_triton.supports(exact, exact)
+    assert not tiles_triton.supports(rows(20, 8, 1), rows(20, 8, 1, torch.bfloat16))
+    assert not tiles_triton.supports(*[rows(20, 513, 1, torch.bfloat16)] * 2)
+    assert tiles_triton.supports(*[rows(20, 512, 1, torch.bfloat16)] * 2)
+    with pytest.raises(LikewiseError, match="float32 with at most 128"):
+        tiles_triton.forward(wide, wide, None, None, None)
+    with pytest.raises(LikewiseError, match="float64"):
+        tiles_triton.backward_square(exact, None, None, exact[:, 0], None, exact[:, 0], None)
+
+
+# Bytes of shared memory that a program may have: capability 9.0, 8.0, and 8.6 and 8.9.
+@pytest.mark.parametrize("shared_memory", [232448, 166912, 101376])
+@pytest.mark.parametrize("choice", [forward_tiles, backward_tiles])
+@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 128), (torch.bfloat16, 512), (torch.float32, 128)])
+def test_tiles_are_cut_down_to_the_shared_memory(shared_memory, choice, dtype, width):
+    z = torch.empty(1, width, dtype=dtype)
+    tiles = fitting(choice(z), z, shared_memory)
+    taken = width * z.element_size() * (tiles.rows + tiles.stages * tiles.columns)
+    assert shared_memory / 8 < taken < shared_memory
+    assert min(tiles.rows, tiles.columns) >= 16
+
+
+def test_spans_hold_every_pair_that_is_left_out():
+    """16 rows a block, 4 columns a tile: both as the queries meet their own keys, and as the keys meet the queries."""
+    own = torch.tensor([-1] * 16 + [5, 9, -1, 6] * 4 + [31] * 3, dtype=torch.int32)
+    tiles = Tiles(16, 4)
+    assert spans(own, tiles, 35, 40, (True, False)).tolist() == [[0, 0], [1, 3], [7, 8]]
+    assert spans(own, tiles, 40, 35, (False, True)).tolist() == [[4, 8], [8, 9], [0, 0]]
+    assert spans(own, tiles, 35, 35, (True, True)).tolist() == [[4, 8], [1, 9], [7, 8]]
+    assert spans(None, tiles, 35, 40, (True, True)) is None
+
+
+COMPILING = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from likewise.losses import tiles_triton, triton_kernels, triton_launch
+
+
+class Nowhere:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device: 0)
+
+
+class Compiled:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def launched(*arguments, **settings):
+            built = self.kernel.warmup(*arguments, grid=grid, **settings)
+            assert built.metadata.shared < 232448, built.metadata
+            assert "wgmma" in built.asm["ptx"]
+            print("compiled", end=" ")
+        return launched
+
+
+class Kernels:
+    forward_kernel = Compiled(triton_kernels.forward_kernel)
+    backward_kernel = Compiled(triton_kernels.backward_kernel)
+
+
+driver.set_active(Nowhere)
+triton_launch.kernels = lambda: Kernels
+tiles_triton.supports = lambda *sides: True
+z, own = torch.ones(300, 128, dtype=torch.bfloat16), torch.arange(300)
+everyone, same = tiles_triton.forward(z, z, own, own, own)
+tiles_triton.backward_square(z, own, own, everyone, same, everyone, same)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_the_compiler_takes_both_for_a_gpu_that_is_not_here():
+    """What the interpreter runs may still not compile; this compiles for capability 9.0, tensor cores and all."""
+    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    run = subprocess.run([sys.executable, "-c", COMPILING], env=clean, capture_output=True, text=True)
+    assert run.stdout.split() == ["compiled"] * 2, run.stderr
+
+
+def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded():
+    code = (
+        "import sys, torch, likewise.losses, likewise.losses.tiles_triton as t; z = torch.zeros(4, 4);"
+        "assert not t.supports(z, z); assert 'triton' not in sys.modules; print('fine')"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
+    assert run.stdout.strip() == "fine", run.stderr
