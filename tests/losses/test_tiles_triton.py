@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from likewise import losses
 from likewise.errors import LikewiseError
+from likewise.losses import dense as dense_losses
 from likewise.losses import tiles_triton
 from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, spans
 
@@ -408,3 +410,35 @@ def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded()
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
     assert run.stdout.strip() == "fine", run.stderr
+
+
+@on_kernels
+@pytest.mark.parametrize(
+    "name", ["among, out", "among, nca", "between, out", "between, in", "queue", "distillation", "soft targets"]
+)
+def test_kernels_serve_the_losses(name):
+    """The whole way from a loss of the library to its gradient, by kernels, against the dense form in float64."""
+    z, keys, ids = rows(24, 16, 1, scale=2.0), rows(40, 16, 2, scale=2.0), torch.arange(24, device=DEVICE) // 2
+    itself, others = torch.arange(24, device=DEVICE), whole_numbers(-1, 9, 40, 3)
+    targets = torch.rand(24, 40, generator=torch.Generator().manual_seed(4)).softmax(dim=1).to(DEVICE)
+    loss = {
+        "among, out": lambda m, z, k: m.info_nce(z, z, ids, ids, 0.2, itself),
+        "among, nca": lambda m, z, k: m.info_nce(z, z, ids.flip(0), ids.flip(0), 0.2, itself, "nca"),
+        "between, out": lambda m, z, k: m.info_nce(z, k, ids, others, 0.2),
+        "between, in": lambda m, z, k: m.info_nce(z, k, ids, others, 0.2, itself.flip(0), "in"),
+        "queue": lambda m, z, k: m.queue_nce(z, z.flip(0), k, 0.2),
+        "distillation": lambda m, z, k: m.similarity_distillation(z, z.flip(0), k, 0.1, 0.05),
+        "soft targets": lambda m, z, k: m.soft_nce(z, k, targets.to(z), 0.2),
+    }[name]
+
+    def gradients(module, dtype):
+        leaves = [side.detach().to(dtype).requires_grad_() for side in (z, keys)]
+        value = loss(module, *leaves)
+        return value, [g for g in torch.autograd.grad(value, leaves, allow_unused=True) if g is not None]
+
+    assert tiles_triton.supports(z, keys)
+    value, ours = gradients(losses, torch.float32)
+    right, exact = gradients(dense_losses, torch.float64)
+    assert value.item() == pytest.approx(right.item(), rel=1e-5)
+    for side, wanted in zip(ours, exact, strict=True):
+        assert error(side, wanted) < 2e-5
