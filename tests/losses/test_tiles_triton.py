@@ -281,6 +281,14 @@ def test_kernels_take_matrices_that_are_not_contiguous():
 
 
 @on_kernels
+def test_kernels_read_nothing_behind_the_last_row():
+    memory = torch.full((1000,), math.nan, device=DEVICE)
+    z = memory[: 32 * 5].view(32, 5)
+    z.copy_(rows(32, 5, 1))
+    compare_square(z, None, None)
+
+
+@on_kernels
 @pytest.mark.parametrize("wants", [(True, False), (False, True), (False, False)])
 def test_kernels_give_the_gradients_that_are_wanted(wants):
     queries, keys = rows(20, 8, 1), rows(24, 8, 2)

@@ -1,4 +1,4 @@
-"""The GPU kernels behind `tiles_triton`, which alone imports this file: it needs Triton, and compiles on first use.
+"""The GPU kernels behind `tiles_triton`; only `triton_launch` imports this file, and late, since it needs Triton.
 
 One program holds a block of rows and meets the other side tile by tile; a tile of scores [ROWS, COLUMNS] lives in
 registers and is gone after it (Dao et al. 2022, https://arxiv.org/abs/2205.14135, for attention). Exponentials are
@@ -11,7 +11,6 @@ Most tiles need no mask. The few that do (the last one where the division leaves
 keys, its span) come after the others in a second turn of the same code, MASKED.
 """
 
-# ruff: noqa: D103
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 from __future__ import annotations
@@ -126,7 +125,8 @@ def forward_kernel(
     queries, keys, own, query_id, key_id, span, bounded, everyone, same, rows, columns,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
+    """Log-sums [splits, rows] of a block of queries and a share of the keys."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
     query = _load_rows(queries, row, rows, D, WIDTH, True)
@@ -250,7 +250,8 @@ def backward_kernel(
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     AS_QUERY: tl.constexpr, AS_KEY: tl.constexpr,
     HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
+    """Gradients [splits, rows, D] of a block of outer rows from a share of the inner ones."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     held = _load_rows(outer, row, rows, D, WIDTH, True)
     if tl.load(bounded) != 0:
