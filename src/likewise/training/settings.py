@@ -44,6 +44,9 @@ class TrainSettings:
     """optimiser steps, instead of epochs"""
     batch_size: int | None = None
     """images of a step over all devices, each counted once; default: 256, or a quarter of a set that is small"""
+    microbatch: int | None = None
+    """images that a device embeds at a time, where a batch does not fit its memory: the same gradient for about a
+    third more time, but for batch normalisation, which then sees a microbatch at a time; default: all at once"""
     seed: int = 0
     """of weights, order, views, held-out parts and label draws"""
     validation: float = 0.1
