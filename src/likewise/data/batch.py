@@ -21,7 +21,7 @@ class Pixels(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the rows of a part lie among those that this device holds: ``first``, ``first + every``, ... of ``whole``."""
+    """Where a part's rows lie among those that this device holds: ``first``, ``first + every``, ... of ``whole``."""
 
     first: int
     every: int

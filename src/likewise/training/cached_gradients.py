@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -73,8 +74,8 @@ class CachedGradients:
 
     def __init__(self, fabric: Fabric, learner: nn.Module, pieces: int) -> None:
         self.fabric, self.learner, self.pieces = fabric, learner, pieces
-        self.method: Method = learner.method
-        self.nets: Nets = learner.nets
+        bound = cast(Learner, learner)  # what wraps it hands its attributes on
+        self.method, self.nets = bound.method, bound.nets
 
     def forward(self, batch: Batch, progress: Progress) -> Step:
         """The first pass, and the second half of the method's step over all its rows."""
@@ -141,7 +142,7 @@ def count_microbatches(microbatch: int | None, batch: int, nets: nn.Module) -> i
     if microbatch is None:
         return 1
     least = 2 if normalises_batches(nets) else 1
-    allowed = [size for size in range(least, batch + 1) if batch % size == 0]
+    allowed = [size for size in divisors(batch) if size >= least]
     if microbatch in allowed:
         return batch // microbatch
     nearest = max([size for size in allowed if size <= microbatch], default=allowed[0])
@@ -156,6 +157,11 @@ def count_microbatches(microbatch: int | None, batch: int, nets: nn.Module) -> i
         f"--microbatch {microbatch} was given, which {why}. "
         f"Choose one of {', '.join(map(str, allowed))}, for instance --microbatch {nearest}."
     )
+
+
+def divisors(number: int) -> list[int]:
+    """What divides a number, smallest first."""
+    return [size for size in range(1, number + 1) if number % size == 0]
 
 
 def normalises_batches(nets: nn.Module) -> bool:

@@ -201,7 +201,7 @@ class _Training:
             self.saved = self.state.step
 
     def _count(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Count the images that go into the trained encoder with gradient: a first pass over microbatches is left out."""
+        """Count the images that the trained encoder sees with gradient; a pass that only fills a cache has none."""
         if torch.is_grad_enabled():
             self.state.images += len(inputs[0]) * world_size()
 

@@ -77,8 +77,9 @@ class TrainSettings:
     """continue the run in the output folder"""
 
 
-UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every")
-"""Settings that may differ when a run is resumed: they do not change what is learned."""
+UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every", "microbatch")
+"""Settings that may differ when a run is resumed: they do not change what is learned. Of ``microbatch`` it is the number
+of microbatches that does, and ``config.json`` holds it beside."""
 
 
 def to_json(value: Any) -> Any:
