@@ -103,8 +103,9 @@ def run_training(
     resume_line = resume_line.replace("{out}", str(run.path))
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
-    steps = prepared.steps(prepared.loader(rank(), world_size()))  # nor for a batch that does not fit the devices
-    pieces = count_microbatches(settings.microbatch, prepared.batch_size // world_size(), nets)  # or a microbatch
+    # Nor is anything written for a batch or a microbatch that does not fit these devices.
+    steps = prepared.steps(prepared.loader(rank(), world_size()))
+    pieces = count_microbatches(settings.microbatch, prepared.batch_size // world_size(), nets)
     memory = memory_line(fabric, prepared, nets)
     if fabric.is_global_zero:
         run.create(overwrite=settings.overwrite, resume=settings.resume)

@@ -78,8 +78,8 @@ class TrainSettings:
 
 
 UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every", "microbatch")
-"""Settings that may differ when a run is resumed: they do not change what is learned. Of ``microbatch`` it is the number
-of microbatches that does, and ``config.json`` holds it beside."""
+"""Settings that may differ when a run is resumed: they do not change what is learned. How many microbatches there are
+does, whatever their size on one device; ``config.json`` says it beside the settings."""
 
 
 def to_json(value: Any) -> Any:
