@@ -91,7 +91,9 @@ def test_a_batch_that_is_too_large_is_told_what_fits(monkeypatch):
     prepared, nets = prepared_with()
     assert memory_line(fabric_of(), prepared, nets) == ""
     told = Trial(fabric_of(), prepared.method, nets, 1, 12).activations()
-    monkeypatch.setattr(activation_memory, "_memory", lambda device: told.of(64) - 1)  # a machine that small is not here
+    monkeypatch.setattr(
+        activation_memory, "_memory", lambda device: told.of(64) - 1
+    )  # a machine that small is not here
     line = memory_line(fabric_of(), prepared, nets)
     assert "more than the" in line
     assert "--microbatch 16 needs" in line  # 32 would need a little more than half of it

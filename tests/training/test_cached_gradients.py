@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -22,9 +23,9 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
-from likewise.training.activation_memory import saved_bytes
+from likewise.training.activation_memory import Trial, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
-from methods.test_contract import ALL, CLASSES, images, loader, method, nets_of
+from methods.test_contract import ALL, CLASSES, SIZE, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
 from training.test_two_processes import free_port
 
@@ -73,9 +74,9 @@ def batch_of(rule, size=BATCH):
     return loader(rule, count=48, batch_size=size).batch(3)
 
 
-def gradients(rule, nets, pieces, batch):
+def gradients(rule, nets, pieces, batch, plugin=None):
     """The step and the gradients that the loop would see."""
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
     learner = fabric.setup(Learner(rule, nets))
     ours = CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
     step = ours.forward(batch, WHERE)
@@ -102,6 +103,24 @@ def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     assert_same(found, expected)
     assert_same({"loss": step.loss, **step.metrics}, {"loss": joint.loss.detach(), **joint.metrics})
     assert_same(step.remember, joint.remember)  # in the same order, or a queue would hold another past
+
+
+class ScaledBackward(Precision):
+    """Fabric scales a loss before its backward, as float16 needs."""
+
+    def backward(self, tensor, model, *arguments, **more):
+        super().backward(1024 * tensor, model, *arguments, **more)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_scaled_loss_is_scaled_once(name):
+    rule = rule_of(name)
+    batch = batch_of(rule)
+    _, expected = gradients(rule, networks(rule, batch_norm=False), 1, batch, ScaledBackward())
+    _, found = gradients(rule, networks(rule, batch_norm=False), 3, batch, ScaledBackward())
+    _, unscaled = gradients(rule, networks(rule, batch_norm=False), 1, batch)
+    assert_same(expected, {name: 1024 * gradient for name, gradient in unscaled.items()})
+    assert_same(found, expected)
 
 
 def by_hand(rule, nets, pieces, batch):
@@ -211,6 +230,10 @@ def one_of_two(at, port, results):
         assert world_size() == 2
         if at == 0:
             results[name] = (state.images, weights)
+    rule, fabric = rule_of("byol"), Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    nets, batch = synchronise_batch_norm(nets_of(rule)), batch_of(rule, 32)
+    told = Trial(fabric, rule, nets_of(rule), 1, SIZE).activations()
+    results[f"memory {at}"] = (told.of(32), saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)[0])
     torch.distributed.destroy_process_group()
 
 
@@ -232,6 +255,12 @@ def test_two_processes_equal_one_with_microbatches_of_twice_the_size(name, two_p
     assert found.keys() == weights.keys()
     for key, value in weights.items():
         torch.testing.assert_close(found[key], value, rtol=1e-7, atol=1e-9, msg=lambda said, key=key: f"{key}: {said}")
+
+
+def test_memory_is_told_rightly_where_batch_norm_spans_devices(two_processes):
+    for at in (0, 1):
+        told, kept = two_processes[f"memory {at}"]
+        assert told == pytest.approx(kept, rel=0.02)
 
 
 class Held:
