@@ -179,6 +179,18 @@ def test_running_variance_is_the_mean_of_the_microbatches_variances():
     torch.testing.assert_close(nets.encoder.blocks[0][1].running_var, expected)
 
 
+def test_batch_norm_in_the_loss_sees_the_whole_batch_and_keeps_its_statistics():
+    states = []
+    for pieces in (1, 3):
+        rule = rule_of("prototypes")
+        nets = networks(rule, batch_norm=False)
+        nets.prototypes = nn.Sequential(nn.BatchNorm1d(8), nets.prototypes).double()
+        _, found = gradients(rule, nets, pieces, batch_of(rule))
+        states.append({**nets.state_dict(), **{f"gradient of {name}": value for name, value in found.items()}})
+    assert states[0]["prototypes.0.num_batches_tracked"] == 2
+    assert_same(states[1], states[0])
+
+
 def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dropout=0.0):
     """Weights and buffers after a few steps of the real loop, in float64."""
     rule = rule_of(name)

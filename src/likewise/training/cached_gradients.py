@@ -91,7 +91,7 @@ class CachedGradients:
         for name, row in self.rows.items():
             # A teacher's rows take no gradient. Support rows can be too few to be in the part that would tell.
             row.requires_grad_(self.kept[name].requires_grad if name in self.kept else row.is_floating_point())
-        with self.fabric.autocast():
+        with self.fabric.autocast(), self.statistics.of_the_loss():
             step = self.method.couple(self.nets, self.rows, progress)
         self.loss = step.loss
         return step._replace(loss=step.loss.detach())
@@ -180,6 +180,7 @@ class _RunningStatistics:
         self.buffers = [b for name, b in nets.named_buffers() if name.rpartition(".")[2] in STATISTICS]
         self.start = [buffer.clone() for buffer in self.buffers]
         self.total = [torch.zeros_like(buffer) for buffer in self.buffers]
+        self.by_loss = self.total
 
     @contextmanager
     def of_a_microbatch(self) -> Iterator[None]:
@@ -190,10 +191,17 @@ class _RunningStatistics:
         for buffer, total in zip(self.buffers, self.total, strict=True):
             total.add_(buffer)
 
+    @contextmanager
+    def of_the_loss(self) -> Iterator[None]:
+        """Remember how far the loss moves them, should it normalise too."""
+        before = [buffer.clone() for buffer in self.buffers]
+        yield
+        self.by_loss = [buffer - old for buffer, old in zip(self.buffers, before, strict=True)]
+
     def settle(self, count: int) -> None:
-        """Put them where the mean of ``count`` microbatches leads, whatever has moved them since."""
-        for buffer, total in zip(self.buffers, self.total, strict=True):
-            buffer.copy_(total / count if buffer.is_floating_point() else total // count)
+        """Put them where the mean of ``count`` microbatches and the loss lead, whatever has moved them since."""
+        for buffer, total, by_loss in zip(self.buffers, self.total, self.by_loss, strict=True):
+            buffer.copy_((total / count if buffer.is_floating_point() else total // count) + by_loss)
 
 
 def _joined(parts: Sequence[Rows]) -> dict[str, Tensor]:
