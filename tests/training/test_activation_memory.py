@@ -35,7 +35,7 @@ def test_a_few_rows_tell_what_a_whole_batch_keeps(name, precision):
 
 def test_saved_bytes_are_those_that_one_can_count():
     layer = nn.Linear(10, 20)
-    x = torch.randn(5, 10)
+    x = torch.randn(5, 10, requires_grad=True)  # so that the weights are kept too, for its gradient
     forward = lambda: layer(x).relu()  # noqa: E731
     assert saved_bytes(forward, layer)[0] == 4 * (5 * 10 + 5 * 20)  # the input, and what relu gave; no weights
     with torch.no_grad():
