@@ -31,6 +31,8 @@ from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.training import Interrupted, Plan, TrainingState
 from likewise.training import train as train_networks
+from likewise.training.activation_memory import memory_line
+from likewise.training.cached_gradients import count_microbatches
 from likewise.training.launch import environment, launch
 from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
@@ -101,15 +103,18 @@ def run_training(
     resume_line = resume_line.replace("{out}", str(run.path))
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
+    # Nor is anything written for a batch or a microbatch that does not fit these devices.
+    steps = prepared.steps(prepared.loader(rank(), world_size()))
+    pieces = count_microbatches(settings.microbatch, prepared.batch_size // world_size(), nets)
+    memory = memory_line(fabric, prepared, nets)
     if fabric.is_global_zero:
         run.create(overwrite=settings.overwrite, resume=settings.resume)
-        _record(run, data, prepared, resume_line)
+        _record(run, data, prepared, resume_line, pieces)
         write_json(run.environment, environment(fabric, precision))
         screen.keep(run.log)
     fabric.barrier()
 
-    steps = prepared.steps(prepared.loader(rank(), world_size()))
-    screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}"))
+    screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}", memory))
     try:
         state = _train(fabric, prepared, nets, steps, run, screen)
         if fabric.is_global_zero:
@@ -132,6 +137,7 @@ def _train(fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunF
         settings.seed,
         observe_every=max(steps // settings.observations, 1) if settings.observations else 0,
         save_every=settings.save_every or max(steps // 20, 1),
+        microbatch=settings.microbatch,
     )
     loader = prepared.loader(rank(), world_size())
     online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
@@ -166,7 +172,7 @@ def build_nets(prepared: Prepared) -> Nets:
     return prepared.method.build(encoder, prepared.manifest.classes)
 
 
-def _record(run: RunFolder, data: Any, prepared: Prepared, resume_line: str) -> None:
+def _record(run: RunFolder, data: Any, prepared: Prepared, resume_line: str, pieces: int) -> None:
     """Write ``config.json`` and ``data.json``; a resumed run must have the settings that it began with."""
     config = {
         "format": FORMAT,
@@ -176,6 +182,7 @@ def _record(run: RunFolder, data: Any, prepared: Prepared, resume_line: str) -> 
         "encoder": to_json(prepared.encoder),
         "labels": str(budget_of(prepared.settings)),
         "batch_size": prepared.batch_size,
+        "microbatches": pieces if pieces > 1 else None,  # half as large on twice as many devices they are the same
         "resume": resume_line,
         "settings": to_json(prepared.settings),
     }

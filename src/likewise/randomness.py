@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, step, row), so that no generator state outlives a step.
 
 A draw is made for the whole global batch and cut to the rows held here. The same number therefore reaches the same
-example on one device, on eight, and in the second of four micro-batches; and a run that is stopped and resumed
+example on one device, on eight, and in the second of four microbatches; and a run that is stopped and resumed
 draws what it would have drawn.
 """
 
@@ -35,6 +35,7 @@ class Draws:
         total: rows of the global batch; ``None`` means that all of them are held here.
         first: place of our first row in the global batch.
         device: where the numbers are wanted.
+        every: how far apart our rows lie in the global batch: 1 side by side, 4 every fourth.
     """
 
     def __init__(
@@ -44,15 +45,17 @@ class Draws:
         total: int | None = None,
         first: int = 0,
         device: torch.device | str = "cpu",
+        every: int = 1,
     ) -> None:
         self.key, self.rows, self.total, self.first, self.device = key, rows, total or rows, first, device
-        if first + rows > self.total:
-            raise ValueError(f"rows {first}..{first + rows} do not lie inside a batch of {self.total}")
+        self.every, self._end = every, first + (rows - 1) * every + 1
+        if self._end > self.total:
+            raise ValueError(f"rows {first}..{self._end} do not lie inside a batch of {self.total}")
         self._generator = generator(*key)
 
     def stream(self, name: str) -> Draws:
         """An independent stream for the same rows: one per view, so that views do not depend on call order."""
-        return Draws((*self.key, name), self.rows, self.total, self.first, self.device)
+        return Draws((*self.key, name), self.rows, self.total, self.first, self.device, self.every)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""
@@ -68,4 +71,4 @@ class Draws:
         return self._mine(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
 
     def _mine(self, everyone: Tensor) -> Tensor:
-        return everyone[self.first : self.first + self.rows].to(self.device, non_blocking=True)
+        return everyone[self.first : self._end : self.every].to(self.device, non_blocking=True)

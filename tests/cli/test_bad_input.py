@@ -40,6 +40,9 @@ def folder_with(tmp_path, **files):
         (["train", "{photos}", "--encoder", "resnt18"], "Did you mean 'resnet18'"),
         (["train", "{photos}", "--batch-size", "1"], "--batch-size 16"),
         (["train", "{photos}", "--batch-size", "100000"], "Choose 2 to"),
+        (["train", "{photos}", "--microbatch", "3"], "Choose one of 2, 4, 8, for instance --microbatch 2"),
+        (["train", "{photos}", "--microbatch", "16"], "more than the 8 images"),
+        (["train", "{photos}", "--microbatch", "1"], "batch normalisation needs 2"),
         (["train", "{photos}", "--labels", "600"], "has only"),
         (["train", "{photos}", "--labels", "some"], "Allowed: none, all"),
         (["train", "{photos}", "--labels", "absent.csv"], "absent.csv"),
@@ -74,6 +77,7 @@ def test_misuse_is_named(words, said, typed, photographs):
 
 def test_refused_settings_leave_no_folder_behind(typed, photographs, tmp_path):
     typed("train", photographs, "--batch-size", "1", "--out", "out")
+    typed("train", photographs, "--microbatch", "3", "--out", "out", *SHORT)
     typed("train", photographs, "--method", "supcon", "--labels", "none", "--out", "out")
     assert not (tmp_path / "out").exists()
 

@@ -20,6 +20,14 @@ class Pixels(NamedTuple):
     """float32 [B]: width / height in the file, by which crops undo the squeeze"""
 
 
+class Place(NamedTuple):
+    """Where a part's rows lie among those that this device holds: ``first``, ``first + every``, ... of ``whole``."""
+
+    first: int
+    every: int
+    whole: int
+
+
 class Batch(NamedTuple):
     """One step's examples. ``support`` holds labelled, class-balanced rows for the methods that ask for them."""
 
@@ -29,6 +37,8 @@ class Batch(NamedTuple):
     position: Tensor
     """int64 [B], position in the training set"""
     support: Batch | None = None
+    place: Place | None = None
+    """where its rows lie, if it is a part of what this device holds; None: it is the whole"""
 
     @property
     def size(self) -> int:
@@ -39,6 +49,25 @@ class Batch(NamedTuple):
         """int64 [B] ids such that equal ids are positives: a hidden label is a class of its own."""
         return torch.where(self.labels == UNLABELLED, -2 - self.position, self.labels)
 
+    def parts(self, count: int) -> list[Batch]:
+        """The rows dealt out like cards: part j of ``count`` gets the rows j, j + count, ... and knows their places.
+
+        Dealt so, part j of every device's rows together is part j of the same batch on one device. Support rows are
+        dealt likewise, unevenly where ``count`` does not divide them; a part that gets none has no support.
+        """
+        return [self._part(j, count) for j in range(count)]
+
+    def _part(self, first: int, every: int) -> Batch:
+        mine = slice(first, None, every)
+        support = self.support
+        return Batch(
+            Pixels(*(t[mine] for t in self.pixels)),
+            self.labels[mine],
+            self.position[mine],
+            support._part(first, every) if support is not None and first < support.size else None,
+            Place(first, every, self.size),
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return Batch(
@@ -46,4 +75,5 @@ class Batch(NamedTuple):
             self.labels.to(device, non_blocking=True),
             self.position.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,
+            self.place,
         )

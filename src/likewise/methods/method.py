@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from likewise.collectives import gather
-from likewise.data.batch import Batch
+from likewise.data.batch import Batch, Place
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
@@ -69,9 +69,9 @@ class Progress(NamedTuple):
 
     def draws(self, name: str, batch: Batch) -> Draws:
         """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
-        rows = batch.size
+        first, every, whole = batch.place or Place(0, 1, batch.size)
         key = (self.seed, self.step, name)
-        return Draws(key, rows, rows * self.world_size, rows * self.rank)
+        return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Method:
     """A learning rule. Its fields are its settings; its weights live in the `Nets` that it builds.
 
     A step has two halves. `embed` works on each example alone; `contrast` couples the rows of the whole batch. The
-    seam between them is where the rows of other ranks come in, once, for every method.
+    seam between them is where the rows of other ranks and of other microbatches come in, once, for every method.
     """
 
     title: ClassVar[str]
@@ -107,7 +107,10 @@ class Method:
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
         """One step: embed, gather, contrast."""
-        rows = self.embed(nets, batch, progress)
+        return self.couple(nets, self.embed(nets, batch, progress), progress)
+
+    def couple(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """`contrast` of this rank's rows and those of all others."""
         return self.contrast(nets, {name: gather(row) for name, row in rows.items()}, progress)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:

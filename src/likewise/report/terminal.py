@@ -12,7 +12,7 @@ from likewise.run_folder import RunFolder, read_json
 from likewise.training.prepare import Prepared
 
 
-def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str) -> RenderableType:
+def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "") -> RenderableType:
     """What was found in the data, and what will happen."""
     found = prepared.found()
     grid = Table.grid(padding=(0, 2))
@@ -24,6 +24,8 @@ def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str) ->
     rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
     epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
+    if memory:
+        grid.add_row("memory", memory)
     grid.add_row("output", str(run.path))
     notes = [f"note: {note}" for note in found["notes"]] + [f"[yellow]warning: {w}[/yellow]" for w in found["warnings"]]
     return Group(grid, *notes)

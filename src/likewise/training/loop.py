@@ -18,6 +18,7 @@ from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
+from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
@@ -51,18 +52,8 @@ class Plan:
     """steps between online scores; 0: never"""
     save_every: int = 0
     """steps between checkpoints; 0: only at the end or when interrupted"""
-
-
-class Learner(nn.Module):
-    """A method bound to its networks, so that one forward is one loss: what data parallelism and autocast wrap."""
-
-    def __init__(self, method: Method, nets: Nets) -> None:
-        super().__init__()
-        self.method, self.nets = method, nets
-
-    def forward(self, batch: Batch, progress: Progress) -> Step:
-        """One step of the method."""
-        return self.method.step(self.nets, batch, progress)
+    microbatch: int | None = None
+    """images that a device embeds at a time; None: all that it has in a step"""
 
 
 def train(
@@ -125,6 +116,9 @@ class _Training:
         self.loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
         optimizer = build_optimizer(recipe, nets, loader.batch_size)
         self.learner, self.optimizer = fabric.setup(Learner(method, nets), optimizer)
+        pieces = count_microbatches(plan.microbatch, loader.batch_size // world_size(), nets)
+        cached = CachedGradients(fabric, self.learner, pieces) if pieces > 1 else None
+        self.gradients = cached or JointGradients(fabric, self.learner)
         self.held = {"learner": self.learner, "optimizer": self.optimizer}
         self.state = TrainingState()
         if run is not None and run.checkpoint.exists():
@@ -162,11 +156,11 @@ class _Training:
         rate = rate_at(self.recipe, at, plan.steps, self.loader.steps_per_epoch, self.loader.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        step: Step = self.learner(batch, progress)
+        step: Step = self.gradients.forward(batch, progress)
         if self.fabric.device.type == "cpu":  # elsewhere reading the loss would stall the device; `_tell` does it
             self.health.check_loss(float(step.loss.detach()), at, rate, self.saved)
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(step.loss)
+        self.gradients.backward(step)
         self.optimizer.step()
         self.method.after_update(self.nets, step, progress)
         self.state.step += 1
@@ -207,7 +201,7 @@ class _Training:
             self.saved = self.state.step
 
     def _count(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Count the images that go into the trained encoder while it trains."""
+        """Count the images that the trained encoder sees with gradient; a pass that only fills a cache has none."""
         if torch.is_grad_enabled():
             self.state.images += len(inputs[0]) * world_size()
 

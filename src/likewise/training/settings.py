@@ -44,6 +44,9 @@ class TrainSettings:
     """optimiser steps, instead of epochs"""
     batch_size: int | None = None
     """images of a step over all devices, each counted once; default: 256, or a quarter of a set that is small"""
+    microbatch: int | None = None
+    """images that a device embeds at a time, where a batch does not fit its memory: the same gradient for about a
+    third more time, but for batch normalisation, which then sees a microbatch at a time; default: all at once"""
     seed: int = 0
     """of weights, order, views, held-out parts and label draws"""
     validation: float = 0.1
@@ -76,8 +79,9 @@ class TrainSettings:
     """continue the run in the output folder"""
 
 
-UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every")
-"""Settings that may differ when a run is resumed: they do not change what is learned."""
+UNCOMPARED = ("out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every", "microbatch")
+"""Settings that may differ when a run is resumed: they do not change what is learned. How many microbatches there are
+does, whatever their size on one device; ``config.json`` says it beside the settings."""
 
 
 def to_json(value: Any) -> Any:

@@ -1,0 +1,350 @@
+"""A batch that is embedded by microbatches learns what it learns at once, for every registered method."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from likewise.collectives import synchronise_batch_norm, world_size
+from likewise.data.loader import Loader
+from likewise.errors import LikewiseError
+from likewise.losses import nt_xent
+from likewise.methods import Nets, Progress, Recipe, Step
+from likewise.methods.simclr import SimCLR
+from likewise.randomness import seed_networks
+from likewise.run_folder import RunFolder
+from likewise.training import Interrupted, Plan, train
+from likewise.training.activation_memory import Trial, saved_bytes
+from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
+from methods.test_contract import ALL, CLASSES, SIZE, images, loader, method, nets_of
+from training.test_resume import StopAfter, losses
+from training.test_two_processes import free_port
+
+BATCH = 12
+WHERE = Progress(3, steps=10, seed=2)
+
+
+@dataclass(frozen=True)
+class Prototypes(SimCLR):
+    """SimCLR whose loss compares through learned prototypes, a parameter that the second half alone uses."""
+
+    def build(self, encoder, classes):
+        nets = super().build(encoder, classes)
+        return Nets(encoder=nets.encoder, head=nets.head, prototypes=nn.Linear(self.dim, 6))
+
+    def contrast(self, nets, rows, progress):
+        return Step(nt_xent(nets.prototypes(rows["first"]), nets.prototypes(rows["second"]), self.temperature))
+
+
+def rule_of(name):
+    return Prototypes(hidden=16, dim=8) if name == "prototypes" else method(name)
+
+
+EVERY = [*ALL, "prototypes"]
+
+
+def networks(rule, batch_norm=True, dropout=0.0):
+    """A method's networks in float64, their classifier not at zero, where the gradient would stop."""
+    nets = nets_of(rule)
+    if not batch_norm:
+        for module in list(nets.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                    setattr(module, name, nn.Identity())
+    if "classifier" in dict(nets.named_children()):
+        nn.init.normal_(nets.classifier.weight)
+    for part in (nets.encoder, getattr(nets, "teacher", None)):
+        if part is not None:
+            part.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    if dropout:
+        nets.encoder.blocks[1].append(nn.Dropout(dropout))
+    return nets.double()
+
+
+def batch_of(rule, size=BATCH):
+    return loader(rule, count=48, batch_size=size).batch(3)
+
+
+def gradients(rule, nets, pieces, batch, plugin=None):
+    """The step and the gradients that the loop would see."""
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
+    learner = fabric.setup(Learner(rule, nets))
+    ours = CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+    step = ours.forward(batch, WHERE)
+    ours.backward(step)
+    return step, {name: p.grad for name, p in nets.named_parameters() if p.grad is not None}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(
+            found[name], tensor, rtol=1e-9, atol=1e-12, msg=lambda said, name=name: f"{name}: {said}"
+        )
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 12])  # a support of 8 rows is even, uneven, and absent from some parts
+@pytest.mark.parametrize("name", EVERY)
+def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
+    rule = rule_of(name)
+    batch = batch_of(rule)
+    joint, expected = gradients(rule, networks(rule, batch_norm=False), 1, batch)
+    step, found = gradients(rule, networks(rule, batch_norm=False), pieces, batch)
+    assert expected
+    assert_same(found, expected)
+    assert_same({"loss": step.loss, **step.metrics}, {"loss": joint.loss.detach(), **joint.metrics})
+    assert_same(step.remember, joint.remember)  # in the same order, or a queue would hold another past
+
+
+class ScaledBackward(Precision):
+    """Fabric scales a loss before its backward, as float16 needs."""
+
+    def backward(self, tensor, model, *arguments, **more):
+        super().backward(1024 * tensor, model, *arguments, **more)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_scaled_loss_is_scaled_once(name):
+    rule = rule_of(name)
+    batch = batch_of(rule)
+    _, expected = gradients(rule, networks(rule, batch_norm=False), 1, batch, ScaledBackward())
+    _, found = gradients(rule, networks(rule, batch_norm=False), 3, batch, ScaledBackward())
+    _, unscaled = gradients(rule, networks(rule, batch_norm=False), 1, batch)
+    assert_same(expected, {name: 1024 * gradient for name, gradient in unscaled.items()})
+    assert_same(found, expected)
+
+
+def by_hand(rule, nets, pieces, batch):
+    """What the cache saves doing: all parts embedded with gradient, their rows put in order, one backward."""
+    rows = {}
+    for number in range(pieces):
+        seed_networks(WHERE.seed, WHERE.step, 0, "dropout", number)
+        for name, row in rule.embed(nets, batch.parts(pieces)[number], WHERE).items():
+            rows.setdefault(name, []).append(row)
+    places = {
+        name: torch.cat([torch.arange(sum(map(len, row)))[number::pieces] for number in range(pieces)])
+        for name, row in rows.items()
+    }
+    whole = {name: torch.cat(row)[places[name].argsort()] for name, row in rows.items()}
+    rule.contrast(nets, whole, WHERE).loss.backward()
+    return {name: p.grad for name, p in nets.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+@pytest.mark.parametrize("name", EVERY)
+def test_with_batch_norm_and_dropout_it_is_that_of_the_microbatches_held_at_once(name, pieces):
+    """Both passes must drop the same units, and normalise alike."""
+    rule = rule_of(name)
+    batch = batch_of(rule)
+    _, found = gradients(rule, networks(rule, dropout=0.3), pieces, batch)
+    assert_same(found, by_hand(rule, networks(rule, dropout=0.3), pieces, batch))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_running_statistics_move_once_a_step(name):
+    rule = method(name)
+    batch, states = batch_of(rule), []
+    for pieces in (1, 3):
+        nets = networks(rule)
+        gradients(rule, nets, pieces, batch)
+        states.append(nets.state_dict())
+    joint, cached = states
+    counts = [key for key in joint if key.endswith("num_batches_tracked")]
+    assert counts
+    assert [cached[key].item() for key in counts] == [joint[key].item() for key in counts]
+    # Nothing is normalised before the first layer, so the mean over parts is the mean over the batch there.
+    if name != "suncet":  # whose parts hold unlike numbers of support rows, and so weigh a little unlike
+        for key in [key for key in joint if key.endswith("blocks.0.1.running_mean")]:
+            torch.testing.assert_close(cached[key], joint[key], rtol=1e-9, atol=1e-12)
+
+
+def test_running_variance_is_the_mean_of_the_microbatches_variances():
+    rule = method("cross-entropy")
+    nets, batch = networks(rule), batch_of(rule)
+    variances = []
+    for part in batch.parts(3):
+        view = rule.views(part.pixels, WHERE.draws("view", part)).pixels.double()
+        variances.append(nets.encoder.blocks[0][0](nets.encoder.normalise(view)).transpose(0, 1).flatten(1).var(dim=1))
+    gradients(rule, nets, 3, batch)
+    expected = 0.9 + 0.1 * torch.stack(variances).mean(0)
+    torch.testing.assert_close(nets.encoder.blocks[0][1].running_var, expected)
+
+
+def test_batch_norm_in_the_loss_sees_the_whole_batch_and_keeps_its_statistics():
+    states = []
+    for pieces in (1, 3):
+        rule = rule_of("prototypes")
+        nets = networks(rule, batch_norm=False)
+        nets.prototypes = nn.Sequential(nn.BatchNorm1d(8), nets.prototypes).double()
+        _, found = gradients(rule, nets, pieces, batch_of(rule))
+        states.append({**nets.state_dict(), **{f"gradient of {name}": value for name, value in found.items()}})
+    assert states[0]["prototypes.0.num_batches_tracked"] == 2
+    assert_same(states[1], states[0])
+
+
+def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dropout=0.0):
+    """Weights and buffers after a few steps of the real loop, in float64."""
+    rule = rule_of(name)
+    if name == "suncet":  # the support ends half-way
+        rule = dataclasses.replace(rule, supervised_until=0.5)
+    fabric = Fabric(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
+    fabric.launch()
+    nets = networks(rule, dropout=dropout)
+    if devices > 1:
+        nets = synchronise_batch_norm(nets).double()
+    batches = Loader(
+        images(48), torch.arange(48) % CLASSES, 16, 5, rule.support, rank=fabric.global_rank, world_size=devices
+    )
+    plan = Plan(steps, seed=4, log_every=1, observe_every=1, microbatch=microbatch)
+    where = RunFolder(folder) if folder else None
+    state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, observe or (lambda _: {}))
+    return state, {key: value.clone() for key, value in nets.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_stopped_and_resumed_equals_never_stopped(name, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        (folder / "checkpoints").mkdir(parents=True)
+    state, weights = trained(name, 4, whole, dropout=0.3)
+    with pytest.raises(Interrupted):
+        trained(name, 4, parts, StopAfter(2), dropout=0.3)
+    resumed_state, resumed = trained(name, 4, parts, dropout=0.3)
+    assert resumed_state.images == state.images
+    assert [key for key in weights if not torch.equal(weights[key], resumed[key])] == []
+    assert losses(whole) == losses(parts)
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "byol", "suncet"])
+def test_images_are_counted_once_a_view(name):
+    (joint, _), (cached, _) = trained(name, None), trained(name, 4)
+    assert cached.images == joint.images > 0
+
+
+def test_a_microbatch_of_the_whole_batch_is_the_whole_batch():
+    assert_same(trained("simclr", 16)[1], trained("simclr", None)[1])
+
+
+def one_of_two(at, port, results):
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
+    for name in EVERY:
+        state, weights = trained(name, 2, devices=2)
+        assert world_size() == 2
+        if at == 0:
+            results[name] = (state.images, weights)
+    rule, fabric = rule_of("byol"), Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    nets, batch = synchronise_batch_norm(nets_of(rule)), batch_of(rule, 32)
+    told = Trial(fabric, rule, nets_of(rule), 1, SIZE).activations()
+    results[f"memory {at}"] = (told.of(32), saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)[0])
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    with multiprocessing.Manager() as manager:
+        results = manager.dict()
+        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
+        yield dict(results)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
+@pytest.mark.parametrize("name", EVERY)
+def test_two_processes_equal_one_with_microbatches_of_twice_the_size(name, two_processes):
+    """Through Fabric's data parallelism, batch normalisation included: the same rows make up a microbatch."""
+    state, weights = trained(name, 4)
+    images_seen, found = two_processes[name]
+    assert images_seen == state.images
+    assert found.keys() == weights.keys()
+    for key, value in weights.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-7, atol=1e-9, msg=lambda said, key=key: f"{key}: {said}")
+
+
+def test_memory_is_told_rightly_where_batch_norm_spans_devices(two_processes):
+    for at in (0, 1):
+        told, kept = two_processes[f"memory {at}"]
+        assert told == pytest.approx(kept, rel=0.02)
+
+
+class Held:
+    """A tensor that waits for its backward, and the memory of all that do but for the networks' own."""
+
+    now, peak, users = 0, 0, {}
+
+    def __init__(self, tensor):
+        self.tensor, self.storage = tensor, tensor.untyped_storage()
+        place = self.storage.data_ptr()
+        if not Held.users.get(place):
+            Held.now += self.storage.nbytes()
+            Held.peak = max(Held.peak, Held.now)
+        Held.users[place] = Held.users.get(place, 0) + 1
+
+    def __del__(self):
+        place = self.storage.data_ptr()
+        Held.users[place] -= 1
+        if not Held.users[place]:
+            Held.now -= self.storage.nbytes()
+
+    @classmethod
+    def peak_of(cls, rule, pieces, batch):
+        """The most bytes that wait at a time in a step."""
+        nets = networks(rule)
+        cls.users = {tensor.untyped_storage().data_ptr(): 1 for tensor in nets.state_dict().values()}
+        cls.now = cls.peak = 0
+        with saved_tensors_hooks(cls, lambda held: held.tensor):
+            gradients(rule, nets, pieces, batch)
+        return cls.peak
+
+
+@pytest.mark.parametrize("pieces", [2, 8])
+@pytest.mark.parametrize("name", ALL)
+def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
+    rule = method(name)
+    nets, batch = networks(rule), loader(rule, count=128, batch_size=128).batch(0)
+    joint, rows = saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)
+    part, _ = saved_bytes(lambda: rule.embed(nets, batch.parts(pieces)[0], WHERE), nets)
+    loss, _ = saved_bytes(lambda: rule.contrast(nets, rows, WHERE), nets)
+    assert part < 1.1 * joint / pieces
+    assert Held.peak_of(rule, 1, batch) >= joint
+    assert 0.9 * part <= Held.peak_of(rule, pieces, batch) <= 1.1 * (part + loss)
+
+
+@pytest.mark.parametrize(
+    ("microbatch", "said"),
+    [
+        (5, r"--microbatch 5 .* does not cut the 12 images .* Choose one of 2, 3, 4, 6, 12, .*--microbatch 4\."),
+        (24, r"more than the 12 images .*--microbatch 12\."),
+        (1, r"batch normalisation needs 2 images or more.*--microbatch 2\."),
+        (0, r"does not cut .*--microbatch 2\."),
+        (-4, r"does not cut .*--microbatch 2\."),
+    ],
+)
+def test_a_microbatch_that_does_not_fit_is_refused(microbatch, said):
+    with pytest.raises(LikewiseError, match=said):
+        count_microbatches(microbatch, 12, nn.BatchNorm1d(3))
+
+
+def test_microbatches_that_fit():
+    assert [count_microbatches(size, 12, nn.BatchNorm1d(3)) for size in (None, 2, 6, 12)] == [1, 6, 2, 1]
+    assert count_microbatches(1, 12, nn.Linear(3, 3)) == 12
+
+
+def test_a_run_is_not_continued_with_other_microbatches(tmp_path):
+    import likewise as lw
+
+    settings = {"method": "simclr", "batch_size": 8, "device": "cpu", "observations": 1, "out": tmp_path / "run"}
+    pictures = images(40).pixels.images[:, 0].numpy()
+    with contextlib.suppress(LikewiseError):
+        lw.train((pictures, torch.arange(40).numpy() % 2), steps=2, microbatch=4, **settings)
+    with pytest.raises(LikewiseError, match="microbatches was 2 and is now 4"):
+        lw.train((pictures, torch.arange(40).numpy() % 2), steps=2, microbatch=2, resume=True, **settings)
+    assert "microbatches of 4: about" in (tmp_path / "run" / "train.log").read_text()
