@@ -15,6 +15,7 @@ from likewise.views.colour import grey, solarize
 from likewise.views.policies import ViewPolicy, centre, moco_v2, simclr, simclr_small, strong, supcon, weak
 from likewise.views.view import View
 
+pytestmark = pytest.mark.usefixtures("way")
 PRESETS = [simclr(), simclr_small(), supcon(), moco_v2(), weak(), strong(), *policies.byol()]
 
 

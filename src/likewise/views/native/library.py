@@ -44,14 +44,26 @@ class _Unavailable(Exception):
 
 def library() -> ctypes.CDLL | None:
     """The compiled code, built if need be, or None where it is not wanted or cannot be had."""
+    found = _found()
+    return found if isinstance(found, ctypes.CDLL) else None
+
+
+def why_not() -> str:
+    """Why there is no compiled code; empty where there is."""
+    found = _found()
+    return found if isinstance(found, str) else ""
+
+
+def _found() -> ctypes.CDLL | str:
+    """The compiled code, or why there is none."""
     if os.environ.get("LIKEWISE_NATIVE", "1") == "0":
-        return None
+        return "LIKEWISE_NATIVE=0 turns it off"
     with _one_at_a_time:
-        return _built_or_found()
+        return _loaded()
 
 
 @lru_cache(maxsize=1)
-def _built_or_found() -> ctypes.CDLL | None:
+def _loaded() -> ctypes.CDLL | str:
     try:
         compiler = _compiler()
         kept = _folder() / f"views-{_key(compiler)}.so"
@@ -60,7 +72,7 @@ def _built_or_found() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(kept))
     except (_Unavailable, OSError) as reason:
         _log.info("Views are made by PyTorch, many times slower on a CPU than by compiled code: %s", reason)
-        return None
+        return str(reason)
     loaded.likewise_make_views.restype = None
     return loaded
 
