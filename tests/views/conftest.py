@@ -1,15 +1,10 @@
 import pytest
+from compiled import skip_without_compiled_code
 
 from likewise.views import batched
-from likewise.views.native import library
 from likewise.views.native import views as native
 
 WAYS = ["batched", "compiled"]
-
-
-def skip_without_compiled_code() -> None:
-    if library.library() is None:
-        pytest.skip(f"no compiled views here: {library.why_not()}")
 
 
 @pytest.fixture(scope="session", params=WAYS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import skip_without_compiled_code
+from compiled import skip_without_compiled_code
 from plans import natural, whole_images
 
 from likewise.data.batch import Pixels
