@@ -15,6 +15,9 @@
 #include <utility>
 #include <vector>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -23,7 +26,13 @@ namespace {
 
 // ---------------------------------------------------------------------------------------------------------- vectors
 
+#if defined(__AVX512F__)
 constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
 typedef float Lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t Places __attribute__((vector_size(4 * LANES)));
 
@@ -42,23 +51,38 @@ inline void store(float* to, Lanes lanes, int count) {
     std::memcpy(to, &lanes, sizeof(float) * count);
 }
 
+// Instructions by name where the processor has one: GCC 12 finds a detour of ten.
+inline Lanes load_bytes(const uint8_t* from) {
+#if defined(__AVX512F__)
+  return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from)));
+#elif defined(__AVX2__)
+  return (Lanes)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+#else
+  Lanes lanes;
+  for (int i = 0; i < LANES; ++i) lanes[i] = from[i];
+  return lanes;
+#endif
+}
+
 inline Lanes clamped(Lanes lanes) {
   const Lanes zero = {}, one = zero + 1.0f;
   lanes = lanes < zero ? zero : lanes;
   return lanes > one ? one : lanes;
 }
 
-// Half of the exchange of `STEP` columns between two rows: what the first row (or the second) becomes.
+// Where two rows' values come from when they exchange STEP columns: places below LANES are the first row's own.
+constexpr int exchanged_from(int place, int step, bool first) {
+  if (first) return place & step ? LANES + place - step : place;
+  return place & step ? LANES + place : place + step;
+}
+
 template <int STEP, bool FIRST, size_t... PLACE>
 inline Lanes exchanged(Lanes a, Lanes b, std::index_sequence<PLACE...>) {
-#define LIKEWISE_SOURCE \
-  (FIRST ? ((PLACE & STEP) ? LANES + int(PLACE) - STEP : int(PLACE)) : ((PLACE & STEP) ? LANES + int(PLACE) : int(PLACE) + STEP))...
 #ifdef __clang__
-  return __builtin_shufflevector(a, b, LIKEWISE_SOURCE);
+  return __builtin_shufflevector(a, b, exchanged_from(PLACE, STEP, FIRST)...);
 #else
-  return __builtin_shuffle(a, b, Places{LIKEWISE_SOURCE});
+  return __builtin_shuffle(a, b, Places{exchanged_from(PLACE, STEP, FIRST)...});
 #endif
-#undef LIKEWISE_SOURCE
 }
 
 template <int STEP>
@@ -75,8 +99,8 @@ inline void exchange(Lanes* rows) {
 
 // LANES x LANES values, lines for columns.
 inline void transpose(Lanes* rows) {
-  exchange<8>(rows);
-  exchange<4>(rows);
+  if constexpr (LANES > 8) exchange<8>(rows);
+  if constexpr (LANES > 4) exchange<4>(rows);
   exchange<2>(rows);
   exchange<1>(rows);
 }
@@ -104,7 +128,7 @@ float target(int place, int size) { return float(2 * std::min(place, size - 1) +
 void shrinking_taps(Taps& taps, float extent, float centre, int pixels, int size) {
   const float half = float(pixels) / 2, middle = (centre + 1) * half, edge = std::fabs(extent) * half + 0.5f;
   const float reach = std::max(std::fabs(extent) * (float(pixels) / float(size)), 1.0f);
-  taps.resize(size, std::min(int(std::ceil(2 * reach)), pixels));
+  taps.resize(size, std::clamp(int(std::ceil(2 * reach)), 1, pixels));
   for (int place = 0; place < round_up(size); ++place) {
     const float wanted = middle + extent * (target(place, size) * half);
     const int first = std::clamp(int(std::floor(wanted - reach + 0.5f)), 0, pixels - taps.count);
@@ -142,26 +166,38 @@ std::pair<int, int> reach(const Taps& taps, int from, int until) {
   return {*least, *greatest + taps.count};
 }
 
-// Lines of one channel, from 8 bits to float32, so that no line is converted once for each sum that it is part of.
-void widen(const uint8_t* plane, int width, int first_line, int lines, int left, int right, float* to) {
-  const int stride = round_up(right - left);
-  for (int line = 0; line < lines; ++line) {
-    const uint8_t* from = plane + int64_t(first_line + line) * width + left;
-    float* __restrict values = to + size_t(line) * stride;
-    for (int i = 0; i < right - left; ++i) values[i] = from[i];
+// Lines of one channel, from 8 bits to float32, so that no line is converted once for each sum that it is part of. Past
+// a line's end, up to a multiple of LANES, lies whatever follows there; no sum that counts reads it.
+void widen(const uint8_t* from, const uint8_t* end, int width, int lines, int stride, float* to) {
+  for (int line = 0; line < lines; ++line, from += width, to += stride) {
+    for (int column = 0; column < stride; column += LANES) {
+      const int64_t there = end - (from + column);
+      if (there >= LANES) {
+        store(to + column, load_bytes(from + column), LANES);
+      } else {  // the last bytes of the whole batch
+        for (int i = 0; i < LANES; ++i) to[column + i] = i < there ? from[column + i] : 0;
+      }
+    }
   }
 }
 
+// `count` lines times their weights; COUNT says the same where it is not 0.
+template <int COUNT>
+inline Lanes weighted_sum(const float* from, size_t stride, const float* weights, int count) {
+  Lanes sum = weights[0] * load(from);
+  for (int tap = 1; tap < (COUNT ? COUNT : count); ++tap) sum += weights[tap] * load(from + tap * stride);
+  return sum;
+}
+
 // LANES lines of the view, each a weighted sum of lines of the image, stored column by column: [width, LANES].
+template <int COUNT>
 void sum_down(const float* lines, int stride, const Taps& down, int place, int first_line, float* columns) {
+  const float* weights = &down.weights[size_t(place) * down.count];
   for (int column = 0; column < stride; column += LANES) {
     Lanes sums[LANES];
     for (int lane = 0; lane < LANES; ++lane) {
-      const float* weights = &down.weights[size_t(place + lane) * down.count];
       const float* from = lines + size_t(down.first[place + lane] - first_line) * stride + column;
-      Lanes sum = {};
-      for (int tap = 0; tap < down.count; ++tap) sum += weights[tap] * load(from + tap * stride);
-      sums[lane] = sum;
+      sums[lane] = weighted_sum<COUNT>(from, stride, weights + lane * down.count, down.count);
     }
     transpose(sums);
     std::memcpy(columns + size_t(column) * LANES, sums, sizeof sums);
@@ -169,20 +205,24 @@ void sum_down(const float* lines, int stride, const Taps& down, int place, int f
 }
 
 // The same lines, summed across and stored line by line into the view.
+template <int COUNT>
 void sum_across(const float* columns, const Taps& across, int left, int lines, int size, float* view) {
   for (int place = 0; place < size; place += LANES) {
+    const float* weights = &across.weights[size_t(place) * across.count];
     Lanes sums[LANES];
     for (int lane = 0; lane < LANES; ++lane) {
-      const float* weights = &across.weights[size_t(place + lane) * across.count];
       const float* from = columns + size_t(across.first[place + lane] - left) * LANES;
-      Lanes sum = {};
-      for (int tap = 0; tap < across.count; ++tap) sum += weights[tap] * load(from + tap * LANES);
-      sums[lane] = sum;
+      sums[lane] = weighted_sum<COUNT>(from, LANES, weights + lane * across.count, across.count);
     }
     transpose(sums);
     for (int line = 0; line < lines; ++line) store(view + size_t(line) * size + place, clamped(sums[line]), size - place);
   }
 }
+
+constexpr int USUAL = 5;  // counts of taps below this are known to the compiler
+constexpr decltype(&sum_down<0>) DOWN[USUAL] = {sum_down<0>, sum_down<1>, sum_down<2>, sum_down<3>, sum_down<4>};
+constexpr decltype(&sum_across<0>) ACROSS[USUAL] = {sum_across<0>, sum_across<1>, sum_across<2>, sum_across<3>,
+                                                    sum_across<4>};
 
 // ----------------------------------------------------------------------------------------------------------- colour
 
@@ -316,9 +356,9 @@ void change_colours(Step* steps, int count, float* view, int channels, int pixel
 // ------------------------------------------------------------------------------------------------------------- blur
 
 // The Gaussian of blur.blur_matrix, without the outer taps that are too light to change a float32.
-std::vector<float> gaussian(float sigma, int taps) {
+void gaussian(float sigma, int taps, std::vector<float>& kernel) {
   const int radius = taps / 2;
-  std::vector<float> kernel(taps);
+  kernel.assign(taps, 0);
   float sum = 0;
   for (int tap = 0; tap < taps; ++tap) {
     const float offset = float(tap - radius) / sigma;
@@ -326,32 +366,40 @@ std::vector<float> gaussian(float sigma, int taps) {
   }
   for (float& weight : kernel) weight /= sum;
   int light = 0;
-  while (light < radius && kernel[light] < 1e-9f) ++light;
-  return std::vector<float>(kernel.begin() + light, kernel.end() - light);
+  while (light < radius && kernel[light] < 1e-8f) ++light;
+  kernel.erase(kernel.end() - light, kernel.end());
+  kernel.erase(kernel.begin(), kernel.begin() + light);
 }
 
+// Where the borders of an axis reflect a place, without repeating the edge.
 int reflected(int place, int size) {
   place = std::abs(place);
   return place < size ? place : 2 * (size - 1) - place;
 }
 
-// The weighted sum of lines of `size` values; the lines may be read up to a multiple of LANES.
+// VECTORS * LANES neighbours, each the sum of values that lie `stride` apart from there on.
+template <int VECTORS>
+inline void sum_apart(const float* from, size_t stride, const std::vector<float>& weights, Lanes* sums) {
+  for (int vector = 0; vector < VECTORS; ++vector) sums[vector] = Lanes{};
+  for (const float weight : weights) {
+    for (int vector = 0; vector < VECTORS; ++vector) sums[vector] += weight * load(from + vector * LANES);
+    from += stride;
+  }
+}
+
+// A line of such sums. It may read, but does not write, beyond `size` up to a multiple of LANES.
 template <bool CLAMPED>
-void sum_lines(const float* const* lines, const std::vector<float>& weights, int size, float* to) {
-  const int taps = int(weights.size());
+void sum_line(const float* from, size_t stride, const std::vector<float>& weights, int size, float* to) {
+  constexpr int TOGETHER = 2;
   int place = 0;
-  for (; place + 2 * LANES <= size; place += 2 * LANES) {
-    Lanes left = {}, right = {};
-    for (int tap = 0; tap < taps; ++tap) {
-      left += weights[tap] * load(lines[tap] + place);
-      right += weights[tap] * load(lines[tap] + place + LANES);
-    }
-    store(to + place, CLAMPED ? clamped(left) : left, LANES);
-    store(to + place + LANES, CLAMPED ? clamped(right) : right, LANES);
+  for (; place + TOGETHER * LANES <= size; place += TOGETHER * LANES) {
+    Lanes sums[TOGETHER];
+    sum_apart<TOGETHER>(from + place, stride, weights, sums);
+    for (int i = 0; i < TOGETHER; ++i) store(to + place + i * LANES, CLAMPED ? clamped(sums[i]) : sums[i], LANES);
   }
   for (; place < size; place += LANES) {
-    Lanes sum = {};
-    for (int tap = 0; tap < taps; ++tap) sum += weights[tap] * load(lines[tap] + place);
+    Lanes sum;
+    sum_apart<1>(from + place, stride, weights, &sum);
     store(to + place, CLAMPED ? clamped(sum) : sum, size - place);
   }
 }
@@ -359,39 +407,46 @@ void sum_lines(const float* const* lines, const std::vector<float>& weights, int
 // Room that a thread keeps from view to view.
 struct Workspace {
   Taps down, across;
-  std::vector<float> lines;          // of the image, those that LANES lines of the view sum
-  std::vector<float> columns;        // the sums of these, column by column
-  std::vector<float> blurred;        // a channel of the view, lines padded to a multiple of LANES
-  std::vector<float> padded;         // a line of the view with its reflections
-  std::vector<const float*> taps;    // of a blur
+  std::vector<float> lines;           // of the image, those that LANES lines of the view sum
+  std::vector<float> columns;         // the sums of these, column by column
+  std::vector<float> kernel;          // of the blur
+  std::vector<float> padded;          // LANES lines of the view with their reflections
+  std::vector<float> blurred_across;  // a channel of the view with its reflected lines
 
   Workspace(int width, int size, int taps) {
     columns.resize(size_t(width + LANES) * LANES);
-    blurred.resize(size_t(size) * round_up(size));
-    padded.resize(round_up(size) + taps);
-    this->taps.resize(taps);
+    padded.resize(size_t(round_up(size) + taps) * LANES);
+    blurred_across.resize(size_t(size + taps) * round_up(size));
   }
 };
 
+// A line with what the borders reflect of it before and behind.
+void pad(const float* from, int size, int radius, float* to) {
+  std::memcpy(to + radius, from, sizeof(float) * size);
+  for (int place = 1; place <= radius; ++place) {
+    to[radius - place] = from[reflected(-place, size)];
+    to[radius + size - 1 + place] = from[reflected(size - 1 + place, size)];
+  }
+}
+
 // blur.gaussian_blur of one channel, in place.
-void blur(float* view, int size, const std::vector<float>& kernel, Workspace& room) {
-  const int taps = int(kernel.size()), radius = taps / 2, stride = round_up(size);
-  float* padded = room.padded.data();
-  for (int tap = 0; tap < taps; ++tap) room.taps[tap] = padded + tap;
-  for (int line = 0; line < size; ++line) {
-    const float* from = view + size_t(line) * size;
-    std::memcpy(padded + radius, from, sizeof(float) * size);
-    for (int place = 1; place <= radius; ++place) {
-      padded[radius - place] = from[reflected(-place, size)];
-      padded[radius + size - 1 + place] = from[reflected(size - 1 + place, size)];
-    }
-    sum_lines<false>(room.taps.data(), kernel, size, &room.blurred[size_t(line) * stride]);
+void blur(float* view, int size, Workspace& room) {
+  const int taps = int(room.kernel.size()), radius = taps / 2, stride = round_up(size), padded = stride + taps;
+  const auto line_at = [&](int line) { return &room.blurred_across[size_t(radius + line) * stride]; };
+  for (int first = 0; first < size; first += LANES) {
+    const int lines = std::min(LANES, size - first);
+    // All padded before the first is summed: a sum that reads what was written just before would wait for it.
+    for (int line = 0; line < lines; ++line)
+      pad(view + size_t(first + line) * size, size, radius, &room.padded[size_t(line) * padded]);
+    for (int line = 0; line < lines; ++line)
+      sum_line<false>(&room.padded[size_t(line) * padded], 1, room.kernel, size, line_at(first + line));
   }
-  for (int line = 0; line < size; ++line) {
-    for (int tap = 0; tap < taps; ++tap)
-      room.taps[tap] = &room.blurred[size_t(reflected(line + tap - radius, size)) * stride];
-    sum_lines<true>(room.taps.data(), kernel, size, view + size_t(line) * size);
+  for (int place = 1; place <= radius; ++place) {
+    std::memcpy(line_at(-place), line_at(reflected(-place, size)), sizeof(float) * stride);
+    std::memcpy(line_at(size - 1 + place), line_at(reflected(size - 1 + place, size)), sizeof(float) * stride);
   }
+  for (int line = 0; line < size; ++line)
+    sum_line<true>(line_at(line - radius), stride, room.kernel, size, view + size_t(line) * size);
 }
 
 // ------------------------------------------------------------------------------------------------------------ views
@@ -424,16 +479,19 @@ void crop(const Work& work, int64_t row, float* view, Workspace& room) {
   taps(room.across, box[0], box[2], width, size);
   for (float& weight : room.down.weights) weight /= 255;
   const auto [left, right] = reach(room.across, 0, size);
+  const uint8_t* end = work.images + work.rows * channels * height * width;
   const int stride = round_up(right - left);
+  const auto down = DOWN[room.down.count < USUAL ? room.down.count : 0];
+  const auto across = ACROSS[room.across.count < USUAL ? room.across.count : 0];
   for (int channel = 0; channel < channels; ++channel) {
     const uint8_t* plane = work.images + (row * channels + channel) * height * width;
     float* to = view + size_t(channel) * size * size;
     for (int place = 0; place < size; place += LANES) {
       const auto [first, last] = reach(room.down, place, std::min(place + LANES, size));
       room.lines.resize(size_t(last - first) * stride);
-      widen(plane, width, first, last - first, left, right, room.lines.data());
-      sum_down(room.lines.data(), stride, room.down, place, first, room.columns.data());
-      sum_across(room.columns.data(), room.across, left, std::min(LANES, size - place), size, to + size_t(place) * size);
+      widen(plane + int64_t(first) * width + left, end, width, last - first, stride, room.lines.data());
+      down(room.lines.data(), stride, room.down, place, first, room.columns.data());
+      across(room.columns.data(), room.across, left, std::min(LANES, size - place), size, to + size_t(place) * size);
     }
   }
 }
@@ -458,8 +516,8 @@ void make_view(const Work& work, int64_t row, Workspace& room) {
   Step steps[CHANGES + 1];
   change_colours(steps, colour_steps(work, row, steps), view, channels, pixels);
   if (work.blurred && work.blurred[row]) {
-    const std::vector<float> kernel = gaussian(work.sigma[row], int(work.blur_taps));
-    for (int channel = 0; channel < channels; ++channel) blur(view + size_t(channel) * pixels, size, kernel, room);
+    gaussian(work.sigma[row], int(work.blur_taps), room.kernel);
+    for (int channel = 0; channel < channels; ++channel) blur(view + size_t(channel) * pixels, size, room);
   }
   if (work.solarized && work.solarized[row]) solarize(view, size_t(channels) * pixels);
 }
