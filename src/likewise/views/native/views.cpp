@@ -1,6 +1,6 @@
-// The views of likewise.views.batched on a CPU, one image after the other, so that a view stays in the cache while it is
-// made. Chance has no part here: the plan (likewise.views.plan.Plan) tells everything. Equal to the tensor operations up
-// to rounding; each function names the Python function that defines it.
+// The views of likewise.views.batched on a CPU, one image after the other, so that a view stays in the cache while it
+// is made. Chance has no part here: the plan (likewise.views.plan.Plan) tells everything. Equal to the tensor
+// operations up to rounding; each function names the Python function that defines it.
 //
 // Compiled on first use by library.py. Loops over pixels are written for the compiler to vectorise; where it cannot
 // (sums over lines, transposition) they use the vector types that GCC and Clang share.
@@ -215,7 +215,8 @@ void sum_across(const float* columns, const Taps& across, int left, int lines, i
       sums[lane] = weighted_sum<COUNT>(from, LANES, weights + lane * across.count, across.count);
     }
     transpose(sums);
-    for (int line = 0; line < lines; ++line) store(view + size_t(line) * size + place, clamped(sums[line]), size - place);
+    for (int line = 0; line < lines; ++line)
+      store(view + size_t(line) * size + place, clamped(sums[line]), size - place);
   }
 }
 
@@ -253,7 +254,7 @@ void brighten(const Strip& strip, float factor) {
 float luminance_sum(const Strip& strip) {
   const float* red = strip.of(0);
   float sum = 0;
-  if (strip.channels == 1) {
+  if (strip.channels < 3) {
     for (int i = 0; i < strip.count; ++i) sum += red[i];
     return sum;
   }
@@ -310,7 +311,7 @@ void solarize(float* __restrict values, size_t count) {
 }
 
 enum Change { BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE, CHANGES };  // the order of colour.CHANGES
-constexpr int GREY = CHANGES;                                        // comes last, and needs no factor
+constexpr int GREY = CHANGES;                                      // comes last, and needs no factor
 
 struct Step {
   int change;
@@ -328,7 +329,7 @@ void apply(const Step& step, const Strip& strip) {
   }
 }
 
-constexpr int STRIP = 1024;
+constexpr int STRIP = 1024;  // pixels; three channels of them fill a quarter of a common nearest cache
 
 int next_contrast(const Step* steps, int from, int count) {
   while (from < count && steps[from].change != CONTRAST) ++from;
@@ -453,7 +454,7 @@ void blur(float* view, int size, Workspace& room) {
 
 }  // namespace
 
-// A batch and its plan: likewise.views.native.fused.Work has the same fields. Parts of the plan that are null are left
+// A batch and its plan: likewise.views.native.views.Work has the same fields. Parts of the plan that are null are left
 // out.
 struct Work {
   const uint8_t* images;  // [rows, channels, height, width]
@@ -502,10 +503,10 @@ int colour_steps(const Work& work, int64_t row, Step* steps) {
   for (int turn = 0; work.order && turn < CHANGES; ++turn) {
     const int64_t change = work.order[row * CHANGES + turn];
     const bool needs_colour = change == SATURATE || change == SHIFT_HUE;
-    if (change >= 0 && (work.channels > 1 || !needs_colour))
+    if (change >= 0 && (work.channels >= 3 || !needs_colour))
       steps[count++] = {int(change), work.factors[row * CHANGES + change]};
   }
-  if (work.grey && work.grey[row] && work.channels > 1) steps[count++] = {GREY, 0};
+  if (work.grey && work.grey[row] && work.channels >= 3) steps[count++] = {GREY, 0};
   return count;
 }
 
