@@ -80,6 +80,12 @@ def test_compiled_views_equal_those_of_pytorch(what: str, shape: str) -> None:
     assert (native.make(images, plan, size) - batched.make(images, plan, size)).abs().max() < 1e-4
 
 
+def test_a_change_may_come_more_than_once() -> None:
+    images, order = natural(4, 3), torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]])
+    plan = whole_images(4, factors=torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(4, 1), order=order)
+    assert (native.make(images, plan, 24) - batched.make(images, plan, 24)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(("height", "width"), [(300, 300), (256, 320), (120, 120)])
 def test_large_compiled_views_equal_those_of_pytorch(height: int, width: int) -> None:
     """Places are float32, which tells a 1/30,000 of a pixel there: in noise, where neighbours differ most, it shows."""

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("views.cpp")
+HEADERS = sorted(SOURCE.parent.glob("*.h"))
 
 _ARM = platform.machine().lower() in ("arm64", "aarch64")
 FLAGS = (
@@ -93,7 +94,8 @@ def _folder() -> Path:
 def _key(compiler: list[str]) -> str:
     """Changes with everything that the compiled code depends on: source, flags, compiler, processor."""
     binary = Path(compiler[0]).resolve()
-    about = (SOURCE.read_text(), compiler, FLAGS, str(binary), binary.stat().st_mtime_ns, _processor())
+    sources = [file.read_text() for file in (SOURCE, *HEADERS)]
+    about = (sources, compiler, FLAGS, str(binary), binary.stat().st_mtime_ns, _processor())
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
