@@ -1,118 +1,275 @@
-"""Views per second, ours batched against torchvision's v2 transforms image by image, in one run.
+"""Two SimCLR views of each image, ours against the peers', on one core: views per second, and the floor under them.
 
-python benchmarks/views_speed.py                            # views per second of processor time, one thread
-python benchmarks/views_speed.py --threads 2 --clock wall   # on a machine with nothing else to do
-
-The two take turns, so that a busy machine slows both; medians are printed, and the ratio is what to trust.
-torchvision gets tensors in memory too, so decoding is in neither number.
+python benchmarks/views_speed.py                                             # 32 pixels, images like CIFAR's in shape
+python benchmarks/views_speed.py --photographs photographs.parquet           # and 224 pixels, from real photographs
+python benchmarks/views_speed.py --photographs photographs.parquet --clock wall    # with nothing else to do
 """
 
 from __future__ import annotations
 
+import io
+import os
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import torch
 import tyro
-from rich.console import Console
-from rich.table import Table
-from torchvision.transforms import v2
+from measuring import Claim, Clock, Table, in_turns, keep, seconds
+from PIL import Image
+from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
+from likewise.views import batched
 from likewise.views.blur import kernel_size
-from likewise.views.policies import ViewPolicy, simclr, simclr_small, weak
+from likewise.views.native import library
+from likewise.views.native import views as native
+from likewise.views.policies import ViewPolicy, simclr
 
+NATIVE, BATCHED = "likewise, compiled", "likewise, PyTorch operations"
+ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = "albumentations", "lightly", "kornia, batched", "torchvision v2, tensors"
 
-class Case(NamedTuple):
-    """One shape of batch under one policy."""
-
-    name: str
-    policy: ViewPolicy
-    batch: int
-    channels: int
-    stored: int
-
-
-CASES = (
-    Case("28x28 grey, crop and flip", weak(), 256, 1, 28),
-    Case("28x28 grey, SimCLR without blur", simclr_small(), 256, 1, 28),
-    Case("32x32 RGB, SimCLR without blur", simclr_small(), 512, 3, 32),
-    Case("32x32 RGB, SimCLR", simclr(), 512, 3, 32),
-    Case("224x224 RGB from 256, crop and flip", replace(weak(), size=224), 32, 3, 256),
-    Case("224x224 RGB from 256, SimCLR", replace(simclr(), size=224), 32, 3, 256),
-)
+NOTES = [
+    "Everyone crops (8-100 % of the area), flips, jitters colours (80 %, SimCLR's strength 1), greys (20 %) and blurs "
+    "(50 %), and hands over float32 [B, 3, S, S] in [0, 1]. Nobody decodes: all start from decoded bytes.",
+    "albumentations: OpenCV on bytes, no antialiasing, blur's taps from its sigma. lightly: PIL, blur of three boxes. "
+    "kornia and torchvision: floats, no antialiasing in kornia, Gaussian of a tenth of the side as in likewise.",
+]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long to measure, and on what."""
+    """What to measure on, and how long."""
 
-    threads: int = 1
-    """threads of PyTorch, for both sides"""
+    photographs: Path | None = None
+    """a Parquet file with a column of {bytes}, for the views of 224 pixels"""
     rounds: int = 7
-    """turns that each side gets; the median counts"""
-    examples: int = 16
-    """images that torchvision gets in a turn"""
-    clock: Literal["processor", "wall"] = "processor"
+    """turns that each contestant gets; the median counts"""
+    clock: Clock = "processor"
     """seconds that the process worked, which other processes hardly change, or seconds that went by"""
 
 
-def torchvision_pipeline(policy: ViewPolicy, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The same recipe as torchvision users write it, on one uint8 tensor image."""
-    steps: list[torch.nn.Module] = [
-        v2.RandomResizedCrop(size, policy.crop_area, policy.crop_ratio, antialias=True),
-        v2.RandomHorizontalFlip(policy.flip),
-        v2.ToDtype(torch.float32, scale=True),
-    ]
-    if policy.jitter > 0:
-        jitter = v2.ColorJitter(policy.brightness, policy.contrast, policy.saturation, policy.hue)
-        steps += [v2.RandomApply([jitter], policy.jitter), v2.RandomGrayscale(policy.grey)]
-    if policy.blur > 0:
-        steps.append(v2.RandomApply([v2.GaussianBlur(kernel_size(size), policy.blur_sigma)], policy.blur))
-    return v2.Compose(steps)
+@dataclass(frozen=True)
+class Case:
+    """Decoded images, as each side stores them, and the views wanted of them."""
+
+    name: str
+    size: int
+    stored: Pixels
+    """squares, as likewise and kornia keep them"""
+    files: Sequence[np.ndarray]
+    """uint8 [H, W, 3] each, as the others keep them"""
+    shares: dict[str, int]
+    """how many of the images a contestant gets in a turn: the slow ones fewer"""
+
+    @property
+    def policy(self) -> ViewPolicy:
+        """SimCLR's, blur included at any size."""
+        return replace(simclr(), size=self.size)
 
 
-def seconds(work: Callable[[], object], clock: str) -> float:
-    now = time.process_time if clock == "processor" else time.perf_counter
-    start = now()
-    work()
-    return now() - start
+def small_images() -> Case:
+    """Of CIFAR's shape. What they show changes nobody's speed."""
+    images = torch.randint(0, 256, (512, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    shares = {NATIVE: 512, BATCHED: 512, ALBUMENTATIONS: 128, LIGHTLY: 64, KORNIA: 512, TORCHVISION: 32}
+    files = list(images.permute(0, 2, 3, 1).contiguous().numpy())
+    return Case("32 px from 32 x 32", 32, Pixels(images, torch.ones(512)), files, shares)
 
 
-def measure(case: Case, settings: Settings) -> tuple[float, float]:
-    """Median views per second: ours, torchvision's."""
-    shape = case.batch, case.channels, case.stored, case.stored
-    pixels = Pixels(torch.randint(0, 256, shape, dtype=torch.uint8), torch.ones(case.batch))
-    pipeline = torchvision_pipeline(case.policy, case.policy.size or case.stored)
-    examples = pixels.images[: settings.examples]
-    ours, theirs = [], []
-    for turn in range(-2, settings.rounds):  # the first turns warm up
-        draws = Draws((0, turn + 2), case.batch)
-        ours.append(case.batch / seconds(lambda draws=draws: case.policy(pixels, draws), settings.clock))
-        theirs.append(
-            len(examples) / seconds(lambda: torch.stack([pipeline(image) for image in examples]), settings.clock)
-        )
-    return statistics.median(ours[2:]), statistics.median(theirs[2:])
+def photographs(path: Path) -> Case:
+    """The first 64 of the file; squares of as many pixels as the photographs have on average."""
+    rows = pq.read_table(path).slice(0, 64).to_pylist()
+    files = [row["image"]["bytes"] for row in rows]
+    opened = [Image.open(io.BytesIO(encoded)).convert("RGB") for encoded in files]
+    side = round(statistics.mean(image.width * image.height for image in opened) ** 0.5)
+    squares = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)) for image in opened])
+    aspect = torch.tensor([image.width / image.height for image in opened])
+    stored = Pixels(torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous(), aspect)
+    shares = {NATIVE: 64, BATCHED: 8, ALBUMENTATIONS: 64, LIGHTLY: 16, KORNIA: 8, TORCHVISION: 4}
+    name = f"224 px from {len(files)} photographs of {side} x {side} pixels on average"
+    return Case(name, 224, stored, [np.asarray(image) for image in opened], shares)
+
+
+def contestants(case: Case) -> dict[str, Callable[[], object]]:
+    """Each makes two views of its share of the images."""
+    makers = {
+        NATIVE: likewise(case, case.shares[NATIVE], "1"),
+        BATCHED: likewise(case, case.shares[BATCHED], "0"),
+        ALBUMENTATIONS: albumentations(case),
+        LIGHTLY: lightly(case),
+        KORNIA: kornia(case),
+        TORCHVISION: torchvision(case),
+    }
+    return makers if library.library() is not None else {name: m for name, m in makers.items() if name != NATIVE}
+
+
+def likewise(case: Case, count: int, compiled: str) -> Callable[[], object]:
+    """Two views of a batch, by compiled code or without."""
+    pixels, step = Pixels(*(part[:count] for part in case.stored)), iter(range(10**9))
+
+    def work() -> list[Tensor]:
+        os.environ["LIKEWISE_NATIVE"] = compiled
+        draws = Draws((0, next(step)), count)
+        return [case.policy(pixels, draws.stream(name)).pixels for name in ("first", "second")]
+
+    return work
+
+
+def albumentations(case: Case) -> Callable[[], object]:
+    """Image by image, bytes until the end."""
+    import albumentations as peer
+    import cv2
+    from albumentations.pytorch import ToTensorV2
+
+    cv2.setNumThreads(1)
+    recipe = peer.Compose(
+        [
+            peer.RandomResizedCrop((case.size, case.size), scale=(0.08, 1.0)),
+            peer.HorizontalFlip(p=0.5),
+            peer.ColorJitter((0.2, 1.8), (0.2, 1.8), (0.2, 1.8), (-0.2, 0.2), p=0.8),
+            peer.ToGray(p=0.2),
+            peer.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5),
+            ToTensorV2(),
+        ]
+    )
+    images = case.files[: case.shares[ALBUMENTATIONS]]
+    return lambda: [torch.stack([recipe(image=image)["image"] for image in images]).float() / 255 for _ in range(2)]
+
+
+def lightly(case: Case) -> Callable[[], object]:
+    """Image by image, PIL until the end; a call gives both views."""
+    from lightly.transforms import SimCLRTransform
+
+    recipe = SimCLRTransform(input_size=case.size, normalize=None)
+    images = [Image.fromarray(image) for image in case.files[: case.shares[LIGHTLY]]]
+
+    def work() -> list[Tensor]:
+        views = [recipe(image) for image in images]
+        return [torch.stack([pair[place] for pair in views]) for place in range(2)]
+
+    return work
+
+
+def kornia(case: Case) -> Callable[[], object]:
+    """The whole batch at once, floats from the start."""
+    import kornia.augmentation as peer
+
+    taps = kernel_size(case.size)
+    recipe = torch.nn.Sequential(
+        peer.RandomResizedCrop((case.size, case.size), scale=(0.08, 1.0)),
+        peer.RandomHorizontalFlip(p=0.5),
+        peer.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
+        peer.RandomGrayscale(p=0.2),
+        peer.RandomGaussianBlur((taps, taps), (0.1, 2.0), p=0.5),
+    )
+    images = case.stored.images[: case.shares[KORNIA]]
+    return lambda: [recipe(images.float() / 255) for _ in range(2)]
+
+
+def torchvision(case: Case) -> Callable[[], object]:
+    """Image by image, cropped as bytes, then floats."""
+    from torchvision.transforms import v2
+
+    blur = v2.GaussianBlur(kernel_size(case.size), (0.1, 2.0))
+    recipe = v2.Compose(
+        [
+            v2.RandomResizedCrop(case.size, (0.08, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(0.5),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8),
+            v2.RandomGrayscale(0.2),
+            v2.RandomApply([blur], 0.5),
+        ]
+    )
+    images = [torch.tensor(image).permute(2, 0, 1).contiguous() for image in case.files[: case.shares[TORCHVISION]]]
+    return lambda: [torch.stack([recipe(image) for image in images]) for _ in range(2)]
+
+
+def copy_speed(clock: Clock) -> float:
+    """Bytes read and written per second when memory is copied."""
+    source = torch.zeros(2**27, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return 2 * len(source) / in_turns({"copy": lambda: target.copy_(source)}, rounds=5, clock=clock)["copy"]
+
+
+def floor(case: Case, speed: float) -> float:
+    """Seconds a view: the bytes of the mean crop read once, those of the view written once."""
+    read = case.stored.images[0].numel() * statistics.mean(case.policy.crop_area)
+    return (read + 3 * case.size**2 * 4) / speed
+
+
+def difference(case: Case) -> float:
+    """The greatest difference between our two ways on these images, in 255ths."""
+    pixels = Pixels(*(part[:32] for part in case.stored))
+    plan = case.policy._plan(pixels, Draws((1,), len(pixels.images)))
+    ways = (make(pixels.images, plan, case.size) for make in (native.make, batched.make))
+    return (next(ways) - next(ways)).abs().max().item() * 255
+
+
+def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
+    """The table of one case, and everyone's views per second."""
+    taken = in_turns(contestants(case), settings.rounds, settings.clock)
+    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in taken.items()}
+    least = floor(case, copy_speed(settings.clock))
+    first = next(iter(speeds.values()))
+    rows = [[name, f"{s:,.0f}", f"{first / s:.1f}x", f"{s * least:.1%}"] for name, s in speeds.items()]
+    table = Table(case.name, ["", "views/s", f"{next(iter(speeds))} is", "of the floor's speed"], rows)
+    table.notes.append(
+        f"Floor: {1e6 * least:.1f} µs a view, to read the mean crop and write the view as memory is copied."
+    )
+    if NATIVE in speeds:
+        table.notes.append(f"Our two ways differ by at most {difference(case):.4f}/255 on these images.")
+    table.notes += NOTES
+    return table, speeds
+
+
+def claims_of(speeds: dict[str, float] | None, size: int, wanted: dict[str, float], note: str = "") -> list[Claim]:
+    """What compiled views are to reach against each peer; not measured where there were no images or no compiler."""
+    claims = []
+    for peer, number in wanted.items():
+        claim = f"views of {size} px at {number:g}x the speed of {peer}"
+        if speeds is None:
+            claims.append(Claim(claim, number, None, note="no --photographs were given"))
+        elif NATIVE not in speeds:
+            claims.append(Claim(claim, number, None, note=library.why_not()))
+        else:
+            claims.append(Claim(claim, number, speeds[NATIVE] / speeds[peer], note=note))
+    return claims
+
+
+def on_gpu() -> Claim:
+    """Two views of 50,000 images in memory, draws included."""
+    claim = "two views of 50,000 images of 32 px in 3 ms on a GPU"
+    if not torch.cuda.is_available():
+        return Claim(claim, 3, None, at_least=False, note="there is no CUDA device here")
+    images = torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8, device="cuda")
+    pixels = Pixels(images, torch.ones(50_000, device="cuda"))
+    policy = simclr()
+
+    def work() -> None:
+        for name in ("first", "second"):
+            policy(pixels, Draws((0, name), 50_000))
+
+    taken = [seconds(work) for _ in range(6)][1:]
+    return Claim(claim, 3, 1000 * statistics.median(taken), at_least=False)
 
 
 def main(settings: Settings) -> None:
-    torch.set_num_threads(settings.threads)
-    table = Table(
-        "views",
-        "batch",
-        "ours /s",
-        "torchvision v2 /s",
-        "ratio",
-        title=f"{settings.threads} thread(s), {settings.clock} seconds",
-    )
-    for case in CASES:
-        ours, theirs = measure(case, settings)
-        table.add_row(case.name, str(case.batch), f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.1f}x")
-    Console().print(table)
+    """Measure, print, keep."""
+    torch.set_num_threads(1)
+    small, small_speeds = measure(small_images(), settings)
+    tables, large_speeds = [small], None
+    if settings.photographs is not None:
+        large, large_speeds = measure(photographs(settings.photographs), settings)
+        tables.append(large)
+    claims = claims_of(small_speeds, 32, {ALBUMENTATIONS: 2, LIGHTLY: 20})
+    claims += claims_of(small_speeds, 32, {ALBUMENTATIONS: 6}, "(set for processors with bf16 matrix units)")
+    claims += claims_of(large_speeds, 224, {ALBUMENTATIONS: 1, LIGHTLY: 2.5})
+    keep("views_speed", "Views", tables, [*claims, on_gpu()], clock=settings.clock, cores=1)
 
 
 if __name__ == "__main__":

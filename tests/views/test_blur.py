@@ -1,5 +1,6 @@
 import pytest
 import torch
+from plans import natural, whole_images
 from torchvision.transforms import functional as reference
 
 from likewise.views.blur import gaussian_blur, kernel_size
@@ -17,6 +18,17 @@ def test_blur_equals_torchvision_row_by_row(channels: int, taps: int) -> None:
     sigma = torch.linspace(0.1, 3, 12)
     expected = [reference.gaussian_blur(i, [taps, taps], [s.item()] * 2) for i, s in zip(images, sigma, strict=True)]
     assert (gaussian_blur(images, sigma, taps) - torch.stack(expected)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [12, 28, 32, 47, 100])
+def test_a_blurred_view_equals_torchvision_row_by_row(make, channels: int, size: int) -> None:
+    images, taps, sigma = natural(12, channels, size), kernel_size(size), torch.linspace(0.1, 3, 12)
+    blurred = torch.arange(12) % 4 > 0
+    view = make(images, whole_images(12, blurred=blurred, sigma=sigma), size)
+    for row, image in enumerate(images / 255):
+        expected = reference.gaussian_blur(image, [taps, taps], [sigma[row].item()] * 2) if blurred[row] else image
+        assert (view[row] - expected).abs().max() < 1e-5
 
 
 def test_blur_of_white_stays_in_range() -> None:

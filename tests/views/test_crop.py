@@ -8,7 +8,8 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from likewise.randomness import Draws
-from likewise.views.crop import centre_boxes, random_boxes, resample
+from likewise.views.crop import centre_boxes, random_boxes
+from likewise.views.plan import Plan
 
 RATIO = (3 / 4, 4 / 3)
 
@@ -38,7 +39,7 @@ def whole_pixel_boxes(rows: int, height: int, width: int) -> tuple[list[list[int
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [16, 28, 33, 50])
-def test_whole_pixel_boxes_equal_torchvision(channels: int, size: int) -> None:
+def test_whole_pixel_boxes_equal_torchvision(make, channels: int, size: int) -> None:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (48, channels, 40, 30), generator=random, dtype=torch.uint8)
     corners, mirrored, box = whole_pixel_boxes(48, 40, 30)
@@ -47,24 +48,24 @@ def test_whole_pixel_boxes_equal_torchvision(channels: int, size: int) -> None:
         for image, (top, left, tall, wide) in zip(images, corners, strict=True)
     ]
     expected = torch.where(mirrored[:, None, None, None], torch.stack(crops).flip(3), torch.stack(crops))
-    assert (resample(images, box, size) - expected).abs().max() < 0.01 / 255
+    assert (make(images, Plan(box), size) - expected).abs().max() < 0.01 / 255
 
 
 @pytest.mark.parametrize("size", [24, 64])
-def test_the_box_tells_where_the_pixels_come_from(size: int) -> None:
+def test_the_box_tells_where_the_pixels_come_from(make, size: int) -> None:
     images = smooth(32, 64)
     box = random_boxes(Draws((0,), 32), torch.ones(32), (0.2, 1.0), RATIO, flip=0.5)
     grid = functional.affine_grid(box, [32, 3, size, size], align_corners=False)
     sampled = functional.grid_sample(images.float() / 255, grid, align_corners=False, padding_mode="border")
     # Half a pixel of the image at the crop's edge is repeated rather than looked up.
-    assert (resample(images, box, size) - sampled).abs().max() < 0.04
+    assert (make(images, Plan(box), size) - sampled).abs().max() < 0.04
     assert (box[:, 0, 0] < 0).any() and (box[:, 0, 0] > 0).any()
 
 
-def test_two_crops_agree_where_they_overlap() -> None:
+def test_two_crops_agree_where_they_overlap(make) -> None:
     images, draws = smooth(32, 64), Draws((1,), 32)
     box_a, box_b = (random_boxes(draws.stream(name), torch.ones(32), (0.3, 1.0), RATIO, flip=0.5) for name in "ab")
-    view_a, view_b = resample(images, box_a, 40), resample(images, box_b, 40)
+    view_a, view_b = make(images, Plan(box_a), 40), make(images, Plan(box_b), 40)
     in_image = functional.affine_grid(box_b, [32, 3, 40, 40], align_corners=False)
     in_a = (in_image - box_a[:, None, None, :, 2]) / box_a[:, (0, 1), (0, 1)][:, None, None]
     shared = (in_a.abs() < 0.95).all(dim=3)
@@ -108,18 +109,18 @@ def test_boxes_stay_inside_the_image(aspect: float, least: float, narrow: float,
 
 @settings(max_examples=30, deadline=None)
 @given(some.integers(2, 40), some.integers(2, 40), some.floats(0.001, 0.2), some.integers(0, 10**6))
-def test_even_boxes_under_a_pixel_give_pixels_in_range(side: int, size: int, area: float, key: int) -> None:
+def test_even_boxes_under_a_pixel_give_pixels_in_range(make, side: int, size: int, area: float, key: int) -> None:
     images = torch.randint(0, 256, (16, 1, side, side), generator=torch.Generator().manual_seed(key), dtype=torch.uint8)
     box = random_boxes(Draws((key,), 16), torch.ones(16), (area / 10, area), RATIO, flip=0.5)
-    view = resample(images, box, size)
+    view = make(images, Plan(box), size)
     assert view.isfinite().all() and view.min() >= 0 and view.max() <= 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 48), (48, 96), (64, 64)])
-def test_centre_boxes_undo_the_squeeze(width: int, height: int) -> None:
+def test_centre_boxes_undo_the_squeeze(make, width: int, height: int) -> None:
     photograph = functional.interpolate(smooth(1, 96).float(), size=(height, width), mode="bilinear", antialias=True)
     stored = functional.interpolate(photograph, size=(48, 48), mode="bilinear", antialias=True)
     box = centre_boxes(torch.tensor([width / height]), 0.875)
     shorter = reference.resize(photograph, [32], antialias=True)
     expected = reference.center_crop(shorter, [28, 28]) / 255
-    assert (resample(stored.round().to(torch.uint8), box, 28) - expected).abs().max() < 0.04
+    assert (make(stored.round().to(torch.uint8), Plan(box), 28) - expected).abs().max() < 0.04

@@ -18,6 +18,7 @@ from likewise.errors import LikewiseError
 from likewise.training.logs import build_loggers
 from likewise.training.precision import Chosen, choose_precision
 from likewise.training.settings import TrainSettings
+from likewise.views.native.library import why_not
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
@@ -70,6 +71,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "device": str(fabric.device),
         "device_name": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "",
         "devices": fabric.world_size,
+        "views": f"PyTorch's operations: {why_not()}" if why_not() else "compiled, on CPUs",
         "precision": precision.fabric,
         "precision_reason": precision.reason,
     }

@@ -6,7 +6,7 @@ torchvision's float functional of the same purpose, applied image by image. None
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -73,19 +73,20 @@ CHANGES: tuple[Change, ...] = (brighten, contrast, saturate, shift_hue)
 """The changes of torchvision's ``ColorJitter``."""
 
 
-def jitter(images: Tensor, factors: Tensor, order: Tensor, changes: Sequence[Change] = CHANGES) -> Tensor:
-    """K changes of colour in each row's own order. Alters ``images`` in place and returns it.
+def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
+    """Changes of colour in each row's own order. Alters ``images`` in place and returns it.
 
     Args:
         images: float32 [B, C, H, W].
-        factors: float32 [B, K], a column for each change.
-        order: int64 [B, K], each row's places in ``changes``, first to last; -1 leaves out. Best kept on the CPU even
+        factors: float32 [B, 4], a column for each of ``CHANGES``.
+        order: int64 [B, 4], each row's places in ``CHANGES``, first to last; -1 leaves out. Best kept on the CPU even
             where images are not: which rows a change touches is then known without waiting for the device.
-        changes: what to apply.
     """
     factors = factors.to(images.device)
+    # What is left out comes last, so that more rows make the same change at the same turn.
+    order = order.gather(1, (order < 0).to(torch.uint8).argsort(dim=1, stable=True))
     for places in order.unbind(dim=1):
-        for place, change in enumerate(changes):
+        for place, change in enumerate(CHANGES):
             rows = (places == place).nonzero()[:, 0].to(images.device)
             if len(rows):
                 images.index_copy_(0, rows, change(images.index_select(0, rows), factors[rows, place]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +10,10 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import Draws
-from likewise.views.blur import gaussian_blur, kernel_size
-from likewise.views.colour import CHANGES, grey, jitter, solarize
-from likewise.views.crop import centre_boxes, random_boxes, resample
+from likewise.views.colour import CHANGES
+from likewise.views.crop import centre_boxes, random_boxes
+from likewise.views.making import make_view
+from likewise.views.plan import Changes, Plan
 from likewise.views.view import View
 
 
@@ -77,43 +76,30 @@ class ViewPolicy:
             draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
                 CPU even where images are not, for which rows a change touches is then known without waiting.
         """
-        with torch.autocast(pixels.images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
-            return self._view(pixels.images, self._plan(pixels.aspect, draws))
+        self._refuse_channels(pixels.images.shape[1])
+        return make_view(pixels.images, self._plan(pixels, draws), self.size or pixels.images.shape[-1])
 
-    def _view(self, images: Tensor, plan: _Plan) -> View:
-        self._refuse_channels(images.shape[1])
-        box = plan.box.to(images.device)
-        view = resample(images, box, self.size or images.shape[-1])
-        self._jitter(view, plan)
-        if images.shape[1] > 1:
-            _change(view, plan.grey, lambda chosen, _: grey(chosen))
-        sigma, taps = plan.sigma.to(view.device), kernel_size(view.shape[-1])
-        _change(view, plan.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
-        _change(view, plan.solarized, lambda chosen, _: solarize(chosen))
-        return View(view, box)
-
-    def _plan(self, aspect: Tensor, draws: Draws) -> _Plan:
-        box = random_boxes(draws, aspect, self.crop_area, self.crop_ratio, self.flip)
+    def _plan(self, pixels: Pixels, draws: Draws) -> Plan:
+        box = random_boxes(draws, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
         factors = [draws.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
         factors.append(draws.uniform(-self.hue, self.hue))
-        return _Plan(
-            box,
+        order, jittered = draws.orders(len(CHANGES)), draws.chance(self.jitter)
+        left_out = ~(self._active(pixels.images.shape[1]).to(order.device)[order] & jittered[:, None])
+        changes = Changes(
             torch.stack(factors, dim=1),
-            draws.orders(len(CHANGES)),
-            draws.chance(self.jitter),
+            order.masked_fill(left_out, -1),
             draws.chance(self.grey),
             draws.chance(self.blur),
             draws.uniform(*self.blur_sigma),
             draws.chance(self.solarize),
         )
+        return Plan(box, changes)
 
-    def _jitter(self, view: Tensor, plan: _Plan) -> None:
-        """Leaves out the changes that would do nothing; the others keep their order."""
-        strengths = (self.brightness, self.contrast) + (self.saturation, self.hue) * (view.shape[1] > 1)
-        active = [place for place, strength in enumerate(strengths) if strength > 0]
-        turn = plan.order.argsort(dim=1)[:, active]  # when each change is made
-        order = turn.argsort(dim=1).masked_fill(~plan.jittered[:, None], -1)
-        jitter(view, plan.factors[:, active], order, [CHANGES[place] for place in active])
+    def _active(self, channels: int) -> Tensor:
+        """Bool [4]: which of ``colour.CHANGES`` would do something."""
+        colour = channels > 1
+        strengths = self.brightness, self.contrast, self.saturation * colour, self.hue * colour
+        return torch.tensor(strengths) > 0
 
     def _refuse_channels(self, channels: int) -> None:
         if channels not in (1, 3) and (self.jitter > 0 or self.grey > 0):
@@ -125,26 +111,6 @@ class ViewPolicy:
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
             raise LikewiseError(f"ViewPolicy({name}={getattr(self, name)!r}): allowed is {allowed}.")
-
-
-class _Plan(NamedTuple):
-    """Everything that chance decides about a batch of views."""
-
-    box: Tensor
-    factors: Tensor
-    order: Tensor
-    jittered: Tensor
-    grey: Tensor
-    blurred: Tensor
-    sigma: Tensor
-    solarized: Tensor
-
-
-def _change(view: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Alters the chosen rows of the view in place; nothing is computed where none is chosen."""
-    rows = chosen.nonzero()[:, 0].to(view.device)
-    if len(rows):
-        view.index_copy_(0, rows, change(view.index_select(0, rows), rows))
 
 
 @dataclass(frozen=True)
@@ -164,8 +130,9 @@ class CentreView:
 
     def __call__(self, pixels: Pixels, draws: Draws | None = None) -> View:
         """The same view every time; ``draws`` is taken so that both kinds of policy are called alike."""
-        images, box = pixels.images, centre_boxes(pixels.aspect, self.share).to(pixels.images.device)
-        return View(resample(images, box, self.size or images.shape[-1]), box)
+        return make_view(
+            pixels.images, Plan(centre_boxes(pixels.aspect, self.share)), self.size or pixels.images.shape[-1]
+        )
 
 
 def simclr(strength: float = 1.0) -> ViewPolicy:

@@ -1,0 +1,20 @@
+"""The one place that decides how the pixels of a planned view are made."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from likewise.views import batched
+from likewise.views.native import views as native
+from likewise.views.plan import Plan
+from likewise.views.view import View
+
+
+def make_view(images: Tensor, plan: Plan, size: int) -> View:
+    """One view of each image as planned, on the images' device: uint8 [B, C, H, W] -> [B, C, size, size].
+
+    The two ways differ by rounding alone, a small part of one of 255 levels: PyTorch's batched operations, which define
+    what a view is and run anywhere, and compiled code that makes one view after the other on a CPU, many times faster.
+    """
+    make = native.make if native.can_make(images) else batched.make
+    return View(make(images, plan, size), plan.box.to(images.device))

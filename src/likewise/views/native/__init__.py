@@ -1,0 +1,1 @@
+"""Views on a CPU in C++, compiled on the machine where they are first wanted."""

@@ -1,0 +1,138 @@
+"""``views.cpp`` compiled by the machine's own compiler, once, and kept for later processes.
+
+Set ``LIKEWISE_NATIVE=0`` to do without it, ``CXX`` to name the compiler, ``XDG_CACHE_HOME`` to keep the result
+elsewhere than under ``~/.cache``. Without a compiler views are made by PyTorch: equal, but slower; the logger
+``likewise.views`` says why, at level INFO.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from functools import lru_cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("views.cpp")
+HEADERS = sorted(SOURCE.parent.glob("*.h"))
+
+_ARM = platform.machine().lower() in ("arm64", "aarch64")
+FLAGS = (
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread"),
+    *(("-mcpu=native",) if _ARM else ("-march=native", "-mprefer-vector-width=512")),
+    # What lets a compiler turn loops into vectors. Never -ffast-math as a whole: in a shared library it would make the
+    # whole process round the smallest floats to nought.
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffinite-math-only"),
+)
+SLOW = 1.0
+"""Seconds of compiling from which a person is told what took so long."""
+
+_log = logging.getLogger("likewise.views")
+_one_at_a_time = threading.Lock()
+
+
+class _Unavailable(Exception):
+    """Why there is no compiled code; never leaves this file."""
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled code, built if need be, or None where it is not wanted or cannot be had."""
+    found = _found()
+    return found if isinstance(found, ctypes.CDLL) else None
+
+
+def why_not() -> str:
+    """Why there is no compiled code; empty where there is."""
+    found = _found()
+    return found if isinstance(found, str) else ""
+
+
+def _found() -> ctypes.CDLL | str:
+    """The compiled code, or why there is none."""
+    if os.environ.get("LIKEWISE_NATIVE", "1") == "0":
+        return "LIKEWISE_NATIVE=0 turns it off"
+    with _one_at_a_time:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> ctypes.CDLL | str:
+    try:
+        compiler = _compiler()
+        kept = _folder() / f"views-{_key(compiler)}.so"
+        if not _is_whole(kept):
+            _build(compiler, kept)
+        loaded = ctypes.CDLL(str(kept))
+    except (_Unavailable, OSError) as reason:
+        _log.info("Views are made by PyTorch, many times slower on a CPU than by compiled code: %s", reason)
+        return str(reason)
+    loaded.likewise_make_views.restype = None
+    return loaded
+
+
+def _compiler() -> list[str]:
+    """Its path and the arguments that ``CXX`` gives it."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    for command in [named] if named else [["c++"], ["g++"], ["clang++"]]:
+        if found := shutil.which(command[0]):
+            return [found, *command[1:]]
+    raise _Unavailable(f"CXX names {named[0]}, which is not there" if named else "no C++ compiler was found")
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "likewise"
+
+
+def _key(compiler: list[str]) -> str:
+    """Changes with everything that the compiled code depends on: source, flags, compiler, processor."""
+    binary = Path(compiler[0]).resolve()
+    sources = [file.read_text() for file in (SOURCE, *HEADERS)]
+    about = (sources, compiler, FLAGS, str(binary), binary.stat().st_mtime_ns, _processor())
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Model and instruction sets: a folder may be shared by machines, and one's code must not run on another."""
+    try:
+        described = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(line for line in described if line.startswith(("model name", "flags", "Features", "CPU part")))
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether the file is as it was built: loading one that was cut short could end the process."""
+    try:
+        return _digest(kept) == kept.with_suffix(".sha256").read_text()
+    except OSError:
+        return False
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _build(compiler: list[str], kept: Path) -> None:
+    """Compile beside the place where it is kept, then move it there, so that no other process sees half a file."""
+    start = time.perf_counter()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        built = Path(folder) / kept.name
+        command = [*compiler, *FLAGS, str(SOURCE), "-o", str(built)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode:
+            said = next((line for line in finished.stderr.splitlines() if "error" in line), finished.stderr.strip())
+            raise _Unavailable(f"{compiler[0]} failed: {said}")
+        built.with_suffix(".sha256").write_text(_digest(built))
+        os.replace(built, kept)
+        os.replace(built.with_suffix(".sha256"), kept.with_suffix(".sha256"))
+    if (took := time.perf_counter() - start) > SLOW:
+        _log.warning("Compiled the code that makes views, once for this machine: %.1f s, kept in %s", took, kept.parent)
