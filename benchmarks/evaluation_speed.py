@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,8 @@ def our_probe_at_one_strength(train: Features, test: Features) -> object:
 def knn_of_scikit_learn(train: Features, test: Features) -> object:
     from sklearn.neighbors import KNeighborsClassifier
 
-    voters = KNeighborsClassifier(20, weights=lambda distance: np.exp((1 - distance) / 0.07), metric="cosine")
+    voters = KNeighborsClassifier(20, metric="cosine")
+    voters.set_params(weights=lambda distance: np.exp((1 - distance) / 0.07))
     return voters.fit(train.vectors.numpy(), train.labels.numpy()).predict(test.vectors.numpy())
 
 
@@ -124,11 +125,13 @@ def measure_alone(settings: Settings) -> None:
     work = (KNN | PROBES)[settings.alone]
     few = Features(train.vectors[:200], train.labels[:200])
     work(few, Features(test.vectors[:20], test.labels[:20]))  # imports and threads are no part of the time
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew, for loading had one of its own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    taken = []
+    taken: list[float] = []
+    answers: list[object] = []
     for _ in range(settings.rounds if settings.alone.startswith("likewise") else 1):
-        answers: list[object] = []
-        taken.append(measuring.seconds(lambda kept=answers: kept.append(work(train, test)), settings.clock))
+        answers.clear()
+        taken.append(measuring.seconds(lambda: answers.append(work(train, test)), settings.clock))
     extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
     right = float(np.mean(np.asarray(answers[0]) == test.labels.numpy()))
     print(json.dumps([float(np.median(taken)), extra, right]))
@@ -142,7 +145,7 @@ def gemm_speed(clock: measuring.Clock) -> float:
     return max(2 * 2048**3 / spent["square"], 2 * 4096**2 * WIDTH / spent["features"])
 
 
-def rows_of(found: dict[str, list[float]], floor: float) -> list[list[str]]:
+def rows_of(found: dict[str, list[float]], floor: float) -> list[Sequence[str]]:
     ours = next(iter(found.values()))[0]
     return [
         [name, f"{spent:.2f}", f"{spent / ours:.1f}", f"{floor / spent:.0%}", f"{extra:,.0f}", f"{right:.1%}"]
