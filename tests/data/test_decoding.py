@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.pictures import picture, save
-from likewise.data.decoding import upright_pixels
+from likewise.data.decoding import plain_jpeg, upright_pixels
 from likewise.data.header_scan import read_header
 from likewise.data.pixel_source import UnreadableImage, decode
 
@@ -84,7 +86,7 @@ def test_exif_turns_are_applied_and_the_aspect_follows(tmp_path, tag, undo):
     image.save(path, quality=100, exif=exif_turn(tag))
     read, aspect = decode(path, "a")
     expected = image.transpose(undo)
-    assert read.size == expected.size
+    assert read.shape == (expected.height, expected.width, 3)
     assert aspect == expected.width / expected.height
     assert np.abs(np.asarray(read, int) - np.asarray(expected, int)).max() < 8
     assert read_header(path)[:2] == expected.size
@@ -92,8 +94,8 @@ def test_exif_turns_are_applied_and_the_aspect_follows(tmp_path, tag, undo):
 
 def test_a_draft_keeps_both_sides_at_least_twice_the_size(tmp_path):
     path = save(tmp_path / "a.jpg", width=640, height=320)
-    image, aspect = decode(path, "a", size=40)
-    assert image.size == (160, 80)
+    pixels, aspect = decode(path, "a", size=40)
+    assert pixels.shape == (80, 160, 3)
     assert aspect == 2.0
 
 
@@ -110,3 +112,66 @@ def test_bytes_behind_the_end_of_a_jpeg_do_no_harm(tmp_path):
     path = save(tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + b"camera notes")
     assert read_header(path)[:2] == (8, 8)
+
+
+def jpeg(mode: str = "RGB", **options: object) -> bytes:
+    """A smooth picture of 50 x 37 pixels, as a file."""
+    stream = io.BytesIO()
+    picture(1, 9, 7).resize((50, 37), Image.Resampling.BICUBIC).convert(mode).save(
+        stream, **{"format": "JPEG", **options}
+    )
+    return stream.getvalue()
+
+
+def quickly(content: bytes) -> np.ndarray | None:
+    with Image.open(io.BytesIO(content)) as image:
+        return plain_jpeg(content, image)
+
+
+PLAIN = {
+    "4:2:0": jpeg(subsampling=2),
+    "4:2:2": jpeg(subsampling=1),
+    "4:4:4": jpeg(subsampling=0, quality=97),
+    "progressive": jpeg(progressive=True),
+    "gray": jpeg("L"),
+    "never turned": jpeg(exif=exif_turn(1)),
+    "RGB in the file": jpeg(keep_rgb=True),
+    "several pictures": jpeg(format="MPO", save_all=True, append_images=[picture(2, 50, 37)]),
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_plain_jpeg_is_decoded_without_pillow_to_pillows_pixels(kind):
+    found = quickly(PLAIN[kind])
+    expected = np.asarray(Image.open(io.BytesIO(PLAIN[kind])))
+    assert found is not None and found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 2
+    np.testing.assert_array_equal(decode(PLAIN[kind], kind).pixels, found)
+
+
+@pytest.mark.parametrize("content", [jpeg("CMYK"), jpeg(exif=exif_turn(6)), jpeg(format="PNG"), jpeg()[:-40]])
+def test_anything_else_is_left_to_pillow(content):
+    assert quickly(content) is None
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_plain_jpeg_that_is_cut_short_is_never_half_an_image(kind):
+    whole = PLAIN[kind]
+    if kind == "several pictures":  # what is missing may be the other picture
+        whole = whole[: len(whole) // 3]
+    for length in range(0, len(whole) - 2, 29):
+        with pytest.raises(UnreadableImage, match=rf"^{kind}: ."):
+            decode(whole[:length], kind)
+
+
+def test_a_damaged_jpeg_gives_what_pillow_makes_of_it():
+    whole = jpeg()
+    for place in range(len(whole) // 2, len(whole), 17):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        try:
+            expected = np.asarray(Image.open(io.BytesIO(damaged)))
+        except OSError:
+            with pytest.raises(UnreadableImage):
+                decode(damaged, "damaged")
+        else:
+            np.testing.assert_array_equal(decode(damaged, "damaged").pixels, expected)

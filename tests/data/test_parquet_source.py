@@ -81,7 +81,7 @@ def test_bad_rows_are_skipped_and_the_others_keep_their_ids(tmp_path):
 def test_a_source_can_be_sent_to_another_process(tmp_path):
     manifest = open_manifest(write(tmp_path / "a.parquet", [png(i) for i in range(3)]))
     copy = pickle.loads(pickle.dumps(manifest.pixels))
-    assert copy.read(2).image.tobytes() == picture(2).tobytes()
+    assert copy.read(2).pixels.tobytes() == picture(2).tobytes()
 
 
 def test_other_columns_are_told(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import Manifest, class_counts
@@ -84,11 +85,11 @@ def examine(manifest: Manifest) -> Findings:
 def _look(manifest: Manifest, row: int) -> _Look | str:
     """One image, or why it cannot be decoded."""
     try:
-        image = manifest.pixels.read(row).image
+        pixels = manifest.pixels.read(row).pixels
     except UnreadableImage as error:
         return str(error)
-    content = f"{image.mode} {image.size} ".encode() + image.tobytes()
-    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(image))
+    content = f"{pixels.shape} ".encode() + pixels.tobytes()
+    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(Image.fromarray(pixels)))
 
 
 def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from likewise.data.decoding import ORIENTATION
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import Headers, UnreadableImage, decode
 
-ORIENTATION = 0x0112
-"""EXIF tag; 5 to 8 are quarter turns"""
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """what a whole file ends with"""
 

@@ -25,7 +25,7 @@ def parallel_map(work: Callable[[int], Result], count: int) -> Iterator[Result]:
 
     Pillow holds the interpreter lock while it parses a file, which for small images is most of the time: two threads
     were slower than one on 32-pixel JPEGs. So many rows go to forked processes, where the system can fork (Linux);
-    there ``work`` is inherited, not pickled, and must not call torch, whose thread pool does not survive a fork.
+    there ``work`` is inherited, not pickled, and torch computes on one thread, since its pool does not survive a fork.
     """
     chunks = [range(first, min(first + ROWS_AT_A_TIME, count)) for first in range(0, count, ROWS_AT_A_TIME)]
     if count < ROWS_WORTH_PROCESSES or not sys.platform.startswith("linux"):
@@ -50,6 +50,8 @@ def _forked(work: Callable[[int], Any]) -> Iterator[Executor]:
 def _inherit(work: Callable[[int], Any]) -> None:
     global _inherited
     _inherited = work
+    if "torch" in sys.modules:  # what imports it later finds no pool that another process has used
+        sys.modules["torch"].set_num_threads(1)
 
 
 def _run_inherited(rows: range) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import upright_pixels
+from likewise.data.decoding import plain_jpeg, upright_pixels
 
 
 class UnreadableImage(Exception):
@@ -34,8 +34,8 @@ class Headers(NamedTuple):
 class Decoded(NamedTuple):
     """One decoded image, and the shape that it had in its file."""
 
-    image: Image.Image
-    """mode L or RGB, upright; perhaps smaller than the file's where a draft was enough"""
+    pixels: np.ndarray
+    """uint8 [H, W] if gray, else [H, W, 3]; upright; perhaps smaller than the file's where a draft was enough"""
     aspect: float
     """width / height in the file, once upright"""
 
@@ -176,23 +176,26 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
         UnreadableImage: it is gone, cut short, no image, or too large to be one.
     """
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return _decoded(image, size)
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            return _decoded(image, size, content)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
         raise UnreadableImage(f"{name}: {_reason(error)}") from error
 
 
-def _decoded(image: Image.Image, size: int | None = None) -> Decoded:
+def _decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -> Decoded:
     width, height = image.size
     if size is not None:
         image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None
     drafted = image.size
-    upright = upright_pixels(image)
+    pixels = plain_jpeg(content, image) if drafted == (width, height) else None
+    if pixels is None:
+        pixels = np.array(upright_pixels(image))
     # An EXIF quarter turn swaps the sides; a square tells nothing, and needs nothing told.
-    turned = upright.size != drafted
-    return Decoded(upright, height / width if turned else width / height)
+    turned = pixels.shape[1::-1] != drafted
+    return Decoded(pixels, height / width if turned else width / height)
 
 
 def _reason(error: Exception) -> str:

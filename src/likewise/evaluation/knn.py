@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.confidence import WILSON, accuracy
 from likewise.evaluation.scores import Features, Outcome, Score, require_labelled, require_usable
@@ -62,7 +63,7 @@ class Knn:
         return torch.cat(answers)
 
     def _protocol(self, train: Features) -> dict[str, Any]:
-        bank = len(train.labelled().labels)
+        bank = int((train.labels != UNLABELLED).sum())
         return {
             "k": min(self.k, bank),
             "k_asked": self.k,

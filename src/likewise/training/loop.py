@@ -18,6 +18,7 @@ from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
+from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
@@ -125,6 +126,7 @@ class _Training:
             self.state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**self.held, **asdict(self.state)}))
         self.saved = self.state.step
         self.health = Health(precision_of(fabric))
+        self.times, self.bottleneck = StepTimes(fabric.device), Bottleneck(remedy_for(loader))
         self.log = MetricLog(fabric, run, self.state.step)
         self.display = ProgressDisplay(screen, type(method).title, self.state.step, plan.steps)
 
@@ -134,8 +136,10 @@ class _Training:
         try:
             with Interruption(self.fabric.device) as interruption, self.display:
                 since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
+                self.times.begin("data")
                 for batch in self.loader.batches(self.state.step, self.plan.steps):
                     step, rate = self._update(batch.to(self.fabric.device))
+                    self.times.end()
                     self.state.seconds += time.perf_counter() - since
                     self._tell(step, rate)
                     self._look()
@@ -144,12 +148,14 @@ class _Training:
                     if stop and self.state.step < self.plan.steps:
                         raise Interrupted(f"Stopped at step {self.state.step:,} of {self.plan.steps:,}.")
                     since = time.perf_counter()
+                    self.times.begin("data")
         finally:
             counter.remove()
             self.log.close()
 
     def _update(self, batch: Batch) -> tuple[Step, float]:
         """One forward, one backward, one step of the optimiser, then what gradients do not move."""
+        self.times.begin("forward")
         at, plan = self.state.step, self.plan
         progress = Progress(at, plan.steps, plan.seed, rank(), world_size())
         seed_networks(plan.seed, at, progress.rank, "dropout")
@@ -159,6 +165,7 @@ class _Training:
         step: Step = self.gradients.forward(batch, progress)
         if self.fabric.device.type == "cpu":  # elsewhere reading the loss would stall the device; `_tell` does it
             self.health.check_loss(float(step.loss.detach()), at, rate, self.saved)
+        self.times.begin("backward")
         self.optimizer.zero_grad(set_to_none=True)
         self.gradients.backward(step)
         self.optimizer.step()
@@ -175,11 +182,18 @@ class _Training:
         loss = float(mean_over_ranks(step.loss.detach()))
         self.health.check_loss(loss, state.step, rate, self.saved)
         metrics = {name: float(mean_over_ranks(value)) for name, value in step.metrics.items()}
-        self.log.write({"loss": loss, "lr": rate, **metrics}, state)
+        seconds = self.times.take()
+        parts = {f"seconds_{part}": round(value, 6) for part, value in seconds._asdict().items()} if seconds else {}
+        self.log.write({"loss": loss, "lr": rate, **metrics, **parts}, state)
+        self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")
         self.display.step(state.step, state.images, state.seconds, loss)
-        warning = self.health.check_spread(metrics.get("spread", 1.0), state.step)
+        self._warn(self.health.check_spread(metrics.get("spread", 1.0), state.step))
+        self._warn(self.bottleneck.check(seconds, state.step) if seconds else None)
+
+    def _warn(self, warning: str | None) -> None:
+        """To the log and the screen, if there is something to warn of."""
         if warning:
-            self.log.write({"warning": warning}, state)
+            self.log.write({"warning": warning}, self.state)
             self.screen.say(f"[yellow]{warning}[/yellow]")
 
     def _look(self) -> None:

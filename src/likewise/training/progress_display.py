@@ -1,4 +1,4 @@
-"""What a person sees while it trains: images a second, loss, online score, time left."""
+"""What a person sees while it trains: images a second, loss, online score, what holds it up, time left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ProgressDisplay:
     def __init__(self, screen: Screen, title: str, first_step: int, steps: int) -> None:
         self._screen, self._steps = screen, steps
         self._started, self._first_step, self._next_line = time.perf_counter(), first_step, first_step
-        self._loss, self._speed, self._score = "", "", ""
+        self._loss, self._speed, self._score, self._bottleneck = "", "", "", ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -55,6 +55,10 @@ class ProgressDisplay:
                 self._score = f"{name} {scores[name]:.3f}"
                 return
 
+    def bottleneck(self, named: str) -> None:
+        """Show from the next step on what takes most of the time; nothing where no part stands out."""
+        self._bottleneck = named
+
     def _line(self, step: int) -> None:
         left = (time.perf_counter() - self._started) / max(step - self._first_step, 1) * (self._steps - step)
         line = f"step {step:,}/{self._steps:,}  {self._facts()}  {left:,.0f} s left"
@@ -62,4 +66,4 @@ class ProgressDisplay:
         self._next_line = step + max(self._steps // 10, 1)
 
     def _facts(self) -> str:
-        return "  ".join(fact for fact in (self._speed, self._loss, self._score) if fact)
+        return "  ".join(fact for fact in (self._speed, self._loss, self._score, self._bottleneck) if fact)
