@@ -25,6 +25,8 @@ from likewise.losses.input_checks import Kind
 from likewise.training.precision import cpu_multiplies_bfloat16
 
 TEMPERATURE = 0.1
+TILES = 20
+"""by which the machine's speeds are measured at a time"""
 Loss = Callable[[Tensor], Tensor]
 
 
@@ -107,19 +109,20 @@ def step(loss: Loss, z: Tensor) -> Callable[[], object]:
     return run
 
 
-def floor(rows: int, dim: int) -> float:
-    """Seconds that 4 N^2 D operations and N^2 exponentials take at the speeds measured here and now."""
+def floor_parts(dim: int) -> dict[str, Callable[[], object]]:
+    """Tiles of products and of exponentials, to be timed beside the losses: both change with the machine's mood."""
     tile, left, right = torch.empty(512, 512), torch.randn(512, dim), torch.randn(dim, 512)
     scores, room = torch.randn(512, 512), torch.empty(512, 512)
-    taken = in_turns(
-        {
-            "product": lambda: [torch.mm(left, right, out=tile) for _ in range(40)],
-            "exponential": lambda: [torch.exp(scores, out=room) for _ in range(40)],
-        },
-        rounds=9,
-    )
-    per_operation, per_exponential = taken["product"] / 40 / (2 * 512 * 512 * dim), taken["exponential"] / 40 / 512**2
-    return 4 * rows**2 * dim * per_operation + rows**2 * per_exponential
+    return {
+        "product": lambda: [torch.mm(left, right, out=tile) for _ in range(TILES)],
+        "exponential": lambda: [torch.exp(scores, out=room) for _ in range(TILES)],
+    }
+
+
+def floor(rows: int, dim: int, taken: dict[str, float]) -> float:
+    """Seconds that 4 N^2 D operations and N^2 exponentials take at the speeds that were measured in the same turns."""
+    per_operation, per_exponential = (taken.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
+    return 4 * rows**2 * dim * (per_operation / (2 * dim)) + rows**2 * per_exponential
 
 
 def rows_and_labels(rows: int, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -135,8 +138,9 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
         for rows in settings.sizes:
             z, labels = rows_and_labels(rows, settings)
             contestants = {who: step(loss, z) for who, loss in peers(name, labels).items()}
-            taken = in_turns(contestants, rounds=3 if rows > 4096 else 15 if rows > 1024 else 41, warm_up=2)
-            taken["floor"] = floor(rows, settings.dim)
+            rounds = 5 if rows > 4096 else 21 if rows > 1024 else 61
+            taken = in_turns({**contestants, **floor_parts(settings.dim)}, rounds, warm_up=2)
+            taken["floor"] = floor(rows, settings.dim, taken)
             seconds[name, rows] = taken
             for who, spent in taken.items():
                 times = taken["likewise"] / spent if who == "floor" else spent / taken["likewise"]
