@@ -76,16 +76,17 @@ def info_nce(
     """
     check_shapes(queries, keys, query_id, key_id, temperature)
     if keys is queries and key_id is query_id and _leaves_out_itself(own, len(queries)) and not _per_row(temperature):
-        return _among_themselves(queries, query_id, temperature, kind, reduction)
+        return _among_themselves(queries / temperature**0.5, query_id, kind, reduction)
     likes = _Likes.of(query_id, key_id, own)
     check_can_teach(likes.positives, likes.compared, kind)
     scaled = queries / temperature
     if kind != "out":
         return _loss(between(scaled, keys, own, query_id, key_id), None, likes.positives, kind, reduction)
-    liked = likes.summed(keys)
+    liked = likes.summed(keys).index_select(0, likes.query_class)  # [N, D]
     if own is not None:
         liked = liked - keys.index_select(0, own.clamp(min=0)) * likes.own_alike[:, None]
-    return _loss(between(scaled, keys, own), (scaled * liked).sum(dim=1), likes.positives, kind, reduction)
+    attraction = ((scaled * liked).sum(dim=1) * likes.share(scaled)).sum()
+    return _loss(between(scaled, keys, own), attraction, likes.positives, kind, reduction)
 
 
 @in_float32
@@ -111,7 +112,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
         rows, image = unit(torch.cat([first, second])), torch.arange(len(first), device=first.device).repeat(2)
         return info_nce(rows, rows.detach(), image, image, temperature, torch.arange(len(rows), device=rows.device))
     check_temperature(temperature)
-    scaled = unit(torch.cat([first, second])) / temperature**0.5
+    scaled = unit(torch.cat([first, second]), temperature**-0.5)
     alike = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
     return among(scaled).everyone.mean() - alike.mean()
 
@@ -134,14 +135,15 @@ def sup_con(
         kind: "out" is the paper's recommended form.
         reduction: see `info_nce`.
     """
+    check_temperature(temperature)
     if z.dim() == 3:
-        views = z.shape[1]
+        _, views, _ = z.shape
         check_labels(labels, len(z), z)
         image = torch.arange(len(z), device=z.device)
-        ids = torch.where(labels == UNKNOWN, -2 - image, labels)
-        return _among_themselves(unit(z.transpose(0, 1).flatten(0, 1)), ids.repeat(views), temperature, kind, reduction)
+        labels = torch.where(labels == UNKNOWN, -2 - image, labels).repeat(views)
+        z = z.transpose(0, 1).flatten(0, 1)
     check_labels(labels, len(z), z)
-    return _among_themselves(unit(z), labels, temperature, kind, reduction)
+    return _among_themselves(unit(z, temperature**-0.5), labels, kind, reduction)
 
 
 @in_float32
@@ -157,7 +159,8 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
         -log of the summed probability of the same class, averaged over rows: L_in of SupCon less log |P|.
     """
     check_labels(labels, len(z), z)
-    return _among_themselves(unit(z), labels, temperature, "nca", "valid")
+    check_temperature(temperature)
+    return _among_themselves(unit(z, temperature**-0.5), labels, "nca", "valid")
 
 
 @in_float32
@@ -180,32 +183,31 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     return (torch.logaddexp(own, between(scaled, queue.detach()).everyone) - own).mean()
 
 
-def _among_themselves(
-    z: Tensor, ids: Tensor, temperature: float | Tensor, kind: Kind, reduction: Literal["valid", "all"]
-) -> Tensor:
-    """`info_nce` where every row [N, D] is a query, and a key to all others."""
-    check_temperature(temperature)
-    likes = _Likes.of(ids, ids, torch.arange(len(z), device=z.device))
+def _among_themselves(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]) -> Tensor:
+    """`info_nce` where every row [N, D] is a query, and a key to all others; rows are over the temperature's root."""
+    likes = _Likes.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
     check_can_teach(likes.positives, likes.compared, kind)
-    scaled = z / temperature**0.5
     if kind != "out":
         return _loss(among(scaled, ids), None, likes.positives, kind, reduction)
-    liked = likes.summed(scaled) - scaled
-    return _loss(among(scaled), (scaled * liked).sum(dim=1), likes.positives, kind, reduction)
+    # Within a class, sum_i sum_{p != i} s_i . s_p = |sum_i s_i|^2 - sum_i |s_i|^2.
+    share = likes.share(scaled)  # [N], one number for all rows of a class
+    share_of_class = share.new_zeros(likes.classes).index_copy(0, likes.key_class, share)
+    together = (likes.summed(scaled).square().sum(dim=1) * share_of_class).sum()
+    attraction = together - (scaled.square().sum(dim=1) * share).sum()
+    return _loss(among(scaled), attraction, likes.positives, kind, reduction)
 
 
 def _loss(
-    sums: LogSums, liking: Tensor | None, count: Tensor, kind: Kind, reduction: Literal["valid", "all"]
+    sums: LogSums, attraction: Tensor | None, positives: Tensor, kind: Kind, reduction: Literal["valid", "all"]
 ) -> Tensor:
-    """From log-sums and each query's summed similarity to its positives to the mean over queries that have one."""
-    if kind == "out":
-        assert liking is not None
-        attraction = liking / count.clamp(min=1)
-    else:
+    """The mean over queries that have a positive; ``attraction`` is summed over them, and comes with "out" alone."""
+    valid = positives > 0
+    repulsion = torch.where(valid, sums.everyone, 0).sum()
+    if attraction is None:
         assert sums.same is not None
-        attraction = sums.same if kind == "nca" else sums.same - count.clamp(min=1).to(sums.same.dtype).log()
-    per_query = torch.where(count > 0, sums.everyone - attraction, 0)
-    return per_query.sum() / ((count > 0).sum() if reduction == "valid" else len(count))
+        same = sums.same if kind == "nca" else sums.same - positives.clamp(min=1).to(sums.same.dtype).log()
+        attraction = torch.where(valid, same, 0).sum()
+    return (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
 
 
 class _Likes(NamedTuple):
@@ -236,9 +238,12 @@ class _Likes(NamedTuple):
         return cls(query_class, key_class, len(found), own_alike, count, len(key_id) - (own >= 0).long())
 
     def summed(self, keys: Tensor) -> Tensor:
-        """The sum of the keys of each query's id: [M, D] -> [N, D]. Indexing by rows would cost far more backwards."""
-        per_class = keys.new_zeros(self.classes, keys.shape[1]).index_add(0, self.key_class, keys)
-        return per_class.index_select(0, self.query_class)
+        """The sum of the keys of each id: [M, D] -> [classes, D]."""
+        return keys.new_zeros(self.classes, keys.shape[1]).index_add(0, self.key_class, keys)
+
+    def share(self, like: Tensor) -> Tensor:
+        """One over each query's number of positives, [N]; 0 where there are none."""
+        return torch.where(self.positives > 0, 1 / self.positives.clamp(min=1).to(like.dtype), 0)
 
 
 def _leaves_out_itself(own: Tensor | None, rows: int) -> bool:

@@ -16,27 +16,30 @@ class _Unit(torch.autograd.Function):
     """`torch.nn.functional.normalize` with its backward written out: a third of the operations, and of the time."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        direction = z / _length(z)
+    def forward(ctx: Any, z: Tensor, length: float) -> Tensor:
+        direction = z * (length / _length(z))
+        ctx.length = length
         ctx.save_for_backward(z, direction)
         return direction
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
         z, direction = ctx.saved_tensors
         (gradient,) = gradients
-        along = (direction * gradient).sum(dim=1, keepdim=True)  # moving along itself changes no direction
-        return torch.addcmul(gradient, direction, along, value=-1) / _length(z)
+        along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # moving along itself turns nothing
+        return torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)), None
 
 
 def _length(z: Tensor) -> Tensor:
     return torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp_min(1e-12)
 
 
-def unit(z: Tensor) -> Tensor:
-    """Rows [B, D] of length 1; half precision is widened to float32 first. A row of zeros stays one."""
+def unit(z: Tensor, length: float | Tensor = 1.0) -> Tensor:
+    """Rows [B, D] of length 1, or another; half precision is widened to float32 first. A row of zeros stays one."""
     with torch.autocast(z.device.type, enabled=False):
-        return _Unit.apply(_widen(z))  # type: ignore[no-any-return]
+        if isinstance(length, Tensor):
+            return _Unit.apply(_widen(z), 1.0) * length
+        return _Unit.apply(_widen(z), length)  # type: ignore[no-any-return]
 
 
 def _widen(value: Any) -> Any:

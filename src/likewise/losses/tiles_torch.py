@@ -122,10 +122,11 @@ def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
     """The sums of each row [N, D] over all others; scores must be `bounded`."""
     everyone = z.new_zeros(len(z))
     same = None if ids is None else torch.zeros_like(everyone)
-    for rows, columns, tile, shared in _upper_tiles(z, ids):
-        _add_both_ways(everyone, rows, columns, tile)
-        if same is not None and shared is not None:
-            _add_both_ways(same, rows, columns, tile.mul_(shared))
+    parts, parts_same = everyone.split(TILE), None if same is None else same.split(TILE)
+    for i, j, tile, shared in _upper_tiles(z, ids):
+        _add_both_ways(parts, i, j, tile)
+        if parts_same is not None and shared is not None:
+            _add_both_ways(parts_same, i, j, tile.mul_(shared))
     return Sums(everyone.log_(), None if same is None else same.log_())
 
 
@@ -138,14 +139,16 @@ def backward_square(
     if sums.same is not None and grad_same is not None:
         weight_same = grad_same * torch.exp(-_never_reached(sums.same))
     gradient = torch.zeros_like(z)
-    for rows, columns, tile, shared in _upper_tiles(z, ids):
-        slopes = torch.add(weight[rows, None], weight[columns], out=room("slopes", z, tile.shape))
-        if weight_same is not None and shared is not None:
-            slopes += (weight_same[rows, None] + weight_same[columns]).mul_(shared)
+    parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)  # once, not once a tile
+    weights_same = None if weight_same is None else weight_same.split(TILE)
+    for i, j, tile, shared in _upper_tiles(z, ids):
+        slopes = torch.add(weights[i][:, None], weights[j], out=room("slopes", z, tile.shape))
+        if weights_same is not None and shared is not None:
+            slopes += (weights_same[i][:, None] + weights_same[j]).mul_(shared)
         slopes.mul_(tile)
-        gradient[rows].addmm_(slopes, z[columns])
-        if rows is not columns:
-            gradient[columns].addmm_(slopes.T, z[rows])
+        gradients[i].addmm_(slopes, parts[j])
+        if i != j:
+            gradients[j].addmm_(slopes.T, parts[i])
     return gradient
 
 
@@ -198,26 +201,25 @@ def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, s
             yield place, columns, scores, shared
 
 
-def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
-    """Tiles of e^score on and above the diagonal, 0 on it; and who shares an id, where any may."""
-    cut = _cut(len(z))
-    spans = _spans(ids, cut)
-    for place, rows in enumerate(cut):
-        for other, columns in enumerate(cut[place:], place):
-            shape = rows.stop - rows.start, columns.stop - columns.start
-            tile = torch.mm(z[rows], z[columns].T, out=room("tile", z, shape)).exp_()
-            if rows is columns:
+def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
+    """Tiles (i, j) of e^score with i <= j, 0 on the diagonal; and who shares an id, where any may."""
+    parts, parts_of_ids = z.split(TILE), None if ids is None else ids.split(TILE)
+    spans = _spans(ids, _cut(len(z)))
+    for i, rows in enumerate(parts):
+        for j, columns in enumerate(parts[i:], i):
+            tile = torch.mm(rows, columns.T, out=room("tile", z, (len(rows), len(columns)))).exp_()
+            if i == j:
                 tile.fill_diagonal_(0)
             shared = None
-            if ids is not None and _overlap(spans[place], spans[other]):
-                shared = ids[rows, None] == ids[columns]
-            yield rows, columns, tile, shared
+            if parts_of_ids is not None and _overlap(spans[i], spans[j]):
+                shared = parts_of_ids[i][:, None] == parts_of_ids[j]
+            yield i, j, tile, shared
 
 
-def _add_both_ways(sums: Tensor, rows: slice, columns: slice, tile: Tensor) -> None:
-    sums[rows] += tile.sum(dim=1)
-    if rows is not columns:
-        sums[columns] += tile.sum(dim=0)
+def _add_both_ways(sums: Sequence[Tensor], i: int, j: int, tile: Tensor) -> None:
+    sums[i].add_(tile.sum(dim=1))
+    if i != j:
+        sums[j].add_(tile.sum(dim=0))
 
 
 def _leave_out(scores: Tensor, own: Tensor) -> None:
