@@ -23,8 +23,8 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
     """The format for a device: ``auto`` takes bfloat16 where it is faster.
 
     On CPUs that takes AMX, which multiplies it several times faster than float32. Vector units alone (AVX512-bf16) do
-    not pay: on two such cores ResNet-18 took 20 images/s in bfloat16 against 24 in float32, and ``conv4`` 2,150 against
-    2,280 (``benchmarks/training_step.py``).
+    not pay: on two such cores a step of ResNet-18 took 20 images/s in bfloat16 against 29 in float32, and one of
+    ``conv4`` 1,810 against 2,450 (``benchmarks/training_step.py``).
     """
     if wanted == "32":
         return Chosen("32-true", "asked for")
