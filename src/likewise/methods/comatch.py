@@ -86,16 +86,16 @@ class CoMatch(Method):
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
         strong, other = two_views(self.strong_views, batch, progress)
         weak = self.weak_views(batch.pixels, progress.draws("weak view", batch)).pixels
-        guessed, learned = {"weak": weak, "other": other}, {"strong": strong}
+        views = {"weak": weak, "strong": strong, "other": other}
         if batch.support is None:  # as in a microbatch that got no row of it
-            return self._answers(nets, guessed, learned)
+            return self._answers(nets, views)
         draws = progress.draws("support", batch.support)
-        learned["support"] = self.weak_views(batch.support.pixels, draws).pixels
-        return {**self._answers(nets, guessed, learned), "labels": batch.support.labels}
+        views["support"] = self.weak_views(batch.support.pixels, draws).pixels
+        return {**self._answers(nets, views), "labels": batch.support.labels}
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
-        guesses = rows["weak_logits"].detach().softmax(dim=1)
+        guesses = rows["weak_logits"].softmax(dim=1)
         balanced = aligned(guesses, nets.shares.rows, nets.shares.held)
         bank = nets.queue
         alike = smoothed(balanced, rows["weak"], bank.rows, bank.guesses, self.temperature, self.own_share)
@@ -123,15 +123,17 @@ class CoMatch(Method):
         """Logits of the teacher, as the authors evaluate."""
         return nets.teacher.classifier(nets.teacher.encoder(pixels))
 
-    def _answers(self, nets: Nets, guessed: dict[str, Tensor], learned: dict[str, Tensor]) -> Rows:
-        return answers(nets, {**guessed, **learned})
+    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Rows:
+        seen = together(nets.encoder, views)
+        rows = answers(nets, seen, ("strong", "support"), ("strong", "other"))
+        with torch.no_grad():
+            return {**rows, **answers(nets, seen, ("weak",), ("weak", "support"))}
 
     def _graph_loss(self, nets: Nets, rows: Rows, targets: Tensor) -> Tensor:
         return soft_nce(rows["strong"], rows["other"], agreement(targets, self.edge), self.temperature)
 
 
-def answers(network: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Logits and unit embeddings of several views, by one forward pass."""
-    features = together(network.encoder, views)
-    logits = {f"{name}_logits": network.classifier(rows) for name, rows in features.items()}
-    return {**logits, **{name: unit(network.head(rows)) for name, rows in features.items()}}
+def answers(nets: Nets, seen: dict[str, Tensor], classified: tuple[str, ...], embedded: tuple[str, ...]) -> Rows:
+    """Logits and unit embeddings of those views' features that there are."""
+    rows = {f"{name}_logits": nets.classifier(seen[name]) for name in classified if name in seen}
+    return {**rows, **{name: unit(nets.head(seen[name])) for name in embedded if name in seen}}

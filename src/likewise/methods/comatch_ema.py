@@ -11,7 +11,7 @@ from likewise.encoders import Encoder
 from likewise.losses import agreement, soft_nce
 from likewise.memory import Queue
 from likewise.methods.comatch import CoMatch, answers
-from likewise.methods.method import Nets, Progress, Rows, Step
+from likewise.methods.method import Nets, Progress, Rows, Step, together
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, weak
 
@@ -73,13 +73,12 @@ class CoMatchEMA(CoMatch):
         nets.graph.push(step.remember["other"], guesses=step.remember["targets"])
         super().after_update(nets, step, progress)
 
-    def _answers(self, nets: Nets, guessed: dict[str, Tensor], learned: dict[str, Tensor]) -> Rows:
-        rows = answers(nets, learned)
-        shown = {name: view for name, view in learned.items() if name == "support"}
+    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Rows:
+        seen = together(nets.encoder, {name: view for name, view in views.items() if name in ("strong", "support")})
+        rows = answers(nets, seen, ("strong", "support"), ("strong",))
         with torch.no_grad():
-            told = answers(nets.teacher, {**guessed, **shown})
-        told.pop("support_logits", None)  # the student's are the ones that learn
-        return {**rows, **told}
+            told = together(nets.teacher.encoder, {name: view for name, view in views.items() if name != "strong"})
+            return {**rows, **answers(nets.teacher, told, ("weak",), ("weak", "other", "support"))}
 
     def _graph_loss(self, nets: Nets, rows: Rows, targets: Tensor) -> Tensor:
         keys, edges = torch.cat([rows["other"], nets.graph.rows]), agreement(targets, self.edge, nets.graph.guesses)
