@@ -2,10 +2,11 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
-from likewise.memory import Queue, follow, frozen_copy
+from likewise.memory import Queue, follow, frozen_copy, momentum_at
 
 
 def test_queue_starts_with_unit_rows():
@@ -33,14 +34,39 @@ def test_queue_keeps_no_graph():
     assert not queue.rows.requires_grad
 
 
+def test_columns_stay_beside_their_embedding_and_start_empty():
+    queue = Queue(4, 2, guesses=3)
+    assert not queue.held.any()
+    assert not queue.guesses.any()
+    for number in (1.0, 2.0, 3.0):
+        queue.push(torch.full((3, 2), number), guesses=torch.full((3, 3), 10 * number))
+        assert queue.held.tolist() == [True] * 3 + [number > 1]
+    assert sorted(queue.rows[:, 0].tolist()) == [2, 3, 3, 3]
+    assert torch.equal(queue.guesses, 10 * queue.rows[:, :1].expand(4, 3))
+
+
+def test_a_push_longer_than_the_queue_does_not_lose_its_place():
+    queue = Queue(3, 1)
+    queue.push(torch.arange(8.0)[:, None])
+    queue.push(torch.tensor([[8.0]]))
+    assert sorted(queue.rows.flatten().tolist()) == [6, 7, 8]
+
+
+def test_a_push_names_every_column():
+    queue = Queue(4, 2, guesses=3)
+    with pytest.raises(ValueError, match="columns are"):
+        queue.push(torch.ones(3, 2))
+
+
 def test_queue_survives_a_checkpoint():
     queue = Queue(5, 2)
     queue.push(torch.ones(3, 2))
     again = Queue(5, 2)
     again.load_state_dict(queue.state_dict())
     for one in (queue, again):
-        one.push(torch.full((3, 2), 2.0))
+        one.push(torch.full((1, 2), 2.0))
     assert torch.equal(queue.rows, again.rows)
+    assert again.held.tolist() == [True] * 4 + [False]
 
 
 def test_teacher_follows_parameters_and_keeps_its_own_statistics():
@@ -63,3 +89,17 @@ def test_teacher_takes_no_gradient_and_does_not_share_memory():
     assert not any(p.requires_grad for p in teacher.parameters())
     assert teacher.weight.data_ptr() != student.weight.data_ptr()
     assert student.weight.requires_grad
+
+
+def test_a_teacher_that_is_only_evaluated_takes_the_students_statistics():
+    student = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    teacher = frozen_copy(student)
+    student[1].running_mean.fill_(9.0)
+    student[1].num_batches_tracked.fill_(7)
+    follow(teacher, student, momentum=0.9, copy_buffers=True)
+    assert teacher[1].running_mean.tolist() == [9.0] * 3
+    assert teacher[1].num_batches_tracked == 7
+
+
+def test_momentum_rises_to_its_value():
+    assert [momentum_at(step, 0.9) for step in (0, 8, 10**6)] == [0.1, 0.5, 0.9]

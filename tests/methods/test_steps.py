@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from likewise.losses import cosine_regression, nt_xent, suncet
-from likewise.methods import choose_method, find_method, with_view_size
+from likewise.methods import Progress, choose_method, find_method, with_view_size
 from likewise.methods.isd import ISD
 from likewise.methods.simclr import SimCLR
+from likewise.randomness import generator
 from likewise.views.policies import ViewPolicy, simclr_small
 from methods.test_contract import loader, method, nets_of, progress
 
@@ -134,3 +135,101 @@ def test_auto_chooses_by_the_labels_there_are_and_says_why(labelled, total, fewe
     assert name == chosen
     assert reason
     assert find_method(name)
+
+
+def comatch_step(name, **changes):
+    """A rule, its networks with a queue that is full, its rows and its step."""
+    rule = dataclasses.replace(method(name), edge=0.05, **changes)
+    nets = nets_of(rule)
+    nets.queue.pushed.fill_(16)
+    for memory in (nets.queue, getattr(nets, "graph", nets.queue)):
+        memory.guesses.copy_(torch.randn(16, 4, generator=generator(3)).softmax(dim=1))
+    nets.shares.push(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
+    rows = dict(rule.embed(nets, loader(rule).batch(0), progress()))
+    return rule, nets, rows, rule.contrast(nets, rows, progress())
+
+
+@pytest.mark.parametrize("name", ["comatch", "comatch-ema"])
+def test_comatch_is_its_three_terms_on_smoothed_guesses(name):
+    rule, nets, rows, _ = comatch_step(name)
+    shares = (rows["weak_logits"].softmax(1).mean(0) + torch.tensor([0.1, 0.2, 0.3, 0.4])) / 2
+    balanced = rows["weak_logits"].softmax(1) / shares
+    balanced = balanced / balanced.sum(1, keepdim=True)
+    similar = (rows["weak"] @ nets.queue.rows.T / rule.temperature).softmax(1) @ nets.queue.guesses
+    targets = 0.9 * balanced + 0.1 * similar
+    past = getattr(nets, "graph", None)
+    keys = rows["other"] if past is None else torch.cat([rows["other"], past.rows])
+    edges = targets @ (targets if past is None else torch.cat([targets, past.guesses])).T
+    edges[range(8), range(8)] = 1
+    edges = edges * (edges >= 0.05)
+    similarity = (rows["strong"] @ keys.T / rule.temperature).log_softmax(1)
+    graph = -(edges / edges.sum(1, keepdim=True) * similarity).sum(1).mean()
+    threshold = targets.amax(1).sort().values[3:5].mean().item()  # half of them are believed
+    rule = dataclasses.replace(rule, threshold=threshold)
+    step = rule.contrast(nets, rows, progress())
+    believed = (targets.amax(1) >= threshold).float()
+    guessed = -(believed * (targets * rows["strong_logits"].log_softmax(1)).sum(1)).mean()
+    supervised = torch.nn.functional.cross_entropy(rows["support_logits"], rows["labels"])
+    expected = supervised + rule.guess_weight * guessed + rule.graph_weight * graph
+    assert believed.mean() == 0.5
+    assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert step.metrics["believed"].item() == pytest.approx(believed.mean().item())
+    torch.testing.assert_close(step.remember["guesses"][:8], balanced.detach())
+    torch.testing.assert_close(step.remember["targets"], targets.detach())
+
+
+def test_comatch_smooths_only_once_its_queue_is_full():
+    rule, nets, rows, full = comatch_step("comatch")
+    nets.queue.pushed.fill_(15)
+    early = rule.contrast(nets, rows, progress())
+    assert torch.equal(early.remember["targets"], early.remember["guesses"][:8])
+    assert not torch.equal(full.remember["targets"], early.remember["targets"])
+
+
+@pytest.mark.parametrize("name", ["comatch", "comatch-ema"])
+def test_comatch_remembers_after_the_loss_and_its_teacher_follows(name):
+    rule, nets, rows, step = comatch_step(name)
+    before = {key: value.clone() for key, value in nets.state_dict().items()}
+    shown = loader(rule).batch(0).support.labels
+    rule.after_update(nets, step, progress())
+    assert torch.equal(nets.queue.rows, torch.cat([rows["weak"], rows["support"]]))
+    assert torch.equal(nets.queue.guesses[8:], torch.nn.functional.one_hot(shown, 4).float())
+    assert nets.shares.held.sum() == 2
+    if name == "comatch-ema":
+        assert torch.equal(nets.graph.rows[:8], rows["other"])
+        assert torch.equal(nets.graph.guesses[:8], step.remember["targets"])
+    with torch.no_grad():
+        nets.classifier.bias.add_(1.0)
+        nets.encoder.blocks[0][1].running_mean.fill_(5.0)
+    rule.after_update(nets, step, progress(step=8))
+    moved = nets.teacher.classifier.bias - before["teacher.classifier.bias"]
+    assert moved.tolist() == pytest.approx([0.5] * 4)  # momentum (1 + 8) / (10 + 8)
+    statistics = nets.teacher.encoder.blocks[0][1].running_mean
+    # A teacher that guesses keeps the statistics of what it sees; one that only classifies takes the student's.
+    assert bool((statistics == 5.0).all()) == (name == "comatch")
+
+
+def test_who_learns_and_who_tells_in_comatch():
+    *_, rows, _ = comatch_step("comatch")
+    assert all(rows[key].requires_grad for key in ("strong", "other", "support_logits"))
+    *_, rows, _ = comatch_step("comatch-ema")
+    assert {key for key, row in rows.items() if row.requires_grad} == {"strong", "strong_logits", "support_logits"}
+
+
+def test_comatch_classifies_by_its_teacher():
+    rule, nets, *_ = comatch_step("comatch")
+    pixels = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        nets.classifier.bias.add_(1.0)
+        expected = nets.teacher.classifier(nets.teacher.encoder(pixels))
+        assert torch.equal(rule.classify(nets, pixels), expected)
+
+
+def test_the_weight_of_the_ema_forms_graph_rises_by_one_an_epoch_of_400():
+    rule, nets, rows, _ = comatch_step("comatch-ema", graph_weight=3.0)
+    terms = []
+    for number in (0, 1, 400):
+        step = rule.contrast(nets, rows, Progress(number, steps=401))
+        rest = step.metrics["supervised"] + rule.guess_weight * step.metrics["guessed"]
+        terms.append(((step.loss - rest) / step.metrics["graph"]).item())
+    assert terms == pytest.approx([1, 2, 3], rel=1e-4)

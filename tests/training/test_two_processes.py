@@ -8,6 +8,7 @@ import torch.multiprocessing as multiprocessing
 
 from likewise.collectives import BatchNormOverRanks, gather, rank, synchronise_batch_norm, world_size
 from likewise.data.loader import Loader
+from likewise.encoders import Encoder
 from likewise.losses import tiles_kept, tiles_torch
 from likewise.methods import Progress
 from methods.test_contract import ALL, CLASSES, images, method, nets_of
@@ -24,9 +25,9 @@ def trained(name, at=0, of=1):
     batches = Loader(images(), torch.arange(32) % CLASSES, 8, 5, rule.support, rank=at, world_size=of)
     learned = [p for p in nets.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learned, lr=0.1)
-    nets.encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
-    if "teacher" in dict(nets.named_children()):
-        nets.teacher.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    for module in nets.modules():
+        if isinstance(module, Encoder):
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     for number, batch in enumerate(batches.batches(0, STEPS)):
         where = Progress(number, STEPS, 2, at, of)
         step = rule.step(nets, batch, where)

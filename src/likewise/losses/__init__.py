@@ -3,15 +3,20 @@
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
 
 __all__ = [
     "LossInputError",
+    "agreement",
+    "aligned",
+    "confident",
     "cosine_regression",
     "info_nce",
     "nt_xent",
     "queue_nce",
     "similarity_distillation",
+    "smoothed",
     "soft_cross_entropy",
     "soft_nce",
     "suncet",

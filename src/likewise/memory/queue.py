@@ -1,4 +1,4 @@
-"""A first-in, first-out memory of embeddings."""
+"""A first-in, first-out memory of embeddings, and of what is known about each."""
 
 from __future__ import annotations
 
@@ -10,27 +10,48 @@ from torch import Tensor, nn
 class Queue(nn.Module):
     """The last ``length`` embeddings, oldest overwritten first (MoCo; He et al. 2020, https://arxiv.org/abs/1911.05722).
 
-    It starts with random unit rows. Each row is normalised by itself; the ISD authors' first script normalises
+    Its ``rows`` start as random unit vectors. Each is normalised by itself; the ISD authors' first script normalises
     across rows instead, which makes its first targets almost uniform. Read before you push: a step must not meet its
     own keys.
+
+    Args:
+        length: how many embeddings it holds.
+        width: of an embedding.
+        beside: widths of further columns by name, for what belongs to each embedding: ``Queue(2560, 64, guesses=10)``
+            has ``queue.guesses`` [2560, 10] beside ``queue.rows`` [2560, 64]. They start as zeros.
     """
 
     rows: Tensor
-    place: Tensor
+    pushed: Tensor
 
-    def __init__(self, length: int, width: int) -> None:
+    def __init__(self, length: int, width: int, **beside: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(length, width), dim=1))
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+        for name, columns in beside.items():
+            self.register_buffer(name, torch.zeros(length, columns))
+        self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
+        self.columns = ("rows", *beside)
 
     def __len__(self) -> int:
         """How many embeddings it holds."""
         return len(self.rows)
 
+    @property
+    def held(self) -> Tensor:
+        """Bool [length]: which rows have been pushed, and are not what it started with."""
+        return torch.arange(len(self), device=self.rows.device) < self.pushed
+
     @torch.no_grad()
-    def push(self, new: Tensor) -> None:
-        """Store rows [B, D] over the oldest; a batch that does not divide the length wraps around."""
-        new = new.detach()[-len(self.rows) :].to(self.rows.dtype)
-        where = (self.place + torch.arange(len(new), device=new.device)) % len(self.rows)
-        self.rows[where] = new
-        self.place.copy_((self.place + len(new)) % len(self.rows))
+    def push(self, new: Tensor, **beside: Tensor) -> None:
+        """Store rows [B, D] and their further columns [B, ...] over the oldest.
+
+        A batch that does not divide the length wraps around.
+        """
+        if ("rows", *beside) != self.columns:
+            raise ValueError(f"The queue's columns are {self.columns}, but {('rows', *beside)} were pushed.")
+        kept = min(len(new), len(self))
+        where = (self.pushed + len(new) - kept + torch.arange(kept, device=new.device)) % len(self)
+        for name, column in {"rows": new, **beside}.items():
+            memory: Tensor = getattr(self, name)
+            memory[where] = column.detach()[-kept:].to(memory.dtype)
+        self.pushed += len(new)

@@ -15,11 +15,29 @@ def frozen_copy(student: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+def follow(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
     """Exponential moving average of parameters: teacher <- momentum * teacher + (1 - momentum) * student.
 
-    Buffers are left alone: as in the MoCo, BYOL and ISD authors' code, a teacher's batch-norm statistics come from
-    its own forward passes. Following after the optimiser's step equals following before the next forward.
+    Following after the optimiser's step equals following before the next forward.
+
+    Args:
+        teacher: moved in place.
+        student: of the same architecture.
+        momentum: share of the teacher that stays.
+        copy_buffers: take the student's buffers over, for a teacher that is only evaluated and sees no batch in
+            training. Otherwise they are left alone: as in the MoCo, BYOL and ISD authors' code, a teacher's batch-norm
+            statistics come from its own forward passes.
     """
     for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
         mine.lerp_(theirs.detach(), 1 - momentum)
+    if copy_buffers:
+        for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def momentum_at(step: int, momentum: float) -> float:
+    """The momentum after so many steps, at most (1 + step) / (10 + step), so that short runs outgrow the first weights.
+
+    The rule of TensorFlow's ``ExponentialMovingAverage``: 0.999 is reached after 9,000 steps.
+    """
+    return min(momentum, (1 + step) / (10 + step))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from likewise.collectives import gather
@@ -153,6 +154,12 @@ def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewP
     """Two independent views of each image, float [B, C, S, S] each; the second by ``other`` if given."""
     policies = {"first view": policy, "second view": other or policy}
     return [policy(batch.pixels, progress.draws(name, batch)).pixels for name, policy in policies.items()]
+
+
+def together(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Several views through a network in one pass, so that batch normalisation sees them as one batch."""
+    rows = network(torch.cat(list(views.values()))).split([len(view) for view in views.values()])
+    return dict(zip(views, rows, strict=True))
 
 
 def spread(z: Tensor) -> Tensor:

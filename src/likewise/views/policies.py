@@ -163,6 +163,15 @@ def weak() -> ViewPolicy:
     return ViewPolicy(crop_area=(0.2, 1.0))
 
 
+def shifted() -> ViewPolicy:
+    """FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685), nearly.
+
+    The authors flip, and shift by up to an eighth of the side, mirroring pixels in at the edge. Ours shows a square of
+    at least 7/8 of the side instead and mirrors nothing in.
+    """
+    return ViewPolicy(crop_area=(0.77, 1.0), crop_ratio=(1.0, 1.0))
+
+
 def strong() -> ViewPolicy:
     """ISD's student view, which is MoCo v2's policy."""
     return moco_v2()
