@@ -83,6 +83,29 @@ def test_byol_sums_both_directions():
     assert "predictor" not in dict(nets.teacher.named_modules())
 
 
+def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient():
+    rule = method("simsiam")
+    nets = nets_of(rule)
+    rows = rule.embed(nets, loader(rule).batch(0), progress())
+    assert [key for key, row in rows.items() if row.requires_grad] == ["guess_first", "guess_second"]
+    loss = 0.0
+    for guess, target in (("guess_first", "target_second"), ("guess_second", "target_first")):
+        for p, z in zip(rows[guess], rows[target], strict=True):
+            loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16  # 2 directions of 8 images
+    mine = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["guess_first"], retain_graph=True)
+    naive = torch.autograd.grad(loss, rows["guess_first"])
+    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(mine, naive)
+
+
+def test_simsiam_normalises_what_is_predicted():
+    rule = method("simsiam")
+    rows = rule.embed(nets_of(rule), loader(rule).batch(0), progress())
+    both = torch.cat([rows["target_first"], rows["target_second"]])
+    torch.testing.assert_close(both.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(both.std(0, correction=0), torch.ones(8), atol=1e-2, rtol=0)
+
+
 def test_byol_teacher_stands_still_at_the_end():
     rule = method("byol")
     nets = nets_of(rule)

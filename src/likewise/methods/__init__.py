@@ -10,6 +10,7 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_vie
 from likewise.methods.moco import MoCoV2
 from likewise.methods.recipe import Recipe
 from likewise.methods.simclr import SimCLR
+from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 
@@ -19,6 +20,7 @@ METHODS: dict[str, type[Method]] = {
     "isd": ISD,
     "moco-v2": MoCoV2,
     "simclr": SimCLR,
+    "simsiam": SimSiam,
     "suncet": SuNCEt,
     "supcon": SupCon,
 }
