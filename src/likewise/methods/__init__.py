@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
@@ -15,6 +16,7 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 
 METHODS: dict[str, type[Method]] = {
+    "barlow-twins": BarlowTwins,
     "byol": BYOL,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
