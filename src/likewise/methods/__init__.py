@@ -14,6 +14,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
+from likewise.methods.swav import SwAV
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
@@ -25,6 +26,7 @@ METHODS: dict[str, type[Method]] = {
     "simsiam": SimSiam,
     "suncet": SuNCEt,
     "supcon": SupCon,
+    "swav": SwAV,
 }
 
 

@@ -1,0 +1,90 @@
+"""What is particular to the methods that assign: prototypes, queues of past images, small crops."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from likewise.losses import sinkhorn, swapped_prediction
+from likewise.methods import with_view_size
+from likewise.methods.multi_crop import embed_views
+from likewise.methods.swav import SwAV
+from methods.test_contract import loader, method, nets_of, progress
+
+
+def swav(**settings):
+    return dataclasses.replace(method("swav"), **{"queue": 0, **settings})
+
+
+def test_swav_is_the_swapped_prediction_of_balanced_codes():
+    rule = swav(small_crops=2)
+    nets = nets_of(rule)
+    rows = rule.embed(nets, loader(rule).batch(0), progress())
+    assert list(rows) == ["first", "second", "small 0", "small 1"]
+    scores = [z @ nets.prototypes.weight.T for z in rows.values()]
+    expected = swapped_prediction(scores, [sinkhorn(s.detach()) for s in scores[:2]], 0.1)
+    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_small_crops_are_half_as_wide_and_get_a_gradient():
+    rule = swav(small_crops=1)
+    nets = nets_of(rule)
+    views = rule.shown(loader(rule).batch(0), progress())
+    assert [tuple(view.shape[2:]) for view in views.values()] == [(12, 12), (12, 12), (6, 6)]
+    rows = rule.embed(nets, loader(rule).batch(0), progress())
+    (gradient,) = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["small 0"])
+    assert bool((gradient.abs().sum(dim=1) > 0).all())
+
+
+def test_crop_policies_follow_the_size_of_the_images():
+    small, large = with_view_size(SwAV(), 28), with_view_size(SwAV(), 224)
+    assert (small.views.size, small.views.blur, small.views.crop_area) == (28, 0, (0.14, 1.0))
+    assert (small.small_views.size, small.small_views.crop_area) == (14, (0.3, 0.75))
+    assert (large.small_views.size, large.small_views.crop_area, large.views.blur) == (112, (0.05, 0.14), 0.5)
+
+
+def test_views_of_one_size_share_the_encoder_and_all_share_the_head():
+    calls = []
+    encoder = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    encoder.register_forward_hook(lambda _, inputs, __: calls.append(tuple(inputs[0].shape)))
+    head = torch.nn.Identity()
+    head.register_forward_hook(lambda _, inputs, __: calls.append(tuple(inputs[0].shape)))
+    views = {"a": torch.rand(3, 1, 8, 8), "small": torch.rand(2, 1, 4, 4), "b": torch.rand(3, 1, 8, 8)}
+    rows = embed_views(encoder, head, views)
+    assert calls == [(6, 1, 8, 8), (2, 1, 4, 4), (8, 4)]
+    assert list(rows) == list(views)
+    for name, view in views.items():
+        torch.testing.assert_close(rows[name], encoder(view))
+
+
+def test_prototypes_stand_still_at_first_then_move_and_stay_on_the_sphere():
+    rule = swav(frozen_until=0.3)
+    nets = nets_of(rule)
+    optimizer = torch.optim.SGD(nets.parameters(), lr=0.5, weight_decay=0.1)
+    start, moved = nets.prototypes.weight.detach().clone(), []
+    for number in range(5):
+        step = rule.step(nets, loader(rule).batch(number), progress(number))
+        optimizer.zero_grad()
+        step.loss.backward()
+        optimizer.step()
+        rule.after_update(nets, step, progress(number))
+        torch.testing.assert_close(nets.prototypes.weight.norm(dim=1), torch.ones(rule.prototypes))
+        moved.append((nets.prototypes.weight - start).abs().max().item() > 1e-5)
+    assert moved == [False, False, False, True, True]  # step 3 of 10 is the first at a third of the run or later
+
+
+def test_the_queue_is_coded_with_the_batch_as_far_as_it_is_filled():
+    rule = swav(queue=20)
+    nets = nets_of(rule)
+    before = nets.queue.rows.clone()
+    batch = loader(rule).batch(0)
+    rows = rule.embed(nets, batch, progress())
+    loss = {step: rule.contrast(nets, rows, progress(step)).loss.item() for step in (0, 1, 3)}
+    assert torch.equal(nets.queue.rows, before)
+    scores = [rows[name].detach() @ nets.prototypes.weight.T for name in ("first", "second")]
+    for step, held in ((0, 0), (1, 8), (3, 20)):
+        past = [before[:held, :8] @ nets.prototypes.weight.T, before[:held, 8:] @ nets.prototypes.weight.T]
+        codes = [sinkhorn(torch.cat(both))[:8] for both in zip(scores, past, strict=True)]
+        assert loss[step] == pytest.approx(swapped_prediction(scores, codes, 0.1).item(), rel=1e-5)
+    rule.after_update(nets, rule.contrast(nets, rows, progress()), progress())
+    torch.testing.assert_close(nets.queue.rows[:8], torch.cat([rows["first"], rows["second"]], dim=1).detach())
