@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from likewise.losses import sinkhorn, swapped_prediction
+from likewise.losses import sinkhorn, suncet, swapped_prediction
 from likewise.methods import with_view_size
 from likewise.methods.multi_crop import embed_views
 from likewise.methods.swav import SwAV
@@ -88,3 +88,25 @@ def test_the_queue_is_coded_with_the_batch_as_far_as_it_is_filled():
         assert loss[step] == pytest.approx(swapped_prediction(scores, codes, 0.1).item(), rel=1e-5)
     rule.after_update(nets, rule.contrast(nets, rows, progress()), progress())
     torch.testing.assert_close(nets.queue.rows[:8], torch.cat([rows["first"], rows["second"]], dim=1).detach())
+
+
+def test_swav_suncet_is_swav_plus_the_neighbour_loss_on_the_support_alone():
+    rule = method("swav-suncet")
+    nets = nets_of(rule)
+    batch = loader(rule).batch(0)
+    rows = dict(rule.embed(nets, batch, progress()))
+    step = rule.contrast(nets, rows, progress())
+    neighbours = suncet(rows["support"], batch.support.labels, rule.support_temperature)
+    views = {name: rows[name] for name in ("first", "second")}
+    alone = SwAV.contrast(rule, nets, views, progress()).loss
+    assert step.loss.item() == pytest.approx((alone + neighbours).item(), rel=1e-6)
+    assert step.metrics["supervised"].item() == pytest.approx(neighbours.item(), rel=1e-6)
+    assert step.metrics["unsupervised"].item() == pytest.approx(alone.item(), rel=1e-6)
+    without = rule.step(nets, batch._replace(support=None), progress())
+    assert "supervised" not in without.metrics
+
+
+def test_swav_suncet_ends_its_support():
+    rule = dataclasses.replace(method("swav-suncet"), supervised_until=0.25)
+    ending = loader(rule).with_support(until_step=rule.support_steps(8))
+    assert [batch.support is not None for batch in ending.batches(0, 8)] == [True] * 2 + [False] * 6

@@ -15,6 +15,7 @@ from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.methods.swav import SwAV
+from likewise.methods.swav_suncet import SwAVSuNCEt
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     "suncet": SuNCEt,
     "supcon": SupCon,
     "swav": SwAV,
+    "swav-suncet": SwAVSuNCEt,
 }
 
 
