@@ -5,7 +5,15 @@ import dataclasses
 import pytest
 import torch
 
-from likewise.losses import sinkhorn, suncet, swapped_prediction
+from likewise.losses import (
+    guess_cross_entropy,
+    mean_entropy,
+    sharpen,
+    sinkhorn,
+    soft_neighbours,
+    suncet,
+    swapped_prediction,
+)
 from likewise.methods import with_view_size
 from likewise.methods.multi_crop import embed_views
 from likewise.methods.swav import SwAV
@@ -110,3 +118,38 @@ def test_swav_suncet_ends_its_support():
     rule = dataclasses.replace(method("swav-suncet"), supervised_until=0.25)
     ending = loader(rule).with_support(until_step=rule.support_steps(8))
     assert [batch.support is not None for batch in ending.batches(0, 8)] == [True] * 2 + [False] * 6
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+def test_paws_swaps_sharpened_guesses_and_small_crops_get_their_mean(predictor):
+    rule = dataclasses.replace(method("paws"), small_crops=1, predictor=predictor)
+    nets = nets_of(rule)
+    batch = loader(rule).batch(0)
+    rows = rule.embed(nets, batch, progress())
+    assert sorted(rows) == sorted(
+        ["first", "second", "small 0", "support", "first target", "second target", "support target", "labels"]
+    )
+    assert [torch.equal(rows[name], rows[f"{name} target"]) for name in ("first", "support")] == [not predictor] * 2
+    labels = batch.support.labels
+    guesses = {name: soft_neighbours(rows[name], rows["support"], labels) for name in ("first", "second", "small 0")}
+    first, second = (
+        sharpen(soft_neighbours(rows[f"{name} target"], rows["support target"], labels)) for name in ("first", "second")
+    )
+    terms = [
+        guess_cross_entropy(guesses["first"], second),
+        guess_cross_entropy(guesses["second"], first),
+        guess_cross_entropy(guesses["small 0"], (first + second) / 2),
+    ]
+    step = rule.contrast(nets, rows, progress())
+    entropy = mean_entropy(sharpen(torch.cat(list(guesses.values()))))
+    assert step.loss.item() == pytest.approx((sum(terms) / 3 - entropy).item(), rel=1e-5)
+    assert step.metrics["entropy"].item() == pytest.approx(entropy.item(), rel=1e-5)
+
+
+def test_paws_targets_take_no_gradient_and_the_support_does():
+    rule = method("paws")
+    nets = nets_of(rule)
+    rows = rule.embed(nets, loader(rule).batch(0), progress())
+    assert sorted(key for key, row in rows.items() if row.requires_grad) == ["first", "second", "support"]
+    (gradient,) = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["support"])
+    assert bool((gradient.abs().sum(dim=1) > 0).all())

@@ -9,6 +9,7 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
 from likewise.methods.moco import MoCoV2
+from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.methods.simsiam import SimSiam
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
     "cross-entropy": CrossEntropy,
     "isd": ISD,
     "moco-v2": MoCoV2,
+    "paws": PAWS,
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "suncet": SuNCEt,
