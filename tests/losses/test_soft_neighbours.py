@@ -29,9 +29,8 @@ def naive_sharpened(guess, temperature):
 
 def both_views(first, second, support):
     guesses = torch.cat([soft_neighbours(view, support, CLASSES) for view in (first, second)])
-    with torch.no_grad():
-        targets = torch.cat([sharpen(soft_neighbours(view, support, CLASSES)) for view in (second, first)])
-    return guesses, targets
+    targets = torch.cat([sharpen(soft_neighbours(view, support, CLASSES)) for view in (second, first)])
+    return guesses, targets  # which have a gradient here: the loss is to cut it
 
 
 def test_reference_values():
