@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from likewise.losses import cosine_regression, nt_xent, suncet
+from likewise.losses import barlow_twins, cosine_regression, nt_xent, suncet
 from likewise.methods import Progress, choose_method, find_method, with_view_size
 from likewise.methods.isd import ISD
 from likewise.methods.simclr import SimCLR
@@ -82,6 +82,42 @@ def test_byol_sums_both_directions():
     other = cosine_regression(rows["guess_second"], rows["target_first"])
     assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx((one + other).item(), rel=1e-6)
     assert "predictor" not in dict(nets.teacher.named_modules())
+
+
+def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient():
+    rule = method("simsiam")
+    nets = nets_of(rule)
+    rows = rule.embed(nets, loader(rule).batch(0), progress())
+    assert [key for key, row in rows.items() if row.requires_grad] == ["guess_first", "guess_second"]
+    loss = 0.0
+    for guess, target in (("guess_first", "target_second"), ("guess_second", "target_first")):
+        for p, z in zip(rows[guess], rows[target], strict=True):
+            loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16  # 2 directions of 8 images
+    mine = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["guess_first"], retain_graph=True)
+    naive = torch.autograd.grad(loss, rows["guess_first"])
+    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(mine, naive)
+
+
+def test_simsiam_normalises_what_is_predicted():
+    rule = method("simsiam")
+    rows = rule.embed(nets_of(rule), loader(rule).batch(0), progress())
+    both = torch.cat([rows["target_first"], rows["target_second"]])
+    torch.testing.assert_close(both.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(both.std(0, correction=0), torch.ones(8), atol=1e-2, rtol=0)
+
+
+def test_barlow_twins_scale_is_that_of_the_gradient_too():
+    """A smaller loss stands for the authors' smaller rate of biases, so the gradient must shrink with it."""
+    gradients = []
+    for scale in (1.0, 0.024):
+        rule = dataclasses.replace(method("barlow-twins"), scale=scale)
+        nets = nets_of(rule)
+        rows = rule.embed(nets, loader(rule).batch(0), progress())
+        loss = rule.contrast(nets, rows, progress()).loss
+        assert loss.item() == pytest.approx(scale * barlow_twins(rows["first"], rows["second"], 0.0051).item())
+        gradients.append(torch.autograd.grad(loss, nets.encoder.blocks[0][1].bias)[0])
+    torch.testing.assert_close(gradients[1], 0.024 * gradients[0])
 
 
 def test_byol_teacher_stands_still_at_the_end():

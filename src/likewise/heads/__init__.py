@@ -1,5 +1,6 @@
 """Features -> the space that a loss compares in."""
 
 from likewise.heads.mlp import mlp
+from likewise.heads.prototypes import Prototypes
 
-__all__ = ["mlp"]
+__all__ = ["Prototypes", "mlp"]

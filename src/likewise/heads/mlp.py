@@ -5,11 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 
-def mlp(width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool = True) -> nn.Sequential:
+def mlp(
+    width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool = True, bias: bool = True
+) -> nn.Sequential:
     """[B, width] -> [B, out]: ``layers`` linear maps with ReLU, and batch normalisation if asked, between them.
 
     Two layers with batch normalisation are BYOL's projector and predictor; without it, SupCon's and MoCo v2's head.
-    One layer is a linear map.
+    One layer is a linear map. ``bias`` is the last layer's; leave it out where the output is normalised.
     """
     parts: list[nn.Module] = []
     for _ in range(layers - 1):
@@ -18,5 +20,5 @@ def mlp(width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool 
             parts.append(nn.BatchNorm1d(hidden))
         parts.append(nn.ReLU(inplace=True))
         width = hidden
-    parts.append(nn.Linear(width, out))
+    parts.append(nn.Linear(width, out, bias=bias))
     return nn.Sequential(*parts)

@@ -1,24 +1,35 @@
 """Tensors in, a scalar out: pure functions that any PyTorch loop can call."""
 
+from likewise.losses.assignment import sinkhorn, swapped_prediction
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
+from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
+from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
 
 __all__ = [
     "LossInputError",
     "agreement",
     "aligned",
+    "barlow_twins",
     "confident",
     "cosine_regression",
+    "cross_correlation",
+    "guess_cross_entropy",
     "info_nce",
+    "mean_entropy",
     "nt_xent",
     "queue_nce",
+    "sharpen",
     "similarity_distillation",
+    "sinkhorn",
     "smoothed",
     "soft_cross_entropy",
     "soft_nce",
+    "soft_neighbours",
     "suncet",
     "sup_con",
+    "swapped_prediction",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
@@ -10,21 +11,30 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
 from likewise.methods.moco import MoCoV2
+from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
 from likewise.methods.simclr import SimCLR
+from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
+from likewise.methods.swav import SwAV
+from likewise.methods.swav_suncet import SwAVSuNCEt
 
 METHODS: dict[str, type[Method]] = {
+    "barlow-twins": BarlowTwins,
     "byol": BYOL,
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
     "moco-v2": MoCoV2,
+    "paws": PAWS,
     "simclr": SimCLR,
+    "simsiam": SimSiam,
     "suncet": SuNCEt,
     "supcon": SupCon,
+    "swav": SwAV,
+    "swav-suncet": SwAVSuNCEt,
 }
 
 

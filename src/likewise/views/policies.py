@@ -186,6 +186,16 @@ def byol() -> tuple[ViewPolicy, ViewPolicy]:
     return first, replace(first, blur=0.1, solarize=0.2)
 
 
+def swav() -> ViewPolicy:
+    """SwAV's views: SimCLR's, of at least 14 % of the image (Caron et al. 2020, App. A.1, https://arxiv.org/abs/2006.09882)."""
+    return replace(simclr(), crop_area=(0.14, 1.0))
+
+
+def swav_small_crop() -> ViewPolicy:
+    """SwAV's small crops: the same, of 5 to 14 % of the image; they are shown in fewer pixels."""
+    return replace(simclr(), crop_area=(0.05, 0.14))
+
+
 def centre(size: int | None = None, share: float = 1.0) -> CentreView:
     """The view for evaluation: the file's centre, with nothing left to chance."""
     return CentreView(size, share)

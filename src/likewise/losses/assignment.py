@@ -1,0 +1,64 @@
+"""Which prototype each example belongs to: assignments that use every prototype alike, and predicting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from likewise.losses.distillation import soft_cross_entropy
+from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError, check_temperature
+
+
+@torch.no_grad()
+@in_float32
+def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tensor:
+    """Soft assignments [N, K] that give every prototype about as much (Caron et al. 2020, Sec. 3.1, https://arxiv.org/abs/2006.09882).
+
+    exp(scores / epsilon) is scaled in turns, so that each prototype (column) has the same sum and then each example
+    (row). Done in logarithms, where the authors' code would overflow at a small epsilon in half precision, and
+    underflow to a division by zero at a smaller one.
+
+    Args:
+        scores: [N, K] cosines of examples with prototypes; of all ranks, for balance is over the whole batch.
+        epsilon: sharpness; smaller is closer to one prototype each (paper: 0.05).
+        iterations: turns; 0 leaves a softmax (paper: 3).
+
+    Returns:
+        Rows that sum to 1; no gradient.
+    """
+    check_temperature(epsilon)
+    if scores.dim() != 2 or scores.numel() == 0:
+        raise LossInputError(f"sinkhorn needs scores [N, K] of examples and prototypes; got {tuple(scores.shape)}.")
+    log_codes = scores / epsilon
+    for _ in range(iterations):
+        log_codes = (log_codes - log_codes.logsumexp(dim=0)).log_softmax(dim=1)
+    return log_codes.softmax(dim=1)
+
+
+def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
+    """Each view predicts the assignments of the others (Caron et al. 2020, Eqs. 1, 2 and 6, https://arxiv.org/abs/2006.09882).
+
+    Args:
+        scores: for each view [B, K] cosines with the prototypes.
+        codes: for each of the first views [B, K] assignments; views beyond them only predict. No gradient.
+        temperature: divides the cosines (paper: 0.1).
+
+    Returns:
+        Mean over codes, over the other views, and over examples of the cross-entropy.
+    """
+    check_temperature(temperature)
+    if not 1 <= len(codes) <= len(scores) or len(scores) < 2:
+        raise LossInputError(
+            f"swapped_prediction needs two views or more, and codes for the first of them; got {len(scores)} views and "
+            f"{len(codes)} codes."
+        )
+    terms = [
+        soft_cross_entropy(view / temperature, code)
+        for i, code in enumerate(codes)
+        for j, view in enumerate(scores)
+        if i != j
+    ]
+    return torch.stack(terms).mean()

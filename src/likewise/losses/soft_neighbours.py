@@ -1,0 +1,78 @@
+"""Classes by likeness to labelled examples, and learning from such guesses where there is no label."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError, check_labels, check_temperature
+
+
+@in_float32
+def soft_neighbours(
+    queries: Tensor, support: Tensor, labels: Tensor, temperature: float = 0.1, smoothing: float = 0.1
+) -> Tensor:
+    """Class probabilities by a softmax over labelled neighbours (PAWS; Assran et al. 2021, Eq. 1, https://arxiv.org/abs/2104.13963).
+
+    Args:
+        queries: unit vectors [N, D].
+        support: unit vectors [M, D].
+        labels: [M] whole numbers, the class of each support row; -1 is refused.
+        temperature: divides the cosines.
+        smoothing: share of each label that is spread over all classes of the support.
+
+    Returns:
+        [N, C], rows sum to 1; C counts the classes in the support, in the order of their numbers.
+    """
+    check_temperature(temperature)
+    check_labels(labels, len(support), support)
+    if len(support) == 0 or bool((labels < 0).any()):
+        raise LossInputError(
+            f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its {len(support)} rows have no "
+            f"label. Leave those out."
+        )
+    classes, column = labels.unique(return_inverse=True)
+    membership = torch.nn.functional.one_hot(column, len(classes)).to(queries.dtype)
+    membership = membership * (1 - smoothing) + smoothing / len(classes)
+    return (queries @ support.T / temperature).softmax(dim=1) @ membership
+
+
+@in_float32
+def sharpen(probabilities: Tensor, temperature: float = 0.25) -> Tensor:
+    """[N, C] to the power of 1 / temperature, rows made to sum to 1 again; in logarithms, so nothing underflows.
+
+    Assran et al. 2021, Sec. 3.1, https://arxiv.org/abs/2104.13963.
+    """
+    check_temperature(temperature)
+    return (_log(probabilities) / temperature).softmax(dim=1)
+
+
+@in_float32
+def guess_cross_entropy(guesses: Tensor, targets: Tensor) -> Tensor:
+    """Mean over rows of -sum_c t_c log p_c.
+
+    Args:
+        guesses: [N, C] probabilities, not logits.
+        targets: [N, C] probabilities; no gradient.
+    """
+    if guesses.shape != targets.shape:
+        raise LossInputError(
+            f"guess_cross_entropy needs a target for each guess; got guesses {tuple(guesses.shape)} and targets "
+            f"{tuple(targets.shape)}."
+        )
+    return -(targets.detach() * _log(guesses)).sum(dim=1).mean()
+
+
+@in_float32
+def mean_entropy(probabilities: Tensor) -> Tensor:
+    """Entropy of the mean row of [N, C]: ln C where all classes are guessed as often, 0 where one always is.
+
+    Assran et al. 2021, Sec. 3.2, https://arxiv.org/abs/2104.13963, make it as large as they can ("me-max").
+    """
+    mean = probabilities.mean(dim=0)
+    return -(mean * _log(mean)).sum()
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()

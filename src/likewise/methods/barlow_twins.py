@@ -1,0 +1,62 @@
+"""Barlow Twins: each coordinate says the same of two views, and no two coordinates say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import barlow_twins
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, byol
+
+
+@dataclass(frozen=True)
+class BarlowTwins(Method):
+    """Zbontar et al. 2021, Algorithm 1, https://arxiv.org/abs/2103.03230.
+
+    Coordinates are standardised over the batches of all ranks, as by the authors' synchronised batch normalisation.
+    The authors train biases at 0.024 times the rate of weights (0.0048 and 0.2). Here the loss is multiplied by that
+    instead, which for biases is the same and which the layer-wise rate of LARS divides out for weights.
+    """
+
+    title = "Barlow Twins"
+    paper = "Zbontar et al. 2021, https://arxiv.org/abs/2103.03230"
+    needs = "no labels"
+    idea = "Decorrelates the coordinates of the embedding, without negatives, teacher or predictor; wants a wide head."
+    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
+
+    off_diagonal: float = 0.0051
+    """weight of the correlations between different coordinates (paper: 0.005, authors' code: 0.0051)"""
+    scale: float = 0.024
+    """multiplies the loss; see above"""
+    hidden: int = 1024
+    """width of the projector's hidden layers (paper: 8,192)"""
+    layers: int = 3
+    """of the projector (paper: 3)"""
+    dim: int = 1024
+    """width of the space whose coordinates are decorrelated (paper: 8,192; wider is better there)"""
+    first_views: ViewPolicy = field(default_factory=lambda: byol()[0])
+    """of the first view: BYOL's, always blurred"""
+    second_views: ViewPolicy = field(default_factory=lambda: byol()[1])
+    """of the second view: BYOL's, seldom blurred and at times solarized"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder and a wide projector without biases, for its outputs are centred."""
+        projector = mlp(encoder.width, self.hidden, self.dim, layers=self.layers, bias=False)
+        return Nets(encoder=encoder, projector=projector)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Two views of each image through one forward pass."""
+        views = two_views(self.first_views, batch, progress, other=self.second_views)
+        first, second = nets.projector(nets.encoder(torch.cat(views))).chunk(2)
+        return {"first": first, "second": second}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The cross-correlation of both views against the identity."""
+        loss = self.scale * barlow_twins(rows["first"], rows["second"], self.off_diagonal)
+        return Step(loss, {"spread": spread(rows["first"])})

@@ -1,0 +1,35 @@
+"""More than two views of an image, some of them in fewer pixels, and their way through the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.methods.method import Progress, two_views
+from likewise.views.policies import ViewPolicy
+
+
+def multi_crop(
+    policy: ViewPolicy, small: ViewPolicy, count: int, batch: Batch, progress: Progress
+) -> dict[str, Tensor]:
+    """Views by name: ``first`` and ``second``, and ``small 0``, ``small 1``, ... of fewer pixels.
+
+    Caron et al. 2020 (SwAV), Sec. 3.2, https://arxiv.org/abs/2006.09882.
+    """
+    crops = {f"small {i}": small(batch.pixels, progress.draws(f"small view {i}", batch)).pixels for i in range(count)}
+    return dict(zip(("first", "second"), two_views(policy, batch, progress), strict=True)) | crops
+
+
+def embed_views(encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The head's rows of each view: views of one size go through the encoder together, all of them through the head."""
+    alike: dict[int, list[str]] = {}
+    for name, view in views.items():
+        alike.setdefault(view.shape[-1], []).append(name)
+    features = [encoder(torch.cat([views[name] for name in names])) for names in alike.values()]
+    order = [name for names in alike.values() for name in names]
+    rows = head(torch.cat(features)).split([len(views[name]) for name in order])
+    found = dict(zip(order, rows, strict=True))
+    return {name: found[name] for name in views}

@@ -1,0 +1,103 @@
+"""PAWS: two views of an image should be given the same class by their labelled neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.data.loader import Support
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
+from likewise.losses.float32 import unit
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.multi_crop import embed_views, multi_crop
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, swav, swav_small_crop
+
+
+@dataclass(frozen=True)
+class PAWS(Method):
+    """Assran et al. 2021, Algorithm 1, https://arxiv.org/abs/2104.13963.
+
+    Gradient flows through the guesses and the support that they are made from, never through targets. Classes are
+    those in the support of all ranks. Targets below 0.0001 are not set to 0 as in the authors' code, for logarithms
+    here do not need it.
+    """
+
+    title = "PAWS"
+    paper = "Assran et al. 2021, https://arxiv.org/abs/2104.13963"
+    needs = "some labels"
+    idea = "Guesses a view's class by its labelled neighbours and makes views agree; learns fast from a few labels."
+    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
+
+    temperature: float = 0.1
+    """divides the cosines with the support (paper: 0.1)"""
+    sharpening: float = 0.25
+    """temperature of the targets; smaller is surer (paper: 0.25)"""
+    label_smoothing: float = 0.1
+    """share of a support row's label that is spread over all classes (paper: 0.1)"""
+    mean_entropy_weight: float = 1.0
+    """of the term that keeps all classes in use (paper: 1)"""
+    classes_per_batch: int = 10
+    """classes in a support batch, or all if there are fewer (paper: 960 of ImageNet's 1,000, all of CIFAR-10's 10)"""
+    images_per_class: int = 16
+    """labelled images of each class in a support batch; the more the better (paper: 7 on ImageNet, 64 on CIFAR-10)"""
+    small_crops: int = 0
+    """further views of a small part in few pixels, which only guess (paper: 6)"""
+    hidden: int = 512
+    """width of the projector's hidden layers (paper: 2,048; 128 on CIFAR-10)"""
+    dim: int = 128
+    """width of the space in which neighbours are found (paper: 2,048; 128 on CIFAR-10)"""
+    predictor: bool = False
+    """whether guesses go through a further head, a quarter as wide inside (paper: on ImageNet, not on CIFAR-10)"""
+    views: ViewPolicy = field(default_factory=swav)
+    """of the two views that are targets too, and of the support"""
+    small_views: ViewPolicy = field(default_factory=swav_small_crop, metadata={"side": 0.5})
+    """of the small crops (paper: 96 of 224 pixels and 5 to 14 % of the image; 18 of 32 and 30 to 75 % on CIFAR-10)"""
+
+    @property
+    def support(self) -> Support:
+        """Classes x images, labelled."""
+        return Support(self.classes_per_batch, self.images_per_class)
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder, a projector of three layers, and the predictor if there is one."""
+        projector = mlp(encoder.width, self.hidden, self.dim, layers=3)
+        predictor: nn.Module = nn.Identity()
+        if self.predictor:
+            inside = mlp(self.dim, max(self.dim // 4, 2), self.dim)
+            predictor = nn.Sequential(nn.BatchNorm1d(self.dim), inside)
+        return Nets(encoder=encoder, projector=projector, predictor=predictor)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Guesses and targets of each view and of the support, on the sphere."""
+        support = batch.support
+        views = multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
+        if support is not None:
+            views["support"] = self.views(support.pixels, progress.draws("support", support)).pixels
+        h = embed_views(nets.encoder, nets.projector, views)
+        z = nets.predictor(torch.cat(list(h.values()))).split([len(row) for row in h.values()])
+        rows = {name: unit(row) for name, row in zip(h, z, strict=True)}
+        targets = {f"{name} target": unit(h[name].detach()) for name in h if not name.startswith("small")}
+        return {**rows, **targets} | ({} if support is None else {"labels": support.labels})
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Each view's guess against the other's sharpened one, and all classes in use."""
+        targets = [self._classes_of(rows, name, " target") for name in ("second", "first")]  # swapped
+        targets = [sharpen(target, self.sharpening) for target in targets]
+        small = [name for name in rows if name.startswith("small")]
+        wanted = torch.cat([*targets, *[(targets[0] + targets[1]) / 2 for _ in small]])
+        guesses = torch.cat([self._classes_of(rows, name) for name in ("first", "second", *small)])
+        agreement = guess_cross_entropy(guesses, wanted)
+        entropy = mean_entropy(sharpen(guesses, self.sharpening))
+        metrics = {"spread": spread(rows["first"]), "agreement": agreement.detach(), "entropy": entropy.detach()}
+        return Step(agreement - self.mean_entropy_weight * entropy, metrics)
+
+    def _classes_of(self, rows: Rows, view: str, role: str = "") -> Tensor:
+        support = rows["support" + role]
+        smoothing = self.label_smoothing
+        return soft_neighbours(rows[view + role], support, rows["labels"], self.temperature, smoothing)

@@ -1,0 +1,70 @@
+"""SimSiam: predict your own embedding of another view. No negatives, no teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import mlp
+from likewise.losses import cosine_regression
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, moco_v2
+
+
+@dataclass(frozen=True)
+class SimSiam(Method):
+    """Chen & He 2021, Algorithm 1, https://arxiv.org/abs/2011.10566.
+
+    No gradient reaches the target, and a predictor stands between it and the guess: without either, everything
+    collapses to one point (their Sec. 4). The loss is 1 - cos where the paper has -cos, so that 0 is perfect; the
+    gradient is the same. The predictor's rate falls like all others, where the authors' code holds it constant.
+    """
+
+    title = "SimSiam"
+    paper = "Chen & He 2021, https://arxiv.org/abs/2011.10566"
+    needs = "no labels"
+    idea = "Predicts its own embedding of another view, with neither negatives nor teacher; the cheapest step there is."
+    recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
+
+    hidden: int = 1024
+    """width of the projector's hidden layers (paper: 2,048)"""
+    layers: int = 2
+    """of the projector (paper: 2 for CIFAR-10, 3 for ImageNet)"""
+    dim: int = 512
+    """width of the space that is predicted in (paper: 2,048)"""
+    bottleneck: int = 128
+    """width of the predictor's hidden layer, a quarter of ``dim`` (paper: 512)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """crop, flip, colour jitter, grey, blur; without the blur where images are small, as in the paper"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Projector with batch normalisation on its output too, and a predictor that is narrow inside."""
+        projector = nn.Sequential(
+            mlp(encoder.width, self.hidden, self.dim, layers=self.layers, bias=False),
+            nn.BatchNorm1d(self.dim, affine=False),
+        )
+        predictor = mlp(self.dim, self.bottleneck, self.dim)
+        return Nets(encoder=encoder, projector=projector, predictor=predictor)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Each view's guess p and its target z, which is the same z without its gradient."""
+        z = nets.projector(nets.encoder(torch.cat(two_views(self.views, batch, progress))))
+        guess_first, guess_second = nets.predictor(z).chunk(2)
+        target_first, target_second = z.detach().chunk(2)
+        return {
+            "guess_first": guess_first,
+            "guess_second": guess_second,
+            "target_first": target_first,
+            "target_second": target_second,
+        }
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The mean of both directions."""
+        forth = cosine_regression(rows["guess_first"], rows["target_second"])
+        back = cosine_regression(rows["guess_second"], rows["target_first"])
+        return Step((forth + back) / 4, {"spread": spread(rows["target_first"])})

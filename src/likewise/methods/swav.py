@@ -1,0 +1,102 @@
+"""SwAV: assign one view to prototypes, all of them used alike, and predict that from another view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.heads import Prototypes, mlp
+from likewise.losses import sinkhorn, swapped_prediction
+from likewise.losses.float32 import unit
+from likewise.memory import Queue
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.multi_crop import embed_views, multi_crop
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, swav, swav_small_crop
+
+CODED = ("first", "second")
+"""The views that get codes; small crops only predict them."""
+
+
+@dataclass(frozen=True)
+class SwAV(Method):
+    """Caron et al. 2020, Algorithm 1, https://arxiv.org/abs/2006.09882.
+
+    Codes are balanced over the batches of all ranks. The queue serves from its first rows on, where the authors' code
+    waits until it is full; and it holds the rows of both views side by side.
+    """
+
+    title = "SwAV"
+    paper = "Caron et al. 2020, https://arxiv.org/abs/2006.09882"
+    needs = "no labels"
+    idea = "Clusters online: a view predicts to which prototypes another belongs; cheap small crops can join in."
+    recipe = Recipe("lars", learning_rate=0.6, weight_decay=1e-6)
+
+    temperature: float = 0.1
+    """divides the cosines with prototypes in the prediction (paper: 0.1)"""
+    epsilon: float = 0.05
+    """sharpness of the codes (paper: 0.05; authors' script for a batch of 256: 0.03)"""
+    iterations: int = 3
+    """turns of Sinkhorn-Knopp (paper: 3)"""
+    prototypes: int = 100
+    """how many; some times as many as there may be classes (paper: 3,000 for ImageNet's 1,000)"""
+    frozen_until: float = 0.01
+    """share of the run during which prototypes stand still (paper: one epoch of 100 to 800)"""
+    queue: int = 0
+    """past images that are coded with the batch; for batches smaller than ``prototypes`` (paper: 3,840 at 256)"""
+    queue_from: float = 0.05
+    """share of the run before the queue is used (paper: 15 epochs of 200 to 400)"""
+    small_crops: int = 0
+    """further views of a small part in few pixels, which only predict (paper: 6 at best, 0 in its plain form)"""
+    hidden: int = 512
+    """width of the head's hidden layer (paper: 2,048)"""
+    dim: int = 128
+    """width of the space that prototypes lie in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=swav)
+    """of the two views with codes: SimCLR's, but of at least 14 % of the image"""
+    small_views: ViewPolicy = field(default_factory=swav_small_crop, metadata={"side": 0.5})
+    """of the small crops, half as many pixels wide (paper: 96 of 224), of 5 to 14 % of the image (of 30 to 75 % where
+    images are small, as in PAWS)"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder, head, prototypes, and the queue if there is one."""
+        parts = {"head": mlp(encoder.width, self.hidden, self.dim), "prototypes": Prototypes(self.dim, self.prototypes)}
+        if self.queue:
+            parts["queue"] = Queue(self.queue, len(CODED) * self.dim)
+        return Nets(encoder=encoder, **parts)
+
+    def shown(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """All views of a batch, by name."""
+        return multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Each view on the sphere."""
+        rows = embed_views(nets.encoder, nets.head, self.shown(batch, progress))
+        return {name: unit(z) for name, z in rows.items()}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Every view predicts the codes of the other views."""
+        frozen = progress.fraction < self.frozen_until
+        scores = {name: nets.prototypes(z, frozen) for name, z in rows.items()}
+        codes = [self._codes(nets, scores[name].detach(), place, progress) for place, name in enumerate(CODED)]
+        loss = swapped_prediction(list(scores.values()), codes, self.temperature)
+        past = torch.cat([rows[name].detach() for name in CODED], dim=1)
+        return Step(loss, {"spread": spread(rows["first"])}, remember={"queue": past} if self.queue else {})
+
+    def _codes(self, nets: Nets, scores: Tensor, place: int, progress: Progress) -> Tensor:
+        """[B, prototypes]: balanced over the batch and what the queue holds so far."""
+        size = len(scores)
+        if self.queue and progress.fraction >= self.queue_from:
+            past = nets.queue.rows[: progress.step * size].chunk(len(CODED), dim=1)[place]
+            scores = torch.cat([scores, nets.prototypes(past).detach()])
+        return sinkhorn(scores, self.epsilon, self.iterations)[:size]
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Prototypes back to the sphere, the batch into the queue."""
+        nets.prototypes.renormalise()
+        if self.queue:
+            nets.queue.push(step.remember["queue"])

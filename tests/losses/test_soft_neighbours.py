@@ -1,0 +1,92 @@
+"""PAWS's guesses and targets against reference values and naive loops."""
+
+import math
+
+import pytest
+import torch
+
+from likewise.losses import LossInputError, guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
+from losses.vectors import ZA, ZB, raw, unit
+
+SUPPORT, CLASSES = unit(raw(4, 3, 3)), torch.tensor([0, 1, 0, 1])
+
+
+def naive_guess(query, support, labels, temperature, smoothing):
+    count = len(set(labels.tolist()))
+    weights = [torch.exp(query @ row / temperature) for row in support]
+    guess = [torch.zeros((), dtype=query.dtype)] * count
+    for weight, label in zip(weights, labels.tolist(), strict=True):
+        for c in range(count):
+            share = (1 - smoothing if c == label else 0) + smoothing / count
+            guess[c] = guess[c] + share * weight / sum(weights)
+    return torch.stack(guess)
+
+
+def naive_sharpened(guess, temperature):
+    powers = guess ** (1 / temperature)
+    return powers / powers.sum()
+
+
+def both_views(first, second, support):
+    guesses = torch.cat([soft_neighbours(view, support, CLASSES) for view in (first, second)])
+    targets = torch.cat([sharpen(soft_neighbours(view, support, CLASSES)) for view in (second, first)])
+    return guesses, targets  # which have a gradient here: the loss is to cut it
+
+
+def test_reference_values():
+    guesses, targets = both_views(ZA, ZB, SUPPORT)
+    cut = torch.where(targets < 1e-4, 0, targets)  # the authors' code does that; the loss does not
+    assert float(guess_cross_entropy(guesses, cut)) == pytest.approx(0.6131047136367976, rel=1e-12)
+    assert float(guess_cross_entropy(guesses, targets)) == pytest.approx(0.6131047136367976, rel=1e-4)
+    assert float(-mean_entropy(sharpen(guesses))) == pytest.approx(-0.661765753555702, rel=1e-12)
+
+
+def test_loss_and_gradients_equal_the_naive_ones():
+    ours = [t.clone().requires_grad_() for t in (ZA, ZB, SUPPORT)]
+    naive = [t.clone().requires_grad_() for t in (ZA, ZB, SUPPORT)]
+    guesses, targets = both_views(*ours)
+    found = guess_cross_entropy(guesses, targets) - mean_entropy(sharpen(guesses))
+    first, second, support = naive
+    rows, mean = [], torch.zeros(2, dtype=torch.float64)
+    for view, other in ((first, second), (second, first)):
+        for query, target in zip(view, other, strict=True):
+            guess = naive_guess(query, support, CLASSES, 0.1, 0.1)
+            wanted = naive_sharpened(naive_guess(target, support, CLASSES, 0.1, 0.1), 0.25).detach()
+            rows.append(-(wanted * guess.log()).sum())
+            mean = mean + naive_sharpened(guess, 0.25) / 8
+    expected = sum(rows) / 8 + (mean * mean.log()).sum()
+    found.backward()
+    expected.backward()
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
+    for mine, theirs in zip(ours, naive, strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_class_numbers_may_have_gaps_and_stand_in_any_order():
+    gaps = torch.tensor([3, 9, 3, 9])
+    torch.testing.assert_close(soft_neighbours(ZA, SUPPORT, gaps), soft_neighbours(ZA, SUPPORT, CLASSES))
+    order = torch.tensor([2, 1, 3, 0])
+    torch.testing.assert_close(
+        soft_neighbours(ZA, SUPPORT[order], CLASSES[order]), soft_neighbours(ZA, SUPPORT, CLASSES)
+    )
+
+
+def test_a_sure_guess_without_smoothing_has_a_finite_gradient():
+    queries = torch.eye(3).requires_grad_()
+    guesses = soft_neighbours(queries, torch.eye(3), torch.arange(3), 1e-3, smoothing=0.0)
+    (guess_cross_entropy(guesses, torch.eye(3)) - mean_entropy(sharpen(guesses))).backward()
+    assert bool(queries.grad.isfinite().all())
+
+
+def test_entropy_of_the_mean_is_that_of_how_classes_are_used():
+    assert float(mean_entropy(torch.eye(4).double())) == pytest.approx(math.log(4), rel=1e-12)
+    assert float(mean_entropy(torch.eye(4).double()[[0, 0, 0]])) == pytest.approx(0, abs=1e-12)
+
+
+def test_unlabelled_support_and_unlike_shapes_are_refused():
+    with pytest.raises(LossInputError, match="1 of its 4 rows have no label"):
+        soft_neighbours(ZA, SUPPORT, torch.tensor([0, 1, -1, 1]))
+    with pytest.raises(LossInputError, match="one for each row"):
+        soft_neighbours(ZA, SUPPORT, CLASSES[:3])
+    with pytest.raises(LossInputError, match="a target for each guess"):
+        guess_cross_entropy(ZA, ZB[:2])
