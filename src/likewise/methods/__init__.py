@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods.byol import BYOL
+from likewise.methods.cacr import CACR
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
@@ -15,6 +16,7 @@ from likewise.methods.supcon import SupCon
 
 METHODS: dict[str, type[Method]] = {
     "byol": BYOL,
+    "cacr": CACR,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
     "moco-v2": MoCoV2,
