@@ -7,6 +7,7 @@ from likewise.methods.byol import BYOL
 from likewise.methods.cacr import CACR
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
+from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
 from likewise.methods.moco import MoCoV2
 from likewise.methods.recipe import Recipe
@@ -19,6 +20,7 @@ METHODS: dict[str, type[Method]] = {
     "cacr": CACR,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
+    "loco": LoCo,
     "moco-v2": MoCoV2,
     "simclr": SimCLR,
     "suncet": SuNCEt,
