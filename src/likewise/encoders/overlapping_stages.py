@@ -49,5 +49,5 @@ class _Overlap(torch.autograd.Function):
         if here is not None:
             found = torch.autograd.grad(made, ctx.parameters, here)
             total = [b if a is None else a + b for a, b in zip(total, found, strict=True)]
-            pass
+            ctx.made = ctx.shown = None  # its output too, which would else live as long as the whole graph
         return None, below, *total
