@@ -37,17 +37,18 @@ class _Overlap(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         through, here = gradients
-        made: Any = ctx.made
-        if made is None and (through is not None or here is not None):
-            raise RuntimeError("A stage was differentiated a second time after what it keeps for that was freed.")
         learned, below = len(ctx.parameters), None
+        if through is None and here is None:
+            return None, None, *([None] * learned)
+        if ctx.made is None:
+            raise RuntimeError("A stage was differentiated a second time after what it keeps for that was freed.")
         total: list[Any] = [None] * learned
         if through is not None:
             wanted = [*ctx.parameters, *([ctx.shown] if ctx.shown.requires_grad else [])]
-            total = list(torch.autograd.grad(made, wanted, through, retain_graph=True))
+            total = list(torch.autograd.grad(ctx.made, wanted, through, retain_graph=True))
             below = total.pop() if ctx.shown.requires_grad else None
         if here is not None:
-            found = torch.autograd.grad(made, ctx.parameters, here)
+            found = torch.autograd.grad(ctx.made, ctx.parameters, here)
             total = [b if a is None else a + b for a, b in zip(total, found, strict=True)]
             ctx.made = ctx.shown = None  # its output too, which would else live as long as the whole graph
         return None, below, *total
