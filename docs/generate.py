@@ -19,8 +19,11 @@ from Python (`SimCLR(temperature=0.1)`); so can the recipe (`--recipe.learning-r
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The line of documentation under each field of a dataclass."""
+    """The line of documentation under each field of a dataclass, inherited ones included."""
     docs: dict[str, str] = {}
+    for ancestor in kind.__bases__:
+        if dataclasses.is_dataclass(ancestor):
+            docs |= field_docs(ancestor)
     names = {field.name for field in dataclasses.fields(kind)}
     lines = inspect.getsource(kind).splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
@@ -47,6 +50,8 @@ def section(name: str, kind: type[Method]) -> str:
     ]
     training = ", ".join(f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe))
     about = inspect.cleandoc(kind.__doc__ or "")
+    page = Path(__file__).parent / "methods" / f"{name}.md"
+    more = [f"[More on its steps, its settings and where it differs](methods/{name}.md)", ""] if page.exists() else []
     table = ["| setting | default | what it is |", "| --- | --- | --- |", *rows]
     return "\n".join(
         [
@@ -60,6 +65,7 @@ def section(name: str, kind: type[Method]) -> str:
             "",
             *table,
             "",
+            *more,
         ]
     )
 

@@ -49,7 +49,7 @@ def test_the_logged_unsupervised_term_is_not_the_sum():
     assert step.loss.item() == pytest.approx(total.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["moco-v2", "isd"])
+@pytest.mark.parametrize("name", ["cacr", "isd", "moco-v2"])
 def test_keys_enter_the_queue_after_the_loss_and_the_teacher_follows(name):
     rule = method(name)
     nets = nets_of(rule)

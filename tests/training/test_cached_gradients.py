@@ -12,7 +12,6 @@ import torch.multiprocessing as multiprocessing
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from likewise.collectives import synchronise_batch_norm, world_size
 from likewise.data.loader import Loader
@@ -24,7 +23,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
-from likewise.training.activation_memory import Trial, saved_bytes
+from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
 from methods.test_contract import ALL, CLASSES, SIZE, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
@@ -225,7 +224,7 @@ def test_stopped_and_resumed_equals_never_stopped(name, tmp_path):
     assert losses(whole) == losses(parts)
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "byol", "suncet"])
+@pytest.mark.parametrize("name", ["cross-entropy", "byol", "loco", "suncet"])
 def test_images_are_counted_once_a_view(name):
     (joint, _), (cached, _) = trained(name, None), trained(name, 4)
     assert cached.images == joint.images > 0
@@ -276,34 +275,10 @@ def test_memory_is_told_rightly_where_batch_norm_spans_devices(two_processes):
         assert told == pytest.approx(kept, rel=0.02)
 
 
-class Held:
-    """A tensor that waits for its backward, and the memory of all that do but for the networks' own."""
-
-    now, peak, users = 0, 0, {}
-
-    def __init__(self, tensor):
-        self.tensor, self.storage = tensor, tensor.untyped_storage()
-        place = self.storage.data_ptr()
-        if not Held.users.get(place):
-            Held.now += self.storage.nbytes()
-            Held.peak = max(Held.peak, Held.now)
-        Held.users[place] = Held.users.get(place, 0) + 1
-
-    def __del__(self):
-        place = self.storage.data_ptr()
-        Held.users[place] -= 1
-        if not Held.users[place]:
-            Held.now -= self.storage.nbytes()
-
-    @classmethod
-    def peak_of(cls, rule, pieces, batch):
-        """The most bytes that wait at a time in a step."""
-        nets = networks(rule)
-        cls.users = {tensor.untyped_storage().data_ptr(): 1 for tensor in nets.state_dict().values()}
-        cls.now = cls.peak = 0
-        with saved_tensors_hooks(cls, lambda held: held.tensor):
-            gradients(rule, nets, pieces, batch)
-        return cls.peak
+def peak_of(rule, pieces, batch):
+    """The most bytes that wait for their backward at a time in a step."""
+    nets = networks(rule)
+    return peak_bytes(lambda: gradients(rule, nets, pieces, batch), nets)
 
 
 @pytest.mark.parametrize("pieces", [2, 8])
@@ -315,8 +290,9 @@ def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
     part, _ = saved_bytes(lambda: rule.embed(nets, batch.parts(pieces)[0], WHERE), nets)
     loss, _ = saved_bytes(lambda: rule.contrast(nets, rows, WHERE), nets)
     assert part < 1.1 * joint / pieces
-    assert Held.peak_of(rule, 1, batch) >= joint
-    assert 0.9 * part <= Held.peak_of(rule, pieces, batch) <= 1.1 * (part + loss)
+    if name != "loco":  # whose whole step holds less than its halves
+        assert peak_of(rule, 1, batch) >= joint
+    assert 0.9 * part <= peak_of(rule, pieces, batch) <= 1.1 * (part + loss)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,13 @@ class Encoder(nn.Module, ABC):
 
     mean: Tensor
     std: Tensor
+    entrance: nn.Module
+    """what all pixels pass through whichever way they take, so that a hook on it sees them"""
 
     def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.width = width
+        self.entrance = nn.Identity()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
@@ -36,7 +39,20 @@ class Encoder(nn.Module, ABC):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
-        return (pixels - self.mean) / self.std
+        return (self.entrance(pixels) - self.mean) / self.std
+
+    @torch.no_grad()
+    def stage_widths(self) -> list[int]:
+        """Channels of the map after each stage, found by showing them a grey square."""
+        training = self.training
+        self.eval()
+        maps = self.mean.new_zeros(1, self.channels, 64, 64)
+        widths: list[int] = []
+        for stage in self.stages():
+            maps = stage(maps)
+            widths.append(maps.shape[1])
+        self.train(training)
+        return widths
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]."""

@@ -1,6 +1,13 @@
 """Tensors in, a scalar out: pure functions that any PyTorch loop can call."""
 
 from likewise.losses.assignment import sinkhorn, swapped_prediction
+from likewise.losses.attraction_repulsion import (
+    attraction_weights,
+    cacr,
+    contrastive_attraction,
+    contrastive_repulsion,
+    repulsion_weights,
+)
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
@@ -13,8 +20,12 @@ __all__ = [
     "LossInputError",
     "agreement",
     "aligned",
+    "attraction_weights",
     "barlow_twins",
+    "cacr",
     "confident",
+    "contrastive_attraction",
+    "contrastive_repulsion",
     "cosine_regression",
     "cross_correlation",
     "guess_cross_entropy",
@@ -22,6 +33,7 @@ __all__ = [
     "mean_entropy",
     "nt_xent",
     "queue_nce",
+    "repulsion_weights",
     "sharpen",
     "similarity_distillation",
     "sinkhorn",

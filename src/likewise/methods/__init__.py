@@ -5,10 +5,12 @@ from __future__ import annotations
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
+from likewise.methods.cacr import CACR
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
+from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
 from likewise.methods.moco import MoCoV2
 from likewise.methods.paws import PAWS
@@ -25,8 +27,10 @@ METHODS: dict[str, type[Method]] = {
     "byol": BYOL,
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
+    "cacr": CACR,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
+    "loco": LoCo,
     "moco-v2": MoCoV2,
     "paws": PAWS,
     "simclr": SimCLR,

@@ -132,7 +132,7 @@ class _Training:
 
     def run_to_the_end(self) -> None:
         """Step after step, until all are done or a signal asks for a stop."""
-        counter = self.nets.encoder.register_forward_pre_hook(self._count)
+        counter = self.nets.encoder.entrance.register_forward_pre_hook(self._count)
         try:
             with Interruption(self.fabric.device) as interruption, self.display:
                 since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
@@ -214,7 +214,7 @@ class _Training:
             save_checkpoint(self.fabric, self.run.checkpoint, {**self.held, **asdict(self.state)})
             self.saved = self.state.step
 
-    def _count(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _count(self, entrance: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Count the images that the trained encoder sees with gradient; a pass that only fills a cache has none."""
         if torch.is_grad_enabled():
             self.state.images += len(inputs[0]) * world_size()

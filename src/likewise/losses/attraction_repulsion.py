@@ -1,0 +1,181 @@
+"""CACR: positives contrasted among themselves, negatives among themselves, each by weights that can be looked at.
+
+Distances are squared Euclidean distances of unit vectors, c(a, b) = 2 - 2 a . b, from 0 to 4. Sharpness multiplies
+them: it is the inverse of a temperature, and at 0 all weights are equal. No logarithm is taken of anything.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from likewise.losses.float32 import in_float32, unit
+from likewise.losses.input_checks import LossInputError
+
+
+@in_float32
+def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.0) -> Tensor:
+    """How much each positive is pulled: more, the farther it is from its anchor.
+
+    Zheng et al. 2021, Eq. 3, https://arxiv.org/abs/2105.03746: softmax over k of sharpness * c(anchor_i, positive_ik).
+
+    Args:
+        anchors: unit vectors [N, D].
+        positives: unit vectors [N, K, D], those of each anchor.
+        sharpness: multiplies the distances; 0 or more.
+
+    Returns:
+        [N, K], rows sum to 1.
+    """
+    return _pulled(_alike(anchors, positives), sharpness)
+
+
+@in_float32
+def repulsion_weights(anchors: Tensor, others: Tensor, sharpness: float = 2.0, own: Tensor | None = None) -> Tensor:
+    """How much each other example is pushed away: more, the nearer it is to the anchor.
+
+    Zheng et al. 2021, Eq. 4, https://arxiv.org/abs/2105.03746: softmax over j of -sharpness * c(anchor_i, other_j).
+
+    Args:
+        anchors: unit vectors [N, D].
+        others: unit vectors [M, D].
+        sharpness: multiplies the distances; 0 or more.
+        own: int64 [N], the column that is the anchor's own image and is left out; -1 for none.
+
+    Returns:
+        [N, M], rows sum to 1; 0 where left out.
+    """
+    return _pushed(anchors @ others.T, sharpness, own)
+
+
+@in_float32
+def contrastive_attraction(
+    anchors: Tensor, positives: Tensor, sharpness: float = 1.0, through_weights: bool = True
+) -> Tensor:
+    """The weighted squared distance to an anchor's positives, averaged over anchors (CACR's first term).
+
+    Args:
+        anchors: unit vectors [N, D].
+        positives: unit vectors [N, K, D], those of each anchor.
+        sharpness: of the weights; see `attraction_weights`.
+        through_weights: whether gradient flows through the weights too, or only through the distances.
+
+    Returns:
+        A scalar from 0 to 4. With one positive it is plain alignment, whatever the sharpness.
+    """
+    alike = _alike(anchors, positives)
+    weights = _pulled(alike if through_weights else alike.detach(), sharpness)
+    return 2 - 2 * (weights * alike).sum(dim=1).mean()
+
+
+@in_float32
+def contrastive_repulsion(
+    anchors: Tensor, others: Tensor, sharpness: float = 2.0, own: Tensor | None = None, through_weights: bool = True
+) -> Tensor:
+    """Minus the weighted squared distance to other examples, averaged over anchors (CACR's second term).
+
+    Args:
+        anchors: unit vectors [N, D].
+        others: unit vectors [M, D]; gradient flows to them if they take any.
+        sharpness: of the weights; see `repulsion_weights`.
+        own: int64 [N], the column left out of each row; -1 for none.
+        through_weights: whether gradient flows through the weights too, or only through the distances.
+
+    Returns:
+        A scalar from -4 to 0, where 0 is collapse. All N x M distances are held.
+
+    Raises:
+        LossInputError: there is nothing to be pushed away from.
+    """
+    alike = anchors @ others.T
+    weights = _pushed(alike if through_weights else alike.detach(), sharpness, own)
+    return 2 * (weights * alike).sum(dim=1).mean() - 2
+
+
+@in_float32
+def cacr(
+    z: Tensor, attraction_sharpness: float = 1.0, repulsion_sharpness: float = 2.0, through_weights: bool = True
+) -> Tensor:
+    """Contrastive attraction and contrastive repulsion within a batch (Zheng et al. 2021, Eq. 5, https://arxiv.org/abs/2105.03746).
+
+    Args:
+        z: projections [B, V, D] of V views of B images, at least 2 of each; normalised here.
+        attraction_sharpness: see `attraction_weights`.
+        repulsion_sharpness: see `repulsion_weights`.
+        through_weights: whether gradient flows through the weights too, as in the authors' code for small data. It
+            does not in their code for ImageNet.
+
+    Returns:
+        The sum of both terms, from -4 to 4. It is below 0 for embeddings that are spread out.
+    """
+    views = unit_views(z)
+    attraction = attraction_among_views(views, views, attraction_sharpness, through_weights)
+    return attraction + repulsion_among_views(views, repulsion_sharpness, through_weights)
+
+
+def unit_views(z: Tensor) -> Tensor:
+    """Projections [B, V, D] -> unit vectors [V, B, D]."""
+    if z.dim() != 3 or min(z.shape[:2]) < 2:
+        raise LossInputError(
+            f"CACR needs [B, V, D], at least 2 views of at least 2 images; got {tuple(z.shape)}. With fewer views "
+            f"there is nothing to attract, with one image nothing to repel."
+        )
+    return unit(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (z.shape[1], z.shape[0]))
+
+
+def attraction_among_views(queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool) -> Tensor:
+    """Each view of an image, [V, B, D], attracted by all its other views among the keys [V, B, D]; mean over views."""
+    views = range(len(queries))
+    terms = [
+        contrastive_attraction(
+            queries[v], keys[[w for w in views if w != v]].transpose(0, 1), sharpness, through_weights
+        )
+        for v in views
+    ]
+    return torch.stack(terms).mean()
+
+
+def repulsion_among_views(views: Tensor, sharpness: float, through_weights: bool) -> Tensor:
+    """Each pair of views, of [V, B, D]: the first repelled by other images' second; mean over pairs.
+
+    As in the authors' code the conditional is the first view's alone, not symmetrised.
+    """
+    itself = torch.arange(views.shape[1], device=views.device)
+    pairs = combinations(views, 2)
+    terms = [contrastive_repulsion(first, second, sharpness, itself, through_weights) for first, second in pairs]
+    return torch.stack(terms).mean()
+
+
+def _alike(anchors: Tensor, positives: Tensor) -> Tensor:
+    """Cosines [N, K] of anchors with their own positives."""
+    if positives.dim() != 3 or positives.shape[::2] != anchors.shape or positives.shape[1] == 0:
+        raise LossInputError(
+            f"anchors [N, D] need positives [N, K, D], K at least 1; got {tuple(anchors.shape)} and "
+            f"{tuple(positives.shape)}."
+        )
+    return (anchors[:, None] * positives).sum(dim=2)
+
+
+def _pulled(alike: Tensor, sharpness: float) -> Tensor:
+    """softmax(sharpness * c); the 2 of c = 2 - 2 alike cancels."""
+    _check_sharpness(sharpness)
+    return (-2 * sharpness * alike).softmax(dim=1)
+
+
+def _pushed(alike: Tensor, sharpness: float, own: Tensor | None) -> Tensor:
+    """softmax(-sharpness * c) over all columns but the anchor's own."""
+    _check_sharpness(sharpness)
+    if alike.shape[1] <= (own is not None):  # a row leaves out one column at most
+        raise LossInputError("There is nothing to be pushed away from. Give at least two images.")
+    logits = 2 * sharpness * alike
+    if own is not None:
+        columns = torch.arange(alike.shape[1], device=alike.device)
+        logits = logits.masked_fill(own[:, None] == columns, -torch.inf)
+    return logits.softmax(dim=1)
+
+
+def _check_sharpness(sharpness: float) -> None:
+    if not sharpness >= 0:
+        raise LossInputError(f"sharpness must be 0 or more, got {sharpness}; the paper uses 0.9 to 3.")

@@ -1,0 +1,131 @@
+"""CACR: the farthest views of an image attract the most, the nearest other images repel the most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.heads import mlp
+from likewise.losses.attraction_repulsion import (
+    attraction_among_views,
+    contrastive_repulsion,
+    repulsion_among_views,
+    unit_views,
+)
+from likewise.memory import Queue, follow, frozen_copy
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, moco_v2
+
+PRESETS = {
+    "small": {"repulsion_sharpness": 0.9, "queue": 0, "through_weights": True},
+    "middle": {"repulsion_sharpness": 2.0, "queue": 0, "through_weights": True},
+    "large": {"repulsion_sharpness": 2.0, "queue": 65536, "through_weights": False},
+}
+"""What the authors set for CIFAR-10 (32 pixels), for STL-10 and CIFAR-100 (64 and 32), and for ImageNet-sized data."""
+
+
+@dataclass(frozen=True)
+class CACR(Method):
+    """Zheng et al. 2021, Eqs. 3 to 5, https://arxiv.org/abs/2105.03746.
+
+    With a queue, a teacher embeds the keys: a view is attracted by the teacher's other views, and repelled by the
+    queue and by the other images' same view at once. The authors' code for large data multiplies with the queue once
+    and re-uses the first view's products for all views, so that only one view is repelled by the queue; here each is.
+    There, too, gradient flows through some of the weights and not through others; here through all or through none.
+    All views go through the network together, so batch normalisation sees them together.
+    """
+
+    title = "CACR"
+    paper = "Zheng et al. 2021, https://arxiv.org/abs/2105.03746"
+    needs = "no labels"
+    idea = (
+        "Attracts an image's farthest views and repels the nearest other images most; several views, unbalanced data."
+    )
+    recipe = Recipe(learning_rate=0.12, weight_decay=1e-4)
+
+    preset: Literal["small", "middle", "large"] = "small"
+    """the authors' settings for CIFAR-10 (small), for STL-10 and CIFAR-100 (middle), and for ImageNet-1k and -22k and
+    WebVision (large: a queue, and a rate of 0.03 for a batch of 256, to be given as --recipe.learning-rate)"""
+    positives: int = 4
+    """other views of each image (paper: 4, and 1); an image costs one more pass than that"""
+    attraction_sharpness: float = 1.0
+    """multiplies squared distances to positives; 0: all alike (paper: 1)"""
+    repulsion_sharpness: float | None = None
+    """multiplies squared distances to other images; 0: all alike; None: the preset's, 0.9 (small) or 2"""
+    through_weights: bool | None = None
+    """whether gradient flows through the weights; None: the preset's, yes but for large"""
+    queue: int | None = None
+    """past keys that repel too; 0: neither queue nor teacher; None: the preset's, 0 or 65,536 (large)"""
+    momentum: float = 0.99
+    """of the teacher, where there is a queue (paper: 0.999 for 200 epochs; shorter runs want a faster teacher)"""
+    hidden: int = 512
+    """width of the head's hidden layer"""
+    dim: int = 128
+    """width of the space that the loss compares in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """crop, flip, colour jitter, grey, blur; on CIFAR-10 the authors turn the hue by up to 0.4"""
+
+    def __post_init__(self) -> None:
+        if self.positives < 1:
+            raise LikewiseError(f"CACR(positives={self.positives}): allowed is 1 or more; the paper takes 4.")
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder and a two-layer head; with a queue also the teacher that fills it."""
+        head = mlp(encoder.width, self.hidden, self.dim)
+        length = int(self._or_preset("queue"))
+        if not length:
+            return Nets(encoder=encoder, head=head)
+        teacher = frozen_copy(nn.Sequential(encoder, head))
+        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(length, self.dim))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """All views of each image, by the teacher too if there is one."""
+        names = [f"view {v}" for v in range(self.positives + 1)]
+        views = torch.cat([self.views(batch.pixels, progress.draws(name, batch)).pixels for name in names])
+        rows = {"queries": self._by_image(nets.head(nets.encoder(views)))}
+        if self._or_preset("queue"):
+            with torch.no_grad():
+                rows["keys"] = self._by_image(nets.teacher(views))
+        return rows
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Attraction to the other views, repulsion from other images."""
+        through, sharpness = bool(self._or_preset("through_weights")), self._or_preset("repulsion_sharpness")
+        queries, remember = unit_views(rows["queries"]), {}
+        if "keys" in rows:
+            keys = unit_views(rows["keys"])
+            repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
+            remember = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
+        else:
+            keys = queries
+            repulsion = repulsion_among_views(queries, sharpness, through)
+        attraction = attraction_among_views(queries, keys, self.attraction_sharpness, through)
+        terms = {"attraction": attraction.detach(), "repulsion": repulsion.detach()}
+        return Step(attraction + repulsion, {"spread": spread(queries[0]), **terms}, remember)
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Enqueue the keys, then let the teacher follow."""
+        if "queue" in step.remember:
+            nets.queue.push(step.remember["queue"])
+            follow(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
+
+    def _from_queue(self, queries: Tensor, queue: Tensor, sharpness: float, through: bool) -> Tensor:
+        """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
+        own = len(queue) + torch.arange(queries.shape[1], device=queue.device)
+        terms = [contrastive_repulsion(q, torch.cat([queue, q]), sharpness, own, through) for q in queries]
+        return torch.stack(terms).mean()
+
+    def _by_image(self, z: Tensor) -> Tensor:
+        """Rows view by view [V * B, D] -> [B, V, D]."""
+        return z.unflatten(0, (self.positives + 1, -1)).transpose(0, 1)
+
+    def _or_preset(self, name: str) -> float:
+        given = getattr(self, name)
+        return PRESETS[self.preset][name] if given is None else given

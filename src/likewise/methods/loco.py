@@ -1,0 +1,90 @@
+"""LoCo: every two neighbouring stages are SimCLR of their own; no gradient runs through the whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.encoders.overlapping_stages import overlap
+from likewise.errors import LikewiseError
+from likewise.heads import mlp
+from likewise.losses import nt_xent
+from likewise.losses.differentiated import differentiated
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, simclr
+
+
+@dataclass(frozen=True)
+class LoCo(Method):
+    """Xiong, Ren and Urtasun 2020, Sec. 3, https://arxiv.org/abs/2008.01342.
+
+    Unit u is the stages u and u + 1 with a head; the losses of units are summed. A stage but the first and last lies in
+    two units and learns from both, and from no other. Each unit is differentiated, and what it keeps is freed, before
+    the next is run. The paper runs a shared stage once for each of its units; here it is run once, and what differs is
+    where its output's gradient goes, which gives the same gradients.
+    """
+
+    title = "LoCo"
+    paper = "Xiong, Ren and Urtasun 2020, https://arxiv.org/abs/2008.01342"
+    needs = "no labels"
+    idea = "SimCLR without end-to-end gradients: each stage learns from its neighbour's loss, in less memory."
+    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
+
+    temperature: float = 0.2
+    """divides the cosines (paper: 0.1, for 800 epochs of ImageNet)"""
+    hidden: int = 512
+    """width of the heads' hidden layer"""
+    dim: int = 128
+    """width of the space that each loss compares in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=simclr)
+    """crop, flip, colour jitter, grey, blur"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder and a two-layer head for each pair of neighbouring stages."""
+        _, *widths = encoder.stage_widths()
+        if not widths:
+            raise LikewiseError("LoCo needs an encoder of at least two stages. Give --encoder conv4 or timm/resnet18.")
+        heads = nn.ModuleList(mlp(width, self.hidden, self.dim) for width in widths)
+        return Nets(encoder=encoder, heads=heads)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """The projections of all units, held together."""
+        return dict(self._units(nets, batch, progress))
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The sum of NT-Xent over units [B, 2, dim]."""
+        losses = {unit: nt_xent(z[:, 0], z[:, 1], self.temperature) for unit, z in rows.items()}
+        metrics = {unit: loss.detach() for unit, loss in losses.items()}
+        *_, last = rows.values()
+        return Step(torch.stack(list(losses.values())).sum(), {"spread": spread(last[:, 0]), **metrics})
+
+    def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
+        """`embed` and `contrast` for one unit after the other, each forgotten before the next."""
+        learned = [p for p in nets.parameters() if p.requires_grad]
+        gradients: dict[Tensor, Tensor] = {}
+        losses, metrics = [], {}
+        for unit, z in self._units(nets, batch, progress):
+            done = self.couple(nets, {unit: z}, progress)
+            for p, gradient in zip(learned, torch.autograd.grad(done.loss, learned, allow_unused=True), strict=True):
+                if gradient is not None:
+                    gradients[p] = gradients[p] + gradient if p in gradients else gradient
+            losses.append(done.loss.detach())
+            metrics |= done.metrics
+        return Step(differentiated(torch.stack(losses).sum(), gradients), metrics)
+
+    def _units(self, nets: Nets, batch: Batch, progress: Progress) -> Iterator[tuple[str, Tensor]]:
+        """Each unit's projections of both views [B, 2, dim], made when they are asked for."""
+        encoder: Encoder = nets.encoder
+        first, *others = encoder.stages()
+        pixels = torch.cat(two_views(self.views, batch, progress))
+        _, maps = overlap(first, encoder.normalise(pixels))
+        for number, (stage, head) in enumerate(zip(others, nets.heads, strict=True), start=1):
+            above, maps = overlap(stage, maps)
+            z = head(encoder.pool(above))
+            yield f"unit {number}", torch.stack(z.chunk(2), dim=1)
