@@ -25,9 +25,9 @@ from likewise.methods.swav_suncet import SwAVSuNCEt
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
     "byol": BYOL,
+    "cacr": CACR,
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
-    "cacr": CACR,
     "cross-entropy": CrossEntropy,
     "isd": ISD,
     "loco": LoCo,
