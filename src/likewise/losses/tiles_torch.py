@@ -12,14 +12,14 @@ made again. Nothing of N x M is kept: the memory is O((N + M) D + TILE^2).
 Three forms, from the general to the special:
 
 - `forward` and `backward`: any queries against any keys. The maximum is followed from tile to tile (Milakov &
-  Gimelshein 2018, https://arxiv.org/abs/1805.02867), so no temperature is too small. 6 N M D multiply-adds where both
-  get gradients.
+  Gimelshein 2018, https://arxiv.org/abs/1805.02867), so no temperature is too small. 8 N M D operations where both get
+  gradients.
 - `forward_fixed`: keys without gradient (a queue). The softmax's mean key, which is the whole gradient, is summed in
   the forward, as attention does (Dao et al. 2022, https://arxiv.org/abs/2205.14135): 4 N M D operations, no backward
   at all.
 - `forward_square` and `backward_square`: queries that are the keys. Similarities are symmetric, so the tiles on and
   above the diagonal do: E_IJ serves its rows by  (E_IJ * (w_i + w_j)) z_J  and its columns by the transpose of the
-  same, with w = g e^{-everyone}. 4 N^2 D operations where the general form takes 6. Exponentials are taken unshifted,
+  same, with w = g e^{-everyone}. 4 N^2 D operations where the general form takes 8. Exponentials are taken unshifted,
   which `bounded` must have allowed.
 
 `tiles_triton` is the twin for GPUs; `dense` says the same without tiles, and is what both are tested against.
