@@ -13,6 +13,7 @@ from rich.console import Console
 
 from likewise.collectives import rank, world_size
 from likewise.data.doctor import Findings, examine
+from likewise.data.loader import Loader
 from likewise.data.sources import open_manifest
 from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
@@ -104,9 +105,10 @@ def run_training(
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
     # Nor is anything written for a batch or a microbatch that does not fit these devices.
-    steps = prepared.steps(prepared.loader(rank(), world_size()))
-    pieces = count_microbatches(settings.microbatch, prepared.batch_size // world_size(), nets)
-    memory = memory_line(fabric, prepared, nets)
+    loader = prepared.loader(rank(), world_size())
+    steps = prepared.steps(loader)
+    pieces = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
+    memory = memory_line(fabric, prepared.method, nets, loader, pieces)
     if fabric.is_global_zero:
         run.create(overwrite=settings.overwrite, resume=settings.resume)
         _record(run, data, prepared, resume_line, pieces)
@@ -116,7 +118,7 @@ def run_training(
 
     screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}", memory))
     try:
-        state = _train(fabric, prepared, nets, steps, run, screen)
+        state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
@@ -129,7 +131,9 @@ def run_training(
     return Run(run.path)
 
 
-def _train(fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunFolder, screen: Screen) -> TrainingState:
+def _train(
+    fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, steps: int, run: RunFolder, screen: Screen
+) -> TrainingState:
     """The loop, with online scores taken by the first rank."""
     settings = prepared.settings
     plan = Plan(
@@ -139,7 +143,6 @@ def _train(fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunF
         save_every=settings.save_every or max(steps // 20, 1),
         microbatch=settings.microbatch,
     )
-    loader = prepared.loader(rank(), world_size())
     online = OnlineScores(prepared, fabric.device) if fabric.is_global_zero else None
     if settings.compile:
         screen.say("Compiling the encoder at the first step, which takes about a minute.")

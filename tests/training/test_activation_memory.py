@@ -11,6 +11,7 @@ from torch import nn
 from likewise.api import build_nets
 from likewise.training import activation_memory
 from likewise.training.activation_memory import Trial, memory_line, saved_bytes
+from likewise.training.cached_gradients import count_microbatches
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
 from methods.test_contract import ALL, SIZE, loader, method, nets_of, progress
@@ -72,13 +73,18 @@ def prepared_with(**settings):
     return prepared, build_nets(prepared)
 
 
+def line_of(prepared, nets):
+    pieces = count_microbatches(prepared.settings.microbatch, prepared.batch_size, nets)
+    return memory_line(fabric_of(), prepared.method, nets, prepared.loader(), pieces)
+
+
 def test_the_line_tells_memory_price_and_what_batch_norm_sees():
     prepared, nets = prepared_with(microbatch=8)
     told = Trial(fabric_of(), prepared.method, nets, 1, 12).activations()
-    line = memory_line(fabric_of(), prepared, nets)
+    line = line_of(prepared, nets)
     assert f"about {told.of(8) / 1e6:.1f} MB of activations at a time instead of {told.of(64) / 1e6:.1f} MB" in line
     assert "for about 29% more time; batch normalisation sees 8 images at a time, not 64" in line
-    assert "normalisation" not in memory_line(fabric_of(), *without_batch_norm(prepared, nets))
+    assert "normalisation" not in line_of(*without_batch_norm(prepared, nets))
 
 
 def without_batch_norm(prepared, nets):
@@ -89,13 +95,13 @@ def without_batch_norm(prepared, nets):
 
 def test_a_batch_that_is_too_large_is_told_what_fits(monkeypatch):
     prepared, nets = prepared_with()
-    assert memory_line(fabric_of(), prepared, nets) == ""
+    assert line_of(prepared, nets) == ""
     told = Trial(fabric_of(), prepared.method, nets, 1, 12).activations()
     monkeypatch.setattr(
         activation_memory, "_memory", lambda device: told.of(64) - 1
     )  # a machine that small is not here
-    line = memory_line(fabric_of(), prepared, nets)
+    line = line_of(prepared, nets)
     assert "more than the" in line
     assert "--microbatch 16 needs" in line  # 32 would need a little more than half of it
     again = dataclasses.replace(prepared, settings=dataclasses.replace(prepared.settings, microbatch=16))
-    assert "microbatches of 16" in memory_line(fabric_of(), again, nets)
+    assert "microbatches of 16" in line_of(again, nets)

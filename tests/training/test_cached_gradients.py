@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 from torch import nn
@@ -27,7 +26,7 @@ from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
 from methods.test_contract import ALL, CLASSES, SIZE, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
-from training.test_two_processes import free_port
+from training.test_two_processes import results_of_two
 
 BATCH = 12
 WHERE = Progress(3, steps=10, seed=2)
@@ -251,10 +250,7 @@ def one_of_two(at, port, results):
 
 @pytest.fixture(scope="module")
 def two_processes():
-    with multiprocessing.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
-        yield dict(results)
+    return results_of_two(one_of_two)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")

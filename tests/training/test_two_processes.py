@@ -64,10 +64,15 @@ def one_of_two(at, port, results):
 
 @pytest.fixture(scope="module")
 def two_processes():
+    return results_of_two(one_of_two)
+
+
+def results_of_two(process):
+    """What two processes put into a dictionary that they share; each is called with its rank, a port and that."""
     with multiprocessing.Manager() as manager:
         results = manager.dict()
-        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
-        yield dict(results)
+        multiprocessing.spawn(process, (free_port(), results), nprocs=2)
+        return dict(results)
 
 
 def free_port():

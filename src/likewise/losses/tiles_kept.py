@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.losses.tiles_torch import Pairs, Sums, room
+from likewise.losses.tiles_torch import Pairs, Sums, over_sum, room
 
 MOST_PAIRS = 2**20
 """Queries times keys up to which keeping (4 MB in float32) was faster than making again."""
@@ -34,11 +34,11 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     assert sums.kept is not None
-    weight = _weight(grad_everyone, sums.everyone)[:, None]
+    weight = over_sum(grad_everyone, sums.everyone)[:, None]
     if sums.same is None or grad_same is None or sums.kept_same is None:  # a weight per query commutes with products
         return (sums.kept @ keys).mul_(weight), sums.kept.T @ (queries * weight)
     slopes = torch.mul(sums.kept, weight, out=room("slopes", queries, sums.kept.shape))
-    slopes.addcmul_(sums.kept_same, _weight(grad_same, sums.same)[:, None])
+    slopes.addcmul_(sums.kept_same, over_sum(grad_same, sums.same)[:, None])
     return slopes @ keys, slopes.T @ queries
 
 
@@ -51,10 +51,10 @@ def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
 def backward_square(z: Tensor, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None) -> Tensor:
     """The gradient [N, D] of rows that are queries and keys at once."""
     assert sums.kept is not None
-    weight = _weight(grad_everyone, sums.everyone)
+    weight = over_sum(grad_everyone, sums.everyone)
     slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.kept.shape)).mul_(sums.kept)
     if sums.same is not None and grad_same is not None and sums.kept_same is not None:
-        weight_same = _weight(grad_same, sums.same)
+        weight_same = over_sum(grad_same, sums.same)
         both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.kept.shape))
         slopes.addcmul_(both, sums.kept_same)
     return slopes @ z
@@ -74,8 +74,3 @@ def _sums(exponentials: Tensor, shared: Tensor | None) -> Sums:
         return Sums(everyone, None, exponentials)
     alike = torch.where(shared, exponentials, 0)
     return Sums(everyone, alike.sum(dim=1).log_(), exponentials, alike)
-
-
-def _weight(gradient: Tensor, log_sum: Tensor) -> Tensor:
-    """Gradient over sum; nothing where the sum is empty."""
-    return torch.where(log_sum == -torch.inf, 0, gradient * torch.exp(-log_sum))

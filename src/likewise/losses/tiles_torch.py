@@ -134,10 +134,10 @@ def backward_square(
     z: Tensor, ids: Tensor | None, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None
 ) -> Tensor:
     """The gradient [N, D] of rows that are queries and keys at once."""
-    weight = grad_everyone * torch.exp(-_never_reached(sums.everyone))
+    weight = over_sum(grad_everyone, sums.everyone)
     weight_same = None
     if sums.same is not None and grad_same is not None:
-        weight_same = grad_same * torch.exp(-_never_reached(sums.same))
+        weight_same = over_sum(grad_same, sums.same)
     gradient = torch.zeros_like(z)
     parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)  # once, not once a tile
     weights_same = None if weight_same is None else weight_same.split(TILE)
@@ -150,6 +150,11 @@ def backward_square(
         if i != j:
             gradients[j].addmm_(slopes.T, parts[i])
     return gradient
+
+
+def over_sum(gradient: Tensor, log_sum: Tensor) -> Tensor:
+    """The gradient of a log-sum over its sum, by which each exponential counts; 0 where the sum is empty."""
+    return gradient * torch.exp(-_never_reached(log_sum))
 
 
 class _Running:

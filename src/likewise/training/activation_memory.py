@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
+from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
-from likewise.training.cached_gradients import count_microbatches, divisors, normalises_batches
-from likewise.training.prepare import Prepared
+from likewise.training.cached_gradients import divisors, normalises_batches
 
 FEW = 4
 """Rows that are embedded to measure; twice as many once more, for the slope."""
@@ -148,24 +148,26 @@ def peak_bytes(work: Callable[[], object], but: nn.Module) -> int:
     return peak
 
 
-def memory_line(fabric: Fabric, prepared: Prepared, nets: Nets) -> str:
+def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, pieces: int) -> str:
     """What the first screen says of memory; empty where there is nothing to say.
 
     With microbatches: their memory, their price, and what batch normalisation sees. Without: whether the activations of
     a batch are more than the device's memory, and which microbatch would fit into half of it.
 
-    Raises:
-        LikewiseError: the microbatch does not fit the batch.
+    Args:
+        fabric: launched.
+        method: the rule.
+        nets: what it built.
+        loader: this rank's batches.
+        pieces: microbatches in a device's batch.
     """
-    loader, microbatch = prepared.loader(rank(), world_size()), prepared.settings.microbatch
     images = loader.batch_size // world_size()
-    pieces = count_microbatches(microbatch, images, nets)
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
-    stored = prepared.train.images
-    trial = Trial(fabric, prepared.method, nets, stored.channels, stored.size)
+    trial = Trial(fabric, method, nets, loader.images.channels, loader.images.size)
     activations = trial.activations()
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}
-    if microbatch and pieces > 1:
+    if pieces > 1:
+        microbatch = images // pieces
         price = trial.forward_share() * (pieces - 1) / pieces
         line = f"{_amount(sizes[microbatch])} of activations at a time instead of {_amount(sizes[images])}"
         line = f"microbatches of {microbatch}: about {line}, for about {price:.0%} more time"

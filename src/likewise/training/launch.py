@@ -60,6 +60,7 @@ def launch(settings: TrainSettings, folder: Path | None) -> tuple[Fabric, Chosen
 
 def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
     """Versions, machine, device and precision, for ``environment.json``."""
+    uncompiled = why_not()
     packages = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn")
     return {
         "likewise": __version__,
@@ -71,7 +72,7 @@ def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
         "device": str(fabric.device),
         "device_name": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "",
         "devices": fabric.world_size,
-        "views": f"PyTorch's operations: {why_not()}" if why_not() else "compiled, on CPUs",
+        "views": f"PyTorch's operations: {uncompiled}" if uncompiled else "compiled, on CPUs",
         "precision": precision.fabric,
         "precision_reason": precision.reason,
     }
