@@ -15,7 +15,7 @@ class Pixels(NamedTuple):
     """Decoded images of one size, and the shape that they had in their files."""
 
     images: Tensor
-    """uint8 [B, C, S, S]; an image that was not square has been squeezed into the square"""
+    """uint8 [B, C, S, S], or [B, T, C, S, S] of clips; what was not square has been squeezed into the square"""
     aspect: Tensor
     """float32 [B]: width / height in the file, by which crops undo the squeeze"""
 

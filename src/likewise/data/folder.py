@@ -1,4 +1,4 @@
-"""A folder of images, of which the sub-folders may be splits and classes."""
+"""A folder of images, or of videos, of which the sub-folders may be splits and classes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.header_scan import scan_files
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
+from likewise.data.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+from likewise.data.video_decoding import is_video
 from likewise.errors import LikewiseError
 
 SUFFIXES = frozenset(
@@ -31,18 +33,19 @@ SPLIT_NAMES = {
 
 
 def open_folder(folder: Path) -> Manifest:
-    """The images below a folder.
+    """The images below a folder, or the videos.
 
     ``class/*`` gives labels where every image lies exactly one folder deep; ``train|val|test/class/*`` the same in
     each split, and ``unlabeled/`` more training images. Any other arrangement is unlabelled, which a note says.
     Hidden files and folders are passed over, linked folders followed once, classes numbered in sorted order.
 
     Raises:
-        LikewiseError: there is no folder, no image in it, or only some of its folders are splits.
+        LikewiseError: there is no folder, nothing in it, images and videos both, or only some folders are splits.
     """
-    paths = sorted(find_images(folder))
+    paths = sorted(find_examples(folder))
     if not paths:
         raise LikewiseError(_nothing_found(folder))
+    _refuse_both_kinds(folder, paths)
     ids, skipped = [path.as_posix() for path in paths], list[Skipped]()
     splits = _splits(folder, paths, skipped)
     outside = {entry.id for entry in skipped}
@@ -67,8 +70,8 @@ def open_folder(folder: Path) -> Manifest:
     )
 
 
-def find_images(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, relative to it.
+def find_examples(folder: Path) -> Iterator[Path]:
+    """Image and video files below a folder, relative to it.
 
     Raises:
         LikewiseError: there is no such folder.
@@ -84,7 +87,7 @@ def find_images(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
                 yield Path(here, name).relative_to(folder)
 
 
@@ -92,6 +95,16 @@ def describe(skipped: list[Skipped], shown: int = 3) -> str:
     """The first skipped files and their reasons, for a message."""
     some = "; ".join(f"{entry.id}: {entry.reason}" for entry in skipped[:shown])
     return f"The first: {some}." if len(skipped) > shown else f"{some}."
+
+
+def _refuse_both_kinds(folder: Path, paths: list[Path]) -> None:
+    videos = [path for path in paths if is_video(path)]
+    if 0 < len(videos) < len(paths):
+        image = next(path for path in paths if not is_video(path))
+        raise LikewiseError(
+            f"{folder} holds {len(paths) - len(videos)} images ({image}, ...) and {len(videos)} videos ({videos[0]}, "
+            f"...). Give a folder of one kind."
+        )
 
 
 def _as_training(split: str) -> str:
@@ -152,5 +165,5 @@ def _nothing_found(folder: Path) -> str:
         return f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
     return (
         f"{folder} holds no image: its files end in {', '.join(sorted(endings)[:5]) or 'nothing'}. "
-        f"Endings read here: {', '.join(sorted(SUFFIXES))}."
+        f"Endings read here: {', '.join(sorted(SUFFIXES))}; of videos {', '.join(sorted(VIDEO_SUFFIXES))}."
     )

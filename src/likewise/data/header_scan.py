@@ -13,9 +13,14 @@ from PIL import Image
 from likewise.data.decoding import ORIENTATION
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import Headers, UnreadableImage, decode
+from likewise.data.video_decoding import UnreadableVideo, frame_size, is_video
 
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """what a whole file ends with"""
+
+
+VIDEO_MODE = "video"
+"""what stands for Pillow's mode in the header of a video"""
 
 
 class Header(NamedTuple):
@@ -71,6 +76,8 @@ def read_header(file: Path | bytes) -> Header:
     Raises:
         UnreadableImage: zero bytes, cut short, or no image; the message is the reason alone.
     """
+    if is_video(file):
+        return _video_header(file)
     try:
         with open(file, "rb") if isinstance(file, Path) else io.BytesIO(file) as stream:
             if not stream.read(1):
@@ -88,6 +95,13 @@ def read_header(file: Path | bytes) -> Header:
     if not whole:
         _decode_to_be_sure(file)
     return header
+
+
+def _video_header(file: Path | bytes) -> Header:
+    try:
+        return Header(*frame_size(file), VIDEO_MODE)
+    except UnreadableVideo as error:
+        raise UnreadableImage(str(error)) from error
 
 
 def _header(image: Image.Image) -> Header:

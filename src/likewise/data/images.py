@@ -66,7 +66,7 @@ class Images(Protocol):
 
 
 class InMemoryImages:
-    """Images as one uint8 tensor [N, C, S, S].
+    """Images as one uint8 tensor [N, C, S, S], or clips as one [N, T, C, S, S].
 
     Args:
         pixels: all images.
@@ -76,7 +76,7 @@ class InMemoryImages:
 
     def __init__(self, pixels: Pixels, lost: Iterable[int] = (), unreadable: dict[str, str] | None = None) -> None:
         self.pixels, self.unreadable = pixels, unreadable or {}
-        self.channels, self.size = int(pixels.images.shape[1]), int(pixels.images.shape[2])
+        self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
         self._lost = StandIns(len(pixels.images), set(lost))
 
     def __len__(self) -> int:

@@ -6,13 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from likewise.data.pixel_source import Decoded, Headers, UnreadableImage, decode
+from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
 
 KEPT_BYTES = 2**30
 """Encoded bytes that stay in memory; a set with more is read again group by group as rows are asked for."""
@@ -90,6 +91,15 @@ class ParquetPixels:
 
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one row."""
+        content, name = self._content(position)
+        return decode(content, name, size)
+
+    def encoded(self, position: int) -> Encoded:
+        """One row's bytes."""
+        file = self.groups.files[int(self.locations[position][0])]
+        return Encoded(*self._content(position), version_of(Path(file)))
+
+    def _content(self, position: int) -> tuple[bytes, str]:
         location = Location(*self.locations[position].tolist())
         try:
             content = self.groups.read(location)
@@ -97,7 +107,7 @@ class ParquetPixels:
             raise UnreadableImage(f"{self.groups.name(location)}: {error}") from error
         if not content:
             raise UnreadableImage(f"{self.groups.name(location)}: zero bytes")
-        return decode(content, self.groups.name(location), size)
+        return content, self.groups.name(location)
 
     def take(self, index: np.ndarray) -> ParquetPixels:
         """Some rows; nothing is read."""

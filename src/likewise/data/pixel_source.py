@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from likewise.data.decoding import plain_jpeg, upright_pixels
+from likewise.data.video_decoding import is_video, middle_frame
 
 
 class UnreadableImage(Exception):
@@ -40,6 +41,17 @@ class Decoded(NamedTuple):
     """width / height in the file, once upright"""
 
 
+class Encoded(NamedTuple):
+    """One example before it is decoded."""
+
+    content: Path | bytes
+    """the file, or its bytes"""
+    name: str
+    """what an error calls it"""
+    version: str
+    """changes when the file does"""
+
+
 class PixelSource(Protocol):
     """The pixels of N examples."""
 
@@ -55,6 +67,14 @@ class PixelSource(Protocol):
 
         Raises:
             UnreadableImage: the file is gone, cut short or not an image.
+        """
+        ...
+
+    def encoded(self, position: int) -> Encoded:
+        """One file as it lies there, undecoded.
+
+        Raises:
+            UnreadableImage: it is gone, or was never encoded.
         """
         ...
 
@@ -76,6 +96,11 @@ class FilePixels:
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one file."""
         return decode(self.paths[position], str(self.paths[position]), size)
+
+    def encoded(self, position: int) -> Encoded:
+        """One file."""
+        path = self.paths[position]
+        return Encoded(path, str(path), version_of(path))
 
     def take(self, index: np.ndarray) -> FilePixels:
         """The files of some rows."""
@@ -108,6 +133,10 @@ class ArrayPixels:
         row = self.array[position]
         return _decoded(Image.fromarray(row[..., 0] if row.shape[2:] == (1,) else row))
 
+    def encoded(self, position: int) -> Encoded:
+        """Refused: these are pixels."""
+        raise UnreadableImage(f"row {position} of an array was never encoded")
+
     def take(self, index: np.ndarray) -> ArrayPixels:
         """Some rows, copied unless they follow one another."""
         if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
@@ -138,6 +167,14 @@ class JoinedPixels:
             position -= len(part)
         raise IndexError(position)
 
+    def encoded(self, position: int) -> Encoded:
+        """One file of the part that holds it."""
+        for part in self.parts:
+            if position < len(part):
+                return part.encoded(position)
+            position -= len(part)
+        raise IndexError(position)
+
     def take(self, index: np.ndarray) -> PixelSource:
         """Some rows: cheap while they are asked for part by part, as splits do."""
         ends = np.cumsum([len(part) for part in self.parts])
@@ -165,17 +202,35 @@ class _Picked:
     def read(self, position: int, size: int | None = None) -> Decoded:
         return self.source.read(int(self.index[position]), size)
 
+    def encoded(self, position: int) -> Encoded:
+        return self.source.encoded(int(self.index[position]))
+
     def take(self, index: np.ndarray) -> PixelSource:
         return self.source.take(self.index[index])
 
 
+def version_of(path: Path) -> str:
+    """What changes when a file is written anew.
+
+    Raises:
+        UnreadableImage: it is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UnreadableImage(f"{path}: the file is gone") from error
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
-    """Decode one file or its bytes; ``name`` is what an error calls it.
+    """Decode one file or its bytes, of a video the middle frame; ``name`` is what an error calls it.
 
     Raises:
         UnreadableImage: it is gone, cut short, no image, or too large to be one.
     """
     try:
+        if is_video(file):
+            return _decoded(Image.fromarray(middle_frame(file, "")), size)
         content = file if isinstance(file, bytes) else file.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             return _decoded(image, size, content)

@@ -13,13 +13,14 @@ from torch import Tensor
 from likewise.data import arrays
 from likewise.data.batch import UNLABELLED
 from likewise.data.folder import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.folder import find_images, open_folder
+from likewise.data.folder import find_examples, open_folder
 from likewise.data.header_scan import scan_files
 from likewise.data.joining import joined, with_test_data
 from likewise.data.label_file import is_label_file, open_label_file, with_label_file
 from likewise.data.manifest import Manifest
 from likewise.data.named_sets import NAMED_SETS, named_set
 from likewise.data.pixel_source import FilePixels
+from likewise.data.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
 
 Source = str | Path | np.ndarray | Tensor | Manifest | Sequence[Any]
@@ -82,10 +83,10 @@ def _open_path(text: str) -> Manifest:
 
 
 def _open_directory(folder: Path, source: str) -> Manifest:
-    """A folder of images, or of Parquet files if it holds no images."""
+    """A folder of images or videos, or of Parquet files if it holds neither."""
     from likewise.data.parquet import find_parquet, open_parquet  # pyarrow is slow to import
 
-    parquet = [] if next(find_images(folder), None) else find_parquet(folder)
+    parquet = [] if next(find_examples(folder), None) else find_parquet(folder)
     return open_parquet(parquet, source) if parquet else open_folder(folder)
 
 
@@ -98,15 +99,15 @@ def _open_files(files: Sequence[Path], source: str) -> Manifest:
         from likewise.data.parquet import open_parquet
 
         return open_parquet(files, source)
-    if kinds <= IMAGE_SUFFIXES:
+    if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
     if len(files) == 1 and is_label_file(files[0]):
         return open_label_file(files[0])
     if kinds <= set(arrays.SUFFIXES):
         return joined([part for file in files for part in arrays.open_array_file(file)], source)
     raise LikewiseError(
-        f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, .parquet, "
-        f"{', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label."
+        f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
+        f".parquet, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label."
     )
 
 

@@ -13,8 +13,13 @@ from likewise.views.view import View
 def make_view(images: Tensor, plan: Plan, size: int) -> View:
     """One view of each image as planned, on the images' device: uint8 [B, C, H, W] -> [B, C, size, size].
 
+    A clip [B, T, C, H, W] becomes [B, T, C, size, size], all its frames by the one plan.
+
     The two ways differ by rounding alone, a small part of one of 255 levels: PyTorch's batched operations, which define
     what a view is and run anywhere, and compiled code that makes one view after the other on a CPU, many times faster.
     """
+    if images.ndim == 5:
+        frames = make_view(images.flatten(0, 1), plan.repeated(images.shape[1]), size)
+        return View(frames.pixels.unflatten(0, images.shape[:2]), plan.box.to(images.device))
     make = native.make if native.can_make(images) else batched.make
     return View(make(images, plan, size), plan.box.to(images.device))

@@ -31,3 +31,8 @@ class Plan(NamedTuple):
     """float32 [B, 2, 3]: see ``View.box``"""
     changes: Changes | None = None
     """None: the crop is the view"""
+
+    def repeated(self, times: int) -> Plan:
+        """The plan of clips' frames, one after the other: all frames of a clip are cropped and coloured alike."""
+        changes = self.changes and Changes(*(each.repeat_interleave(times, dim=0) for each in self.changes))
+        return Plan(self.box.repeat_interleave(times, dim=0), changes)

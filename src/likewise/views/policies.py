@@ -76,7 +76,7 @@ class ViewPolicy:
             draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
                 CPU even where images are not, for which rows a change touches is then known without waiting.
         """
-        self._refuse_channels(pixels.images.shape[1])
+        self._refuse_channels(pixels.images.shape[-3])
         return make_view(pixels.images, self._plan(pixels, draws), self.size or pixels.images.shape[-1])
 
     def _plan(self, pixels: Pixels, draws: Draws) -> Plan:
@@ -84,7 +84,7 @@ class ViewPolicy:
         factors = [draws.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
         factors.append(draws.uniform(-self.hue, self.hue))
         order, jittered = draws.orders(len(CHANGES)), draws.chance(self.jitter)
-        left_out = ~(self._active(pixels.images.shape[1]).to(order.device)[order] & jittered[:, None])
+        left_out = ~(self._active(pixels.images.shape[-3]).to(order.device)[order] & jittered[:, None])
         changes = Changes(
             torch.stack(factors, dim=1),
             order.masked_fill(left_out, -1),

@@ -11,6 +11,6 @@ class View(NamedTuple):
     """One view of each image of a batch. Geometry travels with the pixels, for methods that match places."""
 
     pixels: Tensor
-    """float32 [B, C, S, S] in [0, 1]; normalisation belongs to the encoder"""
+    """float32 [B, C, S, S], or [B, T, C, S, S] of clips, in [0, 1]; normalisation belongs to the encoder"""
     box: Tensor
     """float32 [B, 2, 3]: affine map from the view's [-1, 1] plane to the image's (a flip is a negative width)"""

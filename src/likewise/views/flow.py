@@ -1,0 +1,39 @@
+"""How optical flow follows the view that is made of its frame, and what is made of flow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def flow_view(flow: Tensor, box: Tensor, size: int) -> Tensor:
+    """The flow inside each box, in the view's own pixels: float [B, 2, H, W] -> [B, 2, size, size].
+
+    An arrow grows as the crop is enlarged and turns around where the view is mirrored.
+
+    Args:
+        flow: pixels to the right and pixels down, of the whole frame.
+        box: float [B, 2, 3], the view's ``View.box``.
+        size: pixels along a side of the view.
+    """
+    rows, _, height, width = flow.shape
+    grid = functional.affine_grid(box.to(flow), [rows, 2, size, size], align_corners=False)
+    inside = functional.grid_sample(flow, grid, padding_mode="border", align_corners=False)
+    extent = torch.stack([box[:, 0, 0] * width, box[:, 1, 1] * height], dim=1)  # negative where mirrored
+    return inside * (size / extent.to(flow))[:, :, None, None]
+
+
+def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
+    """How sharply the flow changes, float [B, 2, H, W] -> [B, 1, H, W] in [0, 1].
+
+    The length of the four derivatives of a Sobel filter, cut off at ``greatest`` pixels a pixel and divided by it
+    (Xiao et al. 2021, https://arxiv.org/abs/2106.09703; the cut is reconstructed). A camera that merely pans moves all
+    pixels alike and leaves no edge.
+    """
+    across = flow.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    kernels = torch.stack([across, across.T])[:, None]
+    rows, _, height, width = flow.shape
+    padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate").reshape(rows * 2, 1, height + 2, width + 2)
+    slopes = functional.conv2d(padded, kernels).reshape(rows, 4, height, width)
+    return slopes.square().sum(dim=1, keepdim=True).sqrt().clamp(max=greatest) / greatest
