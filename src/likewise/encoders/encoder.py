@@ -43,16 +43,20 @@ class Encoder(nn.Module, ABC):
 
     @torch.no_grad()
     def stage_widths(self) -> list[int]:
-        """Channels of the map after each stage, found by showing them a grey square."""
+        """Channels of the map after each stage, found by showing them a grey square or clip."""
         training = self.training
         self.eval()
-        maps = self.mean.new_zeros(1, self.channels, 64, 64)
+        maps = self._grey
         widths: list[int] = []
         for stage in self.stages():
             maps = stage(maps)
             widths.append(maps.shape[1])
         self.train(training)
         return widths
+
+    @property
+    def _grey(self) -> Tensor:
+        return self.mean.new_zeros(1, self.channels, 64, 64)
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]."""
@@ -62,8 +66,8 @@ class Encoder(nn.Module, ABC):
         return maps
 
     def pool(self, maps: Tensor) -> Tensor:
-        """[B, width, s, s] -> [B, width]."""
-        return maps.mean(dim=(2, 3))
+        """[B, width, s, s], or [B, width, t, s, s] of clips, -> [B, width]."""
+        return maps.flatten(2).mean(dim=2)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> pooled features [B, width]."""
