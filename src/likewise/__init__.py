@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from likewise.api import compare, doctor, load, train
     from likewise.errors import LikewiseError
     from likewise.run import Run
+    from likewise.studies import study
 
 __version__ = "0.1.0"
 
-__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "train"]
+__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "study", "train"]
 
 _HOMES = {
     "LikewiseError": "likewise.errors",
@@ -28,6 +29,7 @@ _HOMES = {
     "compare": "likewise.api",
     "doctor": "likewise.api",
     "load": "likewise.api",
+    "study": "likewise.studies",
     "train": "likewise.api",
 }
 
