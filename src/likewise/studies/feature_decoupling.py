@@ -158,7 +158,7 @@ def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[s
         return generator("feature-decoupling", seed, stream)
 
     dictionary = data.dictionary(draws("dictionary"))
-    start = first_weights(learning.neurons, data, learning, draws("weights"))
+    start = first_weights(data, learning, draws("weights"))
     layers = {name: Neurons(start, case.thresholded) for name, case in cases.items()}
     courses: dict[str, list[Moment]] = {name: [] for name in cases}
     every = max(learning.steps // 40, 1)

@@ -117,6 +117,6 @@ def learn(
         observe(step + 1)
 
 
-def first_weights(neurons: int, data: SparseCoding, learning: Learning, generator: Generator) -> Tensor:
+def first_weights(data: SparseCoding, learning: Learning, generator: Generator) -> Tensor:
     """Weights [H, P] in random directions."""
-    return torch.randn(neurons, data.pixels, generator=generator) * (learning.start / data.pixels**0.5)
+    return torch.randn(learning.neurons, data.pixels, generator=generator) * (learning.start / data.pixels**0.5)
