@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.run import Run
+    from likewise.studies import study
 
 __version__ = "0.1.0"
 
-__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "reproduce", "train"]
+__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "reproduce", "study", "train"]
 
 _HOMES = {
     "LikewiseError": "likewise.errors",
@@ -30,6 +31,7 @@ _HOMES = {
     "doctor": "likewise.api",
     "load": "likewise.api",
     "reproduce": "likewise.claims.reproducing",
+    "study": "likewise.studies",
     "train": "likewise.api",
 }
 

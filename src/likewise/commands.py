@@ -240,6 +240,35 @@ def reproduce(words: list[str]) -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Study:
+    """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
+
+    name: Positional[str] = ""
+    """which one, for instance feature-decoupling"""
+    seed: int = 0
+    """the first of its three seeds"""
+    out: str | None = None
+    """the folder for its page and its figures; default: runs/studies/<name>"""
+    overwrite: bool = False
+    """replace what an earlier study wrote there"""
+
+
+def study(words: list[str]) -> None:
+    """``likewise study NAME``."""
+    from likewise.studies import STUDIES
+    from likewise.studies import study as run_study
+
+    given = _parse(Study, words, "likewise study")
+    if given.name:
+        run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
+        return
+    table = Table("study", "asks", "paper", "takes", title="likewise study NAME")
+    for name, kind in STUDIES.items():
+        table.add_row(name, kind.asks, kind.paper, kind.takes)
+    Console().print(table)
+
+
 def methods(words: list[str]) -> None:
     """``likewise methods``."""
     _parse(dataclass(frozen=True)(type("Methods", (), {"__doc__": "What each method is."})), words, "likewise methods")
