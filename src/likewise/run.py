@@ -18,6 +18,7 @@ from likewise.data.sources import open_manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.features import extract
+from likewise.evaluation.own_classifier import OWN
 from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
 from likewise.evaluation.scores import Score
 from likewise.export import Format, export_encoder
@@ -171,7 +172,7 @@ class Run:
     def _classifier_scores(self) -> list[Score]:
         """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
         scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
-        return [Score.from_json(score) for score in scores if score["name"] == "classifier_top1"]
+        return [Score.from_json(score) for score in scores if score["name"] in OWN]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""
