@@ -33,7 +33,7 @@ from likewise.training import train as train_networks
 from likewise.training.activation_memory import memory_line
 from likewise.training.cached_gradients import count_microbatches
 from likewise.training.launch import environment, launch
-from likewise.training.networks import build_nets, earlier_stage, take_teacher
+from likewise.training.networks import build_nets, earlier_stage, take_teacher, what_the_teacher_has_seen
 from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
@@ -125,11 +125,14 @@ def _run(
 
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
     screen.say(first_screen(prepared, run, steps, device, memory, earlier))
+    if warning := what_the_teacher_has_seen(prepared):
+        screen.say(f"[yellow]warning: {warning}[/yellow]")
     if earlier is not None:
         if not run.teacher.done:
             _run(data, earlier, run.teacher, console, resume_line, measures)
         fabric.barrier()
         take_teacher(nets, run.teacher)
+        screen.say(f"The teacher is trained. Now what learns from it: {type(prepared.method).title}.")
     try:
         state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:

@@ -22,10 +22,12 @@ from likewise.evaluation.own_classifier import OWN
 from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
 from likewise.evaluation.scores import Score
 from likewise.export import Format, export_encoder
+from likewise.methods import Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
+from likewise.training.networks import load_trained
 from likewise.training.settings import TrainSettings, from_json
 from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
 from likewise.views.policies import CentreView
@@ -87,6 +89,11 @@ class Run:
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
         return self._loaded[0]
+
+    @property
+    def nets(self) -> Nets:
+        """All networks of the run by name, in eval mode: the encoder, a classifier, heads; from its checkpoint."""
+        return load_trained(self.folder.path).nets
 
     @property
     def scores(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from likewise.encoders import EncoderSettings, build_encoder, choose_encoder
@@ -121,6 +122,28 @@ def build_nets(prepared: Prepared, earlier: Prepared | None = None) -> Nets:
 def take_teacher(nets: Nets, run: RunFolder) -> None:
     """Fill the teacher that `build_nets` made with what its run has learned since."""
     nets.teacher.nets.load_state_dict(load_trained(run.path).nets.state_dict())
+
+
+def what_the_teacher_has_seen(prepared: Prepared) -> str:
+    """A warning where the run that is given as the teacher held other images out than this one does; else nothing.
+
+    Where the data bring no test split, the images held out depend on the seed and on the share. Those that the teacher
+    was tested on are in its folder's gallery; none of them may be among those that are trained on here.
+    """
+    method = prepared.method
+    if not (isinstance(method, Taught) and method.teacher):
+        return ""
+    run = RunFolder(method.teacher)
+    if not run.gallery.exists() or read_json(run.data)["source"] != prepared.manifest.source:
+        return ""
+    with np.load(run.gallery) as kept:
+        tested = set(kept["ids"].tolist())
+    if tested.isdisjoint(prepared.train.manifest.ids):
+        return ""
+    return (
+        f"The teacher in {run.path} held other test images out, so it has seen some of those that it and its student "
+        f"are scored on here. Give the same --seed and --test as for that run."
+    )
 
 
 def _given_teacher(prepared: Prepared, method: Taught) -> Trained | None:
