@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -28,18 +29,33 @@ def pictures(count=48, size=12, classes=2):
     return (noise + 100 * (labels % 2)[:, None, None]).astype(np.uint8), labels
 
 
-def trained(out, method, **settings):
-    return lw.train(pictures(), method=method, out=out, **{**SETTINGS, **settings})
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data") / "pictures.npz", *pictures())
+
+
+def write(path, images, labels):
+    np.savez(path, images=images, labels=labels)
+    return str(path)
+
+
+def trained(source, out, method, **settings):
+    return lw.train(source, method=method, out=out, **{**SETTINGS, **settings})
 
 
 @pytest.fixture(scope="module")
-def supervised(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "supervised", "cross-entropy", encoder="conv4")
+def supervised(tmp_path_factory, source):
+    return trained(source, tmp_path_factory.mktemp("runs") / "supervised", "cross-entropy", encoder="conv4")
 
 
 @pytest.fixture(scope="module")
-def distilled(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "distilled", "hsakd")
+def contrastive(tmp_path_factory, source):
+    return trained(source, tmp_path_factory.mktemp("runs") / "contrastive", "simclr")
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory, source):
+    return trained(source, tmp_path_factory.mktemp("runs") / "distilled", "hsakd")
 
 
 def read(path):
@@ -98,18 +114,18 @@ def test_all_networks_of_a_run_can_be_loaded(distilled, supervised):
         assert not learned.nets.training
         assert learned.method.classify(learned.nets, pixels).shape == (48, 2)
         assert same(learned.nets.encoder, load_encoder(run.folder.path)[0])
-        assert learned.class_names == ("0", "1")
+        assert len(learned.class_names) == 2
 
 
-def test_a_folder_with_hsakds_teacher_is_used_as_it_is(distilled, tmp_path):
-    run = trained(tmp_path / "b", HSAKD(teacher=str(distilled.folder.teacher.path)))
+def test_a_folder_with_hsakds_teacher_is_used_as_it_is(distilled, tmp_path, source):
+    run = trained(source, tmp_path / "b", HSAKD(teacher=str(distilled.folder.teacher.path)))
     assert not run.folder.teacher.path.exists()
     assert run.scores == pytest.approx(distilled.scores)
     assert same(run.encoder, distilled.encoder)
 
 
-def test_a_folder_with_a_classifier_is_kept_and_given_auxiliaries_first(supervised, tmp_path):
-    run = trained(tmp_path / "b", HSAKD(teacher=str(supervised.folder.path)))
+def test_a_folder_with_a_classifier_is_kept_and_given_auxiliaries_first(supervised, tmp_path, source):
+    run = trained(source, tmp_path / "b", HSAKD(teacher=str(supervised.folder.path)))
     stage = run.folder.teacher
     assert read(stage.config)["method"]["settings"]["teacher"] == str(supervised.folder.path)
     assert same(load_encoder(stage.path)[0], supervised.encoder)
@@ -118,9 +134,9 @@ def test_a_folder_with_a_classifier_is_kept_and_given_auxiliaries_first(supervis
     assert run.scores["teacher_top1"] == supervised.scores["classifier_top1"]
 
 
-def test_kd_learns_from_any_run_with_a_classifier(supervised, distilled, tmp_path):
+def test_kd_learns_from_any_run_with_a_classifier(supervised, distilled, tmp_path, source):
     for name, teacher in (("a", supervised), ("b", distilled)):
-        run = trained(tmp_path / name, KD(teacher=str(teacher.folder.path)))
+        run = trained(source, tmp_path / name, KD(teacher=str(teacher.folder.path)))
         assert not run.folder.teacher.path.exists()
         assert run.scores["teacher_top1"] == teacher.scores["classifier_top1"]
 
@@ -140,22 +156,22 @@ def stop_once(run, step):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "whole", "kd", steps=60)
+def whole(tmp_path_factory, source):
+    return trained(source, tmp_path_factory.mktemp("runs") / "whole", "kd", steps=60)
 
 
 @pytest.mark.parametrize("stage", ["teacher", "student"])
-def test_stopped_in_either_stage_and_resumed_equals_never_stopped(stage, whole, tmp_path):
+def test_stopped_in_either_stage_and_resumed_equals_never_stopped(stage, whole, tmp_path, source):
     run = RunFolder(tmp_path / "a")
     stop_once(run.teacher if stage == "teacher" else run, 10)
     with pytest.raises(lw.LikewiseError, match="To continue: the same call") as stopped:
-        trained(run.path, "kd", steps=60)
+        trained(source, run.path, "kd", steps=60)
     assert str(stopped.value).count("To continue") == 1
     assert f"out='{run.path}'" in str(stopped.value)
     assert run.teacher.done == (stage == "student")
     assert run.checkpoint.exists() == (stage == "student")
     before = run.teacher.scores.stat().st_mtime_ns if stage == "student" else 0
-    resumed = trained(run.path, "kd", steps=60, resume=True)
+    resumed = trained(source, run.path, "kd", steps=60, resume=True)
     assert same(resumed.encoder, whole.encoder)
     assert same(load_encoder(run.teacher.path)[0], load_encoder(whole.folder.teacher.path)[0])
     assert resumed.scores == whole.scores
@@ -163,12 +179,12 @@ def test_stopped_in_either_stage_and_resumed_equals_never_stopped(stage, whole, 
         assert run.teacher.scores.stat().st_mtime_ns == before  # a teacher that is done is left alone
 
 
-def test_overwriting_a_run_removes_its_teacher(supervised, tmp_path):
+def test_overwriting_a_run_removes_its_teacher(supervised, tmp_path, source):
     out = tmp_path / "a"
-    trained(out, "kd")
+    trained(source, out, "kd")
     with pytest.raises(lw.LikewiseError, match="is not empty"):
-        trained(out, "kd")
-    run = trained(out, KD(teacher=str(supervised.folder.path)), overwrite=True)
+        trained(source, out, "kd")
+    run = trained(source, out, KD(teacher=str(supervised.folder.path)), overwrite=True)
     assert not run.folder.teacher.config.exists()
 
 
@@ -185,18 +201,18 @@ def test_overwriting_a_run_removes_its_teacher(supervised, tmp_path):
     ],
 )
 @pytest.mark.parametrize("method", [KD, HSAKD])
-def test_a_folder_that_cannot_teach_is_refused_before_anything_is_written(method, what, said, supervised, tmp_path):
-    given, settings, data = supervised.folder.path, dict(SETTINGS), pictures()
+def test_a_folder_that_cannot_teach_is_refused_before_anything_is_written(
+    method, what, said, supervised, contrastive, tmp_path, source
+):
+    given, settings, data = supervised.folder.path, dict(SETTINGS), source
     if what == "absent":
         given = tmp_path / "absent"
-    if what in ("simclr", "stopped", "no checkpoint"):
-        kind = "simclr" if what == "simclr" else "cross-entropy"
-        run = trained(tmp_path / "given", kind)
-        given = run.folder.path
-        if what == "stopped":
-            run.folder.weights.unlink()
-        if what == "no checkpoint":
-            run.folder.checkpoint.unlink()
+    if what == "simclr":
+        given = contrastive.folder.path
+    if what in ("stopped", "no checkpoint"):
+        given = shutil.copytree(given, tmp_path / "given")
+        run = RunFolder(given)
+        (run.weights if what == "stopped" else run.checkpoint).unlink()
     if what == "size":
         settings["image_size"] = 16
     if what == "classes":
@@ -208,18 +224,16 @@ def test_a_folder_that_cannot_teach_is_refused_before_anything_is_written(method
     assert not (tmp_path / "out").exists()
 
 
-def test_a_teacher_that_has_seen_the_test_images_is_warned_of(supervised, tmp_path):
-    alike = trained(tmp_path / "a", KD(teacher=str(supervised.folder.path)))
-    other = trained(tmp_path / "b", KD(teacher=str(supervised.folder.path)), seed=1)
+def test_a_teacher_that_has_seen_the_test_images_is_warned_of(supervised, tmp_path, source):
+    alike = trained(source, tmp_path / "a", KD(teacher=str(supervised.folder.path)))
+    other = trained(source, tmp_path / "b", KD(teacher=str(supervised.folder.path)), seed=1)
     assert "has seen" not in alike.folder.log.read_text()
     assert "has seen" in other.folder.log.read_text().replace("\n", " ")
 
 
-def test_two_devices_learn_what_one_learns(likewise, tmp_path):
+def test_two_devices_learn_what_one_learns(likewise, tmp_path, source):
     """Through the launcher, both stages."""
-    images, labels = pictures()
-    np.savez(tmp_path / "pictures.npz", images=images, labels=labels)
-    words = ["train", "pictures.npz", "--method", "kd", "--precision", "32", "--encoder", "conv4-half"]
+    words = ["train", source, "--method", "kd", "--precision", "32", "--encoder", "conv4-half"]
     words += ["--batch-size", "8", "--steps", "3", "--observations", "0", "--device", "cpu"]
     for devices in (1, 2):
         done = likewise(*words, "--devices", devices, "--out", str(devices))
