@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from likewise.claims import supcon_out_or_in
+from likewise.claims import hsakd_over_kd, supcon_out_or_in
 from likewise.claims.claim import Arm, Claim, Replicate, Result, Statement
 from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
+    "hsakd-over-kd": hsakd_over_kd.CLAIM,
     "supcon-out-or-in": supcon_out_or_in.CLAIM,
 }
 
