@@ -51,6 +51,7 @@ def section(name: str, kind: type[Method]) -> str:
         for field in dataclasses.fields(kind)
     ]
     training = ", ".join(f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe))
+    also = f"It also needs {kind.also_needs}. " if kind.also_needs else ""
     about = inspect.cleandoc(kind.__doc__ or "")
     page = Path(__file__).parent / "methods" / f"{name}.md"
     more = [f"[More on its steps, its settings and where it differs](methods/{name}.md)", ""] if page.exists() else []
@@ -63,7 +64,7 @@ def section(name: str, kind: type[Method]) -> str:
             "",
             about,
             "",
-            f"Labels: {kind.needs}. Recipe: {training}.",
+            f"Labels: {kind.needs}. {also}Recipe: {training}.",
             "",
             *table,
             "",

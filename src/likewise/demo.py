@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from likewise.api import build_nets, run_training
+from likewise.api import run_training
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
 from likewise.evaluation.confidence import WILSON, wilson
@@ -34,6 +34,7 @@ from likewise.report.label_curve import LabelPoint, write_label_curve_page
 from likewise.run_folder import make_folder, write_json
 from likewise.training import Plan, train
 from likewise.training.launch import environment, launch
+from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings, to_json
 from likewise.views.policies import CentreView, gray_small

@@ -72,6 +72,16 @@ class RunFolder:
         """The page."""
         return self.path / "report.html"
 
+    @property
+    def teacher(self) -> RunFolder:
+        """The run of the teacher, where one was trained first."""
+        return RunFolder(self.path / "teacher")
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was written; the page comes last."""
+        return self.report.exists()
+
     def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder, or refuse to touch one that already holds something."""
         try:
@@ -99,7 +109,9 @@ class RunFolder:
             ) from error
 
     def _empty(self) -> None:
-        """Remove what a run wrote; files that are not a run's stay."""
+        """Remove what a run and its teacher's wrote; files that are not a run's stay."""
+        if self.teacher.config.exists():
+            self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
             self.encoder, self.scores, self.gallery, self.report,

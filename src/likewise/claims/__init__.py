@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.claims import (
     cacr_weights,
+    hsakd_over_kd,
     isd_rare,
     loco_gap,
     suncet_sooner,
@@ -16,6 +17,7 @@ from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
     "cacr-weights": cacr_weights.CLAIM,
+    "hsakd-over-kd": hsakd_over_kd.CLAIM,
     "isd-rare": isd_rare.CLAIM,
     "loco-gap": loco_gap.CLAIM,
     "suncet-sooner": suncet_sooner.CLAIM,

@@ -8,22 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning_fabric import Fabric
 from rich.console import Console
 
-from likewise.api import build_nets
 from likewise.claims import find_claim
 from likewise.claims.claim import ONLINE, Arm, Claim, Replicate, Result
 from likewise.claims.claim_page import write_claim_page
 from likewise.claims.measures import Trained
 from likewise.claims.outcome import Outcome, judge
 from likewise.claims.screens import arms_table, opening
+from likewise.data.loader import Loader
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.online import OnlineScores
-from likewise.methods import method_name
+from likewise.methods import Nets, method_name
 from likewise.run_folder import RunFolder, read_json, write_json
-from likewise.training import Interrupted, Plan, train
+from likewise.training import Interrupted, Plan, TrainingState, train
 from likewise.training.launch import environment, launch
-from likewise.training.prepare import prepare
+from likewise.training.networks import build_nets, earlier_stage
+from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
 from likewise.training.settings import to_json
 
@@ -144,19 +146,12 @@ class Reproduction:
         return result
 
     def _train(self, arm: Arm, seed: int, folder: RunFolder) -> Result:
-        """One run, by the loop of every other run, from its checkpoint if there is one."""
+        """An arm's training, then what is asked of it."""
         settings = replace(arm.settings, seed=seed, device=self.device, devices=1, loggers=())
         prepared = prepare(self.data, settings, arm.method, arm.recipe)
         fabric, precision = launch(settings, None)
-        loader, nets = prepared.loader(), build_nets(prepared)
-        steps = max(round(self.steps_share * prepared.steps(loader)), 2)
-        every = max(steps // settings.observations, 1) if settings.observations else 0
-        plan = Plan(steps, seed, observe_every=every, save_every=max(steps // 4, 1))
-        online, screen = OnlineScores(prepared, fabric.device), Screen(self.console)
-        try:
-            state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
-        except Interrupted as stop:
-            raise Interrupted(f"{stop} Everything is kept: the same command goes on from there.") from None
+        loader = prepared.loader()
+        nets, state = self._learn(fabric, prepared, loader, folder)
         trained, scores, since = Trained(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
         for measure in arm.measures:
             scores |= measure(trained)
@@ -172,6 +167,26 @@ class Reproduction:
             time.perf_counter() - since,
             environment(fabric, precision),
         )
+
+    def _learn(
+        self, fabric: Fabric, prepared: Prepared, loader: Loader, folder: RunFolder
+    ) -> tuple[Nets, TrainingState]:
+        """The loop of every other run, from its checkpoint if there is one; that of a teacher that it needs first."""
+        earlier = earlier_stage(prepared, folder)
+        nets, settings = build_nets(prepared, earlier), prepared.settings
+        if earlier is not None:
+            folder.teacher.create(resume=True)
+            taught, _ = self._learn(fabric, earlier, earlier.loader(), folder.teacher)
+            nets.teacher.nets.load_state_dict(taught.state_dict())
+        steps = max(round(self.steps_share * prepared.steps(loader)), 2)
+        every = max(steps // settings.observations, 1) if settings.observations else 0
+        plan = Plan(steps, settings.seed, observe_every=every, save_every=max(steps // 4, 1))
+        online, screen = OnlineScores(prepared, fabric.device), Screen(self.console)
+        try:
+            state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
+        except Interrupted as stop:
+            raise Interrupted(f"{stop} Everything is kept: the same command goes on from there.") from None
+        return nets, state
 
     def _enter(self, overwrite: bool) -> None:
         """Take the folder: empty, or left by a reproduction of the same claim with the same settings."""

@@ -17,6 +17,7 @@ from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
+from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
 from likewise.training.settings import TrainSettings
 from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
@@ -120,6 +121,8 @@ def prepare(
     shown = labels_shown(settings, train)
     rule, reason = resolve_method(method, shown)
     check_method_fits(rule, shown)
+    if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
+        settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
     encoder = _encoder_settings(settings, size, mean, std)
     return Prepared(
