@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from likewise.claims import hsakd_over_kd, supcon_out_or_in
+from likewise.claims import (
+    cacr_weights,
+    hsakd_over_kd,
+    isd_rare,
+    loco_gap,
+    suncet_sooner,
+    supcon_label_noise,
+    supcon_out_or_in,
+    supcon_stability,
+)
 from likewise.claims.claim import Arm, Claim, Replicate, Result, Statement
 from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
+    "cacr-weights": cacr_weights.CLAIM,
     "hsakd-over-kd": hsakd_over_kd.CLAIM,
+    "isd-rare": isd_rare.CLAIM,
+    "loco-gap": loco_gap.CLAIM,
+    "suncet-sooner": suncet_sooner.CLAIM,
+    "supcon-label-noise": supcon_label_noise.CLAIM,
     "supcon-out-or-in": supcon_out_or_in.CLAIM,
+    "supcon-stability": supcon_stability.CLAIM,
 }
 
 

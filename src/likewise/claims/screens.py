@@ -53,6 +53,6 @@ def claims_table(claims: Mapping[str, Claim], kept: Path) -> RenderableType:
     for name, claim in claims.items():
         file = kept / f"{name}.json"
         verdict = read_json(file)["verdict"] if file.exists() else "not run yet"
-        table.add_row(name, claim.sentence, claim.paper, f"{claim.minutes:g}", verdict)
+        table.add_row(name, claim.sentence, claim.paper.partition(",")[0], f"{claim.minutes:g}", verdict)
     about = f"likewise reproduce NAME checks one; outcomes are read from {kept} (make docs writes docs/results.md)."
     return Group(table, about)
