@@ -19,6 +19,7 @@ from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.fine_tune import classifier_outcome
+from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.evaluation.scores import Score
@@ -122,6 +123,7 @@ def run_training(
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+            illustrate(run, prepared, nets, steps, fabric.device)
             _score(fabric, prepared, nets, run, measures)
             screen.say(last_screen(run))
     except Interrupted as stop:

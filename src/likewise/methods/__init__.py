@@ -11,7 +11,7 @@ from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.isd import ISD
 from likewise.methods.loco import LoCo
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
@@ -21,6 +21,7 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.methods.swav import SwAV
 from likewise.methods.swav_suncet import SwAVSuNCEt
+from likewise.methods.view_sizes import with_view_size
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,

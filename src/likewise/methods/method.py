@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +14,13 @@ from likewise.data.batch import Batch, Place
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
+from likewise.methods.illustration import Illustration
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
-from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
+from likewise.views.policies import ViewPolicy
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
-
-MethodT = TypeVar("MethodT", bound="Method")
 
 
 class Step(NamedTuple):
@@ -121,6 +119,13 @@ class Method:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
 
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
+        """What the trained networks make of training images, for the run's page, where there is something to see.
+
+        Called once at the end of a run, in eval mode and without gradient, with a batch of at most 256 images.
+        """
+        return None
+
     @property
     def support(self) -> Support | None:
         """The class-balanced labelled rows that each batch should bring along, if any."""
@@ -129,33 +134,6 @@ class Method:
     def support_steps(self, steps: int) -> int:
         """How many of the run's steps need those rows."""
         return steps
-
-
-SMALL_VIEW = 64
-"""Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
-
-
-def with_view_size(method: MethodT, size: int) -> MethodT:
-    """The method with every view policy that names no size set to the run's image size.
-
-    Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small. A field whose
-    metadata name a ``side`` gets that share of the size.
-    """
-    for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
-    for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
-    for_small |= {
-        swav(): dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0)),
-        swav_small_crop(): dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75)),
-    }
-    sized = {
-        field.name: dataclasses.replace(
-            for_small.get(policy, policy) if size <= SMALL_VIEW else policy,
-            size=max(round(size * field.metadata.get("side", 1)), 2),
-        )
-        for field in dataclasses.fields(method)
-        if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
-    }
-    return dataclasses.replace(method, **sized)
 
 
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:
