@@ -18,7 +18,7 @@ COMMANDS = {
     "compare": "several runs on one page: who is better, by how much, and how much sooner",
     "doctor": "corrupt, tiny, duplicate and leaked images, before step 0",
     "export": "the encoder as files for other tools",
-    "methods": "what each method is, its paper, and the labels that it needs",
+    "methods": "what each method is and when to choose it; with a name, its settings and presets",
 }
 
 USAGE = "\n".join(

@@ -66,6 +66,15 @@ class Illustration:
         return cls(str(kept["title"]), str(kept["said"]), rows)
 
 
+def weighted(pixels: Tensor, weights: Tensor, column: str, count: int) -> list[Picture]:
+    """The ``count`` images [N, C, S, S] of the largest weights [N], the largest first, each with it in percent."""
+    best = weights.topk(min(count, len(weights)))
+    return [
+        Picture(pixels[i], f"{100 * share:.3g} %", column)
+        for share, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
 def _small(pixels: Tensor) -> np.ndarray:
     """uint8 [S, S, C], shrunk where it is larger than a page needs."""
     pixels = pixels.detach().float().cpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,15 @@ from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.illustration import Illustration
+from likewise.methods.preset import Preset, find_preset
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
 from likewise.views.policies import ViewPolicy
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
+
+MethodT = TypeVar("MethodT", bound="Method")
 
 
 class Step(NamedTuple):
@@ -87,10 +90,25 @@ class Method:
     """authors, year and address"""
     needs: ClassVar[Literal["no labels", "some labels", "all labels"]]
     """the labels that it is for"""
+    also_needs: ClassVar[str] = ""
+    """what it needs besides images and labels: a trained teacher, masks"""
     idea: ClassVar[str]
-    """one sentence: what it does and when to choose it"""
+    """one sentence: what it does"""
+    choose_when: ClassVar[str] = ""
+    """the end of a sentence that begins with "choose it when": which other method would be wrong, and why"""
     recipe: ClassVar[Recipe] = Recipe()
-    """how to train it unless told otherwise"""
+    """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
+
+    @classmethod
+    def preset(cls: type[MethodT], name: str) -> MethodT:
+        """The method with a preset's settings; the recipe, batch size and epochs are in ``presets[name]``.
+
+        Raises:
+            LikewiseError: there is no preset of that name.
+        """
+        return cls(**find_preset(cls.presets, name, cls.title).settings)
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
 
-from likewise.methods.method import Method
+from likewise.methods.method import MethodT
 from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
-
-MethodT = TypeVar("MethodT", bound=Method)
 
 SMALL_VIEW = 64
 """Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""

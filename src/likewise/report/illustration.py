@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -34,7 +35,7 @@ def illustration_section(illustration: Illustration) -> Section:
     return Section("illustration", illustration.title, body)
 
 
-def _row(number: int, pictures: list[Picture]) -> Markup:
+def _row(number: int, pictures: Sequence[Picture]) -> Markup:
     columns = [_column(number, name, list(group)) for name, group in groupby(pictures, lambda each: each.column)]
     return element("li", columns)
 
