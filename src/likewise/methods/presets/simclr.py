@@ -23,7 +23,7 @@ PRESETS = {
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
-        "Sec. 2.3 of the paper and the authors' README, https://github.com/google-research/simclr; 1,000 at best",
+        "Sec. 2.3 of the paper and the authors' README, https://github.com/google-research/simclr (best: 1,000)",
         Recipe("lars", learning_rate=0.3, weight_decay=1e-6, warm_up=0.1),
         batch_size=4096,
         epochs=100,
