@@ -13,7 +13,7 @@ EXAMPLES, STRONGEST = 6, 6
 SAID = (
     "The contrastive weights of the trained networks, on training images as a step shows them. An image's other views "
     "pull it, the farthest most; the batch's other images push it away, the nearest most. Weights of each kind sum to "
-    "100 % over all that pull or push, of which past keys in a queue have no picture."
+    "100% over all that pull or push, of which past keys in a queue have no picture."
 )
 
 

@@ -70,7 +70,7 @@ def weighted(pixels: Tensor, weights: Tensor, column: str, count: int) -> list[P
     """The ``count`` images [N, C, S, S] of the largest weights [N], the largest first, each with it in percent."""
     best = weights.topk(min(count, len(weights)))
     return [
-        Picture(pixels[i], f"{100 * share:.3g} %", column)
+        Picture(pixels[i], f"{100 * share:.3g}%", column)
         for share, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
 
