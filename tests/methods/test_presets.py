@@ -117,6 +117,7 @@ def test_a_start_is_the_preset_and_without_one_the_defaults():
     assert start.method == SimCLR(temperature=0.1, hidden=2048)
     assert start.recipe == SimCLR.presets["imagenet"].recipe
     assert start.settings == TrainSettings(preset="imagenet", batch_size=4096, epochs=100, image_size=224)
+    assert start_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
 
 
 @pytest.mark.parametrize(
