@@ -18,6 +18,7 @@ from likewise.data.sources import open_manifest
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import own_classifier_scores
 from likewise.evaluation.run_scores import score_encoder, write_scores
@@ -38,6 +39,7 @@ from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
 from likewise.training.splits import budget_of
+from likewise.training.start import start_of
 from likewise.views.policies import CentreView
 
 ALL_MEASURES = EvaluationSettings()
@@ -62,8 +64,9 @@ def train(
         labels: what training may see: ``none``, ``all``, ``10`` (a class), ``1%``, a split file, or a CSV file.
         method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
         out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
-        recipe: optimiser and schedule, where not the method's own.
-        settings: any field of `likewise.training.settings.TrainSettings`.
+        recipe: optimiser and schedule, where not the method's own or the preset's.
+        settings: any field of `likewise.training.settings.TrainSettings`. With ``preset="imagenet"`` the method's
+            settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
 
     Raises:
         LikewiseError: anything that cannot be used, with what to do instead.
@@ -72,8 +75,10 @@ def train(
     for name in settings:
         if name not in known:
             raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
-    folder, quiet = None if out is None else str(out), Console(quiet=True)
-    return run_training(data, TrainSettings(labels=str(labels), out=folder, **settings), method, recipe, quiet)
+    start = start_of(method, settings.get("preset"))
+    folder = None if out is None else str(out)
+    asked = dataclasses.replace(start.settings, labels=str(labels), out=folder, **settings)
+    return run_training(data, asked, start.method, recipe or start.recipe, Console(quiet=True))
 
 
 def run_training(
@@ -138,6 +143,7 @@ def _run(
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+            illustrate(run, prepared, nets, steps, fabric.device)
             _score(fabric, prepared, nets, run, measures)
             screen.say(last_screen(run))
     except Interrupted as stop:

@@ -20,7 +20,7 @@ COMMANDS = {
     "export": "the encoder as files for other tools",
     "reproduce": "check a paper's claim at small scale, three seeds; alone it lists the claims",
     "study": "a paper's explanation simulated in seconds: a table, a picture, and whether it holds",
-    "methods": "what each method is, its paper, and the labels that it needs",
+    "methods": "what each method is and when to choose it; with a name, its settings and presets",
 }
 
 USAGE = "\n".join(

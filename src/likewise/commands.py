@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,37 +16,39 @@ from rich.table import Table
 from likewise import api
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, find_method
+from likewise.methods.preset import NAMES
+from likewise.report.method_screens import method_screen, methods_screen, train_help
 from likewise.training.settings import TrainSettings
+from likewise.training.start import Start, start_of
 
 Positional = tyro.conf.Positional
 
 
 def train(words: list[str]) -> None:
     """``likewise train DATA --method NAME ...``."""
-    name, rest = _take_option(_spell_out(words), "--method", "auto")
-    options = _parse(_train_options(name), rest, "likewise train")
-    method: str | Method = name if name == "auto" else options.method
+    name, rest = _take_option(_spell_out(words), "--method", "auto", ["auto", *METHODS])
+    preset, rest = _take_option(rest, "--preset", "", NAMES)
+    start = start_of(name, preset or None)
+    options = _parse(_train_options(start), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
+    method = getattr(options, "method", name)
     api.run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 
 
-def _train_options(name: str) -> type:
-    """The options of ``train`` for a method: the run's, the method's own and its recipe's."""
+def _train_options(start: Start) -> type:
+    """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
     fields: list[Any] = [
         ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
-        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=TrainSettings)),
+        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: start.settings)),
     ]
-    if name != "auto":
-        kind = find_method(name)
-        fields += [("method", kind, field(default_factory=kind)), ("recipe", Recipe, kind.recipe)]
+    if isinstance(start.method, Method):
+        fields += [
+            ("method", type(start.method), field(default_factory=lambda: start.method)),
+            ("recipe", Recipe, start.recipe),
+        ]
     options = make_dataclass("Train", fields, frozen=True)
-    methods = ", ".join(["auto", *METHODS])
-    options.__doc__ = (
-        f"Learn from images and however many labels.\n\n--method NAME chooses one of {methods}; with a name, "
-        f"--help lists its own settings too.\n\nArgs:\n"
-        f"    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini"
-    )
+    options.__doc__ = train_help(start, shutil.get_terminal_size().columns)
     return options
 
 
@@ -269,20 +273,28 @@ def study(words: list[str]) -> None:
     Console().print(table)
 
 
+@dataclass(frozen=True)
+class Methods:
+    """What each method is and when to choose it; with a name, that method with its settings and presets."""
+
+    name: Positional[str | None] = None
+    """one of them"""
+
+
 def methods(words: list[str]) -> None:
-    """``likewise methods``."""
-    _parse(dataclass(frozen=True)(type("Methods", (), {"__doc__": "What each method is."})), words, "likewise methods")
-    table = Table("method", "needs", "what it does", "paper", title="--method auto chooses by the labels there are")
-    for name, kind in METHODS.items():
-        table.add_row(name, kind.needs, kind.idea, kind.paper)
-    Console().print(table)
+    """``likewise methods``, ``likewise methods NAME``."""
+    name = _parse(Methods, words, "likewise methods").name
+    if name is None:
+        return Console().print(methods_screen())
+    kind = find_method(name)
+    Console().print(method_screen(next(known for known in METHODS if METHODS[known] is kind), kind))
 
 
 def _parse(kind: Any, words: list[str], program: str) -> Any:
     return tyro.cli(kind, args=words, prog=program)
 
 
-def _take_option(words: list[str], option: str, default: str) -> tuple[str, list[str]]:
+def _take_option(words: list[str], option: str, default: str, known: Sequence[str]) -> tuple[str, list[str]]:
     """An option's value, and the words without it: it decides which other options there are."""
     rest, value = [], default
     remaining = iter(words)
@@ -290,7 +302,7 @@ def _take_option(words: list[str], option: str, default: str) -> tuple[str, list
         if word == option:
             value = next(remaining, "")
             if not value or value.startswith("-"):
-                raise LikewiseError(f"{option} needs a name: auto, {', '.join(METHODS)}.")
+                raise LikewiseError(f"{option} needs a name: {', '.join(known)}.")
         elif word.startswith(option + "="):
             value = word.partition("=")[2]
         else:

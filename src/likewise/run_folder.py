@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "gallery.npz"
 
     @property
+    def illustration(self) -> Path:
+        """What the trained method makes of a few training images, for the page; few methods write one."""
+        return self.path / "illustration.npz"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -114,7 +119,7 @@ class RunFolder:
             self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.report,
+            self.encoder, self.scores, self.gallery, self.illustration, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
 

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from synthetic_run import CLASSES, write_run
 
+from likewise.methods.illustration import Illustration, Picture
 from likewise.report.compare import compare
 from likewise.report.label_curve import LabelPoint, write_label_curve_page
 from likewise.report.page import write_report
@@ -82,6 +84,25 @@ def test_charts_are_drawn_and_names_stay_text(chromium, run):
         assert page.locator("img:not([alt])").count() == 0
         rows = page.locator(".confusion tbody th").all_text_contents()
         assert rows == CLASSES
+
+
+def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
+    run = write_run(tmp_path / "drawn")
+    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5 %", "other images push, the strongest (if alike: 0.79% each)")
+    row = [
+        picture._replace(column="a view", said=""),
+        *[picture._replace(column="other views pull")] * 4,
+        *[picture] * 6,
+    ]
+    Illustration("What pulls and what pushes", "The nearest most.", [row] * 3).save(run.illustration)
+    write_report(run)
+    for width in (1200, 380):
+        with opened(chromium, run.report, width=width) as page:
+            assert page.locator("#illustration img").count() == 33
+            assert page.locator("#illustration figcaption").all_text_contents()[:2] == ["a view", "other views pull"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            drawn = page.locator("#illustration img").nth(5).evaluate("image => [image.naturalWidth, image.width]")
+            assert drawn == [12, 56]
 
 
 def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, run):

@@ -14,7 +14,7 @@ from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
 from likewise.methods.kd import KD
 from likewise.methods.loco import LoCo
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
@@ -24,6 +24,7 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.methods.swav import SwAV
 from likewise.methods.swav_suncet import SwAVSuNCEt
+from likewise.methods.view_sizes import with_view_size
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,

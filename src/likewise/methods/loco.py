@@ -16,6 +16,7 @@ from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.losses.differentiated import differentiated
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.loco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
 
@@ -33,8 +34,10 @@ class LoCo(Method):
     title = "LoCo"
     paper = "Xiong, Ren and Urtasun 2020, https://arxiv.org/abs/2008.01342"
     needs = "no labels"
-    idea = "SimCLR without end-to-end gradients: each stage learns from its neighbour's loss, in less memory."
+    idea = "SimCLR without end-to-end gradients: each stage learns from its own loss and its neighbour's."
+    choose_when = "memory is short, with a network of many like stages"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
+    presets = PRESETS
 
     overlap: bool = True
     """whether a unit is two neighbouring stages; without, it is one, as in Greedy InfoMax (Löwe et al. 2019,

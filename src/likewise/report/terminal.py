@@ -53,7 +53,8 @@ def _labels(found: dict[str, object]) -> str:
 
 def _method(prepared: Prepared) -> str:
     why = f", chosen because {prepared.method_reason}" if prepared.method_reason else ""
-    return f"{method_name(prepared.method)}{why} ({type(prepared.method).paper})"
+    preset = f", preset {prepared.settings.preset}" if prepared.settings.preset else ""
+    return f"{method_name(prepared.method)}{preset}{why} ({type(prepared.method).paper})"
 
 
 def _encoder(prepared: Prepared) -> str:

@@ -20,6 +20,8 @@ SettingsT = TypeVar("SettingsT")
 class TrainSettings:
     """What to learn from, with which network, for how long."""
 
+    preset: str | None = None
+    """start from a run that was published with the method: small, middle, imagenet, ...; what is typed wins over it"""
     labels: str = "all"
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
     budget: str = "all"
