@@ -9,6 +9,7 @@ from likewise.methods.cacr import CACR
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.fixmatch import FixMatch
 from likewise.methods.isd import ISD
 from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
+    "fixmatch": FixMatch,
     "isd": ISD,
     "loco": LoCo,
     "moco-v2": MoCoV2,
