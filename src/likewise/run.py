@@ -26,7 +26,7 @@ from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
 from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
+from likewise.training.splits import labels_shown, open_split_manifest, open_splits, stored_size
 from likewise.views.policies import CentreView
 
 
@@ -153,7 +153,7 @@ class Run:
         asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
         train = splits["train"].manifest
-        shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
+        shown, seed = labels_shown(asked, train), trained_with.seed
         scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
         extra = {"trained": self._classifier_scores() if data is None else []}
         if fine_tune:

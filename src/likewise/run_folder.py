@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,32 @@ class RunFolder:
                     yield json.loads(line)
                 except json.JSONDecodeError:
                     continue
+
+
+def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
+    """Make a folder for what a command writes beside runs, or refuse one that holds something.
+
+    Args:
+        out: the folder.
+        written: names of the files that the command writes; ``overwrite`` removes these alone.
+        overwrite: whether a folder that is not empty may be written to.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
+        if out.exists() and any(out.iterdir()) and not overwrite:
+            raise LikewiseError(
+                f"The folder {out} is not empty. Replace what lies there with --overwrite, or choose another, for "
+                f"instance --out {out}-2."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"Cannot write the output folder {out}: {error.strerror or error}. Choose a folder on a disk with room "
+            f"that you may write to, with --out."
+        ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -42,7 +42,9 @@ def _labels(found: dict[str, object]) -> str:
     shown, known = found["labels_shown"], found["labelled"]
     if not classes:
         return "no labels"
-    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known"
+    wrong = found["labels_falsified"]
+    noise = f", {wrong:,} of them falsified on purpose (--label-noise)" if wrong else ""
+    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
 
 
 def _method(prepared: Prepared) -> str:
