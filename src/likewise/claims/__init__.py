@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from likewise.claims import supcon_out_or_in
+from likewise.claims import comatch_fixmatch, paws_fixmatch, supcon_out_or_in
 from likewise.claims.claim import Arm, Claim, Replicate, Result, Statement
 from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
+    "comatch-fixmatch": comatch_fixmatch.CLAIM,
+    "paws-fixmatch": paws_fixmatch.CLAIM,
     "supcon-out-or-in": supcon_out_or_in.CLAIM,
 }
 
