@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from likewise.claims import (
     cacr_weights,
+    comatch_fixmatch,
     hsakd_over_kd,
     isd_rare,
     loco_gap,
+    paws_fixmatch,
     suncet_sooner,
     supcon_label_noise,
     supcon_out_or_in,
@@ -17,9 +19,11 @@ from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
     "cacr-weights": cacr_weights.CLAIM,
+    "comatch-fixmatch": comatch_fixmatch.CLAIM,
     "hsakd-over-kd": hsakd_over_kd.CLAIM,
     "isd-rare": isd_rare.CLAIM,
     "loco-gap": loco_gap.CLAIM,
+    "paws-fixmatch": paws_fixmatch.CLAIM,
     "suncet-sooner": suncet_sooner.CLAIM,
     "supcon-label-noise": supcon_label_noise.CLAIM,
     "supcon-out-or-in": supcon_out_or_in.CLAIM,

@@ -9,6 +9,7 @@ from likewise.methods.cacr import CACR
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.fixmatch import FixMatch
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
+    "fixmatch": FixMatch,
     "hsakd": HSAKD,
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,
