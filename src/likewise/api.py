@@ -18,10 +18,10 @@ from likewise.data.sources import open_manifest
 from likewise.encoders import build_encoder, save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
-from likewise.evaluation.fine_tune import classifier_outcome
 from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.run_scores import score_encoder, write_scores
-from likewise.evaluation.scores import Score
+from likewise.evaluation.scores import Outcome
 from likewise.methods import Method, Nets, Recipe, method_name
 from likewise.randomness import seed_networks
 from likewise.report.compare import compare as compare_folders
@@ -154,18 +154,17 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     """Final scores and the page."""
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
-    write_scores(run, scored, {"trained": _classifier_scores(prepared, nets)})
+    write_scores(run, scored, {"trained": _classifier_outcomes(prepared, nets)})
     write_report(run)
 
 
-def _classifier_scores(prepared: Prepared, nets: Nets) -> list[Score]:
+def _classifier_outcomes(prepared: Prepared, nets: Nets) -> list[Outcome]:
     """The score of the method's own classifier, where it has one and there are test labels."""
     test = prepared.splits.get("test")
     if test is None or type(prepared.method).classify is Method.classify:
         return []
     view = CentreView(prepared.encoder.image_size)
-    outcome = classifier_outcome("classifier_top1", prepared.method, nets, test.images, test.labels, view, {})
-    return [outcome.score]
+    return [classifier_outcome("classifier_top1", prepared.method, nets, test.images, test.labels, view, {})]
 
 
 def build_nets(prepared: Prepared) -> Nets:

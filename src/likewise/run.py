@@ -17,16 +17,27 @@ from likewise.data.images import open_images
 from likewise.data.sources import open_manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
+from likewise.evaluation.calibration import Calibration
+from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
-from likewise.evaluation.scores import Score
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome, restore_classifier
+from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
+from likewise.evaluation.scores import Outcome, Score
 from likewise.export import Format, export_encoder
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
 from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
+from likewise.training.splits import (
+    Split,
+    budget_of,
+    open_before_imbalance,
+    open_split_manifest,
+    open_splits,
+    stored_size,
+)
 from likewise.views.policies import CentreView
 
 
@@ -131,6 +142,9 @@ class Run:
         data: Any = None,
         labels: str | None = None,
         fine_tune: bool = False,
+        corruptions: bool = False,
+        full_bank: bool = False,
+        neighbours: int = 20,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -142,36 +156,75 @@ class Run:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
+            corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
+                fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
+            full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
+            neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             console: where the table is shown.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
         """
+        if neighbours < 1:
+            raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        config = read_json(self.folder.config)
-        trained_with = from_json(TrainSettings, config["settings"])
-        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
-        splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
-        train = splits["train"].manifest
-        shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
-        scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
-        extra = {"trained": self._classifier_scores() if data is None else []}
+        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
+        device, seed = choose_device("auto"), trained_with.seed
+        splits, shown, seen = self._open(data, labels, full_bank, trained_with)
+        measures = EvaluationSettings(knn=Knn(neighbours))
+        scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
+        own = restore_classifier(self.folder, encoder, splits["train"].manifest.classes) if data is None else None
+        extra = {"trained": self._classifier_outcomes(own, splits.get("test")) if data is None else []}
+        corrupted = None
+        if corruptions:
+            corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
             fabric, _ = launch(TrainSettings(devices=1), None)
-            for who, scores in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
-                extra[who] = extra.get(who, []) + scores
+            for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
+                extra[who] = extra.get(who, []) + outcomes
         target = _elsewhere(self.folder, data)
-        write_scores(target, scored, extra)
+        write_scores(target, scored, extra, corrupted)
         if data is None:
             self.report()
         if console is not None:
             console.print(last_screen(target))
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _classifier_scores(self) -> list[Score]:
-        """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
-        scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
-        return [Score.from_json(score) for score in scores if score["name"] == "classifier_top1"]
+    def _open(
+        self, data: Any, labels: str | None, full_bank: bool, trained_with: TrainSettings
+    ) -> tuple[dict[str, Split], Tensor, Tensor | None]:
+        """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
+        settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
+        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
+        if not full_bank:
+            splits = open_splits(open_split_manifest(source, asked), settings.image_size, settings.channels)
+            train = splits["train"].manifest
+            return splits, budget_of(asked).apply(train.labels, train.ids, train.class_names), None
+        if asked.imbalance == "none":
+            raise LikewiseError(
+                "--full-bank brings back the training images that --imbalance left out, but "
+                + ("other data were given. Leave one of the two out." if data else "this run left none out.")
+            )
+        splits, seen = open_before_imbalance(source, asked, settings.image_size, settings.channels)
+        train = splits["train"].manifest.take(seen.nonzero().flatten())
+        shown = torch.full((len(seen),), UNLABELLED)
+        shown[seen] = budget_of(asked).apply(train.labels, train.ids, train.class_names)
+        return splits, shown, seen
+
+    def _classifier_outcomes(self, own: OwnClassifier | None, test: Split | None) -> list[Outcome]:
+        """What the method's own classifier scores; without the checkpoint, what it scored at the end of training."""
+        if own is not None and test is not None and len(test.known()):
+            view = CentreView(self._loaded[1].image_size)
+            return [classifier_outcome("classifier_top1", own.method, own.nets, test.images, test.labels, view, {})]
+        content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
+        kept = content.get("calibration", {}).get("trained", {}).get("classifier_top1")
+        calibration = Calibration.from_json(kept) if kept else None
+        scores = [Score.from_json(score) for score in content.get("trained", [])]
+        return [
+            Outcome(score, torch.empty(0, dtype=torch.int64), calibration=calibration)
+            for score in scores
+            if score.name == "classifier_top1"
+        ]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""

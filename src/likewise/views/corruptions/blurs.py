@@ -21,31 +21,33 @@ from likewise.views.corruptions.linear_maps import (
 from likewise.views.corruptions.random_fields import RandomFields
 
 
-def defocus_blur(images: Tensor, radius: float, softness: float, scale: float) -> Tensor:
+def defocus_blur(images: Tensor, radius: float, softness: float, *, scale: float) -> Tensor:
     """Every point becomes a disk."""
     kernel = disk_kernel(radius * scale, softness * scale, images.device)
     return convolve(images, kernel, "reflect")
 
 
-def glass_blur(images: Tensor, fields: RandomFields, sigma: float, reach: int, rounds: int, scale: float) -> Tensor:
+def glass_blur(
+    images: Tensor, fields: RandomFields, sigma: float, reach: float, rounds: float, *, scale: float
+) -> Tensor:
     """Blurred, then pixels mixed with their neighbours, then blurred again.
 
     In the authors' code pixels change places one after the other, from the last to the first, which may carry a pixel
     far. Here every pixel takes the value of one up to ``reach`` pixels away, drawn evenly, all at once.
     """
     size, device = images.shape[-1], images.device
-    blur, reach = gaussian_matrix(sigma * scale, size, device), max(1, round(reach * scale))
+    blur, most = gaussian_matrix(sigma * scale, size, device), max(1, round(reach * scale))
     images = along_both(images, blur)
     rows, columns = torch.arange(size, device=device)[:, None], torch.arange(size, device=device)
     for turn in range(int(rounds)):
-        moved = (fields.stream(f"round {turn}").uniform(2, size, size) * (2 * reach + 1)).long() - reach
+        moved = (fields.stream(f"round {turn}").uniform(2, size, size) * (2 * most + 1)).long() - most
         taken = (rows + moved[:, 0]).clamp(0, size - 1) * size + (columns + moved[:, 1]).clamp(0, size - 1)
         taken = taken.flatten(1)[:, None].expand(-1, images.shape[1], -1)
         images = images.flatten(2).gather(2, taken).view_as(images)
     return along_both(images, blur)
 
 
-def motion_blur(images: Tensor, fields: RandomFields, radius: float, sigma: float, scale: float) -> Tensor:
+def motion_blur(images: Tensor, fields: RandomFields, radius: float, sigma: float, *, scale: float) -> Tensor:
     """Every point drawn out in one direction, within 45 degrees of the horizontal."""
     angle = (fields.uniform() - 0.5) * (math.pi / 2)
     return convolve(images, streak_kernels(radius * scale, sigma * scale, angle), "replicate")

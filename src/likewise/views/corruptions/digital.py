@@ -55,5 +55,14 @@ def pixelate(images: Tensor, share: float) -> Tensor:
 def jpeg(images: Tensor, quality: float) -> Tensor:
     """Written as JPEG files of that quality and read again, one after the other on the CPU whatever the device."""
     files = (images * 255).round().byte().cpu()
-    read = torch.stack([decode_jpeg(encode_jpeg(each, quality=int(quality))) for each in files])
+    read = torch.stack([_rewritten(each, int(quality)) for each in files.unbind()])
     return read.to(images.device).float() / 255
+
+
+def _rewritten(image: Tensor, quality: int) -> Tensor:
+    """uint8 [C, S, S] -> uint8 [C, S, S]."""
+    written = encode_jpeg(image, quality=quality)
+    assert isinstance(written, Tensor)
+    read = decode_jpeg(written)
+    assert isinstance(read, Tensor)
+    return read

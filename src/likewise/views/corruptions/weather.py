@@ -30,6 +30,7 @@ def snow(
     radius: float,
     sigma: float,
     kept: float,
+    *,
     scale: float,
 ) -> Tensor:
     """Flakes that fall in streaks, twice (once turned by half a circle), over a scene made paler.
