@@ -21,18 +21,20 @@ from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.knn import Knn
-from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome, restore_classifier
+from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.scores import Outcome, Score
 from likewise.export import Format, export_encoder
+from likewise.methods import Method, Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
+from likewise.training.networks import load_trained, method_of
 from likewise.training.settings import TrainSettings, from_json
 from likewise.training.splits import (
     Split,
-    budget_of,
+    labels_shown,
     open_before_imbalance,
     open_split_manifest,
     open_splits,
@@ -97,6 +99,11 @@ class Run:
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
         return self._loaded[0]
+
+    @property
+    def nets(self) -> Nets:
+        """All networks of the run by name, in eval mode: the encoder, a classifier, heads; from its checkpoint."""
+        return load_trained(self.folder.path).nets
 
     @property
     def scores(self) -> dict[str, float]:
@@ -173,10 +180,10 @@ class Run:
         splits, shown, seen = self._open(data, labels, full_bank, trained_with)
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
-        own = restore_classifier(self.folder, encoder, splits["train"].manifest.classes) if data is None else None
-        extra = {"trained": self._classifier_outcomes(own, splits.get("test")) if data is None else []}
+        extra = {"trained": self._kept_outcomes() if data is None else []}
         corrupted = None
         if corruptions:
+            own = self._own_classifier() if data is None else None
             corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
             fabric, _ = launch(TrainSettings(devices=1), None)
@@ -198,33 +205,35 @@ class Run:
         asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         if not full_bank:
             splits = open_splits(open_split_manifest(source, asked), settings.image_size, settings.channels)
-            train = splits["train"].manifest
-            return splits, budget_of(asked).apply(train.labels, train.ids, train.class_names), None
+            return splits, labels_shown(asked, splits["train"].manifest), None
         if asked.imbalance == "none":
             raise LikewiseError(
                 "--full-bank brings back the training images that --imbalance left out, but "
                 + ("other data were given. Leave one of the two out." if data else "this run left none out.")
             )
         splits, seen = open_before_imbalance(source, asked, settings.image_size, settings.channels)
-        train = splits["train"].manifest.take(seen.nonzero().flatten())
         shown = torch.full((len(seen),), UNLABELLED)
-        shown[seen] = budget_of(asked).apply(train.labels, train.ids, train.class_names)
+        shown[seen] = labels_shown(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
         return splits, shown, seen
 
-    def _classifier_outcomes(self, own: OwnClassifier | None, test: Split | None) -> list[Outcome]:
-        """What the method's own classifier scores; without the checkpoint, what it scored at the end of training."""
-        if own is not None and test is not None and len(test.known()):
-            view = CentreView(self._loaded[1].image_size)
-            return [classifier_outcome("classifier_top1", own.method, own.nets, test.images, test.labels, view, {})]
+    def _own_classifier(self) -> OwnClassifier | None:
+        """The classifier that the method trained, if it has one.
+
+        Raises:
+            LikewiseError: it has one, but the checkpoint that holds it is gone.
+        """
+        if type(method_of(self.folder)).classify is Method.classify:
+            return None
+        trained = load_trained(self.folder.path)
+        return OwnClassifier(trained.method, trained.nets)
+
+    def _kept_outcomes(self) -> list[Outcome]:
+        """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
         content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
-        kept = content.get("calibration", {}).get("trained", {}).get("classifier_top1")
-        calibration = Calibration.from_json(kept) if kept else None
-        scores = [Score.from_json(score) for score in content.get("trained", [])]
-        return [
-            Outcome(score, torch.empty(0, dtype=torch.int64), calibration=calibration)
-            for score in scores
-            if score.name == "classifier_top1"
-        ]
+        calibrations = content.get("calibration", {}).get("trained", {})
+        kept = [Score.from_json(score) for score in content.get("trained", []) if score["name"] in OWN]
+        read = {name: Calibration.from_json(each) for name, each in calibrations.items() if name in OWN}
+        return [Outcome(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""

@@ -1,23 +1,23 @@
-"""The classifier that a method trained with its encoder: scored, and found again in the run's last checkpoint."""
+"""The classifier that a method trains with its encoder, and how far it answers as its teacher does."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from likewise.data.images import Images
-from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.calibration import calibration_of
-from likewise.evaluation.confidence import WILSON, accuracy
+from likewise.evaluation.confidence import WILSON, accuracy, wilson
 from likewise.evaluation.features import PlainView, extract
 from likewise.evaluation.scores import Outcome, Score
-from likewise.methods import Method, Nets, find_method
-from likewise.run_folder import RunFolder, read_json
-from likewise.training.settings import from_json
+from likewise.methods import Method, Nets
+from likewise.methods.taught import Teacher
+
+OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
+"""What `own_classifier_outcomes` can give."""
 
 
 def classifier_outcome(
@@ -46,29 +46,43 @@ class OwnClassifier(nn.Module):
         return logits
 
 
-def restore_classifier(run: RunFolder, encoder: Encoder, classes: int) -> OwnClassifier | None:
-    """The classifier as it was at the last checkpoint; None where the method has none or the checkpoint is gone.
+def own_classifier_outcomes(
+    method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView
+) -> list[Outcome]:
+    """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
 
     Args:
-        run: a finished run.
-        encoder: its encoder, which is left as it is: the checkpoint brings its own.
-        classes: how many the run was trained with.
-
-    Raises:
-        LikewiseError: the checkpoint does not fit the run's settings.
+        method: the rule.
+        nets: what it trained.
+        images: to be classified.
+        labels: int64 [N], -1 where there is none.
+        view: what the networks are shown.
     """
-    named = read_json(run.config)["method"]
-    kind = find_method(named["name"])
-    if kind.classify is Method.classify or not run.checkpoint.exists():
-        return None
-    method = from_json(kind, named["settings"])
-    nets = method.build(copy.deepcopy(encoder), classes)
-    try:
-        held = torch.load(run.checkpoint, map_location="cpu", mmap=True, weights_only=True)["learner"]
-        nets.load_state_dict({name.removeprefix("nets."): value for name, value in held.items()})
-    except (RuntimeError, KeyError, OSError) as error:
+    if type(method).classify is Method.classify:
+        return []
+    own = classifier_outcome("classifier_top1", method, nets, images, labels, view, {})
+    teacher = getattr(nets, "teacher", None)
+    if not isinstance(teacher, Teacher):
+        return [own]
+    theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
+    agreement = agreement_score(own.predictions, theirs.predictions)
+    return [own, theirs, Outcome(agreement, own.predictions)]
+
+
+def agreement_score(student: Tensor, teacher: Tensor) -> Score:
+    """The share of images to which two networks give the same class, right or wrong.
+
+    What distillation is about, where accuracy is what it is for: students often agree with their teacher far less than
+    their accuracies suggest (Stanton et al. 2021, Sec. 3, "top-1 agreement", https://arxiv.org/abs/2106.05945).
+
+    Args:
+        student: int64 [N], a class for each image.
+        teacher: int64 [N], for the same images in the same order.
+    """
+    if student.shape != teacher.shape or not len(student):
         raise LikewiseError(
-            f"{run.checkpoint} does not hold this run's classifier ({error}). Without the file its score stays as it "
-            f"was at the end of training: move it away, then evaluate again."
-        ) from error
-    return OwnClassifier(method, nets.eval())
+            f"Agreement needs answers of both to the same images; got {len(student):,} and {len(teacher):,}."
+        )
+    count = len(student)
+    share = float((student == teacher).double().mean())
+    return Score("teacher_agreement", *wilson(share, count), count, {"interval": WILSON})
