@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
@@ -135,8 +136,16 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     readers = [(reader, who) for reader in ("linear", "classifier") for who in found.get(reader, {})]
     _, *others = readers
     mine = found["linear"]["trained"]
-    head = ["corrupted, linear probe", *map(str, found["severities"]), "mean"]
-    table = Table(*head, *[who if reader == "linear" else "own classifier" for reader, who in others])
+    table = Table(
+        "corrupted",
+        *map(str, found["severities"]),
+        "mean",
+        *[who if reader == "linear" else "own classifier" for reader, who in others],
+        title="Trained, linear probe, by severity; means of the others",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     beside = [found[reader][who] for reader, who in others]
     table.add_row(
         "(clean)", *[""] * len(found["severities"]), _share(mine["clean"]), *[_share(b["clean"]) for b in beside]
@@ -148,7 +157,7 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     by_severity = [_share(fmean(column)) for column in zip(*mine["accuracy"], strict=True)]
     table.add_row("all", *by_severity, *[_share(each["corrupted"]["value"]) for each in (mine, *beside)])
     errors = [_share(error) for error in mine["calibration_error"][1:]]
-    table.add_row("calibration error", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
+    table.add_row("calibr. error", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
     return table
 
 
