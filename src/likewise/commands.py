@@ -64,15 +64,13 @@ class Evaluate:
     """also ask for the classes of corrupted test images: 15 kinds at 5 severities (a minute)"""
     full_bank: bool = False
     """of a run with --imbalance: neighbours and probes learn from the images that it left out too"""
-    neighbours: int = 20
-    """nearest training images that vote"""
+    neighbours: int = 20  # nearest training images that vote
 
 
 def evaluate(words: list[str]) -> None:
     """``likewise evaluate RUN``."""
-    given = _parse(Evaluate, words, "likewise evaluate")
-    options = {name: value for name, value in vars(given).items() if name != "run"}
-    api.load(given.run).evaluate(**options, console=Console())
+    given = dict(vars(_parse(Evaluate, words, "likewise evaluate")))
+    api.load(given.pop("run")).evaluate(**given, console=Console())
 
 
 @dataclass(frozen=True)
