@@ -140,7 +140,7 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
         console.print(last_screen(run.folder))
         said = console.export_text()
         assert max(map(len, said.splitlines())) <= width
-        assert "motion_blur" in said and "calibration error (ECE)" in said
+        assert "gaussian_noise" in said and "calibration error (ECE)" in said
 
 
 def _settings_of(run):

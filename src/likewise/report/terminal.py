@@ -140,12 +140,14 @@ def _corruption_table(found: dict[str, Any]) -> Table:
         "corrupted",
         *map(str, found["severities"]),
         "mean",
-        *[who if reader == "linear" else "own classifier" for reader, who in others],
-        title="Trained, linear probe, by severity; means of the others",
+        *[who if reader == "linear" else "own" for reader, who in others],
+        title="Trained, linear probe, by severity; means of the others (own: own classifier)",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
+    table.columns[0].no_wrap = True
     beside = [found[reader][who] for reader, who in others]
     table.add_row(
         "(clean)", *[""] * len(found["severities"]), _share(mine["clean"]), *[_share(b["clean"]) for b in beside]
@@ -157,7 +159,7 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     by_severity = [_share(fmean(column)) for column in zip(*mine["accuracy"], strict=True)]
     table.add_row("all", *by_severity, *[_share(each["corrupted"]["value"]) for each in (mine, *beside)])
     errors = [_share(error) for error in mine["calibration_error"][1:]]
-    table.add_row("calibr. error", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
+    table.add_row("calibration", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
     return table
 
 
