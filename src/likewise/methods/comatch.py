@@ -27,8 +27,8 @@ class CoMatch(Method):
 
     The form for small images; `CoMatchEMA` is the one for ImageNet. The guess for a weak view, balanced over the
     classes and smoothed by those of similar images, is what a strong view should be taken for, and says which images'
-    strong views should be alike. Labelled images come as a class-balanced support beside each batch; they are among
-    the unlabelled ones too, without their labels. A teacher follows to classify in the end; it teaches nothing.
+    strong views should be alike. The class-balanced support beside each batch is among the unlabelled images too,
+    without its labels. A teacher follows to classify in the end; it teaches nothing.
     """
 
     title = "CoMatch"

@@ -38,7 +38,7 @@ PRESETS = {
     ),
     "comatch-baseline": Preset(
         "CIFAR-10, 32 px, 4 labels a class",
-        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: balanced guesses, an operation made half of the time",
+        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: guesses balanced, half of the operations made",
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=4700,

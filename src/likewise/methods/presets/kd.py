@@ -9,8 +9,8 @@ from likewise.views.policies import ViewPolicy
 PRESETS = {
     "small": Preset(
         "CIFAR-100, 32 px",
-        "the benchmark of HSAKD's code, https://github.com/winycg/HSAKD: rate 0.05 for 64 images, 240 epochs; their rate "
-        "falls in steps, ours by a cosine",
+        "the benchmark of HSAKD's code, https://github.com/winycg/HSAKD: rate 0.05 for 64 images, 240 epochs; their "
+        "rate falls in steps, ours by a cosine",
         Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0),
         batch_size=64,
         epochs=240,
