@@ -140,7 +140,7 @@ def test_results_of_two_commits_are_told_apart():
 def test_a_registered_claim_has_three_seeds_a_budget_and_a_source(name):
     about = CLAIMS[name]
     assert len(about.seeds) >= 3
-    assert about.minutes <= 8
+    assert about.minutes <= 30
     assert "https://" in about.paper
     assert about.statements
     assert about.arms
