@@ -14,6 +14,7 @@ from likewise.losses.distillation import similarity_distillation, soft_cross_ent
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
+from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "nt_xent",
     "queue_nce",
     "repulsion_weights",
+    "set_similarity",
     "sharpen",
     "similarity_distillation",
     "sinkhorn",

@@ -18,6 +18,7 @@ from likewise.losses.float32 import unit
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
 from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
+from likewise.views.view import View
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -75,6 +76,14 @@ class Progress(NamedTuple):
         return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
 
 
+class Matched(NamedTuple):
+    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
+
+    first: View
+    second: View
+    pairs: Tensor
+
+
 @dataclass(frozen=True)
 class Method:
     """A learning rule. Its fields are its settings; its weights live in the `Nets` that it builds.
@@ -120,6 +129,9 @@ class Method:
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor | None:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
+
+    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
+        """The places that it matches, for pictures, where it matches places."""
 
     @property
     def support(self) -> Support | None:
