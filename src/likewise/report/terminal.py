@@ -19,6 +19,8 @@ def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str, me
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
+    if prepared.masks:
+        grid.add_row("masks", str(prepared.masks))
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
     rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
