@@ -14,6 +14,8 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import open_images
+from likewise.data.mask_check import look_at_masks
+from likewise.data.masks import VOID
 from likewise.data.sources import open_manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
@@ -132,6 +134,8 @@ class Run:
         labels: str | None = None,
         fine_tune: bool = False,
         console: Console | None = None,
+        masks: str | None = None,
+        void: int = VOID,
     ) -> dict[str, float]:
         """Score the encoder again.
 
@@ -143,6 +147,8 @@ class Run:
             labels: the labels of other data, as `likewise.train` takes them.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
             console: where the table is shown.
+            masks: folder of other data's masks, where they are no column of it.
+            void: the value in other data's masks of pixels that belong to no class.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
@@ -150,8 +156,11 @@ class Run:
         encoder, settings = self._loaded
         config = read_json(self.folder.config)
         trained_with = from_json(TrainSettings, config["settings"])
-        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
-        splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
+        other = TrainSettings(labels=labels or "all", seed=trained_with.seed, masks=masks, void=void)
+        asked = trained_with if data is None else other
+        manifest = open_split_manifest(data or config["data"], asked)
+        look_at_masks(manifest)
+        splits = open_splits(manifest, settings.image_size, settings.channels)
         train = splits["train"].manifest
         shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
         scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)

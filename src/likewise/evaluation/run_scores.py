@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
@@ -16,6 +16,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
 from likewise.evaluation.fine_tune import FineTune, classifier_outcome
 from likewise.evaluation.scores import Score
+from likewise.evaluation.segmentation import Scenes, Segmentation, SegmentationProbe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -36,6 +37,8 @@ class Scored:
     evaluation: Evaluation
     shown_on: Split
     """the split whose vectors the evaluation holds"""
+    segmentation: Segmentation | None = None
+    """where training and test images have masks"""
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
@@ -62,7 +65,7 @@ def score_encoder(
     int64 [N]), and the few-label scores ask how few would do.
     """
     view = CentreView(settings.image_size)
-    encoders: dict[str, nn.Module] = {"trained": encoder, **baselines(settings, seed)}
+    encoders = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
     evaluation = evaluate(
         encoders,
@@ -72,7 +75,23 @@ def score_encoder(
         measures,
         device,
     )
-    return Scored(evaluation, test or splits["train"])
+    segmentation = _segmentation(encoders, splits, settings.image_size, seed, device)
+    return Scored(evaluation, test or splits["train"], segmentation)
+
+
+def _segmentation(
+    encoders: Mapping[str, Encoder], splits: Mapping[str, Split], size: int, seed: int, device: torch.device
+) -> Segmentation | None:
+    """The scores of a linear classifier of pixels, where training and test images have masks."""
+    parts = [
+        Scenes(splits[name].images, masks)
+        for name in ("train", "test")
+        if name in splits and (masks := splits[name].manifest.masks) is not None and len(masks.known())
+    ]
+    if len(parts) < 2:
+        return None
+    train, test = parts
+    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, size, device)
 
 
 def fine_tune_scores(
@@ -106,6 +125,11 @@ def fine_tune_scores(
 def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Sequence[Score]]) -> None:
     """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join those of their encoder."""
     content = scored.evaluation.to_json()
+    if scored.segmentation is not None:
+        for who, scores in scored.segmentation.scores.items():
+            content[who] += [score.to_json() for score in scores]
+        content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
+        content["iou"] = scored.segmentation.per_class
     for who, scores in extra.items():
         content[who] += [score.to_json() for score in scores]
     write_json(run.scores, content)

@@ -11,7 +11,7 @@ from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import amount, count, interval, percent, points, score_name
 
-HEADLINES = ("linear_top1", "fine_tune_top1")
+HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
 """Scores that a verdict rests on, before whatever else there is."""
 
 LABEL_FREE = {
@@ -33,6 +33,12 @@ PROTOCOL = {
     "standardised_over": "features standardised over {} images",
     "draws": "{} draws of the labels",
     "seed": "seed {}",
+    "map": "map {} of the encoder",
+    "image": "image {}",
+    "enlarged": "enlarged {}",
+    "training_pixels": "fitted on {} pixels",
+    "training_images": "of {} images",
+    "void": "value {} is void",
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
@@ -55,13 +61,20 @@ def verdict(record: RunRecord, name: str) -> Markup:
     )
     if trained is None:
         return element("p", "The trained encoder has no score.", class_="verdict")
-    said = f"{score_name(name).capitalize()}: {percent(trained.value)} of {amount(trained.count, 'test image')}"
+    said = (
+        f"{score_name(name).capitalize()}: {percent(trained.value)} {_over(name)} {amount(trained.count, 'test image')}"
+    )
     if untrained is None:
         unknown = "No untrained encoder was scored, so what training gained is unknown."
         return element("p", f"{said}. {unknown}", class_="verdict")
     beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape. "
     conclusion, tone = _conclusion(trained, untrained, gain)
     return element("p", beside, element("strong", conclusion, class_=tone), class_="verdict")
+
+
+def _over(name: str) -> str:
+    """A share is of images, but for segmentation, whose scores are over pixels or classes."""
+    return "on" if name in ("linear_miou", "linear_pixel_accuracy") else "of"
 
 
 def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[str, str]:
@@ -91,7 +104,8 @@ def scores_table(record: RunRecord) -> list[Child]:
         rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
         measured.append(_measured(name, next(iter(scored.values()))))
     head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
-    caption = "Share of test images answered rightly, with its 95% interval below."
+    caption = "Share of test images answered rightly (of segmentation: see below), with its 95% interval below."
+    caption = caption if "linear_miou" in names else caption.replace(" (of segmentation: see below)", "")
     return [
         table(caption, [*head, *(["gain"] if gain else []), "0% to 100%"], rows, "scores"),
         element("details", element("summary", "How each was measured"), element("dl", measured), open=True),
