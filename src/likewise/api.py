@@ -20,9 +20,10 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.fine_tune import classifier_outcome
 from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.evaluation.scores import Score
-from likewise.methods import Method, Nets, Recipe, method_name
+from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.randomness import seed_networks
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
@@ -155,6 +156,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     write_scores(run, scored, {"trained": _classifier_scores(prepared, nets)})
+    write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)
 
 

@@ -68,6 +68,16 @@ class RunFolder:
         return self.path / "gallery.npz"
 
     @property
+    def places(self) -> Path:
+        """Features of the places of a few images, and what a linear classifier makes of their pixels, for the page."""
+        return self.path / "places.npz"
+
+    @property
+    def matches(self) -> Path:
+        """Two views of a few images and the places that the method matched, for the page."""
+        return self.path / "matches.npz"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -102,7 +112,7 @@ class RunFolder:
         """Remove what a run wrote; files that are not a run's stay."""
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.report,
+            self.encoder, self.scores, self.gallery, self.places, self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
 

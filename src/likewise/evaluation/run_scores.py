@@ -15,6 +15,7 @@ from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
 from likewise.evaluation.fine_tune import FineTune, classifier_outcome
+from likewise.evaluation.place_samples import write_places
 from likewise.evaluation.scores import Score
 from likewise.evaluation.segmentation import Scenes, Segmentation, SegmentationProbe
 from likewise.methods.cross_entropy import CrossEntropy
@@ -37,8 +38,14 @@ class Scored:
     evaluation: Evaluation
     shown_on: Split
     """the split whose vectors the evaluation holds"""
-    segmentation: Segmentation | None = None
+    segmentation: Segmentation | None
     """where training and test images have masks"""
+    encoder: Encoder
+    """the one in question"""
+    image_size: int
+    """side of the square that it sees"""
+    device: torch.device
+    """where it computes"""
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
@@ -76,7 +83,7 @@ def score_encoder(
         device,
     )
     segmentation = _segmentation(encoders, splits, settings.image_size, seed, device)
-    return Scored(evaluation, test or splits["train"], segmentation)
+    return Scored(evaluation, test or splits["train"], segmentation, encoder, settings.image_size, device)
 
 
 def _segmentation(
@@ -123,7 +130,7 @@ def fine_tune_scores(
 
 
 def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Sequence[Score]]) -> None:
-    """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join those of their encoder."""
+    """Write ``scores.json``, ``gallery.npz`` and ``places.npz``; ``extra`` scores join those of their encoder."""
     content = scored.evaluation.to_json()
     if scored.segmentation is not None:
         for who, scores in scored.segmentation.scores.items():
@@ -134,6 +141,7 @@ def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Sequence[Sc
         content[who] += [score.to_json() for score in scores]
     write_json(run.scores, content)
     _write_gallery(run, scored)
+    write_places(run, scored.encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:
