@@ -1,4 +1,4 @@
-"""Write docs/methods.md from the methods, and docs/performance.md from the benchmarks' last results: `make docs`."""
+"""Write methods.md from the methods, performance.md and results.md from kept benchmarks and claims: `make docs`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import inspect
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
+from likewise.claims import CLAIMS, outcome, screens
 from likewise.methods import METHODS, Method
 
 HEADER = """# Methods
@@ -49,6 +51,7 @@ def section(name: str, kind: type[Method]) -> str:
         for field in dataclasses.fields(kind)
     ]
     training = ", ".join(f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe))
+    also = f"It also needs {kind.also_needs}. " if kind.also_needs else ""
     about = inspect.cleandoc(kind.__doc__ or "")
     page = Path(__file__).parent / "methods" / f"{name}.md"
     more = [f"[More on its steps, its settings and where it differs](methods/{name}.md)", ""] if page.exists() else []
@@ -61,7 +64,7 @@ def section(name: str, kind: type[Method]) -> str:
             "",
             about,
             "",
-            f"Labels: {kind.needs}. Recipe: {training}.",
+            f"Labels: {kind.needs}. {also}Recipe: {training}.",
             "",
             *table,
             "",
@@ -124,7 +127,67 @@ def figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-PAGES = {"methods.md": methods_page, "performance.md": performance_page}
+RESULTS = """# Results
+
+Made by `make docs` from evidence/claims, where `likewise reproduce NAME --keep evidence/claims` puts what came out. A
+paper's claim is checked at small scale: minutes of training on two cores, where the paper took days of GPUs. What
+does not hold here may well hold there; it is kept all the same. A statement holds where the mean (or median) of the
+seeds meets the inequality and two thirds of the seeds do so by themselves. No choice was made on test images.
+"""
+
+
+def results_page() -> str:
+    """The whole page: a table of all claims, those that nobody has run yet too, and a section for each outcome."""
+    kept = Path(__file__).parents[1] / "evidence" / "claims"
+    outcomes = {name: json.loads(file.read_text()) for name in CLAIMS if (file := kept / f"{name}.json").exists()}
+    rows = []
+    for name, claim in CLAIMS.items():
+        title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
+        verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
+        rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} |")
+    table = ["| claim | what the paper says | paper | |", "| --- | --- | --- | --- |", *rows]
+    sections = [outcome_section(name, content, kept / f"{name}.md") for name, content in outcomes.items()]
+    return "\n".join([RESULTS, *table, "", *sections])
+
+
+def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
+    """One claim: what was said, what came out, what it took, what was found."""
+    seeds = content["seeds"]
+    lines = [f"## {name}", "", f"**{content['verdict']}**: {content['sentence']} ({content['paper']})", ""]
+    lines += [content["check"], "", f"| statement | to be | {seed_columns(seeds)} | |"]
+    lines += ["| --- " * (len(seeds) + 4) + "|"]
+    for each in content["statements"]:
+        unit, premise = each["unit"], f" Asked only if: {each['premise']}." if each["premise"] else ""
+        values = [outcome.shown(value, unit) for value in (each["value"], *each["by_seed"])]
+        values[0] += " (median)" if each["over_seeds"] == "median" else ""
+        bound = f"{each['relation']} {outcome.shown(each['bound'], unit)}"
+        lines.append(f"| {each['sentence']}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |")
+    lines += ["", f"| arm | score | {seed_columns(seeds)} | views | seconds |", "| --- " * (len(seeds) + 5) + "|"]
+    for arm, results in screens.by_arm(content).items():
+        views, seconds = (f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds"))
+        for score in results[0]["scores"]:
+            values = [result["scores"][score] for result in results]
+            shares = " | ".join(f"{100 * value:.1f} %" for value in (mean(values), *values))
+            lines.append(f"| {arm} | {score} | {shares} | {views} | {seconds} |")
+    machines = {f"{each['machine']} ({each['device']}, {each['precision']})" for each in content["environments"]}
+    commits = {each["commit"] or "unknown" for each in content["environments"]}
+    code = f"../src/likewise/claims/{name.replace('-', '_')}.py"
+    lines += [
+        "",
+        f"On {content['data']}; all runs together {content['images']:,} views, {content['seconds'] / 60:.1f} minutes. "
+        f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(machines))}. [The claim]({code}), "
+        f"[every setting, seed and curve](../evidence/claims/{name}.json).",
+        "",
+    ]
+    return "\n".join(lines + ([findings.read_text().strip(), ""] if findings.exists() else []))
+
+
+def seed_columns(seeds: list[int]) -> str:
+    """Heads of the columns with numbers."""
+    return " | ".join(["mean", *[f"seed {seed}" for seed in seeds]])
+
+
+PAGES = {"methods.md": methods_page, "performance.md": performance_page, "results.md": results_page}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

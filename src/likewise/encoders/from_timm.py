@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,15 @@ class TimmEncoder(Encoder):
             return [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
         first, *rest = net.stages
         return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
+
+    def another_stage(self) -> nn.Module:
+        """A ResNet's last block as often as its last stage has blocks."""
+        if not hasattr(self.network, "layer4"):
+            raise LikewiseError(
+                f"timm/{self.name} cannot be given another stage. Choose a ResNet, for instance timm/resnet18."
+            )
+        last = self.network.layer4
+        return nn.Sequential(*(copy.deepcopy(last[-1]) for _ in last))
 
 
 def timm_encoder(
@@ -141,5 +151,5 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
 
 def _nearest(name: str) -> str:
     return did_you_mean(name, timm.list_models()).split(" Known:")[0] + (
-        " See timm.list_models() for all of them; ours are conv4 and conv4-wide."
+        " See timm.list_models() for all of them; ours are conv4, conv4-half, conv4-double and conv4-wide."
     )

@@ -9,7 +9,10 @@ from likewise.methods.cacr import CACR
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.hsakd import HSAKD
+from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
+from likewise.methods.kd import KD
 from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
 from likewise.methods.moco import MoCoV2
@@ -30,7 +33,10 @@ METHODS: dict[str, type[Method]] = {
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
+    "hsakd": HSAKD,
+    "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,
+    "kd": KD,
     "loco": LoCo,
     "moco-v2": MoCoV2,
     "paws": PAWS,

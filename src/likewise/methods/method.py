@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from likewise.data.batch import Batch, Place
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
+from likewise.methods.nets import Nets
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
 from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
@@ -35,19 +36,6 @@ class Step(NamedTuple):
     """detached scalars for the log"""
     remember: Mapping[str, Tensor] = {}
     """detached rows that `Method.after_update` puts into memory"""
-
-
-class Nets(nn.Module):
-    """What a method learns or remembers, by name: ``encoder`` always; head, predictor, teacher, queue as needed."""
-
-    def __init__(self, **parts: nn.Module) -> None:
-        super().__init__()
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def __getattr__(self, name: str) -> Any:
-        """A part by name; typed loosely because each method has its own."""
-        return super().__getattr__(name)
 
 
 class Progress(NamedTuple):
@@ -98,6 +86,8 @@ class Method:
     """authors, year and address"""
     needs: ClassVar[Literal["no labels", "some labels", "all labels"]]
     """the labels that it is for"""
+    also_needs: ClassVar[str] = ""
+    """what it needs besides images and labels, such as a teacher; empty for most"""
     idea: ClassVar[str]
     """one sentence: what it does and when to choose it"""
     recipe: ClassVar[Recipe] = Recipe()

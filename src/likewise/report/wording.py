@@ -10,6 +10,9 @@ SCORES = {
     "fine_tune_top1": "fine-tuned network",
     "linear_miou": "segmentation, mean IoU",
     "linear_pixel_accuracy": "segmentation, pixels right",
+    "classifier_top1": "its own classifier",
+    "teacher_top1": "its teacher's classifier",
+    "teacher_agreement": "the same answer as its teacher",
 }
 
 
