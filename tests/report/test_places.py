@@ -90,6 +90,8 @@ def test_the_page_shows_all_of_it(chromium, make_run, scheme):
         assert page.locator("#matches svg.marked line").count() == 2
         assert page.locator("#segments img").count() == 9
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        fits = page.locator("#segments img").evaluate_all("all => all.map(each => getComputedStyle(each).objectFit)")
+        assert set(fits) == {"fill"}  # what was squeezed into a square is drawn in its true shape
         for picture in page.locator("#places image").all():
             assert picture.bounding_box()["width"] == pytest.approx(128 * 4 / 3, abs=1)
 
