@@ -11,11 +11,14 @@ from rich.console import Console
 
 from likewise.claims import CLAIMS
 from likewise.claims.claim import ONLINE, Arm, Claim, Statement
+from likewise.claims.hsakd_over_kd import Auxiliary
 from likewise.claims.measures import Classifier, Linear, Neighbours
 from likewise.claims.reproducing import Reproduction, reproduce
 from likewise.data.named_sets import fashion_mnist_mini
 from likewise.errors import LikewiseError
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.hsakd_teacher import HSAKDTeacher
+from likewise.methods.kd import KD
 from likewise.methods.simclr import SimCLR
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
@@ -232,3 +235,18 @@ def test_the_page_opens_and_draws_its_curves(done, chromium):
     page.wait_for_function("() => document.body.innerText.includes('passes over the training images')")
     assert complaints == []
     page.close()
+
+
+def test_an_arms_teacher_is_trained_first_and_kept(tmp_path):
+    settings = replace(SETTINGS, encoder="conv4-half")
+    arms = (Arm("KD", KD(), settings, (Classifier(),)), Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)))
+    claim = tiny(arms=arms, statements=())
+    first, second = reproduction(tmp_path / "out", claim).run(None, False).results
+    assert 0 < first.scores["classifier_top1"] < 1
+    assert 0 < second.scores["auxiliary_top1"] < 1
+    assert first.images == 4 * 32  # a teacher's are not counted
+    stored = torch.load(tmp_path / "out" / "kd-seed-0" / "checkpoints" / "last.ckpt", weights_only=True)["learner"]
+    learned = torch.load(tmp_path / "out" / "kd-seed-0" / "teacher" / "checkpoints" / "last.ckpt", weights_only=True)
+    weight = "encoder.blocks.0.0.weight"
+    assert torch.equal(stored[f"nets.teacher.nets.{weight}"], learned["learner"][f"nets.{weight}"])
+    assert learned["step"] == 4

@@ -11,18 +11,16 @@ from likewise.claims.measures import Linear, Neighbours
 from likewise.claims.protocol import VIEWS
 from likewise.losses.attraction_repulsion import attraction_weights, repulsion_weights
 from likewise.methods.cacr import CACR
-from likewise.methods.recipe import Recipe
 from likewise.randomness import generator
 from likewise.training.settings import TrainSettings
 
 SETTINGS = TrainSettings(labels="none", steps=300, batch_size=128, observations=6)
-RECIPE = Recipe(learning_rate=0.4, weight_decay=1e-4, warm_up=0.1)
 
 
 def arm(name: str, attraction: float, repulsion: float) -> Arm:
     """CACR with four positives; a sharpness of 0 weighs all alike."""
     rule = CACR(positives=4, attraction_sharpness=attraction, repulsion_sharpness=repulsion, views=VIEWS)
-    return Arm(name, rule, SETTINGS, (Linear(), Neighbours()), RECIPE)
+    return Arm(name, rule, SETTINGS, (Linear(), Neighbours()))
 
 
 def least_order(replicate: Replicate) -> float:

@@ -32,9 +32,9 @@ CLAIM = Claim(
     check=(
         "Two large classes (T-shirt/top and Trouser, 5,400 images each) and eight rare ones (415 each), the "
         "paper's ratio of 13 : 1; 14.5 epochs; then the nearest neighbour of each test image in a balanced bank, "
-        "by class. Both have a queue of 2,048 and one teacher's pass an image, which is not counted. The paper has "
-        "38 classes of ImageNet and draws ten times which are large; here the seeds share them and draw the "
-        "images."
+        "by class. Each by its own recipe, with a queue of 2,048 and one teacher's pass an image, which is not "
+        "counted. The paper has 38 classes of ImageNet and draws ten times which are large; here the seeds share "
+        "them and draw the images."
     ),
     arms=(
         Arm("ISD", ISD(queue=2048, student_views=VIEWS), SETTINGS, MEASURES),

@@ -1,6 +1,6 @@
 """Images of a few sparse features under dense noise, and the augmentation that tells the two apart.
 
-The sparse coding model of Wen & Li 2021, Sec. 2 (https://arxiv.org/abs/2105.15134): an image is x = M z + xi. The
+The sparse coding model of Wen & Li 2021 (https://arxiv.org/abs/2105.15134): an image is x = M z + xi. The
 columns of M are the features, z says which few of them are there, and xi is dense: it touches every pixel of every
 image, and holds far more of an image's energy than the features do.
 """
