@@ -71,6 +71,8 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
     assert prepared.found()["masks"]["void"] == 11
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2, 11]
+    without = prepare(train, TrainSettings(test_data=test, masks="none"), "simclr")
+    assert without.masks is None and without.manifest.masks is None and without.found()["warnings"] == []
 
 
 def test_without_a_test_set_a_part_is_held_out(tmp_path):
@@ -114,7 +116,7 @@ def test_a_folder_of_masks_is_matched_by_relative_path(tmp_path):
 def test_what_does_not_fit_is_named_before_training(tmp_path, masks, said):
     masks |= {name.replace("train", "test"): content for name, content in masks.items()}
     photos, folder = folder_of(tmp_path, masks)
-    with pytest.raises(LikewiseError, match=said):
+    with pytest.raises(LikewiseError, match=said + r"(.|\n)*--masks none"):
         prepare(photos, TrainSettings(masks=folder), "simclr")
 
 

@@ -40,9 +40,15 @@ def look_at_masks(manifest: Manifest) -> MasksFound | None:
         LikewiseError: a mask that cannot be read, has another size than its image, or a set that shows fewer than two
             classes.
     """
-    masks = manifest.masks
-    if masks is None:
+    if manifest.masks is None:
         return None
+    try:
+        return _look(manifest, manifest.masks)
+    except LikewiseError as error:
+        raise LikewiseError(f"{error} To go on without masks: --masks none.") from error
+
+
+def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     known = masks.known()
     _refuse_other_sizes(manifest, masks, known)
     splits = manifest.splits
