@@ -21,8 +21,9 @@ from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import own_classifier_outcomes
+from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
-from likewise.methods import Method, Nets, Recipe, method_name
+from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
 from likewise.report.page import write_report
@@ -179,6 +180,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
     write_scores(run, scored, {"trained": own})
+    write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)
 
 

@@ -62,6 +62,10 @@ class Evaluate:
     """images to score on; default: what the run was trained on"""
     labels: str | None = None
     """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
+    masks: str | None = None
+    """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
+    void: int = 255
+    """of other data: the value in masks of pixels that belong to no class"""
     fine_tune: bool = False
     """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
     corruptions: bool = False

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import open_images
+from likewise.data.mask_check import look_at_masks
+from likewise.data.masks import VOID
 from likewise.data.sources import open_manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.errors import LikewiseError, MachineError
@@ -152,6 +154,8 @@ class Run:
         corruptions: bool = False,
         full_bank: bool = False,
         neighbours: int = 20,
+        masks: str | None = None,
+        void: int = VOID,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -167,6 +171,8 @@ class Run:
                 fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
             full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
             neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
+            masks: folder of other data's masks, where they are no column of it.
+            void: the value in other data's masks of pixels that belong to no class.
             console: where the table is shown.
 
         Raises:
@@ -177,7 +183,8 @@ class Run:
         encoder, settings = self._loaded
         trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
         device, seed = choose_device("auto"), trained_with.seed
-        splits, shown, seen = self._open(data, labels, full_bank, trained_with)
+        other = TrainSettings(labels=labels or "all", seed=seed, masks=masks, void=void)
+        splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         extra = {"trained": self._kept_outcomes() if data is None else []}
@@ -197,14 +204,13 @@ class Run:
             console.print(last_screen(target))
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _open(
-        self, data: Any, labels: str | None, full_bank: bool, trained_with: TrainSettings
-    ) -> tuple[dict[str, Split], Tensor, Tensor | None]:
+    def _open(self, data: Any, asked: TrainSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
-        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         if not full_bank:
-            splits = open_splits(open_split_manifest(source, asked), settings.image_size, settings.channels)
+            manifest = open_split_manifest(source, asked)
+            look_at_masks(manifest)
+            splits = open_splits(manifest, settings.image_size, settings.channels)
             return splits, labels_shown(asked, splits["train"].manifest), None
         if asked.imbalance == "none":
             raise LikewiseError(

@@ -73,6 +73,16 @@ class RunFolder:
         return self.path / "illustration.npz"
 
     @property
+    def places(self) -> Path:
+        """Features of the places of a few images, and what a linear classifier makes of their pixels, for the page."""
+        return self.path / "places.npz"
+
+    @property
+    def matches(self) -> Path:
+        """Two views of a few images and the places that the method matched, for the page."""
+        return self.path / "matches.npz"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -119,7 +129,7 @@ class RunFolder:
             self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.illustration, self.report,
+            self.encoder, self.scores, self.gallery, self.illustration, self.places, self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
 

@@ -54,7 +54,7 @@ def test_its_settings_are_the_methods_and_of_their_types(name, preset):
     assert 0 <= chosen.recipe.weight_decay <= 0.1
     assert 0 <= chosen.recipe.warm_up < 1
     assert 64 <= chosen.batch_size <= 8192
-    assert 50 <= chosen.epochs <= 5000
+    assert 50 <= chosen.epochs <= 10_000
     assert chosen.image_size == (224 if preset.startswith("imagenet") else None)
     assert from_json(kind, json.loads(json.dumps(to_json(kind.preset(preset))))) == kind.preset(preset)
 

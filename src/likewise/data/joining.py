@@ -10,6 +10,7 @@ import torch
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import Manifest
+from likewise.data.masks import joined_masks
 from likewise.data.pixel_source import JoinedPixels
 
 
@@ -32,6 +33,7 @@ def joined(parts: Sequence[Manifest], source: str) -> Manifest:
         class_names=names,
         skipped=tuple(skipped for part in parts for skipped in part.skipped),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        masks=joined_masks([(len(part), part.masks) for part in parts]),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.masks import Masks
 from likewise.data.pixel_source import PixelSource
 from likewise.errors import LikewiseError
 
@@ -50,11 +51,14 @@ class Manifest:
     """files that were left out, each with its reason"""
     notes: tuple[str, ...] = field(default=())
     """how the source was understood where it could be taken in more than one way"""
+    masks: Masks | None = None
+    """which class each pixel shows, where the data have that"""
 
     def __post_init__(self) -> None:
         lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
+        lengths |= {len(self.masks)} if self.masks is not None else set()
         if len(lengths) != 1:
-            raise ValueError(f"pixels, labels, splits and ids differ in length: {sorted(lengths)}")
+            raise ValueError(f"pixels, labels, splits, ids and masks differ in length: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
             raise ValueError(f"labels lie outside -1..{self.classes - 1}")
 
@@ -75,6 +79,7 @@ class Manifest:
             labels=self.labels[torch.from_numpy(rows)],
             splits=self.splits[rows],
             ids=[self.ids[int(i)] for i in rows],
+            masks=self.masks.take(rows) if self.masks is not None else None,
         )
 
     def split(self, name: str) -> Manifest:

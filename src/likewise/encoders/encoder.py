@@ -13,7 +13,8 @@ class Encoder(nn.Module, ABC):
     """Pixels in, features out.
 
     ``forward`` gives pooled features [B, width]; ``feature_map`` gives [B, width, s, s]; ``stages`` gives the parts
-    that make the map, to be run one by one. Normalisation belongs to the encoder, so views stay in [0, 1].
+    that make the map, to be run one by one; ``forward_with_maps`` gives what each of them made. Normalisation belongs
+    to the encoder, so views stay in [0, 1].
     """
 
     mean: Tensor
@@ -72,6 +73,25 @@ class Encoder(nn.Module, ABC):
         for stage in self.stages():
             maps = stage(maps)
         return maps
+
+    def forward_with_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` gives, and the map [B, D_i, s_i, s_i] after each stage, the last being `feature_map`'s.
+
+        A network that cannot be run stage by stage has its last map alone.
+        """
+        maps = [self.normalise(pixels)]
+        for stage in self.stages():
+            maps.append(stage(maps[-1]))
+        return self.pool(maps[-1]), maps[1:]
+
+    @torch.no_grad()
+    def map_shapes(self, size: int) -> list[tuple[int, int]]:
+        """Channels and side of each map of `forward_with_maps`, found by showing a grey square of ``size`` pixels."""
+        training = self.training
+        self.eval()
+        _, maps = self.forward_with_maps(self.mean.expand(1, -1, size, size))
+        self.train(training)
+        return [(each.shape[1], min(each.shape[2:])) for each in maps]
 
     def pool(self, maps: Tensor) -> Tensor:
         """[B, width, s, s] -> [B, width]."""

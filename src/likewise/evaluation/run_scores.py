@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
@@ -17,8 +17,10 @@ from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scor
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
 from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
+from likewise.evaluation.place_samples import write_places
 from likewise.evaluation.robustness import Robustness
 from likewise.evaluation.scores import Outcome
+from likewise.evaluation.segmentation import Scenes, Segmentation, SegmentationProbe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -39,8 +41,14 @@ class Scored:
     evaluation: Evaluation
     shown_on: Split
     """the split whose vectors the evaluation holds"""
-    encoders: dict[str, nn.Module]
+    encoders: dict[str, Encoder]
     """what was scored, by name"""
+    segmentation: Segmentation | None
+    """where training and test images have masks"""
+    image_size: int
+    """side of the square that they see"""
+    device: torch.device
+    """where they compute"""
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
@@ -70,7 +78,7 @@ def score_encoder(
     others.
     """
     view = CentreView(settings.image_size)
-    encoders: dict[str, nn.Module] = {"trained": encoder, **baselines(settings, seed)}
+    encoders = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
     evaluation = evaluate(
         encoders,
@@ -80,7 +88,8 @@ def score_encoder(
         measures,
         device,
     )
-    return Scored(evaluation, test or splits["train"], encoders)
+    segmentation = _segmentation(encoders, splits, settings.image_size, seed, device)
+    return Scored(evaluation, test or splits["train"], encoders, segmentation, settings.image_size, device)
 
 
 def score_corrupted(
@@ -109,6 +118,21 @@ def score_corrupted(
         raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
     view, own = CentreView(size), {"trained": classifier} if classifier else {}
     return corrupted_scores(scored.encoders, scored.evaluation.probes, _examples(test), view, device, own, asked)
+
+
+def _segmentation(
+    encoders: Mapping[str, Encoder], splits: Mapping[str, Split], size: int, seed: int, device: torch.device
+) -> Segmentation | None:
+    """The scores of a linear classifier of pixels, where training and test images have masks."""
+    parts = [
+        Scenes(splits[name].images, masks)
+        for name in ("train", "test")
+        if name in splits and (masks := splits[name].manifest.masks) is not None and len(masks.known())
+    ]
+    if len(parts) < 2:
+        return None
+    train, test = parts
+    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, size, device)
 
 
 def fine_tune_scores(
@@ -145,8 +169,13 @@ def write_scores(
     extra: Mapping[str, Sequence[Outcome]],
     corrupted: CorruptedScores | None = None,
 ) -> None:
-    """Write ``scores.json`` and ``gallery.npz``; ``extra`` outcomes join those of their encoder."""
+    """Write ``scores.json``, ``gallery.npz`` and ``places.npz``; ``extra`` outcomes join those of their encoder."""
     content = scored.evaluation.to_json()
+    if scored.segmentation is not None:
+        for who, scores in scored.segmentation.scores.items():
+            content[who] += [score.to_json() for score in scores]
+        content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
+        content["iou"] = scored.segmentation.per_class
     for who, outcomes in extra.items():
         content[who] += [outcome.score.to_json() for outcome in outcomes]
         found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
@@ -158,6 +187,8 @@ def write_scores(
         content["corruptions"] = corrupted.to_json()
     write_json(run.scores, content)
     _write_gallery(run, scored)
+    encoder = scored.encoders["trained"]
+    write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:

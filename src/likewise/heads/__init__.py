@@ -1,7 +1,7 @@
 """Features -> the space that a loss compares in."""
 
 from likewise.heads.auxiliary import auxiliary_heads
-from likewise.heads.mlp import mlp
+from likewise.heads.mlp import mlp, place_mlp
 from likewise.heads.prototypes import Prototypes
 
-__all__ = ["Prototypes", "auxiliary_heads", "mlp"]
+__all__ = ["Prototypes", "auxiliary_heads", "mlp", "place_mlp"]

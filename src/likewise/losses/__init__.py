@@ -19,6 +19,7 @@ from likewise.losses.distillation import (
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
+from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "nt_xent",
     "queue_nce",
     "repulsion_weights",
+    "set_similarity",
     "sharpen",
     "similarity_distillation",
     "sinkhorn",

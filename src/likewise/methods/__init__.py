@@ -19,6 +19,7 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
+from likewise.methods.setsim import SetSim
 from likewise.methods.simclr import SimCLR
 from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
@@ -42,6 +43,7 @@ METHODS: dict[str, type[Method]] = {
     "loco": LoCo,
     "moco-v2": MoCoV2,
     "paws": PAWS,
+    "setsim": SetSim,
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "suncet": SuNCEt,

@@ -99,9 +99,8 @@ class CoMatch(Method):
         """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
         guesses = rows["weak_logits"].softmax(dim=1)
         balanced = aligned(guesses, nets.shares.rows, nets.shares.held)
-        bank = nets.queue
-        alike = smoothed(balanced, rows["weak"], bank.rows, bank.guesses, self.temperature, self.own_share)
-        targets = torch.where(bank.held.all(), alike, balanced)
+        alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.own_share)
+        targets = torch.where(nets.queue.held.all(), alike, balanced)
         believed = confident(targets, self.threshold)
         known = F.one_hot(rows["labels"], guesses.shape[1]).to(guesses)
         supervised = soft_cross_entropy(rows["support_logits"], known)

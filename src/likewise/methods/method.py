@@ -20,6 +20,7 @@ from likewise.methods.preset import Preset, find_preset
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
 from likewise.views.policies import ViewPolicy
+from likewise.views.view import View
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -62,6 +63,14 @@ class Progress(NamedTuple):
         first, every, whole = batch.place or Place(0, 1, batch.size)
         key = (self.seed, self.step, name)
         return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
+
+
+class Matched(NamedTuple):
+    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
+
+    first: View
+    second: View
+    pairs: Tensor
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,10 @@ class Method:
 
         Called once at the end of a run, in eval mode and without gradient, with a batch of at most 256 images.
         """
+        return None
+
+    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
+        """The places that it matches, for pictures, where it matches places."""
         return None
 
     @property

@@ -15,8 +15,10 @@ from likewise.report.illustration import illustration_section
 from likewise.report.markup import Child, Markup, element
 from likewise.report.neighbours import neighbours
 from likewise.report.next_steps import next_steps
+from likewise.report.places import alike_places, matched_places, read_arrays
 from likewise.report.record import Gallery, RunRecord
 from likewise.report.score_table import headline, label_free_table, scores_table, verdict
+from likewise.report.segments import segments
 from likewise.report.settings import settings_table
 from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
@@ -68,6 +70,7 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
         sections += _gallery_sections(gallery, map_settings)
     return [
         *sections,
+        *_place_sections(record),
         Section("data", "What it learned from", data_found(record.data)),
         Section("settings", "Settings", settings_table(record.config, record.environment)),
     ]
@@ -84,6 +87,20 @@ def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Sect
     ]
     if len(gallery.all_labels):
         sections.append(Section("confusion", "What it mixes up", confusion(gallery)))
+    return sections
+
+
+def _place_sections(record: RunRecord) -> list[Section]:
+    """What the encoder makes of places of images, where the run has kept some."""
+    places, matches, sections = read_arrays(record.folder.places), read_arrays(record.folder.matches), []
+    if "masks" in places:
+        sections.append(
+            Section("segments", "What it sees where", segments(places, record.more_scores.get("iou") or {}))
+        )
+    if matches:
+        sections.append(Section("matches", "Places it matched", matched_places(matches)))
+    if "features" in places:
+        sections.append(Section("places", "Places it takes for alike", alike_places(places)))
     return sections
 
 

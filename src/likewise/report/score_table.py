@@ -11,7 +11,7 @@ from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import amount, count, interval, is_main, is_over_classes, percent, points, score_name
 
-HEADLINES = ("linear_top1", "fine_tune_top1")
+HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
 """Scores that a verdict rests on, before whatever else there is."""
 
 LABEL_FREE = {
@@ -34,6 +34,12 @@ PROTOCOL = {
     "mean_over": "mean over {}",
     "draws": "{} draws of the labels",
     "seed": "seed {}",
+    "map": "map {} of the encoder",
+    "image": "image {}",
+    "enlarged": "enlarged {}",
+    "training_pixels": "fitted on {} pixels",
+    "training_images": "of {} images",
+    "void": "value {} is void",
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
@@ -56,13 +62,20 @@ def verdict(record: RunRecord, name: str) -> Markup:
     )
     if trained is None:
         return element("p", "The trained encoder has no score.", class_="verdict")
-    said = f"{score_name(name).capitalize()}: {percent(trained.value)} of {amount(trained.count, 'test image')}"
+    said = (
+        f"{score_name(name).capitalize()}: {percent(trained.value)} {_over(name)} {amount(trained.count, 'test image')}"
+    )
     if untrained is None:
         unknown = "No untrained encoder was scored, so what training gained is unknown."
         return element("p", f"{said}. {unknown}", class_="verdict")
     beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape. "
     conclusion, tone = _conclusion(trained, untrained, gain)
     return element("p", beside, element("strong", conclusion, class_=tone), class_="verdict")
+
+
+def _over(name: str) -> str:
+    """A share is of images, but for segmentation, whose scores are over pixels or classes."""
+    return "on" if name in ("linear_miou", "linear_pixel_accuracy") else "of"
 
 
 def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[str, str]:
@@ -84,7 +97,8 @@ def scores_table(record: RunRecord) -> list[Child]:
     Means over classes have a table of their own; scores on corrupted images have a section (see ``corruptions``).
     """
     names = list(dict.fromkeys(score.name for scores in record.scores.values() for score in scores))
-    caption = "Share of test images answered rightly, with its 95% interval below."
+    but = " (of segmentation: see below)" if "linear_miou" in names else ""
+    caption = f"Share of test images answered rightly{but}, with its 95% interval below."
     by_class = "The same as a mean over classes, each counting alike, with its 95% interval below."
     parts = _scores_table(record, [name for name in names if is_main(name)], caption, True)
     if over_classes := [name for name in names if is_over_classes(name)]:

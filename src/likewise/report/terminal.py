@@ -26,6 +26,8 @@ def first_screen(
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
+    if prepared.masks:
+        grid.add_row("masks", str(prepared.masks))
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
     if teacher := _teacher(prepared, run, earlier):

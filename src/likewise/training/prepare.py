@@ -13,6 +13,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.images import default_size
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
+from likewise.data.mask_check import MasksFound, look_at_masks
 from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
@@ -43,6 +44,8 @@ class Prepared:
     """the method's, unless told otherwise"""
     encoder: EncoderSettings
     """network and normalisation"""
+    masks: MasksFound | None = None
+    """which classes the pixels show, where training and test images have masks"""
 
     @property
     def train(self) -> Split:
@@ -81,6 +84,11 @@ class Prepared:
         """Optimiser steps of the whole run."""
         return self.settings.steps or max(round(self.settings.epochs * loader.steps_per_epoch), 1)
 
+    def _mask_warnings(self) -> list[str]:
+        if self.manifest.masks is None or self.masks is not None:
+            return []
+        return ["there are masks, but not both in train and in test, so segmentation cannot be scored."]
+
     def found(self) -> dict[str, Any]:
         """What was found in the data, for the first screen, ``data.json`` and the page."""
         summary = self.manifest.summary()
@@ -99,9 +107,10 @@ class Prepared:
             "image_size": self.encoder.image_size,
             "channels": self.encoder.channels,
             "sizes": summary["sizes"],
+            "masks": self.masks._asdict() if self.masks else None,
             "skipped": summary["skipped"],
             "notes": summary["notes"],
-            "warnings": summary["warnings"],
+            "warnings": [*summary["warnings"], *self._mask_warnings()],
         }
 
 
@@ -116,6 +125,7 @@ def prepare(
     _check(settings)
     manifest = open_split_manifest(data, settings)
     size = settings.image_size or default_size(manifest)
+    masks = look_at_masks(manifest)
     splits = open_splits(manifest, size)
     train = splits["train"].manifest
     shown = labels_shown(settings, train)
@@ -134,6 +144,7 @@ def prepare(
         reason,
         recipe or rule.recipe,
         encoder,
+        masks,
     )
 
 

@@ -28,6 +28,11 @@ class TrainSettings:
     """with a CSV of labels: how many of them training may see, as above"""
     test_data: str | None = None
     """images to test on, where they are a source of their own; else the data's test split, or a part held out"""
+    masks: str | None = None
+    """folder of PNG masks, one an image under the same relative path: which class each pixel shows; none: no masks.
+    Default: the column "mask" of Parquet files"""
+    void: int = 255
+    """the value in masks of pixels that belong to no class; they are neither learned from nor counted"""
     out: str | None = None
     """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
     encoder: str = "auto"

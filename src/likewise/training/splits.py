@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
 from likewise.data.label_noise import falsified
 from likewise.data.manifest import Manifest
+from likewise.data.masks import mask_folder
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
@@ -46,15 +48,23 @@ class Split:
 def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
     """The data with train, val and test decided: what they bring, else parts of the labelled images held out."""
     labels = settings.labels if is_label_file(settings.labels) else None
-    manifest = open_manifest(data, labels, settings.test_data)
-    present = set(manifest.splits.tolist())
-    if manifest.labelled() == 0:
-        return manifest
-    if "test" not in present:
+    manifest = _with_masks(open_manifest(data, labels, settings.test_data), settings)
+    present, labelled = set(manifest.splits.tolist()), manifest.labelled() > 0
+    if "test" not in present and (labelled or manifest.masks is not None):
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
+    if not labelled:
+        return manifest
     if "val" not in present:
         manifest = manifest.hold_out(settings.validation, settings.seed, "val")
     return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+
+
+def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The masks of a folder of their own, if one is named, and which of their values is void."""
+    if settings.masks == "none":
+        return replace(manifest, masks=None)
+    masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
+    return replace(manifest, masks=replace(masks, void=settings.void)) if masks is not None else manifest
 
 
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:

@@ -12,7 +12,7 @@ RATE = 0.03 * 256 / 448
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, 4 to 400 labels a class, WRN-28-2",
-        "App. B, Table 4: 1,048,576 steps of 64 labelled and 448 other images",
+        "App. B, https://arxiv.org/abs/2001.07685: 1,048,576 steps of 64 labelled and 448 other images",
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=9400,
@@ -20,7 +20,7 @@ PRESETS = {
     ),
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class, WRN-37-2",
-        "App. B, Table 4; the length is ours, as many epochs as for CIFAR-10",
+        "App. B, https://arxiv.org/abs/2001.07685; the length is ours, as many epochs as for CIFAR-10",
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=9400,
