@@ -121,6 +121,7 @@ def run_training(
         state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
+            prepared.method.keep(nets, prepared.readers, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
             _score(fabric, prepared, nets, run, measures)
             screen.say(last_screen(run))

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch, Place
+from likewise.data.beside import Reader
 from likewise.data.loader import Support
+from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
+from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
 
 Rows = Mapping[str, Tensor]
@@ -93,6 +96,8 @@ class Method:
     """one sentence: what it does and when to choose it"""
     recipe: ClassVar[Recipe] = Recipe()
     """how to train it unless told otherwise"""
+    senses: ClassVar[tuple[str, ...]] = ()
+    """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""
@@ -120,6 +125,13 @@ class Method:
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor | None:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """For each of its senses how a column becomes rows of numbers, fitted on the training examples."""
+        return {}
+
+    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+        """Write what is wanted of the networks after training besides the encoder."""
 
     @property
     def support(self) -> Support | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.images import Images, default_channels, open_images
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
@@ -45,15 +46,27 @@ class Split:
 def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
     """The data with train, val and test decided: what they bring, else parts of the labelled images held out."""
     labels = settings.labels if is_label_file(settings.labels) else None
-    manifest = open_manifest(data, labels, settings.test_data)
+    manifest = open_manifest(data, labels, settings.test_data, settings.captions)
     present = set(manifest.splits.tolist())
-    if manifest.labelled() == 0:
+    if manifest.labelled() == 0 and not manifest.beside:
         return manifest
     if "test" not in present:
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
     if "val" not in present:
         manifest = manifest.hold_out(settings.validation, settings.seed, "val")
+    if settings.caption_noise:
+        manifest = _with_caption_noise(manifest, settings)
     return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+
+
+def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The same examples, a share of the training images with the captions of others."""
+    captions = manifest.beside.get(CAPTIONS)
+    if not isinstance(captions, Captions):
+        raise LikewiseError(f"--caption-noise was given, but {manifest.source} has no captions.")
+    train = np.flatnonzero(manifest.splits == "train")
+    noisy = captions.shuffled(train, settings.caption_noise, settings.seed)
+    return replace(manifest, beside={**manifest.beside, CAPTIONS: noisy})
 
 
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
