@@ -22,6 +22,7 @@ from likewise.evaluation.fine_tune import classifier_outcome
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.evaluation.scores import Score
+from likewise.evaluation.text_scores import text_scores
 from likewise.methods import Method, Nets, Recipe, method_name
 from likewise.randomness import seed_networks
 from likewise.report.compare import compare as compare_folders
@@ -155,7 +156,8 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     """Final scores and the page."""
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
-    write_scores(run, scored, {"trained": _classifier_scores(prepared, nets)})
+    extra = text_scores(run, nets.encoder, prepared.encoder, splits, seed, fabric.device)
+    write_scores(run, scored, {**extra, "trained": [*_classifier_scores(prepared, nets), *extra.get("trained", [])]})
     write_report(run)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ class RunFolder:
         return self.path / "encoder.json"
 
     @property
+    def text(self) -> Path:
+        """A folder with the text encoder, the vocabulary and the space shared with images, where texts were learned."""
+        return self.path / "text"
+
+    @property
+    def retrieved(self) -> Path:
+        """A few captions with the images that they found, for the page."""
+        return self.path / "retrieved.npz"
+
+    @property
     def scores(self) -> Path:
         """The final scores, with protocol and confidence interval."""
         return self.path / "scores.json"
@@ -102,9 +113,11 @@ class RunFolder:
         """Remove what a run wrote; files that are not a run's stay."""
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.report,
+            self.encoder, self.scores, self.gallery, self.retrieved, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
+        if self.text.is_dir():
+            shutil.rmtree(self.text)
 
     def require(self) -> RunFolder:
         """This folder, if it holds a run; else a message that says what a run is."""

@@ -22,6 +22,7 @@ SIZE, CLASSES = 12, 4
 def method(name):
     settings = {field.name for field in dataclasses.fields(METHODS[name])}
     smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
+    smaller |= {"text_width": 16, "vocabulary": 64}
     kept = {key: value for key, value in smaller.items() if key in settings}
     return with_view_size(dataclasses.replace(METHODS[name](), **kept), SIZE)
 
@@ -48,7 +49,8 @@ class Random:
     def __init__(self, count):
         self.rows = torch.randint(0, 50, (count, 3, 6), generator=generator(8))
         lengths = torch.randint(0, 7, (count, 3), generator=generator(9))
-        lengths[:, 0] = 4  # each image has one caption or more
+        lengths[:, 0] = 6  # each image has one caption or more, and those that it has come first
+        lengths = lengths.sort(dim=1, descending=True).values
         self.rows[torch.arange(6) >= lengths[..., None]] = -1
 
     def __len__(self):

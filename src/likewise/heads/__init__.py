@@ -2,5 +2,6 @@
 
 from likewise.heads.mlp import mlp
 from likewise.heads.prototypes import Prototypes
+from likewise.heads.scale import LearnedScale
 
-__all__ = ["Prototypes", "mlp"]
+__all__ = ["LearnedScale", "Prototypes", "mlp"]

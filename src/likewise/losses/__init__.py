@@ -12,6 +12,7 @@ from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, su
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
 from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
@@ -32,6 +33,9 @@ __all__ = [
     "info_nce",
     "mean_entropy",
     "nt_xent",
+    "pair_divergence",
+    "pair_nce",
+    "pair_targets",
     "queue_nce",
     "repulsion_weights",
     "sharpen",
@@ -44,4 +48,5 @@ __all__ = [
     "suncet",
     "sup_con",
     "swapped_prediction",
+    "transported_targets",
 ]

@@ -13,6 +13,7 @@ from likewise.report.markup import Child, Markup, element
 from likewise.report.neighbours import neighbours
 from likewise.report.next_steps import next_steps
 from likewise.report.record import Gallery, RunRecord
+from likewise.report.retrieved import retrieved
 from likewise.report.score_table import headline, label_free_table, scores_table, verdict
 from likewise.report.settings import settings_table
 from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
@@ -59,6 +60,8 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
     ]
     if gallery is not None and len(gallery.vectors):
         sections += _gallery_sections(gallery, map_settings)
+    if found := retrieved(record.folder.retrieved):
+        sections.append(Section("captions", "What captions find", found))
     return [
         *sections,
         Section("data", "What it learned from", data_found(record.data)),
