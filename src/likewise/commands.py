@@ -43,7 +43,7 @@ def _train_options(name: str) -> type:
     options.__doc__ = (
         f"Learn from images and however many labels.\n\n--method NAME chooses one of {methods}; with a name, "
         f"--help lists its own settings too.\n\nArgs:\n"
-        f"    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini"
+        f"    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini, fashion-pairs"
     )
     return options
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from likewise.data.fashion_pairs import fashion_pairs
 from likewise.data.idx import read_idx
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
@@ -58,6 +60,7 @@ def fashion_mnist_mini() -> Manifest:
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist": fashion_mnist,
     "fashion-mnist-mini": fashion_mnist_mini,
+    "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
 }
 
 

@@ -25,7 +25,7 @@ class TextSettings:
     """tokens that it knows, where it is ours"""
     length: int = 32
     """tokens of a text at most"""
-    width: int = 256
+    width: int = 128
     """numbers in a feature, where it is ours"""
     layers: int = 2
     """blocks of the transformer, where it is ours"""

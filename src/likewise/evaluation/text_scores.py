@@ -1,4 +1,4 @@
-"""What a run that learned from texts can do: retrieval both ways and classes named in words, beside an untrained one."""
+"""What a run that learned from texts can do, beside an untrained one: retrieval both ways, classes named in words."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ class CLIP(Method):
     """tokens that are learned from the training captions, at most (paper: 49,152 of the web)"""
     text_length: int = 32
     """tokens of a caption; what is longer is cut (paper: 76)"""
-    text_width: int = 256
+    text_width: int = 128
     """of the small text encoder (paper: 512)"""
     text_layers: int = 2
     """of the small text encoder (paper: 12)"""
-    dim: int = 256
+    dim: int = 128
     """width of the space that images and texts share (paper: 512 to 1,024)"""
     scale: float = 1 / 0.07
     """multiplies the cosines at first, then learned between 1 and 100 (paper: 1 / 0.07)"""
