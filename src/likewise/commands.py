@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,39 +14,42 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise import api
+from likewise.data.captions import lines_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, find_method
+from likewise.methods.preset import NAMES
+from likewise.report.method_screens import method_screen, methods_screen, train_help
 from likewise.training.settings import TrainSettings
+from likewise.training.start import Start, start_of
 
 Positional = tyro.conf.Positional
 
 
 def train(words: list[str]) -> None:
     """``likewise train DATA --method NAME ...``."""
-    name, rest = _take_option(_spell_out(words), "--method", "auto")
-    options = _parse(_train_options(name), rest, "likewise train")
-    method: str | Method = name if name == "auto" else options.method
+    name, rest = _take_option(_spell_out(words), "--method", "auto", ["auto", *METHODS])
+    preset, rest = _take_option(rest, "--preset", "", NAMES)
+    start = start_of(name, preset or None)
+    options = _parse(_train_options(start), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
+    method = getattr(options, "method", name)
     api.run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 
 
-def _train_options(name: str) -> type:
-    """The options of ``train`` for a method: the run's, the method's own and its recipe's."""
+def _train_options(start: Start) -> type:
+    """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
     fields: list[Any] = [
         ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
-        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=TrainSettings)),
+        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: start.settings)),
     ]
-    if name != "auto":
-        kind = find_method(name)
-        fields += [("method", kind, field(default_factory=kind)), ("recipe", Recipe, kind.recipe)]
+    if isinstance(start.method, Method):
+        fields += [
+            ("method", type(start.method), field(default_factory=lambda: start.method)),
+            ("recipe", Recipe, start.recipe),
+        ]
     options = make_dataclass("Train", fields, frozen=True)
-    methods = ", ".join(["auto", *METHODS])
-    options.__doc__ = (
-        f"Learn from images and however many labels.\n\n--method NAME chooses one of {methods}; with a name, "
-        f"--help lists its own settings too.\n\nArgs:\n"
-        f"    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini, fashion-pairs"
-    )
+    options.__doc__ = train_help(start, shutil.get_terminal_size().columns)
     return options
 
 
@@ -86,7 +91,7 @@ def embed(words: list[str]) -> None:
     """``likewise embed RUN DATA --out vectors.parquet``."""
     given = _parse(Embed, words, "likewise embed")
     run = api.load(given.run)
-    vectors = run.embed_text(_lines(given.data)) if given.data.endswith(".txt") else run.embed(given.data)
+    vectors = run.embed_text(lines_of(Path(given.data))) if given.data.endswith(".txt") else run.embed(given.data)
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
 
@@ -208,28 +213,95 @@ def demo(words: list[str]) -> None:
     run_demo(Path(given.out), given.quick, given.seed, given.overwrite, Console())
 
 
-def methods(words: list[str]) -> None:
-    """``likewise methods``."""
-    _parse(dataclass(frozen=True)(type("Methods", (), {"__doc__": "What each method is."})), words, "likewise methods")
-    table = Table("method", "needs", "what it does", "paper", title="--method auto chooses by the labels there are")
-    for name, kind in METHODS.items():
-        table.add_row(name, kind.needs, kind.idea, kind.paper)
+@dataclass(frozen=True)
+class Reproduce:
+    """Check a published claim at small scale; an interrupted one goes on by the same command."""
+
+    claim: Positional[str]
+    """which one; `likewise reproduce` alone lists them"""
+    seeds: tuple[int, ...] | None = None
+    """of weights, order, views and label draws; default: the claim's, mostly 0 1 2"""
+    data: str | None = None
+    """learn from other images than the claim's"""
+    steps_share: float = 1.0
+    """train for this share of the claim's steps, for a look: 0.05"""
+    out: str | None = None
+    """the folder of its runs, outcome and page; default: runs/claims/<claim>"""
+    keep: str | None = None
+    """a folder that is given the outcome too, as evidence: evidence/claims"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """where to compute"""
+    overwrite: bool = False
+    """replace an earlier reproduction in the output folder"""
+
+
+def reproduce(words: list[str]) -> None:
+    """``likewise reproduce [CLAIM]``."""
+    from likewise.claims import CLAIMS
+    from likewise.claims.reproducing import reproduce as check
+    from likewise.claims.screens import claims_table
+
+    if not words:
+        Console().print(claims_table(CLAIMS, Path("evidence") / "claims"))
+        return
+    given = _parse(Reproduce, words, "likewise reproduce")
+    check(
+        given.claim, given.seeds, given.data, given.steps_share, given.out, given.keep, given.overwrite, given.device,
+        Console(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
+
+    name: Positional[str] = ""
+    """which one, for instance feature-decoupling"""
+    seed: int = 0
+    """the first of its three seeds"""
+    out: str | None = None
+    """the folder for its page and its figures; default: runs/studies/<name>"""
+    overwrite: bool = False
+    """replace what an earlier study wrote there"""
+
+
+def study(words: list[str]) -> None:
+    """``likewise study NAME``."""
+    from likewise.studies import STUDIES
+    from likewise.studies import study as run_study
+
+    given = _parse(Study, words, "likewise study")
+    if given.name:
+        run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
+        return
+    table = Table("study", "asks", "paper", "takes", title="likewise study NAME")
+    for name, kind in STUDIES.items():
+        table.add_row(name, kind.asks, kind.paper, kind.takes)
     Console().print(table)
 
 
-def _lines(file: str) -> list[str]:
-    """The lines of a text file that are not blank."""
-    try:
-        return [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise LikewiseError(f"The text file {file} cannot be read: {error}.") from error
+@dataclass(frozen=True)
+class Methods:
+    """What each method is and when to choose it; with a name, that method with its settings and presets."""
+
+    name: Positional[str | None] = None
+    """one of them"""
+
+
+def methods(words: list[str]) -> None:
+    """``likewise methods``, ``likewise methods NAME``."""
+    name = _parse(Methods, words, "likewise methods").name
+    if name is None:
+        return Console().print(methods_screen())
+    kind = find_method(name)
+    Console().print(method_screen(next(known for known in METHODS if METHODS[known] is kind), kind))
 
 
 def _parse(kind: Any, words: list[str], program: str) -> Any:
     return tyro.cli(kind, args=words, prog=program)
 
 
-def _take_option(words: list[str], option: str, default: str) -> tuple[str, list[str]]:
+def _take_option(words: list[str], option: str, default: str, known: Sequence[str]) -> tuple[str, list[str]]:
     """An option's value, and the words without it: it decides which other options there are."""
     rest, value = [], default
     remaining = iter(words)
@@ -237,7 +309,7 @@ def _take_option(words: list[str], option: str, default: str) -> tuple[str, list
         if word == option:
             value = next(remaining, "")
             if not value or value.startswith("-"):
-                raise LikewiseError(f"{option} needs a name: auto, {', '.join(METHODS)}.")
+                raise LikewiseError(f"{option} needs a name: {', '.join(known)}.")
         elif word.startswith(option + "="):
             value = word.partition("=")[2]
         else:

@@ -21,16 +21,19 @@ from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.features import extract
+from likewise.evaluation.own_classifier import OWN
 from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
 from likewise.evaluation.scores import Score
 from likewise.evaluation.text_scores import in_space, text_scores
 from likewise.export import Format, export_encoder
+from likewise.methods import Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
+from likewise.training.networks import load_trained
 from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
+from likewise.training.splits import labels_shown, open_split_manifest, open_splits, stored_size
 from likewise.views.policies import CentreView
 
 
@@ -96,6 +99,11 @@ class Run:
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
         return self._loaded[0]
+
+    @property
+    def nets(self) -> Nets:
+        """All networks of the run by name, in eval mode: the encoder, a classifier, heads; from its checkpoint."""
+        return load_trained(self.folder.path).nets
 
     @property
     def scores(self) -> dict[str, float]:
@@ -186,7 +194,7 @@ class Run:
         asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
         splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
         train = splits["train"].manifest
-        shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
+        shown, seed = labels_shown(asked, train), trained_with.seed
         scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
         target = _elsewhere(self.folder, data)
         extra = text_scores(self.folder, encoder, settings, splits, seed, choose_device("auto"), target)
@@ -205,7 +213,7 @@ class Run:
     def _classifier_scores(self) -> list[Score]:
         """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
         scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
-        return [Score.from_json(score) for score in scores if score["name"] == "classifier_top1"]
+        return [Score.from_json(score) for score in scores if score["name"] in OWN]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,24 @@ class RunFolder:
         return self.path / "gallery.npz"
 
     @property
+    def illustration(self) -> Path:
+        """What the trained method makes of a few training images, for the page; few methods write one."""
+        return self.path / "illustration.npz"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
+
+    @property
+    def teacher(self) -> RunFolder:
+        """The run of the teacher, where one was trained first."""
+        return RunFolder(self.path / "teacher")
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was written; the page comes last."""
+        return self.report.exists()
 
     def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder, or refuse to touch one that already holds something."""
@@ -110,10 +125,12 @@ class RunFolder:
             ) from error
 
     def _empty(self) -> None:
-        """Remove what a run wrote; files that are not a run's stay."""
+        """Remove what a run and its teacher's wrote; files that are not a run's stay."""
+        if self.teacher.config.exists():
+            self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.retrieved, self.report,
+            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
         if self.text.is_dir():
@@ -138,6 +155,32 @@ class RunFolder:
                     yield json.loads(line)
                 except json.JSONDecodeError:
                     continue
+
+
+def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
+    """Make a folder for what a command writes beside runs, or refuse one that holds something.
+
+    Args:
+        out: the folder.
+        written: names of the files that the command writes; ``overwrite`` removes these alone.
+        overwrite: whether a folder that is not empty may be written to.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
+        if out.exists() and any(out.iterdir()) and not overwrite:
+            raise LikewiseError(
+                f"The folder {out} is not empty. Replace what lies there with --overwrite, or choose another, for "
+                f"instance --out {out}-2."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"Cannot write the output folder {out}: {error.strerror or error}. Choose a folder on a disk with room "
+            f"that you may write to, with --out."
+        ) from error
 
 
 def read_json(path: Path) -> Any:

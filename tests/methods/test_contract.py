@@ -12,6 +12,7 @@ from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size
+from likewise.methods.taught import Taught, Teacher
 from likewise.randomness import generator, seed_networks
 from likewise.training.settings import from_json, to_json
 
@@ -28,9 +29,13 @@ def method(name):
 
 
 def nets_of(rule, seed=0):
+    """A method's networks, and beside them those of a teacher that has learned nothing, where it has one."""
     seed_networks(seed)
     encoder = build_encoder(EncoderSettings("conv4", SIZE, (0.4,), (0.3,)))
-    return rule.build(encoder, CLASSES)
+    nets = rule.build(encoder, CLASSES)
+    if isinstance(rule, Taught) and (earlier := rule.earlier(None)):
+        rule.adopt(nets, Teacher(earlier.method, nets_of(earlier.method, seed + 1)))
+    return nets
 
 
 def images(count=32):

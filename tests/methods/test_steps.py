@@ -132,16 +132,8 @@ def test_byol_teacher_stands_still_at_the_end():
     assert all(torch.equal(p, b) for p, b in zip(nets.teacher.parameters(), before, strict=True))
 
 
-def test_isd_presets_set_what_the_authors_scripts_set():
-    plus, first = ISD(), ISD(preset="resnet18")
-    assert [plus._or_preset(n) for n in ("student_temperature", "teacher_temperature", "momentum")] == [0.1, 0.01, 0.99]
-    assert [first._or_preset(n) for n in ("student_temperature", "teacher_temperature", "momentum")] == [
-        0.02,
-        0.02,
-        0.999,
-    ]
-    assert ISD(preset="resnet18", momentum=0.9)._or_preset("momentum") == 0.9
-    small = with_view_size(dataclasses.replace(first, queue=16), 12)
+def test_isd_without_a_projector_keeps_the_queue_in_the_encoders_space():
+    small = with_view_size(dataclasses.replace(ISD.preset("imagenet-resnet18"), queue=16), 12)
     nets = nets_of(small)
     assert isinstance(nets.projector, torch.nn.Identity)
     assert nets.queue.rows.shape == (16, nets.encoder.width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from likewise.data.beside import Column
+from likewise.errors import LikewiseError
 from likewise.randomness import generator
 
 CAPTIONS = "captions"
@@ -79,6 +81,18 @@ def captions_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:
         rows = reader.metadata.num_rows
         listed += reader.read([name]).column(name).to_pylist() if name else [None] * rows
     return {CAPTIONS: Captions.of(listed)}
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text file that are not blank.
+
+    Raises:
+        LikewiseError: it is not there, or not text.
+    """
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise LikewiseError(f"The text file {file} cannot be read: {error}.") from error
 
 
 def _caption_column(schema: pa.Schema) -> str | None:

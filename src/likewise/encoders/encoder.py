@@ -37,6 +37,10 @@ class Encoder(nn.Module, ABC):
     def stages(self) -> Sequence[nn.Module]:
         """The parts that turn normalised pixels into the feature map when run in order."""
 
+    @abstractmethod
+    def another_stage(self) -> nn.Module:
+        """A new stage like the last one, to run after it: [B, width, s, s] -> the same shape."""
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
         return (self.entrance(pixels) - self.mean) / self.std
@@ -53,6 +57,14 @@ class Encoder(nn.Module, ABC):
             widths.append(maps.shape[1])
         self.train(training)
         return widths
+
+    def stage_maps(self, pixels: Tensor) -> list[Tensor]:
+        """Float [B, C, S, S] in [0, 1] -> the map after each stage, [B, width of the stage, s, s]."""
+        maps, made = self.normalise(pixels), []
+        for stage in self.stages():
+            maps = stage(maps)
+            made.append(maps)
+        return made
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]."""

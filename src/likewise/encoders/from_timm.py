@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,15 @@ class TimmEncoder(Encoder):
         raise LikewiseError(
             f"timm/{self.name} cannot be run stage by stage. Choose a ResNet or a ConvNeXt, for instance timm/resnet18."
         )
+
+    def another_stage(self) -> nn.Module:
+        """A ResNet's last block as often as its last stage has blocks."""
+        if not hasattr(self.network, "layer4"):
+            raise LikewiseError(
+                f"timm/{self.name} cannot be given another stage. Choose a ResNet, for instance timm/resnet18."
+            )
+        last = self.network.layer4
+        return nn.Sequential(*(copy.deepcopy(last[-1]) for _ in last))
 
 
 def timm_encoder(
@@ -120,5 +130,5 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
 
 def _nearest(name: str) -> str:
     return did_you_mean(name, timm.list_models()).split(" Known:")[0] + (
-        " See timm.list_models() for all of them; ours are conv4 and conv4-wide."
+        " See timm.list_models() for all of them; ours are conv4, conv4-half, conv4-double and conv4-wide."
     )

@@ -26,7 +26,7 @@ SHOWN, FOUND = 5, 6
 """Captions on the page, best and worst each, and images beside each caption."""
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """The test images that have captions."""
 
     positions: Tensor
@@ -63,7 +63,7 @@ def text_scores(
     space, tokenizer = loaded
     seed_networks(seed, "untrained space")
     untrained = build_space(space.settings).eval()
-    asked, scores = _asked(test), {}
+    asked, scores = asked_of(test), {}
     for who, network in {"trained": encoder, **baselines(settings, seed)}.items():
         beside = (space if who == "trained" else untrained).to(device)
         images = embedded_images(network, beside, test, settings.image_size, device)
@@ -90,14 +90,15 @@ def in_space(space: SharedSpace, features: Tensor) -> Tensor:
     return nn.functional.normalize(space.of_images(features.to(where)).float().cpu(), dim=1)
 
 
-def _asked(test: Split) -> _Asked | None:
+def asked_of(test: Split) -> Asked | None:
+    """The captions of a split; None where fewer than two images have one."""
     column = test.manifest.beside.get(CAPTIONS)
     if not isinstance(column, Captions) or column.present().sum() < 2:
         return None
     index = np.flatnonzero(column.present())
     own = [column.texts[int(i)] for i in index]
     owner = torch.repeat_interleave(torch.arange(len(own)), torch.tensor([len(texts) for texts in own]))
-    return _Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
+    return Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
 
 
 def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Score]:
@@ -109,7 +110,7 @@ def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: S
     return zero_shot_scores(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
 
 
-def _keep_examples(run: RunFolder, test: Split, asked: _Asked, images: Tensor, texts: Tensor, rank: Tensor) -> None:
+def _keep_examples(run: RunFolder, test: Split, asked: Asked, images: Tensor, texts: Tensor, rank: Tensor) -> None:
     """The captions that found their image best and worst, one of an image at most, and what they found."""
     certain = (texts * images[asked.owner]).sum(dim=1)
     order = np.lexsort((-certain.numpy(), rank.numpy()))

@@ -10,7 +10,12 @@ from likewise.losses.attraction_repulsion import (
 )
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
-from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
+from likewise.losses.distillation import (
+    knowledge_distillation,
+    similarity_distillation,
+    soft_cross_entropy,
+    soft_nce,
+)
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
@@ -31,6 +36,7 @@ __all__ = [
     "cross_correlation",
     "guess_cross_entropy",
     "info_nce",
+    "knowledge_distillation",
     "mean_entropy",
     "nt_xent",
     "pair_divergence",

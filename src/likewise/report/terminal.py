@@ -12,8 +12,10 @@ from likewise.run_folder import RunFolder, read_json
 from likewise.training.prepare import Prepared
 
 
-def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "") -> RenderableType:
-    """What was found in the data, and what will happen."""
+def first_screen(
+    prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "", earlier: Prepared | None = None
+) -> RenderableType:
+    """What was found in the data, and what will happen; first of all an ``earlier`` run, if there is one."""
     found = prepared.found()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
@@ -21,6 +23,8 @@ def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str, me
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
+    if teacher := _teacher(prepared, run, earlier):
+        grid.add_row("teacher", teacher)
     rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
     epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
@@ -42,12 +46,15 @@ def _labels(found: dict[str, object]) -> str:
     shown, known = found["labels_shown"], found["labelled"]
     if not classes:
         return "no labels"
-    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known"
+    wrong = found["labels_falsified"]
+    noise = f", {wrong:,} of them falsified on purpose (--label-noise)" if wrong else ""
+    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
 
 
 def _method(prepared: Prepared) -> str:
     why = f", chosen because {prepared.method_reason}" if prepared.method_reason else ""
-    return f"{method_name(prepared.method)}{why} ({type(prepared.method).paper})"
+    preset = f", preset {prepared.settings.preset}" if prepared.settings.preset else ""
+    return f"{method_name(prepared.method)}{preset}{why} ({type(prepared.method).paper})"
 
 
 def _encoder(prepared: Prepared) -> str:
@@ -57,6 +64,14 @@ def _encoder(prepared: Prepared) -> str:
         parts.append("with the 3x3 stride-1 stem for small images")
     parts.append(f"starting from {encoder.pretrained}" if encoder.pretrained else "starting at random")
     return ", ".join(parts)
+
+
+def _teacher(prepared: Prepared, run: RunFolder, earlier: Prepared | None) -> str:
+    """Whom the method learns from; nothing where it has no teacher."""
+    if earlier is None:
+        return str(getattr(prepared.method, "teacher", ""))
+    when = "trained already" if run.teacher.done else "trained first"
+    return f"{method_name(earlier.method)} on {_encoder(earlier)}, {when}, in {run.teacher.path}"
 
 
 def last_screen(run: RunFolder) -> RenderableType:

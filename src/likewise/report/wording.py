@@ -8,6 +8,9 @@ import re
 SCORES = {
     "linear_top1": "linear probe",
     "fine_tune_top1": "fine-tuned network",
+    "classifier_top1": "its own classifier",
+    "teacher_top1": "its teacher's classifier",
+    "teacher_agreement": "the same answer as its teacher",
 }
 
 

@@ -19,10 +19,11 @@ from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
+from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
 from likewise.training.senses import with_senses
 from likewise.training.settings import TrainSettings
-from likewise.training.splits import Split, budget_of, channel_statistics, open_split_manifest, open_splits
+from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Prepared:
     def train(self) -> Split:
         """The training split."""
         return self.splits["train"]
+
+    @property
+    def falsified(self) -> int:
+        """How many of the labels shown are wrong on purpose (``--label-noise``)."""
+        return int(((self.shown != UNLABELLED) & (self.shown != self.train.labels)).sum())
 
     @property
     def batch_size(self) -> int:
@@ -97,6 +103,7 @@ class Prepared:
             "labelled": summary["labelled"],
             "unlabelled": summary["unlabelled"],
             "labels_shown": int((self.shown != UNLABELLED).sum()),
+            "labels_falsified": self.falsified,
             "image_size": self.encoder.image_size,
             "channels": self.encoder.channels,
             "sizes": summary["sizes"],
@@ -123,9 +130,11 @@ def prepare(
     size = settings.image_size or default_size(manifest)
     splits = open_splits(manifest, size)
     train = splits["train"].manifest
-    shown = budget_of(settings).apply(train.labels, train.ids, train.class_names)
+    shown = labels_shown(settings, train)
     rule, reason = resolve_method(asked, shown)
     check_method_fits(rule, shown)
+    if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
+        settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
     encoder, readers = _encoder_settings(settings, size, mean, std), rule.readers(train)
     return Prepared(

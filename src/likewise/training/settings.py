@@ -20,6 +20,8 @@ SettingsT = TypeVar("SettingsT")
 class TrainSettings:
     """What to learn from, with which network, for how long."""
 
+    preset: str | None = None
+    """start from a run that was published with the method: small, middle, imagenet, ...; what is typed wins over it"""
     labels: str = "all"
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
     budget: str = "all"
@@ -33,7 +35,7 @@ class TrainSettings:
     out: str | None = None
     """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
     encoder: str = "auto"
-    """conv4, conv4-wide, or any timm name such as timm/resnet18; auto chooses by image size"""
+    """conv4, conv4-half, -double, -wide, or any timm name such as timm/resnet18; auto chooses by image size"""
     stem: Literal["auto", "small", "standard"] = "auto"
     """of ResNets: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None
@@ -58,9 +60,13 @@ class TrainSettings:
     test: float = 0.2
     """share of the labelled images held out for the final scores, where the data bring no test split"""
     imbalance: Literal["none", "long-tail", "step"] = "none"
-    """thin the labelled training images out, for a study: long-tail (exponential sizes) or step (half are rare)"""
+    """thin the labelled training images out, for a study: long-tail (exponential sizes) or step (some are rare)"""
     imbalance_ratio: float = 10.0
     """images of the most frequent class for one of the rarest, where imbalance is not none"""
+    imbalance_rare: float = 0.5
+    """share of the classes that are rare, the last ones, where imbalance is step"""
+    label_noise: float = 0.0
+    """falsify this share of the labels that training is shown, for a study; validation and test keep the true ones"""
     precision: Precision = "auto"
     """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
     compile: bool = False
@@ -94,6 +100,8 @@ def to_json(value: Any) -> Any:
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: to_json(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

@@ -14,6 +14,7 @@ from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.images import Images, default_channels, open_images
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
+from likewise.data.label_noise import falsified
 from likewise.data.manifest import Manifest
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources import open_manifest
@@ -76,7 +77,7 @@ def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
     if settings.imbalance == "long-tail":
         kept = long_tailed(labels, settings.imbalance_ratio, settings.seed)
     else:
-        kept = step_imbalanced(labels, 0.5, settings.imbalance_ratio, settings.seed)
+        kept = step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
     others = np.flatnonzero(manifest.splits != "train")
     return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
 
@@ -106,6 +107,14 @@ def budget_of(settings: TrainSettings) -> LabelBudget:
     """The label budget that the settings name."""
     text = settings.budget if is_label_file(settings.labels) else settings.labels
     return LabelBudget.parse(text, settings.seed)
+
+
+def labels_shown(settings: TrainSettings, train: Manifest) -> Tensor:
+    """int64 [N]: what training sees of the training split's labels: the budget's, some falsified if asked for."""
+    budgeted = budget_of(settings).apply(train.labels, train.ids, train.class_names)
+    if not settings.label_noise:
+        return budgeted
+    return falsified(budgeted, train.ids, settings.label_noise, train.classes, settings.seed)
 
 
 def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:

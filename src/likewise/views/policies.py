@@ -146,6 +146,11 @@ def simclr_small() -> ViewPolicy:
     return replace(simclr(strength=0.5), blur=0.0)
 
 
+def gray_small() -> ViewPolicy:
+    """For small gray images, of no paper: no hue to turn, and no blur, which hides what tells a shirt from a coat."""
+    return ViewPolicy(crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
+
+
 def supcon() -> ViewPolicy:
     """SupCon on CIFAR, as the authors' PyTorch code has it: MoCo v2's policy without the blur."""
     return replace(moco_v2(), blur=0.0)
