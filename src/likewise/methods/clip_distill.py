@@ -36,9 +36,9 @@ class CLIPDistill(CLIP):
     choose_when = "captions are often wrong, and encoders are pretrained or runs are long"
     presets = PRESETS
 
-    targets: Literal["all", "cross", "transport"] = "cross"
-    """what the teacher says: likenesses across, image to text (cross, the paper's form); within images and within texts
-    added (all, the authors' code); or those shared out so that each partner is wanted alike (transport: OTTER)"""
+    targets: Literal["all", "cross", "transport"] = "all"
+    """what the teacher says: likenesses within images, within texts and across (all, the authors' code); across alone
+    (cross, the paper's form); or all of them shared out so that each partner is wanted alike (transport: OTTER)"""
     hard: float = 0.5
     """share of CLIP's own loss; the rest is the teacher's (paper: 0.5)"""
     sharpness: float = 100.0

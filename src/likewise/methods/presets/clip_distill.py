@@ -30,8 +30,7 @@ PRESETS = {
         Recipe("sgd", learning_rate=1.5e-3, weight_decay=0.0),
         batch_size=512,
         epochs=10,
-        settings={"text_length": 60, "dim": 768, "tune_text": True, "targets": "all", "scale": 49.4,
-                  "student_scale": 49.4},
+        settings={"text_length": 60, "dim": 768, "tune_text": True, "scale": 49.4, "student_scale": 49.4},
         image_size=224,
     ),
-}  # fmt: skip
+}
