@@ -20,7 +20,7 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
-from likewise.evaluation.own_classifier import own_classifier_scores
+from likewise.evaluation.own_classifier import own_classifier_outcomes
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.evaluation.text_scores import text_scores
 from likewise.methods import Method, Nets, Recipe, method_name
@@ -179,7 +179,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
-    own = own_classifier_scores(prepared.method, nets, test.images, test.labels, view) if test else []
+    own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
     extra = text_scores(run, nets.encoder, prepared.encoder, splits, seed, fabric.device)
     write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
     write_report(run)

@@ -65,12 +65,17 @@ class Evaluate:
     """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
     fine_tune: bool = False
     """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
+    corruptions: bool = False
+    """also ask for the classes of corrupted test images: 15 kinds at 5 severities (a minute)"""
+    full_bank: bool = False
+    """of a run with --imbalance: neighbours and probes learn from the images that it left out too"""
+    neighbours: int = 20  # nearest training images that vote
 
 
 def evaluate(words: list[str]) -> None:
     """``likewise evaluate RUN``."""
-    given = _parse(Evaluate, words, "likewise evaluate")
-    api.load(given.run).evaluate(given.data, given.labels, given.fine_tune, Console())
+    given = dict(vars(_parse(Evaluate, words, "likewise evaluate")))
+    api.load(given.pop("run")).evaluate(**given, console=Console())
 
 
 @dataclass(frozen=True)

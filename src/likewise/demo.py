@@ -22,8 +22,9 @@ from likewise.encoders import Encoder
 from likewise.evaluation.confidence import WILSON, wilson
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.fine_tune import FineTune, classifier_outcome
+from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.scores import Features
 from likewise.methods import Method, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy

@@ -20,20 +20,30 @@ from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.errors import LikewiseError, MachineError
+from likewise.evaluation.calibration import Calibration
+from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.own_classifier import OWN
-from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
-from likewise.evaluation.scores import Score
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.own_classifier import OWN, OwnClassifier
+from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
+from likewise.evaluation.scores import Outcome, Score
 from likewise.evaluation.text_scores import in_space, text_scores
 from likewise.export import Format, export_encoder
-from likewise.methods import Nets
+from likewise.methods import Method, Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
-from likewise.training.networks import load_trained
+from likewise.training.networks import load_trained, method_of
 from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import labels_shown, open_split_manifest, open_splits, stored_size
+from likewise.training.splits import (
+    Split,
+    labels_shown,
+    open_before_imbalance,
+    open_split_manifest,
+    open_splits,
+    stored_size,
+)
 from likewise.views.policies import CentreView
 
 
@@ -172,6 +182,9 @@ class Run:
         data: Any = None,
         labels: str | None = None,
         fine_tune: bool = False,
+        corruptions: bool = False,
+        full_bank: bool = False,
+        neighbours: int = 20,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -183,37 +196,78 @@ class Run:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
+            corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
+                fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
+            full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
+            neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             console: where the table is shown.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
         """
+        if neighbours < 1:
+            raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        config = read_json(self.folder.config)
-        trained_with = from_json(TrainSettings, config["settings"])
-        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
-        splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
-        train = splits["train"].manifest
-        shown, seed = labels_shown(asked, train), trained_with.seed
-        scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
+        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
+        device, seed = choose_device("auto"), trained_with.seed
+        splits, shown, seen = self._open(data, labels, full_bank, trained_with)
+        measures = EvaluationSettings(knn=Knn(neighbours))
+        scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
-        extra = text_scores(self.folder, encoder, settings, splits, seed, choose_device("auto"), target)
-        extra["trained"] = [*(self._classifier_scores() if data is None else []), *extra.get("trained", [])]
+        extra = text_scores(self.folder, encoder, settings, splits, seed, device, target)
+        extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
+        corrupted = None
+        if corruptions:
+            own = self._own_classifier() if data is None else None
+            corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
             fabric, _ = launch(TrainSettings(devices=1), None)
-            for who, scores in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
-                extra[who] = extra.get(who, []) + scores
-        write_scores(target, scored, extra)
+            for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
+                extra[who] = extra.get(who, []) + outcomes
+        write_scores(target, scored, extra, corrupted)
         if data is None:
             self.report()
         if console is not None:
             console.print(last_screen(target))
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _classifier_scores(self) -> list[Score]:
+    def _open(
+        self, data: Any, labels: str | None, full_bank: bool, trained_with: TrainSettings
+    ) -> tuple[dict[str, Split], Tensor, Tensor | None]:
+        """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
+        settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
+        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
+        if not full_bank:
+            splits = open_splits(open_split_manifest(source, asked), settings.image_size, settings.channels)
+            return splits, labels_shown(asked, splits["train"].manifest), None
+        if asked.imbalance == "none":
+            raise LikewiseError(
+                "--full-bank brings back the training images that --imbalance left out, but "
+                + ("other data were given. Leave one of the two out." if data else "this run left none out.")
+            )
+        splits, seen = open_before_imbalance(source, asked, settings.image_size, settings.channels)
+        shown = torch.full((len(seen),), UNLABELLED)
+        shown[seen] = labels_shown(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
+        return splits, shown, seen
+
+    def _own_classifier(self) -> OwnClassifier | None:
+        """The classifier that the method trained, if it has one.
+
+        Raises:
+            LikewiseError: it has one, but the checkpoint that holds it is gone.
+        """
+        if type(method_of(self.folder)).classify is Method.classify:
+            return None
+        trained = load_trained(self.folder.path)
+        return OwnClassifier(trained.method, trained.nets)
+
+    def _kept_outcomes(self) -> list[Outcome]:
         """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
-        scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
-        return [Score.from_json(score) for score in scores if score["name"] in OWN]
+        content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
+        calibrations = content.get("calibration", {}).get("trained", {})
+        kept = [Score.from_json(score) for score in content.get("trained", []) if score["name"] in OWN]
+        read = {name: Calibration.from_json(each) for name, each in calibrations.items() if name in OWN}
+        return [Outcome(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""

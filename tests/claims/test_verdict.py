@@ -65,7 +65,9 @@ def test_every_seed_is_told():
 
 def test_a_question_whose_premise_fails_cannot_be_told():
     premise = Statement("a is 10 points ahead", lambda r: r.ahead("a", "b", "linear_top1"), ">=", 0.1)
-    assert judge(ahead(premise=premise), replicates(0.02, 0.02, 0.02)).verdict == UNTOLD
+    untold = judge(ahead(premise=premise), replicates(0.02, 0.02, 0.02))
+    assert untold.verdict == UNTOLD
+    assert "asked only if: a is 10 points ahead: mean +2.0 points" in str(untold)
     assert judge(ahead(premise=premise), replicates(0.2, 0.2, 0.2)).verdict == HOLDS
     assert judge(ahead(bound=0.5, premise=premise), replicates(0.2, 0.2, 0.2)).verdict == FAILS
 
@@ -140,7 +142,7 @@ def test_results_of_two_commits_are_told_apart():
 def test_a_registered_claim_has_three_seeds_a_budget_and_a_source(name):
     about = CLAIMS[name]
     assert len(about.seeds) >= 3
-    assert about.minutes <= 8
+    assert about.minutes <= 30
     assert "https://" in about.paper
     assert about.statements
     assert about.arms

@@ -236,7 +236,7 @@ def test_two_devices_learn_what_one_learns(likewise, tmp_path, source):
     words = ["train", source, "--method", "kd", "--precision", "32", "--encoder", "conv4-half"]
     words += ["--batch-size", "8", "--steps", "3", "--observations", "0", "--device", "cpu"]
     for devices in (1, 2):
-        done = likewise(*words, "--devices", devices, "--out", str(devices))
+        done = likewise(*words, "--devices", devices, "--out", str(devices), timeout=480)
         assert done.returncode == 0, done.stderr
     for stage in ("", "teacher"):
         one, two = (load_file(tmp_path / name / stage / "encoder.safetensors") for name in "12")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import spearmanr
+from torch import Tensor
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
 from likewise.claims.measures import Linear, Neighbours
@@ -23,6 +23,12 @@ def arm(name: str, attraction: float, repulsion: float) -> Arm:
     return Arm(name, rule, SETTINGS, (Linear(), Neighbours()))
 
 
+def rank_correlation(first: Tensor, second: Tensor) -> float:
+    """Spearman's, of two vectors without ties."""
+    ranks = [each.argsort().argsort().double() for each in (first, second)]
+    return float(torch.corrcoef(torch.stack(ranks))[0, 1])
+
+
 def least_order(replicate: Replicate) -> float:
     """The least rank correlation over 50 anchors: of attraction with distance, of repulsion with nearness."""
     chance = generator(replicate.seed, "CACR's weights")
@@ -30,8 +36,8 @@ def least_order(replicate: Replicate) -> float:
     anchors, positives, others = rows[:50], rows[50:450].view(50, 8, 16), rows[450:]
     pulled, pushed = attraction_weights(anchors, positives, 1.0), repulsion_weights(anchors, others, 0.9)
     far, apart = (anchors[:, None] - positives).norm(dim=2), torch.cdist(anchors, others)
-    orders = [spearmanr(*pair).statistic for pair in zip(far, pulled, strict=True)]
-    return float(min(orders + [-spearmanr(*pair).statistic for pair in zip(apart, pushed, strict=True)]))
+    orders = [rank_correlation(*pair) for pair in zip(far, pulled, strict=True)]
+    return min(orders + [-rank_correlation(*pair) for pair in zip(apart, pushed, strict=True)])
 
 
 FULL, UNIFORM, ATTRACTION_ONLY = "CACR", "all weights alike", "repulsion's weights alike"

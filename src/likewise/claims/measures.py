@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from likewise.evaluation.features import extract
-from likewise.evaluation.fine_tune import classifier_outcome
 from likewise.evaluation.knn import Knn
 from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.scores import Features
 from likewise.methods import Nets
 from likewise.training.prepare import Prepared
-from likewise.training.splits import Split, open_split_manifest, open_splits
+from likewise.training.splits import Split, open_before_imbalance
 from likewise.views.policies import CentreView
 
 
@@ -110,6 +110,6 @@ class Neighbours:
         prepared = trained.prepared
         if prepared.settings.imbalance == "none":
             return Features(trained.features("train"), prepared.train.labels)
-        manifest = open_split_manifest(trained.data, replace(prepared.settings, imbalance="none"))
-        split = open_splits(manifest, prepared.encoder.image_size, prepared.encoder.channels)["train"]
+        size, channels = prepared.encoder.image_size, prepared.encoder.channels
+        split = open_before_imbalance(trained.data, prepared.settings, size, channels)[0]["train"]
         return Features(trained.features_of(split), split.labels)

@@ -40,9 +40,10 @@ class Judged:
     def __str__(self) -> str:
         """The inequality with its numbers, and the verdict."""
         seeds = ", ".join(shown(value, self.unit) for value in self.by_seed)
+        why = f", for it is asked only if: {self.premise}" if self.verdict == UNTOLD else ""
         return (
             f"{self.sentence}: {self.over_seeds} {shown(self.value, self.unit)} ({seeds}), to be "
-            f"{self.relation} {shown(self.bound, self.unit)}; {self.verdict}"
+            f"{self.relation} {shown(self.bound, self.unit)}; {self.verdict}{why}"
         )
 
 

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from likewise.data.images import Images
 from likewise.errors import LikewiseError
-from likewise.evaluation.confidence import WILSON, wilson
-from likewise.evaluation.features import PlainView
-from likewise.evaluation.fine_tune import classifier_outcome
-from likewise.evaluation.scores import Score
+from likewise.evaluation.calibration import calibration_of
+from likewise.evaluation.confidence import WILSON, accuracy, wilson
+from likewise.evaluation.features import PlainView, extract
+from likewise.evaluation.scores import Outcome, Score
 from likewise.methods import Method, Nets
 from likewise.methods.taught import Teacher
 
 OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
-"""What `own_classifier_scores` can give."""
+"""What `own_classifier_outcomes` can give."""
 
 
-def own_classifier_scores(method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView) -> list[Score]:
+def classifier_outcome(
+    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
+) -> Outcome:
+    """Top-1 accuracy and calibration of the classifier that a method trained with its encoder."""
+    logits = extract(OwnClassifier(method, nets), images, torch.arange(len(images)), view)
+    predictions = logits.argmax(dim=1)
+    interval, count = accuracy(predictions, labels)
+    score = Score(name, *interval, count, {**protocol, "interval": WILSON})
+    return Outcome(score, predictions, calibration=calibration_of(logits, labels))
+
+
+class OwnClassifier(nn.Module):
+    """A method's own classifier as a network, so that it goes to the device and into eval mode as a whole."""
+
+    def __init__(self, method: Method, nets: Nets) -> None:
+        super().__init__()
+        self.method, self.nets = method, nets
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] -> logits [B, classes]."""
+        logits = self.method.classify(self.nets, pixels)
+        if logits is None:
+            raise LikewiseError(f"{self.method.title} trains no classifier; use a probe on its features.")
+        return logits
+
+
+def own_classifier_outcomes(
+    method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView
+) -> list[Outcome]:
     """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
 
     Args:
@@ -32,9 +63,10 @@ def own_classifier_scores(method: Method, nets: Nets, images: Images, labels: Te
     own = classifier_outcome("classifier_top1", method, nets, images, labels, view, {})
     teacher = getattr(nets, "teacher", None)
     if not isinstance(teacher, Teacher):
-        return [own.score]
+        return [own]
     theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
-    return [own.score, theirs.score, agreement_score(own.predictions, theirs.predictions)]
+    agreement = agreement_score(own.predictions, theirs.predictions)
+    return [own, theirs, Outcome(agreement, own.predictions)]
 
 
 def agreement_score(student: Tensor, teacher: Tensor) -> Score:

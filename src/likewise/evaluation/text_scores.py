@@ -16,7 +16,7 @@ from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
 from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_scores, zero_shot_scores
 from likewise.evaluation.run_scores import THUMBNAIL, baselines
-from likewise.evaluation.scores import Score
+from likewise.evaluation.scores import Outcome, Score
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
@@ -45,8 +45,10 @@ def text_scores(
     seed: int,
     device: torch.device,
     target: RunFolder | None = None,
-) -> dict[str, list[Score]]:
-    """Scores by encoder: trained and its baselines, whose projections and texts are those of an untrained space.
+) -> dict[str, list[Outcome]]:
+    """Scores by encoder, without predictions of classes.
+
+    The trained encoder's and its baselines', whose projections and texts are those of an untrained space.
 
     Args:
         run: where the shared space lies; without one there are no scores.
@@ -74,7 +76,7 @@ def text_scores(
             scores[who] = retrieval_scores(found, len(mine), len(texts)) + scores[who]
             if who == "trained":
                 _keep_examples(target or run, test, asked, mine, texts, found.of_texts)
-    return scores
+    return {who: [Outcome(score, torch.zeros(0)) for score in found] for who, found in scores.items()}
 
 
 def embedded_images(network: nn.Module, space: SharedSpace, split: Split, size: int, device: torch.device) -> Tensor:

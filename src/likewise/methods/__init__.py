@@ -11,6 +11,7 @@ from likewise.methods.clip_distill import CLIPDistill
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.fixmatch import FixMatch
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
@@ -37,6 +38,7 @@ METHODS: dict[str, type[Method]] = {
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
+    "fixmatch": FixMatch,
     "hsakd": HSAKD,
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,

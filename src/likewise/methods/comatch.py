@@ -18,7 +18,7 @@ from likewise.memory import Queue, follow, frozen_copy, momentum_at
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, together, two_views
 from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, shifted, supcon
+from likewise.views.policies import ViewPolicy, comatch_strong, shifted, supcon
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,8 @@ class CoMatch(Method):
 
     The form for small images; `CoMatchEMA` is the one for ImageNet. The guess for a weak view, balanced over the
     classes and smoothed by those of similar images, is what a strong view should be taken for, and says which images'
-    strong views should be alike. Labelled images come as a class-balanced support beside each batch; they are among
-    the unlabelled ones too, without their labels. Both strong views are made by crop and colour: there is no
-    RandAugment and no Cutout. A teacher follows to classify in the end; it teaches nothing.
+    strong views should be alike. The class-balanced support beside each batch is among the unlabelled images too,
+    without its labels. A teacher follows to classify in the end; it teaches nothing.
     """
 
     title = "CoMatch"
@@ -69,8 +68,10 @@ class CoMatch(Method):
     """width of the embedding (paper: 64)"""
     weak_views: ViewPolicy = field(default_factory=shifted)
     """by which images are guessed, and labelled ones learned"""
-    strong_views: ViewPolicy = field(default_factory=supcon)
-    """of the two views that learn from the guess"""
+    strong_views: ViewPolicy = field(default_factory=comatch_strong)
+    """of the view that learns the guess (paper: RandAugment and Cutout)"""
+    other_views: ViewPolicy = field(default_factory=supcon)
+    """of the other view in the graph (paper: crop and colour)"""
 
     @property
     def support(self) -> Support:
@@ -86,7 +87,7 @@ class CoMatch(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
-        strong, other = two_views(self.strong_views, batch, progress)
+        strong, other = two_views(self.strong_views, batch, progress, self.other_views)
         weak = self.weak_views(batch.pixels, progress.draws("weak view", batch)).pixels
         views = {"weak": weak, "strong": strong, "other": other}
         if batch.support is None:  # as in a microbatch that got no row of it

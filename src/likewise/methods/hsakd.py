@@ -16,6 +16,7 @@ from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.policies import ViewPolicy, shifted
@@ -36,7 +37,9 @@ class HSAKD(Taught):
     paper = "Yang et al. 2021, https://arxiv.org/abs/2107.13715"
     needs = "all labels"
     idea = "A small classifier learns a large one's answers to turned images, at every depth; KD's stronger form."
+    choose_when = "as for kd, and training may take many times as long"
     recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
+    presets = PRESETS
 
     teacher_encoder: str = "auto"
     """network of a teacher that is trained first; auto: the next larger one of the encoder's family"""

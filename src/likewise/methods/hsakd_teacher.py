@@ -13,6 +13,7 @@ from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.policies import ViewPolicy, shifted
@@ -32,7 +33,9 @@ class HSAKDTeacher(Taught):
     needs = "all labels"
     also_needs = ""
     idea = "Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd."
+    choose_when = "a teacher for hsakd is wanted with settings of its own; hsakd trains one by itself"
     recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
+    presets = PRESETS
     keeps_network = True
 
     teacher: str = ""

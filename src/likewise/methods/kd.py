@@ -12,6 +12,7 @@ from likewise.encoders import Encoder
 from likewise.losses import knowledge_distillation
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.kd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught
 from likewise.views.policies import ViewPolicy, shifted
@@ -29,7 +30,9 @@ class KD(Taught):
     paper = "Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531"
     needs = "all labels"
     idea = "A small classifier learns a large one's softened answers beside the labels."
+    choose_when = "labels are there, and a small network should come close to a large one"
     recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
+    presets = PRESETS
 
     teacher_encoder: str = "auto"
     """network of a teacher that is trained first; auto: the next larger one of the encoder's family"""

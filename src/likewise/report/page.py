@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from likewise.report.calibration_chart import calibration_section
 from likewise.report.confusion import confusion
+from likewise.report.corruption_section import corruption_section
 from likewise.report.curves import curves, online_scores
 from likewise.report.data_found import data_found
 from likewise.report.document import Section, document, write_page
@@ -56,6 +58,8 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
     gallery = record.gallery
     sections = [
         Section("scores", "How good it is", _scores(record)),
+        *_section("calibration", "Whether it is right as often as it says", calibration_section(record)),
+        *_section("corruptions", "How it fares on corrupted images", corruption_section(record)),
         Section("next", "What to type next", next_steps(record)),
         Section("curves", "How it learned", curves(record)),
     ]
@@ -70,6 +74,10 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
         Section("data", "What it learned from", data_found(record.data)),
         Section("settings", "Settings", settings_table(record.config, record.environment)),
     ]
+
+
+def _section(name: str, title: str, body: list[Child]) -> list[Section]:
+    return [Section(name, title, body)] if body else []
 
 
 def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Section]:

@@ -9,7 +9,7 @@ from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import amount, count, interval, percent, points, score_name
+from likewise.report.wording import amount, count, interval, is_main, is_over_classes, percent, points, score_name
 
 HEADLINES = ("linear_top1", "fine_tune_top1")
 """Scores that a verdict rests on, before whatever else there is."""
@@ -34,6 +34,7 @@ PROTOCOL = {
     "images": "among {} images",
     "texts": "{} captions",
     "chance": "by chance {}",
+    "mean_over": "mean over {}",
     "draws": "{} draws of the labels",
     "seed": "seed {}",
     "interval": "{}",
@@ -81,10 +82,22 @@ def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[st
 
 
 def scores_table(record: RunRecord) -> list[Child]:
-    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured."""
+    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured.
+
+    Means over classes have a table of their own; scores on corrupted images have a section (see ``corruptions``).
+    """
+    names = list(dict.fromkeys(score.name for scores in record.scores.values() for score in scores))
+    caption = "Share of test images answered rightly, with its 95% interval below."
+    by_class = "The same as a mean over classes, each counting alike, with its 95% interval below."
+    parts = _scores_table(record, [name for name in names if is_main(name)], caption, True)
+    if over_classes := [name for name in names if is_over_classes(name)]:
+        parts += _scores_table(record, over_classes, by_class, False)
+    return parts
+
+
+def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> list[Child]:
     present = [who for who in ENCODERS if record.scores[who]]
     gain = {"trained", "untrained"} <= set(present)
-    names = list(dict.fromkeys(score.name for who in present for score in record.scores[who]))
     rows, measured = [], []
     for name in names:
         scored = {who: score for who in present if (score := record.score(who, name))}
@@ -94,10 +107,9 @@ def scores_table(record: RunRecord) -> list[Child]:
         rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
         measured.append(_measured(name, next(iter(scored.values()))))
     head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
-    caption = "Share of test images answered rightly, with its 95% interval below."
     return [
         table(caption, [*head, *(["gain"] if gain else []), "0% to 100%"], rows, "scores"),
-        element("details", element("summary", "How each was measured"), element("dl", measured), open=True),
+        element("details", element("summary", "How each was measured"), element("dl", measured), open=open_),
     ]
 
 

@@ -12,6 +12,18 @@ SCORES = {
     "teacher_top1": "its teacher's classifier",
     "teacher_agreement": "the same answer as its teacher",
 }
+CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
+CORRUPTED = "corrupted_"
+
+
+def is_over_classes(name: str) -> bool:
+    """Whether a score is a mean over classes, such as ``knn20_rare_top1``."""
+    return any(name.endswith(f"_{group}_top1") for group in CLASS_GROUPS)
+
+
+def is_main(name: str) -> bool:
+    """Whether a score belongs in the first table: one over all test images as they are."""
+    return not is_over_classes(name) and not name.startswith(CORRUPTED)
 
 
 def count(number: float) -> str:
@@ -67,6 +79,11 @@ def score_name(name: str) -> str:
         return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
     if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
         return f"classes named in words, hit at {match[1]}"
+    if name.startswith(CORRUPTED):
+        return f"{score_name(name.removeprefix(CORRUPTED))}, corrupted images"
+    for group, words in CLASS_GROUPS.items():
+        if name.endswith(f"_{group}_top1"):
+            return f"{score_name(name.removesuffix(f'_{group}_top1') + '_top1')}, {words}"
     return SCORES.get(name, name.removesuffix("_top1").replace("_", " "))
 
 

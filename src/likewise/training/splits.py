@@ -73,13 +73,30 @@ def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
     """The training images thinned out to unequal classes; validation and test images stay as they are."""
     train = np.flatnonzero(manifest.splits == "train")
-    labels = manifest.labels[torch.from_numpy(train)]
-    if settings.imbalance == "long-tail":
-        kept = long_tailed(labels, settings.imbalance_ratio, settings.seed)
-    else:
-        kept = step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
+    kept = _kept(manifest.labels[torch.from_numpy(train)], settings)
     others = np.flatnonzero(manifest.splits != "train")
     return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
+
+
+def _kept(labels: Tensor, settings: TrainSettings) -> Tensor:
+    """Sorted positions of the training images that the imbalance leaves."""
+    if settings.imbalance == "long-tail":
+        return long_tailed(labels, settings.imbalance_ratio, settings.seed)
+    return step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
+
+
+def open_before_imbalance(
+    data: Any, settings: TrainSettings, size: int, channels: int | None = None
+) -> tuple[dict[str, Split], Tensor]:
+    """The splits as they were before ``settings.imbalance`` thinned out the training images.
+
+    Returns:
+        The splits, and bool [N] for the N training images: which of them it left, in their order.
+    """
+    splits = open_splits(open_split_manifest(data, replace(settings, imbalance="none")), size, channels)
+    seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
+    seen[_kept(splits["train"].labels, settings)] = True
+    return splits, seen
 
 
 def stored_size(manifest: Manifest, size: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from likewise.methods.preset import Preset
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import weak
+from likewise.views.policies import supcon, weak
 
 RATE = 0.03 * 256 / 448
 """0.03 for 448 unlabelled images, stated for 256."""
@@ -45,6 +45,7 @@ PRESETS = {
             "hidden": 2048,
             "dim": 128,
             "weak_views": weak(),
+            "strong_views": supcon(),
         },
         image_size=224,
     ),
