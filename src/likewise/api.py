@@ -23,6 +23,7 @@ from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import own_classifier_outcomes
 from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.evaluation.text_scores import text_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
@@ -143,6 +144,7 @@ def _run(
         state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
+            prepared.method.keep(nets, prepared.readers, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
             illustrate(run, prepared, nets, steps, fabric.device)
             _score(fabric, prepared, nets, run, measures)
@@ -179,7 +181,8 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
-    write_scores(run, scored, {"trained": own})
+    extra = text_scores(run, nets.encoder, prepared.encoder, splits, seed, fabric.device)
+    write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
     write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise import api
+from likewise.data.captions import lines_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, find_method
 from likewise.methods.preset import NAMES
@@ -83,12 +84,12 @@ def evaluate(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Embed:
-    """Images to vectors."""
+    """Images to vectors; or the lines of a text file, for a run that learned from captions."""
 
     run: Positional[str]
     """the run's folder"""
     data: Positional[str]
-    """folder, file or named set"""
+    """folder, file or named set; or a .txt file, a text a line"""
     out: str = "vectors.parquet"
     """where to write id, label and vector of each image"""
     overwrite: bool = False
@@ -98,19 +99,22 @@ class Embed:
 def embed(words: list[str]) -> None:
     """``likewise embed RUN DATA --out vectors.parquet``."""
     given = _parse(Embed, words, "likewise embed")
-    vectors = api.load(given.run).embed(given.data)
+    run = api.load(given.run)
+    vectors = run.embed_text(lines_of(Path(given.data))) if given.data.endswith(".txt") else run.embed(given.data)
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
 
 
 @dataclass(frozen=True)
 class Search:
-    """The images most like a given one."""
+    """The images most like a given one, or described best by a text."""
 
     run: Positional[str]
     """the run whose encoder made the vectors"""
-    query: Positional[str]
+    query: Positional[str | None] = None
     """an image file"""
+    text: str | None = None
+    """a description, instead of an image; for a run that learned from captions"""
     in_: Annotated[str, tyro.conf.arg(name="in")] = "vectors.parquet"
     """what `likewise embed` wrote"""
     count: int = 10
@@ -118,10 +122,13 @@ class Search:
 
 
 def search(words: list[str]) -> None:
-    """``likewise search RUN query.jpg --in vectors.parquet``."""
+    """``likewise search RUN query.jpg --in vectors.parquet``, or ``--text "a dog in snow"`` for the image."""
     given = _parse(Search, words, "likewise search")
-    table = Table("cosine", "image", "label")
-    for match in api.load(given.run).search(given.query, given.in_, given.count):
+    if (given.query is None) == (given.text is None):
+        raise LikewiseError('Give one of the two: an image file, or a description as in --text "a dog in snow".')
+    table, run = Table("cosine", "image", "label"), api.load(given.run)
+    ask, query = (run.search, given.query) if given.text is None else (run.search_text, given.text)
+    for match in ask(query, given.in_, given.count):
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)
 

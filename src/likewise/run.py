@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from likewise.data.images import open_images
 from likewise.data.mask_check import look_at_masks
 from likewise.data.masks import VOID
 from likewise.data.sources import open_manifest
+from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
+from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.errors import LikewiseError, MachineError
 from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.evaluate import EvaluationSettings
@@ -26,6 +29,7 @@ from likewise.evaluation.knn import Knn
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.text_scores import in_space, text_scores
 from likewise.export import Format, export_encoder
 from likewise.methods import Method, Nets
 from likewise.report.page import write_report
@@ -57,7 +61,7 @@ class Match(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """Embedded images."""
+    """Embedded images or texts."""
 
     ids: list[str]
     """a stable id each"""
@@ -65,9 +69,11 @@ class Vectors(NamedTuple):
     """class names, empty where unknown"""
     vectors: Tensor
     """float32 [N, D]"""
+    shared: Tensor | None = None
+    """float32 [N, d] of length 1, comparable with texts; where the run learned from texts"""
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector.
+        """Write a Parquet file with columns id, label and vector, and shared where texts can be compared.
 
         Raises:
             LikewiseError: the file is there and is not to be replaced.
@@ -75,9 +81,9 @@ class Vectors(NamedTuple):
         target = Path(path)
         if target.exists() and not overwrite:
             raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
-        width = self.vectors.shape[1]
-        flat = pa.array(self.vectors.numpy().reshape(-1))
-        columns = {"id": self.ids, "label": self.labels, "vector": pa.FixedSizeListArray.from_arrays(flat, width)}
+        columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
+        if self.shared is not None:
+            columns["shared"] = _lists(self.shared)
         try:
             parquet.write_table(pa.table(columns), target)
         except OSError as error:
@@ -96,6 +102,10 @@ class Run:
     @cached_property
     def _loaded(self) -> tuple[Encoder, EncoderSettings]:
         return load_encoder(self.folder.path)
+
+    @cached_property
+    def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
+        return load_space(self.folder)
 
     @property
     def encoder(self) -> Encoder:
@@ -128,7 +138,35 @@ class Run:
             choose_device("auto"),
         )
         names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
-        return Vectors(list(manifest.ids), names, vectors)
+        return Vectors(list(manifest.ids), names, vectors, in_space(self._space[0], vectors) if self._space else None)
+
+    def embed_text(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, to be compared with ``Vectors.shared`` of images.
+
+        Raises:
+            LikewiseError: the run learned nothing from texts, or a text is blank.
+        """
+        if self._space is None:
+            raise LikewiseError(
+                f"The run {self.folder.path} learned nothing from texts, so it cannot embed one. Train on images with "
+                f"captions: likewise train captions.parquet --method clip."
+            )
+        if isinstance(texts, str) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
+        space, tokenizer = self._space
+        vectors = space.vectors(tokenizer, list(texts))
+        return Vectors(list(texts), [""] * len(texts), vectors, vectors)
+
+    def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+        """The embedded images that a text describes best, best first."""
+        asked = self.embed_text([text]).vectors
+        gallery = vectors if isinstance(vectors, Vectors) else _read_vectors(Path(vectors))
+        if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
+            raise LikewiseError(
+                "These vectors cannot be compared with texts: they come from another run. Embed the images with this "
+                f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
+            )
+        return _most_alike(asked, gallery.shared, gallery, count)
 
     def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
         """The embedded images most like an image file, most alike first."""
@@ -139,12 +177,7 @@ class Run:
                 f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
                 f"they come from another run. Embed the images again with this one."
             )
-        cosine = torch.nn.functional.cosine_similarity(asked, gallery.vectors)
-        best = cosine.topk(min(count, len(cosine)))
-        return [
-            Match(value, gallery.ids[i], gallery.labels[i])
-            for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return _most_alike(asked, gallery.vectors, gallery, count)
 
     def evaluate(
         self,
@@ -187,7 +220,9 @@ class Run:
         splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
-        extra = {"trained": self._kept_outcomes() if data is None else []}
+        target = _elsewhere(self.folder, data)
+        extra = text_scores(self.folder, encoder, settings, splits, seed, device, target)
+        extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:
             own = self._own_classifier() if data is None else None
@@ -196,7 +231,6 @@ class Run:
             fabric, _ = launch(TrainSettings(devices=1), None)
             for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
-        target = _elsewhere(self.folder, data)
         write_scores(target, scored, extra, corrupted)
         if data is None:
             self.report()
@@ -257,8 +291,26 @@ def _read_vectors(path: Path) -> Vectors:
     missing = {"id", "label", "vector"} - set(table.column_names)
     if missing:
         raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
-    vectors = torch.tensor(table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False))
-    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), vectors.view(table.num_rows, -1))
+    shared = _matrix(table, "shared") if "shared" in table.column_names else None
+    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), _matrix(table, "vector"), shared)
+
+
+def _matrix(table: pa.Table, column: str) -> Tensor:
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return torch.tensor(flat).view(table.num_rows, -1)
+
+
+def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
+
+
+def _most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[Match]:
+    """The rows of a gallery by their cosine with what is asked, [1, D] and [N, D], the highest first."""
+    best = torch.nn.functional.cosine_similarity(asked, vectors).topk(min(count, len(vectors)))
+    return [
+        Match(value, gallery.ids[i], gallery.labels[i])
+        for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
 
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,16 @@ class RunFolder:
     def encoder(self) -> Path:
         """How to build the encoder that the weights belong to."""
         return self.path / "encoder.json"
+
+    @property
+    def text(self) -> Path:
+        """A folder with the text encoder, the vocabulary and the space shared with images, where texts were learned."""
+        return self.path / "text"
+
+    @property
+    def retrieved(self) -> Path:
+        """A few captions with the images that they found, for the page."""
+        return self.path / "retrieved.npz"
 
     @property
     def scores(self) -> Path:
@@ -129,9 +140,12 @@ class RunFolder:
             self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.illustration, self.places, self.matches, self.report,
+            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.places, self.matches,
+            self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
+        if self.text.is_dir():
+            shutil.rmtree(self.text)
 
     def require(self) -> RunFolder:
         """This folder, if it holds a run; else a message that says what a run is."""

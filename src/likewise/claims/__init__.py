@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from likewise.claims import (
     cacr_weights,
+    clip_distill_noise,
     comatch_fixmatch,
     hsakd_over_kd,
     isd_rare,
@@ -21,6 +22,7 @@ from likewise.errors import LikewiseError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
     "cacr-weights": cacr_weights.CLAIM,
+    "clip-distill-noise": clip_distill_noise.CLAIM,
     "comatch-fixmatch": comatch_fixmatch.CLAIM,
     "hsakd-over-kd": hsakd_over_kd.CLAIM,
     "isd-rare": isd_rare.CLAIM,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.fashion_pairs import fashion_pairs
 from likewise.data.idx import read_idx
 from likewise.data.manifest import Manifest
 from likewise.data.masks import Masks
@@ -86,6 +88,7 @@ NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist": fashion_mnist,
     "fashion-mnist-mini": fashion_mnist_mini,
     "fashion-scenes": fashion_scenes,
+    "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
 }
 
 

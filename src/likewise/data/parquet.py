@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from likewise.data.arrays import numbered
+from likewise.data.captions import captions_in
 from likewise.data.folder import SPLIT_NAMES, describe
 from likewise.data.header_scan import read_header, scan
 from likewise.data.manifest import Manifest, Skipped
@@ -75,6 +76,7 @@ def open_parquet(files: Sequence[Path], source: str) -> Manifest:
         class_names=class_names,
         notes=("large: only the first images of each file were looked at before step 0",) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
+        beside=captions_in(readers),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
 
@@ -190,6 +192,5 @@ def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, fir
         raise LikewiseError(f"{manifest.source}: none of the {len(manifest)} rows can be used. {describe(skipped)}")
     sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
     sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
-    rest = manifest.take(kept)
     pixels = ParquetPixels(groups, locations[kept], Headers(sizes[kept], modes[kept]))
-    return replace(rest, pixels=pixels, skipped=tuple(skipped))
+    return replace(manifest.take(kept), pixels=pixels, skipped=tuple(skipped))

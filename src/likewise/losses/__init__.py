@@ -17,6 +17,7 @@ from likewise.losses.distillation import (
     soft_nce,
 )
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
 from likewise.losses.set_similarity import set_similarity
@@ -39,6 +40,9 @@ __all__ = [
     "knowledge_distillation",
     "mean_entropy",
     "nt_xent",
+    "pair_divergence",
+    "pair_nce",
+    "pair_targets",
     "queue_nce",
     "repulsion_weights",
     "set_similarity",
@@ -52,4 +56,5 @@ __all__ = [
     "suncet",
     "sup_con",
     "swapped_prediction",
+    "transported_targets",
 ]

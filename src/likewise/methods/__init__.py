@@ -6,6 +6,8 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
 from likewise.methods.cacr import CACR
+from likewise.methods.clip import CLIP
+from likewise.methods.clip_distill import CLIPDistill
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
@@ -32,6 +34,8 @@ METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
     "byol": BYOL,
     "cacr": CACR,
+    "clip": CLIP,
+    "clip-distill": CLIPDistill,
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,

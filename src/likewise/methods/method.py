@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch, Place
+from likewise.data.beside import Reader
 from likewise.data.loader import Support
+from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.illustration import Illustration
@@ -19,6 +21,7 @@ from likewise.methods.nets import Nets
 from likewise.methods.preset import Preset, find_preset
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
+from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
 
@@ -95,6 +98,8 @@ class Method:
     """the end of a sentence that begins with "choose it when": which other method would be wrong, and why"""
     recipe: ClassVar[Recipe] = Recipe()
     """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
+    senses: ClassVar[tuple[str, ...]] = ()
+    """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
     presets: ClassVar[Mapping[str, Preset]] = {}
     """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
 
@@ -133,6 +138,13 @@ class Method:
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor | None:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """For each of its senses how a column becomes rows of numbers, fitted on the training examples."""
+        return {}
+
+    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+        """Write what is wanted of the networks after training besides the encoder."""
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
         """What the trained networks make of training images, for the run's page, where there is something to see.

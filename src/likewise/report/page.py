@@ -17,6 +17,7 @@ from likewise.report.neighbours import neighbours
 from likewise.report.next_steps import next_steps
 from likewise.report.places import alike_places, matched_places, read_arrays
 from likewise.report.record import Gallery, RunRecord
+from likewise.report.retrieved import retrieved
 from likewise.report.score_table import headline, label_free_table, scores_table, verdict
 from likewise.report.segments import segments
 from likewise.report.settings import settings_table
@@ -68,6 +69,8 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
         sections.append(illustration_section(record.illustration))
     if gallery is not None and len(gallery.vectors):
         sections += _gallery_sections(gallery, map_settings)
+    if found := retrieved(record.folder.retrieved):
+        sections.append(Section("captions", "What captions find", found))
     return [
         *sections,
         *_place_sections(record),

@@ -77,6 +77,10 @@ def score_name(name: str) -> str:
         return f"nearest neighbours (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
         return f"probe on {amount(int(match[1]), 'label')} a class"
+    if match := re.fullmatch(r"(text_to_image|image_to_text)_r(\d+)", name):
+        return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
+    if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
+        return f"classes named in words, hit at {match[1]}"
     if name.startswith(CORRUPTED):
         return f"{score_name(name.removeprefix(CORRUPTED))}, corrupted images"
     for group, words in CLASS_GROUPS.items():

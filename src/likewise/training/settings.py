@@ -26,6 +26,10 @@ class TrainSettings:
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
     budget: str = "all"
     """with a CSV of labels: how many of them training may see, as above"""
+    captions: str | None = None
+    """a CSV of image_path,caption, a line for each caption, where the data bring none themselves"""
+    caption_noise: float = 0.0
+    """share of the training images that get another image's captions, for a study"""
     test_data: str | None = None
     """images to test on, where they are a source of their own; else the data's test split, or a part held out"""
     masks: str | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.images import Images, default_channels, open_images
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
@@ -46,17 +47,18 @@ class Split:
 
 
 def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
-    """The data with train, val and test decided: what they bring, else parts of the labelled images held out."""
+    """The data with train, val and test decided: what they bring, else parts of what can be scored held out."""
     labels = settings.labels if is_label_file(settings.labels) else None
-    manifest = _with_masks(open_manifest(data, labels, settings.test_data), settings)
-    present, labelled = set(manifest.splits.tolist()), manifest.labelled() > 0
-    if "test" not in present and (labelled or manifest.masks is not None):
+    manifest = _with_masks(open_manifest(data, labels, settings.test_data, settings.captions), settings)
+    present = set(manifest.splits.tolist())
+    told_apart = manifest.labelled() > 0 or bool(manifest.beside)
+    if "test" not in present and (told_apart or manifest.masks is not None):
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
-    if not labelled:
-        return manifest
-    if "val" not in present:
+    if "val" not in present and told_apart:
         manifest = manifest.hold_out(settings.validation, settings.seed, "val")
-    return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+    if settings.caption_noise:
+        manifest = _with_caption_noise(manifest, settings)
+    return manifest if settings.imbalance == "none" or not manifest.labelled() else _imbalanced(manifest, settings)
 
 
 def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
@@ -65,6 +67,16 @@ def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
         return replace(manifest, masks=None)
     masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
     return replace(manifest, masks=replace(masks, void=settings.void)) if masks is not None else manifest
+
+
+def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The same examples, a share of the training images with the captions of others."""
+    captions = manifest.beside.get(CAPTIONS)
+    if not isinstance(captions, Captions):
+        raise LikewiseError(f"--caption-noise was given, but {manifest.source} has no captions.")
+    train = np.flatnonzero(manifest.splits == "train")
+    noisy = captions.shuffled(train, settings.caption_noise, settings.seed)
+    return replace(manifest, beside={**manifest.beside, CAPTIONS: noisy})
 
 
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
