@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -21,7 +19,7 @@ from likewise.data.sources import open_manifest
 from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import LikewiseError
 from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
@@ -46,48 +44,8 @@ from likewise.training.splits import (
     open_splits,
     stored_size,
 )
+from likewise.vectors import Match, Vectors, most_alike, read_vectors
 from likewise.views.policies import CentreView
-
-
-class Match(NamedTuple):
-    """An image like the one searched for."""
-
-    cosine: float
-    """of the angle between the two vectors"""
-    id: str
-    """its path, or its place in the data"""
-    label: str
-    """its class, or nothing"""
-
-
-class Vectors(NamedTuple):
-    """Embedded images or texts."""
-
-    ids: list[str]
-    """a stable id each"""
-    labels: list[str]
-    """class names, empty where unknown"""
-    vectors: Tensor
-    """float32 [N, D]"""
-    shared: Tensor | None = None
-    """float32 [N, d] of length 1, comparable with texts; where the run learned from texts"""
-
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector, and shared where texts can be compared.
-
-        Raises:
-            LikewiseError: the file is there and is not to be replaced.
-        """
-        target = Path(path)
-        if target.exists() and not overwrite:
-            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
-        columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
-        if self.shared is not None:
-            columns["shared"] = _lists(self.shared)
-        try:
-            parquet.write_table(pa.table(columns), target)
-        except OSError as error:
-            raise MachineError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 class Run:
@@ -160,24 +118,24 @@ class Run:
     def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
         """The embedded images that a text describes best, best first."""
         asked = self.embed_text([text]).vectors
-        gallery = vectors if isinstance(vectors, Vectors) else _read_vectors(Path(vectors))
+        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
             raise LikewiseError(
                 "These vectors cannot be compared with texts: they come from another run. Embed the images with this "
                 f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
-        return _most_alike(asked, gallery.shared, gallery, count)
+        return most_alike(asked, gallery.shared, gallery, count)
 
     def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
         """The embedded images most like an image file, most alike first."""
-        gallery = vectors if isinstance(vectors, Vectors) else _read_vectors(Path(vectors))
+        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         asked = self.embed(str(query)).vectors
         if asked.shape[1] != gallery.vectors.shape[1]:
             raise LikewiseError(
                 f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
                 f"they come from another run. Embed the images again with this one."
             )
-        return _most_alike(asked, gallery.vectors, gallery, count)
+        return most_alike(asked, gallery.vectors, gallery, count)
 
     def evaluate(
         self,
@@ -282,35 +240,6 @@ class Run:
     def report(self) -> Path:
         """Write the page again from what lies in the folder."""
         return write_report(self.folder)
-
-
-def _read_vectors(path: Path) -> Vectors:
-    if not path.is_file():
-        raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
-    table = parquet.read_table(path)
-    missing = {"id", "label", "vector"} - set(table.column_names)
-    if missing:
-        raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
-    shared = _matrix(table, "shared") if "shared" in table.column_names else None
-    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), _matrix(table, "vector"), shared)
-
-
-def _matrix(table: pa.Table, column: str) -> Tensor:
-    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return torch.tensor(flat).view(table.num_rows, -1)
-
-
-def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
-
-
-def _most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[Match]:
-    """The rows of a gallery by their cosine with what is asked, [1, D] and [N, D], the highest first."""
-    best = torch.nn.functional.cosine_similarity(asked, vectors).topk(min(count, len(vectors)))
-    return [
-        Match(value, gallery.ids[i], gallery.labels[i])
-        for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
 
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:

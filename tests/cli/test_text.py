@@ -18,6 +18,7 @@ from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
+from likewise.vectors import Vectors
 
 WORDS = ("red", "green", "blue", "grey")
 
@@ -142,7 +143,7 @@ def test_words_are_refused_by_a_run_without_texts(tmp_path, capsys):
 
 
 def test_vectors_of_another_run_and_queries_of_two_kinds_are_refused(folder, tmp_path, capsys):
-    likewise.run.Vectors(["a"], [""], torch.zeros(1, 3)).save(tmp_path / "v.parquet")
+    Vectors(["a"], [""], torch.zeros(1, 3)).save(tmp_path / "v.parquet")
     said = refused(["search", folder, "--text", "dog", "--in", tmp_path / "v.parquet"], capsys)
     assert "come from another run" in said
     assert "one of the two" in refused(["search", folder], capsys)
