@@ -1,6 +1,45 @@
-import os
+"""What tests of several areas need: the command line in a process of its own, and a browser to look at pages with."""
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 os.environ.setdefault("COLUMNS", "120")
 torch.set_num_threads(1)  # tests are many and small; threads only get in each other's way
+
+
+@pytest.fixture
+def likewise(tmp_path):
+    """Run the command line; what it said, and its exit code."""
+
+    def call(*words, timeout=240, **settings):
+        environment = {**os.environ, "COLUMNS": "160", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "likewise.cli", *map(str, words)],
+            capture_output=True, text=True, cwd=tmp_path, timeout=timeout, env=environment, **settings,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator:
+    """A headless browser, or a skip that says why there is none."""
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None:
+        pytest.skip("no chromium on this machine: the pages are not opened")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()

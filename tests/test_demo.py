@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from rich.console import Console
 
-from likewise.demo import ALL_LABELS, LABELS_ONLY, SIMCLR, SUNCET, _claim, what_it_bought
+from likewise.demo import ALL_LABELS, LABELS_ONLY, SIMCLR, SUNCET, run_demo, what_it_bought
 from likewise.errors import LikewiseError
 from likewise.report.label_curve import LabelPoint
 
@@ -36,10 +37,8 @@ def test_pre_training_that_costs_is_said_too():
 def test_an_earlier_demo_is_not_overwritten(tmp_path):
     (tmp_path / "demo.json").write_text("{}")
     with pytest.raises(LikewiseError, match="--overwrite"):
-        _claim(tmp_path, overwrite=False)
-    assert (tmp_path / "demo.json").exists()
-    _claim(tmp_path, overwrite=True)
-    assert not (tmp_path / "demo.json").exists()
+        run_demo(tmp_path, quick=True, seed=0, overwrite=False, console=Console(quiet=True))
+    assert (tmp_path / "demo.json").read_text() == "{}"
 
 
 @pytest.mark.slow

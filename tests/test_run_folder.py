@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.errors import LikewiseError, MachineError
+from likewise.run_folder import RunFolder, make_folder, read_json, write_json
 
 
 def test_empty_folders_are_nobodys(tmp_path):
@@ -45,3 +45,21 @@ def test_a_line_cut_short_by_a_kill_is_passed_over(tmp_path):
     run = RunFolder(tmp_path)
     run.metrics.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
     assert list(run.metric_lines()) == [{"step": 1}]
+
+
+def test_a_folder_of_a_command_keeps_what_is_not_its_own(tmp_path):
+    out = tmp_path / "runs" / "study"
+    make_folder(out, ("page.html",), overwrite=False)
+    assert out.is_dir()
+    make_folder(out, ("page.html",), overwrite=False)  # still empty
+    for name in ("page.html", "mine.txt"):
+        (out / name).write_text("old")
+    with pytest.raises(LikewiseError, match=r"is not empty.*--overwrite"):
+        make_folder(out, ("page.html",), overwrite=False)
+    assert (out / "page.html").exists()
+    make_folder(out, ("page.html",), overwrite=True)
+    assert [each.name for each in out.iterdir()] == ["mine.txt"]
+    with pytest.raises(LikewiseError, match="is a file"):
+        make_folder(out / "mine.txt", (), overwrite=True)
+    with pytest.raises(MachineError, match="Cannot write"):
+        make_folder(out / "mine.txt" / "below", (), overwrite=True)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from likewise import losses, methods
     from likewise.api import compare, doctor, load, train
+    from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.run import Run
+    from likewise.studies import study
 
 __version__ = "0.1.0"
 
-__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "train"]
+__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "reproduce", "study", "train"]
 
 _HOMES = {
     "LikewiseError": "likewise.errors",
@@ -28,6 +30,8 @@ _HOMES = {
     "compare": "likewise.api",
     "doctor": "likewise.api",
     "load": "likewise.api",
+    "reproduce": "likewise.claims.reproducing",
+    "study": "likewise.studies",
     "train": "likewise.api",
 }
 

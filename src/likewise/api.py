@@ -15,15 +15,16 @@ from likewise.collectives import rank, world_size
 from likewise.data.doctor import Findings, examine
 from likewise.data.loader import Loader
 from likewise.data.sources import open_manifest
-from likewise.encoders import build_encoder, save_encoder
+from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
-from likewise.evaluation.fine_tune import classifier_outcome
+from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.own_classifier import own_classifier_outcomes
+from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
-from likewise.evaluation.scores import Score
-from likewise.methods import Method, Nets, Recipe, method_name
-from likewise.randomness import seed_networks
+from likewise.evaluation.text_scores import text_scores
+from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
 from likewise.report.page import write_report
@@ -35,10 +36,12 @@ from likewise.training import train as train_networks
 from likewise.training.activation_memory import memory_line
 from likewise.training.cached_gradients import count_microbatches
 from likewise.training.launch import environment, launch
+from likewise.training.networks import build_nets, earlier_stage, take_teacher, what_the_teacher_has_seen
 from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
 from likewise.training.settings import UNCOMPARED, TrainSettings, to_json
 from likewise.training.splits import budget_of
+from likewise.training.start import start_of
 from likewise.views.policies import CentreView
 
 ALL_MEASURES = EvaluationSettings()
@@ -63,8 +66,9 @@ def train(
         labels: what training may see: ``none``, ``all``, ``10`` (a class), ``1%``, a split file, or a CSV file.
         method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
         out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
-        recipe: optimiser and schedule, where not the method's own.
-        settings: any field of `likewise.training.settings.TrainSettings`.
+        recipe: optimiser and schedule, where not the method's own or the preset's.
+        settings: any field of `likewise.training.settings.TrainSettings`. With ``preset="imagenet"`` the method's
+            settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
 
     Raises:
         LikewiseError: anything that cannot be used, with what to do instead.
@@ -73,8 +77,10 @@ def train(
     for name in settings:
         if name not in known:
             raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
-    folder, quiet = None if out is None else str(out), Console(quiet=True)
-    return run_training(data, TrainSettings(labels=str(labels), out=folder, **settings), method, recipe, quiet)
+    start = start_of(method, settings.get("preset"))
+    folder = None if out is None else str(out)
+    asked = dataclasses.replace(start.settings, labels=str(labels), out=folder, **settings)
+    return run_training(data, asked, start.method, recipe or start.recipe, Console(quiet=True))
 
 
 def run_training(
@@ -98,10 +104,18 @@ def run_training(
         measures: what is scored at the end.
     """
     prepared = prepare(data, settings, method, recipe)
-    prepared.loader()  # a batch that does not fit and weights that are not there are refused before anything is written
-    nets = build_nets(prepared)
     run = RunFolder(settings.out or _free_folder(data, prepared))
-    resume_line = resume_line.replace("{out}", str(run.path))
+    return _run(data, prepared, run, console, resume_line.replace("{out}", str(run.path)), measures)
+
+
+def _run(
+    data: Any, prepared: Prepared, run: RunFolder, console: Console, resume_line: str, measures: EvaluationSettings
+) -> Run:
+    """One run from what is prepared; before it, in a folder inside its own, the run of a teacher that it needs."""
+    settings = prepared.settings
+    prepared.loader()  # a batch that does not fit and weights that are not there are refused before anything is written
+    earlier = earlier_stage(prepared, run)
+    nets = build_nets(prepared, earlier)
     fabric, precision = launch(settings, run.path)
     screen = Screen(console, enabled=fabric.is_global_zero)
     # Nor is anything written for a batch or a microbatch that does not fit these devices.
@@ -116,12 +130,23 @@ def run_training(
         screen.keep(run.log)
     fabric.barrier()
 
-    screen.say(first_screen(prepared, run, steps, f"{fabric.device} in {precision.fabric}: {precision.reason}", memory))
+    device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
+    screen.say(first_screen(prepared, run, steps, device, memory, earlier))
+    if warning := what_the_teacher_has_seen(prepared):
+        screen.say(f"[yellow]warning: {warning}[/yellow]")
+    if earlier is not None:
+        if not run.teacher.done:
+            _run(data, earlier, run.teacher, console, resume_line, measures)
+        fabric.barrier()
+        take_teacher(nets, run.teacher)
+        screen.say(f"The teacher is trained. Now what learns from it: {type(prepared.method).title}.")
     try:
         state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
+            prepared.method.keep(nets, prepared.readers, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+            illustrate(run, prepared, nets, steps, fabric.device)
             _score(fabric, prepared, nets, run, measures)
             screen.say(last_screen(run))
     except Interrupted as stop:
@@ -154,25 +179,12 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     """Final scores and the page."""
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
-    write_scores(run, scored, {"trained": _classifier_scores(prepared, nets)})
+    test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
+    own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
+    extra = text_scores(run, nets.encoder, prepared.encoder, splits, seed, fabric.device)
+    write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
+    write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)
-
-
-def _classifier_scores(prepared: Prepared, nets: Nets) -> list[Score]:
-    """The score of the method's own classifier, where it has one and there are test labels."""
-    test = prepared.splits.get("test")
-    if test is None or type(prepared.method).classify is Method.classify:
-        return []
-    view = CentreView(prepared.encoder.image_size)
-    outcome = classifier_outcome("classifier_top1", prepared.method, nets, test.images, test.labels, view, {})
-    return [outcome.score]
-
-
-def build_nets(prepared: Prepared) -> Nets:
-    """The method's networks at their start: a function of the seed, and of the pretrained weights if there are some."""
-    seed_networks(prepared.settings.seed, "weights")
-    encoder = build_encoder(prepared.encoder)
-    return prepared.method.build(encoder, prepared.manifest.classes)
 
 
 def _record(run: RunFolder, data: Any, prepared: Prepared, resume_line: str, pieces: int) -> None:

@@ -18,7 +18,9 @@ COMMANDS = {
     "compare": "several runs on one page: who is better, by how much, and how much sooner",
     "doctor": "corrupt, tiny, duplicate and leaked images, before step 0",
     "export": "the encoder as files for other tools",
-    "methods": "what each method is, its paper, and the labels that it needs",
+    "reproduce": "check a paper's claim at small scale, three seeds; alone it lists the claims",
+    "study": "a paper's explanation simulated in seconds: a table, a picture, and whether it holds",
+    "methods": "what each method is and when to choose it; with a name, its settings and presets",
 }
 
 USAGE = "\n".join(

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from likewise.api import build_nets, run_training
+from likewise.api import run_training
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
-from likewise.errors import LikewiseError
 from likewise.evaluation.confidence import WILSON, wilson
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.fine_tune import FineTune, classifier_outcome
+from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.scores import Features
 from likewise.methods import Method, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
@@ -32,19 +32,20 @@ from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.report.label_curve import LabelPoint, write_label_curve_page
-from likewise.run_folder import write_json
+from likewise.run_folder import make_folder, write_json
 from likewise.training import Plan, train
 from likewise.training.launch import environment, launch
+from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings, to_json
-from likewise.views.policies import CentreView, ViewPolicy
+from likewise.views.policies import CentreView, gray_small
 
 DATA = "fashion-mnist-mini"
 
 LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = "labels only", "SimCLR + probe", "SimCLR + SuNCEt", "all labels (SupCon)"
 
-VIEWS = ViewPolicy(crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
-"""Crop, flip, brightness and contrast: gray images have no hue, and blur hides what tells a shirt from a coat."""
+VIEWS = gray_small()
+"""Crop, flip, brightness and contrast."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
         LikewiseError: the output folder holds something and ``overwrite`` is not set.
     """
     plan, started = QUICK if quick else DemoPlan(), time.perf_counter()
-    _claim(out, overwrite)
+    make_folder(out, ("demo.json", "demo.html"), overwrite)
     arms = Arms(plan, seed, out, overwrite, console)
     points: dict[str, list[LabelPoint]] = {LABELS_ONLY: [], SIMCLR: [], SUNCET: [], ALL_LABELS: []}
     console.print("[bold]1 of 4[/bold]  SimCLR: no labels at all")
@@ -282,15 +283,3 @@ def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ..
         cells = [f"{by_budget[budget].value:.3f}" if budget in by_budget else "" for budget in budgets]
         table.add_row(name, *cells, f"{sum(point.seconds for point in line):.0f}")
     return table
-
-
-def _claim(out: Path, overwrite: bool) -> None:
-    """Make the folder, or refuse one that holds an earlier demo."""
-    if (out / "demo.json").exists() and overwrite:
-        (out / "demo.json").unlink()
-        (out / "demo.html").unlink(missing_ok=True)
-    elif out.exists() and any(out.iterdir()) and not overwrite:
-        raise LikewiseError(
-            f"The folder {out} is not empty. Run the demo again with --overwrite, or elsewhere with --out runs/demo-2."
-        )
-    out.mkdir(parents=True, exist_ok=True)

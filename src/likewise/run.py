@@ -2,71 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import open_images
+from likewise.data.mask_check import look_at_masks
+from likewise.data.masks import VOID
 from likewise.data.sources import open_manifest
+from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
-from likewise.errors import LikewiseError, MachineError
+from likewise.encoders.shared_space import SharedSpace, load_space
+from likewise.errors import LikewiseError
+from likewise.evaluation.calibration import Calibration
+from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.run_scores import fine_tune_scores, score_encoder, write_scores
-from likewise.evaluation.scores import Score
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.own_classifier import OWN, OwnClassifier
+from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
+from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.text_scores import in_space, text_scores
 from likewise.export import Format, export_encoder
+from likewise.methods import Method, Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.launch import choose_device, launch
+from likewise.training.networks import load_trained, method_of
 from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import budget_of, open_split_manifest, open_splits, stored_size
+from likewise.training.splits import (
+    Split,
+    labels_shown,
+    open_before_imbalance,
+    open_split_manifest,
+    open_splits,
+    stored_size,
+)
+from likewise.vectors import Match, Vectors, most_alike, read_vectors
 from likewise.views.policies import CentreView
-
-
-class Match(NamedTuple):
-    """An image like the one searched for."""
-
-    cosine: float
-    """of the angle between the two vectors"""
-    id: str
-    """its path, or its place in the data"""
-    label: str
-    """its class, or nothing"""
-
-
-class Vectors(NamedTuple):
-    """Embedded images."""
-
-    ids: list[str]
-    """a stable id each"""
-    labels: list[str]
-    """class names, empty where unknown"""
-    vectors: Tensor
-    """float32 [N, D]"""
-
-    def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector.
-
-        Raises:
-            LikewiseError: the file is there and is not to be replaced.
-        """
-        target = Path(path)
-        if target.exists() and not overwrite:
-            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
-        width = self.vectors.shape[1]
-        flat = pa.array(self.vectors.numpy().reshape(-1))
-        columns = {"id": self.ids, "label": self.labels, "vector": pa.FixedSizeListArray.from_arrays(flat, width)}
-        try:
-            parquet.write_table(pa.table(columns), target)
-        except OSError as error:
-            raise MachineError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 class Run:
@@ -82,10 +61,19 @@ class Run:
     def _loaded(self) -> tuple[Encoder, EncoderSettings]:
         return load_encoder(self.folder.path)
 
+    @cached_property
+    def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
+        return load_space(self.folder)
+
     @property
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
         return self._loaded[0]
+
+    @property
+    def nets(self) -> Nets:
+        """All networks of the run by name, in eval mode: the encoder, a classifier, heads; from its checkpoint."""
+        return load_trained(self.folder.path).nets
 
     @property
     def scores(self) -> dict[str, float]:
@@ -108,29 +96,57 @@ class Run:
             choose_device("auto"),
         )
         names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
-        return Vectors(list(manifest.ids), names, vectors)
+        return Vectors(list(manifest.ids), names, vectors, in_space(self._space[0], vectors) if self._space else None)
+
+    def embed_text(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, to be compared with ``Vectors.shared`` of images.
+
+        Raises:
+            LikewiseError: the run learned nothing from texts, or a text is blank.
+        """
+        if self._space is None:
+            raise LikewiseError(
+                f"The run {self.folder.path} learned nothing from texts, so it cannot embed one. Train on images with "
+                f"captions: likewise train captions.parquet --method clip."
+            )
+        if isinstance(texts, str) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
+        space, tokenizer = self._space
+        vectors = space.vectors(tokenizer, list(texts))
+        return Vectors(list(texts), [""] * len(texts), vectors, vectors)
+
+    def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+        """The embedded images that a text describes best, best first."""
+        asked = self.embed_text([text]).vectors
+        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
+        if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
+            raise LikewiseError(
+                "These vectors cannot be compared with texts: they come from another run. Embed the images with this "
+                f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
+            )
+        return most_alike(asked, gallery.shared, gallery, count)
 
     def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
         """The embedded images most like an image file, most alike first."""
-        gallery = vectors if isinstance(vectors, Vectors) else _read_vectors(Path(vectors))
+        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         asked = self.embed(str(query)).vectors
         if asked.shape[1] != gallery.vectors.shape[1]:
             raise LikewiseError(
                 f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
                 f"they come from another run. Embed the images again with this one."
             )
-        cosine = torch.nn.functional.cosine_similarity(asked, gallery.vectors)
-        best = cosine.topk(min(count, len(cosine)))
-        return [
-            Match(value, gallery.ids[i], gallery.labels[i])
-            for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return most_alike(asked, gallery.vectors, gallery, count)
 
     def evaluate(
         self,
         data: Any = None,
         labels: str | None = None,
         fine_tune: bool = False,
+        corruptions: bool = False,
+        full_bank: bool = False,
+        neighbours: int = 20,
+        masks: str | None = None,
+        void: int = VOID,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -142,36 +158,80 @@ class Run:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
+            corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
+                fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
+            full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
+            neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
+            masks: folder of other data's masks, where they are no column of it.
+            void: the value in other data's masks of pixels that belong to no class.
             console: where the table is shown.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
         """
+        if neighbours < 1:
+            raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        config = read_json(self.folder.config)
-        trained_with = from_json(TrainSettings, config["settings"])
-        asked = trained_with if data is None else TrainSettings(labels=labels or "all", seed=trained_with.seed)
-        splits = open_splits(open_split_manifest(data or config["data"], asked), settings.image_size, settings.channels)
-        train = splits["train"].manifest
-        shown, seed = budget_of(asked).apply(train.labels, train.ids, train.class_names), trained_with.seed
-        scored = score_encoder(encoder, settings, splits, seed, choose_device("auto"), shown=shown)
-        extra = {"trained": self._classifier_scores() if data is None else []}
+        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
+        device, seed = choose_device("auto"), trained_with.seed
+        other = TrainSettings(labels=labels or "all", seed=seed, masks=masks, void=void)
+        splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
+        measures = EvaluationSettings(knn=Knn(neighbours))
+        scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
+        target = _elsewhere(self.folder, data)
+        extra = text_scores(self.folder, encoder, settings, splits, seed, device, target)
+        extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
+        corrupted = None
+        if corruptions:
+            own = self._own_classifier() if data is None else None
+            corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
             fabric, _ = launch(TrainSettings(devices=1), None)
-            for who, scores in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
-                extra[who] = extra.get(who, []) + scores
-        target = _elsewhere(self.folder, data)
-        write_scores(target, scored, extra)
+            for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
+                extra[who] = extra.get(who, []) + outcomes
+        write_scores(target, scored, extra, corrupted)
         if data is None:
             self.report()
         if console is not None:
             console.print(last_screen(target))
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _classifier_scores(self) -> list[Score]:
+    def _open(self, data: Any, asked: TrainSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
+        """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
+        settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
+        if not full_bank:
+            manifest = open_split_manifest(source, asked)
+            look_at_masks(manifest)
+            splits = open_splits(manifest, settings.image_size, settings.channels)
+            return splits, labels_shown(asked, splits["train"].manifest), None
+        if asked.imbalance == "none":
+            raise LikewiseError(
+                "--full-bank brings back the training images that --imbalance left out, but "
+                + ("other data were given. Leave one of the two out." if data else "this run left none out.")
+            )
+        splits, seen = open_before_imbalance(source, asked, settings.image_size, settings.channels)
+        shown = torch.full((len(seen),), UNLABELLED)
+        shown[seen] = labels_shown(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
+        return splits, shown, seen
+
+    def _own_classifier(self) -> OwnClassifier | None:
+        """The classifier that the method trained, if it has one.
+
+        Raises:
+            LikewiseError: it has one, but the checkpoint that holds it is gone.
+        """
+        if type(method_of(self.folder)).classify is Method.classify:
+            return None
+        trained = load_trained(self.folder.path)
+        return OwnClassifier(trained.method, trained.nets)
+
+    def _kept_outcomes(self) -> list[Outcome]:
         """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
-        scores = read_json(self.folder.scores)["trained"] if self.folder.scores.exists() else []
-        return [Score.from_json(score) for score in scores if score["name"] == "classifier_top1"]
+        content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
+        calibrations = content.get("calibration", {}).get("trained", {})
+        kept = [Score.from_json(score) for score in content.get("trained", []) if score["name"] in OWN]
+        read = {name: Calibration.from_json(each) for name, each in calibrations.items() if name in OWN}
+        return [Outcome(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""
@@ -180,17 +240,6 @@ class Run:
     def report(self) -> Path:
         """Write the page again from what lies in the folder."""
         return write_report(self.folder)
-
-
-def _read_vectors(path: Path) -> Vectors:
-    if not path.is_file():
-        raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
-    table = parquet.read_table(path)
-    missing = {"id", "label", "vector"} - set(table.column_names)
-    if missing:
-        raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
-    vectors = torch.tensor(table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False))
-    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), vectors.view(table.num_rows, -1))
 
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:

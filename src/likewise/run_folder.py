@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ class RunFolder:
         return self.path / "encoder.json"
 
     @property
+    def text(self) -> Path:
+        """A folder with the text encoder, the vocabulary and the space shared with images, where texts were learned."""
+        return self.path / "text"
+
+    @property
+    def retrieved(self) -> Path:
+        """A few captions with the images that they found, for the page."""
+        return self.path / "retrieved.npz"
+
+    @property
     def scores(self) -> Path:
         """The final scores, with protocol and confidence interval."""
         return self.path / "scores.json"
@@ -68,9 +79,34 @@ class RunFolder:
         return self.path / "gallery.npz"
 
     @property
+    def illustration(self) -> Path:
+        """What the trained method makes of a few training images, for the page; few methods write one."""
+        return self.path / "illustration.npz"
+
+    @property
+    def places(self) -> Path:
+        """Features of the places of a few images, and what a linear classifier makes of their pixels, for the page."""
+        return self.path / "places.npz"
+
+    @property
+    def matches(self) -> Path:
+        """Two views of a few images and the places that the method matched, for the page."""
+        return self.path / "matches.npz"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
+
+    @property
+    def teacher(self) -> RunFolder:
+        """The run of the teacher, where one was trained first."""
+        return RunFolder(self.path / "teacher")
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was written; the page comes last."""
+        return self.report.exists()
 
     def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder, or refuse to touch one that already holds something."""
@@ -99,12 +135,17 @@ class RunFolder:
             ) from error
 
     def _empty(self) -> None:
-        """Remove what a run wrote; files that are not a run's stay."""
+        """Remove what a run and its teacher's wrote; files that are not a run's stay."""
+        if self.teacher.config.exists():
+            self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.report,
+            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.places, self.matches,
+            self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
+        if self.text.is_dir():
+            shutil.rmtree(self.text)
 
     def require(self) -> RunFolder:
         """This folder, if it holds a run; else a message that says what a run is."""
@@ -125,6 +166,32 @@ class RunFolder:
                     yield json.loads(line)
                 except json.JSONDecodeError:
                     continue
+
+
+def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
+    """Make a folder for what a command writes beside runs, or refuse one that holds something.
+
+    Args:
+        out: the folder.
+        written: names of the files that the command writes; ``overwrite`` removes these alone.
+        overwrite: whether a folder that is not empty may be written to.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
+        if out.exists() and any(out.iterdir()) and not overwrite:
+            raise LikewiseError(
+                f"The folder {out} is not empty. Replace what lies there with --overwrite, or choose another, for "
+                f"instance --out {out}-2."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"Cannot write the output folder {out}: {error.strerror or error}. Choose a folder on a disk with room "
+            f"that you may write to, with --out."
+        ) from error
 
 
 def read_json(path: Path) -> Any:

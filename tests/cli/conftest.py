@@ -1,8 +1,4 @@
-"""A folder of small photographs, and the command line in a process of its own."""
-
-import os
-import subprocess
-import sys
+"""A folder of small photographs."""
 
 import numpy as np
 import pytest
@@ -25,17 +21,3 @@ def write_photographs(root, classes=("cat", "dog", "owl"), each=14, size=20):
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     return write_photographs(tmp_path_factory.mktemp("data") / "photos")
-
-
-@pytest.fixture
-def likewise(tmp_path):
-    """Run the command line; what it said, and its exit code."""
-
-    def call(*words, timeout=240, **settings):
-        environment = {**os.environ, "COLUMNS": "160", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-        return subprocess.run(
-            [sys.executable, "-m", "likewise.cli", *map(str, words)],
-            capture_output=True, text=True, cwd=tmp_path, timeout=timeout, env=environment, **settings,
-        )  # fmt: skip
-
-    return call

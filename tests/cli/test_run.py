@@ -1,5 +1,6 @@
 """From a folder of photographs to an encoder, scores and a page; stopped, killed and continued at any moment."""
 
+import io
 import json
 import os
 import shlex
@@ -13,11 +14,14 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file
 
 import likewise as lw
 from cli.conftest import SHORT
 from likewise.evaluation.fine_tune import FineTune
+from likewise.report.terminal import last_screen
+from likewise.training.settings import TrainSettings, from_json
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,52 @@ def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypat
         assert score["protocol"]["steps"] == 3
     assert all(torch.equal(p, old) for p, old in zip(trained.encoder.parameters(), before, strict=True))
     assert "fine_tune" in trained.folder.report.read_text() or "fine-tun" in trained.folder.report.read_text()
+
+
+def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_path):
+    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "observations": 0, "device": "cpu"}
+    unequal = {"imbalance": "step", "imbalance_ratio": 5.0}
+    run = lw.train(str(photographs), method="cross_entropy", out=tmp_path / "a", **settings, **unequal)
+    before = json.loads(run.folder.scores.read_text())
+    assert {"knn20_rare_top1", "linear_frequent_top1", "classifier_top1"} <= set(run.scores)
+    assert set(before["calibration"]["trained"]) == {"linear_top1", "classifier_top1"}
+
+    scores = run.evaluate(corruptions=True, full_bank=True, neighbours=1)
+    after = json.loads(run.folder.scores.read_text())
+    assert {"knn1_top1", "knn1_rare_top1", "corrupted_linear_top1", "corrupted_classifier_top1"} <= set(scores)
+    assert scores["classifier_top1"] == next(s["value"] for s in before["trained"] if s["name"] == "classifier_top1")
+    assert after["calibration"]["trained"]["classifier_top1"] == before["calibration"]["trained"]["classifier_top1"]
+    banks = [
+        next(score["protocol"]["bank"] for score in content["trained"] if score["name"].startswith("knn"))
+        for content in (before, after)
+    ]
+    assert banks[0] < banks[1] == len(run._open(None, None, True, _settings_of(run))[2])
+    assert {gain["name"] for gain in after["gains"]} >= {"knn1_rare_top1", "corrupted_linear_top1"}
+    found = after["corruptions"]
+    assert len(found["kinds"]) == 15 and set(found["linear"]) == {"trained", "untrained"}
+    assert found["classifier"]["trained"]["clean"] == pytest.approx(scores["classifier_top1"])
+    page = run.folder.report.read_text()
+    assert 'data-chart="reliability"' in page and 'data-chart="corruptions"' in page
+    assert "nearest neighbours (k=1), rare classes" in page
+    for width in (80, 120):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(last_screen(run.folder))
+        said = console.export_text()
+        assert max(map(len, said.splitlines())) <= width
+        assert "gaussian_noise" in said and "calibration error (ECE)" in said
+
+
+def _settings_of(run):
+    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"])
+
+
+def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):
+    with pytest.raises(lw.LikewiseError, match="this run left none out"):
+        trained.evaluate(full_bank=True)
+    with pytest.raises(lw.LikewiseError, match="other data were given"):
+        trained.evaluate(str(photographs), full_bank=True)
+    with pytest.raises(lw.LikewiseError, match="--neighbours 0 was given"):
+        trained.evaluate(neighbours=0)
 
 
 def test_other_data_are_scored_elsewhere(trained, photographs):

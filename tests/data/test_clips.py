@@ -29,6 +29,7 @@ def test_a_folder_of_videos_is_a_source_like_any_other(folder):
     assert manifest.class_names == ("one", "two") and manifest.labels.tolist() == [0, 0, 1]
     assert manifest.summary()["modes"] == {"video": 3}
     assert manifest.pixels.read(0).pixels.shape == (48, 48, 3)  # its still picture
+    assert any("middle frame" in warning for warning in manifest.warnings())
 
 
 def test_clips_are_read_by_row(folder, tmp_path):

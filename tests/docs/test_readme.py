@@ -89,6 +89,15 @@ def test_pictures_and_links_are_there():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_every_method_has_a_page_of_its_own():
+    from likewise.methods import METHODS
+
+    for name in METHODS:
+        page = (ROOT / "docs" / "methods" / f"{name}.md").read_text()
+        assert "tep" in page and "## Where it differs" in page, name
+        assert "https://arxiv.org/abs/" in page, name
+
+
 def test_generated_pages_are_current():
     sys.path.insert(0, str(ROOT / "docs"))
     try:

@@ -13,6 +13,8 @@ GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 NAMES = [
     "conv4",
     "conv4-wide",
+    "conv4-half",
+    "conv4-double",
     "timm/resnet18",
     "timm/convnext_atto",
     "timm/vit_tiny_patch16_224",

@@ -117,7 +117,7 @@ def test_what_is_written_is_plain_json_and_reads_back():
     found = evaluate({"trained": left()}, train, test, centre(), QUICK)
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [Score.from_json(each) for each in written["trained"]] == found.scores["trained"]
-    assert set(written) == {"trained", "gains", "label_free", "notes"}
+    assert set(written) == {"trained", "gains", "label_free", "calibration", "notes"}
     one = Examples(test.images, test.index[:1], test.labels[:1], test.ids[:1])
     alone = evaluate({"trained": left()}, train, one, centre(), QUICK)
     json.dumps(alone.to_json(), allow_nan=False)

@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from likewise.losses import LossInputError, cosine_regression, similarity_distillation, soft_cross_entropy, soft_nce
-from losses.vectors import QUEUE, ZA, ZB
+from likewise.losses import (
+    LossInputError,
+    cosine_regression,
+    knowledge_distillation,
+    similarity_distillation,
+    soft_cross_entropy,
+    soft_nce,
+)
+from losses.vectors import QUEUE, ZA, ZB, raw
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,33 @@ def test_shapes_and_empty_queues_are_refused():
         soft_cross_entropy(ZA, ZB[:2])
     with pytest.raises(LossInputError, match="no anchors"):
         similarity_distillation(ZA, ZB, QUEUE[:0])
+
+
+STUDENT, TEACHER = 2 * raw(4, 3, 0.9), 2 * raw(4, 3, 0.2)
+
+
+@pytest.mark.parametrize(("temperature", "value"), [(3, 0.3774462318717275), (4, 0.38228481839679157)])
+def test_kd_reference_values(temperature, value):
+    assert float(knowledge_distillation(STUDENT, TEACHER, temperature)) == pytest.approx(value, rel=1e-12)
+
+
+def test_kd_and_its_gradient_by_hand():
+    """The gradient of a row is T (softmax(s / T) - softmax(t / T)) over the number of rows, never of elements."""
+    student, teacher, temperature = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_(), 3
+    loss = knowledge_distillation(student, teacher, temperature)
+    loss.backward()
+    total = 0.0
+    for s, t, gradient in zip(STUDENT / temperature, TEACHER / temperature, student.grad, strict=True):
+        p, q = t.exp() / t.exp().sum(), s.exp() / s.exp().sum()
+        total += sum(float(a * (a.log() - b.log())) for a, b in zip(p, q, strict=True))
+        torch.testing.assert_close(gradient, temperature * (q - p) / 4)
+    assert float(loss.detach()) == pytest.approx(temperature**2 * total / 4, rel=1e-12)
+    assert teacher.grad is None
+
+
+def test_kd_is_zero_where_both_agree_and_refuses_other_shapes():
+    assert float(knowledge_distillation(TEACHER, TEACHER + 5, 3)) == pytest.approx(0, abs=1e-14)
+    with pytest.raises(LossInputError, match=r"student \(4, 3\) and teacher \(2, 3\)"):
+        knowledge_distillation(STUDENT, TEACHER[:2], 3)
+    with pytest.raises(LossInputError, match="temperature"):
+        knowledge_distillation(STUDENT, TEACHER, 0)

@@ -35,6 +35,24 @@ def test_comatch_reference_losses():
     assert float(soft_cross_entropy(STRONG, believed)) == pytest.approx(0.5914992454348366, rel=1e-12)
 
 
+def test_fixmatch_reference_loss():
+    believed = confident(WEAK.softmax(dim=1), 0.6, hard=True)
+    assert believed.sum(dim=1).tolist() == [1, 1, 1, 1]
+    assert float(soft_cross_entropy(STRONG, believed)) == pytest.approx(0.3358523012393108, rel=1e-12)
+
+
+def test_hard_targets_by_loops_and_the_gradient_of_their_loss():
+    guesses, threshold = STRONG.softmax(dim=1), 0.75
+    logits = WEAK.clone().requires_grad_()
+    soft_cross_entropy(logits, confident(guesses, threshold, hard=True)).backward()
+    sure = [max(row) >= threshold for row in guesses.tolist()]
+    assert any(sure) and not all(sure)
+    for i, row in enumerate(guesses.tolist()):
+        for c, p in enumerate(WEAK[i].softmax(dim=0).tolist()):
+            wanted = sure[i] * (p - (row.index(max(row)) == c)) / 4  # over all rows, not those that are sure
+            assert float(logits.grad[i, c]) == pytest.approx(wanted, abs=1e-12)
+
+
 def test_alignment_by_loops():
     guesses, past = WEAK.softmax(dim=1), BANK_GUESSES[:3]
     held = torch.tensor([True, False, True])

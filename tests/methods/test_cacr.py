@@ -74,14 +74,36 @@ def test_without_a_queue_microbatches_give_the_gradient_of_the_batch(pieces):
     assert_same(found, expected)
 
 
-def test_presets_set_what_the_authors_scripts_set():
-    named = ("repulsion_sharpness", "queue", "through_weights")
-    found = {
-        preset: tuple(CACR(preset=preset)._or_preset(name) for name in named) for preset in ("small", "middle", "large")
-    }
-    assert found == {"small": (0.9, 0, True), "middle": (2.0, 0, True), "large": (2.0, 65536, False)}
-    assert CACR(preset="large", queue=0)._or_preset("queue") == 0
-    assert CACR(preset="small", through_weights=False)._or_preset("through_weights") is False
+@pytest.mark.parametrize("queue", [0, 5])
+def test_the_page_shows_the_weights_that_a_step_uses(queue):
+    """Against loops over the formulas of the paper, for each picture that is shown."""
+    rule = rule_of(positives=3, queue=queue)
+    nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
+    if queue:
+        nets.queue.rows = F.normalize(nets.queue.rows, dim=1)
+    with torch.no_grad():
+        made = rule.illustrate(nets, batch, progress())
+        rows = rule.embed(nets, batch, progress())
+    z = F.normalize(rows["queries"], dim=2)
+    keys = F.normalize(rows["keys"], dim=2) if queue else z
+    names = [f"view {v}" for v in range(4)]
+    views = [rule.views(batch.pixels, progress().draws(name, batch)).pixels for name in names]
+    seen = 0 if queue else 1
+    assert len(made.rows) == 6
+    for i, (anchor, *others) in enumerate(made.rows):
+        assert torch.equal(anchor.pixels, views[0][i])
+        pull = torch.tensor([(z[i, 0] - keys[i, v]).square().sum() for v in (1, 2, 3)]).softmax(0)
+        for picture, k in zip(others[:3], pull.argsort(descending=True).tolist(), strict=True):
+            assert torch.equal(picture.pixels, views[1 + k][i])
+            assert float(picture.said.removesuffix("%")) == pytest.approx(100 * pull[k].item(), rel=5e-3)
+        pushing = [*(nets.queue.rows if queue else []), *z[:, seen]]
+        push = torch.tensor([-0.9 * (z[i, 0] - other).square().sum() for other in pushing])
+        push[queue + i] = -torch.inf
+        push = push.softmax(0)[queue:]
+        strongest = push.argsort(descending=True).tolist()[:6]
+        for picture, j in zip(others[3:], strongest, strict=True):
+            assert torch.equal(picture.pixels, views[seen][j])
+            assert float(picture.said.removesuffix("%")) == pytest.approx(100 * push[j].item(), rel=5e-3)
 
 
 def test_no_positives_are_refused():

@@ -12,6 +12,7 @@ from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size
+from likewise.methods.taught import Taught, Teacher
 from likewise.randomness import generator, seed_networks
 from likewise.training.settings import from_json, to_json
 
@@ -22,14 +23,19 @@ SIZE, CLASSES = 12, 4
 def method(name):
     settings = {field.name for field in dataclasses.fields(METHODS[name])}
     smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
+    smaller |= {"text_width": 16, "vocabulary": 64}
     kept = {key: value for key, value in smaller.items() if key in settings}
     return with_view_size(dataclasses.replace(METHODS[name](), **kept), SIZE)
 
 
 def nets_of(rule, seed=0):
+    """A method's networks, and beside them those of a teacher that has learned nothing, where it has one."""
     seed_networks(seed)
     encoder = build_encoder(EncoderSettings("conv4", SIZE, (0.4,), (0.3,)))
-    return rule.build(encoder, CLASSES)
+    nets = rule.build(encoder, CLASSES)
+    if isinstance(rule, Taught) and (earlier := rule.earlier(None)):
+        rule.adopt(nets, Teacher(earlier.method, nets_of(earlier.method, seed + 1)))
+    return nets
 
 
 def images(count=32):
@@ -39,7 +45,29 @@ def images(count=32):
 
 def loader(rule, labels=None, count=32, batch_size=8):
     labels = torch.arange(count) % CLASSES if labels is None else labels
-    return Loader(images(count), labels, batch_size, seed=5, support=rule.support)
+    return Loader(images(count), labels, batch_size, seed=5, support=rule.support, beside=beside(rule, count))
+
+
+class Random:
+    """Made-up rows of what lies beside the pixels; here as many captions of as many tokens each, -1 where none is."""
+
+    def __init__(self, count):
+        self.rows = torch.randint(0, 50, (count, 3, 6), generator=generator(8))
+        lengths = torch.randint(0, 7, (count, 3), generator=generator(9))
+        lengths[:, 0] = 6  # each image has one caption or more, and those that it has come first
+        lengths = lengths.sort(dim=1, descending=True).values
+        self.rows[torch.arange(6) >= lengths[..., None]] = -1
+
+    def __len__(self):
+        return len(self.rows)
+
+    def read(self, index):
+        return self.rows[index]
+
+
+def beside(rule, count=32):
+    """What a method wants beside the pixels."""
+    return {name: Random(count) for name in rule.senses}
 
 
 def progress(step=3):
@@ -151,7 +179,8 @@ def test_embed_works_on_each_example_alone(name):
 def sliced(batch, rows):
     pixels = Pixels(*(part[rows] for part in batch.pixels))
     support = sliced(batch.support, rows) if batch.support is not None else None
-    return Batch(pixels, batch.labels[rows], batch.position[rows], support)
+    alongside = {name: part[rows] for name, part in batch.beside.items()}
+    return Batch(pixels, batch.labels[rows], batch.position[rows], support, beside=alongside)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -79,6 +79,30 @@ def test_a_unit_trains_its_two_stages_and_its_head_alone(unit):
     assert all(gradient.abs().sum() > 0 for gradient in gradients_of(nets).values())
 
 
+@pytest.mark.parametrize("way", ["step", "graph"])
+def test_without_overlap_every_stage_learns_from_its_own_head_alone(way):
+    """Greedy InfoMax: each stage, on a detached input, is SimCLR of its own."""
+    rule, _, batch = made()
+    rule = dataclasses.replace(rule, overlap=False)
+    seed_networks(0)
+    nets = rule.build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), CLASSES).double()
+    together = rule.couple(nets, rule.embed(nets, batch, progress()), progress()) if way == "graph" else None
+    loss = (together or rule.step(nets, batch, progress())).loss
+    loss.backward()
+    found = gradients_of(nets)
+    nets.zero_grad()
+    maps = nets.encoder.normalise(torch.cat(two_views(rule.views, batch, progress())))
+    expected = torch.zeros((), dtype=torch.float64)
+    for stage, head in zip(nets.encoder.stages(), nets.heads, strict=True):
+        maps = stage(maps.detach())
+        expected = expected + nt_xent(*head(maps.mean(dim=(2, 3))).chunk(2), rule.temperature)
+    expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    assert found.keys() == dict(nets.named_parameters()).keys()
+    for name, gradient in gradients_of(nets).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=lambda s, n=name: f"{n}: {s}")
+
+
 def test_running_statistics_move_once_a_step():
     rule, nets, batch = made()
     rule.step(nets, batch, progress())

@@ -132,16 +132,8 @@ def test_byol_teacher_stands_still_at_the_end():
     assert all(torch.equal(p, b) for p, b in zip(nets.teacher.parameters(), before, strict=True))
 
 
-def test_isd_presets_set_what_the_authors_scripts_set():
-    plus, first = ISD(), ISD(preset="resnet18")
-    assert [plus._or_preset(n) for n in ("student_temperature", "teacher_temperature", "momentum")] == [0.1, 0.01, 0.99]
-    assert [first._or_preset(n) for n in ("student_temperature", "teacher_temperature", "momentum")] == [
-        0.02,
-        0.02,
-        0.999,
-    ]
-    assert ISD(preset="resnet18", momentum=0.9)._or_preset("momentum") == 0.9
-    small = with_view_size(dataclasses.replace(first, queue=16), 12)
+def test_isd_without_a_projector_keeps_the_queue_in_the_encoders_space():
+    small = with_view_size(dataclasses.replace(ISD.preset("imagenet-resnet18"), queue=16), 12)
     nets = nets_of(small)
     assert isinstance(nets.projector, torch.nn.Identity)
     assert nets.queue.rows.shape == (16, nets.encoder.width)
@@ -171,6 +163,69 @@ def test_auto_chooses_by_the_labels_there_are_and_says_why(labelled, total, fewe
     assert name == chosen
     assert reason
     assert find_method(name)
+
+
+def fixmatch_step(**changes):
+    """The rule with half of its guesses believed, its networks, its rows and its step."""
+    rule = method("fixmatch")
+    nets = nets_of(dataclasses.replace(rule, **changes))
+    rows = dict(rule.embed(nets, loader(rule).batch(0), progress()))
+    sure = rows["weak"].softmax(1).amax(1).sort().values[3:5].mean().item()
+    rule = dataclasses.replace(rule, **({"threshold": sure} | changes))
+    return rule, nets, rows, rule.contrast(nets, rows, progress())
+
+
+def test_fixmatch_is_labels_and_hard_guesses_of_which_the_mean_is_over_all_rows():
+    rule, _, rows, step = fixmatch_step(guess_weight=3.0)
+    guesses = rows["weak"].softmax(1)
+    supervised = -sum(
+        logits.log_softmax(0)[label] for logits, label in zip(rows["support"], rows["labels"], strict=True)
+    ) / len(rows["labels"])
+    guessed = -sum(
+        logits.log_softmax(0)[guess.argmax()]
+        for logits, guess in zip(rows["strong"], guesses, strict=True)
+        if guess.max() >= rule.threshold
+    ) / len(guesses)
+    assert step.metrics["believed"].item() == 0.5
+    assert step.loss.item() == pytest.approx((supervised + 3 * guessed).item(), rel=1e-5)
+    assert {key for key, row in rows.items() if row.requires_grad} == {"strong", "support"}
+
+
+def test_fixmatch_balances_its_guesses_where_it_is_told_to():
+    rule, nets, rows, _ = fixmatch_step(window=3, threshold=0.0)
+    past = torch.tensor([[0.7, 0.1, 0.1, 0.1]])
+    nets.shares.push(past)
+    step = rule.contrast(nets, rows, progress())
+    guesses = rows["weak"].softmax(1)
+    balanced = guesses / ((guesses.mean(0) + past[0]) / 2)
+    assert (balanced.argmax(1) != guesses.argmax(1)).any()
+    wanted = torch.nn.functional.cross_entropy(rows["strong"], balanced.argmax(1))
+    assert step.metrics["guessed"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    torch.testing.assert_close(step.remember["share"], guesses.mean(0, keepdim=True))  # as guessed, not as balanced
+    rule.after_update(nets, step, progress())
+    assert nets.shares.held.sum() == 2
+
+
+@pytest.mark.parametrize("name", ["comatch", "fixmatch"])
+def test_a_teacher_that_only_classifies_follows_in_everything(name):
+    rule = method(name)
+    nets = nets_of(rule)
+    step = rule.step(nets, loader(rule).batch(0), progress())
+    before, pixels = nets.teacher.classifier.bias.clone(), torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        nets.classifier.bias.add_(1.0)
+        nets.encoder.blocks[0][1].running_mean.fill_(5.0)
+    rule.after_update(nets, step, progress(step=8))
+    assert (nets.teacher.classifier.bias - before).tolist() == pytest.approx([0.5] * 4)  # (1 + 8) / (10 + 8)
+    assert bool((nets.teacher.encoder.blocks[0][1].running_mean == 5.0).all())
+    assert torch.equal(rule.classify(nets, pixels), nets.teacher.classifier(nets.teacher.encoder(pixels)))
+
+
+def test_only_the_view_that_learns_the_guess_is_operated_on_in_comatch():
+    rule = method("comatch")
+    assert rule.strong_views.random_ops == 2 and rule.strong_views.cutout == 0.5
+    assert rule.other_views.random_ops == 0 and rule.other_views.cutout == 0 and rule.other_views.jitter > 0
+    assert method("comatch-ema").strong_views == method("comatch-ema").other_views == rule.other_views
 
 
 def comatch_step(name, **changes):

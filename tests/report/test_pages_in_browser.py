@@ -5,13 +5,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from synthetic_run import CLASSES, write_run
 
+from likewise.methods.illustration import Illustration, Picture
 from likewise.report.compare import compare
 from likewise.report.label_curve import LabelPoint, write_label_curve_page
 from likewise.report.page import write_report
 from likewise.run_folder import RunFolder
+from likewise.studies import feature_decoupling
+from likewise.studies.decoupling_page import write_decoupling_page
+from likewise.studies.threshold_neurons import Learning
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,12 @@ def run(tmp_path_factory) -> RunFolder:
 def comparison_page(run, tmp_path_factory):
     others = [write_run(tmp_path_factory.mktemp("runs") / name, half=16_000) for name in ("<b>b", "c")]
     return compare([run, *others], run.path.parent / "compare.html").page
+
+
+@pytest.fixture(scope="module")
+def decoupling_page(tmp_path_factory):
+    learned = feature_decoupling.run(seeds=2, learning=Learning(neurons=20, rows=32, steps=30))
+    return write_decoupling_page(learned, tmp_path_factory.mktemp("study") / "study.html", {"machine": "<any>"})
 
 
 DRAWN = "() => document.querySelectorAll('.chart .main-svg').length > 0"
@@ -73,6 +84,25 @@ def test_charts_are_drawn_and_names_stay_text(chromium, run):
         assert page.locator("img:not([alt])").count() == 0
         rows = page.locator(".confusion tbody th").all_text_contents()
         assert rows == CLASSES
+
+
+def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
+    run = write_run(tmp_path / "drawn")
+    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5 %", "other images push, the strongest (if alike: 0.79% each)")
+    row = [
+        picture._replace(column="a view", said=""),
+        *[picture._replace(column="other views pull")] * 4,
+        *[picture] * 6,
+    ]
+    Illustration("What pulls and what pushes", "The nearest most.", [row] * 3).save(run.illustration)
+    write_report(run)
+    for width in (1200, 380):
+        with opened(chromium, run.report, width=width) as page:
+            assert page.locator("#illustration img").count() == 33
+            assert page.locator("#illustration figcaption").all_text_contents()[:2] == ["a view", "other views pull"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            drawn = page.locator("#illustration img").nth(5).evaluate("image => [image.naturalWidth, image.width]")
+            assert drawn == [12, 56]
 
 
 def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, run):
@@ -145,10 +175,11 @@ def test_a_page_that_opens_in_the_dark_is_legible(chromium, comparison_page):
         assert contrast(text, behind) >= 4.5
 
 
-def test_nothing_sticks_out_on_a_narrow_screen(chromium, run, comparison_page, tmp_path):
+def test_nothing_sticks_out_on_a_narrow_screen(chromium, run, comparison_page, decoupling_page, tmp_path):
     points = [LabelPoint(2, 0.6, 0.55, 0.65, 10), LabelPoint(None, 0.9, 0.89, 0.91, 10)]
     arms = {"SimCLR": points, "SupCon": points[1:]}
-    for path in (run.report, comparison_page, write_label_curve_page(arms, "Found.", tmp_path / "demo.html")):
+    curve_page = write_label_curve_page(arms, "Found.", tmp_path / "demo.html")
+    for path in (run.report, comparison_page, decoupling_page, curve_page):
         with opened(chromium, path, width=360) as page:
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
@@ -163,3 +194,15 @@ def test_curves_of_runs_lie_over_one_another(chromium, comparison_page):
         assert len(set(dashes)) == 3  # told apart without colour
         page.locator("input[value=seconds]").check()
         assert page.locator("#accuracy .xtitle").text_content() == "seconds of training"
+
+
+def test_neurons_of_four_cases_are_drawn(chromium, decoupling_page):
+    with opened(chromium, decoupling_page, "dark") as page:
+        titles = [case.title for case in feature_decoupling.CASES.values()]
+        assert page.locator("#sorted .legendtext").all_text_contents() == titles
+        assert page.locator("#sorted .scatterlayer .point").count() == 4 * 20
+        assert page.locator("#points .scatterlayer .point").count() == 4 * 20
+        for name in ("#course-purity", "#course-span"):
+            assert page.locator(f"{name} .scatterlayer .trace").count() == 4
+        assert page.locator("#claims tbody tr").count() == 6
+        assert "machine <any>" in page.locator("#how").text_content()

@@ -8,10 +8,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from likewise.api import build_nets
 from likewise.training import activation_memory
 from likewise.training.activation_memory import Trial, memory_line, saved_bytes
 from likewise.training.cached_gradients import count_microbatches
+from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
 from methods.test_contract import ALL, SIZE, loader, method, nets_of, progress

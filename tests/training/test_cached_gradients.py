@@ -24,7 +24,7 @@ from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
 from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
-from methods.test_contract import ALL, CLASSES, SIZE, images, loader, method, nets_of
+from methods.test_contract import ALL, CLASSES, SIZE, beside, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
 from training.test_two_processes import results_of_two
 
@@ -201,7 +201,7 @@ def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dro
     if devices > 1:
         nets = synchronise_batch_norm(nets).double()
     batches = Loader(
-        images(48), torch.arange(48) % CLASSES, 16, 5, rule.support, rank=fabric.global_rank, world_size=devices
+        images(48), torch.arange(48) % CLASSES, 16, 5, rule.support, 0, fabric.global_rank, devices, beside(rule, 48)
     )
     plan = Plan(steps, seed=4, log_every=1, observe_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None

@@ -61,6 +61,22 @@ def test_imbalance_thins_out_the_training_part_alone(kind, sizes):
     assert set(thin.train.manifest.ids) < set(even.train.manifest.ids)
 
 
+def test_rare_classes_are_as_many_as_asked_for():
+    thin = prepare(arrays(), TrainSettings(imbalance="step", imbalance_ratio=4, imbalance_rare=0.34))
+    assert torch.bincount(thin.train.labels).tolist() == [29, 29, 7]
+
+
+def test_labels_are_falsified_for_training_alone_and_it_is_said():
+    clean, noisy = prepare(arrays(600), TrainSettings()), prepare(arrays(600), TrainSettings(label_noise=0.3))
+    assert 0.2 < (clean.shown != noisy.shown).double().mean() < 0.4
+    assert noisy.falsified == int((noisy.shown != noisy.train.labels).sum()) > 0
+    for name, split in noisy.splits.items():
+        assert torch.equal(split.labels, clean.splits[name].labels)  # what scores are taken by stays true
+    assert torch.equal(noisy.loader().labels, noisy.shown)
+    assert noisy.found()["labels_falsified"] == noisy.falsified
+    assert clean.found()["labels_falsified"] == 0
+
+
 def test_the_encoder_is_told_the_statistics_of_the_training_images():
     images = np.full((60, 12, 12), 51, dtype=np.uint8)
     images[:, :, 6:] = 153

@@ -5,10 +5,10 @@ import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
-from likewise.views.policies import CentreView, moco_v2, simclr
+from likewise.views.policies import CentreView, fixmatch_strong, moco_v2, simclr
 
 
-@pytest.mark.parametrize("policy", [moco_v2(), simclr(), CentreView(20)])
+@pytest.mark.parametrize("policy", [moco_v2(), simclr(), fixmatch_strong(), CentreView(20)])
 def test_all_frames_of_a_clip_are_shown_alike(policy):
     """A clip's view is, frame by frame, the view that each frame alone would get from the same draws."""
     frames = torch.randint(0, 256, (4, 5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

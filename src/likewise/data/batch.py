@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -39,6 +40,8 @@ class Batch(NamedTuple):
     support: Batch | None = None
     place: Place | None = None
     """where its rows lie, if it is a part of what this device holds; None: it is the whole"""
+    beside: Mapping[str, Tensor] = {}
+    """what the examples have beside pixels, by name, the first dimension being the example: ``captions``"""
 
     @property
     def size(self) -> int:
@@ -66,6 +69,7 @@ class Batch(NamedTuple):
             self.position[mine],
             support._part(first, every) if support is not None and first < support.size else None,
             Place(first, every, self.size),
+            {name: rows[mine] for name, rows in self.beside.items()},
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -76,4 +80,5 @@ class Batch(NamedTuple):
             self.position.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,
             self.place,
+            {name: rows.to(device, non_blocking=True) for name, rows in self.beside.items()},
         )

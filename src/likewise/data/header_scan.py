@@ -12,15 +12,11 @@ from PIL import Image
 
 from likewise.data.decoding import ORIENTATION
 from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import Headers, UnreadableImage, decode
+from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode
 from likewise.data.video_decoding import UnreadableVideo, frame_size, is_video
 
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """what a whole file ends with"""
-
-
-VIDEO_MODE = "video"
-"""what stands for Pillow's mode in the header of a video"""
 
 
 class Header(NamedTuple):

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.beside import joined_columns
 from likewise.data.manifest import Manifest
+from likewise.data.masks import joined_masks
 from likewise.data.pixel_source import JoinedPixels
 
 
@@ -32,6 +34,8 @@ def joined(parts: Sequence[Manifest], source: str) -> Manifest:
         class_names=names,
         skipped=tuple(skipped for part in parts for skipped in part.skipped),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        masks=joined_masks([(len(part), part.masks) for part in parts]),
+        beside=joined_columns([part.beside for part in parts], [len(part) for part in parts]),
     )
 
 

@@ -53,7 +53,7 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
     rows = read_label_file(file)
     known = {name: i for i, name in enumerate(manifest.ids)}
     skipped = {entry.id for entry in manifest.skipped}
-    places = {row.path: _place(row.path, known.keys() | skipped, file, folder) for row in rows}
+    places = {row.path: place_of(row.path, known.keys() | skipped, file, folder) for row in rows}
     unknown = [path for path, place in places.items() if place is None]
     if unknown:
         raise LikewiseError(
@@ -79,7 +79,15 @@ def open_label_file(file: Path) -> Manifest:
     Raises:
         LikewiseError: as ``with_label_file`` does, or a file that it names is not there.
     """
-    paths = sorted({row.path for row in read_label_file(file)})
+    return with_label_file(named_images(file, sorted({row.path for row in read_label_file(file)})), file, None)
+
+
+def named_images(file: Path, paths: list[str]) -> Manifest:
+    """The images at some paths of a CSV, unlabelled.
+
+    Raises:
+        LikewiseError: a file is not there, or none of them can be used.
+    """
     missing = [path for path in paths if not (file.parent / path).is_file()]
     if missing:
         raise LikewiseError(
@@ -92,7 +100,7 @@ def open_label_file(file: Path) -> Manifest:
     if not len(scan.kept):
         raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
     kept = [paths[i] for i in scan.kept]
-    bare = Manifest(
+    return Manifest(
         source=str(file),
         pixels=FilePixels([file.parent / path for path in kept], scan.headers),
         labels=torch.full((len(kept),), UNLABELLED),
@@ -100,7 +108,6 @@ def open_label_file(file: Path) -> Manifest:
         ids=kept,
         skipped=skipped,
     )
-    return with_label_file(bare, file, None)
 
 
 def read_label_file(file: Path) -> list[Row]:
@@ -151,8 +158,8 @@ def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
     return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named)
 
 
-def _place(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
-    """The id that a path of the CSV means."""
+def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
+    """The id that a path of a CSV means; None where it means none."""
     plain = posixpath.normpath(path)
     if plain in ids:
         return plain

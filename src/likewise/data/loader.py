@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import Batch
+from likewise.data.beside import ReadsRows
 from likewise.data.images import FileImages, Images
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.errors import LikewiseError
@@ -53,11 +54,16 @@ class Loader:
     """which slice of the global batch is ours"""
     world_size: int = 1
     """into how many slices it is cut"""
+    beside: Mapping[str, ReadsRows] = field(default_factory=dict)
+    """what the method learns from beside pixels, by name"""
 
     def __post_init__(self) -> None:
         count = len(self.images)
         if len(self.labels) != count:
             raise ValueError(f"{count} images, but {len(self.labels)} labels")
+        for name, rows in self.beside.items():
+            if len(rows) != count:
+                raise ValueError(f"{count} images, but {len(rows)} {name}")
         if self.batch_size < 2:
             raise LikewiseError(
                 f"A batch size of {self.batch_size} was given: contrast needs at least 2 images. "
@@ -110,9 +116,10 @@ class Loader:
     def _rows(self, positions: Tensor) -> Batch:
         share = len(positions) // self.world_size
         mine = positions[self.rank * share : (self.rank + 1) * share]
-        # Labels follow the images, so that a row which stands in for an unreadable one keeps its own.
+        # Labels and captions follow the images: a row which stands in for an unreadable one keeps its own.
         pixels, index = self.images.rows(mine, alike=self.labels)
-        return Batch(pixels, self.labels[index], index)
+        beside = {name: rows.read(index) for name, rows in self.beside.items()}
+        return Batch(pixels, self.labels[index], index, beside=beside)
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

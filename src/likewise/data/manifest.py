@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.pixel_source import PixelSource
+from likewise.data.beside import Column, taken
+from likewise.data.masks import Masks
+from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.errors import LikewiseError
 
 SPLITS = ("train", "val", "test")
@@ -50,11 +52,16 @@ class Manifest:
     """files that were left out, each with its reason"""
     notes: tuple[str, ...] = field(default=())
     """how the source was understood where it could be taken in more than one way"""
+    masks: Masks | None = None
+    """which class each pixel shows, where the data have that"""
+    beside: Mapping[str, Column] = field(default_factory=dict)
+    """what the images have beside pixels, by name: ``captions``"""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids)}
+        lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids), *map(len, self.beside.values())}
+        lengths |= {len(self.masks)} if self.masks is not None else set()
         if len(lengths) != 1:
-            raise ValueError(f"pixels, labels, splits and ids differ in length: {sorted(lengths)}")
+            raise ValueError(f"pixels, labels, splits, ids and what is beside differ in length: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
             raise ValueError(f"labels lie outside -1..{self.classes - 1}")
 
@@ -75,6 +82,8 @@ class Manifest:
             labels=self.labels[torch.from_numpy(rows)],
             splits=self.splits[rows],
             ids=[self.ids[int(i)] for i in rows],
+            masks=self.masks.take(rows) if self.masks is not None else None,
+            beside=taken(self.beside, rows),
         )
 
     def split(self, name: str) -> Manifest:
@@ -121,6 +130,7 @@ class Manifest:
             "classes": {name: int((self.labels == i).sum()) for i, name in enumerate(self.class_names)},
             "sizes": _sizes(self.pixels.headers.sizes),
             "modes": dict(Counter(mode for mode in self.pixels.headers.modes.tolist() if mode).most_common()),
+            "beside": {name: int(column.present().sum()) for name, column in self.beside.items()},
             "skipped": [skipped._asdict() for skipped in self.skipped],
             "notes": list(self.notes),
             "warnings": list(self.warnings()),
@@ -141,6 +151,8 @@ class Manifest:
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        if (self.pixels.headers.modes == VIDEO_MODE).any():
+            yield "videos: what is learned from is the middle frame of each, as a still picture."
         if self.skipped:
             yield f"{len(self.skipped)} files skipped: {_some([f'{s.id} ({s.reason})' for s in self.skipped])}."
 

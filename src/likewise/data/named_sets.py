@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from likewise.data.batch import UNLABELLED
+from likewise.data.fashion_pairs import fashion_pairs
 from likewise.data.idx import read_idx
 from likewise.data.manifest import Manifest
+from likewise.data.masks import Masks
 from likewise.data.pixel_source import ArrayPixels
+from likewise.data.scenes import BACKGROUND, paste_scenes
 from likewise.errors import LikewiseError, MachineError
 
 FASHION_CLASSES = (
@@ -55,9 +60,35 @@ def fashion_mnist_mini() -> Manifest:
     )
 
 
+def fashion_scenes() -> Manifest:
+    """4,000 training and 500 test scenes of 64x64 gray pixels, made from `fashion_mnist_mini` with a mask each.
+
+    Training scenes show training garments alone, test scenes test garments. Eleven classes: the background and the ten
+    garments; images as a whole have none.
+    """
+    garments = fashion_mnist_mini()
+    parts = []
+    for name, count in (("train", 4000), ("test", 500)):
+        part = garments.split(name)
+        assert isinstance(part.pixels, ArrayPixels)
+        scenes = paste_scenes(part.pixels.array, part.labels.numpy(), count, seed=0 if name == "train" else 1)
+        parts.append((name, scenes))
+    images, masks = (np.concatenate([scenes[field] for _, scenes in parts]) for field in (0, 1))
+    return Manifest(
+        source="fashion-scenes",
+        pixels=ArrayPixels(images),
+        labels=torch.full((len(images),), UNLABELLED),
+        splits=np.repeat([name for name, _ in parts], [len(scenes.images) for _, scenes in parts]),
+        ids=[f"{name}/{row:05d}" for name, scenes in parts for row in range(len(scenes.images))],
+        masks=Masks(list(masks), class_names=(BACKGROUND, *FASHION_CLASSES)),
+    )
+
+
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist": fashion_mnist,
     "fashion-mnist-mini": fashion_mnist_mini,
+    "fashion-scenes": fashion_scenes,
+    "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +18,21 @@ import pyarrow.parquet as pq
 import torch
 
 from likewise.data.arrays import numbered
+from likewise.data.captions import captions_in
 from likewise.data.folder import SPLIT_NAMES, describe
 from likewise.data.header_scan import read_header, scan
 from likewise.data.manifest import Manifest, Skipped
-from likewise.data.parquet_pixels import Location, ParquetPixels, RowGroups
+from likewise.data.masks import Masks
+from likewise.data.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.errors import LikewiseError
 
 SCAN_LIMIT = 2 * 2**30
 """Bytes of Parquet up to which every header is read before step 0; of more, those of each file's first row group."""
+
+
+MASK = "mask"
+"""The column of masks: images of one channel whose values are class numbers."""
 
 
 class Columns(NamedTuple):
@@ -35,6 +42,8 @@ class Columns(NamedTuple):
     label: str | None
     names: tuple[str, ...]
     """class names, where the schema has them"""
+    mask: str | None
+    """the column of masks, called ``mask``"""
 
 
 def open_parquet(files: Sequence[Path], source: str) -> Manifest:
@@ -66,6 +75,8 @@ def open_parquet(files: Sequence[Path], source: str) -> Manifest:
         ids=ids,
         class_names=class_names,
         notes=("large: only the first images of each file were looked at before step 0",) if large else (),
+        masks=_masks([str(file) for file in files], columns.mask, locations),
+        beside=captions_in(readers),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
 
@@ -93,7 +104,8 @@ def _open(file: Path) -> pq.ParquetFile:
 def _columns(file: Path, schema: pa.Schema) -> Columns:
     """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
     features = _features(schema)
-    images = [name for name in schema.names if _holds_images(schema.field(name).type)]
+    pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
+    images = [name for name in pictures if name != MASK]
     marked = [name for name in images if features.get(name, {}).get("_type") == "Image"] or images
     if not marked:
         raise LikewiseError(
@@ -104,7 +116,8 @@ def _columns(file: Path, schema: pa.Schema) -> Columns:
     classes = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
     usual = [name for name in ("label", "labels") if name in schema.names]
     label = next(iter(usual or classes), None)
-    return Columns(image, label, tuple(features.get(label or "", {}).get("names", ())))
+    class_names = tuple(features.get(label or "", {}).get("names", ()))
+    return Columns(image, label, class_names, MASK if MASK in pictures else None)
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
@@ -151,6 +164,15 @@ def _labels(readers: Sequence[pq.ParquetFile], columns: Columns) -> tuple[torch.
     return numbered(listed, columns.names, f"the column {columns.label!r}")
 
 
+def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> Masks | None:
+    if column is None:
+        return None
+    groups = RowGroups(files, column)
+    cells = [ParquetCell(groups, Location(*row)) for row in locations.tolist()]
+    present = [cell if cell.read() is not None else None for cell in cells]
+    return Masks(present) if any(cell is not None for cell in present) else None
+
+
 def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
     """The manifest with headers, less the rows that are no image."""
     looked = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
@@ -170,8 +192,5 @@ def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, fir
         raise LikewiseError(f"{manifest.source}: none of the {len(manifest)} rows can be used. {describe(skipped)}")
     sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
     sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
-    rest = manifest.take(kept)
     pixels = ParquetPixels(groups, locations[kept], Headers(sizes[kept], modes[kept]))
-    return Manifest(
-        rest.source, pixels, rest.labels, rest.splits, rest.ids, rest.class_names, tuple(skipped), rest.notes
-    )
+    return replace(manifest.take(kept), pixels=pixels, skipped=tuple(skipped))

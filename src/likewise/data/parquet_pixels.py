@@ -78,6 +78,21 @@ class RowGroups:
 
 
 @dataclass(frozen=True, eq=False)
+class ParquetCell:
+    """One encoded image in a Parquet file."""
+
+    groups: RowGroups
+    location: Location
+
+    def read(self) -> bytes | None:
+        """Its bytes; None where the column has none."""
+        return self.groups.read(self.location)
+
+    def __str__(self) -> str:
+        return self.groups.name(self.location)
+
+
+@dataclass(frozen=True, eq=False)
 class ParquetPixels:
     """Pixels of rows of Parquet files."""
 

@@ -14,6 +14,9 @@ from PIL import Image
 from likewise.data.decoding import plain_jpeg, upright_pixels
 from likewise.data.video_decoding import is_video, middle_frame
 
+VIDEO_MODE = "video"
+"""What stands for Pillow's mode in the header of a video."""
+
 
 class UnreadableImage(Exception):
     """One image cannot be decoded; the message names it and says why."""

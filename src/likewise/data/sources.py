@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likewise.data import arrays
 from likewise.data.batch import UNLABELLED
+from likewise.data.caption_file import is_caption_file, open_caption_file, with_caption_file
 from likewise.data.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.folder import find_examples, open_folder
 from likewise.data.header_scan import scan_files
@@ -31,14 +32,17 @@ def open_manifest(
     data: Source,
     labels: str | Path | np.ndarray | Tensor | Sequence[Any] | None = None,
     test_data: Source | None = None,
+    captions: str | Path | None = None,
 ) -> Manifest:
     """List the examples of a source.
 
     Args:
-        data: a named set; a folder of images; a CSV of image_path,label; Parquet files (one, a list, a pattern, or a
+        data: a named set; a folder of images; a CSV of image_path,label
+            or image_path,caption; Parquet files (one, a list, a pattern, or a
             folder of them); ``.npy``, ``.npz`` or ``.pt``; images as an array or tensor; a pair (images, labels).
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
+        captions: a CSV of image_path,caption for the images of ``data``.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
@@ -46,6 +50,8 @@ def open_manifest(
     manifest = _open(data)
     if labels is not None:
         manifest = _with_labels(manifest, labels, data)
+    if captions is not None:
+        manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
     return manifest if test_data is None else with_test_data(manifest, _open(test_data))
 
 
@@ -101,13 +107,15 @@ def _open_files(files: Sequence[Path], source: str) -> Manifest:
         return open_parquet(files, source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
+    if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
+        return open_caption_file(files[0])
     if len(files) == 1 and is_label_file(files[0]):
         return open_label_file(files[0])
     if kinds <= set(arrays.SUFFIXES):
         return joined([part for file in files for part in arrays.open_array_file(file)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label."
+        f".parquet, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
     )
 
 
@@ -128,9 +136,14 @@ def _open_images(files: Sequence[Path], source: str) -> Manifest:
 
 def _with_labels(manifest: Manifest, labels: Any, data: Any) -> Manifest:
     if isinstance(labels, (str, Path)):
-        folder = Path(data).expanduser() if isinstance(data, (str, Path)) else None
-        return with_label_file(manifest, Path(labels).expanduser(), folder if folder and folder.is_dir() else None)
+        return with_label_file(manifest, Path(labels).expanduser(), _folder(data))
     numbers, names = arrays.numbered(arrays.listed(labels), (), "labels")
     if len(numbers) != len(manifest):
         raise LikewiseError(f"{len(manifest)} images, but {len(numbers)} labels. Give one for each, -1 for none.")
     return manifest.with_labels(numbers, names)
+
+
+def _folder(data: Any) -> Path | None:
+    """The folder that was named, if it was one."""
+    folder = Path(data).expanduser() if isinstance(data, (str, Path)) else None
+    return folder if folder and folder.is_dir() else None

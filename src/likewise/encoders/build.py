@@ -17,6 +17,14 @@ from likewise.run_folder import RunFolder, read_json, write_json
 SMALL_IMAGE = 64
 """Up to this many pixels a ResNet gets the 3x3 stride-1 stem: the usual one would leave a map of 1x1 of 28 pixels."""
 
+LARGER = {
+    "conv4-half": "conv4",
+    "conv4": "conv4-double",
+    "timm/resnet18": "timm/resnet34",
+    "timm/resnet34": "timm/resnet50",
+}
+"""The next encoder of a family, which a smaller one can learn from."""
+
 RUN_START = "run:"
 """What stands before a run's folder where that is the pretrained start."""
 
@@ -26,7 +34,7 @@ class EncoderSettings:
     """All that is needed to build an encoder again; written beside its weights."""
 
     name: str
-    """``conv4``, ``conv4-wide``, or any timm name: ``timm/resnet18``"""
+    """``conv4``, ``conv4-half``, ``conv4-double``, ``conv4-wide``, or any timm name: ``timm/resnet18``"""
     image_size: int
     """side of the square that it is shown, in pixels"""
     mean: tuple[float, ...]

@@ -33,6 +33,10 @@ class ClipEncoder(Encoder):
         """The network's stages, from normalised clips [B, C, T, S, S] to the map."""
         return list(self.parts)
 
+    def another_stage(self) -> nn.Module:
+        """One more factored convolution."""
+        return FactoredConvolution(self.width, self.width, (1, 1))
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, T, C, S, S] in [0, 1] -> zero mean, unit variance per channel, [B, C, T, S, S]."""
         if pixels.dim() != 5:

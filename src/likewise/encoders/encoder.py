@@ -13,7 +13,8 @@ class Encoder(nn.Module, ABC):
     """Pixels in, features out.
 
     ``forward`` gives pooled features [B, width]; ``feature_map`` gives [B, width, s, s]; ``stages`` gives the parts
-    that make the map, to be run one by one. Normalisation belongs to the encoder, so views stay in [0, 1].
+    that make the map, to be run one by one; ``forward_with_maps`` gives what each of them made. Normalisation belongs
+    to the encoder, so views stay in [0, 1].
     """
 
     mean: Tensor
@@ -37,6 +38,10 @@ class Encoder(nn.Module, ABC):
     def stages(self) -> Sequence[nn.Module]:
         """The parts that turn normalised pixels into the feature map when run in order."""
 
+    @abstractmethod
+    def another_stage(self) -> nn.Module:
+        """A new stage like the last one, to run after it: [B, width, s, s] -> the same shape."""
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
         return (self.entrance(pixels) - self.mean) / self.std
@@ -58,6 +63,14 @@ class Encoder(nn.Module, ABC):
     def _grey(self) -> Tensor:
         return self.mean.new_zeros(1, self.channels, 64, 64)
 
+    def stage_maps(self, pixels: Tensor) -> list[Tensor]:
+        """Float [B, C, S, S] in [0, 1] -> the map after each stage, [B, width of the stage, s, s]."""
+        maps, made = self.normalise(pixels), []
+        for stage in self.stages():
+            maps = stage(maps)
+            made.append(maps)
+        return made
+
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]."""
         maps = self.normalise(pixels)
@@ -65,9 +78,28 @@ class Encoder(nn.Module, ABC):
             maps = stage(maps)
         return maps
 
+    def forward_with_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` gives, and the map [B, D_i, s_i, s_i] after each stage, the last being `feature_map`'s.
+
+        A network that cannot be run stage by stage has its last map alone.
+        """
+        maps = [self.normalise(pixels)]
+        for stage in self.stages():
+            maps.append(stage(maps[-1]))
+        return self.pool(maps[-1]), maps[1:]
+
+    @torch.no_grad()
+    def map_shapes(self, size: int) -> list[tuple[int, int]]:
+        """Channels and side of each map of `forward_with_maps`, found by showing a grey square of ``size`` pixels."""
+        training = self.training
+        self.eval()
+        _, maps = self.forward_with_maps(self.mean.expand(1, -1, size, size))
+        self.train(training)
+        return [(each.shape[1], min(each.shape[2:])) for each in maps]
+
     def pool(self, maps: Tensor) -> Tensor:
         """[B, width, s, s], or [B, width, t, s, s] of clips, -> [B, width]."""
-        return maps.flatten(2).mean(dim=2)
+        return maps.mean(dim=tuple(range(2, maps.dim())))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> pooled features [B, width]."""

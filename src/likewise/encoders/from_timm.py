@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,25 +28,55 @@ class TimmEncoder(Encoder):
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]; a transformer's tokens laid out as the map they form."""
-        maps = self.network.forward_features(self.normalise(pixels))
+        return self._laid_out(self.network.forward_features(self.normalise(pixels)), pixels)
+
+    def _laid_out(self, maps: Tensor, pixels: Tensor) -> Tensor:
+        """What ``forward_features`` gave as [B, width, s, s]."""
         if maps.dim() == 4:
             return maps.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else maps
         tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
         height, width = self.network.patch_embed.dynamic_feat_size(pixels.shape[-2:])
         return tokens.transpose(1, 2).unflatten(2, (height, width))
 
+    def forward_with_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` gives, and the map after each stage; a transformer's last map alone."""
+        if not self.has_stages:
+            tokens = self.network.forward_features(self.normalise(pixels))
+            return self.network.forward_head(tokens, pre_logits=True), [self._laid_out(tokens, pixels)]
+        _, maps = super().forward_with_maps(pixels)
+        return self.network.forward_head(maps[-1], pre_logits=True), maps
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether it can be run stage by stage."""
+        return self._is_resnet or (hasattr(self.network, "stem") and hasattr(self.network, "stages"))
+
+    @property
+    def _is_resnet(self) -> bool:
+        return hasattr(self.network, "layer1") and hasattr(self.network, "conv1")
+
     def stages(self) -> Sequence[nn.Module]:
         """Stem and stages of ResNet-like and ConvNeXt-like networks, to be run in order on normalised pixels."""
+        if not self.has_stages:
+            raise LikewiseError(
+                f"timm/{self.name} cannot be run stage by stage. Choose a ResNet or a ConvNeXt, "
+                f"for instance timm/resnet18."
+            )
         net = self.network
-        if hasattr(net, "layer1") and hasattr(net, "conv1"):
+        if self._is_resnet:
             stem = nn.Sequential(net.conv1, net.bn1, getattr(net, "act1", nn.Identity()), net.maxpool)
             return [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
-        if hasattr(net, "stem") and hasattr(net, "stages"):
-            first, *rest = net.stages
-            return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
-        raise LikewiseError(
-            f"timm/{self.name} cannot be run stage by stage. Choose a ResNet or a ConvNeXt, for instance timm/resnet18."
-        )
+        first, *rest = net.stages
+        return [nn.Sequential(net.stem, first), *rest, getattr(net, "norm_pre", nn.Identity())]
+
+    def another_stage(self) -> nn.Module:
+        """A ResNet's last block as often as its last stage has blocks."""
+        if not hasattr(self.network, "layer4"):
+            raise LikewiseError(
+                f"timm/{self.name} cannot be given another stage. Choose a ResNet, for instance timm/resnet18."
+            )
+        last = self.network.layer4
+        return nn.Sequential(*(copy.deepcopy(last[-1]) for _ in last))
 
 
 def timm_encoder(
@@ -120,5 +151,5 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
 
 def _nearest(name: str) -> str:
     return did_you_mean(name, timm.list_models()).split(" Known:")[0] + (
-        " See timm.list_models() for all of them; ours are conv4 and conv4-wide."
+        " See timm.list_models() for all of them; ours are conv4, conv4-half, conv4-double and conv4-wide."
     )

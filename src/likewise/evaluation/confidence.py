@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
+from likewise.randomness import generator
+
 WILSON = "Wilson 1927 score interval over test images, 95 %"
+CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95 %"
+REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95 %"
 CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95 %"
 
 
@@ -125,6 +130,112 @@ def crossed_difference(first: Tensor, second: Tensor, confidence: float = 0.95) 
     # One image of each kind of disagreement, as in paired_difference: two equal encoders are not known to be equal.
     half = _t_quantile(freedom, confidence) * math.sqrt(variance + 2 / (images + 2) ** 2)
     return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
+
+
+def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean over classes of the share of each that was right, with an interval for new test images of each class.
+
+    The variance is that of a stratified sample, the sum over the C classes of p (1 - p) / n / C^2. Wilson's interval is
+    then taken at the effective sample size, as in ``crossed_accuracy``. One image right and one wrong are added to each
+    class for the variance alone, so that a class of few images which are all right is not taken for certain.
+
+    Args:
+        correct: bool [N], whether each image was right.
+        labels: int64 [N], the class of each.
+        confidence: chance that the interval covers the true mean.
+    """
+    right, count = _by_class(correct, labels)
+    cautious = (right + 1) / (count + 2)
+    mean, variance = cautious.mean(), (cautious * (1 - cautious) / count).sum() / len(count) ** 2
+    value = float((right / count).mean())
+    return wilson(value, float(mean * (1 - mean) / variance), confidence=confidence)
+
+
+def class_mean_difference(first: Tensor, second: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean over classes of the first encoder's accuracy minus the second's, on the same test images.
+
+    ``paired_difference`` within each class, averaged over classes: the two added images are shared out among them.
+
+    Args:
+        first: bool [N], whether the first encoder was right.
+        second: bool [N], the same images in the same order.
+        labels: int64 [N], the class of each.
+        confidence: chance that the interval covers the true difference.
+    """
+    won, count = _by_class(first & ~second, labels)
+    lost, _ = _by_class(second & ~first, labels)
+    classes = len(count)
+    gain, loss = ((part + 1 / classes) / (count + 2 / classes) for part in (won, lost))
+    variance = ((gain + loss - (gain - loss) ** 2) / (count + 2 / classes)).sum() / classes**2
+    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt(float(variance))
+    middle = float((gain - loss).mean())
+    return Interval(float(((won - lost) / count).mean()), max(middle - half, -1.0), min(middle + half, 1.0))
+
+
+def _by_class(chosen: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """How many images of each class that occurs are chosen, and how many it has: float64 [C] each."""
+    _, place, count = labels.unique(return_inverse=True, return_counts=True)
+    return torch.zeros(len(count), dtype=torch.float64).index_add_(0, place, chosen.double()), count.double()
+
+
+def repeated_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean of several answers to each test image, with an interval for new images under the same questions.
+
+    Args:
+        correct: bool [R, N], whether answer r to image n was right, for instance under corruption r.
+        confidence: chance that the interval covers the true mean.
+    """
+    shares, images = correct.double().mean(dim=0), correct.shape[1]
+    value, variance = float(shares.mean()), float(shares.var(unbiased=True)) / images if images > 1 else 0.0
+    # All right or all wrong: answers to one image that agree tell no more than one of them.
+    effective = min(value * (1 - value) / variance, correct.numel()) if variance > 0 else images
+    return wilson(value, effective, confidence=confidence)
+
+
+def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+    """The same for the difference of two encoders asked the same of the same images.
+
+    Args:
+        first: bool [R, N].
+        second: bool [R, N].
+        confidence: chance that the interval covers the true difference.
+    """
+    shares = first.double().mean(dim=0) - second.double().mean(dim=0)
+    images = len(shares)
+    # One image of each kind of disagreement, as in paired_difference.
+    variance = float((shares.square().sum() + 2) / (images + 2) - (shares.sum() / (images + 2)) ** 2) / (images + 2)
+    half, mean = float(ndtri(0.5 + confidence / 2)) * math.sqrt(variance), float(shares.mean())
+    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
+
+
+def bootstrapped(
+    tables: Tensor,
+    statistic: Callable[[Tensor], Tensor],
+    seed: int = 0,
+    draws: int = 1000,
+    confidence: float = 0.95,
+) -> Interval:
+    """A statistic of summed tables with its percentile interval over images drawn anew, with replacement.
+
+    Efron 1979, https://doi.org/10.1214/aos/1176344552: for what is no mean over images, as the mean intersection over
+    union. The same seed draws the same images, so two encoders are compared on equal draws.
+
+    Args:
+        tables: [N, ...], one an image.
+        statistic: sums of tables [R, ...] -> [R].
+        seed: of the draws.
+        draws: how many.
+        confidence: share of the draws between the ends.
+    """
+    images = len(tables)
+    drawn = torch.randint(images, (draws, images), generator=generator(seed, "bootstrap"))
+    counts = torch.zeros(draws, images, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    sums = (counts @ tables.double().flatten(1)).unflatten(1, tables.shape[1:])
+    found = statistic(sums)
+    tail = (1 - confidence) / 2
+    low, high = found[~found.isnan()].quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    value = float(statistic(tables.double().sum(dim=0, keepdim=True)))
+    return Interval(value, min(low, value), max(high, value))
 
 
 def _t_quantile(freedom: float, confidence: float) -> float:

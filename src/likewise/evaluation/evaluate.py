@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
-from likewise.evaluation.confidence import crossed_difference, paired_difference
+from likewise.evaluation.calibration import Calibration
+from likewise.evaluation.class_groups import ClassGroup, class_groups, class_mean
+from likewise.evaluation.confidence import Interval, class_mean_difference, crossed_difference, paired_difference
 from likewise.evaluation.features import PlainView, ReadsPixels, extract
 from likewise.evaluation.few_label import FewLabel
 from likewise.evaluation.knn import Knn
 from likewise.evaluation.label_free import label_free
-from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.scores import Features, Outcome, Score, require_usable
 
 
@@ -35,6 +37,8 @@ class Examples:
     """N stable ids, by which few labels are drawn"""
     shown: Tensor | None = None
     """int64 [N], the labels that training was shown, where those are fewer: what they alone buy is then asked too"""
+    seen: Tensor | None = None
+    """bool [N], which of these images training saw, where it did not see them all: by those, classes are rare or not"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class Evaluation:
     """the first encoder against each of the others, score by score"""
     label_free: dict[str, dict[str, float]]
     """by encoder: effective rank, spread, uniformity, over the test images (the training images without any)"""
+    calibration: dict[str, dict[str, Calibration]]
+    """by encoder, by the score whose classifier it is about"""
+    probes: dict[str, FittedProbe]
+    """by encoder: the linear probe on all labels, where there is one"""
     predictions: Tensor | None
     """int64 [N]: the first encoder's linear probe on the test images"""
     vectors: Tensor
@@ -91,6 +99,9 @@ class Evaluation:
             "label_free": {
                 who: {name: None if math.isnan(value) else value for name, value in measures.items()}
                 for who, measures in self.label_free.items()
+            },
+            "calibration": {
+                who: {name: each.to_json() for name, each in found.items()} for who, found in self.calibration.items()
             },
             "notes": list(self.notes),
         }
@@ -127,6 +138,7 @@ def evaluate(
     settings = settings or EvaluationSettings()
     reason = _why_unmeasurable(train.labels, None if test is None else test.labels)
     few = settings.few.within(train.labels) if settings.few and not reason else None
+    groups = class_groups(_seen(train), test.labels) if test and not reason else []
 
     def features(encoder: nn.Module, part: Examples) -> Features:
         vectors = extract(encoder, part.images, part.index, view, settings.batch_size, device, autocast)
@@ -135,6 +147,7 @@ def evaluate(
     outcomes: dict[str, list[Outcome]] = {}
     measures: dict[str, dict[str, float]] = {}
     vectors: dict[str, Tensor] = {}
+    probes: dict[str, FittedProbe] = {}
     for who, encoder in encoders.items():
         queries = features(encoder, test or train)
         require_usable(queries.vectors, f"{who} encoder's")
@@ -142,12 +155,15 @@ def evaluate(
         if not reason:
             bank = features(encoder, train)
             require_usable(bank.vectors, f"{who} encoder's")
-            outcomes[who] = list(_outcomes(settings, few, bank, queries, train))
+            probes[who] = settings.linear.fit(bank)
+            outcomes[who] = list(_outcomes(settings, probes[who], few, groups, bank, queries, train))
     first, *others = outcomes
     return Evaluation(
         {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
         [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test.labels)],
         measures,
+        {who: {e.score.name: e.calibration for e in found if e.calibration} for who, found in outcomes.items()},
+        probes,
         next((each.predictions for each in outcomes[first] if each.score.name == "linear_top1"), None),
         vectors[first],
         _notes(reason, settings.few, few),
@@ -164,25 +180,43 @@ def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
     return None
 
 
+def _seen(train: Examples) -> Tensor:
+    """Labels of the images that training saw."""
+    return train.labels if train.seen is None else train.labels[train.seen]
+
+
 def _outcomes(
-    settings: EvaluationSettings, few: FewLabel | None, bank: Features, queries: Features, train: Examples
+    settings: EvaluationSettings,
+    probe: FittedProbe,
+    few: FewLabel | None,
+    groups: Sequence[ClassGroup],
+    bank: Features,
+    queries: Features,
+    train: Examples,
 ) -> Iterator[Outcome]:
-    yield settings.knn.evaluate(bank, queries)
-    yield settings.linear.evaluate(bank, queries)
+    everything = settings.knn.evaluate(bank, queries), probe.evaluate(queries)
+    yield from everything
     if train.shown is not None and len(train.shown[train.shown != UNLABELLED].unique()) > 1:
         outcome = settings.linear.evaluate(Features(bank.vectors, train.shown), queries)
         yield outcome._replace(score=replace(outcome.score, name="shown_top1"))
     if few:
         yield from few.evaluate(bank, queries, train.ids)
+    for group in groups:
+        yield from (class_mean(outcome, queries.labels, group) for outcome in everything)
 
 
 def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], labels: Tensor) -> Iterator[Gain]:
     """Paired differences; averages over draws are told by their predictions, [draws, N]."""
-    known = labels != UNLABELLED
     for ours, its in zip(mine, theirs, strict=True):
-        right, rival = (answers[..., known] == labels[known] for answers in (ours.predictions, its.predictions))
-        difference = paired_difference if right.ndim == 1 else crossed_difference
-        yield Gain(ours.score.name, other, *difference(right, rival))
+        yield Gain(ours.score.name, other, *_difference(ours, its, labels))
+
+
+def _difference(ours: Outcome, its: Outcome, labels: Tensor) -> Interval:
+    asked = labels != UNLABELLED if ours.classes is None else torch.isin(labels, ours.classes)
+    right, rival = (answers[..., asked] == labels[asked] for answers in (ours.predictions, its.predictions))
+    if ours.classes is not None:
+        return class_mean_difference(right, rival, labels[asked])
+    return paired_difference(right, rival) if right.ndim == 1 else crossed_difference(right, rival)
 
 
 def _notes(reason: str | None, asked: FewLabel | None, paid: FewLabel | None) -> tuple[str, ...]:

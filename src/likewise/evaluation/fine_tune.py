@@ -7,19 +7,14 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
-from likewise.errors import LikewiseError
-from likewise.evaluation.confidence import WILSON, accuracy
-from likewise.evaluation.features import PlainView, extract
-from likewise.evaluation.scores import Outcome, Score
-from likewise.methods import Method, Nets, Recipe, with_view_size
+from likewise.methods import Nets, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.training import Plan, train
@@ -75,26 +70,3 @@ class FineTune:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
-
-
-def classifier_outcome(
-    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
-) -> Outcome:
-    """Top-1 accuracy of the classifier that a method trained with its encoder."""
-    predictions = extract(_Classifier(method, nets), images, torch.arange(len(images)), view).argmax(dim=1)
-    interval, count = accuracy(predictions, labels)
-    return Outcome(Score(name, *interval, count, {**protocol, "interval": WILSON}), predictions)
-
-
-class _Classifier(nn.Module):
-    """A method's own classifier as a network, so that it goes to the device and into eval mode as a whole."""
-
-    def __init__(self, method: Method, nets: Nets) -> None:
-        super().__init__()
-        self.method, self.nets = method, nets
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits = self.method.classify(self.nets, pixels)
-        if logits is None:
-            raise LikewiseError(f"{self.method.title} trains no classifier; use a probe on its features.")
-        return logits

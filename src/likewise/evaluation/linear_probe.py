@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
+from likewise.evaluation.calibration import calibration_of
 from likewise.evaluation.confidence import WILSON, accuracy
 from likewise.evaluation.logistic_regression import PrincipalAxes, Standardiser, fit, logits
 from likewise.evaluation.scores import Features, Outcome, Score, require_labelled, require_usable
@@ -52,10 +53,7 @@ class LinearProbe:
     def evaluate(self, train: Features, test: Features) -> Outcome:
         """Top-1 accuracy on the labelled test rows."""
         require_labelled(test, "test")
-        fitted = self.fit(train)
-        predictions = fitted.predict(test.vectors)
-        interval, count = accuracy(predictions, test.labels)
-        return Outcome(Score("linear_top1", *interval, count, fitted.protocol | {"interval": WILSON}), predictions)
+        return self.fit(train).evaluate(test)
 
     def fit(self, train: Features, standardise: Standardiser | None = None) -> FittedProbe:
         """Choose the strength and fit; there is no way for a test image to get in.
@@ -147,6 +145,16 @@ class FittedProbe:
     """float64 [C, R + 1], the bias last"""
     protocol: dict[str, Any]
     """strength and how it was chosen, validation accuracy, labels, seed"""
+
+    def evaluate(self, test: Features) -> Outcome:
+        """Top-1 accuracy and calibration on the labelled test rows."""
+        require_labelled(test, "test")
+        with threads_for(len(test.vectors) * self.axes.directions.numel()):
+            logits = self.logits(test.vectors)
+        predictions = self.classes[logits.argmax(dim=1)]
+        interval, count = accuracy(predictions, test.labels)
+        score = Score("linear_top1", *interval, count, self.protocol | {"interval": WILSON})
+        return Outcome(score, predictions, calibration=calibration_of(logits, test.labels, self.classes))
 
     def predict(self, vectors: Tensor) -> Tensor:
         """A class for each row, float [N, D] -> int64 [N]."""

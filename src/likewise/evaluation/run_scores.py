@@ -8,14 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
+from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
-from likewise.evaluation.fine_tune import FineTune, classifier_outcome
-from likewise.evaluation.scores import Score
+from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
+from likewise.evaluation.place_samples import write_places
+from likewise.evaluation.robustness import Robustness
+from likewise.evaluation.scores import Outcome
+from likewise.evaluation.segmentation import Scenes, Segmentation, SegmentationProbe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -36,6 +41,14 @@ class Scored:
     evaluation: Evaluation
     shown_on: Split
     """the split whose vectors the evaluation holds"""
+    encoders: dict[str, Encoder]
+    """what was scored, by name"""
+    segmentation: Segmentation | None
+    """where training and test images have masks"""
+    image_size: int
+    """side of the square that they see"""
+    device: torch.device
+    """where they compute"""
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
@@ -55,24 +68,71 @@ def score_encoder(
     device: torch.device,
     measures: EvaluationSettings | None = None,
     shown: Tensor | None = None,
+    seen: Tensor | None = None,
 ) -> Scored:
     """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
 
     All known labels serve the usual protocols; ``shown_top1`` is a probe on those that training was shown (``shown``,
-    int64 [N]), and the few-label scores ask how few would do.
+    int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that training did
+    not see (``seen``, bool [N]), neighbours and probes learn from those too; which classes are rare is told by the
+    others.
     """
     view = CentreView(settings.image_size)
-    encoders: dict[str, nn.Module] = {"trained": encoder, **baselines(settings, seed)}
+    encoders = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
     evaluation = evaluate(
         encoders,
-        _examples(splits["train"], shown),
+        _examples(splits["train"], shown, seen),
         _examples(test) if test else None,
         view,
         measures,
         device,
     )
-    return Scored(evaluation, test or splits["train"])
+    segmentation = _segmentation(encoders, splits, settings.image_size, seed, device)
+    return Scored(evaluation, test or splits["train"], encoders, segmentation, settings.image_size, device)
+
+
+def score_corrupted(
+    scored: Scored,
+    size: int,
+    test: Split | None,
+    device: torch.device,
+    classifier: OwnClassifier | None = None,
+    asked: Robustness | None = None,
+) -> CorruptedScores:
+    """The encoders' linear probes, and the method's own classifier, on corrupted test images.
+
+    Args:
+        scored: encoders with the probes that were fitted on clean features.
+        size: pixels along a side that the encoders see.
+        test: the test images.
+        device: where to compute.
+        classifier: the method's own, if it has one.
+        asked: which corruptions; None: all, of 2,000 images at most.
+
+    Raises:
+        LikewiseError: there are no labelled test images, or no labels to fit a probe with.
+    """
+    if test is None or not scored.evaluation.probes:
+        why = scored.evaluation.notes[0] if scored.evaluation.notes else "There are no labelled test images."
+        raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
+    view, own = CentreView(size), {"trained": classifier} if classifier else {}
+    return corrupted_scores(scored.encoders, scored.evaluation.probes, _examples(test), view, device, own, asked)
+
+
+def _segmentation(
+    encoders: Mapping[str, Encoder], splits: Mapping[str, Split], size: int, seed: int, device: torch.device
+) -> Segmentation | None:
+    """The scores of a linear classifier of pixels, where training and test images have masks."""
+    parts = [
+        Scenes(splits[name].images, masks)
+        for name in ("train", "test")
+        if name in splits and (masks := splits[name].manifest.masks) is not None and len(masks.known())
+    ]
+    if len(parts) < 2:
+        return None
+    train, test = parts
+    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, size, device)
 
 
 def fine_tune_scores(
@@ -83,7 +143,7 @@ def fine_tune_scores(
     seed: int,
     fabric: Fabric,
     rule: FineTune | None = None,
-) -> dict[str, list[Score]]:
+) -> dict[str, list[Outcome]]:
     """Accuracy after the whole network was trained further on the labels shown, for the encoder and its baselines.
 
     Raises:
@@ -99,17 +159,36 @@ def fine_tune_scores(
         nets = rule.fit(fabric, start, train.images, shown, train.manifest.classes)
         protocol = {**rule.protocol(), "labels": int((shown != UNLABELLED).sum())}
         outcome = classifier_outcome("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
-        found[who] = [outcome.score]
+        found[who] = [outcome]
     return found
 
 
-def write_scores(run: RunFolder, scored: Scored, extra: Mapping[str, Sequence[Score]]) -> None:
-    """Write ``scores.json`` and ``gallery.npz``; ``extra`` scores join those of their encoder."""
+def write_scores(
+    run: RunFolder,
+    scored: Scored,
+    extra: Mapping[str, Sequence[Outcome]],
+    corrupted: CorruptedScores | None = None,
+) -> None:
+    """Write ``scores.json``, ``gallery.npz`` and ``places.npz``; ``extra`` outcomes join those of their encoder."""
     content = scored.evaluation.to_json()
-    for who, scores in extra.items():
-        content[who] += [score.to_json() for score in scores]
+    if scored.segmentation is not None:
+        for who, scores in scored.segmentation.scores.items():
+            content[who] += [score.to_json() for score in scores]
+        content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
+        content["iou"] = scored.segmentation.per_class
+    for who, outcomes in extra.items():
+        content[who] += [outcome.score.to_json() for outcome in outcomes]
+        found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
+        content["calibration"].setdefault(who, {}).update(found)
+    if corrupted is not None:
+        for who, scores in corrupted.scores().items():
+            content[who] += [score.to_json() for score in scores]
+        content["gains"] += [gain._asdict() for gain in corrupted.gains()]
+        content["corruptions"] = corrupted.to_json()
     write_json(run.scores, content)
     _write_gallery(run, scored)
+    encoder = scored.encoders["trained"]
+    write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:
@@ -138,7 +217,7 @@ def _thumbnails(split: Split, index: Tensor) -> np.ndarray:
     return torch.cat(parts).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def _examples(split: Split, shown: Tensor | None = None) -> Examples:
+def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:
     """The split for an evaluation; labels shown count for themselves only where they are not all that are known."""
     fewer = None if shown is None or torch.equal(shown, split.labels) else shown
-    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids, fewer)
+    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids, fewer, seen)

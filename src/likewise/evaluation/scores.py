@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
+from likewise.evaluation.calibration import Calibration
 
 
 class Features(NamedTuple):
@@ -63,6 +64,10 @@ class Outcome(NamedTuple):
     score: Score
     predictions: Tensor
     """int64 [N], a class for every test image, unlabelled ones included"""
+    classes: Tensor | None = None
+    """int64 [C], the classes that the score is a mean over; None: it is a mean over images"""
+    calibration: Calibration | None = None
+    """how far the answers' probabilities can be trusted, where they have any"""
 
 
 def require_usable(vectors: Tensor, whose: str) -> None:

@@ -22,3 +22,11 @@ def mlp(
         width = hidden
     parts.append(nn.Linear(width, out, bias=bias))
     return nn.Sequential(*parts)
+
+
+def place_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
+    """[B, width, s, s] -> [B, out, s, s]: two linear maps with ReLU between them for every place, without batch norm.
+
+    The dense head of DenseCL and SetSim.
+    """
+    return nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, out, 1))

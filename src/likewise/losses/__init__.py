@@ -10,10 +10,17 @@ from likewise.losses.attraction_repulsion import (
 )
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
-from likewise.losses.distillation import similarity_distillation, soft_cross_entropy, soft_nce
+from likewise.losses.distillation import (
+    knowledge_distillation,
+    similarity_distillation,
+    soft_cross_entropy,
+    soft_nce,
+)
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
+from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
 
 __all__ = [
@@ -30,10 +37,15 @@ __all__ = [
     "cross_correlation",
     "guess_cross_entropy",
     "info_nce",
+    "knowledge_distillation",
     "mean_entropy",
     "nt_xent",
+    "pair_divergence",
+    "pair_nce",
+    "pair_targets",
     "queue_nce",
     "repulsion_weights",
+    "set_similarity",
     "sharpen",
     "similarity_distillation",
     "sinkhorn",
@@ -44,4 +56,5 @@ __all__ = [
     "suncet",
     "sup_con",
     "swapped_prediction",
+    "transported_targets",
 ]

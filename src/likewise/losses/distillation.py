@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
@@ -23,6 +24,28 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             f"{tuple(targets.shape)}."
         )
     return -(targets.detach() * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+@in_float32
+def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, Sec. 2, https://arxiv.org/abs/1503.02531).
+
+    The factor T^2 keeps the gradient's size when the temperature changes, for softening divides it by about that.
+
+    Args:
+        student: logits [N, C].
+        teacher: logits [N, C]; no gradient.
+        temperature: T, divides both.
+    """
+    check_temperature(temperature)
+    if student.shape != teacher.shape:
+        raise LossInputError(
+            f"knowledge_distillation needs the same rows and classes from both; got student {tuple(student.shape)} and "
+            f"teacher {tuple(teacher.shape)}."
+        )
+    guess = (student / temperature).log_softmax(dim=1)
+    belief = (teacher.detach() / temperature).log_softmax(dim=1)
+    return temperature**2 * F.kl_div(guess, belief, reduction="batchmean", log_target=True)
 
 
 @in_float32

@@ -7,6 +7,7 @@ https://arxiv.org/abs/2011.11183) first balances them over the classes and smoot
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
@@ -58,7 +59,7 @@ def smoothed(
 
 @in_float32
 @torch.no_grad()
-def confident(guesses: Tensor, threshold: float) -> Tensor:
+def confident(guesses: Tensor, threshold: float, hard: bool = False) -> Tensor:
     """Rows whose largest probability reaches the threshold; zeros for all others, so that they teach nothing.
 
     Against these targets `soft_cross_entropy` is the mean over all rows, as in FixMatch (Eq. 4) and CoMatch (Sec. 3).
@@ -66,8 +67,10 @@ def confident(guesses: Tensor, threshold: float) -> Tensor:
     Args:
         guesses: [B, C] probabilities.
         threshold: least confidence.
+        hard: whether all is put on the likeliest class, as in FixMatch; CoMatch keeps the guess as it is.
     """
-    return guesses * (guesses.amax(dim=1, keepdim=True) >= threshold)
+    believed = guesses.amax(dim=1, keepdim=True) >= threshold
+    return believed * (F.one_hot(guesses.argmax(dim=1), guesses.shape[1]).to(guesses) if hard else guesses)
 
 
 @in_float32

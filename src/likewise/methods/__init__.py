@@ -6,33 +6,48 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
 from likewise.methods.cacr import CACR
+from likewise.methods.clip import CLIP
+from likewise.methods.clip_distill import CLIPDistill
 from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.fixmatch import FixMatch
+from likewise.methods.hsakd import HSAKD
+from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
+from likewise.methods.kd import KD
 from likewise.methods.loco import LoCo
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, with_view_size
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
+from likewise.methods.setsim import SetSim
 from likewise.methods.simclr import SimCLR
 from likewise.methods.simsiam import SimSiam
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.methods.swav import SwAV
 from likewise.methods.swav_suncet import SwAVSuNCEt
+from likewise.methods.view_sizes import with_view_size
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
     "byol": BYOL,
     "cacr": CACR,
+    "clip": CLIP,
+    "clip-distill": CLIPDistill,
     "comatch": CoMatch,
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
+    "fixmatch": FixMatch,
+    "hsakd": HSAKD,
+    "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,
+    "kd": KD,
     "loco": LoCo,
     "moco-v2": MoCoV2,
     "paws": PAWS,
+    "setsim": SetSim,
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "suncet": SuNCEt,

@@ -11,6 +11,7 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import barlow_twins
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.barlow_twins import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
 
@@ -27,8 +28,10 @@ class BarlowTwins(Method):
     title = "Barlow Twins"
     paper = "Zbontar et al. 2021, https://arxiv.org/abs/2103.03230"
     needs = "no labels"
-    idea = "Decorrelates the coordinates of the embedding, without negatives, teacher or predictor; wants a wide head."
+    idea = "Each coordinate says the same of two views, and no two coordinates say the same: no negatives, no teacher."
+    choose_when = "no image should be pushed away and a wide head fits in memory"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
+    presets = PRESETS
 
     off_diagonal: float = 0.0051
     """weight of the correlations between different coordinates (paper: 0.005, authors' code: 0.0051)"""

@@ -14,6 +14,7 @@ from likewise.heads import mlp
 from likewise.losses import cosine_regression
 from likewise.memory import follow, frozen_copy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.byol import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
 
@@ -30,8 +31,10 @@ class BYOL(Method):
     title = "BYOL"
     paper = "Grill et al. 2020, https://arxiv.org/abs/2006.07733"
     needs = "no labels"
-    idea = "Predicts a slow teacher's view of the same image, without negatives; robust to small batches."
+    idea = "Predicts what a slow teacher says of another view of the same image, without negatives."
+    choose_when = "many images are so alike that none should be pushed away; batches may be small"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-5)
+    presets = PRESETS
 
     momentum: float = 0.99
     """of the teacher at the start; rises to 1 by a cosine (paper: 0.996 for 1000 epochs, 0.99 for 300)"""

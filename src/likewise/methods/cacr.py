@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +13,19 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
     attraction_among_views,
+    attraction_weights,
     contrastive_repulsion,
     repulsion_among_views,
+    repulsion_weights,
     unit_views,
 )
 from likewise.memory import Queue, follow, frozen_copy
+from likewise.methods.contrastive_weights import draw_weights
+from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.cacr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
-
-PRESETS = {
-    "small": {"repulsion_sharpness": 0.9, "queue": 0, "through_weights": True},
-    "middle": {"repulsion_sharpness": 2.0, "queue": 0, "through_weights": True},
-    "large": {"repulsion_sharpness": 2.0, "queue": 65536, "through_weights": False},
-}
-"""What the authors set for CIFAR-10 (32 pixels), for STL-10 and CIFAR-100 (64 and 32), and for ImageNet-sized data."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +42,21 @@ class CACR(Method):
     title = "CACR"
     paper = "Zheng et al. 2021, https://arxiv.org/abs/2105.03746"
     needs = "no labels"
-    idea = (
-        "Attracts an image's farthest views and repels the nearest other images most; several views, unbalanced data."
-    )
+    idea = "Attracts an image's farthest views and repels the nearest other images most."
+    choose_when = "data are unbalanced or uncurated, and several views of an image are affordable"
     recipe = Recipe(learning_rate=0.12, weight_decay=1e-4)
+    presets = PRESETS
 
-    preset: Literal["small", "middle", "large"] = "small"
-    """the authors' settings for CIFAR-10 (small), for STL-10 and CIFAR-100 (middle), and for ImageNet-1k and -22k and
-    WebVision (large: a queue, and a rate of 0.03 for a batch of 256, to be given as --recipe.learning-rate)"""
     positives: int = 4
     """other views of each image (paper: 4, and 1); an image costs one more pass than that"""
     attraction_sharpness: float = 1.0
     """multiplies squared distances to positives; 0: all alike (paper: 1)"""
-    repulsion_sharpness: float | None = None
-    """multiplies squared distances to other images; 0: all alike; None: the preset's, 0.9 (small) or 2"""
-    through_weights: bool | None = None
-    """whether gradient flows through the weights; None: the preset's, yes but for large"""
-    queue: int | None = None
-    """past keys that repel too; 0: neither queue nor teacher; None: the preset's, 0 or 65,536 (large)"""
+    repulsion_sharpness: float = 0.9
+    """multiplies squared distances to other images; 0: all alike (paper: 0.9 for CIFAR-10, 2 for larger data)"""
+    through_weights: bool = True
+    """whether gradient flows through the weights (authors' code: yes, but not for ImageNet)"""
+    queue: int = 0
+    """past keys that repel too; 0: neither queue nor teacher (authors' code: 65,536 for ImageNet)"""
     momentum: float = 0.99
     """of the teacher, where there is a queue (paper: 0.999 for 200 epochs; shorter runs want a faster teacher)"""
     hidden: int = 512
@@ -79,25 +73,23 @@ class CACR(Method):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head; with a queue also the teacher that fills it."""
         head = mlp(encoder.width, self.hidden, self.dim)
-        length = int(self._or_preset("queue"))
-        if not length:
+        if not self.queue:
             return Nets(encoder=encoder, head=head)
         teacher = frozen_copy(nn.Sequential(encoder, head))
-        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(length, self.dim))
+        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """All views of each image, by the teacher too if there is one."""
-        names = [f"view {v}" for v in range(self.positives + 1)]
-        views = torch.cat([self.views(batch.pixels, progress.draws(name, batch)).pixels for name in names])
+        views = torch.cat(self._shown(batch, progress))
         rows = {"queries": self._by_image(nets.head(nets.encoder(views)))}
-        if self._or_preset("queue"):
+        if self.queue:
             with torch.no_grad():
                 rows["keys"] = self._by_image(nets.teacher(views))
         return rows
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """Attraction to the other views, repulsion from other images."""
-        through, sharpness = bool(self._or_preset("through_weights")), self._or_preset("repulsion_sharpness")
+        through, sharpness = self.through_weights, self.repulsion_sharpness
         queries, remember = unit_views(rows["queries"]), {}
         if "keys" in rows:
             keys = unit_views(rows["keys"])
@@ -116,6 +108,24 @@ class CACR(Method):
             nets.queue.push(step.remember["queue"])
             follow(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
 
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+        """The weights of a few images: of all their other views, and of the images that push them most."""
+        views, rows = self._shown(batch, progress), self.embed(nets, batch, progress)
+        z, seen, past = unit_views(rows["queries"]), 1, 0
+        keys, others = z, z[seen]
+        if "keys" in rows:  # each view meets the queue and the same view of other images
+            keys, seen, past = unit_views(rows["keys"]), 0, self.queue
+            others = torch.cat([nets.queue.rows, z[seen]])
+        own = past + torch.arange(batch.size, device=z.device)
+        pulls = attraction_weights(z[0], keys[1:].transpose(0, 1), self.attraction_sharpness)
+        pushes = repulsion_weights(z[0], others, self.repulsion_sharpness, own)[:, past:]
+        return draw_weights(views, pulls, views[seen], pushes, len(others) - 1)
+
+    def _shown(self, batch: Batch, progress: Progress) -> list[Tensor]:
+        """Each image's views, [B, C, S, S] each."""
+        names = [f"view {v}" for v in range(self.positives + 1)]
+        return [self.views(batch.pixels, progress.draws(name, batch)).pixels for name in names]
+
     def _from_queue(self, queries: Tensor, queue: Tensor, sharpness: float, through: bool) -> Tensor:
         """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
         own = len(queue) + torch.arange(queries.shape[1], device=queue.device)
@@ -125,7 +135,3 @@ class CACR(Method):
     def _by_image(self, z: Tensor) -> Tensor:
         """Rows view by view [V * B, D] -> [B, V, D]."""
         return z.unflatten(0, (self.positives + 1, -1)).transpose(0, 1)
-
-    def _or_preset(self, name: str) -> float:
-        given = getattr(self, name)
-        return PRESETS[self.preset][name] if given is None else given

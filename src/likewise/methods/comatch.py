@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,9 @@ from likewise.losses import agreement, aligned, confident, smoothed, soft_cross_
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, follow, frozen_copy, momentum_at
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, together, two_views
+from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, shifted, supcon
+from likewise.views.policies import ViewPolicy, comatch_strong, shifted, supcon
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ class CoMatch(Method):
 
     The form for small images; `CoMatchEMA` is the one for ImageNet. The guess for a weak view, balanced over the
     classes and smoothed by those of similar images, is what a strong view should be taken for, and says which images'
-    strong views should be alike. Labelled images come as a class-balanced support beside each batch; they are among
-    the unlabelled ones too, without their labels. Both strong views are made by crop and colour: there is no
-    RandAugment and no Cutout. A teacher follows to classify in the end; it teaches nothing.
+    strong views should be alike. The class-balanced support beside each batch is among the unlabelled images too,
+    without its labels. A teacher follows to classify in the end; it teaches nothing.
     """
 
     title = "CoMatch"
     paper = "Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183"
     needs = "some labels"
-    idea = "Guessed classes and embeddings correct each other; trains a classifier from a handful of labels."
+    idea = "Guessed classes and embeddings correct each other; trains a classifier too."
+    choose_when = "a handful of each class is labelled, images are small, and a classifier is wanted"
     recipe = Recipe(learning_rate=0.03, weight_decay=5e-4)
-    teacher_guesses: ClassVar[bool] = False
+    presets = PRESETS
+    teacher_guesses = False
 
     temperature: float = 0.2
     """divides the cosines (paper: 0.2 for CIFAR-10 and STL-10)"""
@@ -67,8 +68,10 @@ class CoMatch(Method):
     """width of the embedding (paper: 64)"""
     weak_views: ViewPolicy = field(default_factory=shifted)
     """by which images are guessed, and labelled ones learned"""
-    strong_views: ViewPolicy = field(default_factory=supcon)
-    """of the two views that learn from the guess"""
+    strong_views: ViewPolicy = field(default_factory=comatch_strong)
+    """of the view that learns the guess (paper: RandAugment and Cutout)"""
+    other_views: ViewPolicy = field(default_factory=supcon)
+    """of the other view in the graph (paper: crop and colour)"""
 
     @property
     def support(self) -> Support:
@@ -84,22 +87,20 @@ class CoMatch(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
-        strong, other = two_views(self.strong_views, batch, progress)
+        strong, other = two_views(self.strong_views, batch, progress, self.other_views)
         weak = self.weak_views(batch.pixels, progress.draws("weak view", batch)).pixels
         views = {"weak": weak, "strong": strong, "other": other}
         if batch.support is None:  # as in a microbatch that got no row of it
             return self._answers(nets, views)
-        draws = progress.draws("support", batch.support)
-        views["support"] = self.weak_views(batch.support.pixels, draws).pixels
+        views["support"] = self.weak_views(batch.support.pixels, progress.draws("support", batch.support)).pixels
         return {**self._answers(nets, views), "labels": batch.support.labels}
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
         guesses = rows["weak_logits"].softmax(dim=1)
         balanced = aligned(guesses, nets.shares.rows, nets.shares.held)
-        bank = nets.queue
-        alike = smoothed(balanced, rows["weak"], bank.rows, bank.guesses, self.temperature, self.own_share)
-        targets = torch.where(bank.held.all(), alike, balanced)
+        alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.own_share)
+        targets = torch.where(nets.queue.held.all(), alike, balanced)
         believed = confident(targets, self.threshold)
         known = F.one_hot(rows["labels"], guesses.shape[1]).to(guesses)
         supervised = soft_cross_entropy(rows["support_logits"], known)

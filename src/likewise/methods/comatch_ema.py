@@ -12,8 +12,9 @@ from likewise.losses import agreement, soft_nce
 from likewise.memory import Queue
 from likewise.methods.comatch import CoMatch, answers
 from likewise.methods.method import Nets, Progress, Rows, Step, together
+from likewise.methods.presets.comatch_ema import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, weak
+from likewise.views.policies import ViewPolicy, supcon, weak
 
 EPOCHS = 400
 """Of the authors' run, in which the graph's weight starts at 1 and rises by 1 an epoch."""
@@ -30,8 +31,10 @@ class CoMatchEMA(CoMatch):
     """
 
     title = "CoMatch with an EMA teacher"
-    idea = "CoMatch whose guesses come from a slow teacher, with a longer memory; for large images and many classes."
+    idea = "CoMatch whose guesses come from a slow teacher, with a longer memory."
+    choose_when = "few of many large images are labelled, and the run is long"
     recipe = Recipe(learning_rate=0.04, weight_decay=1e-4)
+    presets = PRESETS
     teacher_guesses = True
 
     temperature: float = 0.1
@@ -56,6 +59,8 @@ class CoMatchEMA(CoMatch):
     """width of the embedding (paper: 128)"""
     weak_views: ViewPolicy = field(default_factory=weak)
     """by which images are guessed, and labelled ones learned"""
+    strong_views: ViewPolicy = field(default_factory=supcon)
+    """of the view that learns the guess (paper: crop and colour, as the other)"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """As CoMatch, with a second queue."""

@@ -12,6 +12,7 @@ from likewise.encoders import Encoder
 from likewise.losses import LossInputError
 from likewise.losses.float32 import in_float32
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.cross_entropy import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, weak
 
@@ -23,8 +24,10 @@ class CrossEntropy(Method):
     title = "Cross-entropy"
     paper = "the supervised baseline of Khosla et al. 2020, Table 2, https://arxiv.org/abs/2004.11362"
     needs = "all labels"
-    idea = "Trains a classifier on the labelled images alone; what the others are measured against."
+    idea = "Trains a classifier on the labelled images alone."
+    choose_when = "a baseline is wanted that the others have to beat"
     recipe = Recipe(learning_rate=0.1, weight_decay=5e-4)
+    presets = PRESETS
 
     label_smoothing: float = 0.0
     """share of the target spread over all classes"""

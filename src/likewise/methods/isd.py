@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import nn
@@ -15,14 +14,9 @@ from likewise.losses import similarity_distillation
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, follow, frozen_copy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.isd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, strong, weak
-
-PRESETS = {
-    "plus": {"student_temperature": 0.1, "teacher_temperature": 0.01, "momentum": 0.99},
-    "resnet18": {"student_temperature": 0.02, "teacher_temperature": 0.02, "momentum": 0.999},
-}
-"""What the authors' two scripts set: temperatures of student and teacher, and the teacher's momentum."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +31,32 @@ class ISD(Method):
     title = "ISD"
     paper = "Tejankar et al. 2021, https://arxiv.org/abs/2012.09259"
     needs = "no labels"
-    idea = "Distils soft likenesses instead of treating all others as different; made for unbalanced unlabelled data."
+    idea = "Sees the same likenesses among other images as a slow teacher, instead of treating all others as different."
+    choose_when = "some kinds of image are much rarer than others"
     recipe = Recipe(learning_rate=0.05, weight_decay=1e-4)
+    presets = PRESETS
 
-    preset: Literal["plus", "resnet18"] = "plus"
-    """plus: projector and predictor D -> 2D -> D/4, strong student and weak teacher, as for the paper's ResNet-50;
-    resnet18: no projector, predictor D -> D -> D, two strong views, as the authors' first script"""
-    student_temperature: float | None = None
-    """divides the student's cosines; None: the preset's, 0.1 (plus) or 0.02 (resnet18)"""
-    teacher_temperature: float | None = None
-    """divides the teacher's; None: the preset's, 0.01 (plus, sharper than the student's) or 0.02 (resnet18)"""
-    momentum: float | None = None
-    """of the teacher; None: the preset's, 0.99 (plus) or 0.999 (resnet18)"""
+    projector: bool = True
+    """whether there is one, D -> 2D -> D/4, before a predictor D/4 -> 2D -> D/4 (the paper's ResNet-50); without it the
+    predictor is D -> D -> D (the authors' first script, ResNet-18)"""
+    student_temperature: float = 0.1
+    """divides the student's cosines (paper: 0.1 for ResNet-50, 0.02 for ResNet-18)"""
+    teacher_temperature: float = 0.01
+    """divides the teacher's, which is sharper (paper: 0.01 for ResNet-50, 0.02 for ResNet-18)"""
+    momentum: float = 0.99
+    """of the teacher (paper: 0.99 for ResNet-50, 0.999 for ResNet-18)"""
     queue: int = 4096
     """anchors (paper: 128,000)"""
     student_views: ViewPolicy = field(default_factory=strong)
     """what the student sees"""
     teacher_views: ViewPolicy = field(default_factory=weak)
-    """what the teacher sees under the plus preset; under resnet18 it sees the student's policy"""
+    """what the teacher sees (paper: crops and flips for ResNet-50, the student's policy for ResNet-18)"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Student with predictor, teacher without, and the queue of anchors."""
         width = encoder.width
         small = max(width // 4, 2)
-        if self.preset == "plus":
+        if self.projector:
             projector: nn.Module = mlp(width, 2 * width, small)
             predictor, dim = mlp(small, 2 * width, small), small
         else:
@@ -76,8 +72,7 @@ class ISD(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """The student's and the teacher's embedding of two views."""
-        teacher_views = self.teacher_views if self.preset == "plus" else self.student_views
-        seen, shown = two_views(self.student_views, batch, progress, other=teacher_views)
+        seen, shown = two_views(self.student_views, batch, progress, other=self.teacher_views)
         student = unit(nets.predictor(nets.projector(nets.encoder(seen))))
         with torch.no_grad():
             teacher = unit(nets.teacher(shown))
@@ -90,16 +85,12 @@ class ISD(Method):
             student,
             teacher,
             nets.queue.rows,
-            self._or_preset("student_temperature"),
-            self._or_preset("teacher_temperature"),
+            self.student_temperature,
+            self.teacher_temperature,
         )
         return Step(loss, {"spread": spread(student)}, remember={"queue": teacher.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the teacher's embeddings, then let it follow."""
         nets.queue.push(step.remember["queue"])
-        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self._or_preset("momentum"))
-
-    def _or_preset(self, name: str) -> float:
-        given = getattr(self, name)
-        return PRESETS[self.preset][name] if given is None else given
+        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self.momentum)

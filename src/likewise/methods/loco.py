@@ -16,6 +16,7 @@ from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.losses.differentiated import differentiated
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.loco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
 
@@ -33,9 +34,14 @@ class LoCo(Method):
     title = "LoCo"
     paper = "Xiong, Ren and Urtasun 2020, https://arxiv.org/abs/2008.01342"
     needs = "no labels"
-    idea = "SimCLR without end-to-end gradients: each stage learns from its neighbour's loss, in less memory."
+    idea = "SimCLR without end-to-end gradients: each stage learns from its own loss and its neighbour's."
+    choose_when = "memory is short, with a network of many like stages"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
+    presets = PRESETS
 
+    overlap: bool = True
+    """whether a unit is two neighbouring stages; without, it is one, as in Greedy InfoMax (Löwe et al. 2019,
+    https://arxiv.org/abs/1905.11786), which the paper holds itself against"""
     temperature: float = 0.2
     """divides the cosines (paper: 0.1, for 800 epochs of ImageNet)"""
     hidden: int = 512
@@ -46,11 +52,11 @@ class LoCo(Method):
     """crop, flip, colour jitter, grey, blur"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """Encoder and a two-layer head for each pair of neighbouring stages."""
-        _, *widths = encoder.stage_widths()
-        if not widths:
+        """Encoder and a two-layer head for each unit, on top of its last stage."""
+        widths = encoder.stage_widths()
+        if len(widths) < 2:
             raise LikewiseError("LoCo needs an encoder of at least two stages. Give --encoder conv4 or timm/resnet18.")
-        heads = nn.ModuleList(mlp(width, self.hidden, self.dim) for width in widths)
+        heads = nn.ModuleList(mlp(width, self.hidden, self.dim) for width in widths[self.overlap :])
         return Nets(encoder=encoder, heads=heads)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
@@ -81,10 +87,14 @@ class LoCo(Method):
     def _units(self, nets: Nets, batch: Batch, progress: Progress) -> Iterator[tuple[str, Tensor]]:
         """Each unit's projections of both views [B, 2, dim], made when they are asked for."""
         encoder: Encoder = nets.encoder
-        first, *others = encoder.stages()
-        pixels = torch.cat(two_views(self.views, batch, progress))
-        _, maps = overlap(first, encoder.normalise(pixels))
-        for number, (stage, head) in enumerate(zip(others, nets.heads, strict=True), start=1):
-            above, maps = overlap(stage, maps)
+        stages = list(encoder.stages())
+        maps = encoder.normalise(torch.cat(two_views(self.views, batch, progress)))
+        if self.overlap:
+            _, maps = overlap(stages.pop(0), maps)
+        for number, (stage, head) in enumerate(zip(stages, nets.heads, strict=True), start=1):
+            if self.overlap:
+                above, maps = overlap(stage, maps)
+            else:
+                above = maps = stage(maps.detach())
             z = head(encoder.pool(above))
             yield f"unit {number}", torch.stack(z.chunk(2), dim=1)

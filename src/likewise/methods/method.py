@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch, Place
+from likewise.data.beside import Reader
 from likewise.data.loader import Support
+from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
+from likewise.methods.illustration import Illustration
+from likewise.methods.nets import Nets
+from likewise.methods.preset import Preset, find_preset
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
-from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
+from likewise.run_folder import RunFolder
+from likewise.views.policies import ViewPolicy
+from likewise.views.view import View
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -34,19 +40,6 @@ class Step(NamedTuple):
     """detached scalars for the log"""
     remember: Mapping[str, Tensor] = {}
     """detached rows that `Method.after_update` puts into memory"""
-
-
-class Nets(nn.Module):
-    """What a method learns or remembers, by name: ``encoder`` always; head, predictor, teacher, queue as needed."""
-
-    def __init__(self, **parts: nn.Module) -> None:
-        super().__init__()
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def __getattr__(self, name: str) -> Any:
-        """A part by name; typed loosely because each method has its own."""
-        return super().__getattr__(name)
 
 
 class Progress(NamedTuple):
@@ -75,6 +68,14 @@ class Progress(NamedTuple):
         return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
 
 
+class Matched(NamedTuple):
+    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
+
+    first: View
+    second: View
+    pairs: Tensor
+
+
 @dataclass(frozen=True)
 class Method:
     """A learning rule. Its fields are its settings; its weights live in the `Nets` that it builds.
@@ -89,10 +90,27 @@ class Method:
     """authors, year and address"""
     needs: ClassVar[Literal["no labels", "some labels", "all labels"]]
     """the labels that it is for"""
+    also_needs: ClassVar[str] = ""
+    """what it needs besides images and labels, such as a teacher or masks; empty for most"""
     idea: ClassVar[str]
-    """one sentence: what it does and when to choose it"""
+    """one sentence: what it does"""
+    choose_when: ClassVar[str] = ""
+    """the end of a sentence that begins with "choose it when": which other method would be wrong, and why"""
     recipe: ClassVar[Recipe] = Recipe()
-    """how to train it unless told otherwise"""
+    """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
+    senses: ClassVar[tuple[str, ...]] = ()
+    """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
+
+    @classmethod
+    def preset(cls: type[MethodT], name: str) -> MethodT:
+        """The method with a preset's settings; the recipe, batch size and epochs are in ``presets[name]``.
+
+        Raises:
+            LikewiseError: there is no preset of that name.
+        """
+        return cls(**find_preset(cls.presets, name, cls.title).settings)
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""
@@ -121,6 +139,24 @@ class Method:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
 
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """For each of its senses how a column becomes rows of numbers, fitted on the training examples."""
+        return {}
+
+    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+        """Write what is wanted of the networks after training besides the encoder."""
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
+        """What the trained networks make of training images, for the run's page, where there is something to see.
+
+        Called once at the end of a run, in eval mode and without gradient, with a batch of at most 256 images.
+        """
+        return None
+
+    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
+        """The places that it matches, for pictures, where it matches places."""
+        return None
+
     @property
     def support(self) -> Support | None:
         """The class-balanced labelled rows that each batch should bring along, if any."""
@@ -129,33 +165,6 @@ class Method:
     def support_steps(self, steps: int) -> int:
         """How many of the run's steps need those rows."""
         return steps
-
-
-SMALL_VIEW = 64
-"""Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
-
-
-def with_view_size(method: MethodT, size: int) -> MethodT:
-    """The method with every view policy that names no size set to the run's image size.
-
-    Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small. A field whose
-    metadata name a ``side`` gets that share of the size.
-    """
-    for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
-    for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
-    for_small |= {
-        swav(): dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0)),
-        swav_small_crop(): dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75)),
-    }
-    sized = {
-        field.name: dataclasses.replace(
-            for_small.get(policy, policy) if size <= SMALL_VIEW else policy,
-            size=max(round(size * field.metadata.get("side", 1)), 2),
-        )
-        for field in dataclasses.fields(method)
-        if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
-    }
-    return dataclasses.replace(method, **sized)
 
 
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:

@@ -14,6 +14,7 @@ from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, follow, frozen_copy
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.moco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
 
@@ -29,8 +30,10 @@ class MoCoV2(Method):
     title = "MoCo v2"
     paper = "Chen et al. 2020, https://arxiv.org/abs/2003.04297"
     needs = "no labels"
-    idea = "Negatives from a queue instead of the batch; the choice without labels when batches must be small."
+    idea = "Two views of one image attract; a queue of earlier images repels, and a slow teacher makes the keys."
+    choose_when = "batches must be small"
     recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
+    presets = PRESETS
 
     temperature: float = 0.2
     """divides the cosines (paper: 0.2)"""

@@ -15,6 +15,7 @@ from likewise.losses import guess_cross_entropy, mean_entropy, sharpen, soft_nei
 from likewise.losses.float32 import unit
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.multi_crop import embed_views, multi_crop
+from likewise.methods.presets.paws import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, swav, swav_small_crop
 
@@ -31,8 +32,10 @@ class PAWS(Method):
     title = "PAWS"
     paper = "Assran et al. 2021, https://arxiv.org/abs/2104.13963"
     needs = "some labels"
-    idea = "Guesses a view's class by its labelled neighbours and makes views agree; learns fast from a few labels."
+    idea = "Guesses a view's class by its labelled neighbours, and makes views of one image agree on it."
+    choose_when = "some tens of each class are labelled, and the run is to be short"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
+    presets = PRESETS
 
     temperature: float = 0.1
     """divides the cosines with the support (paper: 0.1)"""

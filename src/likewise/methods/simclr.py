@@ -11,6 +11,7 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.simclr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
 
@@ -25,8 +26,10 @@ class SimCLR(Method):
     title = "SimCLR"
     paper = "Chen et al. 2020, https://arxiv.org/abs/2002.05709"
     needs = "no labels"
-    idea = "Two views of one image attract, all other images repel; the simplest choice without labels."
+    idea = "Two views of one image attract, all other images repel."
+    choose_when = "you want the simplest, and batches of 256 images and more fit"
     recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
+    presets = PRESETS
 
     temperature: float = 0.2
     """divides the cosines; the paper takes 0.1 for long runs on ImageNet and 0.5 for CIFAR-10"""

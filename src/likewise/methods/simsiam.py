@@ -12,6 +12,7 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.simsiam import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
 
@@ -28,8 +29,10 @@ class SimSiam(Method):
     title = "SimSiam"
     paper = "Chen & He 2021, https://arxiv.org/abs/2011.10566"
     needs = "no labels"
-    idea = "Predicts its own embedding of another view, with neither negatives nor teacher; the cheapest step there is."
+    idea = "Predicts its own embedding of another view, with neither negatives nor teacher."
+    choose_when = "a step must be as cheap as can be"
     recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
+    presets = PRESETS
 
     hidden: int = 1024
     """width of the projector's hidden layers (paper: 2,048)"""

@@ -12,6 +12,7 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import sup_con
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.presets.supcon import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, supcon
 
@@ -28,8 +29,10 @@ class SupCon(Method):
     title = "SupCon"
     paper = "Khosla et al. 2020, https://arxiv.org/abs/2004.11362"
     needs = "all labels"
-    idea = "Images of one class attract, others repel; the choice when (almost) every image is labelled."
+    idea = "Images of one class attract, all others repel."
+    choose_when = "all images are labelled, or nearly all"
     recipe = Recipe(learning_rate=0.05)
+    presets = PRESETS
 
     temperature: float = 0.1
     """divides the cosines (paper: 0.1)"""

@@ -15,6 +15,7 @@ from likewise.losses.float32 import unit
 from likewise.memory import Queue
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.multi_crop import embed_views, multi_crop
+from likewise.methods.presets.swav import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, swav, swav_small_crop
 
@@ -33,13 +34,15 @@ class SwAV(Method):
     title = "SwAV"
     paper = "Caron et al. 2020, https://arxiv.org/abs/2006.09882"
     needs = "no labels"
-    idea = "Clusters online: a view predicts to which prototypes another belongs; cheap small crops can join in."
+    idea = "Clusters online: a view predicts to which prototypes another view belongs."
+    choose_when = "more views are wanted at little cost (small crops join in), or images fall into groups"
     recipe = Recipe("lars", learning_rate=0.6, weight_decay=1e-6)
+    presets = PRESETS
 
     temperature: float = 0.1
     """divides the cosines with prototypes in the prediction (paper: 0.1)"""
     epsilon: float = 0.05
-    """sharpness of the codes (paper: 0.05; authors' script for a batch of 256: 0.03)"""
+    """sharpness of the codes (paper: 0.05; the authors advise 0.03 where the loss stays at ln(prototypes))"""
     iterations: int = 3
     """turns of Sinkhorn-Knopp (paper: 3)"""
     prototypes: int = 100

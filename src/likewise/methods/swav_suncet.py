@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.loader import Support
-from likewise.losses import suncet
 from likewise.methods.method import Nets, Progress, Rows, Step
+from likewise.methods.presets.swav_suncet import PRESETS
+from likewise.methods.support_term import SupportTerm
 from likewise.methods.swav import SwAV
 
 
 @dataclass(frozen=True)
-class SwAVSuNCEt(SwAV):
+class SwAVSuNCEt(SupportTerm, SwAV):
     """Assran et al. 2020, https://arxiv.org/abs/2006.10803; SwAV is of Caron et al. 2020.
 
     The supervised term of SuNCEt with weight 1, on one view of each support row, in the space in which the prototypes
@@ -24,25 +24,9 @@ class SwAVSuNCEt(SwAV):
     title = "SwAV+SuNCEt"
     paper = "Assran et al. 2020, https://arxiv.org/abs/2006.10803"
     needs = "some labels"
-    idea = "SwAV on all images plus a neighbour loss on the few labelled ones; for small crops or many images a batch."
-
-    support_temperature: float = 0.1
-    """of the supervised term (paper: 0.1)"""
-    classes_per_batch: int = 10
-    """classes in a support batch, or all if there are fewer (paper: 20 a GPU)"""
-    images_per_class: int = 8
-    """labelled images of each class in a support batch; at least 2 (paper: 2 on 64 GPUs that share classes)"""
-    supervised_until: float = 1.0
-    """share of the run after which the supervised term is switched off"""
-
-    @property
-    def support(self) -> Support:
-        """Classes x images, labelled."""
-        return Support(self.classes_per_batch, self.images_per_class)
-
-    def support_steps(self, steps: int) -> int:
-        """The supervised term is on for the first part of the run."""
-        return round(self.supervised_until * steps)
+    idea = "SwAV on all images, plus a neighbour loss on a class-balanced handful of labelled ones."
+    choose_when = "at least two images of each class are labelled, and small crops are to join in"
+    presets = PRESETS
 
     def shown(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """SwAV's views, and one of each support row."""
@@ -59,9 +43,4 @@ class SwAVSuNCEt(SwAV):
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """SwAV's loss over the views, plus the supervised term over the support with weight 1."""
         views = {name: row for name, row in rows.items() if name not in ("support", "labels")}
-        step = super().contrast(nets, views, progress)
-        metrics = {**step.metrics, "unsupervised": step.loss.detach()}
-        if "support" not in rows:
-            return step._replace(metrics=metrics)
-        supervised = suncet(rows["support"], rows["labels"], self.support_temperature)
-        return step._replace(loss=step.loss + supervised, metrics={**metrics, "supervised": supervised.detach()})
+        return self.with_term(super().contrast(nets, views, progress), rows)

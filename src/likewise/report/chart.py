@@ -42,7 +42,12 @@ class Axis(NamedTuple):
     title: str
 
 
-AXES = (Axis("images", "images seen"), Axis("seconds", "seconds of training"), Axis("step", "steps"))
+AXES = (
+    Axis("images", "images seen"),
+    Axis("seconds", "seconds of training"),
+    Axis("step", "steps"),
+    Axis("epochs", "passes over the training images"),
+)
 
 
 def axis_title(key: str) -> str:

@@ -29,7 +29,9 @@ def _sentence(data: Mapping[str, Any]) -> str:
         total = int(data["labelled"]) + int(data.get("unlabelled") or 0)
         parts.append(f"{count(data['labelled'])} of {amount(total, 'image')} came with a label")
     if data.get("labels_shown") is not None:
-        parts.append(f"training saw {amount(data['labels_shown'], 'label')}")
+        wrong = data.get("labels_falsified")
+        noise = f", {count(wrong)} of them falsified on purpose" if wrong else ""
+        parts.append(f"training saw {amount(data['labels_shown'], 'label')}{noise}")
     if data.get("image_size"):
         kind = {1: "grey", 3: "colour"}.get(data.get("channels", 0), "")
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{', ' + kind if kind else ''}")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from likewise.report.calibration_chart import calibration_section
 from likewise.report.confusion import confusion
+from likewise.report.corruption_section import corruption_section
 from likewise.report.curves import curves, online_scores
 from likewise.report.data_found import data_found
 from likewise.report.document import Section, document, write_page
 from likewise.report.embedding_map import EmbeddingMap, embedding_map
+from likewise.report.illustration import illustration_section
 from likewise.report.markup import Child, Markup, element
 from likewise.report.neighbours import neighbours
 from likewise.report.next_steps import next_steps
+from likewise.report.places import alike_places, matched_places, read_arrays
 from likewise.report.record import Gallery, RunRecord
+from likewise.report.retrieved import retrieved
 from likewise.report.score_table import headline, label_free_table, scores_table, verdict
+from likewise.report.segments import segments
 from likewise.report.settings import settings_table
 from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
@@ -54,16 +60,27 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
     gallery = record.gallery
     sections = [
         Section("scores", "How good it is", _scores(record)),
+        *_section("calibration", "Whether it is right as often as it says", calibration_section(record)),
+        *_section("corruptions", "How it fares on corrupted images", corruption_section(record)),
         Section("next", "What to type next", next_steps(record)),
         Section("curves", "How it learned", curves(record)),
     ]
+    if record.illustration is not None:
+        sections.append(illustration_section(record.illustration))
     if gallery is not None and len(gallery.vectors):
         sections += _gallery_sections(gallery, map_settings)
+    if found := retrieved(record.folder.retrieved):
+        sections.append(Section("captions", "What captions find", found))
     return [
         *sections,
+        *_place_sections(record),
         Section("data", "What it learned from", data_found(record.data)),
         Section("settings", "Settings", settings_table(record.config, record.environment)),
     ]
+
+
+def _section(name: str, title: str, body: list[Child]) -> list[Section]:
+    return [Section(name, title, body)] if body else []
 
 
 def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Section]:
@@ -73,6 +90,20 @@ def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Sect
     ]
     if len(gallery.all_labels):
         sections.append(Section("confusion", "What it mixes up", confusion(gallery)))
+    return sections
+
+
+def _place_sections(record: RunRecord) -> list[Section]:
+    """What the encoder makes of places of images, where the run has kept some."""
+    places, matches, sections = read_arrays(record.folder.places), read_arrays(record.folder.matches), []
+    if "masks" in places:
+        sections.append(
+            Section("segments", "What it sees where", segments(places, record.more_scores.get("iou") or {}))
+        )
+    if matches:
+        sections.append(Section("matches", "Places it matched", matched_places(matches)))
+    if "features" in places:
+        sections.append(Section("places", "Places it takes for alike", alike_places(places)))
     return sections
 
 

@@ -14,6 +14,8 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
 from likewise.methods import METHODS
+from likewise.methods.illustration import Illustration
+from likewise.report.illustration import read_illustration
 from likewise.run_folder import RunFolder, read_json
 
 NONE = -1
@@ -63,6 +65,8 @@ class RunRecord:
     more_scores: dict[str, Any]
     """what scores.json holds besides: label-free measures, notes"""
     gallery: Gallery | None
+    illustration: Illustration | None
+    """what the method itself drew, if it draws something"""
     missing: tuple[str, ...]
     """a sentence for each part that could not be shown"""
 
@@ -83,11 +87,13 @@ class RunRecord:
         metrics = [line for line in folder.metric_lines() if isinstance(line, dict) and "step" in line]
         if not metrics:
             missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
-        gallery = read_gallery(folder.gallery, missing)
+        gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
         by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
         gains = [Gain(**each) for each in scores.pop("gains", None) or []]
         missing += [str(note) for note in scores.get("notes") or []]
-        return cls(folder, config, environment, data, metrics, by_encoder, gains, scores, gallery, tuple(missing))
+        return cls(
+            folder, config, environment, data, metrics, by_encoder, gains, scores, gallery, illustration, tuple(missing)
+        )
 
     @property
     def method(self) -> str:

@@ -9,9 +9,9 @@ from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import amount, count, interval, percent, points, score_name
+from likewise.report.wording import amount, count, interval, is_main, is_over_classes, percent, points, score_name
 
-HEADLINES = ("linear_top1", "fine_tune_top1")
+HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
 """Scores that a verdict rests on, before whatever else there is."""
 
 LABEL_FREE = {
@@ -31,8 +31,18 @@ PROTOCOL = {
     "validation_accuracy": "accuracy {} on them",
     "validation_cross_entropy": "cross-entropy {} on them",
     "standardised_over": "features standardised over {} images",
+    "images": "among {} images",
+    "texts": "{} captions",
+    "chance": "by chance {}",
+    "mean_over": "mean over {}",
     "draws": "{} draws of the labels",
     "seed": "seed {}",
+    "map": "map {} of the encoder",
+    "image": "image {}",
+    "enlarged": "enlarged {}",
+    "training_pixels": "fitted on {} pixels",
+    "training_images": "of {} images",
+    "void": "value {} is void",
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
@@ -55,13 +65,20 @@ def verdict(record: RunRecord, name: str) -> Markup:
     )
     if trained is None:
         return element("p", "The trained encoder has no score.", class_="verdict")
-    said = f"{score_name(name).capitalize()}: {percent(trained.value)} of {amount(trained.count, 'test image')}"
+    said = (
+        f"{score_name(name).capitalize()}: {percent(trained.value)} {_over(name)} {amount(trained.count, 'test image')}"
+    )
     if untrained is None:
         unknown = "No untrained encoder was scored, so what training gained is unknown."
         return element("p", f"{said}. {unknown}", class_="verdict")
     beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape. "
     conclusion, tone = _conclusion(trained, untrained, gain)
     return element("p", beside, element("strong", conclusion, class_=tone), class_="verdict")
+
+
+def _over(name: str) -> str:
+    """A share is of images, but for segmentation, whose scores are over pixels or classes."""
+    return "on" if name in ("linear_miou", "linear_pixel_accuracy") else "of"
 
 
 def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[str, str]:
@@ -78,10 +95,23 @@ def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[st
 
 
 def scores_table(record: RunRecord) -> list[Child]:
-    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured."""
+    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured.
+
+    Means over classes have a table of their own; scores on corrupted images have a section (see ``corruptions``).
+    """
+    names = list(dict.fromkeys(score.name for scores in record.scores.values() for score in scores))
+    but = " (of segmentation: see below)" if "linear_miou" in names else ""
+    caption = f"Share of test images answered rightly{but}, with its 95% interval below."
+    by_class = "The same as a mean over classes, each counting alike, with its 95% interval below."
+    parts = _scores_table(record, [name for name in names if is_main(name)], caption, True)
+    if over_classes := [name for name in names if is_over_classes(name)]:
+        parts += _scores_table(record, over_classes, by_class, False)
+    return parts
+
+
+def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> list[Child]:
     present = [who for who in ENCODERS if record.scores[who]]
     gain = {"trained", "untrained"} <= set(present)
-    names = list(dict.fromkeys(score.name for who in present for score in record.scores[who]))
     rows, measured = [], []
     for name in names:
         scored = {who: score for who in present if (score := record.score(who, name))}
@@ -91,10 +121,9 @@ def scores_table(record: RunRecord) -> list[Child]:
         rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
         measured.append(_measured(name, next(iter(scored.values()))))
     head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
-    caption = "Share of test images answered rightly, with its 95% interval below."
     return [
         table(caption, [*head, *(["gain"] if gain else []), "0% to 100%"], rows, "scores"),
-        element("details", element("summary", "How each was measured"), element("dl", measured), open=True),
+        element("details", element("summary", "How each was measured"), element("dl", measured), open=open_),
     ]
 
 

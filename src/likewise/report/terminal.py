@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from likewise.data.doctor import Findings
 from likewise.evaluation.scores import Score
 from likewise.methods import method_name
+from likewise.report.wording import is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.prepare import Prepared
 
 
-def first_screen(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "") -> RenderableType:
-    """What was found in the data, and what will happen."""
+def first_screen(
+    prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "", earlier: Prepared | None = None
+) -> RenderableType:
+    """What was found in the data, and what will happen; first of all an ``earlier`` run, if there is one."""
     found = prepared.found()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
+    if prepared.masks:
+        grid.add_row("masks", str(prepared.masks))
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
+    if teacher := _teacher(prepared, run, earlier):
+        grid.add_row("teacher", teacher)
     rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
     epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
@@ -42,12 +53,15 @@ def _labels(found: dict[str, object]) -> str:
     shown, known = found["labels_shown"], found["labelled"]
     if not classes:
         return "no labels"
-    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known"
+    wrong = found["labels_falsified"]
+    noise = f", {wrong:,} of them falsified on purpose (--label-noise)" if wrong else ""
+    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
 
 
 def _method(prepared: Prepared) -> str:
     why = f", chosen because {prepared.method_reason}" if prepared.method_reason else ""
-    return f"{method_name(prepared.method)}{why} ({type(prepared.method).paper})"
+    preset = f", preset {prepared.settings.preset}" if prepared.settings.preset else ""
+    return f"{method_name(prepared.method)}{preset}{why} ({type(prepared.method).paper})"
 
 
 def _encoder(prepared: Prepared) -> str:
@@ -59,13 +73,20 @@ def _encoder(prepared: Prepared) -> str:
     return ", ".join(parts)
 
 
+def _teacher(prepared: Prepared, run: RunFolder, earlier: Prepared | None) -> str:
+    """Whom the method learns from; nothing where it has no teacher."""
+    if earlier is None:
+        return str(getattr(prepared.method, "teacher", ""))
+    when = "trained already" if run.teacher.done else "trained first"
+    return f"{method_name(earlier.method)} on {_encoder(earlier)}, {when}, in {run.teacher.path}"
+
+
 def last_screen(run: RunFolder) -> RenderableType:
     """The scores beside the untrained encoder's, where everything lies, and the line that loads it."""
     parts: list[RenderableType] = []
     if run.scores.exists():
         scores = read_json(run.scores)
-        if scores.get("trained"):
-            parts.append(scores_table(scores))
+        parts += score_tables(scores)
         parts += list(scores.get("notes", []))
     parts += [
         f"encoder  {run.weights}",
@@ -75,15 +96,78 @@ def last_screen(run: RunFolder) -> RenderableType:
     return Group("", *parts)
 
 
-def scores_table(scores: dict[str, list[dict[str, object]]]) -> Table:
-    """Trained beside its baselines, each with its 95% interval."""
-    encoders = [who for who in ("trained", "start", "untrained") if scores.get(who)]
-    table = Table("score", *encoders)
+def score_tables(scores: dict[str, Any]) -> list[RenderableType]:
+    """Trained beside its baselines, each with its 95% interval; means over classes and corrupted images apart."""
+    tables: list[RenderableType] = []
+    names = [score["name"] for score in scores.get("trained", [])]
+    if main := [name for name in names if is_main(name)]:
+        tables.append(_scores_table("score", main, scores))
+    if over_classes := [name for name in names if is_over_classes(name)]:
+        tables.append(_scores_table("mean over classes", over_classes, scores))
+    if errors := scores.get("calibration", {}).get("trained"):
+        tables.append(_calibration_table(list(errors), scores))
+    if corruptions := scores.get("corruptions"):
+        tables.append(_corruption_table(corruptions))
+    return tables
+
+
+def _encoders(scores: dict[str, Any]) -> list[str]:
+    return [who for who in ("trained", "start", "untrained") if scores.get(who)]
+
+
+def _scores_table(title: str, names: list[str], scores: dict[str, Any]) -> Table:
+    encoders = _encoders(scores)
+    table = Table(title, *encoders)
     rows = {who: {s.name: s for s in map(Score.from_json, scores[who])} for who in encoders}
-    for name, score in rows["trained"].items():
-        cells = [_cell(rows[who].get(name)) for who in encoders]
-        table.add_row(name + _setting(score), *cells)
+    for name in names:
+        table.add_row(name + _setting(rows["trained"][name]), *[_cell(rows[who].get(name)) for who in encoders])
     return table
+
+
+def _calibration_table(names: list[str], scores: dict[str, Any]) -> Table:
+    """How far confidence and accuracy lie apart: 0 is perfect."""
+    found = scores["calibration"]
+    table = Table("calibration error (ECE)", *_encoders(scores))
+    for name in names:
+        errors = [found.get(who, {}).get(name) for who in _encoders(scores)]
+        table.add_row(name.removesuffix("_top1"), *[f"{each['error']:.3f}" if each else "" for each in errors])
+    return table
+
+
+def _corruption_table(found: dict[str, Any]) -> Table:
+    """Accuracy of the trained encoder's probe by kind and severity; the others' means over severities beside it."""
+    readers = [(reader, who) for reader in ("linear", "classifier") for who in found.get(reader, {})]
+    _, *others = readers
+    mine = found["linear"]["trained"]
+    table = Table(
+        "corrupted",
+        *map(str, found["severities"]),
+        "mean",
+        *[who if reader == "linear" else "own" for reader, who in others],
+        title="Trained, linear probe, by severity; means of the others (own: own classifier)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.columns[0].no_wrap = True
+    beside = [found[reader][who] for reader, who in others]
+    table.add_row(
+        "(clean)", *[""] * len(found["severities"]), _share(mine["clean"]), *[_share(b["clean"]) for b in beside]
+    )
+    for at, kind in enumerate(found["kinds"]):
+        row = mine["accuracy"][at]
+        table.add_row(kind, *map(_share, row), _share(fmean(row)), *[_share(fmean(b["accuracy"][at])) for b in beside])
+    table.add_section()
+    by_severity = [_share(fmean(column)) for column in zip(*mine["accuracy"], strict=True)]
+    table.add_row("all", *by_severity, *[_share(each["corrupted"]["value"]) for each in (mine, *beside)])
+    errors = [_share(error) for error in mine["calibration_error"][1:]]
+    table.add_row("calibration", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
+    return table
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _cell(score: Score | None) -> str:
@@ -91,7 +175,7 @@ def _cell(score: Score | None) -> str:
 
 
 def _setting(score: Score) -> str:
-    if "temperature" in score.protocol:
+    if "temperature" in score.protocol and is_main(score.name):
         return f" (k {score.protocol['k']}, temperature {score.protocol['temperature']})"
     return ""
 

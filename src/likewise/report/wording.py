@@ -8,7 +8,24 @@ import re
 SCORES = {
     "linear_top1": "linear probe",
     "fine_tune_top1": "fine-tuned network",
+    "linear_miou": "segmentation, mean IoU",
+    "linear_pixel_accuracy": "segmentation, pixels right",
+    "classifier_top1": "its own classifier",
+    "teacher_top1": "its teacher's classifier",
+    "teacher_agreement": "the same answer as its teacher",
 }
+CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
+CORRUPTED = "corrupted_"
+
+
+def is_over_classes(name: str) -> bool:
+    """Whether a score is a mean over classes, such as ``knn20_rare_top1``."""
+    return any(name.endswith(f"_{group}_top1") for group in CLASS_GROUPS)
+
+
+def is_main(name: str) -> bool:
+    """Whether a score belongs in the first table: one over all test images as they are."""
+    return not is_over_classes(name) and not name.startswith(CORRUPTED)
 
 
 def count(number: float) -> str:
@@ -60,6 +77,15 @@ def score_name(name: str) -> str:
         return f"nearest neighbours (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
         return f"probe on {amount(int(match[1]), 'label')} a class"
+    if match := re.fullmatch(r"(text_to_image|image_to_text)_r(\d+)", name):
+        return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
+    if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
+        return f"classes named in words, hit at {match[1]}"
+    if name.startswith(CORRUPTED):
+        return f"{score_name(name.removeprefix(CORRUPTED))}, corrupted images"
+    for group, words in CLASS_GROUPS.items():
+        if name.endswith(f"_{group}_top1"):
+            return f"{score_name(name.removesuffix(f'_{group}_top1') + '_top1')}, {words}"
     return SCORES.get(name, name.removesuffix("_top1").replace("_", " "))
 
 

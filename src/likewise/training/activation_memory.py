@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
+from likewise.data.beside import ReadsRows
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
 from likewise.training.cached_gradients import divisors, normalises_batches
@@ -49,10 +50,19 @@ class Trial:
         nets: what it built.
         channels: of the images.
         size: of the images' side as stored.
+        beside: what the method learns from beside pixels; the first rows of it are tried.
     """
 
-    def __init__(self, fabric: Fabric, method: Method, nets: Nets, channels: int, size: int) -> None:
-        self.fabric, self.method, self.shape = fabric, method, (channels, size, size)
+    def __init__(
+        self,
+        fabric: Fabric,
+        method: Method,
+        nets: Nets,
+        channels: int,
+        size: int,
+        beside: Mapping[str, ReadsRows] | None = None,
+    ) -> None:
+        self.fabric, self.method, self.shape, self.beside = fabric, method, (channels, size, size), beside or {}
         self.support_rows = FEW if method.support else 0
         self.nets = copy.deepcopy(nets).train()
         if world_size() > 1:
@@ -92,7 +102,9 @@ class Trial:
         """Black squares."""
         pixels = Pixels(torch.zeros(rows, *self.shape, dtype=torch.uint8), torch.ones(rows))
         support = self._batch(support_rows, 0) if support_rows else None
-        return Batch(pixels, torch.zeros(rows, dtype=torch.int64), torch.arange(rows), support)
+        index = torch.arange(rows)
+        beside = {name: each.read(index % len(each)) for name, each in self.beside.items()}
+        return Batch(pixels, torch.zeros(rows, dtype=torch.int64), index, support, beside=beside)
 
 
 def saved_bytes(forward: Callable[[], MadeT], but: nn.Module) -> tuple[int, MadeT]:
@@ -163,7 +175,7 @@ def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, piec
     """
     images = loader.batch_size // world_size()
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
-    trial = Trial(fabric, method, nets, loader.images.channels, loader.images.size)
+    trial = Trial(fabric, method, nets, loader.images.channels, loader.images.size, loader.beside)
     activations = trial.activations()
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}
     if pieces > 1:

@@ -177,7 +177,8 @@ class _RunningStatistics:
     """
 
     def __init__(self, nets: nn.Module) -> None:
-        self.buffers = [b for name, b in nets.named_buffers() if name.rpartition(".")[2] in STATISTICS]
+        learning = [module for module in nets.modules() if module.training]  # what is done keeps its own to the bit
+        self.buffers = [b for m in learning for name, b in m.named_buffers(recurse=False) if name in STATISTICS]
         self.start = [buffer.clone() for buffer in self.buffers]
         self.total = [torch.zeros_like(buffer) for buffer in self.buffers]
         self.by_loss = self.total

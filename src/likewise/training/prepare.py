@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.beside import Reader, ReadsRows
 from likewise.data.images import default_size
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
+from likewise.data.mask_check import MasksFound, look_at_masks
 from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
+from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
+from likewise.training.senses import with_senses
 from likewise.training.settings import TrainSettings
-from likewise.training.splits import Split, budget_of, channel_statistics, open_split_manifest, open_splits
+from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,22 @@ class Prepared:
     """the method's, unless told otherwise"""
     encoder: EncoderSettings
     """network and normalisation"""
+    masks: MasksFound | None = None
+    """which classes the pixels show, where training and test images have masks"""
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    """how what lies beside the pixels becomes numbers, by name"""
+    beside: Mapping[str, ReadsRows] = field(default_factory=dict)
+    """those numbers of the training split"""
 
     @property
     def train(self) -> Split:
         """The training split."""
         return self.splits["train"]
+
+    @property
+    def falsified(self) -> int:
+        """How many of the labels shown are wrong on purpose (``--label-noise``)."""
+        return int(((self.shown != UNLABELLED) & (self.shown != self.train.labels)).sum())
 
     @property
     def batch_size(self) -> int:
@@ -69,11 +85,17 @@ class Prepared:
             min(os.cpu_count() or 1, 8) if workers < 0 else workers,
             rank,
             world_size,
+            self.beside,
         )
 
     def steps(self, loader: Loader) -> int:
         """Optimiser steps of the whole run."""
         return self.settings.steps or max(round(self.settings.epochs * loader.steps_per_epoch), 1)
+
+    def _mask_warnings(self) -> list[str]:
+        if self.manifest.masks is None or self.masks is not None:
+            return []
+        return ["there are masks, but not both in train and in test, so segmentation cannot be scored."]
 
     def found(self) -> dict[str, Any]:
         """What was found in the data, for the first screen, ``data.json`` and the page."""
@@ -89,12 +111,15 @@ class Prepared:
             "labelled": summary["labelled"],
             "unlabelled": summary["unlabelled"],
             "labels_shown": int((self.shown != UNLABELLED).sum()),
+            "labels_falsified": self.falsified,
             "image_size": self.encoder.image_size,
             "channels": self.encoder.channels,
             "sizes": summary["sizes"],
+            "masks": self.masks._asdict() if self.masks else None,
+            "beside": summary["beside"],
             "skipped": summary["skipped"],
             "notes": summary["notes"],
-            "warnings": summary["warnings"],
+            "warnings": [*summary["warnings"], *self._mask_warnings()],
         }
 
 
@@ -107,15 +132,21 @@ def prepare(
         LikewiseError: anything that cannot be used, named.
     """
     _check(settings)
+    asked = find_method(method)() if isinstance(method, str) and method != "auto" else method
     manifest = open_split_manifest(data, settings)
+    if isinstance(asked, Method):
+        manifest = with_senses(manifest, asked)
     size = settings.image_size or default_size(manifest)
+    masks = look_at_masks(manifest)
     splits = open_splits(manifest, size)
     train = splits["train"].manifest
-    shown = budget_of(settings).apply(train.labels, train.ids, train.class_names)
-    rule, reason = resolve_method(method, shown)
+    shown = labels_shown(settings, train)
+    rule, reason = resolve_method(asked, shown)
     check_method_fits(rule, shown)
+    if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
+        settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
-    encoder = _encoder_settings(settings, size, mean, std)
+    encoder, readers = _encoder_settings(settings, size, mean, std), rule.readers(train)
     return Prepared(
         settings,
         manifest,
@@ -125,6 +156,9 @@ def prepare(
         reason,
         recipe or rule.recipe,
         encoder,
+        masks,
+        readers,
+        {name: reader.of(train.beside[name]) for name, reader in readers.items()},
     )
 
 
@@ -192,3 +226,5 @@ def _check(settings: TrainSettings) -> None:
     for name, share in (("validation", settings.validation), ("test", settings.test)):
         if not 0 < share < 1:
             raise LikewiseError(f"--{name} {share} was given; it is a share between 0 and 1, for instance 0.1.")
+    if not 0 <= settings.caption_noise <= 1:
+        raise LikewiseError(f"--caption-noise {settings.caption_noise} was given; it is a share from 0 to 1.")

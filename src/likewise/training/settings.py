@@ -20,16 +20,27 @@ SettingsT = TypeVar("SettingsT")
 class TrainSettings:
     """What to learn from, with which network, for how long."""
 
+    preset: str | None = None
+    """start from a run that was published with the method: small, middle, imagenet, ...; what is typed wins over it"""
     labels: str = "all"
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
     budget: str = "all"
     """with a CSV of labels: how many of them training may see, as above"""
+    captions: str | None = None
+    """a CSV of image_path,caption, a line for each caption, where the data bring none themselves"""
+    caption_noise: float = 0.0
+    """share of the training images that get another image's captions, for a study"""
     test_data: str | None = None
     """images to test on, where they are a source of their own; else the data's test split, or a part held out"""
+    masks: str | None = None
+    """folder of PNG masks, one an image under the same relative path: which class each pixel shows; none: no masks.
+    Default: the column "mask" of Parquet files"""
+    void: int = 255
+    """the value in masks of pixels that belong to no class; they are neither learned from nor counted"""
     out: str | None = None
     """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
     encoder: str = "auto"
-    """conv4, conv4-wide, or any timm name such as timm/resnet18; auto chooses by image size"""
+    """conv4, conv4-half, -double, -wide, or any timm name such as timm/resnet18; auto chooses by image size"""
     stem: Literal["auto", "small", "standard"] = "auto"
     """of ResNets: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None
@@ -54,9 +65,13 @@ class TrainSettings:
     test: float = 0.2
     """share of the labelled images held out for the final scores, where the data bring no test split"""
     imbalance: Literal["none", "long-tail", "step"] = "none"
-    """thin the labelled training images out, for a study: long-tail (exponential sizes) or step (half are rare)"""
+    """thin the labelled training images out, for a study: long-tail (exponential sizes) or step (some are rare)"""
     imbalance_ratio: float = 10.0
     """images of the most frequent class for one of the rarest, where imbalance is not none"""
+    imbalance_rare: float = 0.5
+    """share of the classes that are rare, the last ones, where imbalance is step"""
+    label_noise: float = 0.0
+    """falsify this share of the labels that training is shown, for a study; validation and test keep the true ones"""
     precision: Precision = "auto"
     """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
     compile: bool = False
@@ -90,6 +105,8 @@ def to_json(value: Any) -> Any:
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: to_json(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

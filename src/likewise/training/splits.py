@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.images import Images, default_channels, open_images
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
+from likewise.data.label_noise import falsified
 from likewise.data.manifest import Manifest
+from likewise.data.masks import mask_folder
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
@@ -43,29 +47,65 @@ class Split:
 
 
 def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
-    """The data with train, val and test decided: what they bring, else parts of the labelled images held out."""
+    """The data with train, val and test decided: what they bring, else parts of what can be scored held out."""
     labels = settings.labels if is_label_file(settings.labels) else None
-    manifest = open_manifest(data, labels, settings.test_data)
+    manifest = _with_masks(open_manifest(data, labels, settings.test_data, settings.captions), settings)
     present = set(manifest.splits.tolist())
-    if manifest.labelled() == 0:
-        return manifest
-    if "test" not in present:
+    told_apart = manifest.labelled() > 0 or bool(manifest.beside)
+    if "test" not in present and (told_apart or manifest.masks is not None):
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
-    if "val" not in present:
+    if "val" not in present and told_apart:
         manifest = manifest.hold_out(settings.validation, settings.seed, "val")
-    return manifest if settings.imbalance == "none" else _imbalanced(manifest, settings)
+    if settings.caption_noise:
+        manifest = _with_caption_noise(manifest, settings)
+    return manifest if settings.imbalance == "none" or not manifest.labelled() else _imbalanced(manifest, settings)
+
+
+def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The masks of a folder of their own, if one is named, and which of their values is void."""
+    if settings.masks == "none":
+        return replace(manifest, masks=None)
+    masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
+    return replace(manifest, masks=replace(masks, void=settings.void)) if masks is not None else manifest
+
+
+def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:
+    """The same examples, a share of the training images with the captions of others."""
+    captions = manifest.beside.get(CAPTIONS)
+    if not isinstance(captions, Captions):
+        raise LikewiseError(f"--caption-noise was given, but {manifest.source} has no captions.")
+    train = np.flatnonzero(manifest.splits == "train")
+    noisy = captions.shuffled(train, settings.caption_noise, settings.seed)
+    return replace(manifest, beside={**manifest.beside, CAPTIONS: noisy})
 
 
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
     """The training images thinned out to unequal classes; validation and test images stay as they are."""
     train = np.flatnonzero(manifest.splits == "train")
-    labels = manifest.labels[torch.from_numpy(train)]
-    if settings.imbalance == "long-tail":
-        kept = long_tailed(labels, settings.imbalance_ratio, settings.seed)
-    else:
-        kept = step_imbalanced(labels, 0.5, settings.imbalance_ratio, settings.seed)
+    kept = _kept(manifest.labels[torch.from_numpy(train)], settings)
     others = np.flatnonzero(manifest.splits != "train")
     return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
+
+
+def _kept(labels: Tensor, settings: TrainSettings) -> Tensor:
+    """Sorted positions of the training images that the imbalance leaves."""
+    if settings.imbalance == "long-tail":
+        return long_tailed(labels, settings.imbalance_ratio, settings.seed)
+    return step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
+
+
+def open_before_imbalance(
+    data: Any, settings: TrainSettings, size: int, channels: int | None = None
+) -> tuple[dict[str, Split], Tensor]:
+    """The splits as they were before ``settings.imbalance`` thinned out the training images.
+
+    Returns:
+        The splits, and bool [N] for the N training images: which of them it left, in their order.
+    """
+    splits = open_splits(open_split_manifest(data, replace(settings, imbalance="none")), size, channels)
+    seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
+    seen[_kept(splits["train"].labels, settings)] = True
+    return splits, seen
 
 
 def stored_size(manifest: Manifest, size: int) -> int:
@@ -93,6 +133,14 @@ def budget_of(settings: TrainSettings) -> LabelBudget:
     """The label budget that the settings name."""
     text = settings.budget if is_label_file(settings.labels) else settings.labels
     return LabelBudget.parse(text, settings.seed)
+
+
+def labels_shown(settings: TrainSettings, train: Manifest) -> Tensor:
+    """int64 [N]: what training sees of the training split's labels: the budget's, some falsified if asked for."""
+    budgeted = budget_of(settings).apply(train.labels, train.ids, train.class_names)
+    if not settings.label_noise:
+        return budgeted
+    return falsified(budgeted, train.ids, settings.label_noise, train.classes, settings.seed)
 
 
 def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -62,9 +62,9 @@ def grey(images: Tensor) -> Tensor:
     return luminance(images).expand_as(images)
 
 
-def solarize(images: Tensor, threshold: float = 0.5) -> Tensor:
-    """Values at the threshold or above, inverted."""
-    return torch.where(images >= threshold, 1 - images, images)
+def solarize(images: Tensor, threshold: Tensor | float = 0.5) -> Tensor:
+    """Values at the threshold, one or each row's [B], or above, inverted."""
+    return torch.where(images >= torch.as_tensor(threshold).view(-1, 1, 1, 1), 1 - images, images)
 
 
 Change = Callable[[Tensor, Tensor], Tensor]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from likewise.views import batched
 from likewise.views.native import views as native
 from likewise.views.plan import Plan
+from likewise.views.random_ops import chained, cut_out, operate
 from likewise.views.view import View
 
 
@@ -17,9 +19,17 @@ def make_view(images: Tensor, plan: Plan, size: int) -> View:
 
     The two ways differ by rounding alone, a small part of one of 255 levels: PyTorch's batched operations, which define
     what a view is and run anywhere, and compiled code that makes one view after the other on a CPU, many times faster.
+
+    RandAugment and Cutout are PyTorch's operations either way, on views that one of the two has made.
     """
     if images.ndim == 5:
         frames = make_view(images.flatten(0, 1), plan.repeated(images.shape[1]), size)
-        return View(frames.pixels.unflatten(0, images.shape[:2]), plan.box.to(images.device))
+        return View(frames.pixels.unflatten(0, images.shape[:2]), frames.box[:: images.shape[1]])
     make = native.make if native.can_make(images) else batched.make
-    return View(make(images, plan, size), plan.box.to(images.device))
+    pixels, box = make(images, plan, size), plan.box.to(images.device)
+    with torch.autocast(images.device.type, enabled=False):
+        if plan.operations is not None:
+            box = chained(box, operate(pixels, plan.operations))
+        if plan.hole is not None:
+            cut_out(pixels, plan.hole.centre, plan.hole.side)
+    return View(pixels, box)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -24,6 +24,24 @@ class Changes(NamedTuple):
     """bool [B]"""
 
 
+class Operations(NamedTuple):
+    """RandAugment's operations on each view after its changes, first to last. One row an image."""
+
+    kind: Tensor
+    """int64 [B, N]: places in ``random_ops.OPERATIONS``"""
+    amount: Tensor
+    """float32 [B, N]: a factor, a threshold, an angle, as each operation has it"""
+
+
+class Hole(NamedTuple):
+    """Cutout's square, the last thing done to a view."""
+
+    centre: Tensor
+    """float32 [B, 2]: across and down, as shares of the side"""
+    side: float
+    """as a share of the view's"""
+
+
 class Plan(NamedTuple):
     """Everything about a batch of views but the pixels. Two ways of making views from one plan give equal views."""
 
@@ -31,8 +49,17 @@ class Plan(NamedTuple):
     """float32 [B, 2, 3]: see ``View.box``"""
     changes: Changes | None = None
     """None: the crop is the view"""
+    operations: Operations | None = None
+    """None: the view is not operated on"""
+    hole: Hole | None = None
+    """None: nothing is cut out"""
 
     def repeated(self, times: int) -> Plan:
-        """The plan of clips' frames, one after the other: all frames of a clip are cropped and coloured alike."""
-        changes = self.changes and Changes(*(each.repeat_interleave(times, dim=0) for each in self.changes))
-        return Plan(self.box.repeat_interleave(times, dim=0), changes)
+        """The plan of clips' frames, one after the other: all frames of a clip are changed alike."""
+
+        def for_frames(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return type(value)(*map(for_frames, value))
+            return value.repeat_interleave(times, dim=0) if isinstance(value, Tensor) else value
+
+        return for_frames(self)

@@ -13,13 +13,14 @@ from likewise.randomness import Draws
 from likewise.views.colour import CHANGES
 from likewise.views.crop import centre_boxes, random_boxes
 from likewise.views.making import make_view
-from likewise.views.plan import Changes, Plan
+from likewise.views.plan import Changes, Hole, Plan
+from likewise.views.random_ops import random_operations
 from likewise.views.view import View
 
 
 @dataclass(frozen=True)
 class ViewPolicy:
-    """One random view of each image: crop, flip, colour jitter, grey, blur, solarize, in this order.
+    """One random view of each image: crop, flip, colour jitter, grey, blur, solarize, RandAugment, Cutout.
 
     The order and the defaults of crop and flip are SimCLR's (Chen et al. 2020, App. A,
     https://arxiv.org/abs/2002.05709); colour is off until asked for. Probabilities are per image.
@@ -51,10 +52,18 @@ class ViewPolicy:
     """least and greatest standard deviation of the blur, in the view's pixels"""
     solarize: float = 0.0
     """probability of inverting the bright half of the values"""
+    random_ops: int = 0
+    """how many of RandAugment's 14 operations are drawn for each image, with repeats"""
+    op_chance: float = 1.0
+    """probability that a drawn operation is made"""
+    op_strength: tuple[float, float] = (0.0, 1.0)
+    """least and greatest strength of an operation; at 1 an image turns by 30 degrees or moves by 10 of 32 pixels"""
+    cutout: float = 0.0
+    """side of a grey square that hides a part of each view, as a share of the view's; 0: none"""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "jitter", "grey", "blur", "solarize"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1")
+        for name in ("flip", "jitter", "grey", "blur", "solarize", "op_chance", "cutout"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         for name in ("brightness", "contrast", "saturation"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         self._require("hue", 0 <= self.hue <= 0.5, "from 0 to 0.5")
@@ -63,6 +72,9 @@ class ViewPolicy:
             "crop_area", 0 < self.crop_area[0] <= self.crop_area[1] <= 1, "two shares, 0 < least <= greatest <= 1"
         )
         self._require("crop_ratio", 0 < self.crop_ratio[0] <= self.crop_ratio[1], "two ratios, 0 < least <= greatest")
+        least, greatest = self.op_strength
+        self._require("op_strength", 0 <= least <= greatest <= 1, "two strengths, 0 <= least <= greatest <= 1")
+        self._require("random_ops", self.random_ops >= 0, "0 or more")
         self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
 
     def __call__(self, pixels: Pixels, draws: Draws) -> View:
@@ -93,7 +105,9 @@ class ViewPolicy:
             draws.uniform(*self.blur_sigma),
             draws.chance(self.solarize),
         )
-        return Plan(box, changes)
+        hole = Hole(draws.uniform(columns=2), self.cutout)
+        operations = random_operations(draws, self.random_ops, self.op_chance, self.op_strength)
+        return Plan(box, changes, operations if self.random_ops else None, hole if self.cutout else None)
 
     def _active(self, channels: int) -> Tensor:
         """Bool [4]: which of ``colour.CHANGES`` would do something."""
@@ -102,9 +116,9 @@ class ViewPolicy:
         return torch.tensor(strengths) > 0
 
     def _refuse_channels(self, channels: int) -> None:
-        if channels not in (1, 3) and (self.jitter > 0 or self.grey > 0):
+        if channels not in (1, 3) and (self.jitter > 0 or self.grey > 0 or self.random_ops > 0):
             raise LikewiseError(
-                f"images of {channels} channels: jitter and grey need 1 (grey) or 3 (RGB). "
+                f"images of {channels} channels: jitter, grey and random_ops need 1 (grey) or 3 (RGB). "
                 "Give views=weak(), which only crops and flips."
             )
 
@@ -146,6 +160,11 @@ def simclr_small() -> ViewPolicy:
     return replace(simclr(strength=0.5), blur=0.0)
 
 
+def gray_small() -> ViewPolicy:
+    """For small gray images, of no paper: no hue to turn, and no blur, which hides what tells a shirt from a coat."""
+    return ViewPolicy(crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
+
+
 def supcon() -> ViewPolicy:
     """SupCon on CIFAR, as the authors' PyTorch code has it: MoCo v2's policy without the blur."""
     return replace(moco_v2(), blur=0.0)
@@ -163,6 +182,15 @@ def weak() -> ViewPolicy:
     return ViewPolicy(crop_area=(0.2, 1.0))
 
 
+def captioned() -> ViewPolicy:
+    """A crop alone, as CLIP's (Radford et al. 2021, Sec. 2.4, https://arxiv.org/abs/2103.00020).
+
+    A caption names colours and sides, so neither is changed. The paper's 400 million images want hardly any crop; ours
+    leaves out as much as four tenths.
+    """
+    return ViewPolicy(crop_area=(0.6, 1.0), flip=0.0)
+
+
 def shifted() -> ViewPolicy:
     """FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685), nearly.
 
@@ -170,6 +198,29 @@ def shifted() -> ViewPolicy:
     at least 7/8 of the side instead and mirrors nothing in.
     """
     return ViewPolicy(crop_area=(0.77, 1.0), crop_ratio=(1.0, 1.0))
+
+
+def rand_augment(ops: int = 2, chance: float = 1.0, strength: tuple[float, float] = (0.0, 1.0)) -> ViewPolicy:
+    """RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719) on FixMatch's weak view, without Cutout."""
+    return replace(shifted(), random_ops=ops, op_chance=chance, op_strength=strength)
+
+
+def fixmatch_strong() -> ViewPolicy:
+    """FixMatch's strong view: two operations of any strength, then Cutout of half the side.
+
+    Sohn et al. 2020, Sec. 2.3 and App. D, https://arxiv.org/abs/2001.07685. The authors' code leaves each operation out
+    half of the time, as CoMatch does; their paper does not.
+    """
+    return replace(rand_augment(), cutout=0.5)
+
+
+def comatch_strong() -> ViewPolicy:
+    """CoMatch's first strong view of small images: two operations at full strength, each made half of the time.
+
+    Then Cutout of half the side, as in the authors' code, https://github.com/salesforce/CoMatch, where solarize at full
+    strength inverts nothing.
+    """
+    return replace(rand_augment(chance=0.5, strength=(1.0, 1.0)), cutout=0.5)
 
 
 def strong() -> ViewPolicy:

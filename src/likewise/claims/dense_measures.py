@@ -1,0 +1,98 @@
+"""What a claim about dense learning asks of a trained encoder, on test images with masks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.claims.measures import Trained
+from likewise.data.batch import UNLABELLED, Batch
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.evaluation.features import frozen
+from likewise.evaluation.segmentation import Scenes, SegmentationProbe
+from likewise.losses.matched_sets import Matcher
+from likewise.methods import Progress
+from likewise.methods.method import Matched
+from likewise.methods.setsim import SetSim
+from likewise.training.splits import Split
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A linear classifier for each pixel on the frozen map: ``linear_miou`` and ``linear_pixel_accuracy``."""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Mean intersection over union, and the share of pixels told, on the test images."""
+        prepared = trained.prepared
+        train, test = (_scenes(prepared.splits[name]) for name in ("train", "test"))
+        probe, size = SegmentationProbe(seed=prepared.settings.seed), prepared.encoder.image_size
+        encoder = cast(Encoder, trained.nets.encoder)
+        found = probe.evaluate({"trained": encoder}, train, test, size, trained.device)
+        return {score.name: score.value for score in found.scores["trained"]}
+
+
+@dataclass(frozen=True)
+class MatchedOnObjects:
+    """How often matched places show one object: ``matched_by_attention`` and ``matched_by_nearest``.
+
+    The share of pairs whose two centres lie on the same class other than 0, the background.
+    """
+
+    images: int = 500
+    """test images that are matched, two views each"""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Of the encoder's own maps, matched by attention and cosine alone, and by the nearest place of every place."""
+        method = trained.prepared.method
+        assert isinstance(method, SetSim)
+        matchers = {"attention": Matcher(nearest=False), "nearest": Matcher(attention=False)}
+        return {f"matched_by_{name}": self._share(trained, method, matcher) for name, matcher in matchers.items()}
+
+    @torch.no_grad()
+    def _share(self, trained: Trained, method: SetSim, matcher: Matcher) -> float:
+        test, method = trained.test, dataclasses.replace(method, matcher=matcher)
+        masks = _scenes(test).masks
+        rows = torch.arange(min(self.images, len(test.images)))
+        batch = Batch(test.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(trained.device)
+        with frozen(trained.nets):
+            matched = method.matched(trained.nets, batch, Progress(0, 1, trained.prepared.settings.seed))
+        return share_on_one_object(matched, [masks.read(row) for row in rows.tolist()])
+
+
+def share_on_one_object(matched: Matched, masks: list[np.ndarray]) -> float:
+    """The share of pairs whose two centres lie on the same class above 0; 0 where there is no pair.
+
+    Args:
+        matched: two views of B images, and their pairs.
+        masks: B of them, int16 [H, W].
+    """
+    side = round(matched.pairs.shape[1] ** 0.5)
+    line = (torch.arange(side) * 2 + 1) / side - 1
+    shown = [_classes_at(view.box.cpu(), line, masks) for view in (matched.first, matched.second)]  # [B, U] each
+    same = (shown[0][:, :, None] == shown[1][:, None, :]) & (shown[0] > 0)[:, :, None]
+    pairs = matched.pairs.cpu()
+    return float((same & pairs).sum() / pairs.sum().clamp(min=1))
+
+
+def _classes_at(box: Tensor, line: Tensor, masks: list[np.ndarray]) -> Tensor:
+    """The class at each place's centre, int64 [B, U]."""
+    found = []
+    for (across, down), mask in zip(box.tolist(), masks, strict=True):
+        height, width = mask.shape
+        x = ((across[0] * line + across[2] + 1) / 2 * width).long().clamp(0, width - 1)
+        y = ((down[1] * line + down[2] + 1) / 2 * height).long().clamp(0, height - 1)
+        found.append(torch.from_numpy(mask[y][:, x].astype(np.int64)).flatten())
+    return torch.stack(found)
+
+
+def _scenes(split: Split) -> Scenes:
+    if split.manifest.masks is None:
+        raise LikewiseError("A claim about dense learning needs data with masks, for instance fashion-scenes.")
+    return Scenes(split.images, split.manifest.masks)

@@ -1,0 +1,115 @@
+"""What a claim asks of a trained encoder, on the test images, by a protocol that is fixed beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from likewise.evaluation.features import extract
+from likewise.evaluation.knn import Knn
+from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.scores import Features
+from likewise.methods import Nets
+from likewise.training.prepare import Prepared
+from likewise.training.splits import Split, open_before_imbalance
+from likewise.views.policies import CentreView
+
+
+class Trained:
+    """An arm after its training: networks, data, and the encoder's features, taken once."""
+
+    def __init__(self, data: Any, prepared: Prepared, nets: Nets, device: torch.device) -> None:
+        self.data, self.prepared, self.nets, self.device = data, prepared, nets, device
+        self.view = CentreView(prepared.encoder.image_size)
+        self._kept: dict[str, Tensor] = {}
+
+    @property
+    def test(self) -> Split:
+        """The test images, with their true labels."""
+        return self.prepared.splits["test"]
+
+    def features(self, name: str) -> Tensor:
+        """Float32 [N, D]: the features of a split's images."""
+        if name not in self._kept:
+            self._kept[name] = self.features_of(self.prepared.splits[name])
+        return self._kept[name]
+
+    def features_of(self, split: Split) -> Tensor:
+        """Float32 [N, D]: the features of any images."""
+        return extract(self.nets.encoder, split.images, torch.arange(len(split.images)), self.view, device=self.device)
+
+
+class Measure(Protocol):
+    """A frozen dataclass that scores what was trained."""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Scores by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear probe on the frozen features, its strength chosen within the labels that it is fitted on.
+
+    ``linear_top1`` is fitted on all true labels of the training images. ``shown_top1`` is fitted on the labels that
+    training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
+    """
+
+    shown: bool = False
+    """on the labels shown instead of all true ones"""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Accuracy on the test images."""
+        prepared = trained.prepared
+        labels = prepared.shown if self.shown else prepared.train.labels
+        fitted = LinearProbe(seed=prepared.settings.seed).fit(Features(trained.features("train"), labels))
+        right = fitted.predict(trained.features("test")) == trained.test.labels
+        return {"shown_top1" if self.shown else "linear_top1": float(right.double().mean())}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The classifier that the method trained with its encoder: ``classifier_top1``."""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Accuracy on the test images."""
+        rule, nets, test = trained.prepared.method, trained.nets, trained.test
+        outcome = classifier_outcome("classifier_top1", rule, nets, test.images, test.labels, trained.view, {})
+        return {"classifier_top1": outcome.score.value}
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Nearest neighbours among balanced images: ``knn<k>_top1``, and ``knn<k>_<group>`` of some classes each.
+
+    The bank is the training images before any of them were left out by an imbalance, as ISD's paper has it for
+    unbalanced data: it is the encoder that is asked, not the bank.
+    """
+
+    k: int = 20
+    """neighbours that vote"""
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """classes by the name of their group"""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Accuracy on the test images, and on those of each group."""
+        test = trained.test.labels
+        answers = Knn(self.k).predict(self._bank(trained), trained.features("test"))
+        right = (answers == test).double()
+        found = {f"knn{self.k}_top1": float(right.mean())}
+        for name, classes in self.groups.items():
+            found[f"knn{self.k}_{name}"] = float(right[torch.isin(test, torch.tensor(classes))].mean())
+        return found
+
+    def _bank(self, trained: Trained) -> Features:
+        prepared = trained.prepared
+        if prepared.settings.imbalance == "none":
+            return Features(trained.features("train"), prepared.train.labels)
+        size, channels = prepared.encoder.image_size, prepared.encoder.channels
+        split = open_before_imbalance(trained.data, prepared.settings, size, channels)[0]["train"]
+        return Features(trained.features_of(split), split.labels)

@@ -1,0 +1,267 @@
+"""A claim's arms trained over the seeds, each result kept as soon as it is there, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from likewise.claims import find_claim
+from likewise.claims.claim import ONLINE, Arm, Claim, Replicate, Result
+from likewise.claims.claim_page import write_claim_page
+from likewise.claims.measures import Trained
+from likewise.claims.outcome import Outcome, judge
+from likewise.claims.screens import arms_table, opening
+from likewise.data.loader import Loader
+from likewise.errors import LikewiseError, MachineError
+from likewise.evaluation.online import OnlineScores
+from likewise.methods import Nets, method_name
+from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.training import Interrupted, Plan, TrainingState, train
+from likewise.training.launch import environment, launch
+from likewise.training.networks import build_nets, earlier_stage
+from likewise.training.prepare import Prepared, prepare
+from likewise.training.screen import Screen
+from likewise.training.settings import to_json
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+VARIED = ("seed", "out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every")
+"""Settings that the reproduction decides, not the arm."""
+
+
+def reproduce(
+    claim: str | Claim,
+    seeds: Sequence[int] | None = None,
+    data: Any = None,
+    steps_share: float = 1.0,
+    out: str | Path | None = None,
+    keep: str | Path | None = None,
+    overwrite: bool = False,
+    device: Device = "auto",
+    console: Console | None = None,
+) -> Outcome:
+    """Check a published claim at small scale: train its arms with every seed, and judge its inequalities.
+
+    A result is kept as soon as it is there, so the same call goes on where an interrupted one stopped.
+
+    Args:
+        claim: a name from `likewise.claims.CLAIMS`, or a claim of your own.
+        seeds: None takes the claim's, which are those that count as evidence.
+        data: what to learn from; None takes the claim's set.
+        steps_share: train for this share of the claim's steps, for a look.
+        out: where runs, page and ``outcome.json`` go; None is ``runs/claims/<name>``.
+        keep: a folder that is given ``<name>.json`` too, if the outcome counts as evidence.
+        overwrite: replace what an earlier reproduction left in ``out``.
+        device: where to compute.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        LikewiseError: what is asked for cannot be used, or ``out`` holds a reproduction with other settings.
+        Interrupted: stopped by Ctrl-C or a scheduler, with everything saved.
+    """
+    about = find_claim(claim) if isinstance(claim, str) else claim
+    name = claim.lower().replace("_", "-") if isinstance(claim, str) else "unnamed"
+    reproduction = Reproduction(
+        name,
+        about,
+        tuple(seeds) if seeds is not None else about.seeds,
+        about.data if data is None else data,
+        steps_share,
+        Path(out or Path("runs") / "claims" / name),
+        device,
+        console or Console(quiet=True),
+    )
+    return reproduction.run(None if keep is None else Path(keep), overwrite)
+
+
+class Reproduction:
+    """One claim's arms and seeds, in a folder."""
+
+    def __init__(
+        self,
+        name: str,
+        claim: Claim,
+        seeds: tuple[int, ...],
+        data: Any,
+        steps_share: float,
+        out: Path,
+        device: Device,
+        console: Console,
+    ) -> None:
+        self.name, self.claim, self.seeds, self.data = name, claim, seeds, data
+        self.steps_share, self.out, self.device, self.console = steps_share, out, device, console
+        self.arms = {arm.name: _told(arm) for arm in claim.arms}
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise LikewiseError(f"Seeds {list(seeds)} were given; give one or more, each once, for instance 0 1 2.")
+        if not 0 < steps_share <= 1:
+            raise LikewiseError(f"A steps share of {steps_share} was given; it lies above 0 and up to 1.")
+
+    def run(self, keep: Path | None, overwrite: bool) -> Outcome:
+        """All arms and seeds that are not there yet; then the verdict, the page and the files."""
+        if keep is not None:
+            self._require_evidence()
+        self._enter(overwrite)
+        self.console.print(opening(self.name, self.claim, self.seeds, str(self.data), self.steps_share))
+        replicates = [self._replicate(seed) for seed in self.seeds]
+        outcome = Outcome(
+            self.name,
+            self.claim,
+            str(self.data),
+            self.steps_share,
+            self.seeds,
+            self.arms,
+            [result for replicate in replicates for result in replicate.results.values()],
+            [judge(statement, replicates) for statement in self.claim.statements],
+        )
+        self._write(outcome, keep)
+        return outcome
+
+    def _replicate(self, seed: int) -> Replicate:
+        results = {}
+        for arm in self.claim.arms:
+            number = self.seeds.index(seed) * len(self.claim.arms) + len(results) + 1
+            label = f"{number} of {len(self.seeds) * len(self.claim.arms)}  {arm.name}, seed {seed}"
+            results[arm.name] = self._result(arm, seed, label)
+        return Replicate(seed, results)
+
+    def _result(self, arm: Arm, seed: int, label: str) -> Result:
+        """What is kept already, or what training gives now."""
+        folder = RunFolder(self.out / f"{_file_name(arm.name)}-seed-{seed}")
+        kept = folder.path / "result.json"
+        known = kept.exists()
+        if not known:
+            self.console.print(f"[bold]{label}[/bold]", highlight=False)
+            folder.create(resume=True)
+            write_json(kept, to_json(self._train(arm, seed, folder)))
+        result = Result(**read_json(kept))
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in result.scores.items())
+        before = f"{label}, kept: " if known else "  "
+        self.console.print(f"{before}{scores} ({result.seconds:.0f} s)", highlight=False)
+        return result
+
+    def _train(self, arm: Arm, seed: int, folder: RunFolder) -> Result:
+        """An arm's training, then what is asked of it."""
+        settings = replace(arm.settings, seed=seed, device=self.device, devices=1, loggers=())
+        prepared = prepare(self.data, settings, arm.method, arm.recipe)
+        fabric, precision = launch(settings, None)
+        loader = prepared.loader()
+        nets, state = self._learn(fabric, prepared, loader, folder)
+        trained, scores, since = Trained(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
+        for measure in arm.measures:
+            scores |= measure(trained)
+        return Result(
+            arm.name,
+            seed,
+            scores,
+            _curve(folder, loader.steps_per_epoch),
+            state.step,
+            state.step / loader.steps_per_epoch,
+            state.images,
+            state.seconds,
+            time.perf_counter() - since,
+            environment(fabric, precision),
+        )
+
+    def _learn(
+        self, fabric: Fabric, prepared: Prepared, loader: Loader, folder: RunFolder
+    ) -> tuple[Nets, TrainingState]:
+        """The loop of every other run, from its checkpoint if there is one; that of a teacher that it needs first."""
+        earlier = earlier_stage(prepared, folder)
+        nets, settings = build_nets(prepared, earlier), prepared.settings
+        if earlier is not None:
+            folder.teacher.create(resume=True)
+            taught, _ = self._learn(fabric, earlier, earlier.loader(), folder.teacher)
+            nets.teacher.nets.load_state_dict(taught.state_dict())
+        steps = max(round(self.steps_share * prepared.steps(loader)), 2)
+        every = max(steps // settings.observations, 1) if settings.observations else 0
+        plan = Plan(steps, settings.seed, observe_every=every, save_every=max(steps // 4, 1))
+        online, screen = OnlineScores(prepared, fabric.device), Screen(self.console)
+        try:
+            state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
+        except Interrupted as stop:
+            raise Interrupted(f"{stop} Everything is kept: the same command goes on from there.") from None
+        return nets, state
+
+    def _enter(self, overwrite: bool) -> None:
+        """Take the folder: empty, or left by a reproduction of the same claim with the same settings."""
+        record = self.out / "reproduction.json"
+        # The results of a longer and of a shorter run, or of other settings, must never meet in one table.
+        asked = {"claim": self.name, "data": str(self.data), "steps_share": self.steps_share, "arms": self.arms}
+        if record.exists() and overwrite:
+            for file in self.out.glob("*-seed-*/**/*"):
+                if file.is_file():
+                    file.unlink()
+        elif record.exists() and read_json(record) != asked:
+            raise LikewiseError(
+                f"{self.out} holds a reproduction of {read_json(record).get('claim')!r} with other settings, and "
+                f"results of different settings do not belong together. Choose another --out, or replace it with "
+                f"--overwrite."
+            )
+        elif not record.exists() and self.out.exists() and any(self.out.iterdir()):
+            raise LikewiseError(f"{self.out} is not empty and holds no reproduction. Choose another --out.")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_json(record, asked)
+        except OSError as error:
+            raise MachineError(f"Cannot write {self.out}: {error.strerror or error}. Choose another --out.") from error
+
+    def _require_evidence(self) -> None:
+        whole = self.steps_share == 1 and self.data == self.claim.data
+        if not whole or not set(self.seeds) >= set(self.claim.seeds):
+            raise LikewiseError(
+                f"--keep takes evidence alone: all steps, the claim's own data ({self.claim.data}) and its seeds "
+                f"({', '.join(map(str, self.claim.seeds))}). Leave out --keep for a look, or --steps-share, --data and "
+                f"--seeds for evidence."
+            )
+
+    def _write(self, outcome: Outcome, keep: Path | None) -> None:
+        content = outcome.to_json()
+        write_json(self.out / "outcome.json", content)
+        page = write_claim_page(content, self.out / "report.html")
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            write_json(keep / f"{self.name}.json", content)
+        self.console.print(arms_table(content))
+        for judged in outcome.statements:
+            self.console.print(str(judged), highlight=False)
+        look = "" if outcome.is_evidence else " (a look, not evidence: seeds, steps or data are not the claim's)"
+        self.console.print(f"\n[bold]{outcome.verdict}[/bold]{look}: {self.claim.sentence}", highlight=False)
+        kept = f"kept  {keep / self.name}.json\n" if keep is not None else ""
+        self.console.print(f"\npage  {page}\n{kept}file  {self.out / 'outcome.json'}", highlight=False)
+
+
+def _told(arm: Arm) -> dict[str, Any]:
+    """Every setting of an arm, as JSON."""
+    settings = {name: value for name, value in to_json(arm.settings).items() if name not in VARIED}
+    measures = [{"name": type(measure).__name__, **to_json(measure)} for measure in arm.measures]
+    return {
+        "method": {"name": method_name(arm.method), "settings": to_json(arm.method)},
+        "recipe": to_json(arm.recipe or arm.method.recipe),
+        "settings": settings,
+        "measures": measures,
+    }
+
+
+def _curve(folder: RunFolder, steps_per_epoch: int) -> list[dict[str, float]]:
+    """The online scores that were logged, each with what it had cost."""
+    return [
+        {
+            "step": line["step"],
+            "epochs": line["step"] / steps_per_epoch,
+            "images": line["images"],
+            "seconds": line["seconds"],
+            ONLINE: line[ONLINE],
+        }
+        for line in folder.metric_lines()
+        if ONLINE in line
+    ]
+
+
+def _file_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")

@@ -1,0 +1,98 @@
+"""What papers propose, claim and explain: methods, reproduce, study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from likewise.commands.words import Positional, parse
+from likewise.methods import METHODS, find_method
+from likewise.report.method_screens import method_screen, methods_screen
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Check a published claim at small scale; an interrupted one goes on by the same command."""
+
+    claim: Positional[str]
+    """which one; `likewise reproduce` alone lists them"""
+    seeds: tuple[int, ...] | None = None
+    """of weights, order, views and label draws; default: the claim's, mostly 0 1 2"""
+    data: str | None = None
+    """learn from other images than the claim's"""
+    steps_share: float = 1.0
+    """train for this share of the claim's steps, for a look: 0.05"""
+    out: str | None = None
+    """the folder of its runs, outcome and page; default: runs/claims/<claim>"""
+    keep: str | None = None
+    """a folder that is given the outcome too, as evidence: evidence/claims"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """where to compute"""
+    overwrite: bool = False
+    """replace an earlier reproduction in the output folder"""
+
+
+def reproduce(words: list[str]) -> None:
+    """``likewise reproduce [CLAIM]``."""
+    from likewise.claims import CLAIMS
+    from likewise.claims.reproducing import reproduce as check
+    from likewise.claims.screens import claims_table
+
+    if not words:
+        Console().print(claims_table(CLAIMS, Path("evidence") / "claims"))
+        return
+    given = parse(Reproduce, words, "likewise reproduce")
+    check(
+        given.claim, given.seeds, given.data, given.steps_share, given.out, given.keep, given.overwrite, given.device,
+        Console(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
+
+    name: Positional[str] = ""
+    """which one, for instance feature-decoupling"""
+    seed: int = 0
+    """the first of its three seeds"""
+    out: str | None = None
+    """the folder for its page and its figures; default: runs/studies/<name>"""
+    overwrite: bool = False
+    """replace what an earlier study wrote there"""
+
+
+def study(words: list[str]) -> None:
+    """``likewise study NAME``."""
+    from likewise.studies import STUDIES
+    from likewise.studies import study as run_study
+
+    given = parse(Study, words, "likewise study")
+    if given.name:
+        run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
+        return
+    table = Table("study", "asks", "paper", "takes", title="likewise study NAME")
+    for name, kind in STUDIES.items():
+        table.add_row(name, kind.asks, kind.paper, kind.takes)
+    Console().print(table)
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What each method is and when to choose it; with a name, that method with its settings and presets."""
+
+    name: Positional[str | None] = None
+    """one of them"""
+
+
+def methods(words: list[str]) -> None:
+    """``likewise methods``, ``likewise methods NAME``."""
+    name = parse(Methods, words, "likewise methods").name
+    if name is None:
+        return Console().print(methods_screen())
+    kind = find_method(name)
+    Console().print(method_screen(next(known for known in METHODS if METHODS[known] is kind), kind))

@@ -1,0 +1,147 @@
+"""What can be asked of runs that are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from likewise import api
+from likewise.commands.words import Positional, parse
+from likewise.data.captions import lines_of
+from likewise.errors import LikewiseError
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a run's encoder beside an untrained one of the same shape."""
+
+    run: Positional[str]
+    """the run's folder"""
+    data: str | None = None
+    """images to score on; default: what the run was trained on"""
+    labels: str | None = None
+    """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
+    masks: str | None = None
+    """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
+    void: int = 255
+    """of other data: the value in masks of pixels that belong to no class"""
+    fine_tune: bool = False
+    """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
+    corruptions: bool = False
+    """also ask for the classes of corrupted test images: 15 kinds at 5 severities (a minute)"""
+    full_bank: bool = False
+    """of a run with --imbalance: neighbours and probes learn from the images that it left out too"""
+    neighbours: int = 20  # nearest training images that vote
+
+
+def evaluate(words: list[str]) -> None:
+    """``likewise evaluate RUN``."""
+    given = dict(vars(parse(Evaluate, words, "likewise evaluate")))
+    api.load(given.pop("run")).evaluate(**given, console=Console())
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Images to vectors; or the lines of a text file, for a run that learned from captions."""
+
+    run: Positional[str]
+    """the run's folder"""
+    data: Positional[str]
+    """folder, file or named set; or a .txt file, a text a line"""
+    out: str = "vectors.parquet"
+    """where to write id, label and vector of each image"""
+    overwrite: bool = False
+    """replace the file if it is there"""
+
+
+def embed(words: list[str]) -> None:
+    """``likewise embed RUN DATA --out vectors.parquet``."""
+    given = parse(Embed, words, "likewise embed")
+    run = api.load(given.run)
+    vectors = run.embed_text(lines_of(Path(given.data))) if given.data.endswith(".txt") else run.embed(given.data)
+    vectors.save(given.out, overwrite=given.overwrite)
+    print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
+
+
+@dataclass(frozen=True)
+class Search:
+    """The images most like a given one, or described best by a text."""
+
+    run: Positional[str]
+    """the run whose encoder made the vectors"""
+    query: Positional[str | None] = None
+    """an image file"""
+    text: str | None = None
+    """a description, instead of an image; for a run that learned from captions"""
+    in_: Annotated[str, tyro.conf.arg(name="in")] = "vectors.parquet"
+    """what `likewise embed` wrote"""
+    count: int = 10
+    """how many to list"""
+
+
+def search(words: list[str]) -> None:
+    """``likewise search RUN query.jpg --in vectors.parquet``, or ``--text "a dog in snow"`` for the image."""
+    given = parse(Search, words, "likewise search")
+    if (given.query is None) == (given.text is None):
+        raise LikewiseError('Give one of the two: an image file, or a description as in --text "a dog in snow".')
+    table, run = Table("cosine", "image", "label"), api.load(given.run)
+    ask, query = (run.search, given.query) if given.text is None else (run.search_text, given.text)
+    for match in ask(query, given.in_, given.count):
+        table.add_row(f"{match.cosine:.3f}", match.id, match.label)
+    Console().print(table)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a run's page again, from what lies in its folder."""
+
+    run: Positional[str]
+    """the run's folder"""
+
+
+def report(words: list[str]) -> None:
+    """``likewise report RUN``."""
+    print(api.load(parse(Report, words, "likewise report").run).report())
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Several runs on one page."""
+
+    runs: Positional[tuple[str, ...]]
+    """two or more folders; the first is what the others are measured against"""
+    out: str = "compare.html"
+    """the page"""
+    score: str | None = None
+    """the online score that the curves are drawn of; default: one that all runs have"""
+    allow_unlike: bool = False
+    """compare scores that were taken by different protocols, which says little"""
+
+
+def compare(words: list[str]) -> None:
+    """``likewise compare RUN RUN ...``."""
+    given = parse(Compare, words, "likewise compare")
+    api.compare(given.runs, given.out, given.score, given.allow_unlike, Console())
+
+
+@dataclass(frozen=True)
+class Export:
+    """The encoder as files for other tools."""
+
+    run: Positional[str]
+    """the run's folder"""
+    to: Literal["safetensors", "timm", "onnx"] = "safetensors"
+    """safetensors: the whole encoder; timm: weights that timm.create_model loads; onnx: a graph, checked"""
+    out: str | None = None
+    """where to write; default: encoder.<kind> beside the run's other files"""
+
+
+def export(words: list[str]) -> None:
+    """``likewise export RUN --to timm``."""
+    given = parse(Export, words, "likewise export")
+    print(api.load(given.run).export(given.to, given.out))

@@ -1,0 +1,86 @@
+"""What comes before a run, and the run: doctor, train, demo."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from likewise import api
+from likewise.commands.words import Positional, parse, spell_out, take_option
+from likewise.methods import METHODS, Method, Recipe
+from likewise.methods.preset import NAMES
+from likewise.report.method_screens import train_help
+from likewise.training.settings import TrainSettings
+from likewise.training.start import Start, start_of
+
+
+def train(words: list[str]) -> None:
+    """``likewise train DATA --method NAME ...``."""
+    name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
+    preset, rest = take_option(rest, "--preset", "", NAMES)
+    start = start_of(name, preset or None)
+    options = parse(_train_options(start), rest, "likewise train")
+    again = [word for word in words if word not in ("--resume", "--overwrite")]
+    resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
+    method = getattr(options, "method", name)
+    api.run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
+
+
+def _train_options(start: Start) -> type:
+    """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
+    fields: list[Any] = [
+        ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
+        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: start.settings)),
+    ]
+    if isinstance(start.method, Method):
+        fields += [
+            ("method", type(start.method), field(default_factory=lambda: start.method)),
+            ("recipe", Recipe, start.recipe),
+        ]
+    options = make_dataclass("Train", fields, frozen=True)
+    options.__doc__ = train_help(start, shutil.get_terminal_size().columns)
+    return options
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Look for what would spoil a run."""
+
+    data: Positional[str]
+    """folder, file or named set"""
+    labels: str | None = None
+    """a CSV of image_path,label"""
+
+
+def doctor(words: list[str]) -> None:
+    """``likewise doctor DATA``."""
+    given = parse(Doctor, words, "likewise doctor")
+    api.doctor(given.data, given.labels, Console())
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What do a few labels a class buy on real photographs of clothes, and what does pre-training?"""
+
+    out: str = "runs/demo"
+    """the folder of its runs and its page"""
+    quick: bool = False
+    """fewer budgets and shorter runs: under two minutes on 2 cores"""
+    seed: int = 0
+    """of everything that is drawn"""
+    overwrite: bool = False
+    """replace an earlier demo"""
+
+
+def demo(words: list[str]) -> None:
+    """``likewise demo``."""
+    from likewise.demo import run_demo
+
+    given = parse(Demo, words, "likewise demo")
+    run_demo(Path(given.out), given.quick, given.seed, given.overwrite, Console())

@@ -1,0 +1,64 @@
+"""What lies beside the pixels of each example: captions today, any other sense by the same door.
+
+A source brings a `Column`, as the files have it; a method's `Reader` turns it into rows of numbers; the loader puts
+those into `Batch.beside` under the column's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class Column(Protocol):
+    """One thing beside each of N images, as it is in the source; an image may have none."""
+
+    def __len__(self) -> int: ...
+
+    def present(self) -> np.ndarray:
+        """Bool [N]: which images have it."""
+        ...
+
+    def take(self, index: np.ndarray) -> Column:
+        """The column of some rows, in the order given."""
+        ...
+
+    @classmethod
+    def joined(cls, parts: Sequence[Column | int]) -> Column:
+        """Several columns of this kind, one after the other; a number stands for so many images that have none."""
+        ...
+
+
+class ReadsRows(Protocol):
+    """A column as numbers."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: Tensor) -> Tensor:
+        """int64 [B] -> the rows at those positions, [B, ...]."""
+        ...
+
+
+class Reader(Protocol):
+    """How a column becomes numbers; fitted on training examples, so that it is the same for every split."""
+
+    def of(self, column: Column) -> ReadsRows:
+        """A column's rows."""
+        ...
+
+
+def taken(columns: Mapping[str, Column], index: np.ndarray) -> dict[str, Column]:
+    """Every column's rows at some positions."""
+    return {name: column.take(index) for name, column in columns.items()}
+
+
+def joined_columns(parts: Sequence[Mapping[str, Column]], lengths: Sequence[int]) -> dict[str, Column]:
+    """The columns of several sources, one after the other; a source without a column has it nowhere."""
+    found = {name: type(column) for columns in parts for name, column in columns.items()}
+    return {
+        name: kind.joined([columns.get(name, length) for columns, length in zip(parts, lengths, strict=True)])
+        for name, kind in found.items()
+    }

@@ -1,0 +1,140 @@
+"""Which class every pixel of an image shows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from likewise.errors import LikewiseError
+
+VOID = 255
+"""The value of pixels that belong to no class, unless another is named: PASCAL VOC's and Cityscapes' convention."""
+
+NOTHING = -1
+"""What a void pixel reads as."""
+
+MOST_CLASSES = 256
+"""Class numbers lie below this; a mask of more values is a photograph or numbers objects instead of classes."""
+
+MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+"""Pillow's names for images whose pixel values are numbers, not colours."""
+
+
+class Encoded(Protocol):
+    """An encoded mask that lies in another file."""
+
+    def read(self) -> bytes | None:
+        """The content of an image file; None where there is none."""
+        ...
+
+
+Cell = Path | np.ndarray | Encoded | None
+"""One mask: a file, uint8 [H, W], the bytes of a file, or nothing"""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The masks of N images, some of which may have none. Values are class numbers from 0."""
+
+    cells: Sequence[Cell]
+    void: int = VOID
+    """the value of pixels that belong to no class"""
+    class_names: tuple[str, ...] = ()
+    """name of each class number, where the data have them"""
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def take(self, index: np.ndarray) -> Masks:
+        """The masks of some images; nothing is read."""
+        return replace(self, cells=[self.cells[i] for i in index])
+
+    def known(self) -> np.ndarray:
+        """int64 positions of the images that have a mask."""
+        return np.array([i for i, cell in enumerate(self.cells) if cell is not None], dtype=np.int64)
+
+    def name(self, number: int) -> str:
+        """A class's name, or its number."""
+        return self.class_names[number] if number < len(self.class_names) else f"class {number}"
+
+    def size(self, position: int) -> tuple[int, int]:
+        """Width and height of a mask, from its header alone."""
+        cell = self.cells[position]
+        if isinstance(cell, np.ndarray):
+            return cell.shape[1], cell.shape[0]
+        with self._open(position) as image:
+            return image.size
+
+    def read(self, position: int) -> np.ndarray:
+        """One mask, int16 [H, W]; void pixels read as NOTHING.
+
+        Raises:
+            LikewiseError: it cannot be decoded, has colours, or holds class numbers of 256 and more.
+        """
+        cell = self.cells[position]
+        if isinstance(cell, np.ndarray):
+            values = cell
+        else:
+            with self._open(position) as image:
+                values = np.asarray(image)
+        values = values.astype(np.int64)
+        values[values == self.void] = NOTHING
+        if values.max(initial=0) >= MOST_CLASSES:
+            raise LikewiseError(
+                f"{self._where(position)} holds the value {values.max()}; class numbers lie in 0..{MOST_CLASSES - 1}, "
+                f"and --void names the one value of pixels that belong to no class."
+            )
+        return values.astype(np.int16)
+
+    def _open(self, position: int) -> Image.Image:
+        cell = self.cells[position]
+        assert not isinstance(cell, np.ndarray) and cell is not None
+        try:
+            content = cell.read_bytes() if isinstance(cell, Path) else cell.read()
+            image = Image.open(io.BytesIO(content or b""))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise LikewiseError(f"{self._where(position)} cannot be read as a mask: {error}.") from error
+        if image.mode not in MODES or image.format == "JPEG":
+            how = "is a JPEG, which changes values" if image.format == "JPEG" else f"has colours (mode {image.mode})"
+            raise LikewiseError(
+                f"{self._where(position)} {how}. A mask is a PNG of one channel whose values are class numbers."
+            )
+        return image
+
+    def _where(self, position: int) -> str:
+        cell = self.cells[position]
+        return str(cell) if isinstance(cell, Path) else f"The mask of image {position}"
+
+
+def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
+    """The PNG below a folder that has each image's relative path, ``photos/a/x.jpg`` and ``masks/a/x.png``.
+
+    Raises:
+        LikewiseError: there is no folder, or no image has a mask in it.
+    """
+    if not folder.is_dir():
+        raise LikewiseError(f"There is no folder {folder}. --masks takes a folder of PNG files.")
+    wanted = [folder / Path(name).with_suffix(".png") for name in ids]
+    cells = [path if path.is_file() else None for path in wanted]
+    if not any(cells):
+        raise LikewiseError(
+            f"None of the {len(ids)} images has a mask in {folder}: for {ids[0]} there would have to be {wanted[0]}. "
+            f"Masks are PNG files with the relative paths of their images."
+        )
+    return Masks(cells)
+
+
+def joined_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:
+    """The masks of several sets one after the other, each told by its number of images; None where no set has any."""
+    present = [masks for _, masks in parts if masks is not None]
+    if not present:
+        return None
+    cells = [cell for count, masks in parts for cell in (masks.cells if masks is not None else [None] * count)]
+    names = max((masks.class_names for masks in present), key=len)
+    return Masks(cells, present[0].void, names)

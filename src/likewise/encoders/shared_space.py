@@ -1,0 +1,102 @@
+"""Where images and texts are compared: a text encoder, and a projection for each sense; on disk beside the encoder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from likewise.data.tokens import Tokenizer
+from likewise.encoders.pretrained_text import PretrainedText, text_folder
+from likewise.encoders.text import SMALL_TEXT, SmallTransformer, TextEncoder, TextSettings
+from likewise.run_folder import RunFolder, read_json, write_json
+
+TOKENIZER, SPACE, WEIGHTS, CONFIG = "tokenizer.json", "space.json", "space.safetensors", "config.json"
+"""what lies in a run's folder ``text``; the last is of a pretrained text encoder alone"""
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """All that is needed to build a shared space again."""
+
+    text: TextSettings
+    image_width: int
+    """numbers in an image's feature"""
+    dim: int
+    """numbers in a vector of the space"""
+
+
+class SharedSpace(nn.Module):
+    """Features of images and tokens of texts to vectors that can be compared by their cosine.
+
+    Args:
+        settings: what to build.
+        text: the text encoder.
+    """
+
+    def __init__(self, settings: SpaceSettings, text: TextEncoder) -> None:
+        super().__init__()
+        self.settings, self.text = settings, text
+        self.image_head = nn.Linear(settings.image_width, settings.dim, bias=False)
+        self.text_head = nn.Linear(text.width, settings.dim, bias=False)
+
+    def of_images(self, features: Tensor) -> Tensor:
+        """[B, image width] -> [B, dim], not normalised."""
+        return self.image_head(features)
+
+    def of_texts(self, tokens: Tensor) -> Tensor:
+        """int64 [B, L] -> [B, dim], not normalised."""
+        return self.text_head(self.text(tokens))
+
+    @torch.no_grad()
+    def vectors(self, tokenizer: Tokenizer, texts: list[str], batch_size: int = 256) -> Tensor:
+        """Texts -> float32 [M, dim] of length 1, on the CPU."""
+        where = self.text_head.weight.device
+        parts = [self.of_texts(part.long().to(where)) for part in tokenizer.encode(texts).split(batch_size)]
+        made = torch.cat(parts).float().cpu() if parts else torch.zeros(0, self.settings.dim)
+        return nn.functional.normalize(made, dim=1)
+
+
+def build_space(settings: SpaceSettings) -> SharedSpace:
+    """The space at its start: random but for a pretrained text encoder."""
+    if settings.text.name == SMALL_TEXT:
+        return SharedSpace(settings, SmallTransformer(settings.text))
+    return SharedSpace(settings, PretrainedText(settings.text, text_folder(settings.text.name)))
+
+
+def save_space(space: SharedSpace, tokenizer: Tokenizer, run: RunFolder) -> None:
+    """Write all that embedding a text needs."""
+    folder, text = run.text, space.settings.text
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(folder / TOKENIZER)
+    save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, folder / WEIGHTS)
+    if text.name != SMALL_TEXT:
+        shutil.copyfile(text_folder(text.name) / CONFIG, folder / CONFIG)
+    write_json(folder / SPACE, asdict(space.settings))
+
+
+def load_space(run: RunFolder) -> tuple[SharedSpace, Tokenizer] | None:
+    """What `save_space` wrote, in eval mode; None where the run learned nothing from texts."""
+    folder = run.text
+    if not (folder / SPACE).is_file():
+        return None
+    space = _built(read_settings(folder), folder)
+    space.load_state_dict(load_file(folder / WEIGHTS))
+    return space.eval(), Tokenizer.read(folder / TOKENIZER, space.settings.text.length)
+
+
+def read_settings(folder: Path) -> SpaceSettings:
+    """How the space of a folder was built."""
+    stored = read_json(folder / SPACE)
+    return SpaceSettings(**{**stored, "text": TextSettings(**stored["text"])})
+
+
+def _built(settings: SpaceSettings, folder: Path) -> SharedSpace:
+    """The space without weights; a pretrained text encoder from the configuration that was kept."""
+    if settings.text.name == SMALL_TEXT:
+        return build_space(settings)
+    return SharedSpace(settings, PretrainedText(settings.text, folder, weights=False))

@@ -1,0 +1,88 @@
+"""The classifier that a method trains with its encoder, and how far it answers as its teacher does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.images import Images
+from likewise.errors import LikewiseError
+from likewise.evaluation.calibration import calibration_of
+from likewise.evaluation.confidence import WILSON, accuracy, wilson
+from likewise.evaluation.features import PlainView, extract
+from likewise.evaluation.scores import Outcome, Score
+from likewise.methods import Method, Nets
+from likewise.methods.taught import Teacher
+
+OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
+"""What `own_classifier_outcomes` can give."""
+
+
+def classifier_outcome(
+    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
+) -> Outcome:
+    """Top-1 accuracy and calibration of the classifier that a method trained with its encoder."""
+    logits = extract(OwnClassifier(method, nets), images, torch.arange(len(images)), view)
+    predictions = logits.argmax(dim=1)
+    interval, count = accuracy(predictions, labels)
+    score = Score(name, *interval, count, {**protocol, "interval": WILSON})
+    return Outcome(score, predictions, calibration=calibration_of(logits, labels))
+
+
+class OwnClassifier(nn.Module):
+    """A method's own classifier as a network, so that it goes to the device and into eval mode as a whole."""
+
+    def __init__(self, method: Method, nets: Nets) -> None:
+        super().__init__()
+        self.method, self.nets = method, nets
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] -> logits [B, classes]."""
+        logits = self.method.classify(self.nets, pixels)
+        if logits is None:
+            raise LikewiseError(f"{self.method.title} trains no classifier; use a probe on its features.")
+        return logits
+
+
+def own_classifier_outcomes(
+    method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView
+) -> list[Outcome]:
+    """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
+
+    Args:
+        method: the rule.
+        nets: what it trained.
+        images: to be classified.
+        labels: int64 [N], -1 where there is none.
+        view: what the networks are shown.
+    """
+    if type(method).classify is Method.classify:
+        return []
+    own = classifier_outcome("classifier_top1", method, nets, images, labels, view, {})
+    teacher = getattr(nets, "teacher", None)
+    if not isinstance(teacher, Teacher):
+        return [own]
+    theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
+    agreement = agreement_score(own.predictions, theirs.predictions)
+    return [own, theirs, Outcome(agreement, own.predictions)]
+
+
+def agreement_score(student: Tensor, teacher: Tensor) -> Score:
+    """The share of images to which two networks give the same class, right or wrong.
+
+    What distillation is about, where accuracy is what it is for: students often agree with their teacher far less than
+    their accuracies suggest (Stanton et al. 2021, Sec. 3, "top-1 agreement", https://arxiv.org/abs/2106.05945).
+
+    Args:
+        student: int64 [N], a class for each image.
+        teacher: int64 [N], for the same images in the same order.
+    """
+    if student.shape != teacher.shape or not len(student):
+        raise LikewiseError(
+            f"Agreement needs answers of both to the same images; got {len(student):,} and {len(teacher):,}."
+        )
+    count = len(student)
+    share = float((student == teacher).double().mean())
+    return Score("teacher_agreement", *wilson(share, count), count, {"interval": WILSON})

@@ -1,0 +1,135 @@
+"""What a run that learned from texts can do, beside an untrained one: retrieval both ways, classes named in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.tokens import Tokenizer
+from likewise.encoders import Encoder, EncoderSettings
+from likewise.encoders.shared_space import SharedSpace, build_space, load_space
+from likewise.evaluation.features import extract
+from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_scores, zero_shot_scores
+from likewise.evaluation.run_scores import THUMBNAIL, baselines
+from likewise.evaluation.scores import Outcome, Score
+from likewise.randomness import seed_networks
+from likewise.run_folder import RunFolder
+from likewise.training.splits import Split
+from likewise.views.policies import CentreView
+
+SHOWN, FOUND = 5, 6
+"""Captions on the page, best and worst each, and images beside each caption."""
+
+
+class Asked(NamedTuple):
+    """The test images that have captions."""
+
+    positions: Tensor
+    """int64 [N], their positions in the split"""
+    texts: list[str]
+    """M captions"""
+    owner: Tensor
+    """int64 [M], whose each is, as a place in ``positions``"""
+
+
+def text_scores(
+    run: RunFolder,
+    encoder: Encoder,
+    settings: EncoderSettings,
+    splits: Mapping[str, Split],
+    seed: int,
+    device: torch.device,
+    target: RunFolder | None = None,
+) -> dict[str, list[Outcome]]:
+    """Scores by encoder, without predictions of classes.
+
+    The trained encoder's and its baselines', whose projections and texts are those of an untrained space.
+
+    Args:
+        run: where the shared space lies; without one there are no scores.
+        encoder: the trained encoder.
+        settings: how it was built.
+        splits: the test split is scored.
+        seed: of the untrained networks.
+        device: where to compute.
+        target: where the captions and images for the page go; None: to the run.
+    """
+    loaded, test = load_space(run), splits.get("test")
+    if loaded is None or test is None:
+        return {}
+    space, tokenizer = loaded
+    seed_networks(seed, "untrained space")
+    untrained = build_space(space.settings).eval()
+    asked, scores = asked_of(test), {}
+    for who, network in {"trained": encoder, **baselines(settings, seed)}.items():
+        beside = (space if who == "trained" else untrained).to(device)
+        images = embedded_images(network, beside, test, settings.image_size, device)
+        scores[who] = _zero_shot(images, beside, tokenizer, test)
+        if asked is not None:
+            texts, mine = beside.vectors(tokenizer, asked.texts), images[asked.positions]
+            found = ranks(mine, texts, asked.owner)
+            scores[who] = retrieval_scores(found, len(mine), len(texts)) + scores[who]
+            if who == "trained":
+                _keep_examples(target or run, test, asked, mine, texts, found.of_texts)
+    return {who: [Outcome(score, torch.zeros(0)) for score in found] for who, found in scores.items()}
+
+
+def embedded_images(network: nn.Module, space: SharedSpace, split: Split, size: int, device: torch.device) -> Tensor:
+    """Unit vectors [N, dim] of a split's images in the shared space."""
+    features = extract(network, split.images, torch.arange(len(split.manifest)), CentreView(size), device=device)
+    return in_space(space, features)
+
+
+@torch.no_grad()
+def in_space(space: SharedSpace, features: Tensor) -> Tensor:
+    """Features [N, D] of images to unit vectors [N, dim] of the shared space, on the CPU."""
+    where = space.image_head.weight.device
+    return nn.functional.normalize(space.of_images(features.to(where)).float().cpu(), dim=1)
+
+
+def asked_of(test: Split) -> Asked | None:
+    """The captions of a split; None where fewer than two images have one."""
+    column = test.manifest.beside.get(CAPTIONS)
+    if not isinstance(column, Captions) or column.present().sum() < 2:
+        return None
+    index = np.flatnonzero(column.present())
+    own = [column.texts[int(i)] for i in index]
+    owner = torch.repeat_interleave(torch.arange(len(own)), torch.tensor([len(texts) for texts in own]))
+    return Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
+
+
+def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Score]:
+    names, known = test.manifest.class_names, test.known()
+    if len(names) < 2 or not len(known):
+        return []
+    said = [template.format(name) for name in names for template in TEMPLATES]
+    classes = space.vectors(tokenizer, said).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
+    return zero_shot_scores(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
+
+
+def _keep_examples(run: RunFolder, test: Split, asked: Asked, images: Tensor, texts: Tensor, rank: Tensor) -> None:
+    """The captions that found their image best and worst, one of an image at most, and what they found."""
+    certain = (texts * images[asked.owner]).sum(dim=1)
+    order = np.lexsort((-certain.numpy(), rank.numpy()))
+    first = {int(asked.owner[i]): int(i) for i in reversed(order.tolist())}  # each image's best caption
+    by_rank = [i for i in order.tolist() if first[int(asked.owner[i])] == i]
+    picked = torch.tensor([*by_rank[:SHOWN], *by_rank[max(len(by_rank) - SHOWN, SHOWN) :]])
+    cosine, found = (texts[picked] @ images.T).topk(min(FOUND, len(images)), dim=1)
+    right = asked.owner[picked]
+    shown = torch.cat([right[:, None], found], dim=1)
+    view = CentreView(min(THUMBNAIL, test.images.size))
+    pixels = view(test.images.read(asked.positions[shown.flatten()])).pixels.mul(255).round().byte()
+    np.savez_compressed(
+        run.retrieved,
+        captions=np.array([asked.texts[i] for i in picked.tolist()], dtype=str),
+        rank=rank[picked].numpy(),
+        right=(found == right[:, None]).numpy(),
+        cosine=cosine.numpy(),
+        thumbnails=pixels.permute(0, 2, 3, 1).unflatten(0, tuple(shown.shape)).numpy(),
+        images=np.array(len(images)),
+    )

@@ -1,0 +1,137 @@
+"""Which places of two views belong together: the matchers of SetSim, without any gradient.
+
+Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712. Places are the cells of a feature map, row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+from likewise.losses.float32 import in_float32
+
+TINY = 1e-10
+"""Keeps a map of zeros from dividing by zero, as in the authors' code: its attention is zero everywhere."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Pairs of places found by attention, by nearest neighbours, by geometry, or by several of them."""
+
+    attention: bool = True
+    """match places that stand out in both views and are alike (paper: yes)"""
+    nearest: bool = True
+    """add a place's most alike of the other view: for those that attention or geometry have matched, or for all where
+    neither is on, as DenseCL does (paper: yes; authors' command: no)"""
+    geometry: bool = False
+    """match places that lie close together in the image (paper: no; authors' command: yes)"""
+    attention_above: float = 0.7
+    """attention, 0 to 1 in each view, from which a place stands out (paper: delta = 0.7)"""
+    cosine_above: float = 0.2
+    """cosine from which two such places are alike (authors' code: eta = 0.2)"""
+    within: float = 0.5
+    """distance of places that lie close, in diagonals of a cell (authors' command: 0.5; their code's default: 0.7)"""
+
+    def __call__(self, mine: Tensor, its: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor) -> Tensor:
+        """Pairs of places, bool [B, U, V].
+
+        Args:
+            mine: features [B, U, D] of one view's places, as the encoder gives them.
+            its: features [B, V, D] of the other's.
+            boxes: where the views lie in the image, [B, 2, 3] each.
+            aspect: [B], width / height of the images.
+        """
+        if not (self.attention or self.geometry):
+            return nearest(mine, its)
+        pairs = torch.zeros(*mine.shape[:2], its.shape[1], dtype=torch.bool, device=mine.device)
+        if self.attention:
+            pairs = pairs | attentive(mine, its, self.attention_above, self.cosine_above)
+        if self.geometry:
+            pairs = pairs | nearby(*boxes, round(mine.shape[1] ** 0.5), aspect, self.within)
+        if self.nearest:
+            pairs = pairs | (nearest(mine, its) & pairs.any(dim=2, keepdim=True))
+        return pairs
+
+    def __post_init__(self) -> None:
+        if not (self.attention or self.nearest or self.geometry):
+            raise LikewiseError("Matcher: attention, nearest and geometry are all off; switch one on.")
+
+
+@torch.no_grad()
+@in_float32
+def attention(features: Tensor) -> Tensor:
+    """How strongly each place responds, [B, U, D] -> [B, U] from 0 to 1: mean square over channels, stretched.
+
+    Over its length first, then from least to greatest of the image. A map that is the same everywhere gets zeros.
+    """
+    strength = features.square().mean(dim=2)
+    strength = strength / strength.norm(dim=1, keepdim=True).clamp(min=TINY)
+    strength = strength - strength.amin(dim=1, keepdim=True)
+    return strength / (strength.amax(dim=1, keepdim=True) + TINY)
+
+
+@torch.no_grad()
+@in_float32
+def likeness(first: Tensor, second: Tensor) -> Tensor:
+    """Cosines [B, U, V] of the features [B, U, D] of one view's places and those [B, V, D] of the other's."""
+    unit = torch.nn.functional.normalize
+    return unit(first, dim=2) @ unit(second, dim=2).mT
+
+
+def attentive(first: Tensor, second: Tensor, attention_above: float, cosine_above: float) -> Tensor:
+    """Pairs of places that both stand out and are alike, bool [B, U, V].
+
+    Args:
+        first: features [B, U, D] of one view, as the encoder gives them.
+        second: features [B, V, D] of the other.
+        attention_above: least `attention` of either place (delta).
+        cosine_above: least cosine between them (eta).
+    """
+    salient, its = attention(first) >= attention_above, attention(second) >= attention_above
+    return salient[:, :, None] & its[:, None, :] & (likeness(first, second) >= cosine_above)
+
+
+def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: float) -> Tensor:
+    """Pairs of places whose centres lie close together in the image, bool [B, side^2, side^2].
+
+    The distance is measured in diagonals of a cell, of the view whose cells are larger (as in PixPro, Xie et al. 2020,
+    https://arxiv.org/abs/2011.10043). Ours is the distance in the file's geometry; the authors' code measures each axis
+    by the image's own side, so on an image of 2:1 what lies beside counts as half as far.
+
+    Args:
+        first: boxes [B, 2, 3] of one view, as ``View.box``; a mirrored one has a negative width.
+        second: boxes of the other.
+        side: places along a side of either map.
+        aspect: [B], width / height of the images.
+        within: greatest distance.
+    """
+    true = torch.stack([aspect, torch.ones_like(aspect)], dim=1).to(first)[:, :, None]  # [B, 2, 1]
+    first, second = first * true, second * true
+    apart = (_centres(first, side)[:, :, None] - _centres(second, side)[:, None, :]).norm(dim=3)
+    diagonal = torch.maximum(_diagonal(first, side), _diagonal(second, side))
+    return apart / diagonal[:, None, None] < within
+
+
+def nearest(first: Tensor, second: Tensor) -> Tensor:
+    """Each place with the most alike place of the other view, bool [B, U, V].
+
+    DenseCL's correspondence (Wang et al. 2020, Sec. 3.3, https://arxiv.org/abs/2011.09157).
+    """
+    alike = likeness(first, second)
+    return torch.zeros_like(alike, dtype=torch.bool).scatter_(2, alike.argmax(dim=2, keepdim=True), True)
+
+
+def _centres(box: Tensor, side: int) -> Tensor:
+    """Where the cells' centres lie in the image, [B, side^2, 2], x before y."""
+    line = (torch.arange(side, device=box.device) * 2 + 1) / side - 1
+    down, across = torch.meshgrid(line, line, indexing="ij")
+    plane = torch.stack([across, down, torch.ones_like(down)], dim=2).flatten(0, 1).to(box)  # [side^2, 3]
+    return plane @ box.mT
+
+
+def _diagonal(box: Tensor, side: int) -> Tensor:
+    """Length of a cell's diagonal in the image, [B]."""
+    return (box[:, :, :2] * 2 / side).sum(dim=2).norm(dim=1)

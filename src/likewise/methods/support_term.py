@@ -1,0 +1,43 @@
+"""A supervised term beside whatever a method does without labels, on a class-balanced handful of labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from likewise.data.loader import Support
+from likewise.losses import suncet
+from likewise.methods.method import Method, Rows, Step
+
+
+@dataclass(frozen=True)
+class SupportTerm(Method):
+    """SuNCEt's term and its support: Assran et al. 2020, Sec. 3, https://arxiv.org/abs/2006.10803.
+
+    No support row is loaded or embedded once the term is off.
+    """
+
+    support_temperature: float = 0.1
+    """of the supervised term (paper: 0.1)"""
+    classes_per_batch: int = 10
+    """classes in a support batch, or all if there are fewer (paper: 20 a GPU)"""
+    images_per_class: int = 8
+    """labelled images of each class in a support batch; at least 2 (paper: 2 on 64 GPUs that share classes)"""
+    supervised_until: float = 1.0
+    """share of the run after which the supervised term is switched off (paper: 250 of 500 epochs)"""
+
+    @property
+    def support(self) -> Support:
+        """Classes x images, labelled."""
+        return Support(self.classes_per_batch, self.images_per_class)
+
+    def support_steps(self, steps: int) -> int:
+        """The supervised term is on for the first part of the run."""
+        return round(self.supervised_until * steps)
+
+    def with_term(self, step: Step, rows: Rows) -> Step:
+        """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""
+        metrics = {**step.metrics, "unsupervised": step.loss.detach()}
+        if "support" not in rows:
+            return step._replace(metrics=metrics)
+        supervised = suncet(rows["support"], rows["labels"], self.support_temperature)
+        return step._replace(loss=step.loss + supervised, metrics={**metrics, "supervised": supervised.detach()})

@@ -1,0 +1,34 @@
+"""Views as large as the images, and where these are small, as the papers make them for CIFAR."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from likewise.methods.method import MethodT
+from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
+
+SMALL_VIEW = 64
+"""Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
+
+
+def with_view_size(method: MethodT, size: int) -> MethodT:
+    """The method with every view policy that names no size set to the run's image size.
+
+    Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small. A field whose
+    metadata name a ``side`` gets that share of the size.
+    """
+    for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
+    for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
+    for_small |= {
+        swav(): dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0)),
+        swav_small_crop(): dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75)),
+    }
+    sized = {
+        field.name: dataclasses.replace(
+            for_small.get(policy, policy) if size <= SMALL_VIEW else policy,
+            size=max(round(size * field.metadata.get("side", 1)), 2),
+        )
+        for field in dataclasses.fields(method)
+        if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
+    }
+    return dataclasses.replace(method, **sized)

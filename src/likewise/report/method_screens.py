@@ -1,0 +1,99 @@
+"""Which methods there are, when to choose which, and one method whole: for the terminal."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from likewise.methods import METHODS, Method
+from likewise.methods.describe import LABELS, needs_of, setting_docs, settings_of, shown, training_of
+from likewise.training.start import Start
+
+
+def methods_screen() -> RenderableType:
+    """All methods by the labels that they are for, each with what it does and when to choose it."""
+    table = Table(
+        "method", "what it does", "choose it when", show_lines=False, pad_edge=False, box=None, padding=(0, 2)
+    )
+    for needs, heading in LABELS.items():
+        table.add_row(Text(heading, "bold"), "", "")
+        for name, kind in _of(needs):
+            also = f" Needs {kind.also_needs}." if kind.also_needs else ""
+            table.add_row(f"  {name}", kind.idea + also, kind.choose_when)
+        table.add_row("", "", "")
+    return Group(
+        table,
+        "likewise methods NAME shows one with its settings, its paper and its presets. Without --method the labels "
+        "that there are decide: simclr, suncet or supcon.",
+    )
+
+
+def method_screen(name: str, kind: type[Method]) -> RenderableType:
+    """One method: idea, paper, needs, settings, presets."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column()
+    for fact, said in (
+        ("does", kind.idea),
+        ("choose it when", kind.choose_when),
+        ("needs", needs_of(kind)),
+        ("paper", kind.paper),
+        ("type", f"likewise train photos/ --method {name} --preset small"),
+    ):
+        facts.add_row(fact, Text(said))
+    settings = Table("setting", "default", "what it is", title="Settings (--method.NAME VALUE)", title_justify="left")
+    for setting, text in setting_docs(kind).items():
+        settings.add_row(setting.replace("_", "-"), Text(_default(kind, setting)), Text(text))
+    presets = Table("preset", "what it sets", title="Presets (--preset NAME)", title_justify="left", show_lines=True)
+    for preset, chosen in kind.presets.items():
+        changed = ", ".join(settings_of(chosen)) or "the defaults"
+        said = [chosen.images, training_of(chosen), changed, f"From: {chosen.source}"]
+        presets.add_row(preset, Text("\n".join(said)))
+    paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
+    about = Text("\n\n".join(" ".join(each.split()) for each in paragraphs))
+    return Group(Text(kind.title, "bold"), "", facts, "", about, "", settings, "", presets)
+
+
+def train_help(start: Start, width: int) -> str:
+    """What stands above the options of ``likewise train --help``."""
+    lead = "Learn from images and however many labels."
+    data = "\n\nArgs:\n    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini"
+    if isinstance(start.method, Method):
+        kind = type(start.method)
+        presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.presets.items()]
+        about = f"{kind.title}: {kind.idea} Needs {needs_of(kind)}; choose it when {kind.choose_when}. {kind.paper}."
+        given = (
+            f"--preset NAME starts from a published run (now: {start.settings.preset or 'none'}); what is typed wins:"
+        )
+        return f"{lead}\n\n{about}\n\n{given}\n\n{_columns(presets, width)}{data}"
+    groups = [
+        f"  {heading}\n" + _columns(((name, kind.choose_when) for name, kind in _of(needs)), width)
+        for needs, heading in LABELS.items()
+    ]
+    how = "--method NAME chooses how; with a name, --help lists its settings and presets too. Choose:"
+    auto = "Without --method the labels there are decide: simclr, suncet or supcon."
+    return f"{lead}\n\n{how}\n\n" + "\n".join(groups) + f"\n\n{auto}{data}"
+
+
+def _of(needs: str) -> list[tuple[str, type[Method]]]:
+    return [(name, kind) for name, kind in METHODS.items() if kind.needs == needs]
+
+
+def _default(kind: type[Method], setting: str) -> str:
+    return shown(getattr(kind(), setting))
+
+
+def _columns(rows: Iterable[tuple[str, str]], width: int) -> str:
+    """Names and texts side by side, texts wrapped under themselves; lines that begin with blanks stay as they are."""
+    pairs = list(rows)
+    margin = 4 + max(len(name) for name, _ in pairs) + 2
+    lines = []
+    for name, text in pairs:
+        first, *rest = textwrap.wrap(text, max(width - margin - 1, 20))
+        lines += [f"    {name}".ljust(margin) + first, *(" " * margin + line for line in rest)]
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""The page of feature decoupling: where each neuron points, how it got there, and whether the inequalities hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from likewise.report.chart import DASHES, MARKERS, chart, colour, figure
+from likewise.report.document import Section, document, write_page
+from likewise.report.markup import Child, Markup, element, table
+from likewise.report.wording import amount, duration, listed, percent
+from likewise.studies.feature_decoupling import CASES, Decoupling, Measured, Moment
+
+TITLE = "Why does contrastive learning need augmentation?"
+
+COLUMNS = {
+    "span": "within the sparse features' span",
+    "purity": "|cosine| with the best feature",
+    "found": "features found",
+    "same_sparse": "likeness, same sparse part",
+    "same_dense": "likeness, same dense part",
+}
+"""What is measured, as a table's head has it."""
+
+
+def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str, str]) -> Path:
+    """Write the page.
+
+    Args:
+        found: what the study found.
+        out: the page.
+        environment: what it was made on, for its last section.
+
+    Raises:
+        LikewiseError: something else than a page of ours lies there.
+        MachineError: the page cannot be written.
+    """
+    sections = [
+        Section("neurons", "Where the neurons point", [_sorted_chart(found), _points_chart(found)]),
+        Section("course", "How they got there", [_course_chart(found, "purity"), _course_chart(found, "span")]),
+        Section("numbers", "The numbers", [_numbers(found)]),
+        Section("claims", "What was to be shown", [_claims(found)]),
+        Section("how", "How it was simulated", [_how(found, environment)]),
+    ]
+    lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
+    footer = "Written by likewise. The page is one file and fetches nothing."
+    return write_page(out, document(TITLE, lead, sections, footer))
+
+
+IDEA = (
+    "Each image is a few sparse features, the ones wanted, under dense noise that holds more energy than they do. "
+    "A mask that gives every pixel to one of two views makes the views' noise independent; what they share is sparse. "
+    "Without it, the noise tells best which image a view came from, so the noise is what is learned."
+)
+
+
+def _sorted_chart(found: Decoupling) -> Markup:
+    """Neurons in order of their |cosine| with the sparse feature that they fit best."""
+    traces, said = [], []
+    for name, paint, first in _firsts(found):
+        best = sorted(first.best, reverse=True)
+        rank = list(range(1, len(best) + 1))
+        hover = "%{y:.2f}, neuron %{x}"
+        traces.append(_line(paint, CASES[name].title, rank, best, "lines+markers", hover))
+        said.append(f"{CASES[name].title}: from {best[0]:.2f} down to {best[-1]:.2f}")
+    drawn = figure(traces, "|cosine| with its best sparse feature", "neurons in order")
+    drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
+    caption = f"Seed {found.seeds[0]}; 1 is a neuron that is one sparse feature and nothing else."
+    return chart("sorted", drawn, "|Cosine| of each neuron with its best sparse feature. " + "; ".join(said), caption)
+
+
+def _points_chart(found: Decoupling) -> Markup:
+    """A point a neuron: sparse or dense along one axis, one feature or a mixture along the other."""
+    diagonal = go.Scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": colour(9), "dash": "dot", "width": 1},
+        name="a single feature, nothing mixed in", hoverinfo="skip",
+    )  # fmt: skip
+    points = [
+        go.Scatter(
+            x=first.within, y=first.best, mode="markers", name=CASES[name].title,
+            marker={"color": colour(paint), "symbol": MARKERS[paint], "size": 8, "opacity": 0.8},
+            hovertemplate="%{x:.2f} with the span, %{y:.2f} with one feature",
+        )
+        for name, paint, first in _firsts(found)
+    ]  # fmt: skip
+    drawn = figure([diagonal, *points], "|cosine| with its best sparse feature", "|cosine| with the span of them all")
+    drawn.update_layout(showlegend=True)
+    drawn.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
+    caption = (
+        f"A point a neuron, seed {found.seeds[0]}. To the left is dense, to the right sparse; below the dotted line a "
+        f"neuron mixes several features. The mask moves neurons to the right, ReLU moves them up."
+    )
+    centres = [
+        f"{CASES[name].title}: {sum(first.within) / len(first.within):.2f} with the span, {first.purity:.2f} with one"
+        for name, _, first in _firsts(found)
+    ]
+    return chart("points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460)
+
+
+def _course_chart(found: Decoupling, measure: str) -> Markup:
+    """A measure over training, mean over seeds."""
+    traces, ends = [], []
+    for name, paint, _ in _firsts(found):
+        courses = [outcome.course for outcome in found.cases[name]]
+        steps = [moment.step for moment in courses[0]]
+        values = [sum(_at(course, place, measure) for course in courses) / len(courses) for place in range(len(steps))]
+        traces.append(_line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps"))
+        ends.append(f"{CASES[name].title} {values[0]:.2f} to {values[-1]:.2f}")
+    title = {"purity": "|cosine| with its best sparse feature", "span": "share within the sparse features' span"}
+    drawn = figure(traces, title[measure], "steps")
+    drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
+    caption = f"Mean over neurons and {amount(len(found.seeds), 'seed')}."
+    if measure == "span":
+        chance = found.data.features / found.data.pixels
+        caption += f" Weights that know nothing have {chance:.3f}; the rest of a neuron's squared length is dense."
+    return chart(f"course-{measure}", drawn, f"{title[measure]}, mean over neurons: {'; '.join(ends)}", caption)
+
+
+def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: str, hovertemplate: str) -> go.Scatter:
+    return go.Scatter(
+        x=x, y=y, mode=mode, name=name, hovertemplate=hovertemplate + "<extra>%{fullData.name}</extra>",
+        line={"color": colour(paint), "width": 2, "dash": DASHES[paint]},
+        marker={"symbol": MARKERS[paint], "size": 6},
+    )  # fmt: skip
+
+
+def _firsts(found: Decoupling) -> list[tuple[str, int, Measured]]:
+    """Each case, the place of its colour, and its outcome with the first seed."""
+    return [(name, paint, outcomes[0]) for paint, (name, outcomes) in enumerate(found.cases.items())]
+
+
+def _at(course: Sequence[Moment], place: int, measure: str) -> float:
+    return float(getattr(course[place], measure))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Lowest to highest over seeds: ``0.86 to 0.90``, or one number where they agree."""
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _numbers(found: Decoupling) -> Markup:
+    rows: list[list[Child]] = []
+    for name, outcomes in found.cases.items():
+        rows.append([CASES[name].title, *[spread([getattr(each, key) for each in outcomes]) for key in COLUMNS]])
+    caption = (
+        f"Lowest to highest of {amount(len(found.seeds), 'seed')}. Likeness is the mean cosine of the responses to two "
+        f"images that share one part and differ in the other. {percent(_empty(found), 0)} of images hold no feature at "
+        f"all, so likeness under a shared sparse part cannot reach 1."
+    )
+    return table(caption, ["neurons", *COLUMNS.values()], rows)
+
+
+def _empty(found: Decoupling) -> float:
+    return (1 - found.data.chance) ** found.data.features
+
+
+def _claims(found: Decoupling) -> Markup:
+    rows: list[list[Child]] = []
+    for claim in found.claims:
+        held = element("span", "held", class_="good") if claim.held else element("span", "failed", class_="bad")
+        rows.append(
+            [claim.says, f"at least {claim.wanted:.2f}", ", ".join(f"{each:.2f}" for each in claim.measured), held]
+        )
+    return table("Inequalities, each of which every seed must meet.", ["that", "wanted", "measured", "verdict"], rows)
+
+
+def _how(found: Decoupling, environment: Mapping[str, str]) -> Markup:
+    data, learning = found.data, found.learning
+    energy = data.noise**2 * data.pixels / (data.chance * data.features)
+    facts = [
+        f"Images x = M z + noise of {data.pixels} pixels: {data.features} orthonormal features, each there with chance "
+        f"{data.chance} and either sign; noise of deviation {data.noise} in every pixel, {energy:.1f} times the "
+        f"features' energy.",
+        f"{learning.neurons} neurons, one layer; InfoNCE over {learning.rows} new images a step, temperature "
+        f"{learning.temperature}, no gradient through keys; Adam at {learning.learning_rate}, weight decay "
+        f"{learning.weight_decay}, {learning.steps:,} steps. Measured on images without a mask.",
+        f"ReLU neurons respond beyond a threshold, of either sign; it rises to {learning.threshold} of their length.",
+        f"Seeds {listed([str(seed) for seed in found.seeds])}, {duration(found.seconds)}; "
+        + ", ".join(f"{name} {value}" for name, value in environment.items())
+        + ".",
+        "Wen & Li 2021, arXiv 2105.15134. The sizes are ours; docs/studies/feature-decoupling.md says what else is.",
+    ]
+    return element("ul", [element("li", fact) for fact in facts])

@@ -1,0 +1,48 @@
+"""What a run begins with before anything is typed: a method's defaults, or one of its presets."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from likewise.errors import LikewiseError
+from likewise.methods import Method, Recipe, find_method
+from likewise.methods.preset import find_preset
+from likewise.training.settings import TrainSettings
+
+
+class Start(NamedTuple):
+    """Defaults over which what is typed wins."""
+
+    method: str | Method
+    """an instance, but ``auto`` where the labels are to decide"""
+    recipe: Recipe | None
+    """None where the labels are to decide: the method's own"""
+    settings: TrainSettings
+    """batch size, epochs and image size"""
+
+
+def start_of(method: str | Method, preset: str | None = None) -> Start:
+    """A method's defaults, or those of a preset.
+
+    Args:
+        method: name, ``auto``, or an instance, which is kept as it is.
+        preset: one of the method's presets, or None.
+
+    Raises:
+        LikewiseError: there is no such method or preset, or the preset is asked for without a method's name.
+    """
+    if preset is None:
+        known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
+        return Start(known, known.recipe if isinstance(known, Method) else None, TrainSettings())
+    if isinstance(method, Method) or method == "auto":
+        given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
+        raise LikewiseError(
+            f"The preset {preset!r} was asked for with {given}, but presets belong to a method's name: give one, for "
+            f"instance --method simclr --preset {preset}."
+        )
+    kind = find_method(method)
+    chosen = find_preset(kind.presets, preset, kind.title)
+    settings = TrainSettings(
+        preset=preset, batch_size=chosen.batch_size, epochs=chosen.epochs, image_size=chosen.image_size
+    )
+    return Start(kind.preset(preset), chosen.recipe, settings)

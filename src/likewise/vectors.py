@@ -1,0 +1,88 @@
+"""Vectors of images and texts: kept in a file, and compared with each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import torch
+from torch import Tensor
+
+from likewise.errors import LikewiseError, MachineError
+
+
+class Match(NamedTuple):
+    """An image like the one searched for."""
+
+    cosine: float
+    """of the angle between the two vectors"""
+    id: str
+    """its path, or its place in the data"""
+    label: str
+    """its class, or nothing"""
+
+
+class Vectors(NamedTuple):
+    """Embedded images or texts."""
+
+    ids: list[str]
+    """a stable id each"""
+    labels: list[str]
+    """class names, empty where unknown"""
+    vectors: Tensor
+    """float32 [N, D]"""
+    shared: Tensor | None = None
+    """float32 [N, d] of length 1, comparable with texts; where the run learned from texts"""
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write a Parquet file with columns id, label and vector, and shared where texts can be compared.
+
+        Raises:
+            LikewiseError: the file is there and is not to be replaced.
+        """
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
+        columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
+        if self.shared is not None:
+            columns["shared"] = _lists(self.shared)
+        try:
+            parquet.write_table(pa.table(columns), target)
+        except OSError as error:
+            raise MachineError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def read_vectors(path: Path) -> Vectors:
+    """What `Vectors.save` wrote.
+
+    Raises:
+        LikewiseError: there is no such file, or something else wrote it.
+    """
+    if not path.is_file():
+        raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
+    table = parquet.read_table(path)
+    missing = {"id", "label", "vector"} - set(table.column_names)
+    if missing:
+        raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
+    shared = _matrix(table, "shared") if "shared" in table.column_names else None
+    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), _matrix(table, "vector"), shared)
+
+
+def _matrix(table: pa.Table, column: str) -> Tensor:
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return torch.tensor(flat).view(table.num_rows, -1)
+
+
+def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
+
+
+def most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[Match]:
+    """The rows of a gallery by their cosine with what is asked, [1, D] and [N, D], the highest first."""
+    best = torch.nn.functional.cosine_similarity(asked, vectors).topk(min(count, len(vectors)))
+    return [
+        Match(value, gallery.ids[i], gallery.labels[i])
+        for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]

@@ -1,0 +1,52 @@
+"""Changes of tone and sharpness, each row by its own amount: those of RandAugment that colour jitter does not have.
+
+Images are float32 [B, C, H, W] in [0, 1] with C = 3 (RGB) or 1 (grey). Every function equals torchvision v2's float
+functional of the same purpose, applied image by image, and leaves its input as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LEVELS = 256
+"""Of a byte."""
+
+
+def autocontrast(images: Tensor) -> Tensor:
+    """Each channel stretched to reach from 0 to 1; one of a single value stays."""
+    least, greatest = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+    flat = least == greatest
+    return ((images - least.masked_fill(flat, 0)) / (greatest - least).masked_fill(flat, 1)).clamp_(0, 1)
+
+
+def equalize(images: Tensor) -> Tensor:
+    """Each channel's values spread so that all 256 levels are used alike, by Pillow's rule for whole levels."""
+    levels = (images * (LEVELS - 1e-3)).to(torch.uint8).flatten(2).long()  # [B, C, H*W]
+    planes = levels.shape[0] * levels.shape[1]
+    own = LEVELS * torch.arange(planes, device=images.device).view(*levels.shape[:2], 1)
+    counts = (levels + own).flatten().bincount(minlength=LEVELS * planes).view(*levels.shape[:2], LEVELS)
+    brightest = counts.gather(2, levels.amax(dim=2, keepdim=True))
+    per_level = (levels.shape[2] - brightest) // (LEVELS - 1)
+    below = counts.cumsum(dim=2) - counts
+    table = (below + per_level // 2).div(per_level.clamp(min=1), rounding_mode="floor").clamp_(max=LEVELS - 1)
+    spread = torch.where(per_level > 0, table.gather(2, levels), levels)
+    return (spread / (LEVELS - 1)).view_as(images)
+
+
+def posterize(images: Tensor, bits: Tensor) -> Tensor:
+    """Values rounded down to 2^bits levels; bits are whole numbers [B]."""
+    levels = torch.exp2(bits).view(-1, 1, 1, 1)
+    return (images * levels).floor_().clamp_(min=0).minimum(levels - 1) / levels
+
+
+def sharpen(images: Tensor, factor: Tensor) -> Tensor:
+    """Moved away from (factor > 1) or towards the image smoothed over 3 x 3 pixels; its outermost pixels stay."""
+    if min(images.shape[-2:]) <= 2:
+        return images
+    inner = images[..., 1:-1, 1:-1]
+    lines = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
+    smooth = (lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:] + 4 * inner) / 13
+    sharpened = images.clone()
+    sharpened[..., 1:-1, 1:-1] = (smooth + factor.view(-1, 1, 1, 1) * (inner - smooth)).clamp_(0, 1)
+    return sharpened

@@ -1,0 +1,252 @@
+"""A reproduction goes on where it stopped, never mixes settings, and ends with a page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from likewise.claims import CLAIMS
+from likewise.claims.claim import ONLINE, Arm, Claim, Statement
+from likewise.claims.hsakd_over_kd import Auxiliary
+from likewise.claims.measures import Classifier, Linear, Neighbours
+from likewise.claims.reproducing import Reproduction, reproduce
+from likewise.data.named_sets import fashion_mnist_mini
+from likewise.errors import LikewiseError
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.hsakd_teacher import HSAKDTeacher
+from likewise.methods.kd import KD
+from likewise.methods.simclr import SimCLR
+from likewise.training.prepare import prepare
+from likewise.training.settings import TrainSettings
+
+SETTINGS = TrainSettings(steps=4, batch_size=32, observations=2)
+IMAGES = 800
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A file of a few of the bundled images, in turns of the classes."""
+    manifest = fashion_mnist_mini()
+    few = {}
+    for split, each in (("train", IMAGES // 10), ("test", 20)):
+        part = manifest.split(split)
+        rows = np.stack([np.flatnonzero(part.labels.numpy() == c)[:each] for c in range(10)], axis=1).ravel()
+        few[f"{split}_images"] = part.pixels.array[rows]
+        few[f"{split}_labels"] = part.labels.numpy()[rows]
+    file = tmp_path_factory.mktemp("data") / "few.npz"
+    np.savez(file, **few)
+    return str(file)
+
+
+def tiny(data, **changes):
+    """Two arms of four steps."""
+    arms = (
+        Arm("SimCLR", SimCLR(dim=16, hidden=16), SETTINGS, (Linear(shown=True), Neighbours(1, {"first": (0, 1)}))),
+        Arm("CE", CrossEntropy(), replace(SETTINGS, label_noise=0.2), (Classifier(), Linear(shown=True))),
+    )
+    statement = Statement("SimCLR - CE", lambda r: r.ahead("SimCLR", "CE", "shown_top1"), ">=", -1.0)
+    made = Claim("a paper, https://example.org", "a sentence", "a check", arms, (statement,), 1, "images", data, (0,))
+    return replace(made, **changes)
+
+
+def reproduction(out, claim, seeds=(0,), share=1.0):
+    return Reproduction("tiny", claim, seeds, claim.data, share, out, "cpu", Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, data):
+    out = tmp_path_factory.mktemp("claims") / "tiny"
+    return out, reproduction(out, tiny(data)).run(keep=out.parent / "kept", overwrite=False)
+
+
+def test_everything_that_a_reader_needs_is_kept(done):
+    out, outcome = done
+    content = json.loads((out / "outcome.json").read_text())
+    assert content == json.loads((out.parent / "kept" / "tiny.json").read_text())
+    assert content["verdict"] == outcome.verdict == "holds here"
+    first, second = content["results"]
+    assert set(first["scores"]) == {"shown_top1", "knn1_top1", "knn1_first"}
+    assert set(second["scores"]) == {"classifier_top1", "shown_top1"}
+    assert [(point["step"], point["images"]) for point in first["curve"]] == [(2, 128), (4, 256)]
+    assert all(0 < point[ONLINE] < 1 for point in first["curve"])
+    assert (first["images"], second["images"]) == (4 * 2 * 32, 4 * 32)
+    assert first["epochs"] == pytest.approx(4 / (int(0.9 * IMAGES) // 32))
+    assert first["seconds"] > 0
+    assert {"commit", "machine", "torch", "precision"} <= set(content["environments"][first["environment"]])
+    assert content["arms"]["CE"]["settings"]["label_noise"] == 0.2
+    assert content["arms"]["SimCLR"]["method"]["name"] == "simclr"
+    assert content["arms"]["SimCLR"]["method"]["settings"]["dim"] == 16
+
+
+def test_a_finished_arm_is_not_trained_again(done, data, monkeypatch):
+    out, before = done
+    monkeypatch.setattr("likewise.claims.reproducing.train", None)  # calling it would fail
+    assert reproduction(out, tiny(data)).run(None, False).results == before.results
+
+
+def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(done, data, tmp_path, monkeypatch):
+    _, whole = done
+    out, calls = tmp_path / "half", []
+    real = Reproduction._train
+
+    def stop_at_second(self, arm, seed, folder):
+        calls.append(arm.name)
+        if calls == ["SimCLR", "CE"]:
+            raise KeyboardInterrupt
+        return real(self, arm, seed, folder)
+
+    monkeypatch.setattr(Reproduction, "_train", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        reproduction(out, tiny(data)).run(None, False)
+    assert not (out / "outcome.json").exists()
+    again = reproduction(out, tiny(data)).run(None, False)
+    assert calls == ["SimCLR", "CE", "CE"]
+    assert [result.scores for result in again.results] == [result.scores for result in whole.results]
+
+
+def test_an_arm_stopped_in_its_middle_ends_as_if_it_had_not(done, data, tmp_path, monkeypatch):
+    from likewise.training import loop
+
+    _, whole = done
+    real, steps = loop._Training._tell, []
+
+    def killed(self, step, rate):
+        steps.append(self.state.step)
+        if len(steps) == 3:
+            raise RuntimeError("killed")
+        real(self, step, rate)
+
+    monkeypatch.setattr(loop._Training, "_tell", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        reproduction(tmp_path / "a", tiny(data)).run(None, False)
+    again = reproduction(tmp_path / "a", tiny(data)).run(None, False)
+    assert steps == [1, 2, 3, 3, 4, 1, 2, 3, 4]  # a checkpoint lay at step 2
+    first, expected = again.results[0], whole.results[0]
+    assert first.scores == expected.scores
+    assert [p[ONLINE] for p in first.curve] == [p[ONLINE] for p in expected.curve]
+
+
+@pytest.mark.parametrize("changed", ["steps", "share", "method"])
+def test_results_of_other_settings_are_never_added(done, data, changed):
+    out, _ = done
+    arm, other = tiny(data).arms
+    claims = {
+        "steps": tiny(data, arms=(replace(arm, settings=replace(SETTINGS, steps=5)), other)),
+        "method": tiny(data, arms=(replace(arm, method=SimCLR(dim=17, hidden=16)), other)),
+        "share": tiny(data),
+    }
+    with pytest.raises(LikewiseError, match="--overwrite"):
+        reproduction(out, claims[changed], share=0.5 if changed == "share" else 1.0).run(None, False)
+
+
+def test_overwrite_begins_anew_and_a_strangers_folder_is_left_alone(data, tmp_path):
+    out = tmp_path / "out"
+    reproduction(out, tiny(data)).run(None, False)
+    short = tuple(replace(arm, settings=replace(SETTINGS, steps=2)) for arm in tiny(data).arms)
+    shorter = tiny(data, arms=short)
+    assert [r.steps for r in reproduction(out, shorter).run(None, True).results] == [2, 2]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("mine")
+    with pytest.raises(LikewiseError, match="not empty"):
+        reproduction(other, tiny(data)).run(None, False)
+
+
+@pytest.mark.parametrize("given", [{"share": 0.5}, {"seeds": (1,)}])
+def test_a_look_is_not_kept_as_evidence(data, tmp_path, given):
+    with pytest.raises(LikewiseError, match="--keep takes evidence alone"):
+        reproduction(tmp_path / "a", tiny(data), **given).run(tmp_path / "kept", False)
+    assert not (tmp_path / "kept").exists()
+    assert not (tmp_path / "a").exists()
+
+
+def test_misuse_says_what_to_type(data, tmp_path):
+    with pytest.raises(LikewiseError, match="Did you mean 'supcon-out-or-in'"):
+        reproduce("supcon-in-or-out")
+    with pytest.raises(LikewiseError, match="each once"):
+        reproduction(tmp_path, tiny(data), seeds=(1, 1))
+    with pytest.raises(LikewiseError, match="steps share"):
+        reproduction(tmp_path, tiny(data), share=0)
+
+
+def test_neighbours_are_balanced_where_training_was_not(data):
+    thin = replace(SETTINGS, imbalance="step", imbalance_ratio=10.0, imbalance_rare=0.8)
+    prepared = prepare(data, thin)
+    assert torch.bincount(prepared.train.labels).tolist() == [72] * 2 + [7] * 8
+
+    from likewise.api import build_nets
+    from likewise.claims.measures import Trained
+
+    trained = Trained(data, prepared, build_nets(prepared), torch.device("cpu"))
+    bank = Neighbours(1)._bank(trained)
+    assert torch.bincount(bank.labels).tolist() == [72] * 10
+    assert len(bank.vectors) == 720
+    found = Neighbours(1, {"large": (0, 1), "rare": tuple(range(2, 10))})(trained)
+    assert found["knn1_top1"] == pytest.approx(0.2 * found["knn1_large"] + 0.8 * found["knn1_rare"])
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_arm_of_a_registered_claim_can_be_built(name):
+    """On small arrays: what matters is that method, settings and recipe fit together."""
+    claim = CLAIMS[name]
+    images = torch.randint(0, 256, (2000, 28, 28), dtype=torch.uint8).numpy()
+    labels = (torch.arange(2000) % 10).numpy()
+    for arm in claim.arms:
+        prepared = prepare((images, labels), replace(arm.settings, seed=0), arm.method, arm.recipe)
+        assert prepared.steps(prepared.loader()) >= 2
+        assert arm.measures
+    told = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
+    assert json.loads(json.dumps(told)) == told  # else a reproduction could not be told from its own record
+
+
+def test_the_command_line_from_end_to_end(data, tmp_path, likewise):
+    words = ("reproduce", "supcon-out-or-in", "--data", data, "--seeds", "0", "--steps-share", "0.007", "--out", "out")
+    ran = likewise(*words, "--device", "cpu")
+    assert ran.returncode == 0, ran.stderr
+    assert "4 of 4  L_in, 20 % wrong labels, seed 0" in ran.stdout
+    assert "a look, not evidence" in ran.stdout
+    assert (tmp_path / "out" / "report.html").exists()
+    listed = likewise("reproduce")
+    assert listed.returncode == 0
+    assert "supcon-out-or-in" in listed.stdout
+    assert "not run yet" in listed.stdout
+
+
+def test_the_page_opens_and_draws_its_curves(done, chromium):
+    out, _ = done
+    page = chromium.new_page()
+    page.set_default_timeout(180_000)
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((out / "report.html").as_uri())
+    page.wait_for_function("() => document.querySelectorAll('.chart .main-svg').length > 0")
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [(out / "report.html").as_uri()]
+    text = page.inner_text("body")
+    for said in ("The claim holds here.", "SimCLR - CE", "two thirds of the seeds", "label_noise"):
+        assert said in text
+    page.check("input[value=epochs]")
+    page.wait_for_function("() => document.body.innerText.includes('passes over the training images')")
+    assert complaints == []
+    page.close()
+
+
+def test_an_arms_teacher_is_trained_first_and_kept(tmp_path):
+    settings = replace(SETTINGS, encoder="conv4-half")
+    arms = (Arm("KD", KD(), settings, (Classifier(),)), Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)))
+    claim = tiny(arms=arms, statements=())
+    first, second = reproduction(tmp_path / "out", claim).run(None, False).results
+    assert 0 < first.scores["classifier_top1"] < 1
+    assert 0 < second.scores["auxiliary_top1"] < 1
+    assert first.images == 4 * 32  # a teacher's are not counted
+    stored = torch.load(tmp_path / "out" / "kd-seed-0" / "checkpoints" / "last.ckpt", weights_only=True)["learner"]
+    learned = torch.load(tmp_path / "out" / "kd-seed-0" / "teacher" / "checkpoints" / "last.ckpt", weights_only=True)
+    weight = "encoder.blocks.0.0.weight"
+    assert torch.equal(stored[f"nets.teacher.nets.{weight}"], learned["learner"][f"nets.{weight}"])
+    assert learned["step"] == 4

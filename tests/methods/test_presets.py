@@ -1,0 +1,135 @@
+"""Every method's published runs: there, sourced, of the right types, and able to make a step."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+import torch
+
+from likewise.errors import LikewiseError
+from likewise.methods import METHODS, Recipe, with_view_size
+from likewise.methods.cacr import CACR
+from likewise.methods.describe import setting_docs
+from likewise.methods.isd import ISD
+from likewise.methods.preset import NAMES
+from likewise.methods.simclr import SimCLR
+from likewise.training.optimizers import rate_at
+from likewise.training.settings import TrainSettings, from_json, to_json
+from likewise.training.start import start_of
+from methods.test_contract import SIZE, loader, nets_of, progress
+
+ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.presets]
+SMALLER = {"queue": 16, "hidden": 16, "dim": 8, "prototypes": 6, "classes_per_batch": 4, "images_per_class": 2}
+SMALLER |= {"text_width": 16, "text_layers": 2, "vocabulary": 64}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_has_its_own_presets_for_three_sizes(name):
+    kind = METHODS[name]
+    assert set(NAMES) <= set(kind.presets)
+    assert kind.choose_when
+    assert not kind.choose_when.endswith(".")
+    parents = [parent.presets for parent in kind.__mro__[1:] if hasattr(parent, "presets")]
+    assert all(kind.presets is not theirs for theirs in parents)
+
+
+@pytest.mark.parametrize(("name", "preset"), ALL)
+def test_a_preset_says_who_ran_it(name, preset):
+    source = METHODS[name].presets[preset].source
+    assert source.startswith("ours: ") or "https://" in source
+    assert not source.endswith(".")
+
+
+@pytest.mark.parametrize(("name", "preset"), ALL)
+def test_its_settings_are_the_methods_and_of_their_types(name, preset):
+    kind, chosen = METHODS[name], METHODS[name].presets[preset]
+    hints = typing.get_type_hints(kind)
+    defaults = kind()
+    for setting, value in chosen.settings.items():
+        assert setting in setting_docs(kind), f"{name} has no setting {setting}"
+        assert type(value) is hints[setting] or typing.get_origin(hints[setting]) is typing.Literal
+        assert value != getattr(defaults, setting), f"{setting} is the default anyway"
+    assert isinstance(chosen.recipe, Recipe)
+    assert 0 < chosen.recipe.learning_rate <= 4
+    assert 0 <= chosen.recipe.weight_decay <= 0.2
+    assert 0 <= chosen.recipe.warm_up < 1
+    assert 64 <= chosen.batch_size <= 32768
+    assert 10 <= chosen.epochs <= 10_000
+    assert chosen.image_size == (224 if preset.startswith("imagenet") else None)
+    assert from_json(kind, json.loads(json.dumps(to_json(kind.preset(preset))))) == kind.preset(preset)
+
+
+@pytest.mark.parametrize(("name", "preset"), ALL)
+def test_it_makes_a_finite_step(name, preset):
+    """As it is but for widths and lengths, which tiny data cannot fill."""
+    given = METHODS[name].preset(preset)
+    settings = {field.name for field in dataclasses.fields(given)}
+    smaller = {key: value for key, value in SMALLER.items() if key in settings and getattr(given, key)}
+    views = {
+        key: dataclasses.replace(getattr(given, key), size=8)
+        for key in settings & {"small_views"}
+        if getattr(given, key).size
+    }
+    rule = with_view_size(dataclasses.replace(given, **smaller, **views), SIZE)
+    nets = nets_of(rule)
+    step = rule.step(nets, loader(rule).batch(0), progress())
+    step.loss.backward()
+    assert torch.isfinite(step.loss)
+    assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
+    recipe = METHODS[name].presets[preset].recipe
+    assert rate_at(recipe, 0, 100, 10, 256) > 0
+
+
+def test_what_is_looked_up_is_what_the_authors_scripts_set():
+    """Read again in the scripts that the sources name, not in the table."""
+    simclr = SimCLR.presets["imagenet"]
+    assert simclr.recipe.learning_rate * simclr.batch_size / 256 == pytest.approx(4.8)
+    assert SimCLR.preset("small").temperature == 0.5
+    suncet = METHODS["suncet"].presets["imagenet"]
+    assert suncet.batch_size == 64 * 44
+    assert suncet.recipe.learning_rate * suncet.batch_size / 256 == pytest.approx(4.8)
+    assert suncet.settings["supervised_until"] * suncet.epochs == 250
+    paws = METHODS["paws"].presets["imagenet"]
+    assert paws.recipe.learning_rate * paws.batch_size / 256 == pytest.approx(6.4)
+    assert METHODS["paws"].preset("imagenet").predictor
+    supcon = METHODS["supcon"].presets["small"]
+    assert supcon.recipe.learning_rate * supcon.batch_size / 256 == pytest.approx(0.5)
+    comatch = METHODS["comatch"].presets["small"]
+    assert comatch.recipe.learning_rate * comatch.batch_size / 256 == pytest.approx(0.03)
+    assert comatch.epochs * 50_000 / comatch.batch_size == pytest.approx(512 * 1024, rel=0.01)
+    named = ("repulsion_sharpness", "queue", "through_weights")
+    found = {name: tuple(getattr(CACR.preset(name), setting) for setting in named) for name in NAMES}
+    assert found == {"small": (0.9, 0, True), "middle": (2.0, 0, True), "imagenet": (2.0, 65536, False)}
+    named = ("projector", "student_temperature", "teacher_temperature", "momentum")
+    first = ISD.preset("imagenet-resnet18")
+    assert tuple(getattr(ISD(), setting) for setting in named) == (True, 0.1, 0.01, 0.99)
+    assert tuple(getattr(first, setting) for setting in named) == (False, 0.02, 0.02, 0.999)
+    assert first.teacher_views == first.student_views
+
+
+def test_a_start_is_the_preset_and_without_one_the_defaults():
+    plain = start_of("simclr")
+    assert (plain.method, plain.recipe, plain.settings) == (SimCLR(), SimCLR.recipe, TrainSettings())
+    assert start_of("auto") == ("auto", None, TrainSettings())
+    mine = SimCLR(temperature=0.3)
+    assert start_of(mine).method is mine
+    start = start_of("simclr", "imagenet")
+    assert start.method == SimCLR(temperature=0.1, hidden=2048)
+    assert start.recipe == SimCLR.presets["imagenet"].recipe
+    assert start.settings == TrainSettings(preset="imagenet", batch_size=4096, epochs=100, image_size=224)
+    assert start_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "said"),
+    [
+        ("simclr", "imagnet", "Did you mean 'imagenet'"),
+        ("auto", "small", "--method simclr --preset small"),
+        (SimCLR(), "small", "an instance of SimCLR"),
+        ("simcrl", "small", "Did you mean 'simclr'"),
+    ],
+)
+def test_what_cannot_be_started_from_is_named(method, preset, said):
+    with pytest.raises(LikewiseError, match=said):
+        start_of(method, preset)

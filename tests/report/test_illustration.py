@@ -1,0 +1,59 @@
+"""A method's own pictures: kept exactly, drawn in their columns, and absent where there are none."""
+
+import re
+
+import torch
+
+from likewise.methods.illustration import SIDE, Illustration, Picture
+from likewise.report.embedding_map import EmbeddingMap
+from likewise.report.page import write_report
+from report.test_pictures import decoded
+
+
+def rows(count=2, size=8, channels=3):
+    torch.manual_seed(0)
+    named = [("image", ""), ("its views", "0.25"), ("its views", "0.75"), ("<others>", "a & b")]
+    return [[Picture(torch.rand(channels, size, size), said, column) for column, said in named] for _ in range(count)]
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    for channels in (1, 3):
+        made = Illustration("Who pulls", "The farthest.", rows(channels=channels))
+        made.save(tmp_path / "a.npz")
+        again = Illustration.load(tmp_path / "a.npz")
+        assert (again.title, again.said) == (made.title, made.said)
+        for row, kept in zip(made.rows, again.rows, strict=True):
+            for picture, found in zip(row, kept, strict=True):
+                assert (found.said, found.column) == (picture.said, picture.column)
+                torch.testing.assert_close(found.pixels, picture.pixels, rtol=0, atol=0.5 / 255 + 1e-6)
+
+
+def test_large_pictures_are_kept_small(tmp_path):
+    Illustration("t", "s", [[Picture(torch.ones(3, 224, 224) / 5, "", "image")]]).save(tmp_path / "a.npz")
+    pixels = Illustration.load(tmp_path / "a.npz").rows[0][0].pixels
+    assert pixels.shape == (3, SIDE, SIDE)
+    torch.testing.assert_close(pixels, torch.full_like(pixels, 51 / 255))
+
+
+def test_the_page_shows_each_picture_under_its_column(make_run):
+    run, made = make_run(), Illustration("Who <pulls>", "The farthest & nearest.", rows())
+    made.save(run.illustration)
+    page = write_report(run, EmbeddingMap(projection="pca")).read_text()
+    part = page[page.index('<section id="illustration"') :].split("</section>")[0]
+    assert "Who &lt;pulls&gt;" in part
+    assert "The farthest &amp; nearest." in part
+    assert re.findall("<figcaption>(.*?)</figcaption>", part) == ["image", "its views", "&lt;others&gt;"] * 2
+    addresses = re.findall('<img src="(.*?)"', part)
+    assert len(addresses) == 8
+    wanted = (made.rows[1][2].pixels * 255).round().byte().permute(1, 2, 0).numpy()
+    assert (decoded(addresses[6]) == wanted).all()
+    assert re.findall('alt="(.*?)"', part)[6] == "its views: 0.75"
+
+
+def test_a_run_without_pictures_has_no_such_part_and_a_damaged_file_is_named(make_run):
+    run = make_run()
+    assert 'id="illustration"' not in write_report(run, EmbeddingMap(projection="pca")).read_text()
+    run.illustration.write_bytes(b"PK no")
+    page = write_report(run, EmbeddingMap(projection="pca")).read_text()
+    assert 'id="illustration"' not in page
+    assert "illustration.npz cannot be read" in page

@@ -1,0 +1,78 @@
+"""From the command line to the table, the page and the figures."""
+
+import functools
+import json
+
+import pytest
+
+import likewise
+from likewise import cli
+from likewise.errors import LikewiseError
+from likewise.studies import STUDIES, feature_decoupling
+from likewise.studies.threshold_neurons import Learning
+
+
+@pytest.fixture
+def short(monkeypatch, tmp_path):
+    """The study as it is, but of 30 steps and in an empty folder."""
+    brief = functools.partial(feature_decoupling.run, learning=Learning(steps=30))
+    monkeypatch.setattr(feature_decoupling, "run", brief)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs" / "studies" / "feature-decoupling"
+
+
+def test_without_a_name_the_studies_are_listed(capsys):
+    cli.main(["study"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in STUDIES)
+
+
+def test_table_page_and_figures(short, capsys):
+    cli.main(["study", "feature-decoupling", "--seed", "4"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "mask, ReLU neurons" in said and "no augmentation, linear neurons" in said
+    assert "failed" in said  # in 30 steps no feature is found, and that is not kept quiet
+    figures = json.loads((short / "study.json").read_text())
+    assert figures["seeds"] == [4, 5, 6] and figures["learning"]["steps"] == 30 and not figures["held"]
+    assert figures["sentence"] in said
+    assert figures["environment"]["machine"]
+    assert len(figures["cases"]["mask_relu"]) == 3
+    assert len(figures["cases"]["mask_relu"][0]["best"]) == 48
+    page = (short / "study.html").read_text()
+    assert page.count("data-chart=") == 4
+    row = page.split('<th scope="row">mask, linear neurons</th>')[1].split("</tr>")[0]
+    spans = [outcome["span"] for outcome in figures["cases"]["mask_linear"]]
+    assert f"{min(spans):.2f}" in row and f"{max(spans):.2f}" in row
+
+
+def test_a_folder_is_replaced_only_when_told(short, capsys):
+    short.mkdir(parents=True)
+    (short / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit) as left:
+        cli.main(["study", "feature-decoupling"])
+    assert left.value.code == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [each.name for each in short.iterdir()] == ["notes.txt"]
+    cli.main(["study", "feature-decoupling", "--overwrite"])
+    assert sorted(each.name for each in short.iterdir()) == ["notes.txt", "study.html", "study.json"]
+    (short / "file").write_text("")
+    with pytest.raises(LikewiseError, match="is a file"):
+        likewise.study("feature-decoupling", out=short / "file")
+
+
+def test_an_unknown_study_is_told(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["study", "feature-decupling"])
+    assert left.value.code == 2
+    assert "Did you mean 'feature-decoupling'" in capsys.readouterr().err
+
+
+def test_from_python_nothing_is_written_unless_asked(short):
+    found = likewise.study("feature-decoupling", seed=1)
+    assert found.seeds == [1, 2, 3] and not short.exists()
+
+
+@pytest.mark.slow
+def test_the_whole_study_holds():
+    found = likewise.study("feature-decoupling", seed=7)
+    assert found.held, found.sentence
