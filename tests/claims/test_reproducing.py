@@ -191,12 +191,13 @@ def test_neighbours_are_balanced_where_training_was_not(data):
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_every_arm_of_a_registered_claim_can_be_built(name):
-    """On small arrays: what matters is that method, settings and recipe fit together."""
+    """On small arrays, but for captions: what matters is that method, settings and recipe fit together."""
     claim = CLAIMS[name]
     images = torch.randint(0, 256, (2000, 28, 28), dtype=torch.uint8).numpy()
     labels = (torch.arange(2000) % 10).numpy()
     for arm in claim.arms:
-        prepared = prepare((images, labels), replace(arm.settings, seed=0), arm.method, arm.recipe)
+        source = claim.data if arm.method.senses else (images, labels)
+        prepared = prepare(source, replace(arm.settings, seed=0), arm.method, arm.recipe)
         assert prepared.steps(prepared.loader()) >= 2
         assert arm.measures
     told = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
@@ -237,10 +238,10 @@ def test_the_page_opens_and_draws_its_curves(done, chromium):
     page.close()
 
 
-def test_an_arms_teacher_is_trained_first_and_kept(tmp_path):
+def test_an_arms_teacher_is_trained_first_and_kept(data, tmp_path):
     settings = replace(SETTINGS, encoder="conv4-half")
     arms = (Arm("KD", KD(), settings, (Classifier(),)), Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)))
-    claim = tiny(arms=arms, statements=())
+    claim = tiny(data, arms=arms, statements=())
     first, second = reproduction(tmp_path / "out", claim).run(None, False).results
     assert 0 < first.scores["classifier_top1"] < 1
     assert 0 < second.scores["auxiliary_top1"] < 1

@@ -36,6 +36,9 @@ class Patches(Encoder):
     def stages(self):
         return [self.patch]
 
+    def another_stage(self):
+        return nn.Identity()
+
     def forward_with_maps(self, pixels):
         pooled, maps = super().forward_with_maps(pixels)
         return pooled, [maps[0] * (0 if self.blind else 1) + 0.01 * torch.ones_like(maps[0])]

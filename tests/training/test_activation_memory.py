@@ -25,10 +25,11 @@ def fabric_of(precision="32-true"):
 @pytest.mark.parametrize("name", ALL)
 def test_a_few_rows_tell_what_a_whole_batch_keeps(name, precision):
     rule, fabric = method(name), fabric_of(precision)
-    nets, batch = nets_of(rule), loader(rule, count=128, batch_size=128).batch(0)
+    source = loader(rule, count=128, batch_size=128)
+    nets, batch = nets_of(rule), source.batch(0)
     with fabric.autocast():
         kept, _ = saved_bytes(lambda: rule.embed(nets, batch, progress()), nets)
-    told = Trial(fabric, rule, nets, 1, SIZE).activations()
+    told = Trial(fabric, rule, nets, 1, SIZE, source.beside).activations()
     assert told.of(128, 8 if batch.support else 0) == pytest.approx(kept, rel=0.02)
     assert told.image > 0
     assert (told.support_row > 0) == (batch.support is not None)
