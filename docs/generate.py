@@ -157,7 +157,8 @@ def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
         values = [outcome.shown(value, unit) for value in (each["value"], *each["by_seed"])]
         values[0] += " (median)" if each["over_seeds"] == "median" else ""
         bound = f"{each['relation']} {outcome.shown(each['bound'], unit)}"
-        lines.append(f"| {each['sentence']}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |")
+        sentence = each["sentence"].replace("|", "\\|")
+        lines.append(f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |")
     lines += ["", f"| arm | score | {seed_columns(seeds)} | views | seconds |", "| --- " * (len(seeds) + 5) + "|"]
     for arm, results in screens.by_arm(content).items():
         views, seconds = (f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds"))
