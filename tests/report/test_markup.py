@@ -2,9 +2,11 @@ import json
 import math
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from likewise.report.document import Section, document
 from likewise.report.markup import Markup, element, script_json, table
 
 
@@ -55,3 +57,11 @@ def test_json_in_a_script_cannot_end_the_script_and_has_no_nan():
     text = script_json(content)
     assert "<" not in text and "\u2028" not in text
     assert json.loads(text) == {"name": content["name"], "values": [1.5, None, None]}
+
+
+def test_two_parts_of_one_id_are_refused():
+    """A chart is drawn into the first element of its id, which must be its own."""
+    body = [element("div", "a chart", id="scores")]
+    with pytest.raises(ValueError, match="scores"):
+        document("A page", [], [Section("scores", "Scores", body)], "footer")
+    assert document("A page", [], [Section("score", "Scores", body)], "footer")

@@ -31,7 +31,7 @@ def corruption_section(record: RunRecord) -> list[Child]:
     )
     caption = f"Mean over {len(found['kinds'])} kinds; severity 0 is the clean image."
     return [
-        chart("corruptions", _curves(found, readers, "accuracy"), f"Accuracy by severity: {said}", caption),
+        chart("accuracy-by-severity", _curves(found, readers, "accuracy"), f"Accuracy by severity: {said}", caption),
         _summary(readers),
         _by_kind(found, readers),
         chart(

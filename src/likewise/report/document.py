@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +45,9 @@ def document(title: str, lead: Sequence[Child], sections: Sequence[Section], foo
         lead: what stands below it, before the contents.
         sections: in reading order.
         footer: one line that says what wrote the page.
+
+    Raises:
+        ValueError: two parts have one id, so that a chart would be drawn over whatever has it first.
     """
     body = [
         element("a", "Skip to the content", href="#content", class_="skip"),
@@ -51,6 +56,7 @@ def document(title: str, lead: Sequence[Child], sections: Sequence[Section], foo
         element("main", [_section(section) for section in sections], id="content"),
         element("footer", element("p", footer)),
     ]
+    _refuse_twin_ids("".join(map(str, body)))
     drawn = any("data-chart=" in str(part) for part in body)
     head = [
         element("meta", charset="utf-8"),
@@ -65,6 +71,12 @@ def document(title: str, lead: Sequence[Child], sections: Sequence[Section], foo
     return (
         "<!doctype html>\n" + element("html", element("head", head), element("body", body, scripts), lang="en") + "\n"
     )
+
+
+def _refuse_twin_ids(body: str) -> None:
+    twins = [name for name, count in Counter(re.findall(r'<[^<>]* id="([^"]*)"', body)).items() if count > 1]
+    if twins:
+        raise ValueError(f"ids that stand twice on the page: {', '.join(twins)}")
 
 
 def write_page(path: Path, content: str) -> Path:

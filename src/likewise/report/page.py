@@ -51,6 +51,8 @@ def title_of(record: RunRecord) -> str:
     images = (record.data.get("splits") or {}).get("train")
     source = str(record.config.get("data", record.data.get("source", "its data")))
     budget = label_budget(record.config["labels"]) if "labels" in record.config else "labels unknown"
+    if record.labels_shown == 0:
+        budget = "no labels"
     learned = "learned" if record.finished else "has so far learned"
     amount_seen = f"{amount(images, 'image')} of " if images else ""
     return f"{record.method} {learned} from {amount_seen}{source}, with {budget}"

@@ -9,7 +9,17 @@ from likewise.evaluation.evaluate import Gain
 from likewise.evaluation.scores import Score
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.wording import amount, count, interval, is_main, is_over_classes, percent, points, score_name
+from likewise.report.wording import (
+    amount,
+    count,
+    interval,
+    is_main,
+    is_over_classes,
+    percent,
+    points,
+    score_name,
+    sentence_case,
+)
 
 HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
 """Scores that a verdict rests on, before whatever else there is."""
@@ -65,9 +75,8 @@ def verdict(record: RunRecord, name: str) -> Markup:
     )
     if trained is None:
         return element("p", "The trained encoder has no score.", class_="verdict")
-    said = (
-        f"{score_name(name).capitalize()}: {percent(trained.value)} {_over(name)} {amount(trained.count, 'test image')}"
-    )
+    asked = f"{_over(name)} {amount(trained.count, 'test image')}"
+    said = f"{sentence_case(score_name(name))}: {percent(trained.value)} {asked}"
     if untrained is None:
         unknown = "No untrained encoder was scored, so what training gained is unknown."
         return element("p", f"{said}. {unknown}", class_="verdict")

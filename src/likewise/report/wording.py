@@ -7,6 +7,7 @@ import re
 
 SCORES = {
     "linear_top1": "linear probe",
+    "shown_top1": "linear probe on the labels shown",
     "fine_tune_top1": "fine-tuned network",
     "linear_miou": "segmentation, mean IoU",
     "linear_pixel_accuracy": "segmentation, pixels right",
@@ -87,6 +88,11 @@ def score_name(name: str) -> str:
         if name.endswith(f"_{group}_top1"):
             return f"{score_name(name.removesuffix(f'_{group}_top1') + '_top1')}, {words}"
     return SCORES.get(name, name.removesuffix("_top1").replace("_", " "))
+
+
+def sentence_case(words: str) -> str:
+    """Words with a capital at their start, and all others as they are: mean IoU stays so."""
+    return words[:1].upper() + words[1:]
 
 
 def label_budget(labels: object) -> str:
