@@ -94,7 +94,7 @@ def test_every_method_has_a_page_of_its_own():
 
     for name in METHODS:
         page = (ROOT / "docs" / "methods" / f"{name}.md").read_text()
-        assert "tep" in page and "## Where it differs" in page, name
+        assert "tep" in page and "## Where it differs" in page and "## What we measured" in page, name
         assert "https://arxiv.org/abs/" in page, name
 
 
