@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# A process a core, each with one thread: most tests are too small for two.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 .PHONY: demo test test-all check docs clean
 
@@ -7,10 +9,10 @@ demo: .venv/ready
 	$(BIN)/likewise demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/ready check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/ready
 	$(BIN)/ruff check .
