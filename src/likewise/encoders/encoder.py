@@ -83,10 +83,8 @@ class Encoder(nn.Module, ABC):
 
         A network that cannot be run stage by stage has its last map alone.
         """
-        maps = [self.normalise(pixels)]
-        for stage in self.stages():
-            maps.append(stage(maps[-1]))
-        return self.pool(maps[-1]), maps[1:]
+        maps = self.stage_maps(pixels)
+        return self.pool(maps[-1]), maps
 
     @torch.no_grad()
     def map_shapes(self, size: int) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ class TimmEncoder(Encoder):
         if not self.has_stages:
             tokens = self.network.forward_features(self.normalise(pixels))
             return self.network.forward_head(tokens, pre_logits=True), [self._laid_out(tokens, pixels)]
-        _, maps = super().forward_with_maps(pixels)
+        maps = self.stage_maps(pixels)
         return self.network.forward_head(maps[-1], pre_logits=True), maps
 
     @property
