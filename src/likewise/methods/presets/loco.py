@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from likewise.methods.preset import Preset
+from likewise.methods.presets.simclr import PRESETS as SIMCLR
 from likewise.methods.recipe import Recipe
 
 PRESETS = {
-    "small": Preset(
-        "CIFAR-10, 32 px",
-        "ours: SimCLR's run on CIFAR-10, https://github.com/google-research/simclr; the paper has none",
-        Recipe("lars", learning_rate=1.0, weight_decay=1e-6),
-        batch_size=512,
-        epochs=1000,
-        settings={"temperature": 0.5},
+    "small": replace(
+        SIMCLR["small"],
+        images="CIFAR-10, 32 px",
+        source="ours: SimCLR's run on CIFAR-10, https://github.com/google-research/simclr; the paper has none",
     ),
-    "middle": Preset(
-        "photographs, 96 to 128 px",
-        "ours: as for SimCLR",
-        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
-        batch_size=512,
-        epochs=400,
-    ),
+    "middle": replace(SIMCLR["middle"], source="ours: as for SimCLR"),
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "Sec. 4 of the paper, https://arxiv.org/abs/2008.01342, which takes over SimCLR's recipe; no code is public",
