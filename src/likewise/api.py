@@ -181,7 +181,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
-    extra = text_scores(run, nets.encoder, prepared.encoder, splits, seed, fabric.device)
+    extra = text_scores(run, scored, test, seed)
     write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
     write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)

@@ -179,7 +179,7 @@ class Run:
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
-        extra = text_scores(self.folder, encoder, settings, splits, seed, device, target)
+        extra = text_scores(self.folder, scored, splits.get("test"), seed, target)
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +10,10 @@ from torch import Tensor, nn
 
 from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.tokens import Tokenizer
-from likewise.encoders import Encoder, EncoderSettings
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
 from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_scores, zero_shot_scores
-from likewise.evaluation.run_scores import THUMBNAIL, baselines
+from likewise.evaluation.run_scores import THUMBNAIL, Scored
 from likewise.evaluation.scores import Outcome, Score
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
@@ -38,13 +36,7 @@ class Asked(NamedTuple):
 
 
 def text_scores(
-    run: RunFolder,
-    encoder: Encoder,
-    settings: EncoderSettings,
-    splits: Mapping[str, Split],
-    seed: int,
-    device: torch.device,
-    target: RunFolder | None = None,
+    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder | None = None
 ) -> dict[str, list[Outcome]]:
     """Scores by encoder, without predictions of classes.
 
@@ -52,23 +44,24 @@ def text_scores(
 
     Args:
         run: where the shared space lies; without one there are no scores.
-        encoder: the trained encoder.
-        settings: how it was built.
-        splits: the test split is scored.
-        seed: of the untrained networks.
-        device: where to compute.
+        scored: the encoders, and the trained one's features of the test images.
+        test: the test images.
+        seed: of the untrained space.
         target: where the captions and images for the page go; None: to the run.
     """
-    loaded, test = load_space(run), splits.get("test")
+    loaded = load_space(run)
     if loaded is None or test is None:
         return {}
     space, tokenizer = loaded
     seed_networks(seed, "untrained space")
     untrained = build_space(space.settings).eval()
     asked, scores = asked_of(test), {}
-    for who, network in {"trained": encoder, **baselines(settings, seed)}.items():
-        beside = (space if who == "trained" else untrained).to(device)
-        images = embedded_images(network, beside, test, settings.image_size, device)
+    for who, network in scored.encoders.items():
+        if who == "trained":
+            beside, features = space.to(scored.device), scored.evaluation.vectors
+        else:
+            beside, features = untrained.to(scored.device), _features(network, test, scored.image_size, scored.device)
+        images = in_space(beside, features)
         scores[who] = _zero_shot(images, beside, tokenizer, test)
         if asked is not None:
             texts, mine = beside.vectors(tokenizer, asked.texts), images[asked.positions]
@@ -79,10 +72,9 @@ def text_scores(
     return {who: [Outcome(score, torch.zeros(0)) for score in found] for who, found in scores.items()}
 
 
-def embedded_images(network: nn.Module, space: SharedSpace, split: Split, size: int, device: torch.device) -> Tensor:
-    """Unit vectors [N, dim] of a split's images in the shared space."""
-    features = extract(network, split.images, torch.arange(len(split.manifest)), CentreView(size), device=device)
-    return in_space(space, features)
+def _features(network: nn.Module, split: Split, size: int, device: torch.device) -> Tensor:
+    """Features [N, D] of a split's images."""
+    return extract(network, split.images, torch.arange(len(split.manifest)), CentreView(size), device=device)
 
 
 @torch.no_grad()
