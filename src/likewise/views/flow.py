@@ -44,13 +44,18 @@ def own_motion(flow: Tensor) -> Tensor:
     return flow - flow.flatten(2).median(dim=2).values[:, :, None, None]
 
 
+def lengths(flow: Tensor) -> Tensor:
+    """How far each pixel goes: [B, 2, H, W] -> [B, H, W]."""
+    return torch.hypot(flow[:, 0], flow[:, 1])  # many times as fast as a norm over two numbers
+
+
 def mean_length(flow: Tensor) -> Tensor:
     """How far the pixels of each image go in the mean: [B, 2, H, W] -> [B].
 
     Of `own_motion` it is the mean absolute deviation. The median of the deviations would be zero wherever what moves
     fills less than half of the image.
     """
-    return flow.norm(dim=1).mean(dim=(1, 2))
+    return lengths(flow).mean(dim=(1, 2))
 
 
 def evened(flow: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ def flow_colours(flow: Tensor) -> Tensor:
     stands still is white.
     """
     angle = torch.atan2(flow[:, 1], flow[:, 0])
-    length = flow.norm(dim=1)
+    length = lengths(flow)
     strength = length / length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
     thirds = torch.arange(3, device=flow.device).view(1, 3, 1, 1) * (2 * torch.pi / 3)
     return 1 - strength[:, None] * (1 - (1 + torch.cos(angle[:, None] - thirds)) / 2)
