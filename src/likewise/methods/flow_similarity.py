@@ -42,7 +42,7 @@ class FlowSimilarity(Method):
     title = "Flow similarity"
     paper = "Mahendran et al. 2018, https://arxiv.org/abs/1807.05636"
     needs = "no labels"
-    also_needs = "videos, of which it reads the optical flow"
+    also_needs = "videos"
     senses = (FLOW,)
     time = ClipTime(1, 4.0)
     idea = "Pixels of a single frame become as alike as their motion, so that things which move together are one."
