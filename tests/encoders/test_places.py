@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.encoders.places import all_places, hypercolumns, read_at
-from likewise.randomness import generator
+from likewise.encoders.places import all_places, draw_places, hypercolumns, read_at
+from likewise.randomness import Draws, generator
 
 
 @pytest.mark.parametrize(("side", "height", "width"), [(4, 30, 40), (8, 8, 8), (7, 5, 3)])
@@ -29,3 +29,14 @@ def test_a_hypercolumn_has_what_each_map_says_there():
 
 def test_all_places_go_row_by_row_to_the_right():
     assert all_places(2).tolist() == [[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_places_is_drawn_in_the_highest_quarter(share):
+    heights = torch.zeros(8, 12, 12)
+    heights[:, :3] = 5.0  # exactly a quarter
+    places = draw_places(Draws((1,), 8), 32, heights, share)
+    assert places.shape == (8, 32, 2) and places.abs().max() <= 1
+    high = places[:, :, 1] < -0.5
+    assert high[:, : round(share * 32)].all()
+    assert abs(high.float().mean() - (share + (1 - share) / 4)) < 0.1

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from likewise.data.batch import Batch
@@ -15,7 +14,7 @@ from likewise.data.clip_columns import FLOW, AsKept
 from likewise.data.manifest import Manifest
 from likewise.data.optical_flow import unpacked
 from likewise.encoders import Encoder
-from likewise.encoders.places import all_places, hypercolumns, read_at
+from likewise.encoders.places import all_places, draw_places, hypercolumns, read_at
 from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
@@ -25,7 +24,6 @@ from likewise.methods.illustration import Illustration, picture_rows, principal_
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.randomness import Draws
 from likewise.views.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
 from likewise.views.moments import frames_from, random_start
 from likewise.views.policies import ViewPolicy, still_of_clip
@@ -83,7 +81,8 @@ class FlowSimilarity(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self._look(batch, progress)
-        places = self._places(progress.draws("places", batch), motion).to(frames.device)
+        draws = progress.draws("places", batch)
+        places = draw_places(draws, self.positions, lengths(motion), self.fast).to(frames.device)
         moving = (mean_length(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, places),
@@ -130,13 +129,3 @@ class FlowSimilarity(Method):
         frames = view.pixels[:, 0]
         flow = unpacked(frames_from(batch.beside[FLOW], start, 1)[:, 0])
         return frames, own_motion(flow_view(flow, view.box, frames.shape[-1]))
-
-    def _places(self, draws: Draws, motion: Tensor) -> Tensor:
-        """Pixels to be compared, [B, positions, 2] in the view's [-1, 1] plane; the first ones among the fastest."""
-        anywhere = draws.uniform(-1, 1, columns=2 * self.positions).unflatten(1, (-1, 2))
-        count, side = round(self.fast * self.positions), motion.shape[-1]
-        if not count:
-            return anywhere
-        fastest = lengths(motion).flatten(1).topk(side * side // 4).indices.cpu()
-        drawn = fastest.gather(1, (draws.uniform(columns=count) * fastest.shape[1]).long())
-        return torch.cat([all_places(side)[drawn], anywhere[:, count:]], dim=1)
