@@ -52,8 +52,9 @@ def read_at(features: Tensor, places: Tensor) -> Tensor:
     Bilinear; equal to enlarging the map by ``interpolate(mode="bilinear", align_corners=False)`` and reading the pixels
     there.
     """
-    grid = places[:, None].to(features.device)
-    read = grid_sample(features.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    wider = torch.promote_types(features.dtype, places.dtype)
+    grid = places[:, None].to(features.device, wider)
+    read = grid_sample(features.to(wider), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return read[:, :, 0].mT
 
 
