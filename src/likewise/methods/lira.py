@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.data.beside import Reader
@@ -24,6 +24,7 @@ from likewise.views.acoustic_targets import acoustic_target, target_width
 from likewise.views.heard_frames import HeardFrames
 from likewise.views.moments import frames_from
 from likewise.views.policies import ViewPolicy, lips
+from likewise.views.view import View
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,30 @@ class LiRA(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
         """A window of frames, what it lets one guess, and what is heard during the same frames."""
         view = self.views(batch.pixels, progress.draws("view", batch))
+        return self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND])
+
+    def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Rows:
+        """The guess of each frame of a view and what is heard during it, [B, frames, F]; 0 in ``valid`` after the end.
+
+        Args:
+            nets: encoder and head.
+            view: of clips.
+            shown: int64 [B], frames before each video ended; None: none ends.
+            heard: [B, T, F], of all stored frames.
+        """
         assert view.start is not None
-        frames = view.pixels.shape[1]
-        valid = torch.ones(view.pixels.shape[:2], dtype=torch.bool, device=view.pixels.device)
-        if batch.pixels.shown is not None:
-            instants = view.start[:, None] + torch.arange(frames, device=view.start.device)
-            valid = instants.to(valid.device) < batch.pixels.shown[:, None]
+        instants = torch.arange(view.pixels.shape[1], device=view.start.device) + view.start[:, None]
+        valid = (instants < (heard.shape[1] if shown is None else shown[:, None].to(instants))).to(view.pixels.device)
         guess = nets.head(nets.encoder.frame_features(view.pixels, valid))
-        heard = frames_from(batch.beside[SOUND], view.start, frames)
-        return {"guess": guess, "heard": heard, "valid": valid.to(torch.uint8)}
+        return {"guess": guess, "heard": frames_from(heard, view.start, len(instants[0])), "valid": valid.byte()}
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
-        """The mean absolute error, and how it compares with guessing the training set's mean, which is 0."""
-        guess, heard, valid = rows["guess"], rows["heard"], rows["valid"]
-        loss = frames_l1(guess, heard, valid)
-        of_the_mean = frames_l1(torch.zeros_like(heard), heard, valid)
-        metrics = {"share_of_mean_error": loss.detach() / of_the_mean, "explained": explained(guess, heard, valid)}
-        return Step(loss, metrics)
+        """The mean absolute error over the frames of all clips."""
+        return Step(frames_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
+
+
+def error_shares(rows: Rows) -> dict[str, Tensor]:
+    """How the guesses compare with always guessing the training clips' mean, which is 0: in error, and in squares."""
+    guess, heard, valid = rows["guess"].detach(), rows["heard"], rows["valid"]
+    share = frames_l1(guess, heard, valid) / frames_l1(torch.zeros_like(heard), heard, valid)
+    return {"share_of_mean_error": share, "explained": explained(guess, heard, valid)}

@@ -1,0 +1,70 @@
+"""What a claim about lips asks: how well they predict the sound of test clips, and words read after few labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from likewise.claims.measures import Trained
+from likewise.data.clip_columns import SOUND
+from likewise.data.label_budget import LabelBudget
+from likewise.evaluation.features import frozen
+from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.run_scores import baselines
+from likewise.methods import Recipe
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.lira import LiRA, error_shares
+from likewise.training.launch import launch
+from likewise.views.policies import lips
+
+
+@dataclass(frozen=True)
+class SoundPredicted:
+    """The sound of the test clips' centre windows: ``share_of_mean_error`` and ``explained``, as training logs them."""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Of the clips that can be heard, all frames together."""
+        method, test = trained.prepared.method, trained.test
+        assert isinstance(method, LiRA)
+        column = test.manifest.beside[SOUND]
+        heard, rows = trained.prepared.readers[SOUND].of(column), []
+        with frozen(trained.nets), torch.no_grad():
+            for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
+                pixels = test.images.read(index)
+                rows.append(method.compared(trained.nets, trained.view(pixels), pixels.shown, heard.read(index)))
+        together = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        return {name: float(value) for name, value in error_shares(together).items()}
+
+
+@dataclass(frozen=True)
+class WordsRead:
+    """Accuracy on test clips after fine-tuning with a few labels of each word: ``fine_tuned_top1``."""
+
+    labels: int = 10
+    """of each word"""
+    from_scratch: bool = False
+    """whether the same is asked of an untrained encoder too, ``from_scratch_top1``"""
+    rule: FineTune = field(
+        default_factory=lambda: FineTune(
+            steps=150, batch_size=32, recipe=Recipe("adamw", 3e-3, weight_decay=1e-2), views=lips()
+        )
+    )
+    """how long, and with which crops"""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Both starts see the same labels in the same order."""
+        prepared, seed = trained.prepared, trained.prepared.settings.seed
+        train, test = prepared.train, trained.test
+        shown = LabelBudget(per_class=self.labels, seed=seed).apply(train.labels, train.manifest.ids)
+        starts = {"fine_tuned_top1": trained.nets.encoder}
+        if self.from_scratch:
+            starts["from_scratch_top1"] = baselines(prepared.encoder, seed)["untrained"]
+        fabric, found = launch(prepared.settings, None)[0], {}
+        for name, start in starts.items():
+            nets = self.rule.fit(fabric, start, train.images, shown, train.manifest.classes)
+            outcome = classifier_outcome(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
+            found[name] = outcome.score.value
+        return found
