@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 
 from likewise.claims.measures import Trained
+from likewise.data.batch import Pixels
 from likewise.data.clip_columns import SOUND
+from likewise.data.clip_frames import open_whole_clips
 from likewise.data.label_budget import LabelBudget
 from likewise.evaluation.features import frozen
 from likewise.evaluation.fine_tune import FineTune
@@ -18,7 +20,9 @@ from likewise.methods import Recipe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
-from likewise.views.policies import lips
+from likewise.views.moments import frames_from
+from likewise.views.policies import CentreView, lips
+from likewise.views.view import View
 
 
 @dataclass(frozen=True)
@@ -27,16 +31,24 @@ class SoundPredicted:
 
     def __call__(self, trained: Trained) -> Mapping[str, float]:
         """Of the clips that can be heard, all frames together."""
-        method, test = trained.prepared.method, trained.test
+        prepared, column = trained.prepared, trained.test.manifest.beside[SOUND]
+        method, heard, rows = prepared.method, prepared.readers[SOUND].of(column), []
         assert isinstance(method, LiRA)
-        column = test.manifest.beside[SOUND]
-        heard, rows = trained.prepared.readers[SOUND].of(column), []
+        clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
         with frozen(trained.nets), torch.no_grad():
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
-                pixels = test.images.read(index)
-                rows.append(method.compared(trained.nets, trained.view(pixels), pixels.shown, heard.read(index)))
+                pixels = clips.read(index)
+                view = _centre_window(pixels, prepared.encoder.frames, trained.view)
+                rows.append(method.compared(trained.nets, view, pixels.shown, heard.read(index)))
         together = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         return {name: float(value) for name, value in error_shares(together).items()}
+
+
+def _centre_window(pixels: Pixels, frames: int, view: CentreView) -> View:
+    """The window that evaluation shows of whole clips, and where it begins."""
+    assert pixels.shown is not None
+    start = (pixels.shown - frames).clamp(min=0) // 2
+    return view(pixels._replace(images=frames_from(pixels.images, start, frames)))._replace(start=start)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.data.beside import Reader
-from likewise.data.clip_columns import SOUND
+from likewise.data.clip_columns import SOUND, Sound
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.encoders.lip_networks import LIPS, LipEncoder
@@ -20,7 +20,7 @@ from likewise.methods.clip_time import ClipTime
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.acoustic_targets import acoustic_target, target_width
+from likewise.views.acoustic_targets import SOUND_RATE, acoustic_target, target_width
 from likewise.views.heard_frames import HeardFrames
 from likewise.views.moments import frames_from
 from likewise.views.policies import ViewPolicy, lips
@@ -59,9 +59,10 @@ class LiRA(Method):
 
     def readers(self, train: Manifest) -> Mapping[str, Reader]:
         """The sound of each stored frame, standardised on the training clips."""
-        target, column = acoustic_target(self.target, self.bands), train.beside[SOUND]
-        late = round(self.late * train.pixels.shape.sound_rate)
-        return {SOUND: HeardFrames(target, train.pixels.shape.frames, late, self.shuffled_sound).fitted_to(column)}
+        column = train.beside[SOUND]
+        assert isinstance(column, Sound)
+        target, late = acoustic_target(self.target, self.bands), round(self.late * SOUND_RATE)
+        return {SOUND: HeardFrames(target, column.clips.frames.shape[1], late, self.shuffled_sound).fitted_to(column)}
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder with a feature for each frame, and a linear layer to the target."""

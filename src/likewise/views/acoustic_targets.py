@@ -11,6 +11,9 @@ from torch import Tensor
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.views.log_mel import LogMel, cepstrum
 
+SOUND_RATE = 16_000
+"""Samples a second of what a target is given."""
+
 AcousticTarget = Callable[[Tensor], Tensor]
 """Float [B, samples] in [-1, 1] at 16 kHz -> [B, steps, F]: steps at equal distances over the whole of the sound."""
 
@@ -60,7 +63,7 @@ def target_width(target: AcousticTarget) -> int:
         LikewiseError: what it gives is no [B, steps, F].
     """
     with torch.no_grad():
-        found = target(torch.zeros(1, 16_000))
+        found = target(torch.zeros(1, SOUND_RATE))
     if found.dim() != 3 or len(found) != 1:
         raise LikewiseError(
             f"The acoustic target made {tuple(found.shape)} of a sound [1, 16000]; it has to make [1, steps, F]."
