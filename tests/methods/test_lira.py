@@ -11,6 +11,7 @@ from likewise.encoders import EncoderSettings, build_encoder
 from likewise.encoders.lip_networks import lip_encoder
 from likewise.errors import LikewiseError
 from likewise.methods import Progress, with_view_size
+from likewise.methods.illustration import Illustration
 from likewise.methods.lira import LiRA
 from likewise.randomness import generator, seed_networks
 
@@ -91,3 +92,18 @@ def test_it_learns_the_sound_of_a_few_clips():
 def test_an_encoder_that_loses_frames_is_refused():
     with pytest.raises(LikewiseError, match="lip-small"):
         rule().build(build_encoder(EncoderSettings("conv4", SIZE, (0.4,), (0.3,))), 0)
+
+
+def test_its_pictures_show_low_bands_at_the_bottom_and_time_to_the_right(tmp_path):
+    method, clips = rule(), batch()
+    clips.beside[SOUND][:] = -9.0
+    clips.beside[SOUND][:, :, 0] = 9.0  # the lowest band, at all times
+    networks = nets(method).eval()
+    with torch.no_grad():
+        made = method.illustrate(networks, clips, Progress(0, 1))
+    made.save(tmp_path / "kept.npz")
+    rows = Illustration.load(tmp_path / "kept.npz").rows
+    assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == ["seen", "heard", "guessed"]
+    heard = rows[0][1].pixels
+    assert heard[:, -1].min() == 1 and heard[:, 0].max() == 0
+    assert rows[0][2].said.endswith("%")

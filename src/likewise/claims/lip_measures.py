@@ -16,7 +16,6 @@ from likewise.evaluation.features import frozen
 from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.run_scores import baselines
-from likewise.methods import Recipe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
@@ -59,11 +58,7 @@ class WordsRead:
     """of each word"""
     from_scratch: bool = False
     """whether the same is asked of an untrained encoder too, ``from_scratch_top1``"""
-    rule: FineTune = field(
-        default_factory=lambda: FineTune(
-            steps=150, batch_size=32, recipe=Recipe("adamw", 3e-3, weight_decay=1e-2), views=lips()
-        )
-    )
+    rule: FineTune = field(default_factory=lambda: FineTune(batch_size=32, views=lips()))
     """how long, and with which crops"""
 
     def __call__(self, trained: Trained) -> Mapping[str, float]:

@@ -17,6 +17,8 @@ from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
 from likewise.losses import explained, frames_l1
 from likewise.methods.clip_time import ClipTime
+from likewise.methods.heard_pictures import draw_heard
+from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
@@ -96,6 +98,11 @@ class LiRA(Method):
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The mean absolute error over the frames of all clips."""
         return Step(frames_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+        """What is guessed of a few training clips beside what was heard."""
+        view = self.views(batch.pixels, progress.draws("view", batch))
+        return draw_heard(view.pixels, self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND]))
 
 
 def error_shares(rows: Rows) -> dict[str, Tensor]:
