@@ -9,7 +9,7 @@ from likewise.methods.lira import LiRA
 from likewise.training.settings import TrainSettings
 
 OWN, OTHERS = "each clip's own sound", "another clip's sound"
-RECIPE = Recipe("adamw", 3e-3, weight_decay=1e-2, warm_up=0.1)
+RECIPE = Recipe("adamw", 1e-2, weight_decay=1e-2, warm_up=0.1)
 SETTINGS = TrainSettings(labels="none", epochs=12, batch_size=32, encoder="lip-small", image_size=32, observations=0)
 
 CLAIM = Claim(

@@ -43,9 +43,10 @@ class LiRA(Method):
     senses = (SOUND,)
     also_needs = "videos of mouths with their sound"
     time = ClipTime(25, 25.0)
+    network = "lip-small"
     idea = "Predicts from silent lips, frame by frame, how they sound."
     choose_when = "faces speak and sound tells what the lips do: for words or sentences from few labels"
-    recipe = Recipe("adamw", learning_rate=3e-3, weight_decay=1e-2, warm_up=0.1)
+    recipe = Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1)
     presets = PRESETS
 
     target: str = "logmel"

@@ -9,7 +9,7 @@ PRESETS = {
     "small": Preset(
         "hundreds to thousands of short clips of mouths, 32 to 64 px, lip-small",
         "ours: the method's defaults for longer, with fewer bands, for the paper has no run of that size",
-        Recipe("adamw", learning_rate=3e-3, weight_decay=1e-2, warm_up=0.1),
+        Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1),
         batch_size=64,
         epochs=40,
         settings={"bands": 40},
