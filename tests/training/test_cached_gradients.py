@@ -65,7 +65,7 @@ def networks(rule, batch_norm=True, dropout=0.0):
         if isinstance(module, Encoder):
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     if dropout:
-        nets.encoder.blocks[1].append(nn.Dropout(dropout))
+        nets.encoder.stages()[1].append(nn.Dropout(dropout))
     return nets.double()
 
 

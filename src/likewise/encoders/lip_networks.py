@@ -53,7 +53,7 @@ class LipEncoder(ClipEncoder):
     def __init__(self, shape: LipShape, mean: Sequence[float], std: Sequence[float]) -> None:
         before = (shape.widths[0], *shape.widths[:-1])
         stages = [
-            _PerFrame(_residual_stage(width_in, width, shape.blocks, 1 if number == 0 else 2))
+            _residual_stage(width_in, width, shape.blocks, 1 if number == 0 else 2)
             for number, (width_in, width) in enumerate(zip(before, shape.widths, strict=True))
         ]
         self.shape = shape
@@ -95,17 +95,12 @@ class LipEncoder(ClipEncoder):
         return self.mean.new_zeros(1, 1, 16, 64, 64)
 
 
-class _PerFrame(nn.Module):
-    """A network for pictures, shown every frame: [B, C, T, h, w] -> the same with other C, h, w."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+class _PerFrame(nn.Sequential):
+    """Parts of a network for pictures, shown every frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
     def forward(self, maps: Tensor) -> Tensor:
         frames = maps.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # quicker, as weights
-        frames = self.network(frames)
-        return frames.unflatten(0, (maps.shape[0], maps.shape[2])).transpose(1, 2)
+        return super().forward(frames).unflatten(0, (maps.shape[0], maps.shape[2])).transpose(1, 2)
 
 
 class _OverTime(nn.Module):
@@ -155,8 +150,8 @@ class _Residual(nn.Module):
         return functional.silu(self.convolutions(maps) + self.shortcut(maps))
 
 
-def _residual_stage(width_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(_Residual(width_in, width, stride), *(_Residual(width, width, 1) for _ in range(blocks - 1)))
+def _residual_stage(width_in: int, width: int, blocks: int, stride: int) -> _PerFrame:
+    return _PerFrame(_Residual(width_in, width, stride), *(_Residual(width, width, 1) for _ in range(blocks - 1)))
 
 
 def _front_end(width: int) -> nn.Sequential:
