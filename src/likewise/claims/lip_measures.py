@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from likewise.evaluation.run_scores import baselines
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
+from likewise.views.heard_frames import HeardFrames
 from likewise.views.moments import frames_from
 from likewise.views.policies import CentreView, lips
 from likewise.views.view import View
@@ -26,13 +28,14 @@ from likewise.views.view import View
 
 @dataclass(frozen=True)
 class SoundPredicted:
-    """The sound of the test clips' centre windows: ``share_of_mean_error`` and ``explained``, as training logs them."""
+    """The own sound of the test clips' centre windows: ``share_of_mean_error`` and ``explained``."""
 
     def __call__(self, trained: Trained) -> Mapping[str, float]:
         """Of the clips that can be heard, all frames together."""
         prepared, column = trained.prepared, trained.test.manifest.beside[SOUND]
-        method, heard, rows = prepared.method, prepared.readers[SOUND].of(column), []
-        assert isinstance(method, LiRA)
+        method, reader, rows = prepared.method, prepared.readers[SOUND], []
+        assert isinstance(method, LiRA) and isinstance(reader, HeardFrames)
+        heard = dataclasses.replace(reader, shuffled=False).of(column)
         clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
         with frozen(trained.nets), torch.no_grad():
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
