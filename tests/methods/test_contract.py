@@ -9,6 +9,7 @@ import torch
 from likewise.data.batch import Batch, Pixels
 from likewise.data.captions import CAPTIONS
 from likewise.data.clip_columns import FLOW, SOUND
+from likewise.data.clips import clip_manifest
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
@@ -45,6 +46,8 @@ def nets_of(rule, seed=0):
 
 def encoder_of(rule):
     """The small encoder that suits a method."""
+    if rule.network != "auto":
+        return rule.network
     return "r2plus1d-small" if rule.time and rule.time.frames > 1 else "conv4"
 
 
@@ -52,9 +55,13 @@ def images(count=32, rule=None):
     if rule is None or rule.time is None:
         pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
         return InMemoryImages(Pixels(pixels, torch.ones(count)))
-    frames = torch.randint(0, 256, (count, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
     shown = torch.randint(KEPT // 2, KEPT + 1, (count,), generator=generator(6))
-    return InMemoryImages(Pixels(frames, torch.ones(count), shown))
+    return InMemoryImages(Pixels(clips(count), torch.ones(count), shown))
+
+
+def clips(count):
+    """Noise, uint8."""
+    return torch.randint(0, 256, (count, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
 
 
 def loader(rule, labels=None, count=32, batch_size=8):
@@ -69,8 +76,8 @@ class Random:
         self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow}[name](count)
 
     def sound(self, count):
-        """A noise of its own for each clip, 80 samples a frame."""
-        return torch.randint(-9999, 9999, (count, KEPT * 80), dtype=torch.int16, generator=generator(8))
+        """A noise of its own for each clip, 160 samples a frame."""
+        return torch.randint(-9999, 9999, (count, KEPT * 160), dtype=torch.int16, generator=generator(8))
 
     def flow(self, count):
         """Up to two pixels either way."""
@@ -94,8 +101,13 @@ class Random:
 
 
 def beside(rule, count=32):
-    """What a method wants beside the pixels."""
-    return {name: Random(count, name) for name in rule.senses}
+    """What a method wants beside the pixels, of clips as its own readers give it."""
+    made = {name: Random(count, name) for name in rule.senses}
+    if rule.time is None:
+        return made
+    tracks = {name: rows.rows.numpy() for name, rows in made.items() if name in (SOUND, FLOW)}
+    train = clip_manifest("made", clips(count).numpy(), rule.time.frame_rate, **tracks)
+    return {name: reader.of(train.beside[name]) for name, reader in rule.readers(train).items()}
 
 
 def progress(step=3):

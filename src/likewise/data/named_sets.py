@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from likewise.data.masks import Masks
 from likewise.data.moving_garments import MOTIONS, move_garments
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.scenes import BACKGROUND, paste_scenes
+from likewise.data.speaking_shapes import FRAME_RATE, WORDS, speaking_shapes
 from likewise.errors import LikewiseError, MachineError
 
 FASHION_CLASSES = (
@@ -27,6 +28,8 @@ FASHION_CLASSES = (
 )  # fmt: skip
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """where Debian's package dataset-fashion-mnist puts the files"""
+SPOKEN = {"train": 700, "test": 300}
+"""clips of speaking-shapes"""
 DOWNLOADS = Path("~/.cache/likewise")
 
 
@@ -112,12 +115,22 @@ def moving_garments() -> Manifest:
     )
 
 
+@cache
+def spoken_shapes() -> Manifest:
+    """700 training and 300 test clips of drawn mouths that say one of ten made-up words, with their sound."""
+    parts = [(name, speaking_shapes(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
+    frames, sound, words = (np.concatenate([clips[field] for _, clips in parts]) for field in range(3))
+    splits = np.repeat(list(SPOKEN), list(SPOKEN.values()))
+    return clip_manifest("speaking-shapes", frames, FRAME_RATE, words, WORDS, splits, sound)
+
+
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist": fashion_mnist,
     "fashion-mnist-mini": fashion_mnist_mini,
     "fashion-scenes": fashion_scenes,
     "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
     "moving-garments": moving_garments,
+    "speaking-shapes": spoken_shapes,
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from likewise.encoders import clip_networks
-from likewise.encoders.clip_networks import reads_clips
+from likewise.encoders.clip_networks import OURS
+from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weights import load_weights
@@ -123,11 +123,11 @@ def _clip_settings(
     frames: int,
 ) -> EncoderSettings:
     if name == "auto":
-        name = clip_networks.OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
+        name = OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
     if not reads_clips(name):
         raise LikewiseError(
             f"{name} reads single images, but is to be shown {frames} frames at a time. Choose an encoder for clips: "
-            f"{', '.join(clip_networks.clip_encoder_names())}."
+            f"{', '.join(names_for_clips())}."
         )
     if frames == 1:
         raise LikewiseError(
@@ -150,7 +150,7 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """
     origin = settings.pretrained if fetch else ""
     if reads_clips(settings.name):
-        clips = clip_networks.clip_encoder(settings.name, settings.mean, settings.std)
+        clips = build_clip_encoder(settings.name, settings.mean, settings.std)
         encoder: Encoder = clips
         inner: torch.nn.Module = clips.network
     elif settings.name in SMALL:

@@ -20,7 +20,7 @@ from likewise.losses.input_checks import LossInputError
 from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
-from likewise.losses.regression import cosine_regression
+from likewise.losses.regression import cosine_regression, explained, frames_l1
 from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
 
@@ -36,6 +36,8 @@ __all__ = [
     "contrastive_repulsion",
     "cosine_regression",
     "cross_correlation",
+    "explained",
+    "frames_l1",
     "guess_cross_entropy",
     "info_nce",
     "kernel_alignment",

@@ -17,3 +17,33 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
         target: [B, D]; normalised here, no gradient.
     """
     return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
+
+
+@in_float32
+def frames_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The mean absolute error over all numbers of the valid frames (Ma et al. 2021, Sec. 2, LiRA).
+
+    https://arxiv.org/abs/2106.09171
+
+    Args:
+        prediction: [B, T, F].
+        target: [B, T, F]; no gradient.
+        valid: [B, T], 0 where a clip has ended; not 0 everywhere.
+    """
+    errors = (prediction - target.detach()).abs().mean(dim=2)
+    weight = valid.to(errors.dtype)
+    return (errors * weight).sum() / weight.sum()
+
+
+@in_float32
+def explained(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The share of the valid frames' squares that is predicted, R^2 where the target's mean is 0: 1 is all, 0 none.
+
+    Args:
+        prediction: [B, T, F].
+        target: [B, T, F], standardised on the training set.
+        valid: [B, T].
+    """
+    weight = valid.to(prediction.dtype)[..., None]
+    wrong = ((prediction - target).square() * weight).sum()
+    return 1 - wrong / (target.square() * weight).sum()

@@ -17,6 +17,7 @@ from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
 from likewise.methods.kd import KD
+from likewise.methods.lira import LiRA
 from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,
     "kd": KD,
+    "lira": LiRA,
     "loco": LoCo,
     "moco-v2": MoCoV2,
     "paws": PAWS,

@@ -103,6 +103,8 @@ class Method:
     """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
     time: ClassVar[ClipTime | None] = None
     """how much of a video it looks at, if it learns from moving pictures; None: from stills"""
+    network: ClassVar[str] = "auto"
+    """the encoder that it takes where none is named; auto: as the images say"""
     presets: ClassVar[Mapping[str, Preset]] = {}
     """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
 

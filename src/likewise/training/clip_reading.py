@@ -15,7 +15,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
 from likewise.data.video_decoding import ClipShape, seconds_of
 from likewise.encoders.build import WHOLE, EncoderSettings
-from likewise.encoders.clip_networks import reads_clips
+from likewise.encoders.clips_by_name import reads_clips
 from likewise.errors import LikewiseError
 from likewise.methods import Method
 from likewise.methods.clip_time import ClipTime

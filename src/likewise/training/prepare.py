@@ -157,7 +157,7 @@ def prepare(
     if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
         settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
-    encoder = with_clip_reading(_encoder_settings(settings, size, mean, std, time), time, settings)
+    encoder = with_clip_reading(_encoder_settings(settings, rule, size, mean, std, time), time, settings)
     readers = rule.readers(train)
     return Prepared(
         settings,
@@ -212,11 +212,17 @@ def fitted_support(method: Method, shown: Tensor) -> Any:
 
 
 def _encoder_settings(
-    settings: TrainSettings, size: int, mean: tuple[float, ...], std: tuple[float, ...], time: ClipTime | None
+    settings: TrainSettings,
+    method: Method,
+    size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    time: ClipTime | None,
 ) -> EncoderSettings:
     if settings.from_run is None:
         start, frames = settings.pretrained or "", time.frames if time else 1
-        return choose_encoder(settings.encoder, size, mean, std, settings.stem, start, frames)
+        name = method.network if settings.encoder == "auto" else settings.encoder
+        return choose_encoder(name, size, mean, std, settings.stem, start, frames)
     run = RunFolder(settings.from_run)
     start = encoder_settings_of(run)
     if start.channels != len(mean):

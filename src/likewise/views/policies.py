@@ -201,6 +201,15 @@ def captioned() -> ViewPolicy:
     return ViewPolicy(crop_area=(0.6, 1.0), flip=0.0)
 
 
+def lips() -> ViewPolicy:
+    """For clips of mouths: flip, and a random square of at least 88 of 96 pixels, without colour changes.
+
+    Lip reading's usual crop is of exactly 88 (Ma et al. 2021, https://arxiv.org/abs/2106.09171, Sec. 3) and its tests
+    show the centre; evaluation here shows the whole frame, so training sees that size too.
+    """
+    return ViewPolicy(crop_area=((88 / 96) ** 2, 1.0), crop_ratio=(1.0, 1.0))
+
+
 def shifted() -> ViewPolicy:
     """FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685), nearly.
 

@@ -1,0 +1,80 @@
+"""What a claim about lips asks: how well they predict the sound of test clips, and words read after few labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from likewise.claims.measures import Trained
+from likewise.data.batch import Pixels
+from likewise.data.clip_columns import SOUND
+from likewise.data.clip_frames import open_whole_clips
+from likewise.data.label_budget import LabelBudget
+from likewise.evaluation.features import frozen
+from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.run_scores import baselines
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.lira import LiRA, error_shares
+from likewise.training.launch import launch
+from likewise.views.heard_frames import HeardFrames
+from likewise.views.moments import frames_from
+from likewise.views.policies import CentreView, lips
+from likewise.views.view import View
+
+
+@dataclass(frozen=True)
+class SoundPredicted:
+    """The own sound of the test clips' centre windows: ``share_of_mean_error`` and ``explained``."""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Of the clips that can be heard, all frames together."""
+        prepared, column = trained.prepared, trained.test.manifest.beside[SOUND]
+        method, reader, rows = prepared.method, prepared.readers[SOUND], []
+        assert isinstance(method, LiRA) and isinstance(reader, HeardFrames)
+        heard = dataclasses.replace(reader, shuffled=False).of(column)
+        clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
+        with frozen(trained.nets), torch.no_grad():
+            for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
+                pixels = clips.read(index)
+                view = _centre_window(pixels, prepared.encoder.frames, trained.view)
+                rows.append(method.compared(trained.nets, view, pixels.shown, heard.read(index)))
+        together = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        return {name: float(value) for name, value in error_shares(together).items()}
+
+
+def _centre_window(pixels: Pixels, frames: int, view: CentreView) -> View:
+    """The window that evaluation shows of whole clips, and where it begins."""
+    assert pixels.shown is not None
+    start = (pixels.shown - frames).clamp(min=0) // 2
+    return view(pixels._replace(images=frames_from(pixels.images, start, frames)))._replace(start=start)
+
+
+@dataclass(frozen=True)
+class WordsRead:
+    """Accuracy on test clips after fine-tuning with a few labels of each word: ``fine_tuned_top1``."""
+
+    labels: int = 10
+    """of each word"""
+    from_scratch: bool = False
+    """whether the same is asked of an untrained encoder too, ``from_scratch_top1``"""
+    rule: FineTune = field(default_factory=lambda: FineTune(batch_size=32, views=lips()))
+    """how long, and with which crops"""
+
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Both starts see the same labels in the same order."""
+        prepared, seed = trained.prepared, trained.prepared.settings.seed
+        train, test = prepared.train, trained.test
+        shown = LabelBudget(per_class=self.labels, seed=seed).apply(train.labels, train.manifest.ids)
+        starts = {"fine_tuned_top1": trained.nets.encoder}
+        if self.from_scratch:
+            starts["from_scratch_top1"] = baselines(prepared.encoder, seed)["untrained"]
+        fabric, found = launch(prepared.settings, None)[0], {}
+        for name, start in starts.items():
+            nets = self.rule.fit(fabric, start, train.images, shown, train.manifest.classes)
+            outcome = classifier_outcome(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
+            found[name] = outcome.score.value
+        return found

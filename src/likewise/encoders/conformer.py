@@ -1,0 +1,151 @@
+"""Conformer blocks over a sequence: attention for what is far apart, convolution for what is near."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Conformer(nn.Module):
+    """Blocks of half a feed-forward layer, attention, convolution, and the other half (Gulati et al. 2020).
+
+    https://arxiv.org/abs/2005.08100, Sec. 2; attention by relative position as in Dai et al. 2019, App. B,
+    https://arxiv.org/abs/1901.02860. The input is multiplied by the square root of the width first.
+
+    Args:
+        width: numbers in each state; a multiple of ``heads`` and of 2.
+        heads: of the attention.
+        hidden: width inside the feed-forward layers.
+        kernel: instants that the convolution looks at, an odd number.
+        layers: how many blocks.
+        dropout: share of numbers that are set to 0 after each part, in training.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, kernel: int, layers: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.scale = math.sqrt(width)
+        self.blocks = nn.ModuleList(ConformerBlock(width, heads, hidden, kernel, dropout) for _ in range(layers))
+
+    def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
+        """[B, T, width] -> the same shape.
+
+        Args:
+            states: one for each instant.
+            valid: bool [B, T], false where there is only padding, at least one true in each row: what stands there
+                changes nothing elsewhere. None: all are valid.
+        """
+        states = states * self.scale
+        for block in self.blocks:
+            states = block(states, valid)
+        return states
+
+
+class ConformerBlock(nn.Module):
+    """One block; each part is added to what it was given, the two feed-forward layers by half."""
+
+    def __init__(self, width: int, heads: int, hidden: int, kernel: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first, self.last = (_feed_forward(width, hidden, dropout) for _ in range(2))
+        self.before_attention = nn.LayerNorm(width)
+        self.attention = RelativeAttention(width, heads, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.convolution = _Convolution(width, kernel, dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
+        """[B, T, width] -> the same shape; ``valid`` as in `Conformer.forward`."""
+        states = states + self.first(states) / 2
+        states = states + self.dropout(self.attention(self.before_attention(states), valid))
+        states = states + self.convolution(states, valid)
+        return self.norm(states + self.last(states) / 2)
+
+
+class RelativeAttention(nn.Module):
+    """Attention whose weights depend on contents and on how far apart two instants are, not on where they stand.
+
+    The weight of instant j for instant i is the softmax over j of ``(q_i + u) k_j + (q_i + v) W r_{i - j}``, divided by
+    the square root of the head's width; r are sinusoids, u and v are learned for each head.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.distance = nn.Linear(width, width, bias=False)
+        self.content_bias, self.distance_bias = (
+            nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, width // heads))) for _ in range(2)
+        )
+
+    def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
+        """[B, T, width] -> the same shape; nothing attends to an instant that is not valid."""
+        query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
+        distances = self._split(self.distance(sinusoids(states.shape[1], states.shape[2]).to(states)))
+        by_distance = (query + self.distance_bias[:, None]) @ distances.mT
+        bias = _to_places(by_distance) / math.sqrt(query.shape[-1])
+        if valid is not None:
+            bias = bias.masked_fill(~valid[:, None, None, :], -math.inf)
+        query = query + self.content_bias[:, None]
+        chosen = functional.scaled_dot_product_attention(
+            query, key.to(query), value.to(query), bias.to(query), self.dropout if self.training else 0.0
+        )
+        return self.out(chosen.transpose(-2, -3).flatten(-2))
+
+    def _split(self, states: Tensor) -> Tensor:
+        """[..., T, width] -> [..., heads, T, width of a head]."""
+        return states.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """Float32 [2 * length - 1, width]: distances from ``length - 1`` (back in time) down to ``1 - length``.
+
+    Even columns are sines and odd ones cosines, of periods from 2 pi to 20,000 pi.
+    """
+    distances = torch.arange(length - 1, -length, -1, dtype=torch.float32)
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angles = distances[:, None] * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+def _to_places(by_distance: Tensor) -> Tensor:
+    """[..., T, 2 T - 1] by distance, greatest first, -> [..., T, T] by place: entry (i, j) is that of distance i - j.
+
+    Row i of the result begins at column T - 1 - i, one further left in each row: rows made one longer and cut one
+    shorter again do that without a copy for each.
+    """
+    length = by_distance.shape[-2]
+    flat = functional.pad(by_distance, (0, 1)).flatten(-2)[..., length - 1 : -1]
+    return flat.unflatten(-1, (length, 2 * length - 1))[..., :length]
+
+
+class _Convolution(nn.Module):
+    """Gated, depthwise over time, normalised over the batch; padding counts as zeros."""
+
+    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.gated = nn.Linear(width, 2 * width)
+        self.over_time = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.batch_norm = nn.BatchNorm1d(width)
+        self.out = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, valid: Tensor | None) -> Tensor:
+        gated = functional.glu(self.gated(self.norm(states)))
+        if valid is not None:
+            gated = gated * valid[:, :, None]
+        mixed = functional.silu(self.batch_norm(self.over_time(gated.mT)))
+        return self.dropout(self.out(mixed.mT))
+
+
+def _feed_forward(width: int, hidden: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Linear(width, hidden),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, width),
+        nn.Dropout(dropout),
+    )

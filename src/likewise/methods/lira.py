@@ -1,0 +1,113 @@
+"""LiRA: silent lips predict how they sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import Batch
+from likewise.data.beside import Reader
+from likewise.data.clip_columns import SOUND, Sound
+from likewise.data.manifest import Manifest
+from likewise.encoders import Encoder
+from likewise.encoders.lip_networks import LIPS, LipEncoder
+from likewise.errors import LikewiseError
+from likewise.losses import explained, frames_l1
+from likewise.methods.clip_time import ClipTime
+from likewise.methods.heard_pictures import draw_heard
+from likewise.methods.illustration import Illustration
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.lira import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.views.acoustic_targets import SOUND_RATE, acoustic_target, target_width
+from likewise.views.heard_frames import HeardFrames
+from likewise.views.moments import frames_from
+from likewise.views.policies import ViewPolicy, lips
+from likewise.views.view import View
+
+
+@dataclass(frozen=True)
+class LiRA(Method):
+    """Ma et al. 2021, Sec. 2, https://arxiv.org/abs/2106.09171.
+
+    The paper's target are the 256 features of PASE+, whose weights cannot be shipped; here it is a log-mel spectrogram
+    unless another is named. Pooling a target's steps to the frame rate and standardising it are reconstructed.
+    """
+
+    title = "LiRA"
+    paper = "Ma, Mira, Petridis, Schuller & Pantic 2021, https://arxiv.org/abs/2106.09171"
+    needs = "no labels"
+    senses = (SOUND,)
+    also_needs = "videos of mouths with their sound"
+    time = ClipTime(25, 25.0)
+    network = "lip-small"
+    idea = "Predicts from silent lips, frame by frame, how they sound."
+    choose_when = "faces speak and sound tells what the lips do: for words or sentences from few labels"
+    recipe = Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1)
+    presets = PRESETS
+
+    target: str = "logmel"
+    """what is predicted: logmel, mfcc, the file of a network (torch.export), or a name in TARGETS (paper: PASE+)"""
+    bands: int = 80
+    """of the log-mel spectrogram, which mfcc too is made of"""
+    late: float = 0.0
+    """seconds by which the sound comes after its picture in the files; it is moved forward by as many"""
+    shuffled_sound: bool = False
+    """a control: every clip is given another clip's sound"""
+    views: ViewPolicy = field(default_factory=lips)
+    """random crop of 88 of 96 pixels or more, flip (paper: 88 of 96)"""
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """The sound of each stored frame, standardised on the training clips."""
+        column = train.beside[SOUND]
+        assert isinstance(column, Sound)
+        target, late = acoustic_target(self.target, self.bands), round(self.late * SOUND_RATE)
+        return {SOUND: HeardFrames(target, column.clips.frames.shape[1], late, self.shuffled_sound).fitted_to(column)}
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder with a feature for each frame, and a linear layer to the target."""
+        if not isinstance(encoder, LipEncoder):
+            raise LikewiseError(
+                f"{self.title} wants a feature for every frame. Give --encoder {' or '.join(LIPS)}, or leave it out."
+            )
+        width = target_width(acoustic_target(self.target, self.bands))
+        return Nets(encoder=encoder, head=nn.Linear(encoder.width, width))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """A window of frames, what it lets one guess, and what is heard during the same frames."""
+        view = self.views(batch.pixels, progress.draws("view", batch))
+        return self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND])
+
+    def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Rows:
+        """The guess of each frame of a view and what is heard during it, [B, frames, F]; 0 in ``valid`` after the end.
+
+        Args:
+            nets: encoder and head.
+            view: of clips.
+            shown: int64 [B], frames before each video ended; None: none ends.
+            heard: [B, T, F], of all stored frames.
+        """
+        assert view.start is not None
+        instants = torch.arange(view.pixels.shape[1], device=view.start.device) + view.start[:, None]
+        valid = (instants < (heard.shape[1] if shown is None else shown[:, None].to(instants))).to(view.pixels.device)
+        guess = nets.head(nets.encoder.frame_features(view.pixels, valid))
+        return {"guess": guess, "heard": frames_from(heard, view.start, len(instants[0])), "valid": valid.byte()}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """The mean absolute error over the frames of all clips."""
+        return Step(frames_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+        """What is guessed of a few training clips beside what was heard."""
+        view = self.views(batch.pixels, progress.draws("view", batch))
+        return draw_heard(view.pixels, self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND]))
+
+
+def error_shares(rows: Rows) -> dict[str, Tensor]:
+    """How the guesses compare with always guessing the training clips' mean, which is 0: in error, and in squares."""
+    guess, heard, valid = rows["guess"].detach(), rows["heard"], rows["valid"]
+    share = frames_l1(guess, heard, valid) / frames_l1(torch.zeros_like(heard), heard, valid)
+    return {"share_of_mean_error": share, "explained": explained(guess, heard, valid)}
