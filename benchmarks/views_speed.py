@@ -113,7 +113,7 @@ def contestants(case: Case) -> dict[str, Callable[[], object]]:
 
 def likewise(case: Case, count: int, compiled: str) -> Callable[[], object]:
     """Two views of a batch, by compiled code or without."""
-    pixels, step = Pixels(*(part[:count] for part in case.stored)), iter(range(10**9))
+    pixels, step = case.stored.map(lambda part: part[:count]), iter(range(10**9))
 
     def work() -> list[Tensor]:
         os.environ["LIKEWISE_NATIVE"] = compiled
@@ -251,7 +251,7 @@ def floor(case: Case, speed: float) -> float:
 
 def difference(case: Case) -> float:
     """The greatest difference between our two ways on these images, in 255ths."""
-    pixels = Pixels(*(part[:32] for part in case.stored))
+    pixels = case.stored.map(lambda part: part[:32])
     plan = case.policy._plan(pixels, Draws((1,), len(pixels.images)))
     ways = (make(pixels.images, plan, case.size) for make in (native.make, batched.make))
     return (next(ways) - next(ways)).abs().max().item() * 255

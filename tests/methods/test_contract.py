@@ -177,7 +177,7 @@ def test_embed_works_on_each_example_alone(name):
 
 
 def sliced(batch, rows):
-    pixels = Pixels(*(part[rows] for part in batch.pixels))
+    pixels = batch.pixels.map(lambda part: part[rows])
     support = sliced(batch.support, rows) if batch.support is not None else None
     alongside = {name: part[rows] for name, part in batch.beside.items()}
     return Batch(pixels, batch.labels[rows], batch.position[rows], support, beside=alongside)

@@ -49,7 +49,7 @@ def test_every_preset_gives_pixels_in_range_and_boxes(policy: ViewPolicy, channe
 def test_a_part_of_the_batch_gets_that_parts_views(policy: ViewPolicy) -> None:
     pixels = noise(24)
     whole = policy(pixels, Draws((7, 3), 24))
-    part = policy(Pixels(*(t[5:17] for t in pixels)), Draws((7, 3), 12, total=24, first=5))
+    part = policy(pixels.map(lambda t: t[5:17]), Draws((7, 3), 12, total=24, first=5))
     assert torch.equal(part.box, whole.box[5:17])
     assert torch.equal(part.pixels, whole.pixels[5:17])
 

@@ -203,7 +203,7 @@ class TestAsViews:
     def test_a_part_of_the_batch_gets_that_parts_views(self, policy: ViewPolicy) -> None:
         pixels = Pixels(natural(24, 3), torch.ones(24))
         whole = policy(pixels, Draws((7, 3), 24))
-        part = policy(Pixels(*(t[5:17] for t in pixels)), Draws((7, 3), 12, total=24, first=5))
+        part = policy(pixels.map(lambda t: t[5:17]), Draws((7, 3), 12, total=24, first=5))
         assert torch.equal(part.box, whole.box[5:17]) and torch.equal(part.pixels, whole.pixels[5:17])
 
     def test_crops_are_those_of_a_policy_without(self) -> None:

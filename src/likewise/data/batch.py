@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,12 +13,18 @@ UNLABELLED = -1
 
 
 class Pixels(NamedTuple):
-    """Decoded images of one size, and the shape that they had in their files."""
+    """Decoded images or clips of one size, and the shape that they had in their files."""
 
     images: Tensor
     """uint8 [B, C, S, S], or [B, T, C, S, S] of clips; what was not square has been squeezed into the square"""
     aspect: Tensor
     """float32 [B]: width / height in the file, by which crops undo the squeeze"""
+    shown: Tensor | None = None
+    """int64 [B], of clips: frames before the video ended, whose last one stays from there on; None of images"""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
+        """Each part changed alike: moved to a device, or some of its rows."""
+        return Pixels(*(part if part is None else change(part) for part in self))
 
 
 class Place(NamedTuple):
@@ -64,7 +70,7 @@ class Batch(NamedTuple):
         mine = slice(first, None, every)
         support = self.support
         return Batch(
-            Pixels(*(t[mine] for t in self.pixels)),
+            self.pixels.map(lambda part: part[mine]),
             self.labels[mine],
             self.position[mine],
             support._part(first, every) if support is not None and first < support.size else None,
@@ -75,7 +81,7 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return Batch(
-            Pixels(*(t.to(device, non_blocking=True) for t in self.pixels)),
+            self.pixels.map(lambda part: part.to(device, non_blocking=True)),
             self.labels.to(device, non_blocking=True),
             self.position.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,

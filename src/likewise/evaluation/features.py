@@ -64,7 +64,7 @@ def extract(
     with frozen(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
         for pixels in _read_ahead(images, index.split(batch_size)):
             with torch.inference_mode():
-                shown = view(Pixels(*(part.to(where, non_blocking=True) for part in pixels)))
+                shown = view(pixels.map(lambda part: part.to(where, non_blocking=True)))
                 batch = encoder(shown.pixels if isinstance(shown, View) else shown)
             # Made outside inference mode: a probe that differentiates may read the features.
             if vectors is None:

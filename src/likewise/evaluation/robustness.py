@@ -202,5 +202,5 @@ def _answer(classifier: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _shown(view: PlainView, pixels: Pixels, device: torch.device | str) -> Tensor:
-    shown = view(Pixels(*(part.to(device, non_blocking=True) for part in pixels)))
+    shown = view(pixels.map(lambda part: part.to(device, non_blocking=True)))
     return shown.pixels if isinstance(shown, View) else shown

@@ -16,6 +16,7 @@ from likewise.data.loader import Support
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
+from likewise.methods.clip_time import ClipTime
 from likewise.methods.illustration import Illustration
 from likewise.methods.nets import Nets
 from likewise.methods.preset import Preset, find_preset
@@ -100,6 +101,8 @@ class Method:
     """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
     senses: ClassVar[tuple[str, ...]] = ()
     """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
+    time: ClassVar[ClipTime | None] = None
+    """how much of a video it looks at, if it learns from moving pictures; None: from stills"""
     presets: ClassVar[Mapping[str, Preset]] = {}
     """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
 

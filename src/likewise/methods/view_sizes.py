@@ -11,11 +11,16 @@ SMALL_VIEW = 64
 """Up to this many pixels views are made as the papers make them for CIFAR: no blur, SimCLR's colours halved."""
 
 
-def with_view_size(method: MethodT, size: int) -> MethodT:
+def with_view_size(method: MethodT, size: int, frames: int | None = None) -> MethodT:
     """The method with every view policy that names no size set to the run's image size.
 
     Policies left at a paper's ImageNet form are swapped for its CIFAR form where images are small. A field whose
     metadata name a ``side`` gets that share of the size.
+
+    Args:
+        method: the rule.
+        size: pixels along a side.
+        frames: of clips, for each policy that names none; None of images.
     """
     for_small = {simclr(): simclr_small(), moco_v2(): supcon()}
     for_small |= {policy: dataclasses.replace(policy, blur=0.0) for policy in byol()}
@@ -31,4 +36,10 @@ def with_view_size(method: MethodT, size: int) -> MethodT:
         for field in dataclasses.fields(method)
         if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
     }
-    return dataclasses.replace(method, **sized)
+    lasting = {
+        field.name: dataclasses.replace(policy, frames=frames)
+        for field in dataclasses.fields(method)
+        if isinstance(policy := sized.get(field.name, getattr(method, field.name)), ViewPolicy)
+        and policy.frames is None
+    }
+    return dataclasses.replace(method, **{**sized, **lasting})

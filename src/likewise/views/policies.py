@@ -13,6 +13,7 @@ from likewise.randomness import Draws
 from likewise.views.colour import CHANGES
 from likewise.views.crop import centre_boxes, random_boxes
 from likewise.views.making import make_view
+from likewise.views.moments import frames_from, random_start
 from likewise.views.plan import Changes, Hole, Plan
 from likewise.views.random_ops import random_operations
 from likewise.views.view import View
@@ -60,6 +61,8 @@ class ViewPolicy:
     """least and greatest strength of an operation; at 1 an image turns by 30 degrees or moves by 10 of 32 pixels"""
     cutout: float = 0.0
     """side of a grey square that hides a part of each view, as a share of the view's; 0: none"""
+    frames: int | None = None
+    """of a clip: how many consecutive frames are shown, from a random one on; None: all that are kept"""
 
     def __post_init__(self) -> None:
         for name in ("flip", "jitter", "grey", "blur", "solarize", "op_chance", "cutout"):
@@ -67,6 +70,7 @@ class ViewPolicy:
         for name in ("brightness", "contrast", "saturation"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         self._require("hue", 0 <= self.hue <= 0.5, "from 0 to 0.5")
+        self._require("frames", self.frames is None or self.frames >= 1, "1 or more, or None for all")
         self._require("size", self.size is None or self.size >= 2, "2 pixels or more, or None for the stored size")
         self._require(
             "crop_area", 0 < self.crop_area[0] <= self.crop_area[1] <= 1, "two shares, 0 < least <= greatest <= 1"
@@ -77,8 +81,8 @@ class ViewPolicy:
         self._require("random_ops", self.random_ops >= 0, "0 or more")
         self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
 
-    def __call__(self, pixels: Pixels, draws: Draws) -> View:
-        """Make one view of each image, on the device that the images are on.
+    def __call__(self, pixels: Pixels, draws: Draws, start: Tensor | None = None) -> View:
+        """Make one view of each image or clip, on the device that they are on.
 
         The same key gives the same view, and a part of the global batch gets that part's views. Draws are read in a
         fixed order whatever is switched on, so that two policies with the same key crop alike.
@@ -87,9 +91,15 @@ class ViewPolicy:
             pixels: the stored images.
             draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
                 CPU even where images are not, for which rows a change touches is then known without waiting.
+            start: int64 [B], the first frame that is shown of each clip; None draws it.
         """
         self._refuse_channels(pixels.images.shape[-3])
-        return make_view(pixels.images, self._plan(pixels, draws), self.size or pixels.images.shape[-1])
+        plan, size, images = self._plan(pixels, draws), self.size or pixels.images.shape[-1], pixels.images
+        if images.ndim == 4:
+            return make_view(images, plan, size)
+        frames = self.frames or images.shape[1]
+        start = random_start(draws, pixels, frames) if start is None else start
+        return make_view(frames_from(images, start, frames), plan, size)._replace(start=start)
 
     def _plan(self, pixels: Pixels, draws: Draws) -> Plan:
         box = random_boxes(draws, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
