@@ -91,13 +91,20 @@ class SoundSpace(nn.Module):
             sound: float [B, samples] in [-1, 1].
         """
         frames, side = clips.shape[2], maps.shape[-1]
-        heard = self.network(self.spectrogram(sound, frames)).mT  # [B, T r, width]
-        whole = _unit(self.sound_global(heard.mean(dim=1)))
+        instants = self.network(self.spectrogram(sound, frames)).mT  # [B, T r, width]
+        whole = _unit(self.sound_global(instants.mean(dim=1)))
         places = _unit(self.place_global(maps.mean(dim=2).flatten(2).mT))
         where = attention(whole, places, self.settings.temperature)
         moments = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # a place of each map for one
         seen = _unit(self.place_local(attended(moments, where)))
-        return Compared(whole, places, where, seen, _unit(self.sound_local(heard)).unflatten(1, (frames, -1)))
+        return Compared(whole, places, where, seen, self._moments(instants, frames))
+
+    def heard(self, sound: Tensor, frames: int) -> Tensor:
+        """The instants of each of so many frames: float [B, samples] -> [B, frames, r, d] of length 1."""
+        return self._moments(self.network(self.spectrogram(sound, frames)).mT, frames)
+
+    def _moments(self, instants: Tensor, frames: int) -> Tensor:
+        return _unit(self.sound_local(instants)).unflatten(1, (frames, -1))
 
     def spectrogram(self, sound: Tensor, frames: int) -> Tensor:
         """Log-mel with exactly ``steps`` instants for each frame: float [B, samples] -> [B, bands, steps * frames].

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.beside import AsKept, Reader
-from likewise.data.clip_columns import SOUND
+from likewise.data.beside import Reader
+from likewise.data.clip_columns import SOUND, AsKept
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
@@ -22,7 +21,7 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.presets.global_local import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
-from likewise.views.moments import samples_from
+from likewise.views.moments import sound_of_frames
 from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
 
@@ -109,7 +108,4 @@ class GlobalLocal(Method):
 def heard_with(view: View, batch: Batch) -> Tensor:
     """The sound of exactly the frames that a view shows: float [B, samples] in [-1, 1]."""
     assert view.start is not None
-    sound, kept, frames = batch.beside[SOUND], batch.pixels.images.shape[1], view.pixels.shape[1]
-    per_clip = sound.shape[1]
-    first = torch.div(view.start * per_clip, kept, rounding_mode="floor")
-    return samples_from(sound, first, frames * per_clip // kept)
+    return sound_of_frames(batch.beside[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])
