@@ -12,6 +12,7 @@ from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.fixmatch import FixMatch
+from likewise.methods.global_local import GlobalLocal
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
@@ -40,6 +41,7 @@ METHODS: dict[str, type[Method]] = {
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
     "fixmatch": FixMatch,
+    "global-local": GlobalLocal,
     "hsakd": HSAKD,
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,

@@ -42,7 +42,7 @@ class GlobalLocal(Method):
     also_needs = "videos with sound"
     idea = "A clip and its sound attract as wholes; where they agree, each frame and its own moment of sound attract."
     choose_when = "videos have sound that belongs to what is seen, and it matters when or where it is made"
-    recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
+    recipe = Recipe("adamw", learning_rate=3e-3, weight_decay=1e-4)
     time = ClipTime(16, 25.0)
     presets = PRESETS
 
