@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likewise.data.named_sets import fashion_mnist_mini
-from likewise.data.sounding_garments import FRAME_RATE, LOWEST, RATE, RATIO, sound_garments
+from likewise.data.sounding_garments import FRAME_RATE, LOWEST, RATE, RATIO, SIZES, sound_garments
 
 SIDE, LENGTH, COUNT = 40, 32, 30
 
@@ -54,6 +54,15 @@ def test_notes_begin_when_the_garment_in_the_box_is_lowest(clips):
 
 def test_nothing_moves_outside_both_garments_and_the_box_holds_one(clips):
     width, height = (clips.boxes[:, 2:] - clips.boxes[:, :2]).T
-    assert width == pytest.approx(np.full(COUNT, 0.4), abs=1e-6)
-    assert (height > 0.4).all() and (height <= 1).all()
+    sizes = np.rint(SIDE * np.array(SIZES)) / SIDE
+    assert {min(range(2), key=lambda kind: abs(each - sizes[kind])) for each in width} == {0, 1}
+    assert np.abs(width[:, None] - sizes).min(axis=1).max() < 1e-6
+    assert (height > width).all() and (height <= 1).all()
+
+
+def test_large_garments_ring_longer(clips):
+    width = clips.boxes[:, 2] - clips.boxes[:, 0]
+    loud = np.square(clips.sound.reshape(COUNT, -1, RATE // 100).astype(float)).mean(axis=2)
+    rings = (loud > 1e5).mean(axis=1)
+    assert rings[width > width.mean()].min() > rings[width < width.mean()].max()
     assert {bool(box[0] >= 0.5) for box in clips.boxes} == {True, False}  # on either side

@@ -11,14 +11,12 @@ from likewise.data.scenes import texture
 
 FRAME_RATE, RATE = 25, 16_000
 """frames a second, and samples of sound"""
-SHARE = 0.4
-"""side of a garment over the frame's"""
+SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
+"""side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37 %"""
 BOUNCE = (6.0, 12.0)
 """frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be alike"""
 LOWEST, RATIO = 300.0, 1.33
 """Hz of the first class's note, and how much higher each next class sounds; ten classes end at 3.9 kHz"""
-DECAY = 0.06
-"""seconds in which a note falls to 37 %"""
 LOUDNESS, NOISE = 0.3, 0.003
 """of a note when it begins, and of the noise below it, where 1 is the loudest that can be kept"""
 HEARD = 0.4
@@ -39,36 +37,51 @@ class SoundingClips(NamedTuple):
 
 
 def sound_garments(
-    items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 48, length: int = 32
+    items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 32, length: int = 32
 ) -> SoundingClips:
     """Two garments of different classes bounce beside each other, each in a rhythm of its own; one of them sounds.
 
-    Which of the two it is, and on which side, is drawn. Its note tells its class, so a clip can be told from others by
-    what is heard in it as a whole; when the note begins tells which of the two it is, and which instant is shown.
+    Which of the two it is, and on which side, is drawn. The pitch of its note tells its class, and how long it rings
+    whether it is small or large: by these a clip can be told from others as a whole. When notes begin tells which of
+    the two garments it is, and which instant is shown.
 
     Args:
         items: uint8 [M, H, H], dark around the garment.
         labels: int [M], the class of each.
         count: how many clips.
         seed: of everything that is drawn.
-        side: pixels along a side of a frame; a garment has two fifths of it.
+        side: pixels along a side of a frame.
         length: frames of a clip.
     """
     random = np.random.default_rng(seed)
-    which = _of_two_classes(random, labels, count)
+    which, large = _of_two_classes(random, labels, count), random.integers(2, size=(count, 2))
     landings = [[_landings(random, length) for _ in range(2)] for _ in range(count)]
-    size, half = round(SHARE * side), random.integers(2, size=count)
+    sizes = np.rint(side * np.array(SIZES)).astype(np.int64)
+    half, most = random.integers(2, size=count), sizes.max()
     halves = np.stack([half, 1 - half], axis=1) * (side // 2)
-    left = random.integers(0, side // 2 - size + 1, size=(count, 2)) + halves
+    left = random.integers(0, side // 2 - most + 1, size=(count, 2)) + halves
     height = np.array([[_height(each, length) for each in both] for both in landings])
-    top = (1 - height) * (side - size)  # [N, 2, T]
+    top = (1 - height) * (side - most)  # [N, 2, T]
     heard = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
+    notes = zip(landings, heard, large[:, 0], strict=True)
     return SoundingClips(
-        _drawn(random, pieces_of(items[which.ravel()], size).numpy().reshape(count, 2, 2, size, size), left, top, side),
-        np.stack([_notes(random, both[0], kind, length) for both, kind in zip(landings, heard, strict=True)]),
+        _drawn(random, _pieces(items[which], large, sizes), left, top, side),
+        np.stack([_notes(random, both[0], kind, DECAYS[ring], length) for both, kind, ring in notes]),
         heard,
-        _boxes(left[:, 0], top[:, 0], size, side),
+        _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side),
     )
+
+
+def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Brightness and cover of garments [N, 2, H, H] at their sizes, [N, 2, 2, S, S]; small ones stand in the middle."""
+    most = sizes.max()
+    made = np.zeros((*large.shape, 2, most, most), np.float32)
+    for kind, size in enumerate(sizes):
+        beside = (most - size) // 2
+        room = made[large == kind]
+        room[..., most - size :, beside : beside + size] = pieces_of(items[large == kind], int(size)).numpy()
+        made[large == kind] = room
+    return made
 
 
 def _of_two_classes(random: np.random.Generator, labels: np.ndarray, count: int) -> np.ndarray:
@@ -94,7 +107,9 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
     return 4 * (time - before) * (until - time) / BOUNCE[1] ** 2
 
 
-def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, length: int) -> np.ndarray:
+def _notes(
+    random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int
+) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
     count, last = length * RATE // FRAME_RATE, round(HEARD * RATE)
     heard = NOISE * random.standard_normal(count + 2 * last)
@@ -102,7 +117,7 @@ def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, length:
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
             since = (np.arange(first, first + last) - landing) / RATE
-            note = np.exp(-since / DECAY) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
+            note = np.exp(-since / decay) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
             heard[first : first + last] += LOUDNESS * note
     return np.rint(heard[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
 
@@ -135,7 +150,8 @@ def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, to
     return np.rint(frames.clip(0, 255)).astype(np.uint8)[:, :, None]
 
 
-def _boxes(left: np.ndarray, top: np.ndarray, size: int, side: int) -> np.ndarray:
-    """float32 [N, 4] of what garments [N] of a size cover while their upper ends [N, T] move."""
-    ends = [left, top.min(axis=1), left + size, top.max(axis=1) + size]
+def _boxes(left: np.ndarray, top: np.ndarray, size: np.ndarray, most: int, side: int) -> np.ndarray:
+    """float32 [N, 4] of what garments of sizes [N] cover while the upper ends of their squares [N, T] move."""
+    left, above = left + (most - size) // 2, most - size
+    ends = [left, top.min(axis=1) + above, left + size, top.max(axis=1) + most]
     return (np.stack(ends, axis=1) / side).clip(0, 1).astype(np.float32)

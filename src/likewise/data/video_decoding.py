@@ -92,7 +92,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
     Raises:
         UnreadableVideo: it is gone, no video, or has no frame.
     """
-    av = _av()
+    av = pyav()
     with _named(name), av.open(_readable(file)) as container:
         picture = _picture_track(container)
         duration = float(picture.duration * picture.time_base) if picture.duration else 0.0
@@ -111,7 +111,7 @@ def frame_size(file: Path | bytes) -> tuple[int, int]:
     Raises:
         UnreadableVideo: it is gone, no video, or has no picture track.
     """
-    with _named(""), _av().open(_readable(file)) as container:
+    with _named(""), pyav().open(_readable(file)) as container:
         picture = _picture_track(container)
         return picture.width, picture.height
 
@@ -130,7 +130,7 @@ def decode_clip(file: Path | bytes, name: str, shape: ClipShape) -> Clip:
     Raises:
         UnreadableVideo: it is gone, no video, or has no frame in the span.
     """
-    with _named(name), _av().open(_readable(file)) as container:
+    with _named(name), pyav().open(_readable(file)) as container:
         _picture_track(container)
         tracks = _Tracks(container, shape)
         return _clip(tracks, tracks.read(), shape)
@@ -169,7 +169,7 @@ class _Tracks:
 
     def read(self) -> str:
         """Decode until the span is full or the file ends; gives back what was lost, in words."""
-        av = _av()
+        av = pyav()
         picture = self.container.streams.video[0]
         picture.thread_type = "AUTO"
         sound = next(iter(self.container.streams.audio), None)
@@ -263,7 +263,7 @@ def _until_broken(frames: Any) -> Iterator[Any]:
     """Frames as far as they can be decoded."""
     try:
         yield from frames
-    except _av().error.FFmpegError:
+    except pyav().error.FFmpegError:
         return
 
 
@@ -275,7 +275,7 @@ def _named(name: str) -> Iterator[None]:
         yield
     except UnreadableVideo as error:
         raise UnreadableVideo(f"{before}{error}") from None
-    except (OSError, ValueError, _av().error.FFmpegError) as error:
+    except (OSError, ValueError, pyav().error.FFmpegError) as error:
         raise UnreadableVideo(f"{before}{_reason(error)}") from error
 
 
@@ -285,7 +285,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _av() -> Any:
+def pyav() -> Any:
     """PyAV, which brings its own FFmpeg.
 
     Raises:

@@ -11,7 +11,6 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.data.boxes import SOUND_BOX, Boxes
 from likewise.data.clip_columns import SOUND, Sound
-from likewise.data.clip_frames import open_whole_clips
 from likewise.encoders import Encoder
 from likewise.evaluation.features import frozen
 from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
@@ -72,7 +71,7 @@ def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) 
         seed: of the untrained networks.
     """
     space = load_sound_space(run)
-    if space is None or test is None or int(_heard(test).sum()) < 2:
+    if space is None or test is None or test.clips is None or int(_heard(test).sum()) < 2:
         return {}
     seed_networks(seed, "untrained space")
     untrained, found = SoundSpace(space.settings).eval(), {}
@@ -110,9 +109,8 @@ def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
 def meet(encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device) -> Met:
     """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
     rows, frames = _heard(test).nonzero().flatten(), test.images.frames
-    whole = open_whole_clips(test.manifest, encoder.channels)
-    sound, boxes = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX)
-    assert isinstance(sound, Sound)
+    sound, boxes, whole = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX), test.clips
+    assert isinstance(sound, Sound) and whole is not None
     parts = []
     with frozen(encoder.to(device)), frozen(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
