@@ -88,15 +88,6 @@ def fashion_scenes() -> Manifest:
     )
 
 
-NAMED_SETS: dict[str, Callable[[], Manifest]] = {
-    "fashion-mnist": fashion_mnist,
-    "fashion-mnist-mini": fashion_mnist_mini,
-    "fashion-scenes": fashion_scenes,
-    "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
-    "sounding-garments": sounding_garments,
-}
-
-
 def sounding_garments() -> Manifest:
     """1,600 training and 200 test clips of two bouncing garments of which one sounds: 32 frames of 32x32 gray pixels.
 
@@ -112,6 +103,15 @@ def sounding_garments() -> Manifest:
     splits = np.repeat(["train", "test"], [len(part.labels) for part in parts])
     made = clip_manifest("sounding-garments", frames, FRAME_RATE, labels, FASHION_CLASSES, splits, sound)
     return replace(made, beside={**made.beside, SOUND_BOX: Boxes(boxes)})
+
+
+NAMED_SETS: dict[str, Callable[[], Manifest]] = {
+    "fashion-mnist": fashion_mnist,
+    "fashion-mnist-mini": fashion_mnist_mini,
+    "fashion-scenes": fashion_scenes,
+    "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
+    "sounding-garments": sounding_garments,
+}
 
 
 def _train_and_test(
