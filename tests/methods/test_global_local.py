@@ -31,7 +31,10 @@ def batch():
     frames = torch.randint(0, 256, (B, KEPT, 1, SIDE, SIDE), dtype=torch.uint8)
     sound = torch.randint(-9000, 9000, (B, KEPT * PER_FRAME), dtype=torch.int16)
     return Batch(
-        Pixels(frames, torch.ones(B), torch.full((B,), KEPT)), torch.full((B,), -1), torch.arange(B), beside={SOUND: sound}
+        Pixels(frames, torch.ones(B), torch.full((B,), KEPT)),
+        torch.full((B,), -1),
+        torch.arange(B),
+        beside={SOUND: sound},
     )
 
 

@@ -91,8 +91,8 @@ def fashion_scenes() -> Manifest:
 def sounding_garments() -> Manifest:
     """1,600 training and 200 test clips of two bouncing garments of which one sounds: 32 frames of 32x32 gray pixels.
 
-    Made from `fashion_mnist_mini`, training clips from training garments alone, in about ten seconds. Labels name the garment that
-    sounds, and a column says where it is.
+    Made from `fashion_mnist_mini` in some seconds, training clips from training garments alone. Labels name the garment
+    that sounds, and a column says where it is.
     """
     garments, parts = fashion_mnist_mini(), []
     for number, (name, count) in enumerate((("train", 1600), ("test", 200))):

@@ -107,9 +107,7 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
     return 4 * (time - before) * (until - time) / BOUNCE[1] ** 2
 
 
-def _notes(
-    random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int
-) -> np.ndarray:
+def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
     count, last = length * RATE // FRAME_RATE, round(HEARD * RATE)
     heard = NOISE * random.standard_normal(count + 2 * last)

@@ -116,7 +116,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
 def seconds_of(file: Path | bytes) -> float | None:
     """How long a video says that it is; None where it does not say or cannot be opened."""
     try:
-        with _named(""), _av().open(_readable(file)) as container:
+        with _named(""), pyav().open(_readable(file)) as container:
             return container.duration / 1e6 if container.duration else None
     except UnreadableVideo:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.data.batch import Pixels
@@ -143,7 +142,7 @@ def _met(
     scores = torch.stack([torch.einsum("btd,btrd->btr", own.seen, each).mean(dim=(1, 2)) for each in steps], dim=1)
     fits = (begins >= 0) & (begins + frames <= torch.maximum(shown, torch.tensor(frames))[:, None])
     return Met(
-        F.normalize(space.of_clips(encoder.pool(maps)).float(), dim=1).cpu(),
+        space.of_clips(encoder.pool(maps)),
         own.sound.float().cpu(),
         scores[:, 0].float().cpu(),
         scores[:, 1:].float().cpu(),

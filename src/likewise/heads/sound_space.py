@@ -115,9 +115,10 @@ class SoundSpace(nn.Module):
         made, wanted = self.log_mel(sound)[..., :-1], self.settings.steps * frames
         return made if made.shape[2] == wanted else F.interpolate(made, wanted, mode="linear")
 
+    @torch.no_grad()
     def of_clips(self, features: Tensor) -> Tensor:
-        """The clip encoder's features [B, width] -> [B, dim], not normalised: what its places have in the mean."""
-        return self.place_global(features)
+        """The clip encoder's features [B, width], its map's mean -> float32 [B, dim] of length 1, on the CPU."""
+        return _unit(self.place_global(features.to(self.place_global.weight.device))).float().cpu()
 
     @torch.no_grad()
     def of_sound(self, sound: Tensor, frames: int, frame_rate: float) -> Tensor:

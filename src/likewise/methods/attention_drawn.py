@@ -26,7 +26,9 @@ def draw_attention(clips: Tensor, attention: Tensor) -> Illustration:
     rows = []
     for clip, bright, weights in zip(clips[:CLIPS], light, attention, strict=False):
         most = f"{100 * weights.max().item() * len(weights):.0f} % of an even share at the brightest place"
-        lit = [Picture(clip[t] * (0.15 + 0.85 * bright), most if not n else "", "attention") for n, t in enumerate(shown)]
+        lit = [
+            Picture(clip[t] * (0.15 + 0.85 * bright), most if not n else "", "attention") for n, t in enumerate(shown)
+        ]
         rows.append([Picture(clip[t], f"frame {t + 1}", "frames") for t in shown] + lit)
     return Illustration(
         "Where it sounds",
