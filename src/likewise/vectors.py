@@ -37,8 +37,7 @@ class Vectors(NamedTuple):
     """float32 [N, d] of length 1, comparable with texts or sounds; where the run learned from those"""
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector, and shared where texts or sounds can be
-        compared.
+        """Write a Parquet file with columns id, label and vector, and shared where there are such.
 
         Raises:
             LikewiseError: the file is there and is not to be replaced.

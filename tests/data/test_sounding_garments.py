@@ -46,7 +46,7 @@ def test_notes_begin_when_the_garment_in_the_box_is_lowest(clips):
         height = SIDE - (moving * np.arange(SIDE)[None, :, None]).sum(axis=(1, 2)) / moving.sum(axis=(1, 2))
         for onset in onsets(sound):
             if 3 <= onset <= LENGTH - 4:
-                near = int(round(onset))
+                near = round(onset)
                 assert height[near] < min(height[near - 3], height[near + 3])
                 checked += 1
     assert checked > 2 * COUNT / 2

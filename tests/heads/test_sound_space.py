@@ -117,7 +117,7 @@ def test_a_sound_of_any_length_is_the_mean_of_its_stretches():
 
 def test_clips_as_wholes_are_compared_where_their_places_are():
     encoder, space = made()
-    pixels, sound = shown()
+    pixels, _ = shown()
     maps = encoder.feature_map(pixels)
     of_places = space.place_global(maps.mean(dim=2).flatten(2).mT).mean(dim=1)
     torch.testing.assert_close(space.of_clips(encoder(pixels)), F.normalize(of_places, dim=1).detach())

@@ -54,8 +54,8 @@ class Met(NamedTuple):
     """bool [N, K]: which of those lie within what is kept of the clip"""
     attention: Tensor
     """float32 [N, L]"""
-    boxes: Tensor | None
-    """float32 [N, 4] in what the encoder is shown: where it sounds, if the data say so"""
+    boxes: Tensor
+    """float32 [N, 4] in what the encoder is shown: where it sounds; NaN where the data do not say"""
 
 
 def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> dict[str, list[Outcome]]:
@@ -91,10 +91,8 @@ def scores_of(met: Met) -> list[Score]:
         shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
         area = sync_auc(met.in_step[some], met.shifted[some], met.fits[some])
         scores.append(Score("sync_auc", *area, len(some), shifts))
-    if met.boxes is not None:
-        some = some[~met.boxes[some].isnan().any(dim=1)]
-        scores += _attention_scores(met.attention[some], met.boxes[some]) if len(some) else []
-    return scores
+    known = some[~met.boxes[some].isnan().any(dim=1)]
+    return scores + (_attention_scores(met.attention[known], met.boxes[known]) if len(known) else [])
 
 
 def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
@@ -109,14 +107,14 @@ def meet(encoder: Encoder, space: SoundSpace, test: Split, size: int, device: to
     """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
     rows, frames = _heard(test).nonzero().flatten(), test.images.frames
     sound, boxes, whole = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX), test.clips
+    boxes = boxes if isinstance(boxes, Boxes) else Boxes.joined([len(test.manifest)])
     assert isinstance(sound, Sound) and whole is not None
     parts = []
     with frozen(encoder.to(device)), frozen(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
-            pixels = whole.read(part)
-            where = boxes.read(part) if isinstance(boxes, Boxes) else None
-            parts.append(_met(encoder, space, pixels, sound.read(part), where, frames, size, device))
-    return Met(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
+            given = whole.read(part), sound.read(part), boxes.read(part)
+            parts.append(_met(encoder, space, *given, frames, size, device))
+    return Met(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _met(
@@ -124,7 +122,7 @@ def _met(
     space: SoundSpace,
     pixels: Pixels,
     sound: Tensor,
-    boxes: Tensor | None,
+    boxes: Tensor,
     frames: int,
     size: int,
     device: torch.device,
@@ -148,7 +146,7 @@ def _met(
         scores[:, 1:].float().cpu(),
         fits[:, 1:],
         own.attention.float().cpu(),
-        None if boxes is None else _as_shown(boxes, view.box.cpu()),
+        _as_shown(boxes, view.box.cpu()),
     )
 
 

@@ -25,11 +25,10 @@ def draw_attention(clips: Tensor, attention: Tensor) -> Illustration:
     shown = torch.linspace(0, clips.shape[1] - 1, min(FRAMES, clips.shape[1])).round().long().tolist()
     rows = []
     for clip, bright, weights in zip(clips[:CLIPS], light, attention, strict=False):
-        most = f"{100 * weights.max().item() * len(weights):.0f} % of an even share at the brightest place"
-        lit = [
-            Picture(clip[t] * (0.15 + 0.85 * bright), most if not n else "", "attention") for n, t in enumerate(shown)
-        ]
-        rows.append([Picture(clip[t], f"frame {t + 1}", "frames") for t in shown] + lit)
+        most = f"{weights.max().item() * len(weights):.1f} times an even share at most"
+        plain = [Picture(clip[t], f"frame {t + 1}", "frames") for t in shown]
+        lit = [Picture(clip[t] * (0.15 + 0.85 * bright), "" if t else most, "attention") for t in shown]
+        rows.append(plain + lit)
     return Illustration(
         "Where it sounds",
         "Frames of training clips, and beside them the same frames lit by how well each place fits the clip's sound.",
