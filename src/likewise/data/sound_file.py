@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.data.video_decoding import pyav
+from likewise.data.pyav import pyav
 from likewise.errors import LikewiseError
 
 LONGEST = 600.0

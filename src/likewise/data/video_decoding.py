@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from likewise.data.pyav import pyav
 from likewise.errors import LikewiseError
 
 if TYPE_CHECKING:
@@ -309,17 +310,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def pyav() -> Any:
-    """PyAV, which brings its own FFmpeg.
-
-    Raises:
-        LikewiseError: it is not installed.
-    """
-    try:
-        import av
-        import av.error
-    except ImportError as error:
-        raise LikewiseError("Videos need PyAV. Install it with: pip install 'likewise[video]'") from error
-    return av
