@@ -15,6 +15,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.clip_frames import open_frames
 from likewise.data.mask_check import look_at_masks
 from likewise.data.masks import VOID, MaskClasses
+from likewise.data.sound_file import read_sound
 from likewise.data.sources import open_manifest
 from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
@@ -27,8 +28,10 @@ from likewise.evaluation.knn import Knn
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.sound_scores import sound_scores
 from likewise.evaluation.text_scores import in_space, text_scores
 from likewise.export import Format, export_encoder
+from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
@@ -66,6 +69,10 @@ class Run:
     def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
         return load_space(self.folder)
 
+    @cached_property
+    def _sounds(self) -> SoundSpace | None:
+        return load_sound_space(self.folder)
+
     @property
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
@@ -99,7 +106,13 @@ class Run:
             choose_device("auto"),
         )
         names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
-        return Vectors(list(manifest.ids), names, vectors, in_space(self._space[0], vectors) if self._space else None)
+        return Vectors(list(manifest.ids), names, vectors, self._shared(vectors))
+
+    def _shared(self, features: Tensor) -> Tensor | None:
+        """Features in the space that they share with texts or with sounds, where the run learned from those."""
+        if self._space is not None:
+            return in_space(self._space[0], features)
+        return self._sounds.of_clips(features) if self._sounds is not None else None
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, to be compared with ``Vectors.shared`` of images.
@@ -120,11 +133,35 @@ class Run:
 
     def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
         """The embedded images that a text describes best, best first."""
-        asked = self.embed_text([text]).vectors
+        return self._search_shared(self.embed_text([text]).vectors, vectors, count, "texts")
+
+    def embed_sound(self, files: Sequence[str | Path]) -> Vectors:
+        """Vectors of the sound of files, videos or not, to be compared with ``Vectors.shared`` of clips.
+
+        Raises:
+            LikewiseError: the run learned nothing from sound, or a file has none.
+        """
+        if self._sounds is None:
+            raise LikewiseError(
+                f"The run {self.folder.path} learned nothing from sound, so it cannot embed one. Train on videos with "
+                f"sound: likewise train videos/ --method global-local."
+            )
+        if isinstance(files, str | Path) or not files:
+            raise LikewiseError("embed_sound() takes a list of one or more files.")
+        settings = self._loaded[1]
+        made = [self._sounds.of_sound(read_sound(Path(f)), settings.frames, settings.frame_rate) for f in files]
+        vectors = torch.stack(made)
+        return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors)
+
+    def search_sound(self, file: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+        """The embedded clips that a file's sound fits best, best first."""
+        return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
+
+    def _search_shared(self, asked: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[Match]:
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
             raise LikewiseError(
-                "These vectors cannot be compared with texts: they come from another run. Embed the images with this "
+                f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
                 f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
         return most_alike(asked, gallery.shared, gallery, count)
@@ -194,7 +231,8 @@ class Run:
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
-        extra = text_scores(self.folder, scored, splits.get("test"), seed, target)
+        test = splits.get("test")
+        extra = text_scores(self.folder, scored, test, seed, target) | sound_scores(self.folder, scored, test, seed)
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:

@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "text"
 
     @property
+    def sound(self) -> Path:
+        """A folder with the network for sound and the space shared with clips, where sound was learned from."""
+        return self.path / "sound"
+
+    @property
     def retrieved(self) -> Path:
         """A few captions with the images that they found, for the page."""
         return self.path / "retrieved.npz"
@@ -144,8 +149,9 @@ class RunFolder:
             self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
-        if self.text.is_dir():
-            shutil.rmtree(self.text)
+        for folder in (self.text, self.sound):
+            if folder.is_dir():
+                shutil.rmtree(folder)
 
     def require(self) -> RunFolder:
         """This folder, if it holds a run; else a message that says what a run is."""

@@ -34,10 +34,10 @@ class Vectors(NamedTuple):
     vectors: Tensor
     """float32 [N, D]"""
     shared: Tensor | None = None
-    """float32 [N, d] of length 1, comparable with texts; where the run learned from texts"""
+    """float32 [N, d] of length 1, comparable with texts or sounds; where the run learned from those"""
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector, and shared where texts can be compared.
+        """Write a Parquet file with columns id, label and vector, and shared where there are such.
 
         Raises:
             LikewiseError: the file is there and is not to be replaced.

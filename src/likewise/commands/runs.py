@@ -75,7 +75,7 @@ def embed(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Search:
-    """The images most like a given one, or described best by a text."""
+    """The images most like a given one, or described best by a text, or that a sound fits best."""
 
     run: Positional[str]
     """the run whose encoder made the vectors"""
@@ -83,6 +83,8 @@ class Search:
     """an image file"""
     text: str | None = None
     """a description, instead of an image; for a run that learned from captions"""
+    sound: str | None = None
+    """a file with sound, instead of an image; for a run that learned from videos and their sound"""
     in_: Annotated[str, tyro.conf.arg(name="in")] = "vectors.parquet"
     """what `likewise embed` wrote"""
     count: int = 10
@@ -90,12 +92,16 @@ class Search:
 
 
 def search(words: list[str]) -> None:
-    """``likewise search RUN query.jpg --in vectors.parquet``, or ``--text "a dog in snow"`` for the image."""
+    """``likewise search RUN query.jpg --in vectors.parquet``, or ``--text "a dog"``, or ``--sound bark.wav``."""
     given = parse(Search, words, "likewise search")
-    if (given.query is None) == (given.text is None):
-        raise LikewiseError('Give one of the two: an image file, or a description as in --text "a dog in snow".')
+    if [given.query, given.text, given.sound].count(None) != 2:
+        raise LikewiseError(
+            'Give one of the three: an image file, a description as in --text "a dog in snow", or a file with sound as '
+            "in --sound bark.wav."
+        )
     table, run = Table("cosine", "image", "label"), api.load(given.run)
-    ask, query = (run.search, given.query) if given.text is None else (run.search_text, given.text)
+    asked = {run.search: given.query, run.search_text: given.text, run.search_sound: given.sound}
+    ask, query = next((ask, query) for ask, query in asked.items() if query is not None)
     for match in ask(query, given.in_, given.count):
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)

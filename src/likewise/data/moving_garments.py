@@ -86,7 +86,7 @@ def move_garments(
     mirrored = random.random((count, garments)) < 0.5
     paths = _paths(random, motions, garments, side, length, camera)
     grounds = torch.from_numpy(np.stack([texture(random, 2 * side) for _ in range(count)]))
-    pieces = _pieces(items, side // 2)[torch.from_numpy(which)]
+    pieces = pieces_of(items, side // 2)[torch.from_numpy(which)]
     pieces = torch.where(torch.from_numpy(mirrored)[..., None, None, None], pieces.flip(-1), pieces)
     step = max(1, CHUNK // (side * side * length))
     parts = [
@@ -126,7 +126,7 @@ def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
-def _pieces(items: np.ndarray, size: int) -> Tensor:
+def pieces_of(items: np.ndarray, size: int) -> Tensor:
     """Brightness where a garment is, and where it is: float [M, 2, size, size]."""
     brightness = torch.from_numpy(items).float()
     solid = (brightness >= OBJECT).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.boxes import SOUND_BOX, Boxes
 from likewise.data.clips import clip_manifest
 from likewise.data.fashion_pairs import fashion_pairs
 from likewise.data.idx import read_idx
@@ -20,7 +22,10 @@ from likewise.data.masks import Masks
 from likewise.data.moving_garments import MOTIONS, move_garments
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.scenes import BACKGROUND, paste_scenes
-from likewise.data.speaking_shapes import FRAME_RATE, WORDS, speaking_shapes
+from likewise.data.sounding_garments import FRAME_RATE as SOUNDING_RATE
+from likewise.data.sounding_garments import sound_garments
+from likewise.data.speaking_shapes import FRAME_RATE as SPEAKING_RATE
+from likewise.data.speaking_shapes import WORDS, speaking_shapes
 from likewise.errors import LikewiseError, MachineError
 
 FASHION_CLASSES = (
@@ -121,7 +126,24 @@ def spoken_shapes() -> Manifest:
     parts = [(name, speaking_shapes(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
     frames, sound, words = (np.concatenate([clips[field] for _, clips in parts]) for field in range(3))
     splits = np.repeat(list(SPOKEN), list(SPOKEN.values()))
-    return clip_manifest("speaking-shapes", frames, FRAME_RATE, words, WORDS, splits, sound)
+    return clip_manifest("speaking-shapes", frames, SPEAKING_RATE, words, WORDS, splits, sound)
+
+
+def sounding_garments() -> Manifest:
+    """1,600 training and 200 test clips of two bouncing garments of which one sounds: 32 frames of 32x32 gray pixels.
+
+    Made from `fashion_mnist_mini` in some seconds, training clips from training garments alone. Labels name the garment
+    that sounds, and a column says where it is.
+    """
+    garments, parts = fashion_mnist_mini(), []
+    for number, (name, count) in enumerate((("train", 1600), ("test", 200))):
+        part = garments.split(name)
+        assert isinstance(part.pixels, ArrayPixels)
+        parts.append(sound_garments(part.pixels.array, part.labels.numpy(), count, seed=number))
+    frames, sound, labels, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    splits = np.repeat(["train", "test"], [len(part.labels) for part in parts])
+    made = clip_manifest("sounding-garments", frames, SOUNDING_RATE, labels, FASHION_CLASSES, splits, sound)
+    return replace(made, beside={**made.beside, SOUND_BOX: Boxes(boxes)})
 
 
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
@@ -131,6 +153,7 @@ NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
     "moving-garments": moving_garments,
     "speaking-shapes": spoken_shapes,
+    "sounding-garments": sounding_garments,
 }
 
 

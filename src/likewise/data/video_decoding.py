@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from likewise.data.pyav import pyav
 from likewise.errors import LikewiseError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
     Raises:
         UnreadableVideo: it is gone, no video, or has no frame.
     """
-    av = _av()
+    av = pyav()
     with _named(name), av.open(_readable(file)) as container:
         picture = _picture_track(container)
         duration = float(picture.duration * picture.time_base) if picture.duration else 0.0
@@ -116,7 +117,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
 def seconds_of(file: Path | bytes) -> float | None:
     """How long a video says that it is; None where it does not say or cannot be opened."""
     try:
-        with _named(""), _av().open(_readable(file)) as container:
+        with _named(""), pyav().open(_readable(file)) as container:
             return container.duration / 1e6 if container.duration else None
     except UnreadableVideo:
         return None
@@ -128,7 +129,7 @@ def frame_size(file: Path | bytes) -> tuple[int, int]:
     Raises:
         UnreadableVideo: it is gone, no video, or has no picture track.
     """
-    with _named(""), _av().open(_readable(file)) as container:
+    with _named(""), pyav().open(_readable(file)) as container:
         picture = _picture_track(container)
         return picture.width, picture.height
 
@@ -147,7 +148,7 @@ def decode_clip(file: Path | bytes, name: str, shape: ClipShape) -> Clip:
     Raises:
         UnreadableVideo: it is gone, no video, or has no frame in the span.
     """
-    with _named(name), _av().open(_readable(file)) as container:
+    with _named(name), pyav().open(_readable(file)) as container:
         _picture_track(container)
         tracks = _Tracks(container, shape)
         return _clip(tracks, tracks.read(), shape)
@@ -187,7 +188,7 @@ class _Tracks:
 
     def read(self) -> str:
         """Decode until the span is full or the file ends; gives back what was lost, in words."""
-        av = _av()
+        av = pyav()
         picture = self.container.streams.video[0]
         picture.thread_type = "AUTO"
         sound = next(iter(self.container.streams.audio), None)
@@ -289,7 +290,7 @@ def _until_broken(frames: Any) -> Iterator[Any]:
     """Frames as far as they can be decoded."""
     try:
         yield from frames
-    except _av().error.FFmpegError:
+    except pyav().error.FFmpegError:
         return
 
 
@@ -301,7 +302,7 @@ def _named(name: str) -> Iterator[None]:
         yield
     except UnreadableVideo as error:
         raise UnreadableVideo(f"{before}{error}") from None
-    except (OSError, ValueError, _av().error.FFmpegError) as error:
+    except (OSError, ValueError, pyav().error.FFmpegError) as error:
         raise UnreadableVideo(f"{before}{_reason(error)}") from error
 
 
@@ -309,17 +310,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _av() -> Any:
-    """PyAV, which brings its own FFmpeg.
-
-    Raises:
-        LikewiseError: it is not installed.
-    """
-    try:
-        import av
-        import av.error
-    except ImportError as error:
-        raise LikewiseError("Videos need PyAV. Install it with: pip install 'likewise[video]'") from error
-    return av

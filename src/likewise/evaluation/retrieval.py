@@ -60,13 +60,25 @@ def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
     return Ranks(torch.cat(of_texts), of_images)
 
 
-def retrieval_scores(found: Ranks, images: int, texts: int) -> list[Score]:
-    """Recall at 1, 5 and 10, texts -> images and images -> texts."""
+class Sides(NamedTuple):
+    """What is looked for by what, in words."""
+
+    names: tuple[str, str] = ("text_to_image", "image_to_text")
+    """of the scores, texts -> images first"""
+    counted: tuple[str, str] = ("images", "texts")
+    """entries of the protocol"""
+
+
+def retrieval_scores(found: Ranks, images: int, texts: int, sides: Sides | None = None) -> list[Score]:
+    """Recall at 1, 5 and 10, texts -> images and images -> texts, or whatever ``sides`` calls them."""
+    names, counted = sides or Sides()
+    counts = dict(zip(counted, (images, texts), strict=True))
+    missed = _missed_by_texts, _missed_by_images
     return [
-        _score(f"{name}_r{k}", of < k, images, {"images": images, "texts": texts, "chance": round(chance, 6)})
-        for name, of in (("text_to_image", found.of_texts), ("image_to_text", found.of_images))
+        _score(f"{name}_r{k}", of < k, images, {**counts, "chance": round(chance, 6)})
+        for name, of, misses in zip(names, found, missed, strict=True)
         for k in RANKS
-        if (chance := _chance(name, k, images, texts)) < 1
+        if (chance := 1 - misses(k, images, texts)) < 1
     ]
 
 
@@ -97,11 +109,14 @@ def _score(name: str, found: Tensor, images: int, protocol: dict[str, float]) ->
     return Score(name, value, low, high, images, {**protocol, "interval": INTERVAL})
 
 
-def _chance(name: str, k: int, images: int, texts: int) -> float:
-    """What answers in any order find: for images with as many texts each, one minus the chance to miss all of them."""
-    if name == "text_to_image":
-        return min(k / images, 1.0)
+def _missed_by_texts(k: int, images: int, texts: int) -> float:
+    """How often a text misses its one image among the first k in any order."""
+    return max(1 - k / images, 0.0)
+
+
+def _missed_by_images(k: int, images: int, texts: int) -> float:
+    """How often an image with as many texts as all others misses all of them."""
     missed, own = 1.0, texts / images
     for drawn in range(k):
         missed *= max(1 - own / max(texts - drawn, 1), 0.0)
-    return 1 - missed
+    return missed

@@ -8,6 +8,7 @@ from likewise.losses.attraction_repulsion import (
     contrastive_repulsion,
     repulsion_weights,
 )
+from likewise.losses.bags import bag_nce
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import (
@@ -29,6 +30,7 @@ __all__ = [
     "agreement",
     "aligned",
     "attraction_weights",
+    "bag_nce",
     "barlow_twins",
     "cacr",
     "confident",

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likewise.losses.bags import check_bags
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_shapes
 
@@ -76,6 +77,18 @@ def similarity_distillation(
     believed = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
     guessed = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
     return (believed.exp() * (believed - guessed)).sum(dim=1).mean()
+
+
+@in_float32
+def bag_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
+    """`likewise.losses.bag_nce`."""
+    check_bags(rows, bags, temperature)
+    scores = torch.einsum("id,jld->ijl", rows, bags) / temperature  # [N, N, L]
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)[:, :, None]
+    others = scores.masked_fill(itself, -math.inf).transpose(0, 1)
+    everyone = torch.cat([scores, others], dim=2).flatten(1).logsumexp(dim=1)
+    own = scores.diagonal(dim1=0, dim2=1).logsumexp(dim=0)  # of [L, N]
+    return (everyone - own).mean()
 
 
 def _without_own(like: Tensor, own: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.fixmatch import FixMatch
 from likewise.methods.flow_similarity import FlowSimilarity
+from likewise.methods.global_local import GlobalLocal
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
@@ -43,6 +44,7 @@ METHODS: dict[str, type[Method]] = {
     "cross-entropy": CrossEntropy,
     "fixmatch": FixMatch,
     "flow-similarity": FlowSimilarity,
+    "global-local": GlobalLocal,
     "hsakd": HSAKD,
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,

@@ -13,6 +13,8 @@ SCORES = {
     "linear_pixel_accuracy": "segmentation, pixels right",
     "classifier_top1": "its own classifier",
     "teacher_top1": "its teacher's classifier",
+    "sync_auc": "sight and sound in step, area under the curve",
+    "attention_in_box": "attention where it sounds",
     "teacher_agreement": "the same answer as its teacher",
 }
 CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
@@ -78,7 +80,7 @@ def score_name(name: str) -> str:
         return f"nearest neighbours (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
         return f"probe on {amount(int(match[1]), 'label')} a class"
-    if match := re.fullmatch(r"(text_to_image|image_to_text)_r(\d+)", name):
+    if match := re.fullmatch(r"(text_to_image|image_to_text|sound_to_clip|clip_to_sound)_r(\d+)", name):
         return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
     if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
         return f"classes named in words, hit at {match[1]}"

@@ -1,0 +1,94 @@
+"""Networks for sound: one-dimensional residual networks along the time of a log-mel spectrogram."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from likewise.errors import LikewiseError, did_you_mean
+
+
+class SoundShape(NamedTuple):
+    """How wide and how deep a network for sound is."""
+
+    widths: tuple[int, ...]
+    """channels of its stages"""
+    blocks: int
+    """residual blocks in each"""
+
+
+SOUND_NETWORKS = {"small": SoundShape((64, 96, 128), 1), "resnet18": SoundShape((64, 128, 256, 512), 2)}
+"""small: quick enough to train on a CPU; resnet18: as wide and as deep as ResNet-18 (He et al. 2016, Table 1)."""
+
+
+class SoundNetwork(nn.Module):
+    """Bands are channels, instants stay as many: [B, bands, instants] -> [B, width, instants].
+
+    The residual blocks of ResNet-18 (He et al. 2016, https://arxiv.org/abs/1512.03385) with convolutions over three
+    instants, after one over seven. None of them strides, so each feature belongs to its instant.
+
+    Args:
+        bands: of the spectrogram.
+        shape: how wide and how deep.
+    """
+
+    def __init__(self, bands: int, shape: SoundShape) -> None:
+        super().__init__()
+        self.bands, self.width = bands, shape.widths[-1]
+        widths = (shape.widths[0], *shape.widths)
+        self.stem = nn.Sequential(
+            nn.Conv1d(bands, widths[0], 7, padding=3, bias=False), nn.BatchNorm1d(widths[0]), nn.ReLU(inplace=True)
+        )
+        self.stages = nn.Sequential(
+            *(
+                _Block(before if block == 0 else width, width)
+                for before, width in zip(widths, shape.widths, strict=False)
+                for block in range(shape.blocks)
+            )
+        )
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Float [B, bands, instants] -> [B, width, instants]."""
+        if spectrogram.dim() != 3 or spectrogram.shape[1] != self.bands:
+            raise LikewiseError(
+                f"A network for sound of {self.bands} bands reads [B, {self.bands}, instants]; "
+                f"{tuple(spectrogram.shape)} was given."
+            )
+        return self.stages(self.stem(spectrogram.to(self.stem[0].weight.dtype)))
+
+
+class _Block(nn.Module):
+    """Two convolutions and a way past them."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.changes = nn.Sequential(
+            nn.Conv1d(width_in, width_out, 3, padding=1, bias=False),
+            nn.BatchNorm1d(width_out),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(width_out, width_out, 3, padding=1, bias=False),
+            nn.BatchNorm1d(width_out),
+        )
+        self.past: nn.Module = nn.Identity()
+        if width_in != width_out:
+            self.past = nn.Sequential(nn.Conv1d(width_in, width_out, 1, bias=False), nn.BatchNorm1d(width_out))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.changes(features) + self.past(features))
+
+
+def sound_network(name: str, bands: int) -> SoundNetwork:
+    """Build a network for sound by its name.
+
+    Args:
+        name: ``small`` or ``resnet18``.
+        bands: of the spectrogram that it reads.
+
+    Raises:
+        LikewiseError: an unknown name.
+    """
+    if name not in SOUND_NETWORKS:
+        raise LikewiseError(f"There is no network for sound {name!r}. {did_you_mean(name, SOUND_NETWORKS)}")
+    return SoundNetwork(bands, SOUND_NETWORKS[name])

@@ -1,0 +1,34 @@
+"""A thin network for clips that keeps every frame: what happens when, beside an encoder that says what it is."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from likewise.encoders.clip_networks import FactoredConvolution
+
+WIDTHS, STRIDES = (8, 16, 32, 64), (2, 2, 2, 1)
+"""Of its stages: channels, and strides in space; none in time."""
+
+
+class ThinPathway(nn.Sequential):
+    """The fast pathway of SlowFast (Feichtenhofer et al. 2019, Sec. 3.2, https://arxiv.org/abs/1812.03982).
+
+    Few channels, no stride in time: normalised clips [B, C, T, S, S] -> [B, 64, T, S / 8, S / 8]. Its convolutions are
+    factored as those of `clip_networks`, and it has no lateral connections.
+
+    Args:
+        channels: colours of the clips.
+    """
+
+    width = WIDTHS[-1]
+    """channels that it gives"""
+
+    def __init__(self, channels: int) -> None:
+        before = (channels, *WIDTHS)
+        super().__init__(
+            *(FactoredConvolution(i, o, (1, stride)) for i, o, stride in zip(before, WIDTHS, STRIDES, strict=False))
+        )
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Normalised clips [B, C, T, S, S] -> [B, 64, T, s, s]."""
+        return super().forward(clips)

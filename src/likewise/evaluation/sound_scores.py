@@ -1,0 +1,163 @@
+"""What a run that learned from sound can do, beside an untrained one: retrieval both ways, step, and attention."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import Pixels
+from likewise.data.boxes import SOUND_BOX, Boxes
+from likewise.data.clip_columns import SOUND, Sound
+from likewise.encoders import Encoder
+from likewise.evaluation.features import frozen
+from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
+from likewise.evaluation.run_scores import Scored
+from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.sound_measures import (
+    BOOTSTRAP,
+    EFFECTIVE,
+    attention_in_boxes,
+    mean_of_clips,
+    sync_auc,
+)
+from likewise.heads.sound_space import SoundSpace, load_sound_space
+from likewise.randomness import seed_networks
+from likewise.run_folder import RunFolder
+from likewise.training.splits import Split
+from likewise.views.moments import frames_from, sound_of_frames
+from likewise.views.policies import CentreView
+
+SHIFTS = (*range(-8, -2), *range(3, 9))
+"""Frames by which sound is shifted against sight; fewer than three are hardly heard (0.12 s at 25 frames a second)."""
+
+MOST = 2000
+"""Test clips at most of which step and attention are measured, evenly from all."""
+
+CLIPS_AT_A_TIME = 32
+SIDES = Sides(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
+
+
+class Met(NamedTuple):
+    """Test clips and their sounds, as a run's networks compare them."""
+
+    clips: Tensor
+    """float32 [N, D] of length 1: each as a whole"""
+    sounds: Tensor
+    """float32 [N, D] of length 1"""
+    in_step: Tensor
+    """float32 [N]: mean cosine of a frame and its own moment of sound"""
+    shifted: Tensor
+    """float32 [N, K]: the same with the sound shifted by each of `SHIFTS`"""
+    fits: Tensor
+    """bool [N, K]: which of those lie within what is kept of the clip"""
+    attention: Tensor
+    """float32 [N, L]"""
+    boxes: Tensor
+    """float32 [N, 4] in what the encoder is shown: where it sounds; NaN where the data do not say"""
+
+
+def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> dict[str, list[Outcome]]:
+    """Scores by encoder, without predictions of classes.
+
+    The trained encoder's and its baselines', whose space and sounds are those of untrained networks.
+
+    Args:
+        run: where the space of clips and sounds lies; without one there are no scores.
+        scored: the encoders.
+        test: the test clips.
+        seed: of the untrained networks.
+    """
+    space = load_sound_space(run)
+    if space is None or test is None or test.clips is None or int(_heard(test).sum()) < 2:
+        return {}
+    seed_networks(seed, "untrained space")
+    untrained, found = SoundSpace(space.settings).eval(), {}
+    for who, encoder in scored.encoders.items():
+        beside = space if who == "trained" else untrained
+        met = meet(encoder, beside, test, scored.image_size, scored.device)
+        found[who] = [Outcome(score, torch.zeros(0)) for score in scores_of(met)]
+    return found
+
+
+def scores_of(met: Met) -> list[Score]:
+    """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
+    count = len(met.clips)
+    found = ranks(met.clips, met.sounds, torch.arange(count))
+    scores = retrieval_scores(found, count, count, SIDES)
+    some = torch.linspace(0, count - 1, min(count, MOST)).round().long()
+    if bool(met.fits[some].any()):
+        shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
+        area = sync_auc(met.in_step[some], met.shifted[some], met.fits[some])
+        scores.append(Score("sync_auc", *area, len(some), shifts))
+    known = some[~met.boxes[some].isnan().any(dim=1)]
+    return scores + (_attention_scores(met.attention[known], met.boxes[known]) if len(known) else [])
+
+
+def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
+    """The share of the attention that lies where it sounds; by chance as much as that is of the picture."""
+    even = float((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).mean())
+    protocol = {"chance": round(even, 4), "interval": EFFECTIVE}
+    return [Score("attention_in_box", *mean_of_clips(attention_in_boxes(attention, boxes)), len(boxes), protocol)]
+
+
+@torch.no_grad()
+def meet(encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device) -> Met:
+    """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
+    rows, frames = _heard(test).nonzero().flatten(), test.images.frames
+    sound, boxes, whole = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX), test.clips
+    boxes = boxes if isinstance(boxes, Boxes) else Boxes.joined([len(test.manifest)])
+    assert isinstance(sound, Sound) and whole is not None
+    parts = []
+    with frozen(encoder.to(device)), frozen(space.to(device)):
+        for part in rows.split(CLIPS_AT_A_TIME):
+            given = whole.read(part), sound.read(part), boxes.read(part)
+            parts.append(_met(encoder, space, *given, frames, size, device))
+    return Met(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _met(
+    encoder: Encoder,
+    space: SoundSpace,
+    pixels: Pixels,
+    sound: Tensor,
+    boxes: Tensor,
+    frames: int,
+    size: int,
+    device: torch.device,
+) -> Met:
+    kept = pixels.images.shape[1]
+    shown = torch.full((len(sound),), kept) if pixels.shown is None else pixels.shown
+    start = (shown - frames).clamp(min=0) // 2
+    window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda each: each.to(device))
+    view = CentreView(size)(window)
+    maps = encoder.feature_map(view.pixels)
+    begins = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
+    sounds = [sound_of_frames(sound, begin, frames, kept).to(device) for begin in begins.T]
+    own = space(maps, encoder.normalise(view.pixels), sounds[0])
+    steps = [own.heard, *(space.heard(each, frames) for each in sounds[1:])]
+    scores = torch.stack([torch.einsum("btd,btrd->btr", own.seen, each).mean(dim=(1, 2)) for each in steps], dim=1)
+    fits = (begins >= 0) & (begins + frames <= torch.maximum(shown, torch.tensor(frames))[:, None])
+    return Met(
+        space.of_clips(encoder.pool(maps)),
+        own.sound.float().cpu(),
+        scores[:, 0].float().cpu(),
+        scores[:, 1:].float().cpu(),
+        fits[:, 1:],
+        own.attention.float().cpu(),
+        _as_shown(boxes, view.box.cpu()),
+    )
+
+
+def _as_shown(boxes: Tensor, view: Tensor) -> Tensor:
+    """Boxes [B, 4] as shares of the stored frame, as shares of a view [B, 2, 3] of it."""
+    scale, shift = view[:, [0, 1], [0, 1]].repeat(1, 2), view[:, :, 2].repeat(1, 2)
+    return (((boxes * 2 - 1) - shift) / scale + 1).div(2).clamp(0, 1)
+
+
+def _heard(test: Split) -> Tensor:
+    """Bool [N]: which test clips have sound."""
+    column = test.manifest.beside.get(SOUND)
+    none = torch.zeros(len(test.manifest), dtype=torch.bool)
+    return none if column is None else torch.from_numpy(column.present())

@@ -1,0 +1,60 @@
+"""Rows that each have several positives of which not all need fit: a bag, as of the places of a picture that sounds.
+
+Multiple-instance learning's noise contrast. The positives of a row count together by the sum of their exponentials, so
+that one good place is enough; all other bags repel the row, and all other rows repel its bag.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.similarity_sums import between
+
+
+@in_float32
+def bag_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
+    """MIL-NCE (Miech et al. 2020, Eq. 1, https://arxiv.org/abs/1912.06430), both ways in one denominator.
+
+    With S_ijl = row_i . bag_jl / temperature::
+
+        mean_i  log( sum_jl e^{S_ijl} + sum_{j != i, l} e^{S_jil} ) - log sum_l e^{S_iil}
+
+    The public code of global-local contrast joins S and its transpose, which counts each row's own bag twice below the
+    line, so that no row can lose less than log 2; here it is counted once, and a perfect match loses nothing. With one
+    element a bag this is in-batch contrast: a row and its partner each against all others.
+
+    No [N, N, L] is held (see `similarity_sums`).
+
+    Args:
+        rows: [N, D], of length 1 for cosines.
+        bags: [N, L, D], the positives of each row, in the same order.
+        temperature: divides the products; above 0; may be learned.
+
+    Returns:
+        A scalar in float32, or in float64 if the inputs are. It can be differentiated once; `dense.bag_nce` again.
+
+    Raises:
+        LossInputError: shapes do not fit, there are fewer than two rows, or the temperature is not positive.
+    """
+    check_bags(rows, bags, temperature)
+    count, size = bags.shape[:2]
+    scaled, elements = rows / temperature, bags.flatten(0, 1)  # [N, D], [N L, D]
+    owner = torch.arange(count, device=rows.device).repeat_interleave(size)
+    of_rows = between(scaled, elements).everyone  # [N]
+    of_bags = between(elements, scaled, owner).everyone.view(count, size).logsumexp(dim=1)  # [N], the own row left out
+    own = torch.linalg.vecdot(scaled[:, None], bags).logsumexp(dim=1)
+    return (torch.logaddexp(of_rows, of_bags) - own).mean()
+
+
+def check_bags(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> None:
+    """A bag of the same width for each of two rows or more, and a positive temperature."""
+    check_temperature(temperature)
+    fits = rows.dim() == 2 and bags.dim() == 3 and bags.shape[0] == len(rows) and bags.shape[2] == rows.shape[1]
+    if not fits or len(rows) < 2 or not bags.shape[1]:
+        raise LossInputError(
+            f"bag_nce takes rows [N, D] and their bags [N, L, D], two or more; got {tuple(rows.shape)} and "
+            f"{tuple(bags.shape)}."
+        )

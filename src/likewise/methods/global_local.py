@@ -1,0 +1,111 @@
+"""Global-local contrast: a clip and its sound find each other as wholes, and each frame finds its moment of sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.data.beside import Reader
+from likewise.data.clip_columns import SOUND, AsKept
+from likewise.data.manifest import Manifest
+from likewise.encoders import Encoder
+from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
+from likewise.losses import bag_nce
+from likewise.methods.attention_drawn import draw_attention
+from likewise.methods.clip_time import ClipTime
+from likewise.methods.illustration import Illustration
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.global_local import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.run_folder import RunFolder
+from likewise.views.moments import sound_of_frames
+from likewise.views.policies import ViewPolicy
+from likewise.views.view import View
+
+
+@dataclass(frozen=True)
+class GlobalLocal(Method):
+    """Ma, Zeng, McDuff and Song 2021, https://arxiv.org/abs/2104.05418, and the authors' public code.
+
+    The public code's pairing of frames and sound drifts from clip to clip, counts each positive bag twice, and compares
+    products of any length; here each clip is paired by itself, bags are counted once, and cosines are compared. The
+    slow pathway is the run's encoder on the same frames as the fast one's, where the paper gives it every eighth.
+    """
+
+    title = "Global-local audio-visual contrast"
+    paper = "Ma et al. 2021, https://arxiv.org/abs/2104.05418"
+    needs = "no labels"
+    senses = (SOUND,)
+    also_needs = "videos with sound"
+    idea = "A clip and its sound attract as wholes; where they agree, each frame and its own moment of sound attract."
+    choose_when = "videos have sound that belongs to what is seen, and it matters when or where it is made"
+    recipe = Recipe("adamw", learning_rate=3e-3, weight_decay=1e-4)
+    time = ClipTime(16, 25.0)
+    presets = PRESETS
+
+    global_weight: float = 1.0
+    """of the contrast of wholes (paper: 1); 0 leaves moments alone"""
+    local_weight: float = 1.0
+    """of the contrast of moments (paper: 1); 0 leaves wholes alone"""
+    temperature: float = 0.1
+    """divides the cosines, and those of the attention (public code: none, for products of any length)"""
+    sound_network: str = "small"
+    """small, or resnet18 as the paper's"""
+    bands: int = 40
+    """of the log-mel spectrogram (public code: 80)"""
+    steps: int = 4
+    """instants of sound for each frame (public code: 3, of 96 for 32 frames)"""
+    dim: int = 128
+    """width of the space of wholes (public code: 512)"""
+    local_dim: int = 64
+    """width of the space of moments (public code: 64)"""
+    views: ViewPolicy = field(default_factory=lambda: ViewPolicy(crop_area=(0.5, 1.0)))
+    """a window of consecutive frames, cropped and mirrored alike"""
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """Sound as it is kept."""
+        return {SOUND: AsKept()}
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """The encoder, which is the slow pathway, and the space with the networks for frames and for sound."""
+        settings = SoundSpaceSettings(
+            encoder.width, encoder.channels, self.sound_network, self.bands, self.steps, self.dim, self.local_dim,
+            self.temperature,
+        )  # fmt: skip
+        return Nets(encoder=encoder, space=SoundSpace(settings))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """A window of each clip and the sound of exactly that time, as wholes and step by step."""
+        view = self.views(batch.pixels, progress.draws("view", batch))
+        made = self.compared(nets, view, heard_with(view, batch))
+        return {"sound": made.sound, "places": made.places, "seen": made.seen, "heard": made.heard}
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Each sound finds its clip by one place or more; each frame finds its moment among all clips' and its own."""
+        wholes = bag_nce(rows["sound"], rows["places"], self.temperature)
+        moments = bag_nce(rows["seen"].flatten(0, 1), rows["heard"].flatten(0, 1), self.temperature)
+        metrics = {"global": wholes.detach(), "local": moments.detach(), "spread": spread(rows["sound"])}
+        return Step(self.global_weight * wholes + self.local_weight * moments, metrics)
+
+    def compared(self, nets: Nets, view: View, sound: Tensor) -> Compared:
+        """Views of clips and their sounds in the spaces that they share."""
+        maps = nets.encoder.feature_map(view.pixels)
+        return nets.space(maps, nets.encoder.normalise(view.pixels), sound)
+
+    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+        """The space, by which a sound finds clips."""
+        save_sound_space(nets.space, run)
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+        """Where the attention of a few clips lies."""
+        view = self.views(batch.pixels, progress.draws("view", batch))
+        return draw_attention(view.pixels, self.compared(nets, view, heard_with(view, batch)).attention)
+
+
+def heard_with(view: View, batch: Batch) -> Tensor:
+    """The sound of exactly the frames that a view shows: float [B, samples] in [-1, 1]."""
+    assert view.start is not None
+    return sound_of_frames(batch.beside[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])

@@ -1,0 +1,93 @@
+"""Videos with sound by the same verbs: train, scores, embed, a sound that finds clips, the page; what is refused."""
+
+from __future__ import annotations
+
+import wave
+
+import numpy as np
+import pytest
+import torch
+
+import likewise
+from likewise.cli import main
+from likewise.data.boxes import SOUND_BOX, Boxes
+from likewise.data.clips import clip_manifest
+from likewise.data.named_sets import NAMED_SETS
+from likewise.errors import LikewiseError
+from likewise.heads.sound_space import load_sound_space
+from likewise.run_folder import RunFolder, read_json
+from likewise.vectors import read_vectors
+
+COUNT, KEPT, SIDE, PER_FRAME = 24, 14, 12, 640
+
+
+def clips():
+    """Noise, of two classes; two thirds to learn from."""
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (COUNT, KEPT, 1, SIDE, SIDE), dtype=np.uint8)
+    sound = random.integers(-9000, 9000, (COUNT, KEPT * PER_FRAME), dtype=np.int16)
+    splits = np.repeat(["train", "test"], [16, 8])
+    made = clip_manifest("made", frames, 25, np.arange(COUNT) % 2, ("a", "b"), splits, sound)
+    made.beside[SOUND_BOX] = Boxes(np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "a"
+    words = f"--method global-local --steps 2 --batch-size 8 --frames 4 --out {out} --method.dim 8 --method.bands 8"
+    NAMED_SETS["made"] = clips
+    try:
+        main(["train", "made", *words.split()])
+        main(["embed", str(out), "made", "--out", str(out / "vectors.parquet")])
+    finally:
+        del NAMED_SETS["made"]
+    return out
+
+
+@pytest.fixture
+def query(tmp_path):
+    sound = clips().beside["sound"].read(torch.tensor([20]))[0].numpy()
+    with wave.open(str(tmp_path / "query.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(sound.astype("<i2").tobytes())
+    return tmp_path / "query.wav"
+
+
+def test_its_scores_stand_beside_untrained_ones(folder):
+    scores = read_json(folder / "scores.json")
+    for who in ("trained", "untrained"):
+        names = {score["name"] for score in scores[who]}
+        assert {"sound_to_clip_r1", "clip_to_sound_r5", "sync_auc", "attention_in_box"} <= names
+    page = (folder / "report.html").read_text()
+    assert "sound to clip, recall at 1" in page
+    assert "Where it sounds" in page
+
+
+def test_a_sound_finds_clips(folder, query, capsys):
+    run = likewise.load(folder)
+    gallery = read_vectors(folder / "vectors.parquet")
+    asked = run.embed_sound([query]).vectors
+    space, sound = load_sound_space(RunFolder(folder)), clips().beside["sound"].read(torch.tensor([20]))[0]
+    torch.testing.assert_close(asked[0], space.of_sound(sound, 4, 25.0))
+    best = (gallery.shared @ asked[0]).argsort(descending=True)
+    found = run.search_sound(query, gallery, 3)
+    assert [match.id for match in found] == [gallery.ids[i] for i in best[:3]]
+    capsys.readouterr()
+    main(["search", str(folder), "--sound", str(query), "--in", str(folder / "vectors.parquet"), "--count", "2"])
+    assert found[0].id in capsys.readouterr().out.replace("\n", "")
+
+
+def test_what_cannot_be_asked_is_refused(folder, query):
+    run = likewise.load(folder)
+    with pytest.raises(LikewiseError, match="learned nothing from texts"):
+        run.embed_text(["a dog"])
+    with pytest.raises(LikewiseError, match="a list"):
+        run.embed_sound(query)
+    with pytest.raises(SystemExit):
+        main(["search", str(folder), "--sound", str(query), "--text", "a dog"])
+    gallery = read_vectors(folder / "vectors.parquet")
+    with pytest.raises(LikewiseError, match="another run"):
+        run.search_sound(query, gallery._replace(shared=None))
