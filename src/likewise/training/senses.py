@@ -11,8 +11,8 @@ from likewise.errors import LikewiseError
 from likewise.methods import Method
 
 REMEDIES = {
-    "captions": "Give a Parquet file with a column of captions (or caption, or text) beside its images, or name a CSV "
-    "of image_path,caption with --captions",
+    "captions": "Give a Parquet file with a column of captions (or caption, or text) beside its images, tar archives "
+    "with key.txt or key.json beside key.jpg, or name a CSV of image_path,caption with --captions",
 }
 """How a source comes by a sense, for the message where it has none."""
 
