@@ -17,6 +17,7 @@ from likewise.losses.distillation import (
     soft_nce,
 )
 from likewise.losses.input_checks import LossInputError
+from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression
@@ -37,6 +38,9 @@ __all__ = [
     "cross_correlation",
     "guess_cross_entropy",
     "info_nce",
+    "kernel_alignment",
+    "kernel_cross_entropy",
+    "kernel_regression",
     "knowledge_distillation",
     "mean_entropy",
     "nt_xent",
