@@ -19,6 +19,7 @@ from likewise.methods.kd import KD
 from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
+from likewise.methods.modist import MoDist
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
 from likewise.methods.setsim import SetSim
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "kd": KD,
     "loco": LoCo,
     "moco-v2": MoCoV2,
+    "modist": MoDist,
     "paws": PAWS,
     "setsim": SetSim,
     "simclr": SimCLR,

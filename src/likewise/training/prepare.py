@@ -119,7 +119,7 @@ class Prepared:
             "beside": summary["beside"],
             "skipped": summary["skipped"],
             "notes": summary["notes"],
-            "warnings": [*summary["warnings"], *self._mask_warnings()],
+            "warnings": [*summary["warnings"], *self._mask_warnings(), *self.method.warnings(len(self.train.manifest))],
         }
 
 

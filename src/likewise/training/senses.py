@@ -25,7 +25,7 @@ def with_senses(manifest: Manifest, method: Method) -> Manifest:
     Raises:
         LikewiseError: no training example has what the method learns from.
     """
-    for name in method.senses:
+    for name in method.learns_from:
         train = manifest.splits == "train"
         column = manifest.beside.get(name)
         lacking = train if column is None else train & ~column.present()
