@@ -16,9 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
 from likewise.data.beside import ReadsRows
+from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
 from likewise.training.cached_gradients import divisors, normalises_batches
+from likewise.training.memory_layout import channels_last
 
 FEW = 4
 """Rows that are embedded to measure; twice as many once more, for the slope."""
@@ -48,8 +50,7 @@ class Trial:
         fabric: device and precision, launched.
         method: whose `Method.embed` is tried.
         nets: what it built.
-        channels: of the images.
-        size: of the images' side as stored.
+        images: those that will be learned from; what is tried has their shape.
         beside: what the method learns from beside pixels; the first rows of it are tried.
     """
 
@@ -58,16 +59,15 @@ class Trial:
         fabric: Fabric,
         method: Method,
         nets: Nets,
-        channels: int,
-        size: int,
+        images: Images,
         beside: Mapping[str, ReadsRows] | None = None,
     ) -> None:
-        self.fabric, self.method, self.shape, self.beside = fabric, method, (channels, size, size), beside or {}
+        self.fabric, self.method, self.images, self.beside = fabric, method, images, beside or {}
         self.support_rows = FEW if method.support else 0
         self.nets = copy.deepcopy(nets).train()
         if world_size() > 1:
             synchronise_batch_norm(self.nets)
-        self.nets.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.nets.to(fabric.device))
 
     def activations(self) -> Activations:
         """What is kept for the backward pass. Two sizes tell the line; no size depends on what the images show."""
@@ -99,8 +99,13 @@ class Trial:
         return [row for row in made.values() if row.requires_grad]
 
     def _batch(self, rows: int, support_rows: int) -> Batch:
-        """Black squares."""
-        pixels = Pixels(torch.zeros(rows, *self.shape, dtype=torch.uint8), torch.ones(rows))
+        """Black squares, or clips of them."""
+        images = self.images
+        shape = (images.channels, images.size, images.size)
+        pixels = Pixels(torch.zeros(rows, *shape, dtype=torch.uint8), torch.ones(rows))
+        if images.frames > 1:
+            clips = pixels.images[:, None].repeat(1, images.frames, 1, 1, 1)
+            pixels = Pixels(clips, pixels.aspect, torch.full((rows,), images.frames))
         support = self._batch(support_rows, 0) if support_rows else None
         index = torch.arange(rows)
         beside = {name: each.read(index % len(each)) for name, each in self.beside.items()}
@@ -175,7 +180,7 @@ def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, piec
     """
     images = loader.batch_size // world_size()
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
-    trial = Trial(fabric, method, nets, loader.images.channels, loader.images.size, loader.beside)
+    trial = Trial(fabric, method, nets, loader.images, loader.beside)
     activations = trial.activations()
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}
     if pieces > 1:
