@@ -14,7 +14,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.data.clip_frames import open_frames
 from likewise.data.mask_check import look_at_masks
-from likewise.data.masks import VOID
+from likewise.data.masks import VOID, MaskClasses
 from likewise.data.sources import open_manifest
 from likewise.data.tokens import Tokenizer
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
@@ -151,6 +151,7 @@ class Run:
         neighbours: int = 20,
         masks: str | None = None,
         void: int = VOID,
+        mask_classes: MaskClasses = "numbers",
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -169,6 +170,7 @@ class Run:
             neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             masks: folder of other data's masks, where they are no column of it.
             void: the value in other data's masks of pixels that belong to no class.
+            mask_classes: "binary" where the values of other data's masks number objects, all of one class.
             console: where the table is shown.
 
         Raises:
@@ -180,7 +182,13 @@ class Run:
         trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
         device, seed = choose_device("auto"), trained_with.seed
         other = TrainSettings(
-            labels=labels or "all", seed=seed, masks=masks, void=void, label_column=label_column, region=settings.region
+            labels=labels or "all",
+            seed=seed,
+            masks=masks,
+            void=void,
+            mask_classes=mask_classes,
+            label_column=label_column,
+            region=settings.region,
         )
         splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
         measures = EvaluationSettings(knn=Knn(neighbours))

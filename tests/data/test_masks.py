@@ -75,6 +75,20 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
     assert without.masks is None and without.manifest.masks is None and without.found()["warnings"] == []
 
 
+def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
+    """Penn-Fudan's k is the k-th person; 11 is void, above 0 like any object, and stays void."""
+    data = write_parquet(tmp_path / "scenes.parquet", [mask_of(values_of(i)) for i in range(10)])
+    prepared = prepare(data, TrainSettings(void=11, mask_classes="binary"), "simclr")
+    masks = prepared.manifest.masks
+    assert prepared.masks is not None and prepared.masks.classes == {0: "background", 1: "object"}
+    assert masks is not None and {int(masks.read(row)[1, 0]) for row in range(10)} == {0, 1}
+    assert all((masks.read(row)[0] == -1).all() for row in range(10))
+    many = np.array([[0, 700]], np.int32)
+    assert Masks([many], classes="binary").read(0).tolist() == [[0, 1]]
+    with pytest.raises(LikewiseError, match="--mask-classes binary"):
+        Masks([many]).read(0)
+
+
 def test_without_a_test_set_a_part_is_held_out(tmp_path):
     train = write_parquet(tmp_path / "scenes.parquet", [mask_of(values_of(i)) for i in range(10)])
     prepared = prepare(train, TrainSettings(), "simclr")

@@ -14,7 +14,6 @@ from likewise.evaluation.confidence import bootstrapped
 from likewise.evaluation.segmentation import (
     Scenes,
     SegmentationProbe,
-    at,
     confusion,
     ious,
     mean_iou,
@@ -86,16 +85,6 @@ def test_scores_equal_a_loop_over_pixels():
     assert float(mean_iou(tables.sum(dim=0))) == pytest.approx(sum(naive[:3]) / 3, rel=1e-15)
     right = sum(int(((p == m) & (m != -1)).sum()) for p, m in zip(predictions, masks, strict=True))
     assert float(pixel_accuracy(tables.sum(dim=0))) == right / sum(int((m != -1).sum()) for m in masks)
-
-
-@pytest.mark.parametrize(("side", "height", "width"), [(4, 30, 40), (8, 8, 8), (7, 5, 3)])
-def test_reading_places_is_reading_the_enlarged_map(side, height, width):
-    features = torch.randn(2, 3, side, side, generator=generator(1))
-    enlarged = nn.functional.interpolate(features, (height, width), mode="bilinear", align_corners=False)
-    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([(2 * across + 1) / width - 1, (2 * down + 1) / height - 1], dim=2).flatten(0, 1)
-    read = at(features, places.expand(2, -1, -1))
-    torch.testing.assert_close(read, enlarged.flatten(2).mT.flatten(0, 1), rtol=1e-4, atol=1e-5)
 
 
 def test_places_drawn_are_those_of_their_labels():

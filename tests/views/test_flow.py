@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
-from likewise.views.flow import flow_edges, flow_view
+from likewise.views.flow import evened, flow_colours, flow_edges, flow_view, mean_length, own_motion
 from likewise.views.policies import CentreView, ViewPolicy
 
 
@@ -50,3 +52,36 @@ def test_the_whole_frame_resized_scales_its_arrows():
     flow = torch.full((1, 2, 32, 32), 4.0)
     view = CentreView(16)(Pixels(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.ones(1)))
     assert torch.allclose(flow_view(flow, view.box, 16), torch.full((1, 2, 16, 16), 2.0))
+
+
+def test_own_motion_is_what_is_left_of_a_panning_camera():
+    flow = torch.zeros(2, 2, 8, 8)
+    flow[:, :, 2:5, 2:5] = torch.tensor([3.0, -4.0])[:, None, None]
+    camera = torch.tensor([[1.5, 0.5], [-2.0, 7.0]])[:, :, None, None]
+    assert torch.allclose(own_motion(flow + camera), flow, atol=1e-6)
+    assert torch.allclose(mean_length(own_motion(flow + camera)), torch.tensor(5.0 * 9 / 64), atol=1e-5)
+
+
+def test_evened_motion_is_signed_logarithms_of_mean_length_one():
+    flow = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([0.1, 1, 50]).view(
+        -1, 1, 1, 1
+    )
+    flow[1] = 0
+    made = evened(flow)
+    for row in (0, 2):
+        small = [[math.copysign(math.log(1 + abs(v)), v) for v in part.flatten().tolist()] for part in flow[row]]
+        lengths = [math.hypot(across, down) for across, down in zip(*small, strict=True)]
+        expected = torch.tensor(small).view(2, 6, 6) / (sum(lengths) / 36)
+        torch.testing.assert_close(made[row], expected, rtol=1e-5, atol=1e-6)
+    assert made[1].abs().max() == 0
+
+
+def test_colours_of_flow_tell_direction_and_strength():
+    flow = torch.zeros(1, 2, 2, 2)
+    flow[0, 0, 0, 1], flow[0, 0, 1, 0] = 4.0, -4.0
+    flow[0, 0, 1, 1] = 2.0
+    colours = flow_colours(flow)
+    assert colours[0, :, 0, 0].tolist() == [1, 1, 1]
+    torch.testing.assert_close(colours[0, :, 0, 1], torch.tensor([1.0, 0.25, 0.25]))  # to the right: red
+    torch.testing.assert_close(colours[0, :, 1, 1], torch.tensor([1.0, 0.625, 0.625]))  # half as far: half as red
+    assert colours[0, 0, 1, 0] < 1e-6  # to the left: no red

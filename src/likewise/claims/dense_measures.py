@@ -14,13 +14,17 @@ from torch import Tensor
 from likewise.claims.measures import Trained
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
+from likewise.encoders.places import all_places
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import frozen
-from likewise.evaluation.segmentation import Scenes, SegmentationProbe
+from likewise.evaluation.object_pairs import same_object_auc
+from likewise.evaluation.segmentation import Scenes, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
+from likewise.methods.flow_similarity import FlowSimilarity
 from likewise.methods.method import Matched
 from likewise.methods.setsim import SetSim
+from likewise.randomness import generator
 from likewise.training.splits import Split
 
 
@@ -66,6 +70,36 @@ class MatchedOnObjects:
         return share_on_one_object(matched, [masks.read(row) for row in rows.tolist()])
 
 
+@dataclass(frozen=True)
+class SameObject:
+    """Whether pixels of one object are more alike to the method than an object's and the background's.
+
+    ``same_object_auc``: the mean over test images of `likewise.evaluation.object_pairs.same_object_auc`.
+    """
+
+    images: int = 500
+    """test images at most"""
+    places: int = 256
+    """pixels of each, drawn evenly"""
+
+    @torch.no_grad()
+    def __call__(self, trained: Trained) -> Mapping[str, float]:
+        """Of the embeddings that the method makes of pixels, which are more than its encoder's maps."""
+        method, test = trained.prepared.method, trained.test
+        assert isinstance(method, FlowSimilarity)
+        rows, masks = torch.arange(min(self.images, len(test.images))), _scenes(test).masks
+        places = torch.rand(len(rows), self.places, 2, generator=generator(0, "places")) * 2 - 1
+        whole_view = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        shown = [classes_at(whole_view, at, masks.read(row)) for row, at in zip(rows.tolist(), places, strict=True)]
+        areas = []
+        with frozen(trained.nets):
+            for some in rows.split(64):
+                pixels = whole(test.images.read(some), trained.prepared.encoder.image_size).to(trained.device)
+                embeddings = method.embeddings(trained.nets, pixels, places[some].to(trained.device))
+                areas.append(same_object_auc(embeddings, torch.stack([shown[row] for row in some.tolist()])))
+        return {"same_object_auc": float(torch.cat(areas).nanmean())}
+
+
 def share_on_one_object(matched: Matched, masks: list[np.ndarray]) -> float:
     """The share of pairs whose two centres lie on the same class above 0; 0 where there is no pair.
 
@@ -73,23 +107,29 @@ def share_on_one_object(matched: Matched, masks: list[np.ndarray]) -> float:
         matched: two views of B images, and their pairs.
         masks: B of them, int16 [H, W].
     """
-    side = round(matched.pairs.shape[1] ** 0.5)
-    line = (torch.arange(side) * 2 + 1) / side - 1
-    shown = [_classes_at(view.box.cpu(), line, masks) for view in (matched.first, matched.second)]  # [B, U] each
+    centres = all_places(round(matched.pairs.shape[1] ** 0.5))
+    shown = [
+        torch.stack([classes_at(box, centres, mask) for box, mask in zip(view.box.cpu(), masks, strict=True)])
+        for view in (matched.first, matched.second)
+    ]  # [B, U] each
     same = (shown[0][:, :, None] == shown[1][:, None, :]) & (shown[0] > 0)[:, :, None]
     pairs = matched.pairs.cpu()
     return float((same & pairs).sum() / pairs.sum().clamp(min=1))
 
 
-def _classes_at(box: Tensor, line: Tensor, masks: list[np.ndarray]) -> Tensor:
-    """The class at each place's centre, int64 [B, U]."""
-    found = []
-    for (across, down), mask in zip(box.tolist(), masks, strict=True):
-        height, width = mask.shape
-        x = ((across[0] * line + across[2] + 1) / 2 * width).long().clamp(0, width - 1)
-        y = ((down[1] * line + down[2] + 1) / 2 * height).long().clamp(0, height - 1)
-        found.append(torch.from_numpy(mask[y][:, x].astype(np.int64)).flatten())
-    return torch.stack(found)
+def classes_at(box: Tensor, places: Tensor, mask: np.ndarray) -> Tensor:
+    """What a mask [H, W] shows at places [P, 2] of a view's [-1, 1] plane, int64 [P].
+
+    Args:
+        box: float [2, 3], from the view's plane to the image's; it turns nothing.
+        places: to the right and down.
+        mask: of the whole image.
+    """
+    (across, _, left), (_, down, top) = box.tolist()
+    height, width = mask.shape
+    x = ((across * places[:, 0] + left + 1) / 2 * width).long().clamp(0, width - 1)
+    y = ((down * places[:, 1] + top + 1) / 2 * height).long().clamp(0, height - 1)
+    return torch.from_numpy(mask.astype(np.int64))[y, x]
 
 
 def _scenes(split: Split) -> Scenes:

@@ -13,6 +13,7 @@ from rich.table import Table
 from likewise import api
 from likewise.commands.words import Positional, parse
 from likewise.data.captions import lines_of
+from likewise.data.masks import MaskClasses
 from likewise.errors import LikewiseError
 
 
@@ -32,6 +33,8 @@ class Evaluate:
     """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
     void: int = 255
     """of other data: the value in masks of pixels that belong to no class"""
+    mask_classes: MaskClasses = "numbers"
+    """of other data: binary where the values of masks number objects, of which all are one class"""
     fine_tune: bool = False
     """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
     corruptions: bool = False

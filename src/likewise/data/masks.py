@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,9 @@ NOTHING = -1
 
 MOST_CLASSES = 256
 """Class numbers lie below this; a mask of more values is a photograph or numbers objects instead of classes."""
+
+MaskClasses = Literal["numbers", "binary"]
+"""What a mask's values are: class numbers; or numbers of objects, of which all but 0, the background, are one class."""
 
 MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 """Pillow's names for images whose pixel values are numbers, not colours."""
@@ -47,6 +50,8 @@ class Masks:
     """the value of pixels that belong to no class"""
     class_names: tuple[str, ...] = ()
     """name of each class number, where the data have them"""
+    classes: MaskClasses = "numbers"
+    """whether values tell classes, or whether 0 is background and whatever else one class"""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -61,6 +66,8 @@ class Masks:
 
     def name(self, number: int) -> str:
         """A class's name, or its number."""
+        if self.classes == "binary":
+            return ("background", "object")[number]
         return self.class_names[number] if number < len(self.class_names) else f"class {number}"
 
     def size(self, position: int) -> tuple[int, int]:
@@ -85,10 +92,13 @@ class Masks:
                 values = np.asarray(image)
         values = values.astype(np.int64)
         values[values == self.void] = NOTHING
+        if self.classes == "binary":
+            values = values.clip(max=1)
         if values.max(initial=0) >= MOST_CLASSES:
             raise LikewiseError(
                 f"{self._where(position)} holds the value {values.max()}; class numbers lie in 0..{MOST_CLASSES - 1}, "
-                f"and --void names the one value of pixels that belong to no class."
+                f"and --void names the one value of pixels that belong to no class. If values number objects, "
+                f"--mask-classes binary takes them all for one class."
             )
         return values.astype(np.int16)
 

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.clips import clip_manifest
 from likewise.data.fashion_pairs import fashion_pairs
 from likewise.data.idx import read_idx
 from likewise.data.manifest import Manifest
 from likewise.data.masks import Masks
+from likewise.data.moving_garments import MOTIONS, move_garments
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.scenes import BACKGROUND, paste_scenes
 from likewise.errors import LikewiseError, MachineError
@@ -84,11 +86,38 @@ def fashion_scenes() -> Manifest:
     )
 
 
+def moving_garments() -> Manifest:
+    """2,000 training and 500 test clips, 8 frames of 32x32 gray pixels, of a garment that moves; labelled by motion.
+
+    Test clips show test garments. Masks are of the middle frame: background and garment. Flow is found when it is first
+    asked for, as it is of videos, although the true one is known (`likewise.data.moving_garments`).
+    """
+    garments = fashion_mnist_mini()
+    parts = []
+    for name, count in (("train", 2000), ("test", 500)):
+        part = garments.split(name)
+        assert isinstance(part.pixels, ArrayPixels)
+        seed = 0 if name == "train" else 1
+        parts.append(move_garments(part.pixels.array, part.labels.numpy(), count, seed))
+    frames = np.concatenate([clips.frames for clips in parts])
+    middle = [mask for clips in parts for mask in clips.objects[:, frames.shape[1] // 2]]
+    return clip_manifest(
+        "moving-garments",
+        frames,
+        frame_rate=8.0,
+        labels=np.concatenate([clips.motions for clips in parts]),
+        class_names=MOTIONS,
+        splits=np.repeat(["train", "test"], [len(clips.frames) for clips in parts]),
+        masks=Masks(middle, class_names=(BACKGROUND, "garment")),
+    )
+
+
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist": fashion_mnist,
     "fashion-mnist-mini": fashion_mnist_mini,
     "fashion-scenes": fashion_scenes,
     "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
+    "moving-garments": moving_garments,
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 
 from likewise.errors import LikewiseError
 
@@ -42,3 +43,29 @@ def dense_map(maps: Sequence[Tensor], stage: int | None = None, at_most: int | N
 def as_places(features: Tensor) -> Tensor:
     """[B, D, s, s] -> [B, s^2, D], row by row."""
     return features.flatten(2).mT
+
+
+def read_at(features: Tensor, places: Tensor) -> Tensor:
+    """Features [B, D, s, s] at places [B, P, 2] (to the right, down) of the image's [-1, 1] plane: [B, P, D].
+
+    Bilinear; equal to enlarging the map by ``interpolate(mode="bilinear", align_corners=False)`` and reading the pixels
+    there.
+    """
+    grid = places[:, None].to(features.device)
+    read = grid_sample(features.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return read[:, :, 0].mT
+
+
+def hypercolumns(maps: Sequence[Tensor], places: Tensor) -> Tensor:
+    """What all maps [B, D_i, s_i, s_i] say of the same places [B, P, 2], side by side: [B, P, sum of D_i].
+
+    Hariharan et al. 2015, https://arxiv.org/abs/1411.5752; sparse, as in Larsson et al. 2016, Sec. 3.2,
+    https://arxiv.org/abs/1603.06668: only what is asked for is read, no map is enlarged.
+    """
+    return torch.cat([read_at(each, places) for each in maps], dim=2)
+
+
+def all_places(side: int) -> Tensor:
+    """The centres of the pixels of a square, row by row: float [side * side, 2] in the [-1, 1] plane."""
+    line = (torch.arange(side) * 2 + 1) / side - 1
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).flatten(0, 1)

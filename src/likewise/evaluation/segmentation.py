@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
+from torch.nn.functional import interpolate
 
 from likewise.data.batch import Pixels
 from likewise.data.masks import NOTHING, Masks
 from likewise.encoders import Encoder
-from likewise.encoders.places import as_places, dense_map, dense_stage
+from likewise.encoders.places import as_places, dense_map, dense_stage, read_at
 from likewise.errors import LikewiseError
 from likewise.evaluation.confidence import bootstrapped
 from likewise.evaluation.evaluate import Gain
@@ -139,8 +139,8 @@ class SegmentationProbe:
         self, encoder: Encoder, train: Scenes, points: Points, size: int, device: torch.device | str
     ) -> FittedProbe:
         batches = zip(*(part.split(self.batch_size) for part in (points.rows, points.places)), strict=True)
-        vectors = [at(self._map(encoder, train.images.read(rows), size, device), places) for rows, places in batches]
-        return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors), points.labels.flatten()))
+        vectors = [read_at(self._map(encoder, train.images.read(rows), size, device), at) for rows, at in batches]
+        return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors).flatten(0, 1), points.labels.flatten()))
 
     def _predict(
         self,
@@ -222,15 +222,6 @@ def _more(measure: Any) -> Any:
 def whole(pixels: Pixels, size: int) -> Tensor:
     """Images with all that they show, float [B, C, size, size] in [0, 1]; what is not square stays squeezed."""
     return make_view(pixels.images, Plan(centre_boxes(torch.ones_like(pixels.aspect), 1.0)), size).pixels
-
-
-def at(features: Tensor, places: Tensor) -> Tensor:
-    """Features [B, D, s, s] at places [B, P, 2] of the image's [-1, 1] plane, bilinearly: [B * P, D].
-
-    Equal to enlarging the map by ``interpolate(mode="bilinear", align_corners=False)`` and reading the pixels there.
-    """
-    read = grid_sample(features, places[:, None], mode="bilinear", padding_mode="border", align_corners=False)
-    return read[:, :, 0].mT.flatten(0, 1)
 
 
 def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:

@@ -12,6 +12,7 @@ from likewise.methods.comatch import CoMatch
 from likewise.methods.comatch_ema import CoMatchEMA
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.fixmatch import FixMatch
+from likewise.methods.flow_similarity import FlowSimilarity
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.isd import ISD
@@ -41,6 +42,7 @@ METHODS: dict[str, type[Method]] = {
     "comatch-ema": CoMatchEMA,
     "cross-entropy": CrossEntropy,
     "fixmatch": FixMatch,
+    "flow-similarity": FlowSimilarity,
     "hsakd": HSAKD,
     "hsakd-teacher": HSAKDTeacher,
     "isd": ISD,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +73,31 @@ def weighted(pixels: Tensor, weights: Tensor, column: str, count: int) -> list[P
         Picture(pixels[i], f"{100 * share:.3g}%", column)
         for share, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
+
+
+def picture_rows(pictures: Mapping[str, Tensor]) -> list[list[Picture]]:
+    """A row for each example from [N, C, S, S] pictures by the name of their column; small and grey ones are fitted."""
+    side = max(each.shape[-1] for each in pictures.values())
+    fitted = {
+        name: F.interpolate(each.float(), size=(side, side)).expand(-1, 3, -1, -1) for name, each in pictures.items()
+    }
+    return [
+        list(row) for row in zip(*([Picture(p, "", name) for p in each] for name, each in fitted.items()), strict=True)
+    ]
+
+
+def principal_colours(features: Tensor, side: int) -> Tensor:
+    """Places' features [N, side * side, D] as colours [N, 3, side, side] in [0, 1].
+
+    Their first three principal components over all images together, each cut off at two standard deviations.
+    """
+    rows = features.detach().float().flatten(0, 1)
+    centred = rows - rows.mean(dim=0)
+    components = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, -3:].flip(1)  # the last are the greatest
+    turned = components * components.sum(dim=0).sign()  # a component's sign is arbitrary
+    spread = centred @ turned
+    colours = spread / (4 * spread.std(dim=0, correction=0).clamp(min=1e-6)) + 0.5
+    return colours.clamp(0, 1).unflatten(0, (len(features), side, side)).permute(0, 3, 1, 2)
 
 
 def _small(pixels: Tensor) -> np.ndarray:

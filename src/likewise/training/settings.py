@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from likewise.data.masks import MaskClasses
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision
 
@@ -39,6 +40,8 @@ class TrainSettings:
     Default: the column "mask" of Parquet files"""
     void: int = 255
     """the value in masks of pixels that belong to no class; they are neither learned from nor counted"""
+    mask_classes: MaskClasses = "numbers"
+    """numbers: a mask's values are classes; binary: they number objects, and all but 0 are one class"""
     out: str | None = None
     """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
     encoder: str = "auto"

@@ -83,11 +83,13 @@ def open_split_manifest(
 
 
 def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
-    """The masks of a folder of their own, if one is named, and which of their values is void."""
+    """The masks of a folder of their own, if one is named, and what their values mean."""
     if settings.masks == "none":
         return replace(manifest, masks=None)
     masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
-    return replace(manifest, masks=replace(masks, void=settings.void)) if masks is not None else manifest
+    if masks is None:
+        return manifest
+    return replace(manifest, masks=replace(masks, void=settings.void, classes=settings.mask_classes))
 
 
 def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:

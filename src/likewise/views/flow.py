@@ -37,3 +37,45 @@ def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
     padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate").reshape(rows * 2, 1, height + 2, width + 2)
     slopes = functional.conv2d(padded, kernels).reshape(rows, 4, height, width)
     return slopes.square().sum(dim=1, keepdim=True).sqrt().clamp(max=greatest) / greatest
+
+
+def own_motion(flow: Tensor) -> Tensor:
+    """Flow [B, 2, H, W] less the median arrow of its image, which is mostly what the camera's motion adds to all."""
+    return flow - flow.flatten(2).median(dim=2).values[:, :, None, None]
+
+
+def lengths(flow: Tensor) -> Tensor:
+    """How far each pixel goes: [B, 2, H, W] -> [B, H, W]."""
+    return torch.hypot(flow[:, 0], flow[:, 1])  # many times as fast as a norm over two numbers
+
+
+def mean_length(flow: Tensor) -> Tensor:
+    """How far the pixels of each image go in the mean: [B, 2, H, W] -> [B].
+
+    Of `own_motion` it is the mean absolute deviation. The median of the deviations would be zero wherever what moves
+    fills less than half of the image.
+    """
+    return lengths(flow).mean(dim=(1, 2))
+
+
+def evened(flow: Tensor) -> Tensor:
+    """Motions of all sizes on one scale: the sign times log(1 + size) of both parts, then a mean length of 1.
+
+    An image in which nothing moves stays all zeros. Mahendran et al. 2018, https://arxiv.org/abs/1807.05636, take the
+    logarithm; the scale is reconstructed.
+    """
+    small = flow.sign() * flow.abs().log1p()
+    return small / mean_length(small).clamp(min=1e-6)[:, None, None, None]
+
+
+def flow_colours(flow: Tensor) -> Tensor:
+    """Pictures of flow, [B, 2, H, W] -> [B, 3, H, W] in [0, 1].
+
+    The hue tells the direction, and the strength of the colour the length beside the longest arrow of the image; what
+    stands still is white.
+    """
+    angle = torch.atan2(flow[:, 1], flow[:, 0])
+    length = lengths(flow)
+    strength = length / length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+    thirds = torch.arange(3, device=flow.device).view(1, 3, 1, 1) * (2 * torch.pi / 3)
+    return 1 - strength[:, None] * (1 - (1 + torch.cos(angle[:, None] - thirds)) / 2)

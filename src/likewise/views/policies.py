@@ -233,6 +233,13 @@ def comatch_strong() -> ViewPolicy:
     return replace(rand_augment(chance=0.5, strength=(1.0, 1.0)), cutout=0.5)
 
 
+def still_of_clip() -> ViewPolicy:
+    """One frame of a clip with mild crop, flip and colour: for what pixels show rather than what the image is."""
+    return ViewPolicy(
+        crop_area=(0.4, 1.0), jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.1, frames=1
+    )
+
+
 def strong() -> ViewPolicy:
     """ISD's student view, which is MoCo v2's policy."""
     return moco_v2()

@@ -1,0 +1,142 @@
+"""Flow similarity: pixels of a still are as alike as their motions, which the still does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.data.beside import Reader
+from likewise.data.clip_columns import FLOW, AsKept
+from likewise.data.manifest import Manifest
+from likewise.data.optical_flow import unpacked
+from likewise.encoders import Encoder
+from likewise.encoders.places import all_places, hypercolumns, read_at
+from likewise.heads import mlp
+from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
+from likewise.losses.float32 import unit
+from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, mean_cosine
+from likewise.methods.clip_time import ClipTime
+from likewise.methods.illustration import Illustration, picture_rows, principal_colours
+from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.presets.flow_similarity import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.randomness import Draws
+from likewise.views.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
+from likewise.views.moments import frames_from, random_start
+from likewise.views.policies import ViewPolicy, still_of_clip
+
+
+@dataclass(frozen=True)
+class FlowSimilarity(Method):
+    """Mahendran, Thewlis & Vedaldi 2018, Sec. 3, https://arxiv.org/abs/1807.05636.
+
+    The encoder sees single frames; flow is what it learns from, never what it sees. How flow is normalised, which
+    images are left out, the width of the kernel, and what cosines are multiplied by are reconstructed.
+    """
+
+    title = "Flow similarity"
+    paper = "Mahendran et al. 2018, https://arxiv.org/abs/1807.05636"
+    needs = "no labels"
+    also_needs = "videos"
+    senses = (FLOW,)
+    time = ClipTime(1, 4.0)
+    idea = "Pixels of a single frame become as alike as their motion, so that things which move together are one."
+    choose_when = "there are videos in which things move, and single images are to be segmented later"
+    recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
+    presets = PRESETS
+
+    loss: Literal["cross-entropy", "regression", "alignment"] = "cross-entropy"
+    """how two similarity matrices are compared (paper: cross-entropy is the best of the three)"""
+    target: KernelTarget = "l1"
+    """for cross-entropy, how a row of the flow's kernel becomes probabilities: divided by its sum, or its softmax"""
+    positions: int = 256
+    """pixels of each image that are compared with each other (paper: 512 of 224 x 224)"""
+    fast: float = 0.0
+    """share of those that is drawn among the fastest quarter of the pixels, for small things that move (paper: 0)"""
+    temperature: float = 0.25
+    """divides the cosines, for cross-entropy"""
+    width: float = 0.5
+    """standard deviation of the flow's Gaussian kernel, in mean lengths of the image's own motion"""
+    still: float = 0.05
+    """pixels of the view; an image whose own motion is shorter in the mean teaches nothing and is left out"""
+    hidden: int = 256
+    """width of the hidden layer that each pixel's embedding is made by"""
+    dim: int = 16
+    """numbers of a pixel's embedding (paper: 16)"""
+    views: ViewPolicy = field(default_factory=still_of_clip)
+    """crop, flip, colour jitter"""
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Encoder, and the head that reads all of its maps at a pixel."""
+        widths = sum(width for width, _ in encoder.map_shapes(self.views.size or 64))
+        return Nets(encoder=encoder, head=mlp(widths, self.hidden, self.dim, batch_norm=False))
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """Flow as it is kept."""
+        return {FLOW: AsKept()}
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """Some pixels of one frame of each clip, and their motion until the next frame."""
+        frames, motion = self._look(batch, progress)
+        places = self._places(progress.draws("places", batch), motion).to(frames.device)
+        moving = (mean_length(motion) > self.still).float()
+        return {
+            "pixels": self.embeddings(nets, frames, places),
+            "flow": read_at(evened(motion), places),
+            "moving": moving,
+        }
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Within each image, the similarities of pixels against those of their motions."""
+        pixels, moving = rows["pixels"], rows["moving"]
+        kernel = gaussian_log_kernel(rows["flow"], self.width)
+        if self.loss == "cross-entropy":
+            loss = kernel_cross_entropy(pixels, kernel, self.temperature, self.target, moving)
+        else:
+            loss = {"regression": kernel_regression, "alignment": kernel_alignment}[self.loss](pixels, kernel, moving)
+        return Step(loss, {"mean_cosine": mean_cosine(pixels.detach()), "moving": moving.mean()})
+
+    def embeddings(self, nets: Nets, frames: Tensor, places: Tensor) -> Tensor:
+        """Unit vectors [B, P, dim] of pixels of stills [B, C, S, S], at places [B, P, 2] of their [-1, 1] plane."""
+        _, maps = nets.encoder.forward_with_maps(frames)
+        made = nets.head(hypercolumns(maps, places))
+        return unit(made.flatten(0, 1)).unflatten(0, made.shape[:2])
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+        """Frames, how they move, and what the network, which sees a frame alone, takes for one."""
+        frames, motion = (part[:6] for part in self._look(batch, progress))
+        side = min(frames.shape[-1], 64)
+        made = self.embeddings(nets, frames, all_places(side).to(frames).expand(len(frames), -1, -1))
+        pictures = {
+            "frame": frames,
+            "its motion": flow_colours(motion),
+            "its pixels' embeddings": principal_colours(made, side),
+        }
+        said = (
+            "Motion is optical flow less the camera's; hue is direction, white stands still. Embeddings are of the "
+            "frame alone: their three principal components as red, green and blue, one scale for all pictures."
+        )
+        return Illustration("What it takes for one thing", said, picture_rows(pictures))
+
+    def _look(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
+        """A frame of each clip [B, C, S, S], and its own motion until the next in the view's pixels [B, 2, S, S]."""
+        start = random_start(progress.draws("instant", batch), batch.pixels, 2)  # so that a next frame is there
+        view = self.views(batch.pixels, progress.draws("view", batch), start=start)
+        frames = view.pixels[:, 0]
+        flow = unpacked(frames_from(batch.beside[FLOW], start, 1)[:, 0])
+        return frames, own_motion(flow_view(flow, view.box, frames.shape[-1]))
+
+    def _places(self, draws: Draws, motion: Tensor) -> Tensor:
+        """Pixels to be compared, [B, positions, 2] in the view's [-1, 1] plane; the first ones among the fastest."""
+        anywhere = draws.uniform(-1, 1, columns=2 * self.positions).unflatten(1, (-1, 2))
+        count, side = round(self.fast * self.positions), motion.shape[-1]
+        if not count:
+            return anywhere
+        fastest = lengths(motion).flatten(1).topk(side * side // 4).indices.cpu()
+        drawn = fastest.gather(1, (draws.uniform(columns=count) * fastest.shape[1]).long())
+        return torch.cat([all_places(side)[drawn], anywhere[:, count:]], dim=1)
