@@ -17,14 +17,13 @@ PRESETS = {
         epochs=100,
     ),
     "middle": Preset(
-        "Kinetics-400, 112 px, 3-D ResNet-18 (--encoder torchvision/r3d_18), 8 frames, 8 apart",
+        "Kinetics-400, 112 px, 3-D ResNet-18 (--image-size 112 --encoder torchvision/r3d_18), 8 frames, 8 apart",
         f"{MSCL}, mscl_r18_cosm_lr2e-2.py: its terms between whole clips, without its local ones; five epochs of "
         "warm-up; the network for flow, which theirs has 2-D and of 128 features, is a 2-D ResNet-18",
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=5 / 400),
         batch_size=128,
         epochs=400,
         settings={"temperature": 0.07, "queue": 65536, "motion_encoder": "timm/resnet18"},
-        image_size=112,
     ),
     "imagenet": Preset(
         "Kinetics-400, 224 px, 3-D ResNet-50 of the authors', which is not here; 8 frames, 8 apart",
