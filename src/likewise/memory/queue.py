@@ -63,6 +63,6 @@ def queue_warning(length: int, examples: int) -> list[str]:
     if length <= allowed:
         return []
     return [
-        f"the queue keeps {length:,} keys of {examples:,} training examples, so that many are pushed away from "
+        f"the queue keeps {length:,} keys of {examples:,} training examples, so that examples are pushed away from "
         f"themselves. Give --method.queue {allowed}, a quarter of them, or fewer."
     ]
