@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import likewise
-from data.captioned import captioned_parquet
+from data.captioned import captioned_parquet, png
+from data.test_webdataset import write_tar
 from likewise.cli import main
 from likewise.data.sources import open_manifest
 from likewise.encoders.shared_space import load_space
@@ -184,3 +185,17 @@ def test_fashion_pairs_say_what_they_show():
         first, second = (NAMES[by_pixels[np.ascontiguousarray(cells[place]).tobytes()]] for place in filled)
         where = "above" if filled[0] % 2 == filled[1] % 2 else "to the left of"
         assert first_text == f"a {first} {where} a {second}"
+
+
+def test_tar_archives_train_as_they_are(tmp_path):
+    files = [(f"{i:03}.{end}", content) for i in range(24) for end, content in (("png", png(i)), ("txt", f"no. {i}"))]
+    write_tar(tmp_path / "shards" / "train-0.tar", files[:24])
+    write_tar(tmp_path / "shards" / "train-1.tar", files[24:40])
+    write_tar(tmp_path / "shards" / "test-0.tar", files[40:])
+    out = tmp_path / "run"
+    words = f"--method clip --steps 2 --batch-size 8 --image-size 12 --out {out} --method.vocabulary 400"
+    main(["train", str(tmp_path / "shards"), *words.split()])
+    told = json.loads((out / "data.json").read_text())
+    assert told["beside"] == {"captions": 24}
+    assert told["splits"]["test"] == 4
+    assert any("text" in name for name in likewise.load(out).scores)

@@ -12,7 +12,7 @@ import torch
 
 from data.pictures import picture
 from likewise.data.images import open_images
-from likewise.data.parquet import split_of
+from likewise.data.shards import split_of
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
 

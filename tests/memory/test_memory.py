@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.memory import Queue, follow, frozen_copy, momentum_at
+from likewise.memory import Queue, follow, frozen_copy, momentum_at, momentum_to_one
 
 
 def test_queue_starts_with_unit_rows():
@@ -103,3 +103,10 @@ def test_a_teacher_that_is_only_evaluated_takes_the_students_statistics():
 
 def test_momentum_rises_to_its_value():
     assert [momentum_at(step, 0.9) for step in (0, 8, 10**6)] == [0.1, 0.5, 0.9]
+
+
+def test_a_momentum_rises_to_one_by_a_cosine():
+    assert momentum_to_one(0.0, 0.9) == pytest.approx(0.9)
+    assert momentum_to_one(0.5, 0.9) == pytest.approx(0.95)
+    assert momentum_to_one(1.0, 0.9) == pytest.approx(1.0)
+    assert momentum_to_one(0.25, 0.9) == pytest.approx(1 - 0.1 * (2**0.5 / 2 + 1) / 2)

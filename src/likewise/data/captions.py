@@ -20,7 +20,7 @@ CAPTIONS = "captions"
 """the name of this column, in `Manifest.beside` and `Batch.beside`"""
 
 COLUMN_NAMES = ("captions", "caption", "text", "texts", "sentences")
-"""what the column of a Parquet file may be called, the first that is there"""
+"""what the column of a Parquet file, or the field of a JSON file, may be called, the first that is there"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ class Manifest:
     splits: np.ndarray
     """str [N]: "train", "val" or "test" """
     ids: Sequence[str]
-    """stable name of each example: relative path, Parquet file and row, or array position"""
+    """stable name of each example: relative path, Parquet file and row, archive and key, or array position"""
     class_names: tuple[str, ...] = ()
     """name of each label"""
     skipped: tuple[Skipped, ...] = ()

@@ -6,9 +6,7 @@ The form is that of https://huggingface.co/docs/hub/datasets-image#parquet-forma
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +18,12 @@ import torch
 from likewise.data.arrays import numbered
 from likewise.data.captions import captions_in
 from likewise.data.clip_columns import starts_in
-from likewise.data.folder import SPLIT_NAMES, describe
-from likewise.data.header_scan import read_header, scan
-from likewise.data.manifest import Manifest, Skipped
+from likewise.data.manifest import Manifest
 from likewise.data.masks import Masks
 from likewise.data.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.data.shards import LARGE, is_large, looked_at, shard_names, split_of
 from likewise.errors import LikewiseError, did_you_mean
-
-SCAN_LIMIT = 2 * 2**30
-"""Bytes of Parquet up to which every header is read before step 0; of more, those of each file's first row group."""
-
 
 MASK = "mask"
 """The column of masks: images of one channel whose values are class numbers."""
@@ -67,12 +60,12 @@ def open_parquet(files: Sequence[Path], source: str, label_column: str | None = 
         _refuse_different(columns, file, _columns(file, reader.schema_arrow, label_column), files[0])
     groups = RowGroups([str(file) for file in files], columns.image)
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
-    names = _file_names(files)
+    names = shard_names(files)
     row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
     ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
     labels, class_names = _labels(readers, columns)
     splits = np.array([split_of(file) for file in files])[locations[:, 0]]
-    large = sum(file.stat().st_size for file in files) > SCAN_LIMIT
+    large = is_large(files)
     whole = Manifest(
         source=source,
         pixels=ParquetPixels(groups, locations, Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))),
@@ -80,24 +73,11 @@ def open_parquet(files: Sequence[Path], source: str, label_column: str | None = 
         splits=splits,
         ids=ids,
         class_names=class_names,
-        notes=("large: only the first images of each file were looked at before step 0",) if large else (),
+        notes=(LARGE,) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
         beside=captions_in(readers) | starts_in(readers),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
-
-
-def find_parquet(folder: Path) -> list[Path]:
-    """Parquet files below a folder, in order; hidden ones are passed over."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".parquet" and path.is_file())
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
-
-
-def split_of(file: Path) -> str:
-    """The split that a file's name tells, else "train"."""
-    words = re.split(r"[-_.]", file.stem.lower())
-    named = [SPLIT_NAMES[word] for word in (words[0], words[-1], *words) if word in SPLIT_NAMES]
-    return named[0].replace("unlabelled", "train") if named else "train"
 
 
 def _open(file: Path) -> pq.ParquetFile:
@@ -158,12 +138,6 @@ def _locations(readers: Sequence[pq.ParquetFile]) -> Iterator[Location]:
                 yield Location(file, group, row)
 
 
-def _file_names(files: Sequence[Path]) -> list[str]:
-    """Names by which the files can be told apart."""
-    names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
-
-
 def _labels(readers: Sequence[pq.ParquetFile], columns: Columns) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
@@ -185,20 +159,11 @@ def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, fir
     """The manifest with headers, less the rows that are no image."""
     looked = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
 
-    def read(position: int) -> Any:
-        content = groups.read(Location(*locations[looked[position]].tolist()))
-        if content is None:
+    def content(position: int) -> bytes:
+        encoded = groups.read(Location(*locations[position].tolist()))
+        if encoded is None:
             raise UnreadableImage("no bytes in the file")
-        return read_header(content)
+        return encoded
 
     groups.read_ahead(locations[looked])
-    found = scan(read, len(looked))
-    refused = {int(looked[i]): reason for i, reason in found.refused.items()}
-    skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
-    kept = np.setdiff1d(np.arange(len(manifest)), list(refused))
-    if not len(kept):
-        raise LikewiseError(f"{manifest.source}: none of the {len(manifest)} rows can be used. {describe(skipped)}")
-    sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
-    sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
-    pixels = ParquetPixels(groups, locations[kept], Headers(sizes[kept], modes[kept]))
-    return replace(manifest.take(kept), pixels=pixels, skipped=tuple(skipped))
+    return looked_at(manifest, looked, content)

@@ -21,11 +21,15 @@ from likewise.data.label_file import is_label_file, open_label_file, with_label_
 from likewise.data.manifest import Manifest
 from likewise.data.named_sets import NAMED_SETS, named_set
 from likewise.data.pixel_source import FilePixels
+from likewise.data.shards import find_shards
 from likewise.data.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
 
 Source = str | Path | np.ndarray | Tensor | Manifest | Sequence[Any]
-"""A name, a path (or several of Parquet), images, or a pair of images and labels."""
+"""A name, a path (or several of Parquet files or tar archives), images, or a pair of images and labels."""
+
+SHARDS = {".parquet", ".tar"}
+"""endings of files that hold many images each"""
 
 
 def open_manifest(
@@ -38,9 +42,9 @@ def open_manifest(
     """List the examples of a source.
 
     Args:
-        data: a named set; a folder of images; a CSV of image_path,label
-            or image_path,caption; Parquet files (one, a list, a pattern, or a
-            folder of them); ``.npy``, ``.npz`` or ``.pt``; images as an array or tensor; a pair (images, labels).
+        data: a named set; a folder of images; a CSV of image_path,label or image_path,caption; Parquet files or
+            WebDataset's tar archives (one, a list, a pattern, or a folder of them); ``.npy``, ``.npz`` or ``.pt``;
+            images as an array or tensor; a pair (images, labels).
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
@@ -93,14 +97,26 @@ def _open_path(text: str, label_column: str | None) -> Manifest:
 
 
 def _open_directory(folder: Path, source: str, label_column: str | None) -> Manifest:
-    """A folder of images or videos, or of Parquet files if it holds neither."""
-    from likewise.data.parquet import find_parquet, open_parquet  # pyarrow is slow to import
+    """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
+    loose = next(find_examples(folder), None) is not None
+    shards = {} if loose else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
+    if not shards:
+        _refuse_column(label_column, source)
+        return open_folder(folder)
+    if len(shards) > 1:
+        raise LikewiseError(f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar.")
+    return _open_shards(*shards.popitem(), source, label_column)
 
-    parquet = [] if next(find_examples(folder), None) else find_parquet(folder)
-    if parquet:
-        return open_parquet(parquet, source, label_column)
-    _refuse_column(label_column, source)
-    return open_folder(folder)
+
+def _open_shards(suffix: str, files: Sequence[Path], source: str, label_column: str | None) -> Manifest:
+    if suffix == ".tar":
+        from likewise.data.webdataset import open_webdataset
+
+        _refuse_column(label_column, source)
+        return open_webdataset(files, source)
+    from likewise.data.parquet import open_parquet  # pyarrow is slow to import
+
+    return open_parquet(files, source, label_column)
 
 
 def _open_files(files: Sequence[Path], source: str, label_column: str | None) -> Manifest:
@@ -108,10 +124,8 @@ def _open_files(files: Sequence[Path], source: str, label_column: str | None) ->
     if missing or not files:
         raise LikewiseError(f"There is no file {missing[0] if missing else source}.")
     kinds = {file.suffix.lower() for file in files}
-    if kinds == {".parquet"}:
-        from likewise.data.parquet import open_parquet
-
-        return open_parquet(files, source, label_column)
+    if len(kinds) == 1 and kinds <= SHARDS:
+        return _open_shards(kinds.pop(), files, source, label_column)
     _refuse_column(label_column, source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
@@ -123,7 +137,7 @@ def _open_files(files: Sequence[Path], source: str, label_column: str | None) ->
         return joined([part for file in files for part in arrays.open_array_file(file)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
+        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
     )
 
 

@@ -92,7 +92,7 @@ def score_encoder(
         measures,
         device,
     )
-    segmentation = _segmentation(encoders, splits, settings.image_size, seed, device)
+    segmentation = _segmentation(encoders, splits, settings, seed, device)
     return Scored(evaluation, test or splits["train"], encoders, segmentation, settings.image_size, device)
 
 
@@ -125,9 +125,15 @@ def score_corrupted(
 
 
 def _segmentation(
-    encoders: Mapping[str, Encoder], splits: Mapping[str, Split], size: int, seed: int, device: torch.device
+    encoders: Mapping[str, Encoder],
+    splits: Mapping[str, Split],
+    settings: EncoderSettings,
+    seed: int,
+    device: torch.device,
 ) -> Segmentation | None:
-    """The scores of a linear classifier of pixels, where training and test images have masks."""
+    """The scores of a linear classifier of pixels, where training and test images have masks, which are of stills."""
+    if settings.frames > 1:
+        return None
     parts = [
         Scenes(splits[name].images, masks)
         for name in ("train", "test")
@@ -136,7 +142,7 @@ def _segmentation(
     if len(parts) < 2:
         return None
     train, test = parts
-    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, size, device)
+    return SegmentationProbe(seed=seed).evaluate(encoders, train, test, settings.image_size, device)
 
 
 def fine_tune_scores(

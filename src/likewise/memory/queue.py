@@ -55,3 +55,14 @@ class Queue(nn.Module):
             memory: Tensor = getattr(self, name)
             memory[where] = column.detach()[-kept:].to(memory.dtype)
         self.pushed += len(new)
+
+
+def queue_warning(length: int, examples: int) -> list[str]:
+    """What to tell of a queue so long that many of its keys are of the examples that they are compared with."""
+    allowed = max(examples // 4, 1)
+    if length <= allowed:
+        return []
+    return [
+        f"the queue keeps {length:,} keys of {examples:,} training examples, so that examples are pushed away from "
+        f"themselves. Give --method.queue {allowed}, a quarter of them, or fewer."
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import nn
@@ -41,3 +42,8 @@ def momentum_at(step: int, momentum: float) -> float:
     The rule of TensorFlow's ``ExponentialMovingAverage``: 0.999 is reached after 9,000 steps.
     """
     return min(momentum, (1 + step) / (10 + step))
+
+
+def momentum_to_one(fraction: float, momentum: float) -> float:
+    """The momentum after a share of the run, 0 to 1: from its first value to 1 by a cosine (BYOL, App. J)."""
+    return 1 - (1 - momentum) * (math.cos(math.pi * fraction) + 1) / 2

@@ -22,6 +22,7 @@ from likewise.methods.lira import LiRA
 from likewise.methods.loco import LoCo
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.moco import MoCoV2
+from likewise.methods.modist import MoDist
 from likewise.methods.paws import PAWS
 from likewise.methods.recipe import Recipe
 from likewise.methods.setsim import SetSim
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Method]] = {
     "lira": LiRA,
     "loco": LoCo,
     "moco-v2": MoCoV2,
+    "modist": MoDist,
     "paws": PAWS,
     "setsim": SetSim,
     "simclr": SimCLR,

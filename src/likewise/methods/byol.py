@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +11,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
-from likewise.memory import follow, frozen_copy
+from likewise.memory import follow, frozen_copy, momentum_to_one
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
 from likewise.methods.presets.byol import PRESETS
 from likewise.methods.recipe import Recipe
@@ -73,5 +72,5 @@ class BYOL(Method):
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """The teacher follows, ever more slowly."""
-        momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * progress.fraction) + 1) / 2
+        momentum = momentum_to_one(progress.fraction, self.momentum)
         follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), momentum)

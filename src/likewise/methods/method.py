@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.collectives import gather
-from likewise.data.batch import Batch, Place
+from likewise.data.batch import Batch
 from likewise.data.beside import Reader
 from likewise.data.loader import Support
 from likewise.data.manifest import Manifest
@@ -20,8 +20,8 @@ from likewise.methods.clip_time import ClipTime
 from likewise.methods.illustration import Illustration
 from likewise.methods.nets import Nets
 from likewise.methods.preset import Preset, find_preset
+from likewise.methods.progress import Progress
 from likewise.methods.recipe import Recipe
-from likewise.randomness import Draws
 from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
@@ -41,32 +41,6 @@ class Step(NamedTuple):
     """detached scalars for the log"""
     remember: Mapping[str, Tensor] = {}
     """detached rows that `Method.after_update` puts into memory"""
-
-
-class Progress(NamedTuple):
-    """Where training stands. The only source of randomness that a method has."""
-
-    step: int
-    """counted from 0"""
-    steps: int
-    """of the whole run"""
-    seed: int = 0
-    """of the run"""
-    rank: int = 0
-    """which slice of the global batch is held here; for the draws alone"""
-    world_size: int = 1
-    """how many slices there are"""
-
-    @property
-    def fraction(self) -> float:
-        """Share of the run that is done, 0 at the first step and 1 at the last."""
-        return self.step / max(self.steps - 1, 1)
-
-    def draws(self, name: str, batch: Batch) -> Draws:
-        """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
-        first, every, whole = batch.place or Place(0, 1, batch.size)
-        key = (self.seed, self.step, name)
-        return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
 
 
 class Matched(NamedTuple):
@@ -117,6 +91,15 @@ class Method:
         """
         return cls(**find_preset(cls.presets, name, cls.title).settings)
 
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        """Those of its senses that it uses as it is set: all, unless a setting does without one."""
+        return self.senses
+
+    def warnings(self, examples: int) -> list[str]:
+        """What a person should know before step 0 of its settings, given how many examples it trains on."""
+        return []
+
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""
         raise NotImplementedError
@@ -145,7 +128,7 @@ class Method:
         return None
 
     def readers(self, train: Manifest) -> Mapping[str, Reader]:
-        """For each of its senses how a column becomes rows of numbers, fitted on the training examples."""
+        """For each sense that it learns from, how a column becomes rows of numbers, fitted on the training examples."""
         return {}
 
     def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:

@@ -62,7 +62,7 @@ def method_screen(name: str, kind: type[Method]) -> RenderableType:
 def train_help(start: Start, width: int) -> str:
     """What stands above the options of ``likewise train --help``."""
     lead = "Learn from images and however many labels."
-    data = "\n\nArgs:\n    data: folder, Parquet or CSV file, array file, or fashion-mnist, fashion-mnist-mini"
+    data = "\n\nArgs:\n    data: folder, Parquet, tar, CSV or array file, or fashion-mnist, fashion-mnist-mini"
     if isinstance(start.method, Method):
         kind = type(start.method)
         presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.presets.items()]

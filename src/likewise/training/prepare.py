@@ -101,6 +101,8 @@ class Prepared:
         return {"kept": self.train.clips.frames, "seen": self.encoder.frames, "frame_rate": self.encoder.frame_rate}
 
     def _mask_warnings(self) -> list[str]:
+        if self.masks is not None and self.encoder.frames > 1:
+            return ["masks are of single frames and the encoder sees several, so segmentation is not scored."]
         if self.manifest.masks is None or self.masks is not None:
             return []
         return ["there are masks, but not both in train and in test, so segmentation cannot be scored."]
@@ -128,7 +130,7 @@ class Prepared:
             "beside": summary["beside"],
             "skipped": summary["skipped"],
             "notes": summary["notes"],
-            "warnings": [*summary["warnings"], *self._mask_warnings()],
+            "warnings": [*summary["warnings"], *self._mask_warnings(), *self.method.warnings(len(self.train.manifest))],
         }
 
 

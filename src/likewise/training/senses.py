@@ -13,8 +13,8 @@ from likewise.methods import Method
 REMEDIES = {
     "flow": "Give videos: a folder of them, or a Parquet file with a column of them",
     "sound": "Give videos with sound: a folder of them, or a Parquet file with a column of them",
-    "captions": "Give a Parquet file with a column of captions (or caption, or text) beside its images, or name a CSV "
-    "of image_path,caption with --captions",
+    "captions": "Give a Parquet file with a column of captions (or caption, or text) beside its images, tar archives "
+    "with key.txt or key.json beside key.jpg, or name a CSV of image_path,caption with --captions",
 }
 """How a source comes by a sense, for the message where it has none."""
 
@@ -27,7 +27,7 @@ def with_senses(manifest: Manifest, method: Method) -> Manifest:
     Raises:
         LikewiseError: no training example has what the method learns from.
     """
-    for name in method.senses:
+    for name in method.learns_from:
         train = manifest.splits == "train"
         column = manifest.beside.get(name)
         lacking = train if column is None else train & ~column.present()

@@ -1,0 +1,131 @@
+"""Files inside tar archives: found once, then read where they lie, so that nothing is unpacked."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
+from likewise.errors import LikewiseError
+
+BLOCK = 512
+"""Bytes of a tar header; two of zeros end an archive, which tar then fills up to a whole record."""
+
+RECORD_LIMIT = 2**20
+"""Bytes behind the end mark that may be filling; more of them means that something is not being read."""
+
+
+class Member(NamedTuple):
+    """A file in an archive."""
+
+    name: str
+    offset: int
+    """where its bytes begin"""
+    size: int
+
+
+class Listing(NamedTuple):
+    """What is in an archive."""
+
+    members: list[Member]
+    left_out: list[str]
+    """names of links, devices and files whose bytes are not all there"""
+    damage: str
+    """why there may have been more; empty for a whole archive"""
+
+
+def list_members(file: Path) -> Listing:
+    """The files of a tar archive that is not compressed, in order; of a damaged one those before the damage.
+
+    Raises:
+        LikewiseError: it cannot be opened, or is no such archive.
+    """
+    length, members, left_out, damage = file.stat().st_size, list[Member](), list[str](), ""
+    try:
+        with tarfile.open(file, "r:") as archive:
+            try:
+                for entry in archive:
+                    if entry.isdir():
+                        continue
+                    whole = entry.isreg() and not entry.issparse() and entry.offset_data + entry.size <= length
+                    if whole:
+                        members.append(Member(entry.name, entry.offset_data, entry.size))
+                    else:
+                        left_out.append(entry.name)
+            except tarfile.ReadError as error:
+                damage = str(error)
+            end = archive.offset
+    except (OSError, tarfile.TarError) as error:
+        raise LikewiseError(
+            f"{file} cannot be read as a tar archive: {error}. A compressed one has to be unpacked first, for "
+            f"instance with gunzip: its files could not be read one by one."
+        ) from error
+    return Listing(members, left_out, damage or _damaged_end(file, end, length))
+
+
+def read_member(file: Path | str, offset: int, size: int) -> bytes:
+    """The bytes of one member."""
+    with open(file, "rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
+
+
+@dataclass(frozen=True, eq=False)
+class TarPixels:
+    """Pixels of files inside tar archives."""
+
+    files: Sequence[str]
+    locations: np.ndarray
+    """int64 [N, 3]: archive, offset, size"""
+    names: Sequence[str]
+    """what an error calls each of the N"""
+    headers: Headers
+
+    def __len__(self) -> int:
+        return len(self.locations)
+
+    def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one member."""
+        return decode(self.content(position), self.names[position], size)
+
+    def encoded(self, position: int) -> Encoded:
+        """One member's bytes."""
+        file = Path(self.files[int(self.locations[position][0])])
+        return Encoded(self.content(position), self.names[position], version_of(file))
+
+    def content(self, position: int) -> bytes:
+        """One member's bytes.
+
+        Raises:
+            UnreadableImage: the archive is gone or has become shorter.
+        """
+        file, offset, size = map(int, self.locations[position])
+        try:
+            content = read_member(self.files[file], offset, size)
+        except OSError as error:
+            raise UnreadableImage(f"{self.names[position]}: {error}") from error
+        if not content or len(content) < size:
+            raise UnreadableImage("zero bytes" if not size else f"{self.names[position]}: cut short")
+        return content
+
+    def take(self, index: np.ndarray) -> TarPixels:
+        """Some rows; nothing is read."""
+        names = [self.names[int(i)] for i in index]
+        return TarPixels(self.files, self.locations[index], names, self.headers.take(index))
+
+
+def _damaged_end(file: Path, end: int, length: int) -> str:
+    """What is wrong with an archive whose listing ended quietly, as tarfile's does at any header that it dislikes."""
+    mark = read_member(file, end, BLOCK)
+    if not mark:
+        return "it has no end mark, so it may be cut short"
+    if any(mark):
+        return f"what lies at byte {end:,} is no header"
+    if length - end > RECORD_LIMIT:
+        return f"its end mark stands at byte {end:,} of {length:,}"
+    return ""

@@ -1,0 +1,140 @@
+"""MoDist: MoCo of clips and MoCo of what moves in them, each also asked for the other's key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import nn
+
+from likewise.data.batch import Batch
+from likewise.data.beside import Reader
+from likewise.data.clip_columns import FLOW, AsKept
+from likewise.data.manifest import Manifest
+from likewise.encoders import Encoder
+from likewise.encoders.motion import motion_network
+from likewise.errors import LikewiseError
+from likewise.heads import mlp
+from likewise.losses import queue_nce
+from likewise.losses.float32 import unit
+from likewise.memory import Queue, follow, frozen_copy, momentum_to_one, queue_warning
+from likewise.methods.clip_time import ClipTime
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.presets.modist import PRESETS
+from likewise.methods.recipe import Recipe
+from likewise.views.motion import MotionKind, MotionViews
+from likewise.views.policies import ViewPolicy, moco_v2, weak
+
+
+@dataclass(frozen=True)
+class MoDist(Method):
+    """Xiao et al. 2021, Sec. 3, https://arxiv.org/abs/2106.09703, later called MaCLR.
+
+    Reconstructed where the authors, who published no training code, are silent, in part after MSCL. Of two windows of a
+    clip the visual query and the motion key show the first, the others the second: what finds across kinds is in time.
+    """
+
+    title = "MoDist"
+    paper = "Xiao et al. 2021, https://arxiv.org/abs/2106.09703"
+    needs = "no labels"
+    senses = (FLOW,)
+    also_needs = "videos"
+    idea = "MoCo of clips and MoCo of what moves in them, each also asked for the other's key."
+    choose_when = "videos differ in what moves, not in where that happens"
+    recipe = Recipe(learning_rate=0.1, weight_decay=1e-4)
+    time = ClipTime(8, 8.0)
+    presets = PRESETS
+
+    motion: MotionKind = "flow-edges"
+    """what the motion network sees (paper: edges of the flow; it compares them with the other two)"""
+    motion_encoder: str = "conv4-half"
+    """the motion network: one for stills sees each picture by itself, one for clips all (MSCL: a ResNet for stills)"""
+    visual_weight: float = 1.0
+    """of the visual query and the visual key (MSCL: 1)"""
+    motion_weight: float = 1.0
+    """of the motion query and the motion key (MSCL: 1; the authors' code can do without)"""
+    cross_weight: float = 1.0
+    """of each query and the other kind's key (authors: 1); 0 here and in motion_weight is MoCo of clips alone"""
+    temperature: float = 0.1
+    """divides the cosines (authors: 0.1; MSCL: 0.07)"""
+    momentum: float = 0.994
+    """of the teacher at the start; rises to 1 by a cosine (MSCL: 0.994; authors: 0.999 all along)"""
+    queue: int = 512
+    """past keys of each kind that are kept as negatives (authors: 65,536 of Kinetics' 240,000 videos)"""
+    hidden: int = 512
+    """width of the heads' hidden layer (authors: 2,048, their encoder's own)"""
+    dim: int = 128
+    """width of the space that the loss compares in (authors: 128)"""
+    views: ViewPolicy = field(default_factory=moco_v2)
+    """of frames: crop, flip, colour jitter, grey, blur, alike in all frames of a window"""
+    motion_views: ViewPolicy = field(default_factory=weak)
+    """of motion: crop and flip"""
+
+    def __post_init__(self) -> None:
+        weights = self.visual_weight, self.motion_weight, self.cross_weight
+        if min(weights) < 0 or self.visual_weight + self.cross_weight == 0:
+            raise LikewiseError(f"MoDist's weights are {weights}: allowed is 0 or more, visual or cross above 0.")
+
+    @property
+    def moving(self) -> MotionViews | None:
+        """What the motion network sees, where there is one."""
+        return MotionViews(self.motion, self.motion_views) if self.motion_weight + self.cross_weight > 0 else None
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        """Flow, where it is looked at."""
+        return self.senses if self.moving is not None and self.moving.reads_flow else ()
+
+    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+        """Flow as it is kept."""
+        return {name: AsKept() for name in self.learns_from}
+
+    def warnings(self, examples: int) -> list[str]:
+        """Whether the queues are too long."""
+        return queue_warning(self.queue, examples)
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """Of each kind a network with its head, and a queue; and the teacher, which follows networks and heads."""
+        head = partial(mlp, hidden=self.hidden, out=self.dim, batch_norm=False)
+        parts: dict[str, nn.Module] = {"encoder": encoder, "head": head(encoder.width)}
+        queues = {"queue": Queue(self.queue, self.dim)}
+        if self.moving is not None:
+            network = motion_network(self.motion_encoder, self.moving, encoder.channels)
+            parts["motion"] = nn.Sequential(network, head(network.width))
+            queues["motion_queue"] = Queue(self.queue, self.dim)
+        return Nets(**parts, **queues, teacher=frozen_copy(nn.ModuleDict(parts)))
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+        """The student embeds the queries, the teacher the keys."""
+        first, second = (self.views(batch.pixels, progress.draws(f"{n} view", batch)) for n in ("first", "second"))
+        rows = {"query": unit(nets.head(nets.encoder(first.pixels)))}
+        with torch.no_grad():
+            rows["key"] = unit(nets.teacher.head(nets.teacher.encoder(second.pixels)))
+        if self.moving is not None:
+            rows["motion_query"] = unit(nets.motion(self.moving(batch, progress.draws("motion query", batch), second)))
+            with torch.no_grad():
+                sought = self.moving(batch, progress.draws("motion key", batch), first)
+                rows["motion_key"] = unit(nets.teacher.motion(sought))
+        return rows
+
+    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+        """Each query is to find its key among earlier keys of the key's kind."""
+        find = partial(queue_nce, temperature=self.temperature)
+        shown, remember = (rows["key"], nets.queue.rows), {"queue": rows["key"].detach()}
+        terms = {"visual": find(rows["query"], *shown)}
+        if self.moving is not None:
+            moved, remember["motion_queue"] = (rows["motion_key"], nets.motion_queue.rows), rows["motion_key"].detach()
+            terms["motion"] = find(rows["motion_query"], *moved)
+            terms["cross"] = find(rows["query"], *moved) + find(rows["motion_query"], *shown)
+        loss = torch.stack([getattr(self, f"{name}_weight") * term for name, term in terms.items()]).sum()
+        metrics = {f"{name}_loss": term.detach() for name, term in terms.items()} | {"spread": spread(rows["query"])}
+        return Step(loss, metrics, remember)
+
+    def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
+        """Enqueue the keys, then let the teacher follow, ever more slowly."""
+        for queue, keys in step.remember.items():
+            getattr(nets, queue).push(keys)
+        student = nn.ModuleDict({name: getattr(nets, name) for name in nets.teacher})
+        follow(nets.teacher, student, momentum_to_one(progress.fraction, self.momentum))

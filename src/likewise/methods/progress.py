@@ -1,0 +1,34 @@
+"""Where a run stands, and the random numbers that belong there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from likewise.data.batch import Batch, Place
+from likewise.randomness import Draws
+
+
+class Progress(NamedTuple):
+    """Where training stands. The only source of randomness that a method has."""
+
+    step: int
+    """counted from 0"""
+    steps: int
+    """of the whole run"""
+    seed: int = 0
+    """of the run"""
+    rank: int = 0
+    """which slice of the global batch is held here; for the draws alone"""
+    world_size: int = 1
+    """how many slices there are"""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is done, 0 at the first step and 1 at the last."""
+        return self.step / max(self.steps - 1, 1)
+
+    def draws(self, name: str, batch: Batch) -> Draws:
+        """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
+        first, every, whole = batch.place or Place(0, 1, batch.size)
+        key = (self.seed, self.step, name)
+        return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
