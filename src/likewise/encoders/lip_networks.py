@@ -98,9 +98,9 @@ class LipEncoder(ClipEncoder):
 class _PerFrame(nn.Sequential):
     """Parts of a network for pictures, shown every frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
-    def forward(self, maps: Tensor) -> Tensor:
-        frames = maps.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # quicker, as weights
-        return super().forward(frames).unflatten(0, (maps.shape[0], maps.shape[2])).transpose(1, 2)
+    def forward(self, input: Tensor) -> Tensor:
+        frames = input.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # quicker, as weights
+        return super().forward(frames).unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 
 class _OverTime(nn.Module):
