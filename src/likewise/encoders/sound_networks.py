@@ -38,9 +38,8 @@ class SoundNetwork(nn.Module):
         super().__init__()
         self.bands, self.width = bands, shape.widths[-1]
         widths = (shape.widths[0], *shape.widths)
-        self.stem = nn.Sequential(
-            nn.Conv1d(bands, widths[0], 7, padding=3, bias=False), nn.BatchNorm1d(widths[0]), nn.ReLU(inplace=True)
-        )
+        self.first = nn.Conv1d(bands, widths[0], 7, padding=3, bias=False)
+        self.norm = nn.BatchNorm1d(widths[0])
         self.stages = nn.Sequential(
             *(
                 _Block(before if block == 0 else width, width)
@@ -56,7 +55,7 @@ class SoundNetwork(nn.Module):
                 f"A network for sound of {self.bands} bands reads [B, {self.bands}, instants]; "
                 f"{tuple(spectrogram.shape)} was given."
             )
-        return self.stages(self.stem(spectrogram.to(self.stem[0].weight.dtype)))
+        return self.stages(torch.relu(self.norm(self.first(spectrogram.to(self.first.weight.dtype)))))
 
 
 class _Block(nn.Module):

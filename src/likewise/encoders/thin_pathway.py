@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from likewise.encoders.clip_networks import FactoredConvolution
 
@@ -28,7 +28,3 @@ class ThinPathway(nn.Sequential):
         super().__init__(
             *(FactoredConvolution(i, o, (1, stride)) for i, o, stride in zip(before, WIDTHS, STRIDES, strict=False))
         )
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Normalised clips [B, C, T, S, S] -> [B, 64, T, s, s]."""
-        return super().forward(clips)
