@@ -65,7 +65,7 @@ def networks(rule, batch_norm=True, dropout=0.0):
         if isinstance(module, Encoder):
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     if dropout:
-        nets.encoder.blocks[1].append(nn.Dropout(dropout))
+        nets.encoder.stages()[1].append(nn.Dropout(dropout))
     return nets.double()
 
 
@@ -200,9 +200,8 @@ def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dro
     nets = networks(rule, dropout=dropout)
     if devices > 1:
         nets = synchronise_batch_norm(nets).double()
-    batches = Loader(
-        images(48), torch.arange(48) % CLASSES, 16, 5, rule.support, 0, fabric.global_rank, devices, beside(rule, 48)
-    )
+    labels, at = torch.arange(48) % CLASSES, fabric.global_rank
+    batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, beside(rule, 48))
     plan = Plan(steps, seed=4, log_every=1, observe_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None
     state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, observe or (lambda _: {}))

@@ -22,7 +22,7 @@ def trained(name, at=0, of=1):
     """Weights and buffers after a few float64 steps on this rank's share of the batches."""
     rule = method(name)
     nets = synchronise_batch_norm(nets_of(rule)).double()
-    batches = Loader(images(), torch.arange(32) % CLASSES, 8, 5, rule.support, 0, at, of, beside(rule))
+    batches = Loader(images(rule=rule), torch.arange(32) % CLASSES, 8, 5, rule.support, 0, at, of, beside(rule))
     learned = [p for p in nets.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learned, lr=0.1)
     for module in nets.modules():
