@@ -71,6 +71,13 @@ def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSett
     return ClipTime(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
 
 
+def with_region_of(start: EncoderSettings | None, settings: TrainSettings) -> TrainSettings:
+    """The settings with the region that the encoder to start from has been shown, where none was typed."""
+    if start is None or settings.region is not None or start.region == WHOLE:
+        return settings
+    return replace(settings, region=start.region)
+
+
 def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipTime | None, size: int | None) -> Manifest:
     """The manifest with its videos decoded, where clips are wanted; else as it is.
 
