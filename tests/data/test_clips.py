@@ -94,6 +94,7 @@ def test_sound_lies_beside_the_frames(clips):
     assert 0.5 < float(sound[1, 100:500].abs().max()) <= 1  # half a second in
     assert not sound[1, 4000:].any()  # past the end
     assert "2 of 3 videos have no sound" in clips.notes
+    assert "1 of 3 videos end before the 6 frames that are kept; the last stays on" in clips.notes
 
 
 def test_silent_videos_have_no_column_of_sound(folder, tmp_path):

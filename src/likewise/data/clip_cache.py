@@ -173,6 +173,11 @@ def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
     if broken:
         first = found["notes"][manifest.ids.index(broken[0])]
         said.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
+    short = sum(0 < shown < found["shape"]["frames"] for shown in found["shown"])
+    if short:
+        said.append(
+            f"{short} of {read} videos end before the {found['shape']['frames']} frames that are kept; the last stays on"
+        )
     if heard < read:
         said.append(f"{read - heard} of {read} videos have no sound")
     return said
