@@ -40,3 +40,4 @@ def test_a_share_of_the_places_is_drawn_in_the_highest_quarter(share):
     high = places[:, :, 1] < -0.5
     assert high[:, : round(share * 32)].all()
     assert abs(high.float().mean() - (share + (1 - share) / 4)) < 0.1
+    assert all(len({tuple(place) for place in row}) > 16 for row in places.tolist())
