@@ -152,7 +152,7 @@ class Method:
         """Write what is wanted of the networks after training besides the encoder."""
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
-        """Pictures for the run's page: of at most 256 training images, in eval mode and without gradient, at the end."""
+        """Pictures for the run's page: of at most 256 training images, in eval mode and without gradient, last."""
         return None
 
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
