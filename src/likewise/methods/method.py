@@ -135,10 +135,7 @@ class Method:
         """Write what is wanted of the networks after training besides the encoder."""
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
-        """What the trained networks make of training images, for the run's page, where there is something to see.
-
-        Called once at the end of a run, in eval mode and without gradient, with a batch of at most 256 images.
-        """
+        """Pictures for the run's page: of at most 256 training images, in eval mode and without gradient, last."""
         return None
 
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
