@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -35,3 +37,14 @@ def test_frames_that_do_not_fit_are_refused():
         optical_flow(texture(32), texture(64))
     with pytest.raises(LikewiseError, match="12 pixels"):
         optical_flow(texture(32)[:, :8, :8], texture(32)[:, :8, :8])
+
+
+def test_threads_do_not_mix_up_their_flow():
+    """One search that threads share gives another flow now and then, up to 500 pixels off."""
+    scene = texture(128)
+    pairs = [(scene[:, at : at + 72, 20:92], scene[:, at + 1 : at + 73, 22:94]) for at in range(40)]
+    alone = [optical_flow(*pair) for pair in pairs]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda pair: optical_flow(*pair), pairs * 4))
+    for number, flow in enumerate(together):
+        np.testing.assert_array_equal(flow, alone[number % len(pairs)])

@@ -32,7 +32,7 @@ CACHE = Path("~/.cache/likewise/clips")
 CACHE_LIMIT = 20 * 2**30
 """Bytes of that folder; the sets used longest ago go first. ``LIKEWISE_CACHE_BYTES`` sets another limit."""
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what is kept, or how it is decoded, changes."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import threading
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ Preset = Literal["ultrafast", "fast", "medium"]
 
 STEPS_A_PIXEL = 64
 """Flow is stored as int16 in this part of a pixel: 512 pixels either way, to within 1/128."""
+
+_of_this_thread = threading.local()
 
 
 def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium") -> np.ndarray:
@@ -58,8 +60,14 @@ def _brightness(frame: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(frame)
 
 
-@lru_cache(maxsize=3)
 def _search(preset: Preset) -> Any:
+    """This thread's own search: it works in buffers that two threads at once would mix up, without a word."""
+    if preset not in vars(_of_this_thread):
+        setattr(_of_this_thread, preset, _new_search(preset))
+    return getattr(_of_this_thread, preset)
+
+
+def _new_search(preset: Preset) -> Any:
     try:
         import cv2
     except ImportError as error:
