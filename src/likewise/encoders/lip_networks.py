@@ -99,7 +99,7 @@ class _PerFrame(nn.Sequential):
     """Parts of a network for pictures, shown every frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
     def forward(self, input: Tensor) -> Tensor:
-        frames = input.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # quicker, as weights
+        frames = input.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # as weights lie
         return super().forward(frames).unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 
