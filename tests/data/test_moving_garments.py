@@ -10,6 +10,7 @@ from torch.nn import functional
 from likewise.data.moving_garments import HEADINGS, MOTIONS, MovingClips, move_garments
 from likewise.data.named_sets import fashion_mnist_mini
 from likewise.data.pixel_source import ArrayPixels
+from likewise.data.sources import open_manifest
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,14 @@ def test_what_is_drawn_at_a_time_does_not_show(
     whole = move_garments(*garments, count=9, seed=1)
     monkeypatch.setattr("likewise.data.moving_garments.CHUNK", 1)
     assert np.array_equal(move_garments(*garments, count=9, seed=1).frames, whole.frames)
+
+
+def test_the_named_set_has_motions_for_labels_and_masks_of_the_middle_frames() -> None:
+    manifest = open_manifest("moving-garments")
+    assert (manifest.splits == "train").sum() == 2000 and (manifest.splits == "test").sum() == 500
+    assert manifest.class_names == MOTIONS and torch.bincount(manifest.labels[:2000]).tolist() == [250] * 8
+    train = fashion_mnist_mini().split("train")
+    assert isinstance(train.pixels, ArrayPixels) and manifest.masks is not None
+    clips = move_garments(train.pixels.array, train.labels.numpy(), 2000, seed=0)
+    assert np.array_equal(manifest.masks.read(7), clips.objects[7, 4])
+    assert np.array_equal(manifest.pixels.read(7).pixels, clips.frames[7, 4, 0])
