@@ -19,7 +19,7 @@ from likewise.evaluation.features import frozen
 from likewise.evaluation.segmentation import Scenes, SegmentationProbe
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
-from likewise.methods.method import Matched
+from likewise.methods.illustration import Matched
 from likewise.methods.setsim import SetSim
 from likewise.training.splits import Split
 

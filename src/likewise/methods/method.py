@@ -17,14 +17,14 @@ from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.clip_time import ClipTime
-from likewise.methods.illustration import Illustration
+from likewise.methods.illustration import Illustration, Matched
 from likewise.methods.nets import Nets
+from likewise.methods.player import Player
 from likewise.methods.preset import Preset, find_preset
 from likewise.methods.recipe import Recipe
 from likewise.randomness import Draws
 from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
-from likewise.views.view import View
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -56,6 +56,8 @@ class Progress(NamedTuple):
     """which slice of the global batch is held here; for the draws alone"""
     world_size: int = 1
     """how many slices there are"""
+    player: str = ""
+    """whose turn it is, of a method with several `players`"""
 
     @property
     def fraction(self) -> float:
@@ -67,14 +69,6 @@ class Progress(NamedTuple):
         first, every, whole = batch.place or Place(0, 1, batch.size)
         key = (self.seed, self.step, name)
         return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
-
-
-class Matched(NamedTuple):
-    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
-
-    first: View
-    second: View
-    pairs: Tensor
 
 
 @dataclass(frozen=True)
@@ -159,6 +153,11 @@ class Method:
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
         """The places that it matches, for pictures, where it matches places."""
         return None
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """Who learns in turn within a step, in this order; nobody named: all parts learn at once."""
+        return ()
 
     @property
     def support(self) -> Support | None:
