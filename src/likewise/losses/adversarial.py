@@ -6,7 +6,8 @@ Sec. 5, https://arxiv.org/abs/1606.03498): an image is real with probability Z /
 
 from __future__ import annotations
 
-import torch
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -83,5 +84,4 @@ def guess_entropy(logits: Tensor) -> Tensor:
 @in_float32
 def uneven_guesses(logits: Tensor) -> Tensor:
     """Cross-entropy of the uniform distribution against the mean softmax of logits [B, K]; least, ln K, where even."""
-    shares = (logits.log_softmax(dim=1).logsumexp(dim=0)) - torch.tensor(float(len(logits))).log().to(logits)
-    return -shares.mean()
+    return math.log(len(logits)) - logits.log_softmax(dim=1).logsumexp(dim=0).mean()

@@ -96,7 +96,7 @@ class Trial:
     def _embed(self, rows: int, support_rows: int) -> list[Tensor]:
         batch, progress = (
             self._batch(rows, support_rows).to(self.fabric.device),
-            Progress(0, 1, 0, rank(), world_size(), self.player),
+            Progress(1, 2, 0, rank(), world_size(), self.player),
         )
         generators = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with torch.random.fork_rng(generators), self.fabric.autocast():
