@@ -31,7 +31,7 @@ class Generating(Method):
 
     noise: int = 100
     """numbers that a fake is made of, each from 0 to 1 (Triple-GAN and Bad-GAN: 100)"""
-    width: int = 64
+    width: int = 32
     """channels before a generator's last layer, and of the discriminator's first map (both papers' generators: 128)"""
     game_rate: float = 3e-4
     """learning rate of discriminator and good generator, for a batch of 256 (Triple-GAN's code: 3e-4)"""

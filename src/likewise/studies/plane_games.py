@@ -33,6 +33,11 @@ class Points(NamedTuple):
     classes: Tensor
     """int64 [N]"""
 
+    def as_batch(self, rows: int) -> Batch:
+        """The first of them as a batch of images of one pixel."""
+        images, index = self.places[:rows, :, None, None], torch.arange(rows)
+        return Batch(Pixels(images, torch.ones(rows)), self.classes[:rows], index)
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -44,7 +49,7 @@ class Plane:
     """without labels, as many of each class"""
     test: int = 2000
     """unseen points on which errors are taken"""
-    steps: int = 800
+    steps: int = 500
     """of all players"""
     batch: int = 128
     """unlabelled points of a step"""
@@ -131,13 +136,31 @@ class PlaneDiscriminator(nn.Module):
 def layers(width: int, out: int) -> nn.Sequential:
     """Two hidden layers."""
     return nn.Sequential(
-        nn.Linear(width, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, out)
+        nn.Linear(width, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, out),
     )
 
 
 @dataclass(frozen=True)
 class PlaneUGAN(UGAN):
-    """UGAN, all of it, but for the networks and for views, which points have none of."""
+    """UGAN, all of it, but for the networks, for views, which points have none of, and for weights, which are ours.
+
+    On a plane generators learn in a few hundred steps, so that good fakes can count sooner and as much as labels.
+    """
+
+    good_weight: float = 1.0
+    """of the classes of good fakes"""
+    good_from: float = 0.1
+    """share of the run until good fakes count"""
+    entropy_weight: float = 0.3
+    """of being sure of each unlabelled point"""
+    game_rate: float = 3e-3
+    """learning rate of the discriminator and the good generator"""
+    bad_rate: float = 3e-3
+    """learning rate of the bad generator"""
 
     def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
         """The points."""
@@ -169,7 +192,9 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
     images = InMemoryImages(Pixels(points.places[..., None, None], torch.ones(plane.points)))
     loader = Loader(images, shown, plane.batch, seed, rule.support)
     recipe = Recipe("adamw", 3e-3, momentum=0.5, weight_decay=1e-4)
-    train(Fabric(accelerator="cpu", devices=1), rule, nets, loader, recipe, Plan(plane.steps, seed, log_every=plane.steps))
+    train(
+        Fabric(accelerator="cpu", devices=1), rule, nets, loader, recipe, Plan(plane.steps, seed, log_every=plane.steps)
+    )
     return nets, points, shown
 
 
