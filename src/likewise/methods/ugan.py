@@ -7,15 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from likewise.data.batch import Batch
-from likewise.losses.adversarial import (
-    class_evidence,
-    doubted_confidence,
-    feature_matching,
-    guess_entropy,
-    judgement,
-    pull_away,
-    uneven_guesses,
-)
+from likewise.losses import adversarial as game
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.generating import Generating
 from likewise.methods.method import Nets, Progress, Rows, Step, together
@@ -111,29 +103,33 @@ class UGAN(Generating):
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The loss of the one whose turn it is."""
         if progress.player == "good generator":
-            return Step(judgement(rows["made"], real=True) / 2)
+            return Step(game.judgement(rows["made"], real=True) / 2)
         if progress.player == "bad generator":
-            alike = pull_away(rows["made"])
-            matched = feature_matching(rows["made"], rows["seen"])
+            alike = game.pull_away(rows["made"])
+            matched = game.feature_matching(rows["made"], rows["seen"])
             return Step(matched + self.apart_weight * alike, {"bad_alike": alike.detach()})
         if progress.player == "discriminator":
-            labelled, guessed = (judgement(rows[name], real=True) for name in ("support", "seen"))
-            fake = judgement(rows["made"], real=False) + judgement(rows["seen"], real=False)
+            labelled, guessed = (game.judgement(rows[name], real=True) for name in ("support", "seen"))
+            fake = game.judgement(rows["made"], real=False) + game.judgement(rows["seen"], real=False)
             return Step(torch.lerp(labelled, guessed, self.guessed_share) + fake / 2)
         return self._answers(rows, progress)
 
     def _answers(self, rows: Rows, progress: Progress) -> Step:
         """The classifier's loss: labels, real against bad fakes, sure and even guesses, good fakes, the doubted."""
         seen, supervised = rows["seen"], labelled_cross_entropy(rows["support"], rows["labels"])
-        loss = supervised + self.entropy_weight * guess_entropy(seen) + self.even_weight * uneven_guesses(seen)
+        loss = (
+            supervised + self.entropy_weight * game.guess_entropy(seen) + self.even_weight * game.uneven_guesses(seen)
+        )
         metrics = {"supervised": supervised.detach(), "seen_top_logit": seen.detach().amax(dim=1).mean()}
         if "bad" in rows:
-            loss = loss + self.bad_weight * (class_evidence(seen, real=True) + class_evidence(rows["bad"], real=False))
+            loss = loss + self.bad_weight * (
+                game.class_evidence(seen, real=True) + game.class_evidence(rows["bad"], real=False)
+            )
             metrics["bad_top_logit"] = rows["bad"].detach().amax(dim=1).mean()
         if "good" in rows:
             loss = loss + self._good_weight(progress) * labelled_cross_entropy(rows["good"], rows["classes"])
         if "judged" in rows:
-            loss = loss + self.doubt_weight * doubted_confidence(seen, rows["judged"])
+            loss = loss + self.doubt_weight * game.doubted_confidence(seen, rows["judged"])
         return Step(loss, metrics)
 
     def _good_weight(self, progress: Progress) -> float:

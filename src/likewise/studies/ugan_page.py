@@ -21,7 +21,7 @@ TITLE = "Do good and bad fakes teach a classifier more together?"
 IDEA = (
     "A handful of points is labelled. A good generator makes points of a class, and a discriminator judges whether a "
     "point and its class belong together; a bad generator makes points where none are, and the classifier learns "
-    "that they are of no class. UGAN is reconstructed from Triple-GAN and Bad-GAN, for its paper's body could not be had."
+    "that they are of no class. UGAN is reconstructed from Triple-GAN and Bad-GAN, for its paper could not be had."
 )
 
 MEASURES = [f"{labels} labels a class" for labels in (LABELS, *OTHER_LABELS)]
