@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 from measuring import Claim, Clock, Table, in_turns, keep
 
 from likewise.data.batch import Batch, Pixels
+from likewise.data.images import InMemoryImages
 from likewise.encoders.build import EncoderSettings, build_encoder
 from likewise.methods import Method, Nets, Progress, find_method, with_view_size
 from likewise.randomness import seed_networks
@@ -114,7 +115,7 @@ def main(settings: Settings) -> None:
         print(megabytes_alone(settings))
         return
     fabric, method, nets = made(settings)
-    trial = Trial(fabric, method, nets, 1, SIZE)
+    trial = Trial(fabric, method, nets, InMemoryImages(batch_of(1).pixels))
     activations, share = trial.activations(), trial.forward_share()
     with torch.no_grad():
         rows = {name: row.requires_grad_() for name, row in method.embed(nets, batch_of(512), Progress(0, 10)).items()}

@@ -73,7 +73,8 @@ def _write_onnx(encoder: Encoder, settings: EncoderSettings, target: Path) -> No
         import onnxscript  # type: ignore[import-not-found]  # noqa: F401  # PyTorch's exporter needs it, and says so less plainly
     except ImportError as error:
         raise LikewiseError(f"--to onnx needs {error.name}: pip install 'likewise[onnx]'.") from error
-    pixels = torch.rand(2, encoder.channels, settings.image_size, settings.image_size)
+    frames = (settings.frames,) if settings.frames > 1 else ()
+    pixels = torch.rand(2, *frames, encoder.channels, settings.image_size, settings.image_size)
     batch = torch.export.Dim("batch", min=1)
     torch.onnx.export(
         encoder, (pixels,), str(target), dynamo=True, external_data=False, verbose=False,

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import open_images
+from likewise.data.clip_frames import open_frames
 from likewise.data.mask_check import look_at_masks
 from likewise.data.masks import VOID
 from likewise.data.sources import open_manifest
@@ -33,6 +33,7 @@ from likewise.methods import Method, Nets
 from likewise.report.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
+from likewise.training.clip_reading import clip_time_of, with_clips
 from likewise.training.launch import choose_device, launch
 from likewise.training.networks import load_trained, method_of
 from likewise.training.settings import TrainSettings, from_json
@@ -85,8 +86,10 @@ class Run:
     def embed(self, data: Any, batch_size: int = 256) -> Vectors:
         """Vectors of images, as the encoder sees their centre."""
         encoder, settings = self._loaded
-        manifest = open_manifest(data)
-        images = open_images(manifest, stored_size(manifest, settings.image_size), settings.channels)
+        read = TrainSettings(region=settings.region)
+        manifest = with_clips(open_manifest(data), read, clip_time_of(settings), settings.image_size)
+        stored = stored_size(manifest, settings.image_size)
+        images = open_frames(manifest, stored, settings.channels, settings.frames)
         vectors = extract(
             encoder,
             images,
@@ -141,6 +144,7 @@ class Run:
         self,
         data: Any = None,
         labels: str | None = None,
+        label_column: str | None = None,
         fine_tune: bool = False,
         corruptions: bool = False,
         full_bank: bool = False,
@@ -157,6 +161,7 @@ class Run:
         Args:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
+            label_column: the column of other data's Parquet files that holds the labels.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
             corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
                 fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
@@ -174,7 +179,9 @@ class Run:
         encoder, settings = self._loaded
         trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
         device, seed = choose_device("auto"), trained_with.seed
-        other = TrainSettings(labels=labels or "all", seed=seed, masks=masks, void=void)
+        other = TrainSettings(
+            labels=labels or "all", seed=seed, masks=masks, void=void, label_column=label_column, region=settings.region
+        )
         splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
@@ -199,17 +206,18 @@ class Run:
     def _open(self, data: Any, asked: TrainSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
+        size, channels, time = settings.image_size, settings.channels, clip_time_of(settings)
         if not full_bank:
-            manifest = open_split_manifest(source, asked)
+            manifest = open_split_manifest(source, asked, time, size)
             look_at_masks(manifest)
-            splits = open_splits(manifest, settings.image_size, settings.channels)
+            splits = open_splits(manifest, size, channels, time)
             return splits, labels_shown(asked, splits["train"].manifest), None
         if asked.imbalance == "none":
             raise LikewiseError(
                 "--full-bank brings back the training images that --imbalance left out, but "
                 + ("other data were given. Leave one of the two out." if data else "this run left none out.")
             )
-        splits, seen = open_before_imbalance(source, asked, settings.image_size, settings.channels)
+        splits, seen = open_before_imbalance(source, asked, size, channels, time)
         shown = torch.full((len(seen),), UNLABELLED)
         shown[seen] = labels_shown(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
         return splits, shown, seen

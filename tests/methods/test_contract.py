@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from likewise.data.batch import Batch, Pixels
+from likewise.data.captions import CAPTIONS
+from likewise.data.clip_columns import FLOW, SOUND
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
@@ -21,6 +23,8 @@ ALL = sorted(METHODS)
 TURNS = [f"{name}, {player.name}" if player else name for name in ALL for player in METHODS[name]().players or (None,)]
 """Every method, and each player of those that have several, whose turn is a method by itself."""
 SIZE, CLASSES = 12, 4
+KEPT = 8
+"""frames of each clip, for methods that learn from clips"""
 
 
 def method(name):
@@ -29,7 +33,8 @@ def method(name):
     smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
     smaller |= {"text_width": 16, "vocabulary": 64}
     kept = {key: value for key, value in smaller.items() if key in settings}
-    rule = with_view_size(dataclasses.replace(METHODS[name](), **kept), SIZE)
+    rule = dataclasses.replace(METHODS[name](), **kept)
+    rule = with_view_size(rule, SIZE, min(rule.time.frames, KEPT // 2) if rule.time else None)
     return one_turn(rule, player) if player else rule
 
 
@@ -56,32 +61,55 @@ def one_turn(rule, player):
 def nets_of(rule, seed=0):
     """A method's networks, and beside them those of a teacher that has learned nothing, where it has one."""
     seed_networks(seed)
-    encoder = build_encoder(EncoderSettings("conv4", SIZE, (0.4,), (0.3,)))
+    encoder = build_encoder(EncoderSettings(encoder_of(rule), SIZE, (0.4,), (0.3,)))
     nets = rule.build(encoder, CLASSES)
     if isinstance(rule, Taught) and (earlier := rule.earlier(None)):
         rule.adopt(nets, Teacher(earlier.method, nets_of(earlier.method, seed + 1)))
     return nets
 
 
-def images(count=32):
-    pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
-    return InMemoryImages(Pixels(pixels, torch.ones(count)))
+def encoder_of(rule):
+    """The small encoder that suits a method."""
+    return "r2plus1d-small" if rule.time and rule.time.frames > 1 else "conv4"
+
+
+def images(count=32, rule=None):
+    if rule is None or rule.time is None:
+        pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
+        return InMemoryImages(Pixels(pixels, torch.ones(count)))
+    frames = torch.randint(0, 256, (count, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
+    shown = torch.randint(KEPT // 2, KEPT + 1, (count,), generator=generator(6))
+    return InMemoryImages(Pixels(frames, torch.ones(count), shown))
 
 
 def loader(rule, labels=None, count=32, batch_size=8):
     labels = torch.arange(count) % CLASSES if labels is None else labels
-    return Loader(images(count), labels, batch_size, seed=5, support=rule.support, beside=beside(rule, count))
+    return Loader(images(count, rule), labels, batch_size, seed=5, support=rule.support, beside=beside(rule, count))
 
 
 class Random:
-    """Made-up rows of what lies beside the pixels; here as many captions of as many tokens each, -1 where none is."""
+    """Made-up rows of what lies beside the pixels."""
 
-    def __init__(self, count):
-        self.rows = torch.randint(0, 50, (count, 3, 6), generator=generator(8))
+    def __init__(self, count, name):
+        self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow}[name](count)
+
+    def sound(self, count):
+        """A noise of its own for each clip, 80 samples a frame."""
+        return torch.randint(-9999, 9999, (count, KEPT * 80), dtype=torch.int16, generator=generator(8))
+
+    def flow(self, count):
+        """Up to two pixels either way."""
+        shape = (count, KEPT - 1, 2, SIZE, SIZE)
+        return torch.randint(-128, 129, shape, dtype=torch.int16, generator=generator(8))
+
+    def captions(self, count):
+        """As many captions of as many tokens each, -1 where none is."""
+        rows = torch.randint(0, 50, (count, 3, 6), generator=generator(8))
         lengths = torch.randint(0, 7, (count, 3), generator=generator(9))
         lengths[:, 0] = 6  # each image has one caption or more, and those that it has come first
         lengths = lengths.sort(dim=1, descending=True).values
-        self.rows[torch.arange(6) >= lengths[..., None]] = -1
+        rows[torch.arange(6) >= lengths[..., None]] = -1
+        return rows
 
     def __len__(self):
         return len(self.rows)
@@ -92,7 +120,7 @@ class Random:
 
 def beside(rule, count=32):
     """What a method wants beside the pixels."""
-    return {name: Random(count) for name in rule.senses}
+    return {name: Random(count, name) for name in rule.senses}
 
 
 def progress(step=3):

@@ -14,7 +14,7 @@ from likewise.training.cached_gradients import count_microbatches
 from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
-from methods.test_contract import SIZE, TURNS, loader, method, nets_of, progress
+from methods.test_contract import TURNS, images, loader, method, nets_of, progress
 
 
 def fabric_of(precision="32-true"):
@@ -29,7 +29,7 @@ def test_a_few_rows_tell_what_a_whole_batch_keeps(name, precision):
     nets, batch = nets_of(rule), source.batch(0)
     with fabric.autocast():
         kept, _ = saved_bytes(lambda: rule.embed(nets, batch, progress()), nets)
-    told = Trial(fabric, rule, nets, 1, SIZE, source.beside).activations()
+    told = Trial(fabric, rule, nets, source.images, source.beside).activations()
     assert told.of(128, 8 if batch.support else 0) == pytest.approx(kept, rel=0.02)
     assert told.image > 0
     assert (told.support_row > 0) == (batch.support is not None and "generator" not in name)
@@ -49,7 +49,7 @@ def test_saved_bytes_are_those_that_one_can_count():
 def test_the_price_is_the_share_of_a_forward(name, share):
     """A backward is two forwards; a teacher adds a forward that has no backward."""
     rule = method(name)
-    assert Trial(fabric_of(), rule, nets_of(rule), 1, SIZE).forward_share() == pytest.approx(share, abs=0.02)
+    assert Trial(fabric_of(), rule, nets_of(rule), images()).forward_share() == pytest.approx(share, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["byol", "suncet"])
@@ -58,7 +58,7 @@ def test_measuring_leaves_no_trace(name):
     nets = nets_of(rule)
     nets.head = nn.Dropout(0.5) if name == "byol" else nn.Sequential(nn.Dropout(0.5), nets.head)
     before, drawn = {key: value.clone() for key, value in nets.state_dict().items()}, torch.get_rng_state()
-    trial = Trial(fabric_of(), rule, nets.eval(), 1, SIZE)
+    trial = Trial(fabric_of(), rule, nets.eval(), images())
     trial.activations()
     trial.forward_share()
     assert torch.equal(torch.get_rng_state(), drawn)
@@ -81,7 +81,7 @@ def line_of(prepared, nets):
 
 def test_the_line_tells_memory_price_and_what_batch_norm_sees():
     prepared, nets = prepared_with(microbatch=8)
-    told = Trial(fabric_of(), prepared.method, nets, 1, 12).activations()
+    told = Trial(fabric_of(), prepared.method, nets, prepared.train.images).activations()
     line = line_of(prepared, nets)
     assert f"about {told.of(8) / 1e6:.1f} MB of activations at a time instead of {told.of(64) / 1e6:.1f} MB" in line
     assert "for about 29% more time; batch normalisation sees 8 images at a time, not 64" in line
@@ -97,7 +97,7 @@ def without_batch_norm(prepared, nets):
 def test_a_batch_that_is_too_large_is_told_what_fits(monkeypatch):
     prepared, nets = prepared_with()
     assert line_of(prepared, nets) == ""
-    told = Trial(fabric_of(), prepared.method, nets, 1, 12).activations()
+    told = Trial(fabric_of(), prepared.method, nets, prepared.train.images).activations()
     monkeypatch.setattr(
         activation_memory, "_memory", lambda device: told.of(64) - 1
     )  # a machine that small is not here

@@ -24,7 +24,7 @@ from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
 from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
-from methods.test_contract import ALL, CLASSES, SIZE, TURNS, beside, images, loader, method, nets_of
+from methods.test_contract import ALL, CLASSES, TURNS, beside, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
 from training.test_two_processes import results_of_two
 
@@ -248,7 +248,7 @@ def one_of_two(at, port, results):
             results[name] = (state.images, weights)
     rule, fabric = rule_of("byol"), Fabric(accelerator="cpu", devices=2, strategy="ddp")
     nets, batch = synchronise_batch_norm(nets_of(rule)), batch_of(rule, 32)
-    told = Trial(fabric, rule, nets_of(rule), 1, SIZE).activations()
+    told = Trial(fabric, rule, nets_of(rule), images()).activations()
     results[f"memory {at}"] = (told.of(32), saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)[0])
     torch.distributed.destroy_process_group()
 

@@ -25,7 +25,7 @@ def over_the_better_half(replicate: Replicate) -> float:
     return error(replicate, "UGAN") - min(error(replicate, "good fakes alone"), error(replicate, "bad fakes alone"))
 
 
-def arm(name: str, **without: float) -> Arm:
+def arm(name: str, **without: Any) -> Arm:
     """UGAN without some of its terms; networks, views, steps and the classifier's optimiser are the same."""
     return Arm(name, UGAN(width=24, images_per_class=3, **without), SETTINGS, (Classifier(),))
 
@@ -40,8 +40,8 @@ CLAIM = Claim(
         "Test error of the classifier with 10 labels a class, 300 steps of 64 unlabelled and 30 labelled images where "
         "the parents take about a million, conv4 instead of nine weight-normed convolutions, and narrow generators. "
         "Every arm is UGAN with some weights 0: without bad fakes (Triple-GAN's half), without good ones (Bad-GAN's "
-        "half), and with labels alone. A tenth less error than with labels alone is asked for; of digits, which overlap far less than "
-        "clothes do, three tenths less would be."
+        "half), and with labels alone. A tenth less error than with labels alone is asked for; of digits, which overlap "
+        "far less than clothes do, three tenths less would be."
     ),
     arms=(
         arm("UGAN"),

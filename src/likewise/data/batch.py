@@ -24,7 +24,7 @@ class Pixels(NamedTuple):
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
         """Each part changed alike: moved to a device, or some of its rows."""
-        return Pixels(*(part if part is None else change(part) for part in self))
+        return Pixels(change(self.images), change(self.aspect), None if self.shown is None else change(self.shown))
 
 
 class Place(NamedTuple):

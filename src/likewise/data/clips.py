@@ -1,177 +1,119 @@
-"""Decoded clips by position: every video decoded once, kept in a file on disk, and read from there by row."""
+"""From a manifest of videos to one of clips, and from arrays to the same."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import asdict
+import math
+import mmap
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.data.batch import Pixels
-from likewise.data.images import InMemoryImages
-from likewise.data.manifest import Manifest
-from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import UnreadableImage
-from likewise.data.video_decoding import ClipShape, UnreadableVideo, decode_clip
-from likewise.errors import LikewiseError, MachineError
-
-CACHE = Path("~/.cache/likewise/clips")
-"""Where decoded clips are kept, a folder for each set and shape."""
-
-CACHE_LIMIT = 20 * 2**30
-"""Bytes of that folder; the sets used longest ago go first. ``LIKEWISE_CACHE_BYTES`` sets another limit."""
-
-FORMAT = 1
-"""Raised when what is kept, or how it is decoded, changes."""
+from likewise.data.batch import UNLABELLED
+from likewise.data.clip_cache import decode_videos, flow_between
+from likewise.data.clip_columns import FLOW, SOUND, START, Flow, Sound
+from likewise.data.clip_frames import ClipPixels, made_clips
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.masks import Masks
+from likewise.data.pixel_source import CLIP_MODE, VIDEO_MODE, Headers
+from likewise.data.video_decoding import ClipShape
+from likewise.errors import LikewiseError
 
 
-class Clips(NamedTuple):
-    """The clips of a set, by position."""
+def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False, cache: Path | None = None) -> Manifest:
+    """The same examples with their videos decoded: their frames as pixels, ``sound`` and ``flow`` beside them.
 
-    frames: InMemoryImages
-    """uint8 [N, T, 3, S, S] on disk, mapped into memory"""
-    sound: Tensor
-    """int16 [N, samples]: the sound of each clip from its first frame on"""
-    shown: Tensor
-    """int64 [N]: frames before the video ended; from there on its last frame stays"""
-    heard: Tensor
-    """bool [N]: whether it has a sound track that is not all zeros"""
-    notes: tuple[str, ...]
-    """what was lost, in words: files that cannot be decoded, broken tails, missing sound"""
-
-
-def open_clips(manifest: Manifest, shape: ClipShape, cache: Path = CACHE) -> Clips:
-    """The clips of a manifest of videos; decoded on all cores the first time, read back from then on.
+    What is no video or cannot be decoded is left out, counted and named.
 
     Args:
-        manifest: videos.
+        manifest: videos, or clips, which are given back as they are.
         shape: what is kept of each.
-        cache: where decoded clips lie.
+        stills_will_do: give back a manifest without videos as it is.
+        cache: where decoded clips lie; None: the user's cache.
 
     Raises:
-        LikewiseError: no video can be decoded, or the set is larger than the cache may be.
+        LikewiseError: there is no video, none can be decoded, or they are more than the cache may hold.
     """
-    folder = cache.expanduser() / _key(manifest, shape)
-    if not (folder / "found.json").exists():
-        _make_room(cache.expanduser(), manifest, shape)
-        _decode_all(manifest, shape, folder)
-    os.utime(folder, ns=(time.time_ns(), time.time_ns()))  # finer than the clock that the system would take
-    return _read(folder, manifest)
-
-
-def sound_of(clips: Clips, index: Tensor) -> Tensor:
-    """Float32 [B, samples] in [-1, 1]."""
-    return torch.from_numpy(clips.sound.numpy()[index.numpy()]).float().div_(32767)
-
-
-def _read(folder: Path, manifest: Manifest) -> Clips:
-    found = json.loads((folder / "found.json").read_text())
-    lost = {int(row): reason for row, reason in found["lost"].items()}
-    frames = torch.from_numpy(np.load(folder / "frames.npy", mmap_mode="c"))
-    unreadable = {manifest.ids[row]: reason for row, reason in lost.items()}
-    images = InMemoryImages(Pixels(frames, torch.tensor(found["aspect"])), lost, unreadable)
-    return Clips(
-        images,
-        torch.from_numpy(np.load(folder / "sound.npy", mmap_mode="c")),
-        torch.tensor(found["shown"]),
-        torch.tensor(found["heard"]),
-        tuple(_notes(found, manifest)),
+    if isinstance(manifest.pixels, ClipPixels):
+        return manifest
+    moving = manifest.pixels.headers.modes == VIDEO_MODE
+    if not moving.any() and stills_will_do:
+        return manifest
+    if not moving.any():
+        raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were asked for.")
+    stills = [Skipped(str(manifest.ids[int(row)]), "a still image among videos") for row in np.flatnonzero(~moving)]
+    videos = manifest.take(np.flatnonzero(moving))
+    decoded = decode_videos(videos, shape, cache)
+    lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]
+    kept = np.setdiff1d(np.arange(len(videos)), list(decoded.lost))
+    readable = videos.take(kept)
+    sizes = readable.pixels.headers.sizes
+    pixels = ClipPixels(decoded.clips, kept, Headers(sizes, np.full(len(kept), CLIP_MODE)))
+    return replace(
+        readable,
+        pixels=pixels,
+        beside=_tracks(pixels, readable),
+        skipped=(*manifest.skipped, *stills, *lost),
+        notes=(*manifest.notes, *decoded.notes),
     )
 
 
-def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
-    """Decode every video into files beside the folder, which takes its name when all are there."""
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    count = len(manifest)
-    frames = _new_array(partial / "frames.npy", (count, shape.frames, 3, shape.size, shape.size), np.uint8)
-    sound = _new_array(partial / "sound.npy", (count, shape.samples), np.int16)
+def clip_manifest(
+    source: str,
+    frames: np.ndarray,
+    frame_rate: float,
+    labels: np.ndarray | Tensor | None = None,
+    class_names: Sequence[str] = (),
+    splits: np.ndarray | None = None,
+    sound: np.ndarray | None = None,
+    flow: np.ndarray | None = None,
+    masks: Masks | None = None,
+) -> Manifest:
+    """Clips that lie in memory as a manifest.
 
-    def decode(row: int) -> tuple[float, int, bool, str] | str:
-        try:
-            video = manifest.pixels.encoded(row)
-            clip = decode_clip(video.content, video.name, shape)
-        except (UnreadableVideo, UnreadableImage) as error:
-            return str(error)
-        frames[row], sound[row] = clip.frames, np.rint(clip.sound * 32767).astype(np.int16)
-        return clip.aspect, clip.shown, clip.has_sound and bool(clip.sound.any()), clip.note
-
-    try:
-        decoded = list(parallel_map(decode, count))
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise MachineError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
-    lost = {row: reason for row, reason in enumerate(decoded) if isinstance(reason, str)}
-    if len(lost) == count:
-        shutil.rmtree(partial)
-        raise LikewiseError(f"{manifest.source}: no video can be decoded. The first: {lost[0]}.")
-    rows = [(1.0, 0, False, "") if isinstance(row, str) else row for row in decoded]
-    aspect, shown, heard, notes = (list(column) for column in zip(*rows, strict=True))
-    found = {"lost": lost, "aspect": aspect, "shown": shown, "heard": heard, "notes": notes, "shape": asdict(shape)}
-    frames.flush()
-    sound.flush()
-    (partial / "found.json").write_text(json.dumps(found))
-    if not folder.exists():
-        partial.replace(folder)
-    else:  # another process was faster
-        shutil.rmtree(partial)
-
-
-def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """What a person should know before step 0."""
-    broken = [manifest.ids[row] for row, note in enumerate(found["notes"]) if note]
-    heard, read = sum(found["heard"]), len(manifest) - len(found["lost"])
-    said = []
-    if found["lost"]:
-        reason = next(iter(found["lost"].values()))
-        said.append(f"{len(found['lost'])} videos cannot be decoded and are stood in for; the first: {reason}")
-    if broken:
-        first = found["notes"][manifest.ids.index(broken[0])]
-        said.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
-    if heard < read:
-        said.append(f"{read - heard} of {read} videos have no sound")
-    return said
-
-
-def _new_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
-
-
-def _key(manifest: Manifest, shape: ClipShape) -> str:
-    """A name for what is kept: it changes with the files, their order, and the shape."""
-    digest = hashlib.blake2b(json.dumps([FORMAT, asdict(shape)]).encode(), digest_size=12)
-    for row, name in enumerate(manifest.ids):
-        digest.update(f"{name}\0{manifest.pixels.encoded(row).version}\0".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _make_room(cache: Path, manifest: Manifest, shape: ClipShape) -> None:
-    """Remove the sets used longest ago until this one fits.
-
-    Raises:
-        LikewiseError: it is larger than the limit alone.
+    Args:
+        source: what to call them.
+        frames: uint8 [N, T, C, S, S], C being 1 or 3.
+        frame_rate: frames a second.
+        labels: int [N], -1 for none; None: none has one.
+        class_names: name of each label.
+        splits: str [N]; None: all train.
+        sound: int16 [N, samples] at 16 kHz.
+        flow: int16 [N, T - 1, 2, S, S] as `optical_flow.packed` makes it; None: found when it is asked for.
+        masks: of each clip's middle frame.
     """
-    limit = int(os.environ.get("LIKEWISE_CACHE_BYTES", CACHE_LIMIT))
-    wanted = len(manifest) * (shape.frames * 3 * shape.size**2 + 2 * shape.samples)
-    if wanted > limit:
-        raise LikewiseError(
-            f"{manifest.source}: {len(manifest):,} clips of {shape.frames} frames of {shape.size} pixels are "
-            f"{wanted / 1e9:.1f} GB decoded, more than the {limit / 1e9:.1f} GB that may be kept in {cache}. "
-            f"Take fewer or smaller frames, or set LIKEWISE_CACHE_BYTES={wanted}."
-        )
-    kept = sorted((entry for entry in cache.glob("*") if entry.is_dir()), key=lambda entry: entry.stat().st_mtime_ns)
-    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in kept}
-    for entry in kept:
-        if sum(sizes.values()) + wanted <= limit:
-            return
-        shutil.rmtree(entry, ignore_errors=True)
-        del sizes[entry]
+    count = len(frames)
+    given = None if flow is None else torch.from_numpy(flow)
+    pixels = made_clips(frames, frame_rate, partial(_flow_of, frames) if given is None else lambda: given, sound)
+    manifest = Manifest(
+        source=source,
+        pixels=pixels,
+        labels=torch.full((count,), UNLABELLED) if labels is None else torch.as_tensor(labels).long(),
+        splits=np.full(count, "train") if splits is None else splits,
+        ids=[f"{source}/{row:05d}" for row in range(count)],
+        class_names=tuple(class_names),
+        masks=masks,
+    )
+    return replace(manifest, beside=_tracks(pixels, manifest))
+
+
+def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
+    """What lies beside clips: what lay beside the videos but for their starts, their flow, and sound if one has any."""
+    tracks = {name: column for name, column in manifest.beside.items() if name != START}
+    tracks[FLOW] = Flow(pixels.clips, pixels.rows)
+    if pixels.clips.heard.numpy()[pixels.rows].any():
+        tracks[SOUND] = Sound(pixels.clips, pixels.rows)
+    return tracks
+
+
+def _flow_of(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(flow_between(frames, _shared))
+
+
+def _shared(shape: tuple[int, ...]) -> np.ndarray:
+    """int16 memory in which forked processes write where we read."""
+    return np.frombuffer(mmap.mmap(-1, 2 * math.prod(shape)), np.int16).reshape(shape)

@@ -42,6 +42,8 @@ class Images(Protocol):
 
     size: int
     channels: int
+    frames: int
+    """of each clip; 1 of images"""
     unreadable: dict[str, str]
     """ids of the images that could not be decoded, each with the reason; grows while images are decoded on demand"""
 
@@ -77,6 +79,7 @@ class InMemoryImages:
     def __init__(self, pixels: Pixels, lost: Iterable[int] = (), unreadable: dict[str, str] | None = None) -> None:
         self.pixels, self.unreadable = pixels, unreadable or {}
         self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
+        self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1
         self._lost = StandIns(len(pixels.images), set(lost))
 
     def __len__(self) -> int:
@@ -101,7 +104,7 @@ class FileImages:
     """Images decoded when they are asked for; can be sent to the workers of a DataLoader."""
 
     def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
-        self.source, self.ids, self.size, self.channels = source, ids, size, channels
+        self.source, self.ids, self.size, self.channels, self.frames = source, ids, size, channels, 1
         self.unreadable: dict[str, str] = {}
         self._lost = StandIns(len(source), set())
 

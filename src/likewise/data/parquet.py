@@ -19,13 +19,14 @@ import torch
 
 from likewise.data.arrays import numbered
 from likewise.data.captions import captions_in
+from likewise.data.clip_columns import starts_in
 from likewise.data.folder import SPLIT_NAMES, describe
 from likewise.data.header_scan import read_header, scan
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.masks import Masks
 from likewise.data.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.pixel_source import Headers, UnreadableImage
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, did_you_mean
 
 SCAN_LIMIT = 2 * 2**30
 """Bytes of Parquet up to which every header is read before step 0; of more, those of each file's first row group."""
@@ -46,19 +47,24 @@ class Columns(NamedTuple):
     """the column of masks, called ``mask``"""
 
 
-def open_parquet(files: Sequence[Path], source: str) -> Manifest:
+def open_parquet(files: Sequence[Path], source: str, label_column: str | None = None) -> Manifest:
     """The images of one or several Parquet files.
 
     A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
     An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are asked for.
 
+    Args:
+        files: of one set.
+        source: what to call them.
+        label_column: which column holds the labels; None finds it.
+
     Raises:
-        LikewiseError: a file cannot be read, has no column of images, or differs from the others.
+        LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
     """
     readers = [_open(file) for file in files]
-    columns = _columns(files[0], readers[0].schema_arrow)
+    columns = _columns(files[0], readers[0].schema_arrow, label_column)
     for file, reader in zip(files, readers, strict=True):
-        _refuse_different(columns, file, _columns(file, reader.schema_arrow), files[0])
+        _refuse_different(columns, file, _columns(file, reader.schema_arrow, label_column), files[0])
     groups = RowGroups([str(file) for file in files], columns.image)
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
     names = _file_names(files)
@@ -76,7 +82,7 @@ def open_parquet(files: Sequence[Path], source: str) -> Manifest:
         class_names=class_names,
         notes=("large: only the first images of each file were looked at before step 0",) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
-        beside=captions_in(readers),
+        beside=captions_in(readers) | starts_in(readers),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
 
@@ -101,7 +107,7 @@ def _open(file: Path) -> pq.ParquetFile:
         raise LikewiseError(f"{file} cannot be read as Parquet: {error}.") from error
 
 
-def _columns(file: Path, schema: pa.Schema) -> Columns:
+def _columns(file: Path, schema: pa.Schema, label_column: str | None) -> Columns:
     """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
     features = _features(schema)
     pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
@@ -113,9 +119,11 @@ def _columns(file: Path, schema: pa.Schema) -> Columns:
             f"of {{bytes, path}}, as the Hugging Face datasets library writes them."
         )
     image = next((name for name in ("image", "img") if name in marked), marked[0])
+    if label_column is not None and label_column not in schema.names:
+        raise LikewiseError(f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}")
     classes = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
     usual = [name for name in ("label", "labels") if name in schema.names]
-    label = next(iter(usual or classes), None)
+    label = label_column or next(iter(usual or classes), None)
     class_names = tuple(features.get(label or "", {}).get("names", ()))
     return Columns(image, label, class_names, MASK if MASK in pictures else None)
 

@@ -17,6 +17,9 @@ from likewise.data.video_decoding import is_video, middle_frame
 VIDEO_MODE = "video"
 """What stands for Pillow's mode in the header of a video."""
 
+CLIP_MODE = "clip"
+"""What stands for it once the video has been decoded."""
+
 
 class UnreadableImage(Exception):
     """One image cannot be decoded; the message names it and says why."""

@@ -33,6 +33,7 @@ def open_manifest(
     labels: str | Path | np.ndarray | Tensor | Sequence[Any] | None = None,
     test_data: Source | None = None,
     captions: str | Path | None = None,
+    label_column: str | None = None,
 ) -> Manifest:
     """List the examples of a source.
 
@@ -43,27 +44,28 @@ def open_manifest(
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
+        label_column: the column of Parquet files that holds the labels.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
     """
-    manifest = _open(data)
+    manifest = _open(data, label_column)
     if labels is not None:
         manifest = _with_labels(manifest, labels, data)
     if captions is not None:
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
-    return manifest if test_data is None else with_test_data(manifest, _open(test_data))
+    return manifest if test_data is None else with_test_data(manifest, _open(test_data, label_column))
 
 
-def _open(data: Any) -> Manifest:
+def _open(data: Any, label_column: str | None = None) -> Manifest:
     if isinstance(data, Manifest):
         return data
     if isinstance(data, (str, Path)):
-        return _open_path(str(data))
+        return _open_path(str(data), label_column)
     if isinstance(data, (np.ndarray, Tensor)):
         return arrays.open_arrays(data)
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
-        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more")
+        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", label_column)
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return arrays.open_arrays(*data)
     raise LikewiseError(
@@ -72,31 +74,36 @@ def _open(data: Any) -> Manifest:
     )
 
 
-def _open_path(text: str) -> Manifest:
+def _open_path(text: str, label_column: str | None) -> Manifest:
     """A named set, or what lies at a path; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
     if text in NAMED_SETS:
         return named_set(text)
     if path.is_dir():
-        return _open_directory(path, text)
+        return _open_directory(path, text, label_column)
     if path.is_file():
-        return _open_files([path], text)
+        return _open_files([path], text, label_column)
     if any(mark in text for mark in "*?["):
-        return _open_files(sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text)
+        return _open_files(
+            sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text, label_column
+        )
     raise LikewiseError(
         f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
     )
 
 
-def _open_directory(folder: Path, source: str) -> Manifest:
+def _open_directory(folder: Path, source: str, label_column: str | None) -> Manifest:
     """A folder of images or videos, or of Parquet files if it holds neither."""
     from likewise.data.parquet import find_parquet, open_parquet  # pyarrow is slow to import
 
     parquet = [] if next(find_examples(folder), None) else find_parquet(folder)
-    return open_parquet(parquet, source) if parquet else open_folder(folder)
+    if parquet:
+        return open_parquet(parquet, source, label_column)
+    _refuse_column(label_column, source)
+    return open_folder(folder)
 
 
-def _open_files(files: Sequence[Path], source: str) -> Manifest:
+def _open_files(files: Sequence[Path], source: str, label_column: str | None) -> Manifest:
     missing = [str(file) for file in files if not file.is_file()]
     if missing or not files:
         raise LikewiseError(f"There is no file {missing[0] if missing else source}.")
@@ -104,7 +111,8 @@ def _open_files(files: Sequence[Path], source: str) -> Manifest:
     if kinds == {".parquet"}:
         from likewise.data.parquet import open_parquet
 
-        return open_parquet(files, source)
+        return open_parquet(files, source, label_column)
+    _refuse_column(label_column, source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
     if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
@@ -117,6 +125,14 @@ def _open_files(files: Sequence[Path], source: str) -> Manifest:
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
     )
+
+
+def _refuse_column(label_column: str | None, source: str) -> None:
+    if label_column is not None:
+        raise LikewiseError(
+            f"--label-column {label_column} was given, but {source} is no Parquet file, so it has no columns. Give a "
+            f"CSV of image_path,label with --labels."
+        )
 
 
 def _open_images(files: Sequence[Path], source: str) -> Manifest:

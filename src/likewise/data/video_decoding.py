@@ -44,8 +44,16 @@ class ClipShape:
     """seconds into the video at which the span begins"""
     sound_rate: int = 16_000
     """samples a second of the sound, one channel"""
+    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """left, top, right and bottom of the part of each frame that is kept, as shares of its sides"""
 
     def __post_init__(self) -> None:
+        left, top, right, bottom = self.region
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise LikewiseError(
+                f"The region {self.region} was given; it is left, top, right and bottom as shares of the frame from 0 "
+                f"to 1, for instance --region 0.25 0.45 0.75 0.95."
+            )
         if min(self.size, self.frames, self.frame_rate, self.sound_rate) <= 0 or self.start < 0:
             raise LikewiseError(f"{self}: size, frames and rates must be above 0, and the start not before the video.")
 
@@ -105,6 +113,15 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
         return _upright(last)
 
 
+def seconds_of(file: Path | bytes) -> float | None:
+    """How long a video says that it is; None where it does not say or cannot be opened."""
+    try:
+        with _named(""), _av().open(_readable(file)) as container:
+            return container.duration / 1e6 if container.duration else None
+    except UnreadableVideo:
+        return None
+
+
 def frame_size(file: Path | bytes) -> tuple[int, int]:
     """Width and height of a video's frames as its container has them; the message of an error is the reason alone.
 
@@ -144,9 +161,10 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     wanted = shape.start + np.arange(shape.frames) / shape.frame_rate
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
     on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
-    first = tracks.pictures[0]
+    parts = [_part(picture, shape.region) for picture in tracks.pictures]
+    first = parts[0]
     return Clip(
-        _squares([tracks.pictures[i] for i in on_then], shape.size),
+        _squares([parts[i] for i in on_then], shape.size),
         tracks.sound_from(begin + shape.start),
         first.shape[1] / first.shape[0],
         int((wanted < times[-1] + tracks.last_duration).sum()),
@@ -235,6 +253,14 @@ def _upright(frame: Any) -> np.ndarray:
     pixels = frame.to_ndarray(format="rgb24")
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _part(picture: np.ndarray, region: tuple[float, float, float, float]) -> np.ndarray:
+    """The region of a picture, at least a pixel of it."""
+    height, width = picture.shape[:2]
+    left, top = min(round(region[0] * width), width - 1), min(round(region[1] * height), height - 1)
+    right, bottom = max(round(region[2] * width), left + 1), max(round(region[3] * height), top + 1)
+    return picture[top:bottom, left:right]
 
 
 def _squares(pictures: list[np.ndarray], size: int) -> np.ndarray:

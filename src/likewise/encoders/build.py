@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from likewise.encoders import clip_networks
+from likewise.encoders.clip_networks import reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
@@ -29,6 +32,9 @@ LARGER = {
 OURS = (*SMALL, *NINE)
 """Names of networks of ours; any other is timm's."""
 
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+"""The region that is a whole frame."""
+
 RUN_START = "run:"
 """What stands before a run's folder where that is the pretrained start."""
 
@@ -49,6 +55,12 @@ class EncoderSettings:
     """a ResNet's 7x7 stride-2 stem and max-pool replaced by a 3x3 stride-1 convolution"""
     pretrained: str = ""
     """where the start came from: empty for random, ``timm``, a weights file, or ``run:`` and a run's folder"""
+    frames: int = 1
+    """of a video that it is shown at a time; 1: it reads images"""
+    frame_rate: float = 0.0
+    """frames a second of the videos that it learned from; 0: it learned from images"""
+    region: tuple[float, float, float, float] = WHOLE
+    """left, top, right and bottom of the part of each video's frames that it is shown, as shares of their sides"""
 
     @property
     def channels(self) -> int:
@@ -63,17 +75,25 @@ def choose_encoder(
     std: tuple[float, ...],
     stem: str = "auto",
     pretrained: str = "",
+    frames: int = 1,
 ) -> EncoderSettings:
     """Settings for an encoder by name, with what was left to us decided.
 
     Args:
-        name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or where weights are asked for.
+        name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or where weights are asked for; of
+            clips ``r2plus1d-small`` and ``torchvision/r3d_18``.
         image_size: side in pixels.
         mean: of the training images, per channel; pretrained weights bring their own.
         std: of the training images, per channel.
         stem: ``auto`` (small for ResNets up to 64 pixels that start at random), ``small``, ``standard``.
         pretrained: empty, ``timm`` or a file.
+        frames: of a clip that it sees at a time; 1: images.
+
+    Raises:
+        LikewiseError: there is no such stem, or the encoder does not read what it would be shown.
     """
+    if frames > 1 or reads_clips(name):
+        return _clip_settings(name, image_size, mean, std, stem, pretrained, frames)
     if name == "auto":
         name = "conv4" if image_size <= SMALL_IMAGE and not pretrained else "timm/resnet18"
     if name not in OURS and not name.startswith("timm/"):
@@ -97,6 +117,34 @@ def choose_encoder(
     return EncoderSettings(name, image_size, mean, std, small, pretrained)
 
 
+def _clip_settings(
+    name: str,
+    image_size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    stem: str,
+    pretrained: str,
+    frames: int,
+) -> EncoderSettings:
+    if name == "auto":
+        name = clip_networks.OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
+    if not reads_clips(name):
+        raise LikewiseError(
+            f"{name} reads single images, but is to be shown {frames} frames at a time. Choose an encoder for clips: "
+            f"{', '.join(clip_networks.clip_encoder_names())}."
+        )
+    if frames == 1:
+        raise LikewiseError(
+            f"{name} reads clips, but would be shown one frame at a time. Choose an encoder for images, for instance "
+            f"timm/resnet18, or give more --frames."
+        )
+    if stem not in ("auto", "standard"):
+        raise LikewiseError(f"{name} has one stem only. Leave --stem at auto.")
+    if pretrained == "timm":
+        raise LikewiseError(f"timm has no weights for {name}. Give a local file: --pretrained path/to/weights.pth.")
+    return EncoderSettings(name, image_size, mean, std, False, pretrained, frames)
+
+
 def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """The encoder that settings describe, at its start.
 
@@ -105,13 +153,17 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         fetch: bring the pretrained start's weights; without it the same network at random, the untrained baseline.
     """
     origin = settings.pretrained if fetch else ""
-    if settings.name in OURS:
+    if reads_clips(settings.name):
+        clips = clip_networks.clip_encoder(settings.name, settings.mean, settings.std)
+        encoder: Encoder = clips
+        inner: torch.nn.Module = clips.network
+    elif settings.name in OURS:
         encoder = _ours(settings)
         if origin == "timm":
             raise LikewiseError(
                 f"{settings.name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."
             )
-        inner: torch.nn.Module = encoder
+        inner = encoder
     else:
         from likewise.encoders.from_timm import timm_encoder
 
@@ -152,7 +204,8 @@ def encoder_settings_of(run: RunFolder) -> EncoderSettings:
             f"The run {run.path} has no encoder yet: it was stopped before its end. Continue it with --resume."
         )
     stored = read_json(run.encoder)
-    return EncoderSettings(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+    read: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in stored.items()}
+    return EncoderSettings(**read)
 
 
 def load_encoder(path: str | Path) -> tuple[Encoder, EncoderSettings]:

@@ -25,9 +25,22 @@ class ClipEncoder(Encoder):
     ``forward`` takes float [B, T, C, S, S]; ``feature_map`` gives [B, width, t, s, s].
     """
 
-    def __init__(self, stages: Sequence[nn.Module], width: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        width: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        network: nn.Module | None = None,
+    ) -> None:
         super().__init__(width, mean, std)
         self.parts = nn.ModuleList(stages)
+        self._network = [network or self]  # in a list: its parts are registered once
+
+    @property
+    def network(self) -> nn.Module:
+        """The network under the names that its authors gave its weights, which are the stages' own."""
+        return self._network[0]
 
     def stages(self) -> Sequence[nn.Module]:
         """The network's stages, from normalised clips [B, C, T, S, S] to the map."""
@@ -91,9 +104,14 @@ def clip_encoder(name: str, mean: Sequence[float], std: Sequence[float]) -> Clip
 
     network: Any = getattr(video, known)(weights=None)
     if known == "s3d":
-        return ClipEncoder([network.features], 1024, mean, std)
+        return ClipEncoder([network.features], 1024, mean, std, network)
     stages = [nn.Sequential(network.stem, network.layer1), network.layer2, network.layer3, network.layer4]
-    return ClipEncoder(stages, network.fc.in_features, mean, std)
+    return ClipEncoder(stages, network.fc.in_features, mean, std, network)
+
+
+def reads_clips(name: str) -> bool:
+    """Whether the encoder of that name reads clips rather than images."""
+    return name == OURS or name.startswith("torchvision/")
 
 
 def clip_encoder_names() -> list[str]:

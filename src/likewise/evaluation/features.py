@@ -51,7 +51,7 @@ def extract(
         images: where the pixels are.
         index: int64 [N], positions in ``images``.
         view: what the encoder is shown of an image.
-        batch_size: images at a time.
+        batch_size: images at a time; of clips as many as have so many frames.
         device: where to compute; ``None`` leaves the encoder where it is.
         autocast: ``torch.bfloat16`` or so to compute in lower precision; features come out as float32 all the same.
     """
@@ -62,7 +62,7 @@ def extract(
     vectors: Tensor | None = None
     filled = 0
     with frozen(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
-        for pixels in _read_ahead(images, index.split(batch_size)):
+        for pixels in _read_ahead(images, index.split(max(batch_size // getattr(images, "frames", 1), 1))):
             with torch.inference_mode():
                 shown = view(pixels.map(lambda part: part.to(where, non_blocking=True)))
                 batch = encoder(shown.pixels if isinstance(shown, View) else shown)

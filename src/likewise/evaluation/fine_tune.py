@@ -56,7 +56,7 @@ class FineTune:
         repeated = labelled.repeat(math.ceil(self.batch_size / len(labelled)))
         loader = Loader(images.take(repeated), labels[repeated], self.batch_size, self.seed)
         steps = max(self.steps, round(self.epochs * len(labelled) / self.batch_size))
-        method = with_view_size(CrossEntropy(views=self.views), images.size)
+        method = with_view_size(CrossEntropy(views=self.views), images.size, images.frames)
         seed_networks(self.seed, "fine-tuning")
         nets = method.build(copy.deepcopy(encoder), classes)
         train(fabric, method, nets, loader, self.recipe, Plan(steps, self.seed, log_every=steps))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ GALLERY = 2000
 
 THUMBNAIL = 48
 """Pixels along a side of a thumbnail."""
+
+STRIP = 3
+"""Frames of a film strip, which stands for a clip: its first, its middle and its last."""
 
 
 @dataclass(frozen=True)
@@ -188,21 +192,24 @@ def write_scores(
     write_json(run.scores, content)
     _write_gallery(run, scored)
     encoder = scored.encoders["trained"]
-    write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
+    if scored.shown_on.images.frames == 1:  # places of clips have a time too, which a picture does not show
+        write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:
     split, evaluation = scored.shown_on, scored.evaluation
     count = len(evaluation.vectors)
-    index = torch.randperm(count, generator=generator(0, "gallery"))[:GALLERY].sort().values
+    most = GALLERY if split.images.frames == 1 else GALLERY // STRIP
+    index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values
     everywhere = torch.full((count,), UNLABELLED)
     predictions = evaluation.predictions if evaluation.predictions is not None else everywhere
+    pictures: dict[str, Any] = _thumbnails(split, index)
     np.savez_compressed(
         run.gallery,
         vectors=evaluation.vectors[index].numpy().astype(np.float16),
         labels=split.labels[index].numpy(),
         predictions=predictions[index].numpy(),
-        thumbnails=_thumbnails(split, index),
+        **pictures,
         ids=np.array([split.manifest.ids[i] for i in index.tolist()]),
         class_names=np.array(split.manifest.class_names, dtype=str),
         all_labels=split.labels.numpy(),
@@ -210,11 +217,17 @@ def _write_gallery(run: RunFolder, scored: Scored) -> None:
     )
 
 
-def _thumbnails(split: Split, index: Tensor) -> np.ndarray:
-    """uint8 [n, H, W, C]: the middle of each image, as the encoder sees it but smaller."""
+def _thumbnails(split: Split, index: Tensor) -> dict[str, np.ndarray]:
+    """``thumbnails`` uint8 [n, H, W, C]: the middle of each image, as the encoder sees it but smaller.
+
+    Of clips the middle frame, and beside them ``strips`` uint8 [n, H, STRIP * W, C].
+    """
     view = CentreView(min(THUMBNAIL, split.images.size))
-    parts = [view(split.images.read(part)).pixels for part in index.split(256)]
-    return torch.cat(parts).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    shown = torch.cat([view(split.images.read(part)).pixels for part in index.split(64)]).mul(255).round().byte()
+    if shown.ndim == 4:
+        return {"thumbnails": shown.permute(0, 2, 3, 1).numpy()}
+    frames = shown[:, torch.linspace(0, shown.shape[1] - 1, STRIP).round().long()].permute(0, 3, 1, 4, 2)
+    return {"thumbnails": frames[:, :, STRIP // 2].numpy(), "strips": frames.flatten(2, 3).numpy()}
 
 
 def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:

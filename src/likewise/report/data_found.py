@@ -35,6 +35,11 @@ def _sentence(data: Mapping[str, Any]) -> str:
     if data.get("image_size"):
         kind = {1: "grey", 3: "colour"}.get(data.get("channels", 0), "")
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{', ' + kind if kind else ''}")
+    if clips := data.get("clips"):
+        parts.append(
+            f"of each video {amount(clips['kept'], 'frame')} are kept, {clips['frame_rate']:g} a second, of which the "
+            f"encoder sees {clips['seen']} at a time"
+        )
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
 
 

@@ -29,6 +29,8 @@ def neighbours(gallery: Gallery) -> list[Child]:
             f" A solid frame marks the same class ({same} of {int(judged.sum())}),"
             " a dashed frame with a cross another class."
         )
+    if gallery.strips is not None:
+        said += " Each picture shows a clip's first, middle and last frame."
     items = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
     return [element("p", said), element("ul", items, class_="neighbours")]
 
@@ -64,7 +66,7 @@ def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS
 def _row(gallery: Gallery, row: int, near: list[int]) -> Markup:
     label = int(gallery.labels[row])
     name = gallery.name(label) if label != NONE else "no label"
-    picture = element("img", src=image_uri(gallery.thumbnails[row]), alt=f"Asked about: {name}", width=56, height=56)
+    picture = _picture(gallery, row, f"Asked about: {name}")
     asked = element("div", picture, element("span", name), class_="query")
     items = [_neighbour(gallery, label, each) for each in near]
     return element("li", asked, element("ol", items, aria_label=f"{amount(len(near), 'neighbour')} of {name}"))
@@ -76,6 +78,13 @@ def _neighbour(gallery: Gallery, asked: int, row: int) -> Markup:
     judged = NONE not in (asked, label)
     verdict = ("same" if asked == label else "other") if judged else ""
     said = {"same": "same class", "other": "another class", "": "not judged"}[verdict]
-    picture = element("img", src=image_uri(gallery.thumbnails[row]), alt=f"{name} ({said})", width=56, height=56)
+    picture = _picture(gallery, row, f"{name} ({said})")
     below = element("span", f"✗ {name}") if verdict == "other" else None
     return element("li", picture, below, class_=f"frame {verdict}".strip(), title=gallery.ids[row])
+
+
+def _picture(gallery: Gallery, row: int, said: str) -> Markup:
+    """A thumbnail, or a clip's film strip."""
+    shown = gallery.thumbnails[row] if gallery.strips is None else gallery.strips[row]
+    width = round(56 * shown.shape[1] / shown.shape[0])
+    return element("img", src=image_uri(shown), alt=said, width=width, height=56)

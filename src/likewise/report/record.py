@@ -36,6 +36,8 @@ class Gallery(NamedTuple):
     """int64 [n], NONE where none was made"""
     thumbnails: np.ndarray
     """uint8 [n, H, W, C], C = 1 or 3"""
+    strips: np.ndarray | None
+    """uint8 [n, H, several W, C]: of clips some frames side by side"""
     ids: list[str]
     class_names: list[str]
     all_labels: np.ndarray
@@ -157,6 +159,7 @@ def _gallery(arrays: dict[str, np.ndarray]) -> Gallery:
         _column(arrays, "labels", rows),
         _column(arrays, "predictions", rows),
         thumbnails[..., None] if thumbnails.ndim == 3 else thumbnails,
+        arrays.get("strips"),
         [str(each) for each in arrays["ids"]],
         [str(each) for each in arrays["class_names"]],
         np.asarray(arrays.get("all_labels", []), dtype=np.int64),

@@ -26,13 +26,17 @@ def first_screen(
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
+    if clips := found["clips"]:
+        grid.add_row("videos", _videos(clips))
     if prepared.masks:
         grid.add_row("masks", str(prepared.masks))
     grid.add_row("method", _method(prepared))
     grid.add_row("encoder", _encoder(prepared))
     if teacher := _teacher(prepared, run, earlier):
         grid.add_row("teacher", teacher)
-    rows = f"{prepared.batch_size} images" + (" and a labelled support" if prepared.method.support else "")
+    rows = f"{prepared.batch_size} {'clips' if found['clips'] else 'images'}" + (
+        " and a labelled support" if prepared.method.support else ""
+    )
     epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
     if memory:
@@ -45,6 +49,15 @@ def first_screen(
 def _splits(splits: dict[str, int]) -> str:
     names = {"train": "to train on", "val": "to validate", "test": "to test"}
     return ", ".join(f"{count:,} {names[name]}" for name, count in splits.items())
+
+
+def _videos(clips: dict[str, float]) -> str:
+    """How much of each video is kept, and how much of that an encoder sees."""
+    kept = f"{clips['kept']} frames of each are kept, {clips['frame_rate']:g} a second"
+    seen = (
+        "one frame" if clips["seen"] == 1 else f"{clips['seen']} frames ({clips['seen'] / clips['frame_rate']:.2g} s)"
+    )
+    return f"{kept}; the encoder sees {seen} at a time"
 
 
 def _labels(found: dict[str, object]) -> str:

@@ -16,9 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
 from likewise.data.beside import ReadsRows
+from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
 from likewise.training.cached_gradients import divisors, normalises_batches
+from likewise.training.memory_layout import channels_last
 from likewise.training.turns import turns_of
 
 FEW = 4
@@ -49,8 +51,7 @@ class Trial:
         fabric: device and precision, launched.
         method: whose `Method.embed` is tried.
         nets: what it built.
-        channels: of the images.
-        size: of the images' side as stored.
+        images: those that will be learned from; what is tried has their shape.
         beside: what the method learns from beside pixels; the first rows of it are tried.
         player: whose turn is tried, of a method with several `Method.players`.
     """
@@ -60,19 +61,18 @@ class Trial:
         fabric: Fabric,
         method: Method,
         nets: Nets,
-        channels: int,
-        size: int,
+        images: Images,
         beside: Mapping[str, ReadsRows] | None = None,
         player: str = "",
     ) -> None:
-        self.fabric, self.method, self.shape, self.beside = fabric, method, (channels, size, size), beside or {}
+        self.fabric, self.method, self.images, self.beside = fabric, method, images, beside or {}
         self.player = player
         self.support_rows = FEW if method.support else 0
         self.nets = copy.deepcopy(nets).train()
         next(turn for turn in turns_of(method, self.nets, method.recipe) if turn.player == player).begin()
         if world_size() > 1:
             synchronise_batch_norm(self.nets)
-        self.nets.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.nets.to(fabric.device))
 
     def activations(self) -> Activations:
         """What is kept for the backward pass. Two sizes tell the line; no size depends on what the images show."""
@@ -104,8 +104,13 @@ class Trial:
         return [row for row in made.values() if row.requires_grad]
 
     def _batch(self, rows: int, support_rows: int) -> Batch:
-        """Black squares."""
-        pixels = Pixels(torch.zeros(rows, *self.shape, dtype=torch.uint8), torch.ones(rows))
+        """Black squares, or clips of them."""
+        images = self.images
+        shape = (images.channels, images.size, images.size)
+        pixels = Pixels(torch.zeros(rows, *shape, dtype=torch.uint8), torch.ones(rows))
+        if images.frames > 1:
+            clips = pixels.images[:, None].repeat(1, images.frames, 1, 1, 1)
+            pixels = Pixels(clips, pixels.aspect, torch.full((rows,), images.frames))
         support = self._batch(support_rows, 0) if support_rows else None
         index = torch.arange(rows)
         beside = {name: each.read(index % len(each)) for name, each in self.beside.items()}
@@ -180,9 +185,9 @@ def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, piec
     """
     images = loader.batch_size // world_size()
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
-    shown = loader.images.channels, loader.images.size, loader.beside
     names = [player.name for player in method.players] or [""]
-    tried = [(trial, trial.activations()) for trial in (Trial(fabric, method, nets, *shown, name) for name in names)]
+    trials = [Trial(fabric, method, nets, loader.images, loader.beside, name) for name in names]
+    tried = [(trial, trial.activations()) for trial in trials]
     trial, activations = max(tried, key=lambda each: each[1].of(images, support))  # turns come one after the other
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}
     if pieces > 1:

@@ -24,6 +24,7 @@ from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
+from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import rate_at
 from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
@@ -88,7 +89,7 @@ def train(
     """
     if world_size() > 1:
         synchronise_batch_norm(nets)
-    nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so, CPU and GPU
+    channels_last(nets)
     nets.train()
     training = _Training(
         fabric, method, nets, loader, recipe, plan, run, observe, screen or Screen(Console(quiet=True))

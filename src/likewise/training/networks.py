@@ -81,7 +81,7 @@ def earlier_stage(prepared: Prepared, run: RunFolder) -> Prepared | None:
         encoder = dataclasses.replace(given.encoder, pretrained=f"{RUN_START}{method.teacher}")
     else:
         name = LARGER.get(mine.name, mine.name) if earlier.encoder == "auto" else earlier.encoder
-        encoder = choose_encoder(name, mine.image_size, mine.mean, mine.std)
+        encoder = choose_encoder(name, mine.image_size, mine.mean, mine.std, frames=mine.frames)
     settings = dataclasses.replace(
         prepared.settings,
         out=str(run.teacher.path),
@@ -93,7 +93,7 @@ def earlier_stage(prepared: Prepared, run: RunFolder) -> Prepared | None:
     return dataclasses.replace(
         prepared,
         settings=settings,
-        method=with_view_size(earlier.method, mine.image_size),
+        method=with_view_size(earlier.method, mine.image_size, mine.frames if mine.frames > 1 else None),
         method_reason="",
         recipe=earlier.method.recipe,
         encoder=encoder,

@@ -20,8 +20,10 @@ from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
+from likewise.methods.clip_time import ClipTime
 from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
+from likewise.training.clip_reading import clip_size, clip_time, with_clip_reading
 from likewise.training.senses import with_senses
 from likewise.training.settings import TrainSettings
 from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
@@ -77,7 +79,7 @@ class Prepared:
         """Batches of the training split for one rank."""
         settings, workers = self.settings, self.settings.workers
         return Loader(
-            self.train.images,
+            self.train.learned_from,
             self.shown,
             self.batch_size,
             settings.seed,
@@ -91,6 +93,12 @@ class Prepared:
     def steps(self, loader: Loader) -> int:
         """Optimiser steps of the whole run."""
         return self.settings.steps or max(round(self.settings.epochs * loader.steps_per_epoch), 1)
+
+    def _clips(self) -> dict[str, Any] | None:
+        """What is kept and seen of videos, where clips are learned from."""
+        if self.train.clips is None:
+            return None
+        return {"kept": self.train.clips.frames, "seen": self.encoder.frames, "frame_rate": self.encoder.frame_rate}
 
     def _mask_warnings(self) -> list[str]:
         if self.manifest.masks is None or self.masks is not None:
@@ -114,6 +122,7 @@ class Prepared:
             "labels_falsified": self.falsified,
             "image_size": self.encoder.image_size,
             "channels": self.encoder.channels,
+            "clips": self._clips(),
             "sizes": summary["sizes"],
             "masks": self.masks._asdict() if self.masks else None,
             "beside": summary["beside"],
@@ -133,12 +142,14 @@ def prepare(
     """
     _check(settings)
     asked = find_method(method)() if isinstance(method, str) and method != "auto" else method
-    manifest = open_split_manifest(data, settings)
+    start = encoder_settings_of(RunFolder(settings.from_run)) if settings.from_run else None
+    time = clip_time(asked if isinstance(asked, Method) else None, settings, start)
+    manifest = open_split_manifest(data, settings, time, settings.image_size)
     if isinstance(asked, Method):
         manifest = with_senses(manifest, asked)
-    size = settings.image_size or default_size(manifest)
+    size = settings.image_size or (clip_size(manifest) if time else default_size(manifest))
     masks = look_at_masks(manifest)
-    splits = open_splits(manifest, size)
+    splits = open_splits(manifest, size, time=time)
     train = splits["train"].manifest
     shown = labels_shown(settings, train)
     rule, reason = resolve_method(asked, shown)
@@ -146,13 +157,14 @@ def prepare(
     if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
         settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
-    encoder, readers = _encoder_settings(settings, size, mean, std), rule.readers(train)
+    encoder = with_clip_reading(_encoder_settings(settings, size, mean, std, time), time, settings)
+    readers = rule.readers(train)
     return Prepared(
         settings,
         manifest,
         splits,
         shown,
-        with_view_size(rule, size),
+        with_view_size(rule, size, time.frames if time else None),
         reason,
         recipe or rule.recipe,
         encoder,
@@ -200,10 +212,11 @@ def fitted_support(method: Method, shown: Tensor) -> Any:
 
 
 def _encoder_settings(
-    settings: TrainSettings, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+    settings: TrainSettings, size: int, mean: tuple[float, ...], std: tuple[float, ...], time: ClipTime | None
 ) -> EncoderSettings:
     if settings.from_run is None:
-        return choose_encoder(settings.encoder, size, mean, std, settings.stem, settings.pretrained or "")
+        start, frames = settings.pretrained or "", time.frames if time else 1
+        return choose_encoder(settings.encoder, size, mean, std, settings.stem, start, frames)
     run = RunFolder(settings.from_run)
     start = encoder_settings_of(run)
     if start.channels != len(mean):

@@ -11,6 +11,8 @@ from likewise.errors import LikewiseError
 from likewise.methods import Method
 
 REMEDIES = {
+    "flow": "Give videos: a folder of them, or a Parquet file with a column of them",
+    "sound": "Give videos with sound: a folder of them, or a Parquet file with a column of them",
     "captions": "Give a Parquet file with a column of captions (or caption, or text) beside its images, or name a CSV "
     "of image_path,caption with --captions",
 }
@@ -32,7 +34,7 @@ def with_senses(manifest: Manifest, method: Method) -> Manifest:
         if lacking.sum() == train.sum():
             remedy = REMEDIES.get(name, f"Give data that have {name}")
             raise LikewiseError(
-                f"{method.title} learns from images and {name}, but {manifest.source} has no {name}. {remedy}, or "
+                f"{method.title} learns from {name}, but {manifest.source} has no {name}. {remedy}, or "
                 f"choose --method simclr, which needs none."
             )
         if lacking.any():

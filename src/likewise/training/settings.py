@@ -24,6 +24,8 @@ class TrainSettings:
     """start from a run that was published with the method: small, middle, imagenet, ...; what is typed wins over it"""
     labels: str = "all"
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
+    label_column: str | None = None
+    """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
     budget: str = "all"
     """with a CSV of labels: how many of them training may see, as above"""
     captions: str | None = None
@@ -48,7 +50,15 @@ class TrainSettings:
     from_run: str | None = None
     """start from the encoder of another run's folder; typed --from"""
     image_size: int | None = None
-    """pixels along a side that the network sees; default: small images as they are, photographs at 128"""
+    """pixels along a side that the network sees; default: small images as they are, photographs at 128, clips at 64"""
+    frames: int | None = None
+    """frames of a video that the network sees at a time; default: the method's, or 16 for an encoder of clips"""
+    frame_rate: float | None = None
+    """frames a second that are kept of videos; default: the method's, or 8"""
+    seconds: float | None = None
+    """how much of each video is kept from its beginning; default: the median video, at most 10"""
+    region: tuple[float, float, float, float] | None = None
+    """part of each video's frames that is kept, as shares of their sides: left top right bottom; default: all"""
     epochs: float = 100
     """passes over the training images"""
     steps: int | None = None

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.captions import CAPTIONS, Captions
-from likewise.data.images import Images, default_channels, open_images
+from likewise.data.clip_columns import SOUND
+from likewise.data.clip_frames import ClipPixels, open_frames, open_whole_clips
+from likewise.data.images import Images, default_channels
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
 from likewise.data.label_noise import falsified
@@ -21,6 +23,8 @@ from likewise.data.masks import mask_folder
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources import open_manifest
 from likewise.errors import LikewiseError
+from likewise.methods.clip_time import ClipTime
+from likewise.training.clip_reading import with_clips
 from likewise.training.settings import TrainSettings
 
 MARGIN = 8 / 7
@@ -34,7 +38,14 @@ class Split:
     manifest: Manifest
     """with all labels that are known"""
     images: Images
-    """decoded to one size"""
+    """decoded to one size: what the encoder is shown, of clips a window of frames in their middle"""
+    clips: Images | None = None
+    """of clips all that is kept, which methods learn from"""
+
+    @property
+    def learned_from(self) -> Images:
+        """What a method is given."""
+        return self.clips or self.images
 
     @property
     def labels(self) -> Tensor:
@@ -46,12 +57,22 @@ class Split:
         return (self.labels != UNLABELLED).nonzero().flatten()
 
 
-def open_split_manifest(data: Any, settings: TrainSettings) -> Manifest:
-    """The data with train, val and test decided: what they bring, else parts of what can be scored held out."""
+def open_split_manifest(
+    data: Any, settings: TrainSettings, time: ClipTime | None = None, size: int | None = None
+) -> Manifest:
+    """The data with train, val and test decided: what they bring, else parts of what can be scored held out.
+
+    Args:
+        data: any source.
+        settings: labels, held-out shares, masks, captions, what is kept of videos.
+        time: what the encoder sees of videos at a time; None: still pictures.
+        size: pixels along a side that it is shown of clips; None: chosen by the data.
+    """
     labels = settings.labels if is_label_file(settings.labels) else None
-    manifest = _with_masks(open_manifest(data, labels, settings.test_data, settings.captions), settings)
+    found = open_manifest(data, labels, settings.test_data, settings.captions, settings.label_column)
+    manifest = with_clips(_with_masks(found, settings), settings, time, size)
     present = set(manifest.splits.tolist())
-    told_apart = manifest.labelled() > 0 or bool(manifest.beside)
+    told_apart = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.beside)
     if "test" not in present and (told_apart or manifest.masks is not None):
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
     if "val" not in present and told_apart:
@@ -95,14 +116,15 @@ def _kept(labels: Tensor, settings: TrainSettings) -> Tensor:
 
 
 def open_before_imbalance(
-    data: Any, settings: TrainSettings, size: int, channels: int | None = None
+    data: Any, settings: TrainSettings, size: int, channels: int | None = None, time: ClipTime | None = None
 ) -> tuple[dict[str, Split], Tensor]:
     """The splits as they were before ``settings.imbalance`` thinned out the training images.
 
     Returns:
         The splits, and bool [N] for the N training images: which of them it left, in their order.
     """
-    splits = open_splits(open_split_manifest(data, replace(settings, imbalance="none")), size, channels)
+    whole = open_split_manifest(data, replace(settings, imbalance="none"), time, size)
+    splits = open_splits(whole, size, channels, time)
     seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
     seen[_kept(splits["train"].labels, settings)] = True
     return splits, seen
@@ -113,14 +135,18 @@ def stored_size(manifest: Manifest, size: int) -> int:
     return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
 
 
-def open_splits(manifest: Manifest, size: int, channels: int | None = None) -> dict[str, Split]:
+def open_splits(
+    manifest: Manifest, size: int, channels: int | None = None, time: ClipTime | None = None
+) -> dict[str, Split]:
     """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
+    frames = time.frames if time is not None else 1
     stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
     opened = {}
     for name in ("train", "val", "test"):
         part = manifest.split(name)
         if len(part):
-            opened[name] = Split(part, open_images(part, stored, channels))
+            clips = open_whole_clips(part, channels) if isinstance(part.pixels, ClipPixels) else None
+            opened[name] = Split(part, open_frames(part, stored, channels, frames), clips)
     if "train" not in opened:
         raise LikewiseError(
             f"{manifest.source} has no training images: by name all belong to {', '.join(sorted(opened))}. Give "
@@ -144,8 +170,9 @@ def labels_shown(settings: TrainSettings, train: Manifest) -> Tensor:
 
 
 def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images."""
+    """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips."""
+    sample = max(sample // images.frames, 1)
     index = torch.from_numpy(np.linspace(0, len(images) - 1, min(sample, len(images))).round().astype(np.int64))
-    values = images.read(index).images.float().div(255).transpose(0, 1).flatten(1)
+    values = images.read(index).images.float().div(255).movedim(-3, 0).flatten(1)
     mean, std = values.mean(dim=1), values.std(dim=1).clamp(min=0.01)
     return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())

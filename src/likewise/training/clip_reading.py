@@ -1,0 +1,127 @@
+"""How much of each video a run keeps, and what its encoder sees of that."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from likewise.data.clip_columns import START
+from likewise.data.clips import as_clips
+from likewise.data.images import default_size
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
+from likewise.data.video_decoding import ClipShape, seconds_of
+from likewise.encoders.build import WHOLE, EncoderSettings
+from likewise.encoders.clip_networks import reads_clips
+from likewise.errors import LikewiseError
+from likewise.methods import Method
+from likewise.methods.clip_time import ClipTime
+from likewise.training.settings import TrainSettings
+
+USUAL = ClipTime(16, 8.0)
+"""What an encoder of clips sees where the method does not say: two seconds."""
+
+CLIP_SIZE = 64
+"""The side to which larger clips are brought unless a size is named."""
+
+LONGEST = 10.0
+"""Seconds kept of each video unless told otherwise, at most."""
+
+ASKED = 64
+"""Videos whose length is looked up to find the median."""
+
+MARGIN = 8 / 7
+"""Frames are stored this much larger than they are shown, as photographs are."""
+
+
+def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSettings | None = None) -> ClipTime | None:
+    """What the encoder sees of videos at a time; None where it learns from still pictures.
+
+    Args:
+        method: None where the labels are to choose it; then it is one that learns from whatever it is given.
+        settings: what was typed, which wins.
+        start: the encoder of another run that this one starts from.
+
+    Raises:
+        LikewiseError: settings for clips were given, but neither the method nor the encoder reads them.
+    """
+    started = clip_time_of(start) if start is not None else None
+    own = method.time if method is not None else None
+    title = type(method).title if method is not None else "The method that the labels choose"
+    if own is not None and started is not None and (own.frames == 1) != (started.frames == 1):
+        raise LikewiseError(
+            f"The encoder of {settings.from_run} sees {started.frames} frames at a time, which does not suit {title}. "
+            f"Leave --from out."
+        )
+    usual = USUAL if reads_clips(settings.encoder) else None
+    known = started or own or usual
+    if known is None:
+        for name in ("frames", "frame_rate", "seconds", "region"):
+            if (given := getattr(settings, name)) is not None:
+                raise LikewiseError(
+                    f"--{name.replace('_', '-')} {given} was given, but the encoder reads still pictures. Name one for "
+                    f"clips, for instance --encoder r2plus1d-small, or a method that learns from them."
+                )
+        return None
+    if known.frames == 1 and (settings.frames or 1) > 1:
+        raise LikewiseError(f"--frames {settings.frames} was given, but the encoder of {title} reads stills.")
+    return ClipTime(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
+
+
+def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipTime | None, size: int | None) -> Manifest:
+    """The manifest with its videos decoded, where clips are wanted; else as it is.
+
+    Args:
+        manifest: of any source.
+        settings: how much is kept.
+        time: what the encoder sees at a time; None: stills.
+        size: pixels along a side that it is shown; None: `clip_size`.
+    """
+    if time is None:
+        return manifest
+    shown = size or clip_size(manifest)
+    sizes = manifest.pixels.headers.sizes
+    stored = shown if len(sizes) and (sizes == shown).all() else round(shown * MARGIN)
+    seconds = settings.seconds or _usual_seconds(manifest, time)
+    frames = max(round(seconds * time.frame_rate), time.frames, 2)
+    shape = ClipShape(stored, frames, time.frame_rate, region=settings.region or WHOLE)
+    return as_clips(manifest, shape, stills_will_do=time.frames == 1)
+
+
+def clip_size(manifest: Manifest) -> int:
+    """The side at which clips are shown when none is named."""
+    return min(default_size(manifest), CLIP_SIZE)
+
+
+def with_clip_reading(encoder: EncoderSettings, time: ClipTime | None, settings: TrainSettings) -> EncoderSettings:
+    """The encoder's settings with what it is shown of videos."""
+    if time is None:
+        return encoder
+    return replace(encoder, frames=time.frames, frame_rate=time.frame_rate, region=settings.region or WHOLE)
+
+
+def clip_time_of(encoder: EncoderSettings) -> ClipTime | None:
+    """What a trained encoder is shown of videos; None where it learned from still pictures."""
+    return ClipTime(encoder.frames, encoder.frame_rate) if encoder.frame_rate > 0 else None
+
+
+def _usual_seconds(manifest: Manifest, time: ClipTime) -> float:
+    """The median video's length, at most `LONGEST`; of examples that begin inside a video, what is seen at a time."""
+    if START in manifest.beside:
+        return time.frames / time.frame_rate
+    return min(statistics.median(list(_lengths(manifest)) or [LONGEST]), LONGEST)
+
+
+def _lengths(manifest: Manifest) -> Iterator[float]:
+    """Seconds of some of the videos, spread over all."""
+    moving = np.flatnonzero(manifest.pixels.headers.modes == VIDEO_MODE)
+    for row in moving[np.linspace(0, len(moving) - 1, min(ASKED, len(moving))).astype(int)]:
+        try:
+            seconds = seconds_of(manifest.pixels.encoded(int(row)).content)
+        except UnreadableImage:
+            continue
+        if seconds:
+            yield seconds

@@ -1,0 +1,85 @@
+"""Videos from a folder to an encoder of clips, its scores, its page, its vectors and its export."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import likewise as lw
+from data.videos import write_video
+
+
+def moving(direction, seed, count=12, side=48):
+    """A bright square that moves over a dark ground, to the right or down."""
+    random = np.random.default_rng(seed)
+    frames = np.full((count, side, side, 3), 30, np.uint8)
+    top, left = random.integers(2, 12, 2)
+    for time in range(count):
+        down, across = (0, 2 * time) if direction == "right" else (2 * time, 0)
+        frames[time, top + down : top + down + 10, left + across : left + across + 10] = 220
+    return frames
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips") / "videos"
+    for direction in ("right", "down"):
+        (folder / direction).mkdir(parents=True)
+        for number in range(12):
+            write_video(folder / direction / f"{number}.mp4", moving(direction, number), rate=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(videos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("clips") / "run"
+    return lw.train(
+        videos, "all", "supcon", out, encoder="r2plus1d-small", image_size=24, frames=6, steps=4, batch_size=8
+    )
+
+
+def test_what_was_kept_and_seen_is_on_record(run):
+    encoder, data = (json.loads((run.folder.path / f"{name}.json").read_text()) for name in ("encoder", "data"))
+    assert (encoder["name"], encoder["frames"], encoder["frame_rate"]) == ("r2plus1d-small", 6, 8.0)
+    assert data["clips"] == {"kept": 11, "seen": 6, "frame_rate": 8.0}
+    assert {"knn20_top1", "linear_top1"} <= run.scores.keys()
+    assert lw.load(run.folder.path).encoder(torch.rand(2, 6, 3, 24, 24)).shape == (2, 128)
+
+
+def test_the_page_shows_film_strips(run):
+    page = run.folder.report.read_text()
+    assert "first, middle and last frame" in page
+    assert 'width="168" height="56"' in page
+
+
+def test_a_run_on_clips_embeds_searches_and_scores_again(run, videos):
+    vectors = run.embed(videos)
+    assert vectors.vectors.shape == (24, 128)
+    assert run.search(videos / "down" / "3.mp4", vectors, count=1)[0].id == "down/3.mp4"
+    before = run.scores
+    assert run.evaluate() == pytest.approx(before)
+
+
+def test_a_run_goes_on_where_another_left_off(run, videos, tmp_path):
+    later = lw.train(
+        videos, "all", "cross-entropy", tmp_path / "later", from_run=str(run.folder.path), steps=1, batch_size=8
+    )
+    assert json.loads((later.folder.path / "encoder.json").read_text())["frames"] == 6
+
+
+def test_the_graph_of_an_encoder_of_clips_is_checked_too(run, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    assert run.export("onnx", tmp_path / "clips.onnx").stat().st_size > 10_000
+    with pytest.raises(lw.LikewiseError, match="not a timm network"):
+        run.export("timm", tmp_path / "clips.safetensors")
+
+
+def test_what_does_not_fit_is_said_before_anything_is_written(likewise, videos):
+    def said(*words):
+        done = likewise("train", videos, *words, "--steps", 2, "--batch-size", 8, "--out", "run")
+        assert done.returncode == 2, done.stderr
+        return " ".join((done.stdout + done.stderr).split())
+
+    assert "the encoder reads still pictures" in said("--method", "simclr", "--frames", 8)
+    assert "left, top, right and bottom" in said("--encoder", "r2plus1d-small", "--region", 0, 0, 0, 1)
