@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from likewise.claims.dense_measures import share_on_one_object
-from likewise.methods.method import Matched
+from likewise.methods.illustration import Matched
 from likewise.views.view import View
 
 

@@ -15,6 +15,8 @@ NAMES = [
     "conv4-wide",
     "conv4-half",
     "conv4-double",
+    "conv9",
+    "conv9-half",
     "timm/resnet18",
     "timm/convnext_atto",
     "timm/vit_tiny_patch16_224",

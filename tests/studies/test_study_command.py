@@ -8,7 +8,8 @@ import pytest
 import likewise
 from likewise import cli
 from likewise.errors import LikewiseError
-from likewise.studies import STUDIES, feature_decoupling
+from likewise.studies import STUDIES, feature_decoupling, ugan_toy
+from likewise.studies.plane_games import Plane
 from likewise.studies.threshold_neurons import Learning
 
 
@@ -70,6 +71,23 @@ def test_an_unknown_study_is_told(capsys):
 def test_from_python_nothing_is_written_unless_asked(short):
     found = likewise.study("feature-decoupling", seed=1)
     assert found.seeds == [1, 2, 3] and not short.exists()
+
+
+def test_a_study_of_another_kind_has_its_own_table_and_page(monkeypatch, tmp_path, capsys):
+    plane = Plane(points=80, test=100, steps=3, batch=16)
+    monkeypatch.setattr(ugan_toy, "run", functools.partial(ugan_toy.run, seeds=2, plane=plane))
+    monkeypatch.chdir(tmp_path)
+    cli.main(["study", "ugan-toy", "--seed", "3"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "bad fakes alone" in said and "U3" in said
+    folder = tmp_path / "runs" / "studies" / "ugan-toy"
+    figures = json.loads((folder / "study.json").read_text())
+    assert figures["seeds"] == [3, 4] and figures["sentence"] in said
+    page = (folder / "study.html").read_text()
+    assert page.count("data-chart=") == 4
+    row = page.split('<th scope="row">labels alone</th>')[1].split("</tr>")[0]
+    assert f"{min(figures['errors']['labels alone']['3']):.1%}" in row
+    assert "reconstructed" in page
 
 
 @pytest.mark.slow

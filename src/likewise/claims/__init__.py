@@ -20,6 +20,7 @@ from likewise.claims import (
     supcon_label_noise,
     supcon_out_or_in,
     supcon_stability,
+    ugan_halves,
 )
 from likewise.claims.claim import Arm, Claim, Replicate, Result, Statement
 from likewise.errors import LikewiseError, did_you_mean
@@ -42,6 +43,7 @@ CLAIMS: dict[str, Claim] = {
     "supcon-label-noise": supcon_label_noise.CLAIM,
     "supcon-out-or-in": supcon_out_or_in.CLAIM,
     "supcon-stability": supcon_stability.CLAIM,
+    "ugan-halves": ugan_halves.CLAIM,
 }
 
 

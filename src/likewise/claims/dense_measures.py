@@ -22,7 +22,7 @@ from likewise.evaluation.segmentation import Scenes, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
-from likewise.methods.method import Matched
+from likewise.methods.illustration import Matched
 from likewise.methods.setsim import SetSim
 from likewise.randomness import generator
 from likewise.training.splits import Split

@@ -59,7 +59,7 @@ class Study:
     name: Positional[str] = ""
     """which one, for instance feature-decoupling"""
     seed: int = 0
-    """the first of its three seeds"""
+    """the first of its seeds"""
     out: str | None = None
     """the folder for its page and its figures; default: runs/studies/<name>"""
     overwrite: bool = False

@@ -13,6 +13,7 @@ from likewise.encoders.clip_networks import OURS
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL, ConvNet
+from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.encoders.weights import load_weights
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import RunFolder, read_json, write_json
@@ -28,6 +29,9 @@ LARGER = {
 }
 """The next encoder of a family, which a smaller one can learn from."""
 
+OURS = (*SMALL, *NINE)
+"""Names of networks of ours; any other is timm's."""
+
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 """The region that is a whole frame."""
 
@@ -40,7 +44,7 @@ class EncoderSettings:
     """All that is needed to build an encoder again; written beside its weights."""
 
     name: str
-    """``conv4``, ``conv4-half``, ``conv4-double``, ``conv4-wide``, or any timm name: ``timm/resnet18``"""
+    """``conv4``, also -half, -double and -wide; ``conv9``, ``conv9-half``; or any timm name: ``timm/resnet18``"""
     image_size: int
     """side of the square that it is shown, in pixels"""
     mean: tuple[float, ...]
@@ -92,11 +96,11 @@ def choose_encoder(
         return _clip_settings(name, image_size, mean, std, stem, pretrained, frames)
     if name == "auto":
         name = "conv4" if image_size <= SMALL_IMAGE and not pretrained else "timm/resnet18"
-    if name not in SMALL and not name.startswith("timm/"):
+    if name not in OURS and not name.startswith("timm/"):
         name = f"timm/{name}"
     if stem not in ("auto", "small", "standard"):
         raise LikewiseError(f"There is no stem {stem!r}. {did_you_mean(stem, ('auto', 'small', 'standard'))}")
-    if name in SMALL:
+    if name in OURS:
         return EncoderSettings(name, image_size, mean, std, False, pretrained)
     from likewise.encoders import from_timm
 
@@ -153,8 +157,8 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         clips = build_clip_encoder(settings.name, settings.mean, settings.std)
         encoder: Encoder = clips
         inner: torch.nn.Module = clips.network
-    elif settings.name in SMALL:
-        encoder = ConvNet(SMALL[settings.name], settings.mean, settings.std)
+    elif settings.name in OURS:
+        encoder = _ours(settings)
         if origin == "timm":
             raise LikewiseError(
                 f"{settings.name} has no published weights. Choose a timm encoder: --encoder timm/resnet18."
@@ -173,6 +177,12 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     elif origin not in ("", "timm"):
         load_weights(inner, origin)
     return encoder
+
+
+def _ours(settings: EncoderSettings) -> Encoder:
+    if settings.name in NINE:
+        return NineLayers(*NINE[settings.name], settings.mean, settings.std)
+    return ConvNet(SMALL[settings.name], settings.mean, settings.std)
 
 
 def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) -> None:

@@ -32,6 +32,7 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.methods.swav import SwAV
 from likewise.methods.swav_suncet import SwAVSuNCEt
+from likewise.methods.ugan import UGAN
 from likewise.methods.view_sizes import with_view_size
 
 METHODS: dict[str, type[Method]] = {
@@ -62,6 +63,7 @@ METHODS: dict[str, type[Method]] = {
     "supcon": SupCon,
     "swav": SwAV,
     "swav-suncet": SwAVSuNCEt,
+    "ugan": UGAN,
 }
 
 

@@ -17,14 +17,14 @@ from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.clip_time import ClipTime
-from likewise.methods.illustration import Illustration
+from likewise.methods.illustration import Illustration, Matched
 from likewise.methods.nets import Nets
+from likewise.methods.player import Player
 from likewise.methods.preset import Preset, find_preset
 from likewise.methods.progress import Progress
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
-from likewise.views.view import View
 
 Rows = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
@@ -41,14 +41,6 @@ class Step(NamedTuple):
     """detached scalars for the log"""
     remember: Mapping[str, Tensor] = {}
     """detached rows that `Method.after_update` puts into memory"""
-
-
-class Matched(NamedTuple):
-    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
-
-    first: View
-    second: View
-    pairs: Tensor
 
 
 @dataclass(frozen=True)
@@ -141,6 +133,11 @@ class Method:
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
         """The places that it matches, for pictures, where it matches places."""
         return None
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """Who learns in turn within a step, in this order; nobody named: all parts learn at once."""
+        return ()
 
     @property
     def support(self) -> Support | None:

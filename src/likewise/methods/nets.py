@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Nets(nn.Module):
@@ -32,3 +35,17 @@ class Nets(nn.Module):
         for name in self.finished:
             getattr(self, name).eval()
         return self
+
+
+@contextmanager
+def kept_statistics(network: nn.Module) -> Iterator[None]:
+    """For a while batch normalisation goes by what it has kept of earlier batches, and keeps nothing of these.
+
+    For images of another kind than the network is for: statistics of both together would describe neither.
+    """
+    moving = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    for module in moving:
+        module.eval()
+    yield
+    for module in moving:
+        module.train()

@@ -21,6 +21,8 @@ class Progress(NamedTuple):
     """which slice of the global batch is held here; for the draws alone"""
     world_size: int = 1
     """how many slices there are"""
+    player: str = ""
+    """whose turn it is, of a method with several `players`"""
 
     @property
     def fraction(self) -> float:

@@ -15,7 +15,7 @@ class Recipe:
     learning_rate: float = 0.06
     """for a batch of 256: multiplied by batch / 256 for sgd and lars, by its square root for adamw"""
     momentum: float = 0.9
-    """of sgd and lars"""
+    """of sgd and lars; of adamw the share of the mean gradient that stays (beta 1)"""
     weight_decay: float = 1e-4
     """on weights; biases and batch-norm parameters are left out"""
     warm_up: float = 0.05

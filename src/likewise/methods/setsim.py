@@ -18,7 +18,8 @@ from likewise.losses import queue_nce, set_similarity
 from likewise.losses.float32 import unit
 from likewise.losses.matched_sets import Matcher
 from likewise.memory import Queue, follow, frozen_copy
-from likewise.methods.method import Matched, Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.illustration import Matched
+from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.presets.setsim import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2

@@ -3,29 +3,69 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import make_folder, write_json
-from likewise.studies import feature_decoupling
-from likewise.studies.decoupling_page import COLUMNS, spread, write_decoupling_page
-from likewise.studies.feature_decoupling import CASES, Decoupling
+from likewise.studies import feature_decoupling, ugan_toy
+from likewise.studies.decoupling_page import neurons_table, write_decoupling_page
+from likewise.studies.feature_decoupling import Claim, Decoupling
+from likewise.studies.ugan_page import errors_table, write_ugan_page
+from likewise.studies.ugan_toy import Toy
 from likewise.training.launch import machine
 
-__all__ = ["STUDIES", "Decoupling", "study"]
+__all__ = ["STUDIES", "Decoupling", "Found", "Toy", "study"]
+
+
+class Found(Protocol):
+    """What any study found."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """That it was run with."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """That it took."""
+        ...
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The inequalities, with what was measured."""
+        ...
+
+    @property
+    def held(self) -> bool:
+        """Whether all of them hold."""
+        ...
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in words."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON has it."""
+        ...
 
 
 class Study(NamedTuple):
-    """What a study asks, and of which paper."""
+    """What a study asks, of which paper, and how it is run, shown and written."""
 
     asks: str
     paper: str
     takes: str
+    run: Callable[[int], Any]
+    """the first seed to what was found"""
+    table: Callable[[Any], Table]
+    page: Callable[[Any, Path, Mapping[str, str]], Path]
 
 
 STUDIES = {
@@ -33,19 +73,30 @@ STUDIES = {
         "why contrastive learning needs augmentation: which features do neurons learn with and without it?",
         "Wen & Li 2021, https://arxiv.org/abs/2105.15134",
         "half a minute",
-    )
+        lambda seed: feature_decoupling.run(seed),
+        neurons_table,
+        write_decoupling_page,
+    ),
+    "ugan-toy": Study(
+        "do generated points of each class and generated points of none teach a classifier more together?",
+        "Li et al. 2019, reconstructed from https://arxiv.org/abs/1703.02291 and https://arxiv.org/abs/1705.09783",
+        "four minutes",
+        lambda seed: ugan_toy.run(seed),
+        errors_table,
+        write_ugan_page,
+    ),
 }
 """By the name to type."""
 
 
 def study(
     name: str, seed: int = 0, out: str | Path | None = None, overwrite: bool = False, console: Console | None = None
-) -> Decoupling:
+) -> Found:
     """Run a study: its figures, its inequalities, and whether they hold.
 
     Args:
         name: a key of `STUDIES`.
-        seed: the first of its three seeds.
+        seed: the first of its seeds.
         out: the folder for its page and its ``study.json``; None writes nothing.
         overwrite: replace what an earlier study wrote there.
         console: where the tables are printed; None prints nothing.
@@ -56,30 +107,25 @@ def study(
     """
     if name not in STUDIES:
         raise LikewiseError(f"There is no study {name!r}. {did_you_mean(name, STUDIES)}")
-    console = console or Console(quiet=True)
+    kind, console = STUDIES[name], console or Console(quiet=True)
     folder = None if out is None else Path(out)
     if folder is not None:
         make_folder(folder, ("study.json", "study.html"), overwrite)
-    found = feature_decoupling.run(seed)
-    _show(found, console)
+    found: Found = kind.run(seed)
+    _show(found, kind.table(found), console)
     if folder is not None:
         environment = {"machine": machine(), "torch": version("torch"), "python": platform.python_version()}
         write_json(folder / "study.json", {"study": name, "environment": environment, **found.to_json()})
-        page = write_decoupling_page(found, folder / "study.html", environment)
+        page = kind.page(found, folder / "study.html", environment)
         console.print(f"\npage  {page}", highlight=False, soft_wrap=True)
     console.print(f"took  {found.seconds:.0f} s", highlight=False)
     return found
 
 
-def _show(found: Decoupling, console: Console) -> None:
-    numbers = Table(
-        Column("neurons", no_wrap=True), *COLUMNS.values(), title=f"Lowest to highest over seeds {found.seeds}"
-    )
-    for name, outcomes in found.cases.items():
-        numbers.add_row(CASES[name].title, *[spread([getattr(each, key) for each in outcomes]) for key in COLUMNS])
-    inequalities = Table("what was to be shown, for every seed", "at least", "measured", "verdict")
+def _show(found: Found, numbers: Table, console: Console) -> None:
+    inequalities = Table("what was to be shown", "at least", "measured", "verdict")
     for claim in found.claims:
-        measured = ", ".join(f"{each:.2f}" for each in claim.measured)
+        measured = ", ".join(f"{each:.3g}" for each in claim.measured)
         inequalities.add_row(claim.says, f"{claim.wanted:.2f}", measured, "held" if claim.held else "failed")
     console.print(numbers)
     console.print(inequalities)

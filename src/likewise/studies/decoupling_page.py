@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
+from rich.table import Column, Table
 
 from likewise.report.chart import DASHES, MARKERS, chart, colour, figure
 from likewise.report.document import Section, document, write_page
@@ -139,6 +140,16 @@ def spread(values: Sequence[float]) -> str:
     """Lowest to highest over seeds: ``0.86 to 0.90``, or one number where they agree."""
     low, high = f"{min(values):.2f}", f"{max(values):.2f}"
     return low if low == high else f"{low} to {high}"
+
+
+def neurons_table(found: Decoupling) -> Table:
+    """What the neurons became, for the terminal."""
+    numbers = Table(
+        Column("neurons", no_wrap=True), *COLUMNS.values(), title=f"Lowest to highest over seeds {found.seeds}"
+    )
+    for name, outcomes in found.cases.items():
+        numbers.add_row(CASES[name].title, *[spread([getattr(each, key) for each in outcomes]) for key in COLUMNS])
+    return numbers
 
 
 def _numbers(found: Decoupling) -> Markup:

@@ -62,7 +62,10 @@ class StepTimes:
         self._warm = False
 
     def begin(self, part: Part) -> None:
-        """A part begins, and the one before it has ended; a step begins with waiting for data."""
+        """A part begins, and the one before it has ended; a step begins with waiting for data.
+
+        After that forward and backward alternate, once for each player that has a turn in the step.
+        """
         if part == "data":
             self._marks = []
         self._marks.append(self._mark())
@@ -81,7 +84,8 @@ class StepTimes:
         if not count or self._mark is _nothing:
             return None
         spent = [[self._between(*pair) for pair in pairwise(marks)] for marks in steps]
-        return StepSeconds(*(sum(values) / count for values in zip(*spent, strict=True)))
+        parts = [(each[0], sum(each[1::2]), sum(each[2::2])) for each in spent]
+        return StepSeconds(*(sum(values) / count for values in zip(*parts, strict=True)))
 
 
 class Bottleneck:

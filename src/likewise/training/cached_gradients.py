@@ -101,7 +101,7 @@ class CachedGradients:
         of_rows, of_parameters = self._gradients_of_the_loss()
         for number in reversed(range(self.pieces)):  # the first part has rows of every kind, and so ends the pass
             with self._devices_apart(number):
-                rows = self.kept if number == self.pieces - 1 else self._embed(number)
+                rows = self.kept if number == self.pieces - 1 else self._embed_again(number)
                 mine = {name: gradient[number :: self.pieces] for name, gradient in of_rows.items()}
                 carrier = _with_gradient(rows, mine)
                 if number == 0 and of_parameters:
@@ -122,6 +122,11 @@ class CachedGradients:
         """A part's rows; both passes see the same views and drop the same units."""
         seed_networks(self.progress.seed, self.progress.step, self.progress.rank, "dropout", number)
         return self.learner(self.parts[number], self.progress, embed_only=True)
+
+    def _embed_again(self, number: int) -> Rows:
+        """The same rows once more; those that were normalised by kept statistics are again, by the same ones."""
+        self.statistics.rewind()
+        return self._embed(number)
 
     def _devices_apart(self, number: int) -> AbstractContextManager:
         """Devices average their gradients once a step, with the part that ends the second pass."""
@@ -183,11 +188,15 @@ class _RunningStatistics:
         self.total = [torch.zeros_like(buffer) for buffer in self.buffers]
         self.by_loss = self.total
 
+    def rewind(self) -> None:
+        """Back to where the step began."""
+        for buffer, start in zip(self.buffers, self.start, strict=True):
+            buffer.copy_(start)
+
     @contextmanager
     def of_a_microbatch(self) -> Iterator[None]:
         """Let a microbatch move them from the start, and remember where to."""
-        for buffer, start in zip(self.buffers, self.start, strict=True):
-            buffer.copy_(start)
+        self.rewind()
         yield
         for buffer, total in zip(self.buffers, self.total, strict=True):
             total.add_(buffer)

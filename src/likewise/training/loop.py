@@ -1,4 +1,4 @@
-"""The only training loop: batch, step, backward, update, after_update; it resumes where it stopped."""
+"""The only training loop: batch, each turn's step, backward and update, after_update; it resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
-from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
+from likewise.training.cached_gradients import count_microbatches
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.memory_layout import channels_last
-from likewise.training.optimizers import build_optimizer, rate_at
+from likewise.training.optimizers import rate_at
 from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
+from likewise.training.turns import Seat, step_of_all, turns_of
 
 Observe = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave them as it found them."""
@@ -113,15 +114,15 @@ class _Training:
         observe: Observe | None,
         screen: Screen,
     ) -> None:
-        self.fabric, self.method, self.nets, self.recipe, self.plan = fabric, method, nets, recipe, plan
+        self.fabric, self.method, self.nets, self.plan = fabric, method, nets, plan
         self.run, self.observe, self.screen = run, observe, screen
         self.loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
-        optimizer = build_optimizer(recipe, nets, loader.batch_size)
-        self.learner, self.optimizer = fabric.setup(Learner(method, nets), optimizer)
         pieces = count_microbatches(plan.microbatch, loader.batch_size // world_size(), nets)
-        cached = CachedGradients(fabric, self.learner, pieces) if pieces > 1 else None
-        self.gradients = cached or JointGradients(fabric, self.learner)
-        self.held = {"learner": self.learner, "optimizer": self.optimizer}
+        turns = turns_of(method, nets, recipe)
+        self.seats = [Seat(fabric, turn, method, nets, loader.batch_size, pieces) for turn in turns]
+        self.turn = turns[-1]
+        optimizers = {seat.optimizer_name: seat.optimizer for seat in self.seats}
+        self.held = {"learner": self.seats[0].learner, **optimizers}
         self.state = TrainingState()
         if run is not None and run.checkpoint.exists():
             self.state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**self.held, **asdict(self.state)}))
@@ -152,26 +153,38 @@ class _Training:
                     self.times.begin("data")
         finally:
             counter.remove()
+            self.turn.end()
             self.log.close()
 
     def _update(self, batch: Batch) -> tuple[Step, float]:
-        """One forward, one backward, one step of the optimiser, then what gradients do not move."""
-        self.times.begin("forward")
+        """The turn of each player, or of everything at once; then what gradients do not move."""
         at, plan = self.state.step, self.plan
         progress = Progress(at, plan.steps, plan.seed, rank(), world_size())
         seed_networks(plan.seed, at, progress.rank, "dropout")
-        rate = rate_at(self.recipe, at, plan.steps, self.loader.steps_per_epoch, self.loader.batch_size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        step: Step = self.gradients.forward(batch, progress)
+        steps: dict[str, Step] = {}
+        rate = 0.0
+        for seat in self.seats:
+            self.turn = seat.turn
+            steps[seat.turn.player], rate = self._take(seat, batch, progress._replace(player=seat.turn.player))
+        step = step_of_all(steps)
+        self.method.after_update(self.nets, step, progress)
+        self.state.step += 1
+        return step, rate
+
+    def _take(self, seat: Seat, batch: Batch, progress: Progress) -> tuple[Step, float]:
+        """One turn: one forward, one backward, one step of its optimiser."""
+        self.times.begin("forward")
+        at, loader = progress.step, self.loader
+        rate = rate_at(seat.turn.recipe, at, progress.steps, loader.steps_per_epoch, loader.batch_size)
+        seat.set_rate(rate)
+        seat.turn.begin()
+        step: Step = seat.gradients.forward(batch, progress)
         if self.fabric.device.type == "cpu":  # elsewhere reading the loss would stall the device; `_tell` does it
             self.health.check_loss(float(step.loss.detach()), at, rate, self.saved)
         self.times.begin("backward")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.gradients.backward(step)
-        self.optimizer.step()
-        self.method.after_update(self.nets, step, progress)
-        self.state.step += 1
+        seat.optimizer.zero_grad(set_to_none=True)
+        seat.gradients.backward(step)
+        seat.optimizer.step()
         return step, rate
 
     def _tell(self, step: Step, rate: float) -> None:
@@ -216,8 +229,8 @@ class _Training:
             self.saved = self.state.step
 
     def _count(self, entrance: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Count the images that the trained encoder sees with gradient; a pass that only fills a cache has none."""
-        if torch.is_grad_enabled():
+        """Count the images that the encoder learns from: none in another's turn, nor in a pass that fills a cache."""
+        if torch.is_grad_enabled() and self.turn.trains_encoder:
             self.state.images += len(inputs[0]) * world_size()
 
 

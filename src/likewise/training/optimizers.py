@@ -32,7 +32,7 @@ def build_optimizer(recipe: Recipe, nets: nn.Module, batch_size: int) -> Optimiz
     if recipe.optimizer == "lars":
         groups[0]["always_adapt"] = True  # timm would adapt only what it decays, and so nothing without decay
         return Lars(groups, lr=rate, momentum=recipe.momentum)  # type: ignore[arg-type]  # timm types it as int
-    return AdamW(groups, lr=rate, fused=True)
+    return AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999), fused=True)
 
 
 def peak_rate(recipe: Recipe, batch_size: int) -> float:

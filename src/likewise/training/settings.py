@@ -45,7 +45,7 @@ class TrainSettings:
     out: str | None = None
     """the run's folder; never overwritten unless told so. Default: runs/<data>-<method>"""
     encoder: str = "auto"
-    """conv4, conv4-half, -double, -wide, or any timm name such as timm/resnet18; auto chooses by image size"""
+    """conv4, also -half, -double, -wide; conv9, conv9-half; any timm name (timm/resnet18); auto chooses by size"""
     stem: Literal["auto", "small", "standard"] = "auto"
     """of ResNets: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None

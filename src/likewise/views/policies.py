@@ -187,6 +187,11 @@ def moco_v2() -> ViewPolicy:
     )
 
 
+def whole(size: int | None = None) -> ViewPolicy:
+    """All of the image, unchanged, for methods without augmentation; of one that is not square, its middle."""
+    return ViewPolicy(size, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
+
+
 def weak() -> ViewPolicy:
     """Crop and flip alone: ISD's teacher view (Tejankar et al. 2021, https://arxiv.org/abs/2012.09259)."""
     return ViewPolicy(crop_area=(0.2, 1.0))

@@ -1,0 +1,133 @@
+"""The page of UGAN on a plane: points, fakes and regions of each arm, errors, and whether the inequalities hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+
+import plotly.graph_objects as go
+from rich.table import Column, Table
+from torch import Tensor
+
+from likewise.report.chart import MARKERS, chart, colour, figure
+from likewise.report.document import Section, document, write_page
+from likewise.report.markup import Child, Markup, element, table
+from likewise.report.wording import duration, listed
+from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, Picture, Toy
+
+TITLE = "Do good and bad fakes teach a classifier more together?"
+
+IDEA = (
+    "A handful of points is labelled. A good generator makes points of a class, and a discriminator judges whether a "
+    "point and its class belong together; a bad generator makes points where none are, and the classifier learns "
+    "that they are of no class. UGAN is reconstructed from Triple-GAN and Bad-GAN, for its paper could not be had."
+)
+
+MEASURES = [f"{labels} labels a class" for labels in (LABELS, *OTHER_LABELS)]
+
+
+def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Path:
+    """Write the page.
+
+    Args:
+        found: what the study found.
+        out: the page.
+        environment: what it was made on, for its last section.
+
+    Raises:
+        LikewiseError: something else than a page of ours lies there.
+        MachineError: the page cannot be written.
+    """
+    pictures = [_map(name, picture, found) for name, picture in found.pictures.items()]
+    sections = [
+        Section("maps", "What each learned", pictures),
+        Section("errors", "Errors", [_errors(found)]),
+        Section("claims", "What was to be shown", [_claims(found)]),
+        Section("how", "How it was made", [_how(found, environment)]),
+    ]
+    lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
+    return write_page(
+        out, document(TITLE, lead, sections, "Written by likewise. The page is one file and fetches nothing.")
+    )
+
+
+def errors_table(found: Toy) -> Table:
+    """Errors for the terminal."""
+    title = f"Mean error of seeds {found.seeds}, and lowest to highest"
+    numbers = Table(Column("learns from", no_wrap=True), *MEASURES, title=title)
+    for name, cells in _cells(found).items():
+        numbers.add_row(name, *cells)
+    return numbers
+
+
+def _cells(found: Toy) -> dict[str, list[str]]:
+    def cell(errors: list[float] | None) -> str:
+        return "" if errors is None else f"{fmean(errors):.1%} ({min(errors):.1%} to {max(errors):.1%})"
+
+    return {name: [cell(by.get(labels)) for labels in (LABELS, *OTHER_LABELS)] for name, by in found.errors.items()}
+
+
+def _map(name: str, picture: Picture, found: Toy) -> Markup:
+    """Regions in the classes' colours, points in grey, labels and fakes on top."""
+    classes = found.plane.classes
+    steps = [place / (picture.regions.shape[0] - 1) for place in range(picture.regions.shape[0])]
+    scale = [[(each + end) / classes, colour(each)] for each in range(classes) for end in (0, 1)]
+    traces = [
+        go.Heatmap(
+            x=steps, y=steps, z=picture.regions.tolist(), zmin=-0.5, zmax=classes - 0.5, colorscale=scale, opacity=0.22,
+            showscale=False, hoverinfo="skip",
+        ),
+        _points("without labels", picture.points[picture.shown < 0], "#7d8694", "circle", 3),
+    ]  # fmt: skip
+    for each in range(classes if picture.good is not None else 0):
+        assert picture.good is not None and picture.good_classes is not None
+        made = picture.good[picture.good_classes == each]
+        traces.append(_points(f"good fakes, class {each}", made, colour(each), MARKERS[each], 5))
+    if picture.bad is not None:
+        traces.append(_points("bad fakes", picture.bad, "#111111", "x-thin-open", 6))
+    for each in range(classes):
+        traces.append(_points(f"labelled {each}", picture.points[picture.shown == each], colour(each), "star", 14))
+    drawn = figure(traces)
+    drawn.update_layout(showlegend=True)
+    drawn.update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1], scaleanchor="x")
+    mistakes = found.errors[name][LABELS][0]
+    caption = f"{name}, seed {found.seeds[0]}: {mistakes:.1%} of unseen points are taken for another class."
+    key = name.lower().replace(" ", "-")
+    return chart(key, drawn, caption, caption, height=520)
+
+
+def _points(name: str, places: Tensor, paint: str, symbol: str, size: int) -> go.Scatter:
+    return go.Scatter(
+        x=places[:, 0].tolist(), y=places[:, 1].tolist(), mode="markers", name=name, hovertemplate=name,
+        marker={"color": paint, "symbol": symbol, "size": size, "line": {"color": paint, "width": 1}},
+    )  # fmt: skip
+
+
+def _errors(found: Toy) -> Markup:
+    rows: list[list[Child]] = [[name, *cells] for name, cells in _cells(found).items()]
+    caption = f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
+    return table(caption, ["learns from", *MEASURES], rows)
+
+
+def _claims(found: Toy) -> Markup:
+    rows: list[list[Child]] = []
+    for claim in found.claims:
+        held = element("span", "held", class_="good") if claim.held else element("span", "failed", class_="bad")
+        rows.append([claim.says, f"at least {claim.wanted:.2f}", f"{claim.measured[0]:.3f}", held])
+    return table("Inequalities, each of means over the seeds.", ["that", "wanted", "measured", "verdict"], rows)
+
+
+def _how(found: Toy, environment: Mapping[str, str]) -> Markup:
+    plane, rule = found.plane, found.rule
+    facts = [
+        f"{plane.points} points in {plane.classes} bent arms, as many of each class; errors on {plane.test:,} others.",
+        f"All networks have two hidden layers of 64 units. {plane.steps} steps, each with a turn of every player, of "
+        f"{plane.batch} points without and {rule.images_per_class * plane.classes} with labels.",
+        "Losses and turns are those of --method ugan: the study trains that method, with networks of the plane.",
+        f"Seeds {listed([str(seed) for seed in found.seeds])}, {duration(found.seconds)}; "
+        + ", ".join(f"{name} {value}" for name, value in environment.items())
+        + ".",
+        "Li et al. 2019, reconstructed from Triple-GAN (arXiv 1703.02291) and Bad-GAN (arXiv 1705.09783).",
+    ]
+    return element("ul", [element("li", fact) for fact in facts])

@@ -1,0 +1,236 @@
+"""UGAN's turns: who takes a gradient from whom, what each one's loss is, and what its halves leave out."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from likewise.data.batch import Batch, Pixels
+from likewise.encoders import build_encoder
+from likewise.encoders.adversaries import Generator, PairDiscriminator
+from likewise.encoders.build import EncoderSettings
+from likewise.errors import LikewiseError
+from likewise.losses.adversarial import feature_matching, pull_away
+from likewise.methods import Progress, with_view_size
+from likewise.methods.nets import kept_statistics
+from likewise.methods.ugan import UGAN
+from likewise.training.turns import turns_of
+from methods.test_contract import CLASSES, loader, method, nets_of, progress
+
+PLAYERS = ("discriminator", "good generator", "bad generator", "classifier")
+PARTS = {
+    "discriminator": {"discriminator"},
+    "good generator": {"good_generator"},
+    "bad generator": {"bad_generator"},
+    "classifier": {"encoder", "classifier"},
+}
+LATE = progress(step=9)
+"""when good fakes count fully"""
+
+
+def gradients(rule, nets, player, where=LATE):
+    """Which parts get a gradient other than zero in a player's turn, had all of them asked for one."""
+    nets.requires_grad_(True)
+    rule.step(nets, loader(rule).batch(3), where._replace(player=player)).loss.backward()
+    return {
+        key.partition(".")[0] for key, p in nets.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+    }
+
+
+def test_players_and_their_optimisers_are_those_of_the_parents():
+    rule = UGAN()
+    assert tuple(player.name for player in rule.players) == PLAYERS
+    assert {player.name: set(player.parts) for player in rule.players} == PARTS
+    betas = [(player.recipe or rule.recipe).momentum for player in rule.players]
+    assert betas == [0.5, 0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("player", "reached"),
+    [
+        ("discriminator", {"discriminator"}),  # fakes and labels come without gradient
+        ("good generator", {"discriminator", "good_generator"}),  # through the discriminator, which waits
+        ("bad generator", {"encoder", "bad_generator"}),  # through the classifier's features, which wait
+        ("classifier", {"encoder", "classifier"}),  # neither from fakes nor from the discriminator's doubt
+    ],
+)
+def test_where_gradients_stop_even_if_nobody_were_held(player, reached):
+    rule = method("ugan")
+    assert gradients(rule, nets_of(rule), player) == reached
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_in_a_turn_its_player_alone_has_a_gradient(player):
+    rule = method("ugan")
+    nets = nets_of(rule)
+    turn = next(turn for turn in turns_of(rule, nets, rule.recipe) if turn.player == player)
+    turn.begin()
+    rule.step(nets, loader(rule).batch(3), LATE._replace(player=player)).loss.backward()
+    assert {key.partition(".")[0] for key, p in nets.named_parameters() if p.grad is not None} == PARTS[player]
+
+
+def test_real_features_pull_no_encoder_in_the_bad_generators_turn():
+    """The bad generator learns through its own images' features; the real ones are only where they should lie."""
+    rule = method("ugan")
+    nets = nets_of(rule)
+    rows = rule.embed(nets, loader(rule).batch(3), LATE._replace(player="bad generator"))
+    step = rule.contrast(nets, rows, LATE._replace(player="bad generator"))
+    assert torch.autograd.grad(step.loss, rows["seen"], allow_unused=True) == (None,)
+    expected = feature_matching(rows["made"], rows["seen"]) + 0.8 * pull_away(rows["made"])
+    assert step.loss.item() == pytest.approx(expected.item())
+
+
+def bce(logits, real):
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def test_the_discriminators_loss_is_that_of_the_spec():
+    """Real: 20 labelled and 180 guessed pairs; made: half good fakes, half guessed pairs."""
+    labelled, guessed, made = (
+        torch.randn(count, generator=torch.Generator().manual_seed(count)) for count in (20, 180, 50)
+    )
+    rows = {"support": labelled, "seen": guessed, "made": made}
+    step = UGAN().contrast(None, rows, Progress(0, 2, player="discriminator"))
+    expected = bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
+    assert step.loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    fooled = UGAN().contrast(None, {"made": made}, Progress(0, 2, player="good generator"))
+    assert fooled.loss.item() == pytest.approx(bce(made, True).item() / 2, rel=1e-6)
+
+
+def logits_of(rows, seed):
+    return torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("step", "counts"), [(0, 0.0), (20, 0.0), (30, 0.5), (40, 1.0), (100, 1.0)])
+def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
+    """Written out from the formula, at every stage of the good fakes' rise."""
+    support, seen, bad, good = (logits_of(6, seed) for seed in range(4))
+    labels, classes = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([3, 3, 2, 1, 0, 0])
+    judged = torch.linspace(-2, 2, 6, dtype=torch.float64)
+    rows = {"support": support, "labels": labels, "seen": seen, "bad": bad, "judged": judged}
+    where = Progress(step, 101, player="classifier")
+    if counts:
+        rows |= {"good": good, "classes": classes}
+    found = UGAN().contrast(None, rows, where)
+    lse, chance = seen.exp().sum(dim=1).log(), seen.softmax(dim=1)
+    expected = F.cross_entropy(support, labels)
+    expected = (
+        expected - lse.mean() / 2 + F.softplus(lse).mean() / 2 + F.softplus(bad.exp().sum(dim=1).log()).mean() / 2
+    )
+    expected = expected + 0.1 * -(chance * chance.log()).sum(dim=1).mean() - 1e-3 * chance.mean(dim=0).log().mean()
+    expected = expected + counts * 0.03 * F.cross_entropy(good, classes)
+    expected = expected + 0.01 * (chance.amax(dim=1) * F.softplus(-judged)).mean() / 2
+    assert found.loss.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_good_fakes_are_made_once_they_count():
+    rule = method("ugan")
+    nets, batch = nets_of(rule), loader(rule).batch(3)
+    assert "good" not in rule.embed(nets, batch, Progress(0, 11, player="classifier"))
+    rows = rule.embed(nets, batch, Progress(5, 11, player="classifier"))
+    assert rows["good"].shape == (8, CLASSES)
+    assert int(rows["classes"].min()) >= 0 and int(rows["classes"].max()) < CLASSES
+
+
+HALVES = {
+    "good fakes alone": ({"bad_weight": 0.0}, {"discriminator", "good generator", "classifier"}),
+    "bad fakes alone": ({"good_weight": 0.0, "doubt_weight": 0.0}, {"bad generator", "classifier"}),
+    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "doubt_weight": 0.0}, {"classifier"}),
+}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_a_half_leaves_the_others_out(half):
+    weights, players = HALVES[half]
+    rule = dataclasses.replace(method("ugan"), **weights)
+    nets = nets_of(rule)
+    assert {player.name for player in rule.players} == players
+    assert {name for name, _ in nets.named_children()} == set().union(*(PARTS[player] for player in players))
+    for turn in turns_of(rule, nets, rule.recipe):
+        turn.begin()
+        step = rule.step(nets, loader(rule).batch(3), LATE._replace(player=turn.player))
+        step.loss.backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in turn.learns)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [28, 30, 32, 64, 96, 128])
+def test_generators_make_images_of_the_runs_size(size, channels):
+    rule = with_view_size(UGAN(width=4), size)
+    statistics = (0.4,) * channels, (0.3,) * channels
+    nets = rule.build(build_encoder(EncoderSettings("conv4", size, *statistics)), 5)
+    pixels = torch.zeros(3, channels, size, size, dtype=torch.uint8)
+    batch = Batch(Pixels(pixels, torch.ones(3)), torch.zeros(3, dtype=torch.long), torch.arange(3))
+    where = progress()._replace(player="classifier")
+    good, classes = rule.good_fakes(nets, batch, where)
+    for made in (good, rule.bad_fakes(nets, batch, where)):
+        assert made.shape == (3, channels, size, size)
+        assert 0 <= made.min() and made.max() <= 1
+    assert nets.discriminator(good, classes).shape == (3,)
+
+
+def test_a_generator_is_as_wide_as_the_parents_for_32_pixels():
+    convolutions = [each for each in Generator(100, 3, 32, 128).stages if isinstance(each, torch.nn.ConvTranspose2d)]
+    assert [each.in_channels for each in convolutions] == [512, 256, 128]
+    assert convolutions[-1].out_channels == 3
+
+
+def test_fakes_differ_from_each_other_and_by_class():
+    torch.manual_seed(0)
+    generator, noise = Generator(8, 1, 12, 4, classes=3), torch.rand(2, 8)
+    same = noise[:1].expand(2, -1)
+    generator.eval()
+    assert not torch.equal(*generator(noise, torch.tensor([0, 0])))
+    assert not torch.equal(*generator(same, torch.tensor([0, 1])))
+    assert torch.equal(*generator(same, torch.tensor([1, 1])))
+
+
+def test_the_discriminator_judges_the_pair():
+    torch.manual_seed(0)
+    judge, pixels = PairDiscriminator(1, 4, 3), torch.rand(1, 1, 12, 12).expand(2, -1, -1, -1)
+    one, other = judge(pixels, torch.tensor([0, 1]))
+    assert one != other
+
+
+def test_fakes_move_no_statistics_of_the_encoder():
+    """Those of real images are kept: a step with bad fakes leaves what one without them would have left."""
+    ends = []
+    for weight in (1.0, 0.0):
+        rule = dataclasses.replace(method("ugan"), bad_weight=weight)
+        nets = nets_of(rule)
+        for player in rule.players:
+            rule.embed(nets, loader(rule).batch(3), LATE._replace(player=player.name))
+        ends.append({key: value for key, value in nets.encoder.state_dict().items() if "running" in key})
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+
+
+def test_statistics_are_kept_for_a_while_only_and_those_at_rest_stay_so():
+    moving, resting = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2).eval()
+    with kept_statistics(torch.nn.ModuleList([moving, resting])):
+        moving(torch.randn(4, 2) + 5)
+    assert moving.running_mean.abs().sum() == 0
+    assert moving.training and not resting.training
+
+
+def test_without_a_size_it_says_what_to_do():
+    with pytest.raises(LikewiseError, match=r"views=whole\(28\)"):
+        UGAN().build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), 3)
+
+
+def test_it_draws_good_fakes_by_class_and_bad_ones_after_them():
+    rule = method("ugan")
+    nets = nets_of(rule).eval()
+    batch = loader(rule, count=128, batch_size=128).batch(0)
+    drawn = rule.illustrate(nets, batch, progress())
+    columns = [{picture.column for picture in row} for row in drawn.rows]
+    assert columns[:CLASSES] == CLASSES * [{"labelled", "good fakes"}]
+    assert columns[CLASSES:] and all(row == {"bad fakes"} for row in columns[CLASSES:])
+    assert all(picture.pixels.shape == (1, 12, 12) for row in drawn.rows for picture in row)
+    assert all(picture.said.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
+    bad_alone = dataclasses.replace(rule, good_weight=0.0, doubt_weight=0.0)
+    rows = bad_alone.illustrate(nets_of(bad_alone).eval(), batch, progress()).rows
+    assert {picture.column for row in rows for picture in row} == {"bad fakes"}
+    labels_alone = dataclasses.replace(bad_alone, bad_weight=0.0)
+    assert labels_alone.illustrate(nets_of(labels_alone).eval(), batch, progress()) is None
