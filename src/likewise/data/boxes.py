@@ -27,7 +27,7 @@ class Boxes:
 
     def present(self) -> np.ndarray:
         """Bool [N]: which are known."""
-        return np.isfinite(self.corners).all(axis=1)
+        return np.asarray(np.isfinite(self.corners).all(axis=1))
 
     def take(self, index: np.ndarray) -> Boxes:
         """The boxes of some rows."""

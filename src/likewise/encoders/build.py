@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from likewise.encoders.clip_networks import OURS
+from likewise.encoders import clip_networks
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL, ConvNet
@@ -127,7 +127,7 @@ def _clip_settings(
     frames: int,
 ) -> EncoderSettings:
     if name == "auto":
-        name = OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
+        name = clip_networks.OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
     if not reads_clips(name):
         raise LikewiseError(
             f"{name} reads single images, but is to be shown {frames} frames at a time. Choose an encoder for clips: "
