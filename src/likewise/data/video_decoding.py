@@ -162,8 +162,8 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     wanted = shape.start + np.arange(shape.frames) / shape.frame_rate
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
     on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
-    parts = [_part(picture, shape.region) for picture in tracks.pictures]
-    first = parts[0]
+    parts = {i: _part(_upright(tracks.pictures[i]), shape.region) for i in set(on_then.tolist())}
+    first = parts[int(on_then[0])]
     return Clip(
         _squares([parts[i] for i in on_then], shape.size),
         tracks.sound_from(begin + shape.start),
@@ -179,7 +179,8 @@ class _Tracks:
 
     def __init__(self, container: InputContainer, shape: ClipShape) -> None:
         self.container, self.shape = container, shape
-        self.pictures: list[np.ndarray] = []
+        self.pictures: list[Any] = []
+        """as the decoder gave them; only those that are kept are turned into pixels"""
         self.times: list[float] = []
         self.first_time: float | None = None
         self.last_duration = 1 / shape.frame_rate
@@ -232,7 +233,7 @@ class _Tracks:
             self.first_time = time
         if self.times:
             self.last_duration = max(time - self.times[-1], 1e-3)
-        self.pictures.append(_upright(frame))
+        self.pictures.append(frame)
         self.times.append(time)
         while len(self.times) > 1 and self.times[1] - self.first_time <= self.shape.start:
             del self.pictures[0], self.times[0]
