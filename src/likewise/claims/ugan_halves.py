@@ -40,8 +40,8 @@ CLAIM = Claim(
         "Test error of the classifier with 10 labels a class, 300 steps of 64 unlabelled and 30 labelled images where "
         "the parents take about a million, conv4 instead of nine weight-normed convolutions, and narrow generators. "
         "Every arm is UGAN with some weights 0: without bad fakes (Triple-GAN's half), without good ones (Bad-GAN's "
-        "half), and with labels alone. A tenth less error than with labels alone is asked for; of digits, which overlap "
-        "far less than clothes do, three tenths less would be."
+        "half), and with labels alone. A tenth less error than with labels alone is asked for; of digits, which "
+        "overlap far less than clothes do, three tenths less would be."
     ),
     arms=(
         arm("UGAN"),
