@@ -17,6 +17,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.training.optimizers import rate_at
 from likewise.training.settings import TrainSettings, from_json, to_json
 from likewise.training.start import start_of
+from likewise.training.turns import turns_of
 from methods.test_contract import SIZE, loader, nets_of, progress
 
 ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.presets]
@@ -73,10 +74,12 @@ def test_it_makes_a_finite_step(name, preset):
     }
     rule = with_view_size(dataclasses.replace(given, **smaller, **views), SIZE)
     nets = nets_of(rule)
-    step = rule.step(nets, loader(rule).batch(0), progress())
-    step.loss.backward()
-    assert torch.isfinite(step.loss)
-    assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
+    for turn in turns_of(rule, nets, rule.recipe):
+        turn.begin()
+        step = rule.step(nets, loader(rule).batch(0), progress()._replace(player=turn.player))
+        step.loss.backward()
+        assert torch.isfinite(step.loss)
+        assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
     recipe = METHODS[name].presets[preset].recipe
     assert rate_at(recipe, 0, 100, 10, 256) > 0
 

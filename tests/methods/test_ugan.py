@@ -85,7 +85,7 @@ def bce(logits, real):
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-def test_the_discriminators_loss_is_that_of_the_spec():
+def test_the_discriminators_loss_weighs_its_pairs():
     """Real: 20 labelled and 180 guessed pairs; made: half good fakes, half guessed pairs."""
     labelled, guessed, made = (
         torch.randn(count, generator=torch.Generator().manual_seed(count)) for count in (20, 180, 50)

@@ -16,6 +16,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train
+from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer, rate_at
 from likewise.training.turns import step_of_all, turns_of
 from methods.test_contract import loader, method, nets_of
@@ -68,7 +69,7 @@ def test_one_player_trains_to_the_bits_of_a_plain_loop():
     rule = method("simclr")
     ours, plain = nets_of(rule), nets_of(rule)
     trained(rule, ours)
-    plain.to(memory_format=torch.channels_last).train()
+    channels_last(plain.train())
     optimizer = build_optimizer(rule.recipe, plain, 8)
     for number, batch in enumerate(loader(rule).batches(0, STEPS)):
         seed_networks(4, number, 0, "dropout")
@@ -96,7 +97,7 @@ def test_the_checkpoint_of_one_player_is_what_it_was(tmp_path):
 def by_hand(nets, steps):
     """The duel, written out: the guesser moves first, and the one who flees sees where it went."""
     rule = Duel()
-    nets.to(memory_format=torch.channels_last).train()
+    channels_last(nets.train())
     guesser = torch.optim.AdamW(nets.guess.parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.0)
     fleeing = build_optimizer(rule.recipe, nets.encoder, 8)
     scale = (8 / 256) ** 0.5, 8 / 256

@@ -16,7 +16,7 @@ PRESETS = {
         Recipe("adamw", learning_rate=RATE, momentum=0.5, weight_decay=1e-4, warm_up=0.0),
         batch_size=64,
         epochs=900,
-        settings={"width": 128, "bad_rate": RATE, "game_rate": 3e-4, "images_per_class": 6},
+        settings={"width": 128, "bad_rate": RATE, "game_rate": 6e-4, "images_per_class": 6},
     ),
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class",
@@ -27,13 +27,13 @@ PRESETS = {
         settings={"width": 128, "images_per_class": 6},
     ),
     "imagenet": Preset(
-        "ImageNet, 128 px, 10 % of the labels",
-        "ours, and untried: neither parent has images beyond 32 px, and generators of this kind are not known to do "
+        "ImageNet, 224 px, 10 % of the labels",
+        "ours: untried; neither parent has images beyond 32 px, and generators of this kind are not known to do "
         "1,000 classes; the classes of good fakes therefore weigh a tenth",
         Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4, warm_up=0.02),
         batch_size=256,
         epochs=100,
         settings={"width": 128, "classes_per_batch": 64, "images_per_class": 1, "good_weight": 0.003},
-        image_size=128,
+        image_size=224,
     ),
 }
