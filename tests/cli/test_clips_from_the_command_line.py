@@ -1,5 +1,6 @@
 """Videos from a folder to an encoder of clips, its scores, its page, its vectors and its export."""
 
+import itertools
 import json
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_the_page_shows_film_strips(run):
     page = run.folder.report.read_text()
     assert "first, middle and last frame" in page
     assert 'width="168" height="56"' in page
+
+
+def test_film_strips_do_not_overlap(run, chromium):
+    page = chromium.new_page(viewport={"width": 1100, "height": 900})
+    page.goto(f"file://{run.folder.report.resolve()}")
+    boxes = [each.bounding_box() for each in page.query_selector_all(".strips > li:first-child img")]
+    page.close()
+    assert len(boxes) > 2
+    for one, other in itertools.combinations(boxes, 2):
+        beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+        assert beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
 
 
 def test_a_run_on_clips_embeds_searches_and_scores_again(run, videos):

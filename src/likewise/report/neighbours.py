@@ -32,7 +32,10 @@ def neighbours(gallery: Gallery) -> list[Child]:
     if gallery.strips is not None:
         said += " Each picture shows a clip's first, middle and last frame."
     items = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
-    return [element("p", said), element("ul", items, class_="neighbours")]
+    return [
+        element("p", said),
+        element("ul", items, class_="neighbours" if gallery.strips is None else "neighbours strips"),
+    ]
 
 
 def queries(labels: np.ndarray, number: int = QUERIES) -> np.ndarray:
