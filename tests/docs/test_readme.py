@@ -6,11 +6,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli.conftest import SHORT, write_photographs
+from data.videos import write_video
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -42,7 +45,24 @@ def weights_of_resnet(path):
     return path
 
 
-def test_every_command_runs_in_order(tmp_path):
+def write_sounding_videos(folder, count=24):
+    """A second and a half of grain each, with a tone of its own; and beside the folder the sound of one of them."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(count):
+        frames = random.integers(0, 255, (38, 16, 16, 3), dtype=np.uint8)
+        tone = 0.4 * np.sin(2 * np.pi * (200 + 50 * number) * np.arange(24_000) / 16_000)
+        write_video(folder / f"{number:02d}.mp4", frames, sound=tone, rate=25.0)
+    with wave.open(str(folder.parent / "bell.wav"), "wb") as bell:
+        bell.setnchannels(1)
+        bell.setsampwidth(2)
+        bell.setframerate(16_000)
+        bell.writeframes((tone * 32767).astype(np.int16).tobytes())
+
+
+def test_every_command_runs_in_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # decoded videos are kept below it
+    write_sounding_videos(tmp_path / "videos")
     photographs = write_photographs(tmp_path / "photos", each=20)
     rows = [f"{path.relative_to(photographs)},{path.parent.name}" for path in sorted(photographs.rglob("*.png"))[::2]]
     (tmp_path / "labels.csv").write_text("\n".join(["image_path,label", *rows]) + "\n")
