@@ -147,8 +147,8 @@ def test_vectors_of_another_run_and_queries_of_two_kinds_are_refused(folder, tmp
     Vectors(["a"], [""], torch.zeros(1, 3)).save(tmp_path / "v.parquet")
     said = refused(["search", folder, "--text", "dog", "--in", tmp_path / "v.parquet"], capsys)
     assert "come from another run" in said
-    assert "one of the two" in refused(["search", folder], capsys)
-    assert "one of the two" in refused(["search", folder, "a.png", "--text", "dog"], capsys)
+    assert "one of the three" in refused(["search", folder], capsys)
+    assert "one of the three" in refused(["search", folder, "a.png", "--text", "dog"], capsys)
     with pytest.raises(LikewiseError, match="none of them blank"):
         likewise.load(folder).embed_text(["dog", " "])
     assert "cannot be read" in refused(["embed", folder, tmp_path / "none.txt"], capsys)
