@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.clip_frames import open_frames
+from likewise.data.images import stored_size
 from likewise.data.mask_check import look_at_masks
 from likewise.data.masks import VOID, MaskClasses
 from likewise.data.sound_file import read_sound
@@ -46,7 +47,6 @@ from likewise.training.splits import (
     open_before_imbalance,
     open_split_manifest,
     open_splits,
-    stored_size,
 )
 from likewise.vectors import Match, Vectors, most_alike, read_vectors
 from likewise.views.policies import CentreView

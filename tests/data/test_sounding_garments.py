@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from likewise.data.named_sets import fashion_mnist_mini
-from likewise.data.sounding_garments import FRAME_RATE, LOWEST, RATE, RATIO, SIZES, sound_garments
+from likewise.data.sounding_garments import FRAME_RATE, LOWEST, RATIO, SIZES, sound_garments
+from likewise.data.video_decoding import SOUND_RATE
 
 SIDE, LENGTH, COUNT = 40, 32, 30
 
@@ -17,7 +18,7 @@ def clips():
 
 def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
     assert clips.frames.shape == (COUNT, LENGTH, 1, SIDE, SIDE)
-    assert clips.sound.shape == (COUNT, LENGTH * RATE // FRAME_RATE)
+    assert clips.sound.shape == (COUNT, LENGTH * SOUND_RATE // FRAME_RATE)
     assert np.bincount(clips.labels).tolist() == [3] * 10
     part = fashion_mnist_mini().split("test")
     again = sound_garments(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
@@ -26,13 +27,13 @@ def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
 
 def test_the_note_tells_the_class_of_the_garment_that_sounds(clips):
     spectrum = np.abs(np.fft.rfft(clips.sound, axis=1))
-    heard = spectrum.argmax(axis=1) * RATE / clips.sound.shape[1]
+    heard = spectrum.argmax(axis=1) * SOUND_RATE / clips.sound.shape[1]
     assert heard == pytest.approx(LOWEST * RATIO**clips.labels, rel=0.02)
 
 
 def onsets(sound):
     """Frames at which a note begins: where a hundredth of a second is far louder than the one before."""
-    loudness = np.square(sound.reshape(-1, RATE // 100).astype(float)).mean(axis=1)
+    loudness = np.square(sound.reshape(-1, SOUND_RATE // 100).astype(float)).mean(axis=1)
     begins = np.flatnonzero(loudness[1:] > 3 * loudness[:-1] + 1e5) + 1
     return begins / 100 * FRAME_RATE
 
@@ -62,7 +63,7 @@ def test_nothing_moves_outside_both_garments_and_the_box_holds_one(clips):
 
 def test_large_garments_ring_longer(clips):
     width = clips.boxes[:, 2] - clips.boxes[:, 0]
-    loud = np.square(clips.sound.reshape(COUNT, -1, RATE // 100).astype(float)).mean(axis=2)
+    loud = np.square(clips.sound.reshape(COUNT, -1, SOUND_RATE // 100).astype(float)).mean(axis=2)
     rings = (loud > 1e5).mean(axis=1)
     assert rings[width > width.mean()].min() > rings[width < width.mean()].max()
     assert {bool(box[0] >= 0.5) for box in clips.boxes} == {True, False}  # on either side

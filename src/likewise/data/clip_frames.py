@@ -13,6 +13,7 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.data.images import Images, Rows, open_images
 from likewise.data.manifest import Manifest
+from likewise.data.optical_flow import BRIGHTNESS
 from likewise.data.pixel_source import CLIP_MODE, Decoded, Encoded, Headers, UnreadableImage
 from likewise.errors import LikewiseError
 
@@ -161,5 +162,5 @@ def _with_channels(images: Tensor, channels: int) -> Tensor:
         return images
     if channels == 3:
         return images.expand(-1, -1, 3, -1, -1)
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    weights = torch.tensor(BRIGHTNESS).view(3, 1, 1)
     return (images * weights).sum(dim=2, keepdim=True).round().to(torch.uint8)

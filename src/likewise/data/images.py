@@ -25,6 +25,8 @@ NATIVE_LIMIT = 96
 """Images that all have one size and no longer side than this are kept at that size."""
 PHOTO_SIZE = 128
 """The side to which larger or mixed images are brought unless a size is named."""
+MARGIN = 8 / 7
+"""Photographs are stored this much larger than they are shown: 256 pixels for 224, as evaluation has always had it."""
 MEMORY_LIMIT = 2 * 2**30
 """Bytes of decoded pixels up to which a set is held in memory."""
 
@@ -181,6 +183,11 @@ def default_size(manifest: Manifest) -> int:
     if same and longer[0] <= NATIVE_LIMIT:
         return int(longer[0])
     return min(PHOTO_SIZE, int(np.median(longer)))
+
+
+def stored_size(manifest: Manifest, size: int) -> int:
+    """The side at which images are kept: as they are where that is what is shown, else with a margin for crops."""
+    return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
 
 
 def default_channels(manifest: Manifest) -> int:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from likewise.data.pyav import pyav
+from likewise.data.video_decoding import SOUND_RATE
 from likewise.errors import LikewiseError
 
 LONGEST = 600.0
 """Seconds that are read at most."""
 
 
-def read_sound(file: Path, rate: int = 16_000) -> Tensor:
+def read_sound(file: Path, rate: int = SOUND_RATE) -> Tensor:
     """The first sound track of a file in one channel, int16 [samples], ten minutes of it at most.
 
     Raises:
@@ -31,8 +32,9 @@ def read_sound(file: Path, rate: int = 16_000) -> Tensor:
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             pieces, read = [], 0
             for frame in container.decode(container.streams.audio[0]):
-                pieces += [each.to_ndarray()[0] for each in resampler.resample(frame)]
-                read += pieces[-1].size if pieces else 0
+                made = [each.to_ndarray()[0] for each in resampler.resample(frame)]
+                pieces += made
+                read += sum(piece.size for piece in made)
                 if read >= LONGEST * rate:
                     break
             pieces += [each.to_ndarray()[0] for each in resampler.resample(None)]

@@ -8,9 +8,10 @@ import numpy as np
 
 from likewise.data.moving_garments import pieces_of
 from likewise.data.scenes import texture
+from likewise.data.video_decoding import SOUND_RATE
 
-FRAME_RATE, RATE = 25, 16_000
-"""frames a second, and samples of sound"""
+FRAME_RATE = 25
+"""frames a second"""
 SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
 """side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37 %"""
 BOUNCE = (6.0, 12.0)
@@ -109,12 +110,12 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
 
 def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
-    count, last = length * RATE // FRAME_RATE, round(HEARD * RATE)
+    count, last = length * SOUND_RATE // FRAME_RATE, round(HEARD * SOUND_RATE)
     heard = NOISE * random.standard_normal(count + 2 * last)
-    for landing in landings / FRAME_RATE * RATE + last:  # what began before the clip is still heard in it
+    for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip is still heard in it
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
-            since = (np.arange(first, first + last) - landing) / RATE
+            since = (np.arange(first, first + last) - landing) / SOUND_RATE
             note = np.exp(-since / decay) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
             heard[first : first + last] += LOUDNESS * note
     return np.rint(heard[last : last + count].clip(-1, 1) * 32767).astype(np.int16)

@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from likewise.data.video_decoding import SOUND_RATE
+
 WORDS = tuple("bamo dilu fena gosi havu kime lopa nuri teso zaku".split())
 """what the words are called"""
 SIDE, FRAMES, FRAME_RATE = 32, 25, 25.0
 """of a clip: pixels along a side, frames, frames a second"""
-SOUND_RATE = 16_000
-"""samples a second"""
-
 BEATS = 5
 """positions of the mouth that a word goes through"""
 OPEN, WIDE, ROUND = range(3)

@@ -27,6 +27,10 @@ BEGINNINGS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"OggS
 """how Matroska and WebM, MPEG, Ogg, Flash and Windows Media begin"""
 
 
+SOUND_RATE = 16_000
+"""Samples a second at which sound is kept, one channel."""
+
+
 class UnreadableVideo(Exception):
     """One file gives no frame at all; the message names it and says why."""
 
@@ -43,7 +47,7 @@ class ClipShape:
     """frames a second; a video of another or of a changing rate shows at each instant the frame that was on then"""
     start: float = 0.0
     """seconds into the video at which the span begins"""
-    sound_rate: int = 16_000
+    sound_rate: int = SOUND_RATE
     """samples a second of the sound, one channel"""
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     """left, top, right and bottom of the part of each frame that is kept, as shares of its sides"""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from likewise.data.video_decoding import SOUND_RATE
 from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
 from likewise.heads.spatial_attention import attended, attention
@@ -19,9 +20,6 @@ from likewise.views.moments import samples_from
 
 SPACE, WEIGHTS = "space.json", "space.safetensors"
 """what lies in a run's folder ``sound``"""
-
-RATE = 16_000
-"""samples a second of the sound that is kept"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class SoundSpace(nn.Module):
     def __init__(self, settings: SoundSpaceSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.log_mel = LogMel(RATE, settings.bands)
+        self.log_mel = LogMel(SOUND_RATE, settings.bands)
         self.network = sound_network(settings.network, settings.bands)
         self.thin = ThinPathway(settings.channels)
         self.sound_global = nn.Linear(self.network.width, settings.dim, bias=False)
@@ -127,7 +125,7 @@ class SoundSpace(nn.Module):
         The mean of its stretches of as many frames as were trained on. The last one, if shorter, ends with the sound; a
         sound shorter than one is followed by silence.
         """
-        length = round(frames / frame_rate * RATE)
+        length = round(frames / frame_rate * SOUND_RATE)
         padded = F.pad(sound, (0, max(length - len(sound), 0)))[None]
         first = torch.arange(0, padded.shape[1] - length + 1, length)
         first = torch.cat([first, torch.tensor([padded.shape[1] - length])]).unique()

@@ -28,18 +28,15 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
         swav(): dataclasses.replace(simclr_small(), crop_area=(0.14, 1.0)),
         swav_small_crop(): dataclasses.replace(simclr_small(), crop_area=(0.3, 0.75)),
     }
-    sized = {
-        field.name: dataclasses.replace(
-            for_small.get(policy, policy) if size <= SMALL_VIEW else policy,
-            size=max(round(size * field.metadata.get("side", 1)), 2),
-        )
-        for field in dataclasses.fields(method)
-        if isinstance(policy := getattr(method, field.name), ViewPolicy) and policy.size is None
-    }
-    lasting = {
-        field.name: dataclasses.replace(policy, frames=frames)
-        for field in dataclasses.fields(method)
-        if isinstance(policy := sized.get(field.name, getattr(method, field.name)), ViewPolicy)
-        and policy.frames is None
-    }
-    return dataclasses.replace(method, **{**sized, **lasting})
+    changed = {}
+    for field in dataclasses.fields(method):
+        policy = getattr(method, field.name)
+        if not isinstance(policy, ViewPolicy):
+            continue
+        if policy.size is None:
+            policy = for_small.get(policy, policy) if size <= SMALL_VIEW else policy
+            policy = dataclasses.replace(policy, size=max(round(size * field.metadata.get("side", 1)), 2))
+        if policy.frames is None:
+            policy = dataclasses.replace(policy, frames=frames)
+        changed[field.name] = policy
+    return dataclasses.replace(method, **changed)

@@ -13,6 +13,7 @@ from likewise.report.document import Section, document, write_page
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.wording import amount, duration, listed, percent
 from likewise.studies.feature_decoupling import CASES, Decoupling, Measured, Moment
+from likewise.studies.inequalities import inequalities_table
 
 TITLE = "Why does contrastive learning need augmentation?"
 
@@ -24,6 +25,9 @@ COLUMNS = {
     "same_dense": "likeness, same dense part",
 }
 """What is measured, as a table's head has it."""
+
+
+CAPTION = "Inequalities, each of which every seed must meet."
 
 
 def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str, str]) -> Path:
@@ -42,7 +46,11 @@ def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str
         Section("neurons", "Where the neurons point", [_sorted_chart(found), _points_chart(found)]),
         Section("course", "How they got there", [_course_chart(found, "purity"), _course_chart(found, "span")]),
         Section("numbers", "The numbers", [_numbers(found)]),
-        Section("claims", "What was to be shown", [_claims(found)]),
+        Section(
+            "claims",
+            "What was to be shown",
+            [inequalities_table(found.claims, CAPTION, 2)],
+        ),
         Section("how", "How it was simulated", [_how(found, environment)]),
     ]
     lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
@@ -166,16 +174,6 @@ def _numbers(found: Decoupling) -> Markup:
 
 def _empty(found: Decoupling) -> float:
     return (1 - found.data.chance) ** found.data.features
-
-
-def _claims(found: Decoupling) -> Markup:
-    rows: list[list[Child]] = []
-    for claim in found.claims:
-        held = element("span", "held", class_="good") if claim.held else element("span", "failed", class_="bad")
-        rows.append(
-            [claim.says, f"at least {claim.wanted:.2f}", ", ".join(f"{each:.2f}" for each in claim.measured), held]
-        )
-    return table("Inequalities, each of which every seed must meet.", ["that", "wanted", "measured", "verdict"], rows)
 
 
 def _how(found: Decoupling, environment: Mapping[str, str]) -> Markup:

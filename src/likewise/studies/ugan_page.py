@@ -14,6 +14,7 @@ from likewise.report.chart import MARKERS, chart, colour, figure
 from likewise.report.document import Section, document, write_page
 from likewise.report.markup import Child, Markup, element, table
 from likewise.report.wording import duration, listed
+from likewise.studies.inequalities import inequalities_table
 from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, Picture, Toy
 
 TITLE = "Do good and bad fakes teach a classifier more together?"
@@ -25,6 +26,9 @@ IDEA = (
 )
 
 MEASURES = [f"{labels} labels a class" for labels in (LABELS, *OTHER_LABELS)]
+
+
+CAPTION = "Inequalities, each of means over the seeds."
 
 
 def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Path:
@@ -43,7 +47,11 @@ def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Pa
     sections = [
         Section("maps", "What each learned", pictures),
         Section("errors", "Errors", [_errors(found)]),
-        Section("claims", "What was to be shown", [_claims(found)]),
+        Section(
+            "claims",
+            "What was to be shown",
+            [inequalities_table(found.claims, CAPTION, 3)],
+        ),
         Section("how", "How it was made", [_how(found, environment)]),
     ]
     lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
@@ -108,14 +116,6 @@ def _errors(found: Toy) -> Markup:
     rows: list[list[Child]] = [[name, *cells] for name, cells in _cells(found).items()]
     caption = f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
     return table(caption, ["learns from", *MEASURES], rows)
-
-
-def _claims(found: Toy) -> Markup:
-    rows: list[list[Child]] = []
-    for claim in found.claims:
-        held = element("span", "held", class_="good") if claim.held else element("span", "failed", class_="bad")
-        rows.append([claim.says, f"at least {claim.wanted:.2f}", f"{claim.measured[0]:.3f}", held])
-    return table("Inequalities, each of means over the seeds.", ["that", "wanted", "measured", "verdict"], rows)
 
 
 def _how(found: Toy, environment: Mapping[str, str]) -> Markup:

@@ -10,7 +10,7 @@ import numpy as np
 
 from likewise.data.clip_columns import START
 from likewise.data.clips import as_clips
-from likewise.data.images import default_size
+from likewise.data.images import default_size, stored_size
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
 from likewise.data.video_decoding import ClipShape, seconds_of
@@ -32,9 +32,6 @@ LONGEST = 10.0
 
 ASKED = 64
 """Videos whose length is looked up to find the median."""
-
-MARGIN = 8 / 7
-"""Frames are stored this much larger than they are shown, as photographs are."""
 
 
 def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSettings | None = None) -> ClipTime | None:
@@ -89,9 +86,7 @@ def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipTime | Non
     """
     if time is None:
         return manifest
-    shown = size or clip_size(manifest)
-    sizes = manifest.pixels.headers.sizes
-    stored = shown if len(sizes) and (sizes == shown).all() else round(shown * MARGIN)
+    stored = stored_size(manifest, size or clip_size(manifest))
     seconds = settings.seconds or _usual_seconds(manifest, time)
     frames = max(round(seconds * time.frame_rate), time.frames, 2)
     shape = ClipShape(stored, frames, time.frame_rate, region=settings.region or WHOLE)

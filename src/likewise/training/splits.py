@@ -14,7 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.clip_columns import SOUND
 from likewise.data.clip_frames import ClipPixels, open_frames, open_whole_clips
-from likewise.data.images import Images, default_channels
+from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
 from likewise.data.label_noise import falsified
@@ -26,9 +26,6 @@ from likewise.errors import LikewiseError
 from likewise.methods.clip_time import ClipTime
 from likewise.training.clip_reading import with_clips
 from likewise.training.settings import TrainSettings
-
-MARGIN = 8 / 7
-"""Photographs are stored this much larger than they are shown: 256 pixels for 224, as evaluation has always had it."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +127,6 @@ def open_before_imbalance(
     seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
     seen[_kept(splits["train"].labels, settings)] = True
     return splits, seen
-
-
-def stored_size(manifest: Manifest, size: int) -> int:
-    """The side at which images are kept: as they are where that is what is shown, else with a margin for crops."""
-    return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
 
 
 def open_splits(

@@ -8,11 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from likewise.data.video_decoding import SOUND_RATE
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.views.log_mel import LogMel, cepstrum
-
-SOUND_RATE = 16_000
-"""Samples a second of what a target is given."""
 
 AcousticTarget = Callable[[Tensor], Tensor]
 """Float [B, samples] in [-1, 1] at 16 kHz -> [B, steps, F]: steps at equal distances over the whole of the sound."""
