@@ -182,6 +182,7 @@ class Run:
         data: Any = None,
         labels: str | None = None,
         label_column: str | None = None,
+        group_column: str | None = None,
         fine_tune: bool = False,
         corruptions: bool = False,
         full_bank: bool = False,
@@ -200,6 +201,7 @@ class Run:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
             label_column: the column of other data's Parquet files that holds the labels.
+            group_column: the column of other data's Parquet files that says what belongs together.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
             corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
                 fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
@@ -225,6 +227,7 @@ class Run:
             void=void,
             mask_classes=mask_classes,
             label_column=label_column,
+            group_column=group_column,
             region=settings.region,
         )
         splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)

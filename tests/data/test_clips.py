@@ -12,6 +12,7 @@ from likewise.data.clip_cache import decode_videos
 from likewise.data.clip_columns import FLOW, SOUND, START, AsKept
 from likewise.data.clip_frames import open_frames, open_whole_clips
 from likewise.data.clips import as_clips, clip_manifest
+from likewise.data.column_names import ColumnNames
 from likewise.data.joining import joined
 from likewise.data.optical_flow import unpacked
 from likewise.data.sources import open_manifest
@@ -214,12 +215,12 @@ def test_examples_begin_where_their_row_says(folder, tmp_path):
 def test_the_column_of_labels_can_be_named(folder, tmp_path):
     path = parquet_of(tmp_path / "words.parquet", folder, digit=["one", "two", "one"], colour=["red", "red", "blue"])
     assert open_manifest(path).labels.tolist() == [-1, -1, -1]
-    named = open_manifest(path, label_column="digit")
+    named = open_manifest(path, columns=ColumnNames("digit"))
     assert named.class_names == ("one", "two") and named.labels.tolist() == [0, 1, 0]
     with pytest.raises(LikewiseError, match=r"no column 'digits'.*Did you mean 'digit'"):
-        open_manifest(path, label_column="digits")
+        open_manifest(path, columns=ColumnNames("digits"))
     with pytest.raises(LikewiseError, match="no Parquet file"):
-        open_manifest(folder, label_column="digit")
+        open_manifest(folder, columns=ColumnNames("digit"))
 
 
 def test_arrays_are_clips_too():

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from likewise.data.joining import joined
-from likewise.data.manifest import Manifest, ranks_within_class
+from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
+from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 
 

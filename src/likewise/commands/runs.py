@@ -29,6 +29,8 @@ class Evaluate:
     """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
     label_column: str | None = None
     """of other data: the column of Parquet files that holds the labels"""
+    group_column: str | None = None
+    """of other data: the column of Parquet files that says what belongs together"""
     masks: str | None = None
     """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
     void: int = 255

@@ -32,6 +32,11 @@ class Column(Protocol):
         ...
 
 
+def rows_in(part: Column | int) -> int:
+    """How many rows a part of a joined column stands for."""
+    return part if isinstance(part, int) else len(part)
+
+
 class ReadsRows(Protocol):
     """A column as numbers."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.data.beside import Column
+from likewise.data.beside import Column, rows_in
 
 SOUND_BOX = "sound_box"
 """the name, in `Manifest.beside`, of where each clip's sound comes from; for scores alone"""
@@ -44,4 +44,4 @@ class Boxes:
 
 
 def _unknown(part: Column | int) -> np.ndarray:
-    return np.full((part if isinstance(part, int) else len(part), 4), np.nan, np.float32)
+    return np.full((rows_in(part), 4), np.nan, np.float32)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from likewise.data.beside import Column
+from likewise.data.beside import Column, rows_in
 from likewise.errors import LikewiseError
 from likewise.randomness import generator
 
@@ -46,7 +46,7 @@ class Captions:
         """Several columns, one after the other; a number stands for so many images without captions."""
         texts: list[tuple[str, ...]] = []
         for part in parts:
-            texts += part.texts if isinstance(part, Captions) else [()] * (part if isinstance(part, int) else len(part))
+            texts += part.texts if isinstance(part, Captions) else [()] * rows_in(part)
         return cls(texts)
 
     @classmethod

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from likewise.data.beside import Column, ReadsRows
+from likewise.data.beside import Column, ReadsRows, rows_in
 from likewise.data.clip_frames import Clips
 from likewise.errors import LikewiseError
 
@@ -104,12 +104,8 @@ class Starts:
     def joined(cls, parts: Sequence[Column | int]) -> Starts:
         """Several columns; a number stands for so many examples that begin with their video."""
         return cls(
-            np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(_length(part)) for part in parts])
+            np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(rows_in(part)) for part in parts])
         )
-
-
-def _length(part: Column | int) -> int:
-    return part if isinstance(part, int) else len(part)
 
 
 def starts_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.manifest import class_counts, ranks_within_class
+from likewise.data.manifest import class_counts
+from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 
 ALLOWED = "none, all, a number a class (10), a share of every class (1%), or a file of row numbers or ids (split.txt)"

@@ -1,4 +1,4 @@
-"""Labels in a CSV file of ``image_path,label`` and, where wanted, ``split``."""
+"""Labels in a CSV file of ``image_path,label`` and, where wanted, ``split`` and ``group``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ import torch
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.folder import SPLIT_NAMES, describe
+from likewise.data.groups import GROUP, UNKNOWN, Groups
 from likewise.data.header_scan import scan_files
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
 from likewise.errors import LikewiseError, did_you_mean
 
 PATH, LABEL, SPLIT = "image_path", "label", "split"
+COLUMNS = PATH, LABEL, SPLIT, GROUP
 
 
 class Row(NamedTuple):
-    """One line: a path as it is written, a label ("" where there is none), a split ("" where none is said)."""
+    """One line: a path as it is written, and label, split and group, each "" where there is none."""
 
     path: str
     label: str
     split: str
+    group: str
 
 
 def is_label_file(name: str | Path) -> bool:
@@ -43,8 +46,8 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
 
     Args:
         manifest: the examples.
-        file: columns image_path,label[,split]; a blank label or -1 means unlabelled. Paths are ids of the manifest,
-            or relative to ``folder`` or to the CSV's own folder, or absolute.
+        file: columns image_path,label[,split][,group]; a blank label or -1 means unlabelled. Paths are ids of the
+            manifest, or relative to ``folder`` or to the CSV's own folder, or absolute.
         folder: where the manifest's ids begin, if they are files.
 
     Raises:
@@ -65,12 +68,15 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
     names = class_names_of([row.label for place, row in agreed.items() if place in known])
     number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     labels, splits = torch.full((len(manifest),), UNLABELLED), manifest.splits.astype(object)
+    groups = np.full(len(manifest), UNKNOWN, dtype=object)
     for place, row in agreed.items():
         if place in known:
             labels[known[place]] = number[row.label]
             splits[known[place]] = row.split or splits[known[place]]
+            groups[known[place]] = row.group
     notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
-    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes)
+    beside = {**manifest.beside, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.beside
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, beside=beside)
 
 
 def open_label_file(file: Path) -> Manifest:
@@ -141,21 +147,21 @@ def _check_columns(found: list[str], file: Path) -> None:
         if wanted not in found:
             raise LikewiseError(
                 f"{file} has no column {wanted!r}. {did_you_mean(wanted, found).replace('Known:', 'Columns found:')} "
-                f"The first line must be {PATH},{LABEL} (and {SPLIT}, if you like)."
+                f"The first line must be {PATH},{LABEL} (and {SPLIT} or {GROUP}, if you like)."
                 if found
                 else f"{file} is empty. Its first line must be {PATH},{LABEL}."
             )
 
 
 def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
-    path, label, split = ((line.get(name) or "").strip() for name in (PATH, LABEL, SPLIT))
+    path, label, split, group = ((line.get(name) or "").strip() for name in COLUMNS)
     if not path:
         raise LikewiseError(f"{file}, line {number}: no {PATH}. Every line names an image; its label may be blank.")
     if split and split.lower() not in SPLIT_NAMES:
         raise LikewiseError(f"{file}, line {number}: the split {split!r} is none of train, val, test.")
     unlabelled = label == str(UNLABELLED) or split.lower() in ("unlabeled", "unlabelled")
     named = SPLIT_NAMES.get(split.lower(), "")
-    return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named)
+    return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
 
 
 def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
@@ -169,6 +175,10 @@ def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str |
     return relative if relative in ids else None
 
 
+def _said(row: Row) -> str:
+    return " ".join(part for part in (f"{LABEL} {row.label or 'blank'!r}", row.split, row.group) if part)
+
+
 def _agreed(rows: list[Row], places: dict[str, str], file: Path) -> dict[str, Row]:
     """One row for each image.
 
@@ -180,7 +190,6 @@ def _agreed(rows: list[Row], places: dict[str, str], file: Path) -> dict[str, Ro
         earlier = agreed.setdefault(places[row.path], row)
         if earlier[1:] != row[1:]:
             raise LikewiseError(
-                f"{file} gives {row.path} twice: {LABEL} {earlier.label or 'blank'!r} {earlier.split} and "
-                f"{row.label or 'blank'!r} {row.split}. Keep one of the lines."
+                f"{file} gives {row.path} twice: {_said(earlier)} and {_said(row)}. Keep one of the lines."
             )
     return agreed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,10 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.beside import Column, taken
+from likewise.data.groups import GROUP, Groups
 from likewise.data.masks import Masks
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
+from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 
 SPLITS = ("train", "val", "test")
@@ -101,19 +102,32 @@ class Manifest:
         Which examples move depends on the seed and on each example's id alone, so neither the order of the files nor
         a new class changes it. Unlabelled examples can score nothing and stay, unless nothing is labelled. At least
         one example of a class moves and at least one stays, unless there is only one, which stays.
+
+        Where the data say which examples belong together, whole groups move instead (`Groups.chosen`), with all that
+        is in them, as near to that share of every class as they come.
         """
         if not 0 < fraction < 1:
             raise LikewiseError(f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2.")
-        candidates = np.flatnonzero(self.splits == "train")
+        candidates, key = np.flatnonzero(self.splits == "train"), f"hold out {seed}"
         labels = self.labels.numpy()[candidates]
         if (labels != UNLABELLED).any():
             candidates, labels = candidates[labels != UNLABELLED], labels[labels != UNLABELLED]
-        rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], f"hold out {seed}")
+        splits, groups = self.splits.astype(object), self.groups
+        if groups is not None:
+            moved = np.unique(groups.names[candidates[groups.take(candidates).chosen(labels, fraction, key)]])
+            splits[(self.splits == "train") & np.isin(groups.names, moved)] = name
+            return replace(self, splits=splits.astype(str))
+        rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], key)
         _, kind, counts = np.unique(labels, return_inverse=True, return_counts=True)
         share = np.minimum(np.maximum(np.rint(fraction * counts), 1), counts - 1)
-        splits = self.splits.astype(object)
         splits[candidates[rank < share[kind]]] = name
         return replace(self, splits=splits.astype(str))
+
+    @property
+    def groups(self) -> Groups | None:
+        """Which examples belong together, where the data say so."""
+        column = self.beside.get(GROUP)
+        return column if isinstance(column, Groups) else None
 
     def labelled(self) -> int:
         """How many examples have a label."""
@@ -151,6 +165,8 @@ class Manifest:
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        if self.groups is not None and (both := self.groups.on_both_sides(self.splits)):
+            yield f"{_some(both)}: groups on both sides, in train and in val or test, so scores may flatter."
         if (self.pixels.headers.modes == VIDEO_MODE).any():
             yield "videos: what is learned from is the middle frame of each, as a still picture."
         if self.skipped:
@@ -165,27 +181,6 @@ def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:
     """How many examples each class has; the unlabelled are passed over."""
     present, counts = np.unique(np.asarray(labels), return_counts=True)
     return {int(c): int(n) for c, n in zip(present, counts, strict=True) if c != UNLABELLED}
-
-
-def ranks_within_class(labels: np.ndarray, ids: Sequence[str], key: str) -> np.ndarray:
-    """int64 [N]: each example's place in a random order of its class, a function of the key and its id alone.
-
-    The order comes from a hash of (key, id), so it does not move when files are listed in another order or when
-    other classes come or go, and any two amounts are nested.
-    """
-    scores = np.array([_score(key, name) for name in ids], dtype=np.uint64)
-    order = np.lexsort((scores, labels))
-    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0]) if len(order) else np.zeros(0, np.int64)
-    lengths = np.diff(np.r_[starts, len(order)])
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order)) - np.repeat(starts, lengths)
-    return ranks
-
-
-def _score(key: str, name: str) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(f"{key}\0{name}".encode(errors="surrogateescape"), digest_size=8).digest(), "big"
-    )
 
 
 def _in_order(splits: np.ndarray) -> list[str]:

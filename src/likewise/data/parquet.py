@@ -18,6 +18,8 @@ import torch
 from likewise.data.arrays import numbered
 from likewise.data.captions import captions_in
 from likewise.data.clip_columns import starts_in
+from likewise.data.column_names import USUAL_COLUMNS, ColumnNames
+from likewise.data.groups import groups_in
 from likewise.data.manifest import Manifest
 from likewise.data.masks import Masks
 from likewise.data.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
@@ -40,7 +42,7 @@ class Columns(NamedTuple):
     """the column of masks, called ``mask``"""
 
 
-def open_parquet(files: Sequence[Path], source: str, label_column: str | None = None) -> Manifest:
+def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_COLUMNS) -> Manifest:
     """The images of one or several Parquet files.
 
     A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
@@ -49,15 +51,15 @@ def open_parquet(files: Sequence[Path], source: str, label_column: str | None = 
     Args:
         files: of one set.
         source: what to call them.
-        label_column: which column holds the labels; None finds it.
+        named: which columns hold what, where that is not to be found out.
 
     Raises:
         LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
     """
     readers = [_open(file) for file in files]
-    columns = _columns(files[0], readers[0].schema_arrow, label_column)
+    columns = _columns(files[0], readers[0].schema_arrow, named.label)
     for file, reader in zip(files, readers, strict=True):
-        _refuse_different(columns, file, _columns(file, reader.schema_arrow, label_column), files[0])
+        _refuse_different(columns, file, _columns(file, reader.schema_arrow, named.label), files[0])
     groups = RowGroups([str(file) for file in files], columns.image)
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
     names = shard_names(files)
@@ -75,7 +77,7 @@ def open_parquet(files: Sequence[Path], source: str, label_column: str | None = 
         class_names=class_names,
         notes=(LARGE,) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
-        beside=captions_in(readers) | starts_in(readers),
+        beside=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
 

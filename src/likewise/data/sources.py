@@ -13,6 +13,7 @@ from torch import Tensor
 from likewise.data import arrays
 from likewise.data.batch import UNLABELLED
 from likewise.data.caption_file import is_caption_file, open_caption_file, with_caption_file
+from likewise.data.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.folder import find_examples, open_folder
 from likewise.data.header_scan import scan_files
@@ -37,7 +38,7 @@ def open_manifest(
     labels: str | Path | np.ndarray | Tensor | Sequence[Any] | None = None,
     test_data: Source | None = None,
     captions: str | Path | None = None,
-    label_column: str | None = None,
+    columns: ColumnNames = USUAL_COLUMNS,
 ) -> Manifest:
     """List the examples of a source.
 
@@ -48,28 +49,29 @@ def open_manifest(
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
-        label_column: the column of Parquet files that holds the labels.
+        columns: which columns of Parquet files hold what, where their names do not tell.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
     """
-    manifest = _open(data, label_column)
+    manifest = _open(data, columns)
     if labels is not None:
         manifest = _with_labels(manifest, labels, data)
     if captions is not None:
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
-    return manifest if test_data is None else with_test_data(manifest, _open(test_data, label_column))
+    return manifest if test_data is None else with_test_data(manifest, _open(test_data, columns))
 
 
-def _open(data: Any, label_column: str | None = None) -> Manifest:
+def _open(data: Any, columns: ColumnNames) -> Manifest:
     if isinstance(data, Manifest):
         return data
     if isinstance(data, (str, Path)):
-        return _open_path(str(data), label_column)
+        return _open_path(str(data), columns)
     if isinstance(data, (np.ndarray, Tensor)):
+        columns.refuse("an array")
         return arrays.open_arrays(data)
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
-        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", label_column)
+        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return arrays.open_arrays(*data)
     raise LikewiseError(
@@ -78,55 +80,54 @@ def _open(data: Any, label_column: str | None = None) -> Manifest:
     )
 
 
-def _open_path(text: str, label_column: str | None) -> Manifest:
+def _open_path(text: str, columns: ColumnNames) -> Manifest:
     """A named set, or what lies at a path; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
     if text in NAMED_SETS:
+        columns.refuse(text)
         return named_set(text)
     if path.is_dir():
-        return _open_directory(path, text, label_column)
+        return _open_directory(path, text, columns)
     if path.is_file():
-        return _open_files([path], text, label_column)
+        return _open_files([path], text, columns)
     if any(mark in text for mark in "*?["):
-        return _open_files(
-            sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text, label_column
-        )
+        return _open_files(sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text, columns)
     raise LikewiseError(
         f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
     )
 
 
-def _open_directory(folder: Path, source: str, label_column: str | None) -> Manifest:
+def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:
     """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
     loose = next(find_examples(folder), None) is not None
     shards = {} if loose else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
     if not shards:
-        _refuse_column(label_column, source)
+        columns.refuse(source)
         return open_folder(folder)
     if len(shards) > 1:
         raise LikewiseError(f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar.")
-    return _open_shards(*shards.popitem(), source, label_column)
+    return _open_shards(*shards.popitem(), source, columns)
 
 
-def _open_shards(suffix: str, files: Sequence[Path], source: str, label_column: str | None) -> Manifest:
+def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
     if suffix == ".tar":
         from likewise.data.webdataset import open_webdataset
 
-        _refuse_column(label_column, source)
+        columns.refuse(source)
         return open_webdataset(files, source)
     from likewise.data.parquet import open_parquet  # pyarrow is slow to import
 
-    return open_parquet(files, source, label_column)
+    return open_parquet(files, source, columns)
 
 
-def _open_files(files: Sequence[Path], source: str, label_column: str | None) -> Manifest:
+def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
     missing = [str(file) for file in files if not file.is_file()]
     if missing or not files:
         raise LikewiseError(f"There is no file {missing[0] if missing else source}.")
     kinds = {file.suffix.lower() for file in files}
     if len(kinds) == 1 and kinds <= SHARDS:
-        return _open_shards(kinds.pop(), files, source, label_column)
-    _refuse_column(label_column, source)
+        return _open_shards(kinds.pop(), files, source, columns)
+    columns.refuse(source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
     if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
@@ -139,14 +140,6 @@ def _open_files(files: Sequence[Path], source: str, label_column: str | None) ->
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
     )
-
-
-def _refuse_column(label_column: str | None, source: str) -> None:
-    if label_column is not None:
-        raise LikewiseError(
-            f"--label-column {label_column} was given, but {source} is no Parquet file, so it has no columns. Give a "
-            f"CSV of image_path,label with --labels."
-        )
 
 
 def _open_images(files: Sequence[Path], source: str) -> Manifest:

@@ -27,6 +27,9 @@ class TrainSettings:
     """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
     label_column: str | None = None
     """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
+    group_column: str | None = None
+    """the column of Parquet files that says what belongs together (one scene, one speaker): held-out parts are then
+    whole groups; default: group, also of a CSV of labels"""
     budget: str = "all"
     """with a CSV of labels: how many of them training may see, as above"""
     captions: str | None = None

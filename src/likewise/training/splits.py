@@ -14,6 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.clip_columns import SOUND
 from likewise.data.clip_frames import ClipPixels, open_frames, open_whole_clips
+from likewise.data.column_names import ColumnNames
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_file import is_label_file
@@ -66,7 +67,8 @@ def open_split_manifest(
         size: pixels along a side that it is shown of clips; None: chosen by the data.
     """
     labels = settings.labels if is_label_file(settings.labels) else None
-    found = open_manifest(data, labels, settings.test_data, settings.captions, settings.label_column)
+    columns = ColumnNames(settings.label_column, settings.group_column)
+    found = open_manifest(data, labels, settings.test_data, settings.captions, columns)
     manifest = with_clips(_with_masks(found, settings), settings, time, size)
     present = set(manifest.splits.tolist())
     told_apart = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.beside)

@@ -1,0 +1,33 @@
+"""Which columns of Parquet files hold what, where their names do not tell."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from likewise.errors import LikewiseError
+
+
+class ColumnNames(NamedTuple):
+    """Columns by name; None: the usual name."""
+
+    label: str | None = None
+    """of labels; usually label, labels, or the column that the schema marks as classes"""
+    group: str | None = None
+    """of what belongs together; usually group"""
+
+    def refuse(self, source: str) -> None:
+        """Refuse any that was named.
+
+        Raises:
+            LikewiseError: a column was named, of a source that has none.
+        """
+        for what, name in self._asdict().items():
+            if name is not None:
+                raise LikewiseError(
+                    f"--{what}-column {name} was given, but {source} is no Parquet file, so no columns can be named. "
+                    f"Give a CSV of image_path,label with --labels; it may have a column {what} too."
+                )
+
+
+USUAL_COLUMNS = ColumnNames()
+"""none named"""
