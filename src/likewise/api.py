@@ -20,11 +20,10 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.other_senses import scores_of_other_senses
 from likewise.evaluation.own_classifier import own_classifier_outcomes
 from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
-from likewise.evaluation.sound_scores import sound_scores
-from likewise.evaluation.text_scores import text_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
@@ -182,7 +181,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
-    extra = text_scores(run, scored, test, seed) | sound_scores(run, scored, test, seed)
+    extra = scores_of_other_senses(run, scored, test, seed)
     write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
     write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)

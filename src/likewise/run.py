@@ -26,11 +26,11 @@ from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.knn import Knn
+from likewise.evaluation.other_senses import scores_of_other_senses
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.scores import Outcome, Score
-from likewise.evaluation.sound_scores import sound_scores
-from likewise.evaluation.text_scores import in_space, text_scores
+from likewise.evaluation.text_scores import in_space
 from likewise.export import Format, export_encoder
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
@@ -235,7 +235,7 @@ class Run:
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
         test = splits.get("test")
-        extra = text_scores(self.folder, scored, test, seed, target) | sound_scores(self.folder, scored, test, seed)
+        extra = scores_of_other_senses(self.folder, scored, test, seed, target)
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:

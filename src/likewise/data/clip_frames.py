@@ -97,7 +97,7 @@ class ClipImages:
         """uint8 [B, frames, C, S, S], aspect and how many of the frames were shown."""
         clips, rows = self._pixels.clips, self._pixels.rows[index.numpy()]
         shown, frames = clips.shown.numpy()[rows], clips.frames.numpy()
-        first = np.maximum(shown - self.frames, 0) // 2
+        first = middle_start(clips.shown[rows], self.frames).numpy()
         windows = np.stack([frames[row, at : at + self.frames] for row, at in zip(rows, first, strict=True)])
         left = torch.from_numpy(np.minimum(shown - first, self.frames))
         return Pixels(_with_channels(torch.from_numpy(windows), self.channels), clips.aspect[rows], left)
@@ -109,6 +109,11 @@ class ClipImages:
     def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
         """The clips at some positions; none of them is unreadable."""
         return Rows(self.read(index), index)
+
+
+def middle_start(shown: Tensor, frames: int) -> Tensor:
+    """int64 [B]: the first of so many frames in the middle of those that were shown, int64 [B]."""
+    return (shown - frames).clamp(min=0) // 2
 
 
 def open_frames(manifest: Manifest, size: int, channels: int, frames: int = 1) -> Images:

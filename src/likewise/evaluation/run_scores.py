@@ -14,6 +14,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
+from likewise.evaluation.clip_pictures import STRIP, film_strips, spectrograms, thumbnails
 from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
 from likewise.evaluation.fine_tune import FineTune
@@ -30,12 +31,6 @@ from likewise.views.policies import CentreView
 
 GALLERY = 2000
 """Test images at most whose vectors and thumbnails the page shows."""
-
-THUMBNAIL = 48
-"""Pixels along a side of a thumbnail."""
-
-STRIP = 3
-"""Frames of a film strip, which stands for a clip: its first, its middle and its last."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +204,11 @@ def _write_gallery(run: RunFolder, scored: Scored) -> None:
     index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values
     everywhere = torch.full((count,), UNLABELLED)
     predictions = evaluation.predictions if evaluation.predictions is not None else everywhere
-    pictures: dict[str, Any] = _thumbnails(split, index)
+    pictures: dict[str, Any] = {"thumbnails": thumbnails(split, index)}
+    if split.images.frames > 1:
+        pictures["strips"] = film_strips(split, index)
+        if (heard := spectrograms(split, index)) is not None:
+            pictures["heard"] = heard
     np.savez_compressed(
         run.gallery,
         vectors=evaluation.vectors[index].numpy().astype(np.float16),
@@ -221,19 +220,6 @@ def _write_gallery(run: RunFolder, scored: Scored) -> None:
         all_labels=split.labels.numpy(),
         all_predictions=predictions.numpy(),
     )
-
-
-def _thumbnails(split: Split, index: Tensor) -> dict[str, np.ndarray]:
-    """``thumbnails`` uint8 [n, H, W, C]: the middle of each image, as the encoder sees it but smaller.
-
-    Of clips the middle frame, and beside them ``strips`` uint8 [n, H, STRIP * W, C].
-    """
-    view = CentreView(min(THUMBNAIL, split.images.size))
-    shown = torch.cat([view(split.images.read(part)).pixels for part in index.split(64)]).mul(255).round().byte()
-    if shown.ndim == 4:
-        return {"thumbnails": shown.permute(0, 2, 3, 1).numpy()}
-    frames = shown[:, torch.linspace(0, shown.shape[1] - 1, STRIP).round().long()].permute(0, 3, 1, 4, 2)
-    return {"thumbnails": frames[:, :, STRIP // 2].numpy(), "strips": frames.flatten(2, 3).numpy()}
 
 
 def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:

@@ -10,8 +10,11 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.data.boxes import SOUND_BOX, Boxes
 from likewise.data.clip_columns import SOUND, Sound
+from likewise.data.clip_frames import middle_start
 from likewise.encoders import Encoder
+from likewise.evaluation.clip_pictures import spectrograms
 from likewise.evaluation.features import frozen
+from likewise.evaluation.found_examples import keep_found, picked
 from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.scores import Outcome, Score
@@ -58,7 +61,9 @@ class Met(NamedTuple):
     """float32 [N, 4] in what the encoder is shown: where it sounds; NaN where the data do not say"""
 
 
-def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> dict[str, list[Outcome]]:
+def sound_scores(
+    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
+) -> dict[str, list[Outcome]]:
     """Scores by encoder, without predictions of classes.
 
     The trained encoder's and its baselines', whose space and sounds are those of untrained networks.
@@ -68,6 +73,7 @@ def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) 
         scored: the encoders.
         test: the test clips.
         seed: of the untrained networks.
+        target: where the sounds and clips for the page go.
     """
     space = load_sound_space(run)
     if space is None or test is None or test.clips is None or int(_heard(test).sum()) < 2:
@@ -78,7 +84,18 @@ def sound_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) 
         beside = space if who == "trained" else untrained
         met = meet(encoder, beside, test, scored.image_size, scored.device)
         found[who] = [Outcome(score, torch.zeros(0)) for score in scores_of(met)]
+        if who == "trained":
+            _keep_examples(target, test, met)
     return found
+
+
+def _keep_examples(target: RunFolder, test: Split, met: Met) -> None:
+    positions, own = _heard(test).nonzero().flatten(), torch.arange(len(met.sounds))
+    rank = ranks(met.clips, met.sounds, own).of_texts
+    rows = picked(met.sounds, met.clips, own, rank)
+    heard = spectrograms(test, positions[rows])
+    assert heard is not None
+    keep_found(target, test, positions, met.clips, {"heard": heard}, met.sounds[rows], rows, rank[rows])
 
 
 def scores_of(met: Met) -> list[Score]:
@@ -129,7 +146,7 @@ def _met(
 ) -> Met:
     kept = pixels.images.shape[1]
     shown = torch.full((len(sound),), kept) if pixels.shown is None else pixels.shown
-    start = (shown - frames).clamp(min=0) // 2
+    start = middle_start(shown, frames)
     window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda each: each.to(device))
     view = CentreView(size)(window)
     maps = encoder.feature_map(view.pixels)

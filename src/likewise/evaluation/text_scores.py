@@ -12,16 +12,14 @@ from likewise.data.captions import CAPTIONS, Captions
 from likewise.data.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
+from likewise.evaluation.found_examples import keep_found, picked
 from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_scores, zero_shot_scores
-from likewise.evaluation.run_scores import THUMBNAIL, Scored
+from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.scores import Outcome, Score
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
 from likewise.views.policies import CentreView
-
-SHOWN, FOUND = 5, 6
-"""Captions on the page, best and worst each, and images beside each caption."""
 
 
 class Asked(NamedTuple):
@@ -36,7 +34,7 @@ class Asked(NamedTuple):
 
 
 def text_scores(
-    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder | None = None
+    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
 ) -> dict[str, list[Outcome]]:
     """Scores by encoder, without predictions of classes.
 
@@ -47,7 +45,7 @@ def text_scores(
         scored: the encoders, and the trained one's features of the test images.
         test: the test images.
         seed: of the untrained space.
-        target: where the captions and images for the page go; None: to the run.
+        target: where the captions and images for the page go.
     """
     loaded = load_space(run)
     if loaded is None or test is None:
@@ -68,7 +66,10 @@ def text_scores(
             found = ranks(mine, texts, asked.owner)
             scores[who] = retrieval_scores(found, len(mine), len(texts)) + scores[who]
             if who == "trained":
-                _keep_examples(target or run, test, asked, mine, texts, found.of_texts)
+                rows = picked(texts, mine, asked.owner, found.of_texts)
+                said = np.array([asked.texts[i] for i in rows.tolist()], dtype=str)
+                which = texts[rows], asked.owner[rows], found.of_texts[rows]
+                keep_found(target, test, asked.positions, mine, {"captions": said}, *which)
     return {who: [Outcome(score, torch.zeros(0)) for score in found] for who, found in scores.items()}
 
 
@@ -102,26 +103,3 @@ def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: S
     said = [template.format(name) for name in names for template in TEMPLATES]
     classes = space.vectors(tokenizer, said).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
     return zero_shot_scores(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
-
-
-def _keep_examples(run: RunFolder, test: Split, asked: Asked, images: Tensor, texts: Tensor, rank: Tensor) -> None:
-    """The captions that found their image best and worst, one of an image at most, and what they found."""
-    certain = (texts * images[asked.owner]).sum(dim=1)
-    order = np.lexsort((-certain.numpy(), rank.numpy()))
-    first = {int(asked.owner[i]): int(i) for i in reversed(order.tolist())}  # each image's best caption
-    by_rank = [i for i in order.tolist() if first[int(asked.owner[i])] == i]
-    picked = torch.tensor([*by_rank[:SHOWN], *by_rank[max(len(by_rank) - SHOWN, SHOWN) :]])
-    cosine, found = (texts[picked] @ images.T).topk(min(FOUND, len(images)), dim=1)
-    right = asked.owner[picked]
-    shown = torch.cat([right[:, None], found], dim=1)
-    view = CentreView(min(THUMBNAIL, test.images.size))
-    pixels = view(test.images.read(asked.positions[shown.flatten()])).pixels.mul(255).round().byte()
-    np.savez_compressed(
-        run.retrieved,
-        captions=np.array([asked.texts[i] for i in picked.tolist()], dtype=str),
-        rank=rank[picked].numpy(),
-        right=(found == right[:, None]).numpy(),
-        cosine=cosine.numpy(),
-        thumbnails=pixels.permute(0, 2, 3, 1).unflatten(0, tuple(shown.shape)).numpy(),
-        images=np.array(len(images)),
-    )

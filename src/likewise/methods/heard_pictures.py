@@ -7,12 +7,10 @@ from torch import Tensor
 
 from likewise.methods.illustration import SIDE, Illustration, Picture
 from likewise.methods.method import Rows
+from likewise.views.log_mel import as_picture
 
 CLIPS = 8
 """That are shown."""
-BRIGHTEST = 2.5
-"""Standard deviations from the mean that are drawn white, and black where they are below it."""
-
 SAID = (
     "Training clips as in the last step: the frame in the middle of what was seen; what was heard, time from left to "
     "right, low bands at the bottom, loud ones bright; and what the silent frames let one guess. The number is the "
@@ -42,8 +40,7 @@ def draw_heard(pixels: Tensor, rows: Rows) -> Illustration:
 
 def _bands(values: Tensor, channels: int) -> Tensor:
     """[T, F] -> [channels, SIDE, SIDE] in [0, 1], time to the right and the first band at the bottom."""
-    picture = (values.T.flip(0) / (2 * BRIGHTEST) + 0.5).clamp(0, 1)
-    return _square(picture[None]).expand(channels, -1, -1)
+    return _square(as_picture(values.T)[None]).expand(channels, -1, -1)
 
 
 def _square(picture: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 
 from likewise.report.markup import Child, Markup, element
 from likewise.report.record import NONE, Gallery
-from likewise.report.thumbnails import image_uri
+from likewise.report.thumbnails import HEIGHT, above, picture
 from likewise.report.wording import amount
 
 QUERIES = 10
@@ -31,10 +31,13 @@ def neighbours(gallery: Gallery) -> list[Child]:
         )
     if gallery.strips is not None:
         said += " Each picture shows a clip's first, middle and last frame."
+    if gallery.heard is not None:
+        said += " Below them what is heard meanwhile: low bands at the bottom, loud ones bright."
+    form = ["neighbours", "strips" if gallery.strips is not None else "", "heard" if gallery.heard is not None else ""]
     items = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
     return [
         element("p", said),
-        element("ul", items, class_="neighbours" if gallery.strips is None else "neighbours strips"),
+        element("ul", items, class_=" ".join(filter(None, form))),
     ]
 
 
@@ -69,8 +72,8 @@ def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS
 def _row(gallery: Gallery, row: int, near: list[int]) -> Markup:
     label = int(gallery.labels[row])
     name = gallery.name(label) if label != NONE else "no label"
-    picture = _picture(gallery, row, f"Asked about: {name}")
-    asked = element("div", picture, element("span", name), class_="query")
+    shown = _picture(gallery, row, f"Asked about: {name}")
+    asked = element("div", shown, element("span", name), class_="query")
     items = [_neighbour(gallery, label, each) for each in near]
     return element("li", asked, element("ol", items, aria_label=f"{amount(len(near), 'neighbour')} of {name}"))
 
@@ -81,13 +84,16 @@ def _neighbour(gallery: Gallery, asked: int, row: int) -> Markup:
     judged = NONE not in (asked, label)
     verdict = ("same" if asked == label else "other") if judged else ""
     said = {"same": "same class", "other": "another class", "": "not judged"}[verdict]
-    picture = _picture(gallery, row, f"{name} ({said})")
+    shown = _picture(gallery, row, f"{name} ({said})")
     below = element("span", f"✗ {name}") if verdict == "other" else None
-    return element("li", picture, below, class_=f"frame {verdict}".strip(), title=gallery.ids[row])
+    return element("li", shown, below, class_=f"frame {verdict}".strip(), title=gallery.ids[row])
 
 
 def _picture(gallery: Gallery, row: int, said: str) -> Markup:
-    """A thumbnail, or a clip's film strip."""
-    shown = gallery.thumbnails[row] if gallery.strips is None else gallery.strips[row]
-    width = round(56 * shown.shape[1] / shown.shape[0])
-    return element("img", src=image_uri(shown), alt=said, width=width, height=56)
+    """A thumbnail, or a clip's film strip and what is heard in it."""
+    if gallery.strips is None:
+        return picture(gallery.thumbnails[row], said)
+    strip = gallery.strips[row]
+    if gallery.heard is None:
+        return picture(strip, said)
+    return picture(above(strip, gallery.heard[row]), said, HEIGHT * 3 // 2)

@@ -71,10 +71,9 @@ def _sections(record: RunRecord, map_settings: EmbeddingMap) -> list[Section]:
         sections.append(illustration_section(record.illustration))
     if gallery is not None and len(gallery.vectors):
         sections += _gallery_sections(gallery, map_settings)
-    if found := retrieved(record.folder.retrieved):
-        sections.append(Section("captions", "What captions find", found))
     return [
         *sections,
+        *retrieved(record.folder.retrieved),
         *_place_sections(record),
         Section("data", "What it learned from", data_found(record.data)),
         Section("settings", "Settings", settings_table(record.config, record.environment)),

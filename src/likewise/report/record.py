@@ -38,6 +38,8 @@ class Gallery(NamedTuple):
     """uint8 [n, H, W, C], C = 1 or 3"""
     strips: np.ndarray | None
     """uint8 [n, H, several W, C]: of clips some frames side by side"""
+    heard: np.ndarray | None
+    """uint8 [n, h, several W]: of clips with sound what was heard meanwhile"""
     ids: list[str]
     class_names: list[str]
     all_labels: np.ndarray
@@ -160,6 +162,7 @@ def _gallery(arrays: dict[str, np.ndarray]) -> Gallery:
         _column(arrays, "predictions", rows),
         thumbnails[..., None] if thumbnails.ndim == 3 else thumbnails,
         arrays.get("strips"),
+        arrays.get("heard"),
         [str(each) for each in arrays["ids"]],
         [str(each) for each in arrays["class_names"]],
         np.asarray(arrays.get("all_labels", []), dtype=np.int64),

@@ -10,8 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from likewise.report.markup import Markup, element
+
 SHEET_BYTES = 750_000
 """a sheet's weight at most; a page should stay light enough to send by mail"""
+
+
+HEIGHT = 56
+"""of a thumbnail on the page, in its pixels"""
 
 
 class Sheet(NamedTuple):
@@ -27,6 +33,24 @@ class Sheet(NamedTuple):
 def image_uri(thumbnail: np.ndarray) -> str:
     """uint8 [H, W, C], C = 1 or 3 -> a ``data:`` address."""
     return _uri("png", _encoded(_image(thumbnail), "png"))
+
+
+def picture(thumbnail: np.ndarray, said: str, height: int = HEIGHT, class_: str | None = None) -> Markup:
+    """uint8 [H, W, C] -> an image so high on the page, with ``said`` for those who do not see it."""
+    width = round(height * thumbnail.shape[1] / thumbnail.shape[0])
+    return element("img", src=image_uri(thumbnail), alt=said, width=width, height=height, class_=class_)
+
+
+def spectrogram(heard: np.ndarray, said: str) -> Markup:
+    """uint8 [h, W] -> an image half as high as a film strip, which is as wide."""
+    return picture(heard[..., None], said, HEIGHT // 2, "spectrogram")
+
+
+def above(strip: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """A film strip uint8 [H, W, C] above its spectrogram uint8 [h, W], brought to half its height."""
+    half = len(strip) // 2
+    rows = heard[np.arange(half) * len(heard) // half, :, None]
+    return np.concatenate([strip, np.broadcast_to(rows, (*rows.shape[:2], strip.shape[-1]))])
 
 
 def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:

@@ -78,6 +78,15 @@ def standardised(logged: Tensor) -> Tensor:
     return (logged - mean) / std.clamp(min=1e-5)
 
 
+BRIGHTEST = 2.5
+"""Standard deviations from the mean that are drawn white, and black where they are below it."""
+
+
+def as_picture(bands: Tensor) -> Tensor:
+    """Standardised [..., bands, T] to shades in [0, 1] of the same shape: low bands at the bottom, loud ones bright."""
+    return (bands.flip(-2) / (2 * BRIGHTEST) + 0.5).clamp(0, 1)
+
+
 def cepstrum(logged: Tensor, count: int = 13) -> Tensor:
     """Mel-frequency cepstral coefficients, an orthonormal cosine transform (DCT-II): [B, bands, T] -> [B, count, T]."""
     bands = logged.shape[1]

@@ -1,0 +1,68 @@
+"""What stands for examples on a page: small pictures, film strips of clips, spectrograms of what is heard in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from likewise.data.clip_columns import SOUND, Sound
+from likewise.data.clip_frames import middle_start
+from likewise.training.splits import Split
+from likewise.views.log_mel import LogMel, as_picture
+from likewise.views.moments import sound_of_frames
+from likewise.views.policies import CentreView
+
+THUMBNAIL = 48
+"""Pixels along a side of a thumbnail."""
+
+STRIP = 3
+"""Frames of a film strip, which stands for a clip: its first, its middle and its last."""
+
+BANDS = 24
+"""Of a spectrogram, a pixel each."""
+
+AT_A_TIME = 64
+
+
+def thumbnails(split: Split, index: Tensor) -> np.ndarray:
+    """Uint8 [n, H, W, C]: the middle of each image as the encoder sees it but smaller; of clips the middle frame."""
+    shown = _shown(split, index)
+    return (shown if shown.ndim == 4 else shown[:, STRIP // 2]).permute(0, 2, 3, 1).numpy()
+
+
+def film_strips(split: Split, index: Tensor) -> np.ndarray:
+    """Uint8 [n, H, STRIP * W, C]: frames of clips, side by side."""
+    return _shown(split, index).permute(0, 3, 1, 4, 2).flatten(2, 3).numpy()
+
+
+def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:
+    """What is heard while the strips are seen: uint8 [n, BANDS, STRIP * W], low bands at the bottom.
+
+    Black where a clip has no sound; None where no clip of the split has any.
+    """
+    column, whole = split.manifest.beside.get(SOUND), split.clips
+    if not isinstance(column, Sound) or whole is None:
+        return None
+    width, made = STRIP * min(THUMBNAIL, split.images.size), []
+    for part in index.split(AT_A_TIME):
+        pixels = whole.read(part)
+        kept, frames = pixels.images.shape[1], split.images.frames
+        shown = torch.full((len(part),), kept) if pixels.shown is None else pixels.shown
+        sound = sound_of_frames(column.read(part), middle_start(shown, frames), frames, kept)
+        bands = as_picture(LogMel(bands=BANDS)(sound))
+        bands = functional.interpolate(bands, width, mode="linear", antialias=False)
+        made.append(bands * torch.from_numpy(column.present()[part.numpy()])[:, None, None])
+    return torch.cat(made).mul(255).round().byte().numpy()
+
+
+def _shown(split: Split, index: Tensor) -> Tensor:
+    """Uint8 [n, C, H, W], of clips [n, STRIP, C, H, W]."""
+    view, made = CentreView(min(THUMBNAIL, split.images.size)), []
+    for part in index.split(AT_A_TIME):
+        pixels = view(split.images.read(part)).pixels.mul(255).round().byte()
+        if pixels.ndim == 5:
+            pixels = pixels[:, torch.linspace(0, pixels.shape[1] - 1, STRIP).round().long()]
+        made.append(pixels)
+    return torch.cat(made)
