@@ -113,6 +113,19 @@ def test_numbers_that_are_none_do_not_reach_the_charts(make_run):
     assert "1 step had a loss that is not a number" in page
 
 
+def test_recall_has_a_chart_of_its_own(make_run):
+    run = make_run()
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    scored = [line for line in lines if "knn20_top1" in line]
+    for place, line in enumerate(scored, start=1):
+        line |= {"text_to_image_r5": 0.02 * place, "image_to_text_r5": 0.03 * place}
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = write_report(run, QUICK).read_text()
+    assert "Text to image, recall at 5 ended at 20.0% after" in page
+    assert "image to text, recall at 5 ended at 30.0% after" in page.lower()
+    assert page.count('id="recall"') == page.count('id="accuracy"') == 1
+
+
 def test_not_a_run_and_a_folder_that_cannot_be_written(make_run, tmp_path):
     with pytest.raises(LikewiseError, match="is not a run"):
         write_report(RunFolder(tmp_path))

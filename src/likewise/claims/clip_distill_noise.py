@@ -26,7 +26,7 @@ class Retrieval:
 
     def __call__(self, trained: Trained) -> Mapping[str, float]:
         """Recall on the test images that have captions."""
-        asked, tokenizer = asked_of(trained.test), trained.prepared.readers[CAPTIONS]
+        asked, tokenizer = asked_of(trained.test.manifest), trained.prepared.readers[CAPTIONS]
         assert asked is not None and isinstance(tokenizer, Tokenizer)
         images = in_space(trained.nets.space, trained.features("test"))[asked.positions]
         texts = trained.nets.space.eval().vectors(tokenizer, asked.texts)

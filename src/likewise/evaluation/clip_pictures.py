@@ -7,11 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.data.clip_columns import SOUND, Sound
-from likewise.data.clip_frames import middle_start
 from likewise.training.splits import Split
 from likewise.views.log_mel import LogMel, as_picture
-from likewise.views.moments import sound_of_frames
 from likewise.views.policies import CentreView
 
 THUMBNAIL = 48
@@ -42,18 +39,14 @@ def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:
 
     Black where a clip has no sound; None where no clip of the split has any.
     """
-    column, whole = split.manifest.beside.get(SOUND), split.clips
-    if not isinstance(column, Sound) or whole is None:
+    present = split.has_sound()
+    if not present.any():
         return None
     width, made = STRIP * min(THUMBNAIL, split.images.size), []
     for part in index.split(AT_A_TIME):
-        pixels = whole.read(part)
-        kept, frames = pixels.images.shape[1], split.images.frames
-        shown = torch.full((len(part),), kept) if pixels.shown is None else pixels.shown
-        sound = sound_of_frames(column.read(part), middle_start(shown, frames), frames, kept)
-        bands = as_picture(LogMel(bands=BANDS)(sound))
+        bands = as_picture(LogMel(bands=BANDS)(split.heard(part)))
         bands = functional.interpolate(bands, width, mode="linear", antialias=False)
-        made.append(bands * torch.from_numpy(column.present()[part.numpy()])[:, None, None])
+        made.append(bands * present[part, None, None])
     return torch.cat(made).mul(255).round().byte().numpy()
 
 

@@ -11,6 +11,7 @@ from likewise.data.images import Images
 from likewise.evaluation.features import extract
 from likewise.evaluation.knn import Knn
 from likewise.evaluation.label_free import effective_rank
+from likewise.evaluation.online_retrieval import OnlineRetrieval
 from likewise.evaluation.scores import Features
 from likewise.methods import Nets
 from likewise.randomness import generator
@@ -22,7 +23,7 @@ BANK, QUERIES = 2000, 1000
 
 
 class OnlineScores:
-    """Nearest neighbours on the validation split, and how many directions the features use.
+    """Nearest neighbours and retrieval on the validation split, and how many directions the features use.
 
     Labels that the budget hides are used to measure here, as the field does for its online scores; no method ever
     sees them. Without validation labels only the label-free measure is taken.
@@ -35,7 +36,10 @@ class OnlineScores:
         known = train.known()
         self.bank = _sample(known if len(known) else everyone, BANK, prepared.settings.seed)
         self.bank_labels, self.bank_images = train.labels[self.bank], train.images
-        self.queries = self.query_labels = None
+        self.queries = self.query_labels = self.retrieval = None
+        if validation is not None:
+            some = _sample(torch.arange(len(validation.manifest)), QUERIES, prepared.settings.seed)
+            self.retrieval = OnlineRetrieval(prepared, validation, some, self.view, device)
         if validation is not None and len(known):
             self.queries = _sample(validation.known(), QUERIES, prepared.settings.seed)
             self.query_labels, self.query_images = validation.labels[self.queries], validation.images
@@ -44,6 +48,8 @@ class OnlineScores:
         """The scores of the networks as they are."""
         bank = self._features(nets, self.bank_images, self.bank)
         scores = {"effective_rank": effective_rank(bank)}
+        if self.retrieval is not None:
+            scores |= self.retrieval(nets)
         if self.queries is None or self.query_labels is None:
             return scores
         test = Features(self._features(nets, self.query_images, self.queries), self.query_labels)

@@ -76,7 +76,7 @@ def sound_scores(
         target: where the sounds and clips for the page go.
     """
     space = load_sound_space(run)
-    if space is None or test is None or test.clips is None or int(_heard(test).sum()) < 2:
+    if space is None or test is None or test.clips is None or int(test.has_sound().sum()) < 2:
         return {}
     seed_networks(seed, "untrained space")
     untrained, found = SoundSpace(space.settings).eval(), {}
@@ -90,7 +90,7 @@ def sound_scores(
 
 
 def _keep_examples(target: RunFolder, test: Split, met: Met) -> None:
-    positions, own = _heard(test).nonzero().flatten(), torch.arange(len(met.sounds))
+    positions, own = test.has_sound().nonzero().flatten(), torch.arange(len(met.sounds))
     rank = ranks(met.clips, met.sounds, own).of_texts
     rows = picked(met.sounds, met.clips, own, rank)
     heard = spectrograms(test, positions[rows])
@@ -122,7 +122,7 @@ def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
 @torch.no_grad()
 def meet(encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device) -> Met:
     """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
-    rows, frames = _heard(test).nonzero().flatten(), test.images.frames
+    rows, frames = test.has_sound().nonzero().flatten(), test.images.frames
     sound, boxes, whole = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX), test.clips
     boxes = boxes if isinstance(boxes, Boxes) else Boxes.joined([len(test.manifest)])
     assert isinstance(sound, Sound) and whole is not None
@@ -171,10 +171,3 @@ def _as_shown(boxes: Tensor, view: Tensor) -> Tensor:
     """Boxes [B, 4] as shares of the stored frame, as shares of a view [B, 2, 3] of it."""
     scale, shift = view[:, [0, 1], [0, 1]].repeat(1, 2), view[:, :, 2].repeat(1, 2)
     return (((boxes * 2 - 1) - shift) / scale + 1).div(2).clamp(0, 1)
-
-
-def _heard(test: Split) -> Tensor:
-    """Bool [N]: which test clips have sound."""
-    column = test.manifest.beside.get(SOUND)
-    none = torch.zeros(len(test.manifest), dtype=torch.bool)
-    return none if column is None else torch.from_numpy(column.present())

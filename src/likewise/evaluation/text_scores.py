@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.manifest import Manifest
 from likewise.data.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
@@ -26,7 +27,7 @@ class Asked(NamedTuple):
     """The test images that have captions."""
 
     positions: Tensor
-    """int64 [N], their positions in the split"""
+    """int64 [N], their positions among the test images"""
     texts: list[str]
     """M captions"""
     owner: Tensor
@@ -53,7 +54,7 @@ def text_scores(
     space, tokenizer = loaded
     seed_networks(seed, "untrained space")
     untrained = build_space(space.settings).eval()
-    asked, scores = asked_of(test), {}
+    asked, scores = asked_of(test.manifest), {}
     for who, network in scored.encoders.items():
         if who == "trained":
             beside, features = space.to(scored.device), scored.evaluation.vectors
@@ -85,9 +86,9 @@ def in_space(space: SharedSpace, features: Tensor) -> Tensor:
     return nn.functional.normalize(space.of_images(features.to(where)).float().cpu(), dim=1)
 
 
-def asked_of(test: Split) -> Asked | None:
-    """The captions of a split; None where fewer than two images have one."""
-    column = test.manifest.beside.get(CAPTIONS)
+def asked_of(test: Manifest) -> Asked | None:
+    """The captions of test images; None where fewer than two images have one."""
+    column = test.beside.get(CAPTIONS)
     if not isinstance(column, Captions) or column.present().sum() < 2:
         return None
     index = np.flatnonzero(column.present())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +17,17 @@ from likewise.report.wording import amount, count, duration, percent, score_name
 POINTS = 300
 """points of a loss curve at most; more steps than that are averaged in equal groups"""
 
+ACCURACY, RECALL = "_top1$", r"_r\d+$"
+"""How the names of scores end that are taken while a run learns."""
+
 RANKS = {"effective_rank": "effective rank", "spread": "spread of the unit vectors"}
 """Measures of collapse that a run may log."""
 
 
 def online_scores(record: RunRecord) -> list[str]:
-    """Names of the accuracies that were measured while the run learned, in the order they were first logged."""
-    return list(dict.fromkeys(key for line in record.metrics for key in line if key.endswith("_top1")))
+    """Names of what was scored while the run learned, accuracies first, each kind in the order it was first logged."""
+    logged = dict.fromkeys(key for line in record.metrics for key in line)
+    return [name for kind in (ACCURACY, RECALL) for name in logged if re.search(kind, name)]
 
 
 def axes_of(lines: Sequence[dict[str, Any]]) -> list[str]:
@@ -33,7 +38,8 @@ def axes_of(lines: Sequence[dict[str, Any]]) -> list[str]:
 def curves(record: RunRecord) -> list[Child]:
     """The body of the section: a choice of axis, and one chart for each thing that was logged."""
     keys = axes_of(record.metrics)
-    charts = [_loss(record, keys), _accuracy(record, keys), *_ranks(record, keys)]
+    shares = _shares(record, keys, ACCURACY, "Accuracy"), _shares(record, keys, RECALL, "Recall")
+    charts = [_loss(record, keys), *shares, *_ranks(record, keys)]
     if not keys or not any(charts):
         return [element("p", "Nothing was logged while the run learned.", class_="soft")]
     return [axis_choice("curve-axis", keys), element("div", charts, class_="charts")]
@@ -70,8 +76,9 @@ def _loss(record: RunRecord, keys: list[str]) -> Markup | None:
     return _titled("Loss", chart("loss", drawn, said, caption, _positions(kept, keys, 1)))
 
 
-def _accuracy(record: RunRecord, keys: list[str]) -> Markup | None:
-    names = online_scores(record)
+def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Markup | None:
+    """Accuracies, or recalls: shares of the validation images that were answered rightly."""
+    names = [name for name in online_scores(record) if re.search(kind, name)]
     if not names or not keys:
         return None
     curves = [record.curve(name) for name in names]
@@ -79,12 +86,12 @@ def _accuracy(record: RunRecord, keys: list[str]) -> Markup | None:
         _line(lines, [line[name] for line in lines], score_name(name), keys[0], place, "lines+markers", ".1%")
         for place, (name, lines) in enumerate(zip(names, curves, strict=True))
     ]
-    drawn = figure(traces, "accuracy", axis_title(keys[0]), showlegend=len(names) > 1)
+    drawn = figure(traces, title.lower(), axis_title(keys[0]), showlegend=len(names) > 1)
     drawn.update_yaxes(tickformat=".1~%")
     said = "; ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
     caption = f"{said}. Taken on validation images while the run learned; the final scores are taken on test images."
     positions = {key: [[line[key] for line in lines] for lines in curves] for key in keys}
-    return _titled("Accuracy", chart("accuracy", drawn, said, caption, positions))
+    return _titled(title, chart(title.lower(), drawn, said, caption, positions))
 
 
 def _ranks(record: RunRecord, keys: list[str]) -> list[Markup]:

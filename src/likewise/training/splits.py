@@ -12,8 +12,8 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.captions import CAPTIONS, Captions
-from likewise.data.clip_columns import SOUND
-from likewise.data.clip_frames import ClipPixels, open_frames, open_whole_clips
+from likewise.data.clip_columns import SOUND, Sound
+from likewise.data.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.data.column_names import ColumnNames
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
@@ -27,6 +27,7 @@ from likewise.errors import LikewiseError
 from likewise.methods.clip_time import ClipTime
 from likewise.training.clip_reading import with_clips
 from likewise.training.settings import TrainSettings
+from likewise.views.moments import sound_of_frames
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,20 @@ class Split:
     def labels(self) -> Tensor:
         """int64 [N], -1 where none is known."""
         return self.manifest.labels
+
+    def has_sound(self) -> Tensor:
+        """Bool [N]: which examples have sound that is not all silence."""
+        column = self.manifest.beside.get(SOUND)
+        return (
+            torch.zeros(len(self.manifest), dtype=torch.bool) if column is None else torch.from_numpy(column.present())
+        )
+
+    def heard(self, index: Tensor) -> Tensor:
+        """What is heard while exactly the frames of ``images`` are seen: int64 [B] -> float [B, samples] in [-1, 1]."""
+        column, pixels, frames = self.manifest.beside[SOUND], self.manifest.pixels, self.images.frames
+        assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
+        kept, shown = pixels.clips.frames.shape[1], pixels.clips.shown[pixels.rows[index.numpy()]]
+        return sound_of_frames(column.read(index), middle_start(shown, frames), frames, kept)
 
     def known(self) -> Tensor:
         """int64 positions of the examples whose label is known."""

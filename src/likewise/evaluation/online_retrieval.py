@@ -1,0 +1,78 @@
+"""How often captions or sounds find what they belong to, while a run learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from likewise.data.captions import CAPTIONS
+from likewise.data.tokens import Tokenizer
+from likewise.encoders.shared_space import SharedSpace
+from likewise.evaluation.features import PlainView, extract, frozen
+from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
+from likewise.evaluation.sound_scores import SIDES
+from likewise.evaluation.text_scores import asked_of, in_space
+from likewise.heads.sound_space import SoundSpace
+from likewise.methods import Nets
+from likewise.training.prepare import Prepared
+from likewise.training.splits import Split
+
+AMONG = "_r5"
+"""What is logged: recall among the first five. The very first tells little of few images, ten are most of them."""
+
+SOUNDS_AT_A_TIME = 64
+
+
+class OnlineRetrieval:
+    """Recall both ways among some examples.
+
+    Args:
+        prepared: the run.
+        split: where the examples are; no method learns from it.
+        positions: int64 [N], those that are looked at. Of them count those that have a caption, or a sound.
+        view: what the encoder is shown.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, prepared: Prepared, split: Split, positions: Tensor, view: PlainView, device: torch.device
+    ) -> None:
+        self.split, self.view, self.device = split, view, device
+        self.tokenizer, self.captions = prepared.readers.get(CAPTIONS), asked_of(split.manifest.take(positions))
+        self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
+        self.heard = positions[split.has_sound()[positions]]
+
+    def __call__(self, nets: Nets) -> Mapping[str, float]:
+        """The recall of the networks as they are; nothing where they compare images with nothing else."""
+        space = getattr(nets, "space", None)
+        if isinstance(space, SharedSpace):
+            return self._by_texts(nets, space)
+        return self._by_sounds(nets, space) if isinstance(space, SoundSpace) else {}
+
+    def _by_texts(self, nets: Nets, space: SharedSpace) -> Mapping[str, float]:
+        if self.captions is None or not isinstance(self.tokenizer, Tokenizer):
+            return {}
+        with frozen(space):
+            images = in_space(space, self._features(nets, self.captioned))
+            texts = space.vectors(self.tokenizer, self.captions.texts)
+        return _recall(images, texts, self.captions.owner, Sides())
+
+    def _by_sounds(self, nets: Nets, space: SoundSpace) -> Mapping[str, float]:
+        if len(self.heard) < 2:
+            return {}
+        frames = self.split.images.frames
+        with frozen(space):
+            clips = space.of_clips(self._features(nets, self.heard))
+            parts = self.heard.split(SOUNDS_AT_A_TIME)
+            sounds = torch.cat([space.of_sounds(self.split.heard(part), frames) for part in parts])
+        return _recall(clips, sounds, torch.arange(len(clips)), SIDES)
+
+    def _features(self, nets: Nets, index: Tensor) -> Tensor:
+        return extract(nets.encoder, self.split.images, index, self.view, device=self.device)
+
+
+def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: Sides) -> Mapping[str, float]:
+    scores = retrieval_scores(ranks(images, queries, owner), len(images), len(queries), sides)
+    return {score.name: score.value for score in scores if score.name.endswith(AMONG)}
