@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import likewise
+from data.videos import write_video
 from likewise.cli import main
 from likewise.data.boxes import SOUND_BOX, Boxes
 from likewise.data.clips import clip_manifest
@@ -109,3 +110,34 @@ def test_what_cannot_be_asked_is_refused(folder, query):
     gallery = read_vectors(folder / "vectors.parquet")
     with pytest.raises(LikewiseError, match="another run"):
         run.search_sound(query, gallery._replace(shared=None))
+
+
+def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "videos"
+    folder.mkdir()
+
+    def video(name, frames=12, width=24, sound=True):
+        pixels = random.integers(0, 256, (frames, 4, width // 6, 3), dtype=np.uint8).repeat(6, 1).repeat(6, 2)
+        heard = random.uniform(-0.5, 0.5, frames * 1000).astype(np.float32)
+        return write_video(folder / name, pixels, sound=heard if sound else None)
+
+    for number in range(12):
+        video(f"good{number}.mp4")
+    video("wide.mp4", width=48)
+    video("one frame.mp4", frames=1)
+    video("mute.mp4", sound=False)
+    write_video(folder / "silent.mp4", np.full((12, 24, 24, 3), 99, np.uint8), sound=np.zeros(12_000, np.float32))
+    whole = video("broken tail.avi").read_bytes()
+    (folder / "broken tail.avi").write_bytes(whole[: len(whole) * 6 // 10])
+    (folder / "nothing.mp4").write_bytes(b"")
+    (folder / "no index.mp4").write_bytes((folder / "good0.mp4").read_bytes()[:3000])
+    out = tmp_path / "run"
+    words = f"--method global-local --steps 1 --batch-size 4 --frames 4 --frame-rate 16 --out {out} --device cpu"
+    main(["train", str(folder), *words.split(), "--method.dim", "8", "--method.bands", "8"])
+    told = read_json(out / "data.json")
+    assert {each["id"] for each in told["skipped"]} == {"nothing.mp4", "no index.mp4"}
+    assert sum(told["splits"].values()) == 17 - 2, "all but what cannot be heard"
+    said = " ".join(told["notes"])
+    assert "2 of 17 videos end before" in said and "2 of 17 videos have no sound" in said
+    assert "2 files skipped" in capsys.readouterr().out

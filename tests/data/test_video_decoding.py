@@ -119,3 +119,15 @@ def test_videos_are_told_from_photographs(tmp_path):
 def test_a_shape_of_nothing_is_refused():
     with pytest.raises(LikewiseError, match="above 0"):
         ClipShape(frames=0)
+
+
+def test_frames_whose_size_changes_on_the_way_are_brought_to_one(tmp_path):
+    early, late = levels(8, 48), levels(16, 96)[8:]
+    parts = [
+        write_video(tmp_path / f"{first}.ts", frames, first + np.arange(8) / 8).read_bytes()
+        for first, frames in enumerate((early, late))
+    ]
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    clip = decode_clip(tmp_path / "both.ts", "both", ClipShape(size=24, frames=16, frame_rate=8))
+    assert [number_of(frame) for frame in clip.frames] == list(range(16))
+    assert clip.aspect == 1
