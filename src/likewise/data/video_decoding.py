@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
                 break
         if last is None:
             raise UnreadableVideo("it has no frame")
-        return _upright(last)
+        return _upright(last, _to_rgb())
 
 
 def seconds_of(file: Path | bytes) -> float | None:
@@ -166,7 +166,8 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     wanted = shape.start + np.arange(shape.frames) / shape.frame_rate
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
     on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
-    parts = {i: _part(_upright(tracks.pictures[i]), shape.region) for i in set(on_then.tolist())}
+    convert = _to_rgb()
+    parts = {i: _part(_upright(tracks.pictures[i], convert), shape.region) for i in set(on_then.tolist())}
     first = parts[int(on_then[0])]
     return Clip(
         _squares([parts[i] for i in on_then], shape.size),
@@ -195,7 +196,7 @@ class _Tracks:
         """Decode until the span is full or the file ends; gives back what was lost, in words."""
         av = pyav()
         picture = self.container.streams.video[0]
-        picture.thread_type = "AUTO"
+        picture.thread_count = 1  # whole videos are decoded side by side
         sound = next(iter(self.container.streams.audio), None)
         resampler = av.AudioResampler(format="flt", layout="mono", rate=self.shape.sound_rate)
         streams = [picture] if sound is None else [picture, sound]
@@ -254,9 +255,20 @@ class _Tracks:
         return bool(self.times) and self.times[-1] > end and heard
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _to_rgb() -> Callable[[Any], np.ndarray]:
+    """Turns frames of one video into uint8 [H, W, 3].
+
+    One thread each: a frame is smaller than the start of a thread costs, and whole videos are decoded side by side.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()  # keeps its tables from one frame to the next
+    return lambda frame: reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+
+
+def _upright(frame: Any, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
     """uint8 [H, W, 3], turned as the file's display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels = convert(frame)
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
