@@ -19,6 +19,7 @@ def shown(budget: LabelBudget) -> set[int]:
 
 @pytest.mark.parametrize(("typed", "count"), [
     ("none", 0), ("all", 300), ("10", 30), ("1%", 3), ("10%", 30), ("0.1%", 3), ("100%", 300), ("0", 0), (" ALL ", 300),
+    ("total:40", 40), ("total:1", 1), ("total:300", 300),
 ])  # fmt: skip
 def test_what_is_typed_is_what_is_shown(typed, count):
     assert len(shown(LabelBudget.parse(typed))) == count
@@ -38,6 +39,16 @@ def test_budgets_are_nested(few, many, share, seed):
     assert shown(LabelBudget(few, seed=seed)) <= shown(LabelBudget(many, seed=seed))
     a, b = shown(LabelBudget(fraction=share, seed=seed)), shown(LabelBudget(many, seed=seed))
     assert a <= b or b <= a
+
+
+def test_a_number_in_all_is_shared_out_evenly():
+    after = LabelBudget.parse("total:40", seed=3).apply(LABELS, IDS)
+    assert sorted(torch.bincount(after[after >= 0]).tolist()) == [13, 13, 14]
+    assert shown(LabelBudget(total=39)) == shown(LabelBudget(13))
+    assert shown(LabelBudget(total=40)) < shown(LabelBudget(total=41)) < shown(LabelBudget(14))
+    assert str(LabelBudget.parse("total:40")) == "total:40"
+    with pytest.raises(LikewiseError, match=r"budget of 400 in all .* class cat has only 100 .* choose total:300"):
+        LabelBudget(total=400).apply(LABELS, IDS, ["cat", "dog", "owl"])
 
 
 def test_the_draw_depends_on_seed_and_ids_and_not_on_order():
@@ -61,7 +72,9 @@ def test_more_than_there_are_names_the_class_and_what_to_type():
     assert LabelBudget(0).apply(torch.full((4,), -1), list("abcd")).tolist() == [-1] * 4
 
 
-@pytest.mark.parametrize("typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "labels.csv", ""])
+@pytest.mark.parametrize(
+    "typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "l.csv", "", "total:", "total:0"]
+)
 def test_what_cannot_be_a_budget_is_refused(typed):
     with pytest.raises(LikewiseError):
         LabelBudget.parse(typed)

@@ -57,6 +57,18 @@ def test_hsakd_is_the_labels_of_unturned_rows_and_the_teacher_at_the_end_and_at_
     assert {"labels", "teacher", "depth 1", "depth 2", "depth 3", "depth 4"} <= set(step.metrics)
 
 
+@pytest.mark.parametrize("name", ["kd", "hsakd"])
+def test_a_batch_without_labels_learns_from_the_teacher_alone(name):
+    rule = method(name)
+    nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
+    nets.classifier.weight.data.normal_()
+    full = rule.step(nets, batch, progress())
+    bare = rule.step(nets, batch._replace(labels=torch.full_like(batch.labels, -1)), progress())
+    assert bare.loss.item() == pytest.approx(full.loss.item() - full.metrics["labels"].item(), abs=1e-5)
+    bare.loss.backward()
+    assert nets.classifier.weight.grad.abs().sum() > 0
+
+
 def by_hand(nets, pixels):
     """Logits, and those of each auxiliary classifier, stage by stage."""
     maps, found = nets.encoder.normalise(pixels), []

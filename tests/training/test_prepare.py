@@ -37,6 +37,22 @@ def test_the_budget_hides_labels_of_the_training_part_alone():
     assert (prepared.loader().labels >= 0).sum() == 12
 
 
+@pytest.mark.parametrize(("batch_size", "rows"), [(None, 12), (4, 12), (32, 36)])
+def test_who_learns_from_labels_alone_is_shown_labelled_images_alone(batch_size, rows):
+    prepared = prepare(arrays(), TrainSettings(labels="4", batch_size=batch_size), "cross-entropy")
+    loader = prepared.loader()
+    assert loader.batch_size == (batch_size or 8) and len(loader.images) == rows
+    for step in range(5):
+        batch = loader.batch(step)
+        assert (batch.labels >= 0).all()
+        own = prepared.train.images.read(prepared.learned[batch.position % 12])
+        assert torch.equal(batch.pixels.images, own.images)
+        assert torch.equal(batch.labels, prepared.train.labels[prepared.learned[batch.position % 12]])
+    assert "Cross-entropy learns from the 12 labelled of 87 training images alone" in prepared.found()["notes"]
+    everything = prepare(arrays(), TrainSettings(labels="4"), "kd")
+    assert len(everything.learned) == 87 and not everything.found()["notes"]
+
+
 @pytest.mark.parametrize(
     ("labels", "method"), [("none", "simclr"), ("all", "supcon"), ("4", "suncet"), ("1", "simclr")]
 )

@@ -26,7 +26,7 @@ class Evaluate:
     data: str | None = None
     """images to score on; default: what the run was trained on"""
     labels: str | None = None
-    """of other data: none, all, 10 (a class), 1%, or a CSV of image_path,label"""
+    """of other data: none, all, 10 (a class), total:4000, 1%, or a CSV of image_path,label"""
     label_column: str | None = None
     """of other data: the column of Parquet files that holds the labels"""
     group_column: str | None = None

@@ -14,15 +14,18 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import class_counts
-from likewise.data.stable_order import ranks_within_class
+from likewise.data.stable_order import ranks_within_class, stable_score
 from likewise.errors import LikewiseError
 
-ALLOWED = "none, all, a number a class (10), a share of every class (1%), or a file of row numbers or ids (split.txt)"
+ALLOWED = (
+    "none, all, a number a class (10), a number in all (total:4000), a share of every class (1%), or a file of row "
+    "numbers or ids (split.txt)"
+)
 
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """The labels that training is shown: all, unless one of the three limits is set.
+    """The labels that training is shown: all, unless one of the four limits is set.
 
     For one seed budgets are nested (the 10 a class lie inside the 50, the 1% inside the 10%), and whether an example
     is shown depends on its id and its class alone, never on the order of the files.
@@ -30,6 +33,8 @@ class LabelBudget:
 
     per_class: int | None = None
     """labels shown of each class; 0 shows none"""
+    total: int | None = None
+    """labels shown in all, as many of each class as of any other, or one more"""
     fraction: float | None = None
     """share of each class's labels that is shown, in (0, 1]; at least one label a class"""
     file: str | None = None
@@ -38,18 +43,20 @@ class LabelBudget:
     """which labels are drawn"""
 
     def __post_init__(self) -> None:
-        limits = {"per_class": self.per_class, "fraction": self.fraction, "file": self.file}
+        limits = {"per_class": self.per_class, "total": self.total, "fraction": self.fraction, "file": self.file}
         given = [name for name, limit in limits.items() if limit is not None]
         if len(given) > 1:
             raise LikewiseError(f"{self}: {' and '.join(given)} were both given; choose one.")
         if self.per_class is not None and self.per_class < 0:
             raise LikewiseError(f"{self}: per_class must be 0 (none) or more, or None for all.")
+        if self.total is not None and self.total < 1:
+            raise LikewiseError(f"{self}: total must be 1 or more; per_class=0 shows none.")
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise LikewiseError(f"{self}: the fraction must lie above 0 and at most at 1; per_class=0 shows none.")
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> LabelBudget:
-        """A budget as it is typed: ``none``, ``all``, ``10``, ``1%`` or the name of a split file.
+        """A budget as it is typed: ``none``, ``all``, ``10``, ``total:4000``, ``1%`` or the name of a split file.
 
         Raises:
             LikewiseError: it is none of these, or the file is not there.
@@ -59,6 +66,8 @@ class LabelBudget:
             return cls(per_class=0 if word.lower() == "none" else None, seed=seed)
         if word.isdecimal():
             return cls(per_class=int(word), seed=seed)
+        if total := re.fullmatch(r"total:(\d+)", word.lower()):
+            return cls(total=int(total[1]), seed=seed)
         if share := re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*%", word):
             return cls(fraction=float(share[1]) / 100, seed=seed)
         if Path(word).suffix.lower() in (".csv", ".tsv"):
@@ -77,6 +86,8 @@ class LabelBudget:
             return self.file
         if self.fraction is not None:
             return f"{self.fraction * 100:g}%"
+        if self.total is not None:
+            return f"total:{self.total}"
         return "all" if self.per_class is None else str(self.per_class) if self.per_class else "none"
 
     def apply(self, labels: Tensor, ids: Sequence[str], class_names: Sequence[str] = ()) -> Tensor:
@@ -95,7 +106,7 @@ class LabelBudget:
         """
         if self.file is not None:
             return self._hide_all_but(labels, _rows_of_file(Path(self.file), ids))
-        if self.per_class is None and self.fraction is None:
+        if self.per_class is None and self.fraction is None and self.total is None:
             return labels.clone()
         shown = self._shown(class_counts(labels), class_names)
         limits = np.zeros(int(labels.max()) + 2, dtype=np.int64)  # the last place is that of -1
@@ -114,15 +125,18 @@ class LabelBudget:
             )
         if self.fraction is not None:
             return {c: max(1, int(self.fraction * n + 0.5)) for c, n in counts.items()}
-        assert self.per_class is not None
+        each, extra = divmod(self.total, len(counts)) if self.total is not None else (self.per_class or 0, 0)
         scarce = min(counts, key=lambda c: counts[c])
-        if self.per_class > counts[scarce]:
+        if each + (extra > 0) > counts[scarce]:
             name = class_names[scarce] if scarce < len(class_names) else scarce
+            asked = f"{self.total} in all" if self.total is not None else f"{self.per_class} a class"
+            most = counts[scarce] * len(counts) if self.total is not None else counts[scarce]
             raise LikewiseError(
-                f"A label budget of {self.per_class} a class was given, but class {name} has only {counts[scarce]} "
-                f"labelled examples in the training set; choose {counts[scarce]} or fewer, or all."
+                f"A label budget of {asked} was given, but class {name} has only {counts[scarce]} labelled examples "
+                f"in the training set; choose {'total:' if self.total is not None else ''}{most} or fewer, or all."
             )
-        return dict.fromkeys(counts, self.per_class)
+        by_chance = sorted(counts, key=lambda c: stable_score(f"label budget {self.seed}", str(c)))
+        return {c: each + (place < extra) for place, c in enumerate(by_chance)}
 
     def _hide_all_but(self, labels: Tensor, rows: np.ndarray) -> Tensor:
         bare = rows[labels.numpy()[rows] == UNLABELLED]

@@ -24,6 +24,7 @@ class CrossEntropy(Method):
     title = "Cross-entropy"
     paper = "the supervised baseline of Khosla et al. 2020, Table 2, https://arxiv.org/abs/2004.11362"
     needs = "all labels"
+    only_labelled = True
     idea = "Trains a classifier on the labelled images alone."
     choose_when = "a baseline is wanted that the others have to beat"
     recipe = Recipe(learning_rate=0.1, weight_decay=5e-4)
@@ -55,6 +56,11 @@ class CrossEntropy(Method):
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the trained classifier."""
         return nets.classifier(nets.encoder(pixels))
+
+
+def label_term(logits: Tensor, labels: Tensor) -> Tensor:
+    """`labelled_cross_entropy`; 0 for a batch without a labelled row, from which a method's other terms still learn."""
+    return labelled_cross_entropy(logits, labels) if bool((labels != UNLABELLED).any()) else logits.sum() * 0
 
 
 @in_float32

@@ -12,7 +12,7 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.losses import knowledge_distillation
-from likewise.methods.cross_entropy import labelled_cross_entropy
+from likewise.methods.cross_entropy import label_term
 from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
@@ -87,7 +87,7 @@ class HSAKD(Taught):
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The labels of the unturned rows, and the teacher's answers to all rows at the end and at every depth."""
         unturned = {"logits": rows["logits"][:, 0], "labels": rows["labels"]}
-        losses = {"labels": labelled_cross_entropy(unturned["logits"], unturned["labels"])}
+        losses = {"labels": label_term(unturned["logits"], unturned["labels"])}
         for name in ("logits", *depths(rows)):
             mine, theirs = rows[name].flatten(0, 1), rows[f"teacher's {name}"].flatten(0, 1)
             losses["teacher" if name == "logits" else name] = knowledge_distillation(mine, theirs, self.temperature)

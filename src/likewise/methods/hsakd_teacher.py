@@ -31,6 +31,7 @@ class HSAKDTeacher(Taught):
     title = "HSAKD's teacher"
     paper = "Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715"
     needs = "all labels"
+    only_labelled = True
     also_needs = ""
     idea = "Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd."
     choose_when = "a teacher for hsakd is wanted with settings of its own; hsakd trains one by itself"

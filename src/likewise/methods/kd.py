@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import knowledge_distillation
-from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
+from likewise.methods.cross_entropy import CrossEntropy, label_term
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.kd import PRESETS
 from likewise.methods.recipe import Recipe
@@ -60,7 +60,7 @@ class KD(Taught):
 
     def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
         """The labels, and the teacher's answers."""
-        labels = labelled_cross_entropy(rows["logits"], rows["labels"])
+        labels = label_term(rows["logits"], rows["labels"])
         teacher = knowledge_distillation(rows["logits"], rows["teacher"], self.temperature)
         metrics = {"labels": labels.detach(), "teacher": teacher.detach(), "train_top1": train_top1(rows)}
         return Step(labels + self.teacher_weight * teacher, metrics)

@@ -65,6 +65,8 @@ class Method:
     """the end of a sentence that begins with "choose it when": which other method would be wrong, and why"""
     recipe: ClassVar[Recipe] = Recipe()
     """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
+    only_labelled: ClassVar[bool] = False
+    """whether images without a label teach it nothing; then it is given none"""
     senses: ClassVar[tuple[str, ...]] = ()
     """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
     time: ClassVar[ClipTime | None] = None

@@ -37,7 +37,7 @@ def first_screen(
     rows = f"{prepared.batch_size} {'clips' if found['clips'] else 'images'}" + (
         " and a labelled support" if prepared.method.support else ""
     )
-    epochs = steps * prepared.batch_size / max(found["splits"]["train"], 1)
+    epochs = steps * prepared.batch_size / max(len(prepared.learned), 1)
     grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
     if memory:
         grid.add_row("memory", memory)

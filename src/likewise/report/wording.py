@@ -98,7 +98,7 @@ def sentence_case(words: str) -> str:
 
 
 def label_budget(labels: object) -> str:
-    """The ``labels`` setting in words: ``none``, ``all``, ``10`` (a class), ``1%`` or a file."""
+    """The ``labels`` setting in words: ``none``, ``all``, ``10`` (a class), ``total:4000``, ``1%`` or a file."""
     text = str(labels)
     if text in ("none", "0", "None"):
         return "no labels"
@@ -106,6 +106,8 @@ def label_budget(labels: object) -> str:
         return "all labels"
     if text.isdigit():
         return f"{amount(int(text), 'label')} a class"
+    if text.startswith("total:"):
+        return f"{amount(int(text.removeprefix('total:')), 'label')} in all"
     if text.endswith("%"):
         return f"{text[:-1].strip()}% of the labels"
     return f"the labels in {text}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
@@ -67,20 +69,35 @@ class Prepared:
         return int(((self.shown != UNLABELLED) & (self.shown != self.train.labels)).sum())
 
     @property
+    def learned(self) -> Tensor:
+        """Int64, sorted positions in the training split of the images that the method is given."""
+        if self.method.only_labelled:
+            return (self.shown != UNLABELLED).nonzero().flatten()
+        return torch.arange(len(self.shown))
+
+    @property
     def batch_size(self) -> int:
         """As given, or 256; of fewer than 1,024 images the power of two within a quarter, but 8 where there are 8."""
         if self.settings.batch_size is not None:
             return self.settings.batch_size
-        count = len(self.train.manifest)
+        count = len(self.learned)
         limit = max(count // 4, min(8, count), 2)
         return min(256, 1 << (limit.bit_length() - 1))
 
     def loader(self, rank: int = 0, world_size: int = 1) -> Loader:
-        """Batches of the training split for one rank."""
+        """Batches of the training split for one rank.
+
+        Where labelled images alone are learned from and there are fewer than a batch, they are repeated, each time in
+        another view.
+        """
         settings, workers = self.settings, self.settings.workers
+        images, shown, learned = self.train.learned_from, self.shown, self.learned
+        if len(learned) < len(shown):
+            learned = learned.repeat(math.ceil(self.batch_size / len(learned)))
+            images, shown = images.take(learned), shown[learned]
         return Loader(
-            self.train.learned_from,
-            self.shown,
+            images,
+            shown,
             self.batch_size,
             settings.seed,
             fitted_support(self.method, self.shown),
@@ -99,6 +116,12 @@ class Prepared:
         if self.train.clips is None:
             return None
         return {"kept": self.train.clips.frames, "seen": self.encoder.frames, "frame_rate": self.encoder.frame_rate}
+
+    def _left_out(self) -> list[str]:
+        """That images were left out for lack of a label, if so."""
+        given, there = len(self.learned), len(self.shown)
+        only = f"{type(self.method).title} learns from the {given:,} labelled of {there:,} training images alone"
+        return [only] if given < there else []
 
     def _mask_warnings(self) -> list[str]:
         if self.masks is not None and self.encoder.frames > 1:
@@ -129,7 +152,7 @@ class Prepared:
             "masks": self.masks._asdict() if self.masks else None,
             "beside": summary["beside"],
             "skipped": summary["skipped"],
-            "notes": summary["notes"],
+            "notes": [*summary["notes"], *self._left_out()],
             "warnings": [*summary["warnings"], *self._mask_warnings(), *self.method.warnings(len(self.train.manifest))],
         }
 

@@ -24,7 +24,8 @@ class TrainSettings:
     preset: str | None = None
     """start from a run that was published with the method: small, middle, imagenet, ...; what is typed wins over it"""
     labels: str = "all"
-    """labels that training may see: none, all, 10 (a class), 1%, a split file, or a CSV of image_path,label"""
+    """labels that training may see: none, all, 10 (a class), total:4000, 1%, a split file, or a CSV of
+    image_path,label"""
     label_column: str | None = None
     """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
     group_column: str | None = None
