@@ -62,6 +62,11 @@ def test_its_scores_stand_beside_untrained_ones(folder):
     for who in ("trained", "untrained"):
         names = {score["name"] for score in scores[who]}
         assert {"sound_to_clip_r1", "clip_to_sound_r5", "sync_auc", "attention_in_box"} <= names
+    of = {who: {score["name"]: score["value"] for score in scores[who]} for who in ("trained", "untrained")}
+    [gain] = [gain for gain in scores["gains"] if gain["name"] == "clip_to_sound_r1"]
+    difference = of["trained"]["clip_to_sound_r1"] - of["untrained"]["clip_to_sound_r1"]
+    assert gain["over"] == "untrained" and gain["value"] == pytest.approx(difference)
+    assert gain["low"] < difference < gain["high"]
     page = (folder / "report.html").read_text()
     assert "sound to clip, recall at 1" in page
     assert "Where it sounds" in page
@@ -78,9 +83,9 @@ def test_the_page_shows_what_sounds_find(folder, chromium):
                 assert (kept["thumbnails"][row, 0] == kept["thumbnails"][row, 1 + own[row]]).all()
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
     page.goto(f"file://{(folder / 'report.html').resolve()}")
-    heights = {each.bounding_box()["height"] for each in page.query_selector_all("#sounds .spectrogram")}
+    drawn = [each.bounding_box() for each in page.query_selector_all("#sounds .spectrogram")]
     strips = [each.bounding_box() for each in page.query_selector_all("#neighbours .heard img")]
-    assert heights == {28}
+    assert {(box["width"], box["height"]) for box in drawn} == {(168, 28)}
     assert {round(box["height"]) for box in strips} == {84} and {round(box["width"]) for box in strips} == {168}
     page.close()
 

@@ -72,9 +72,7 @@ def test_more_than_there_are_names_the_class_and_what_to_type():
     assert LabelBudget(0).apply(torch.full((4,), -1), list("abcd")).tolist() == [-1] * 4
 
 
-@pytest.mark.parametrize(
-    "typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "l.csv", "", "total:", "total:0"]
-)
+@pytest.mark.parametrize("typed", ["ten", "-3", "1 %%", "200%", "0%", "none.txt", "l.csv", "", "total:", "total:0"])
 def test_what_cannot_be_a_budget_is_refused(typed):
     with pytest.raises(LikewiseError):
         LabelBudget.parse(typed)

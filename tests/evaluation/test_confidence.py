@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from likewise.evaluation.confidence import (
+    clustered_difference,
     crossed_accuracy,
     crossed_difference,
     crossed_mean,
@@ -110,3 +112,27 @@ def test_draws_that_are_right_throughout_tell_no_more_than_one():
 def test_agreement_of_draws_cannot_beat_one_pass_over_the_images():
     right = (torch.arange(50) < 49).expand(5, -1)
     assert crossed_accuracy(right).low <= wilson(0.98, 50).low + 1e-6
+
+
+def test_queries_of_one_image_count_together():
+    """Against a bootstrap over images, whose captions stay together."""
+    rng = np.random.default_rng(0)
+    owner = np.repeat(np.arange(80), rng.integers(1, 6, 80))
+    liking = rng.random(80)[owner]  # captions of one image succeed or fail alike
+    first, second = rng.random(len(owner)) < 0.2 + 0.6 * liking, rng.random(len(owner)) < 0.1 + 0.6 * liking
+    found = clustered_difference(*(torch.from_numpy(each) for each in (first, second, owner)))
+    apart = first.astype(float) - second
+    assert found.value == pytest.approx(apart.mean())
+    sums, sizes = np.bincount(owner, apart), np.bincount(owner)
+    drawn = rng.integers(0, 80, (4000, 80))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert found.low == pytest.approx(low, abs=0.015) and found.high == pytest.approx(high, abs=0.015)
+    repeated = clustered_difference(*(torch.from_numpy(each).repeat(4) for each in (first, second, owner)))
+    assert repeated.low == pytest.approx(found.low) and repeated.high == pytest.approx(found.high)
+
+
+def test_encoders_that_find_alike_are_not_known_to_be_alike():
+    right, each = torch.ones(30, dtype=torch.bool), torch.arange(30)
+    value, low, high = clustered_difference(right, right, each)
+    assert value == 0 and low < -0.05 and high > 0.05

@@ -9,7 +9,7 @@ from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.measures import Trained
 from likewise.data.captions import CAPTIONS
 from likewise.data.tokens import Tokenizer
-from likewise.evaluation.retrieval import ranks, retrieval_scores
+from likewise.evaluation.retrieval import ranks, retrieval_outcomes
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.methods import Method
 from likewise.methods.clip import CLIP
@@ -30,8 +30,8 @@ class Retrieval:
         assert asked is not None and isinstance(tokenizer, Tokenizer)
         images = in_space(trained.nets.space, trained.features("test"))[asked.positions]
         texts = trained.nets.space.eval().vectors(tokenizer, asked.texts)
-        found = retrieval_scores(ranks(images, texts, asked.owner), len(images), len(texts))
-        return {score.name: score.value for score in found}
+        found = retrieval_outcomes(ranks(images, texts, asked.owner))
+        return {outcome.score.name: outcome.score.value for outcome in found}
 
 
 def arm(name: str, method: Method, noise: float) -> Arm:

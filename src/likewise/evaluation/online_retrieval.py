@@ -11,7 +11,7 @@ from likewise.data.captions import CAPTIONS
 from likewise.data.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace
 from likewise.evaluation.features import PlainView, extract, frozen
-from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
+from likewise.evaluation.retrieval import Sides, ranks, retrieval_outcomes
 from likewise.evaluation.sound_scores import SIDES
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.heads.sound_space import SoundSpace
@@ -74,5 +74,5 @@ class OnlineRetrieval:
 
 
 def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: Sides) -> Mapping[str, float]:
-    scores = retrieval_scores(ranks(images, queries, owner), len(images), len(queries), sides)
+    scores = [outcome.score for outcome in retrieval_outcomes(ranks(images, queries, owner), sides)]
     return {score.name: score.value for score in scores if score.name.endswith(AMONG)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.confidence import wilson
-from likewise.evaluation.scores import Score, require_usable
+from likewise.evaluation.scores import Hits, Outcome, Score, require_usable
 
 RANKS = (1, 5, 10)
 """How many of the first answers are looked at (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)."""
@@ -31,6 +31,8 @@ class Ranks(NamedTuple):
     """int64 [M], for each text the rank of its image"""
     of_images: Tensor
     """int64 [N], for each image the rank of the best of its texts"""
+    owner: Tensor
+    """int64 [M], the image of each text"""
 
 
 def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
@@ -57,7 +59,7 @@ def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
         ahead = likeness >= best[:, None]
         ahead[whose, torch.arange(len(part))] = False  # its own texts are never in the way
         of_images += ahead.sum(dim=1)
-    return Ranks(torch.cat(of_texts), of_images)
+    return Ranks(torch.cat(of_texts), of_images, owner)
 
 
 class Sides(NamedTuple):
@@ -69,20 +71,24 @@ class Sides(NamedTuple):
     """entries of the protocol"""
 
 
-def retrieval_scores(found: Ranks, images: int, texts: int, sides: Sides | None = None) -> list[Score]:
+def retrieval_outcomes(found: Ranks, sides: Sides | None = None) -> list[Outcome]:
     """Recall at 1, 5 and 10, texts -> images and images -> texts, or whatever ``sides`` calls them."""
     names, counted = sides or Sides()
+    images, texts = len(found.of_images), len(found.of_texts)
     counts = dict(zip(counted, (images, texts), strict=True))
-    missed = _missed_by_texts, _missed_by_images
+    ways = (
+        (found.of_texts, found.owner, _missed_by_texts),
+        (found.of_images, torch.arange(images), _missed_by_images),
+    )
     return [
-        _score(f"{name}_r{k}", of < k, images, {**counts, "chance": round(chance, 6)})
-        for name, of, misses in zip(names, found, missed, strict=True)
+        _outcome(f"{name}_r{k}", Hits(of < k, owner), images, {**counts, "chance": round(chance, 6)})
+        for name, (of, owner, misses) in zip(names, ways, strict=True)
         for k in RANKS
         if (chance := 1 - misses(k, images, texts)) < 1
     ]
 
 
-def zero_shot_scores(images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)) -> list[Score]:
+def zero_shot_outcomes(images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)) -> list[Outcome]:
     """Classes that are named by words alone: flat hit@k, the share of images whose class is among the first k.
 
     Cheng et al. 2021, Sec. 4, https://arxiv.org/abs/2104.08945.
@@ -96,17 +102,15 @@ def zero_shot_scores(images: Tensor, classes: Tensor, labels: Tensor, ranks: Seq
     require_usable(images, "images'")
     likeness = images @ classes.T
     ahead = (likeness >= likeness.gather(1, labels[:, None])).sum(dim=1) - 1
-    protocol = {"classes": len(classes), "templates": len(TEMPLATES)}
-    return [
-        _score(f"zero_shot_hit{k}", ahead < k, len(images), {**protocol, "chance": round(k / len(classes), 6)})
-        for k in ranks
-        if k < len(classes)
-    ]
+    protocol, each = {"classes": len(classes), "templates": len(TEMPLATES)}, torch.arange(len(images))
+    asked = [(k, {**protocol, "chance": round(k / len(classes), 6)}) for k in ranks if k < len(classes)]
+    return [_outcome(f"zero_shot_hit{k}", Hits(ahead < k, each), len(images), words) for k, words in asked]
 
 
-def _score(name: str, found: Tensor, images: int, protocol: dict[str, float]) -> Score:
-    value, low, high = wilson(float(found.double().mean()), images)
-    return Score(name, value, low, high, images, {**protocol, "interval": INTERVAL})
+def _outcome(name: str, hits: Hits, images: int, protocol: dict[str, float]) -> Outcome:
+    value, low, high = wilson(float(hits.right.double().mean()), images)
+    score = Score(name, value, low, high, images, {**protocol, "interval": INTERVAL})
+    return Outcome(score, torch.zeros(0), hits=hits)
 
 
 def _missed_by_texts(k: int, images: int, texts: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.clip_pictures import STRIP, film_strips, spectrograms, thumbnails
+from likewise.evaluation.confidence import clustered_difference
 from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
-from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, evaluate
+from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, Gain, evaluate
 from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
 from likewise.evaluation.place_samples import write_places
@@ -185,6 +186,7 @@ def write_scores(
         content[who] += [outcome.score.to_json() for outcome in outcomes]
         found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
         content["calibration"].setdefault(who, {}).update(found)
+    content["gains"] += [gain._asdict() for gain in _gains_of_hits(extra)]
     if corrupted is not None:
         for who, scores in corrupted.scores().items():
             content[who] += [score.to_json() for score in scores]
@@ -195,6 +197,16 @@ def write_scores(
     encoder = scored.encoders["trained"]
     if scored.shown_on.images.frames == 1:  # places of clips have a time too, which a picture does not show
         write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
+
+
+def _gains_of_hits(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[Gain]:
+    """By how much the trained encoder finds more than the others, by the same queries."""
+    ours = {outcome.score.name: outcome.hits for outcome in outcomes.get("trained", ())}
+    for who, theirs in outcomes.items():
+        for outcome in theirs:
+            mine, its = ours.get(outcome.score.name), outcome.hits
+            if who != "trained" and mine is not None and its is not None and len(mine.right) == len(its.right):
+                yield Gain(outcome.score.name, who, *clustered_difference(mine.right, its.right, mine.owner))
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:

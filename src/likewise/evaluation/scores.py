@@ -58,6 +58,15 @@ class Score:
         return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"
 
 
+class Hits(NamedTuple):
+    """Which queries were answered rightly, of a score that is no accuracy of classes."""
+
+    right: Tensor
+    """bool [M]"""
+    owner: Tensor
+    """int64 [M], the image that each is about, 0 to N - 1"""
+
+
 class Outcome(NamedTuple):
     """A score and the answers that it counts."""
 
@@ -68,6 +77,8 @@ class Outcome(NamedTuple):
     """int64 [C], the classes that the score is a mean over; None: it is a mean over images"""
     calibration: Calibration | None = None
     """how far the answers' probabilities can be trusted, where they have any"""
+    hits: Hits | None = None
+    """of what was found rather than classified; then there are no predictions"""
 
 
 def require_usable(vectors: Tensor, whose: str) -> None:

@@ -15,7 +15,7 @@ from likewise.encoders import Encoder
 from likewise.evaluation.clip_pictures import spectrograms
 from likewise.evaluation.features import frozen
 from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.retrieval import Sides, ranks, retrieval_scores
+from likewise.evaluation.retrieval import Sides, ranks, retrieval_outcomes
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.scores import Outcome, Score
 from likewise.evaluation.sound_measures import (
@@ -83,7 +83,7 @@ def sound_scores(
     for who, encoder in scored.encoders.items():
         beside = space if who == "trained" else untrained
         met = meet(encoder, beside, test, scored.image_size, scored.device)
-        found[who] = [Outcome(score, torch.zeros(0)) for score in scores_of(met)]
+        found[who] = outcomes_of(met)
         if who == "trained":
             _keep_examples(target, test, met)
     return found
@@ -98,18 +98,20 @@ def _keep_examples(target: RunFolder, test: Split, met: Met) -> None:
     keep_found(target, test, positions, met.clips, {"heard": heard}, met.sounds[rows], rows, rank[rows])
 
 
-def scores_of(met: Met) -> list[Score]:
+def outcomes_of(met: Met) -> list[Outcome]:
     """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
     count = len(met.clips)
     found = ranks(met.clips, met.sounds, torch.arange(count))
-    scores = retrieval_scores(found, count, count, SIDES)
+    outcomes, scores = retrieval_outcomes(found, SIDES), list[Score]()
     some = torch.linspace(0, count - 1, min(count, MOST)).round().long()
     if bool(met.fits[some].any()):
         shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
         area = sync_auc(met.in_step[some], met.shifted[some], met.fits[some])
         scores.append(Score("sync_auc", *area, len(some), shifts))
     known = some[~met.boxes[some].isnan().any(dim=1)]
-    return scores + (_attention_scores(met.attention[known], met.boxes[known]) if len(known) else [])
+    if len(known):
+        scores += _attention_scores(met.attention[known], met.boxes[known])
+    return outcomes + [Outcome(score, torch.zeros(0)) for score in scores]
 
 
 def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:

@@ -14,9 +14,9 @@ from likewise.data.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
 from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_scores, zero_shot_scores
+from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_outcomes, zero_shot_outcomes
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.scores import Outcome
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
@@ -65,13 +65,13 @@ def text_scores(
         if asked is not None:
             texts, mine = beside.vectors(tokenizer, asked.texts), images[asked.positions]
             found = ranks(mine, texts, asked.owner)
-            scores[who] = retrieval_scores(found, len(mine), len(texts)) + scores[who]
+            scores[who] = retrieval_outcomes(found) + scores[who]
             if who == "trained":
                 rows = picked(texts, mine, asked.owner, found.of_texts)
                 said = np.array([asked.texts[i] for i in rows.tolist()], dtype=str)
                 which = texts[rows], asked.owner[rows], found.of_texts[rows]
                 keep_found(target, test, asked.positions, mine, {"captions": said}, *which)
-    return {who: [Outcome(score, torch.zeros(0)) for score in found] for who, found in scores.items()}
+    return scores
 
 
 def _features(network: nn.Module, split: Split, size: int, device: torch.device) -> Tensor:
@@ -97,10 +97,10 @@ def asked_of(test: Manifest) -> Asked | None:
     return Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
 
 
-def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Score]:
+def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Outcome]:
     names, known = test.manifest.class_names, test.known()
     if len(names) < 2 or not len(known):
         return []
     said = [template.format(name) for name in names for template in TEMPLATES]
     classes = space.vectors(tokenizer, said).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
-    return zero_shot_scores(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
+    return zero_shot_outcomes(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])

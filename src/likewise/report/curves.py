@@ -88,7 +88,7 @@ def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Markup
     ]
     drawn = figure(traces, title.lower(), axis_title(keys[0]), showlegend=len(names) > 1)
     drawn.update_yaxes(tickformat=".1~%")
-    said = "; ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
+    said = ". ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
     caption = f"{said}. Taken on validation images while the run learned; the final scores are taken on test images."
     positions = {key: [[line[key] for line in lines] for lines in curves] for key in keys}
     return _titled(title, chart(title.lower(), drawn, said, caption, positions))

@@ -54,7 +54,7 @@ def title_of(record: RunRecord) -> str:
     if record.labels_shown == 0:
         budget = "no labels"
     learned = "learned" if record.finished else "has so far learned"
-    amount_seen = f"{amount(images, 'image')} of " if images else ""
+    amount_seen = f"{amount(images, record.example)} of " if images else ""
     return f"{record.method} {learned} from {amount_seen}{source}, with {budget}"
 
 
@@ -112,7 +112,8 @@ def _verdict(record: RunRecord) -> Markup:
     name = headline(record)
     if name:
         return verdict(record, name)
-    said = "No labelled test images have been scored, so how good the encoder is for a task is not known yet."
+    tested = f"No labelled test {record.example}s have been scored"
+    said = f"{tested}, so how good the encoder is for a task is not known yet."
     return element("p", said, class_="verdict")
 
 
@@ -130,8 +131,8 @@ def _numbers(record: RunRecord) -> Markup:
     train = (record.data.get("splits") or {}).get("train")
     shown = [
         ("labels shown", count(labels) if labels is not None else "unknown",
-         f"of {amount(train, 'training image')}" if train else ""),
-        ("images seen", count(images) if images else "unknown", "every view counted"),
+         f"of {amount(train, f'training {record.example}')}" if train else ""),
+        (f"{record.example}s seen", count(images) if images else "unknown", "every view counted"),
         ("training took", duration(seconds) if seconds else "unknown", str(record.environment.get("machine", ""))),
         *_best_known(record),
     ]  # fmt: skip

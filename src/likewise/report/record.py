@@ -112,6 +112,11 @@ class RunRecord:
         return self.folder.path.resolve().name
 
     @property
+    def example(self) -> str:
+        """What an example is called: an image, or a clip where the encoder sees several frames at a time."""
+        return "clip" if (self.data.get("clips") or {}).get("seen", 1) > 1 else "image"
+
+    @property
     def finished(self) -> bool:
         """Whether the encoder was written."""
         return self.folder.weights.exists()

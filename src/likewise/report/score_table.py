@@ -78,7 +78,7 @@ def verdict(record: RunRecord, name: str) -> Markup:
     )
     if trained is None:
         return element("p", "The trained encoder has no score.", class_="verdict")
-    asked = f"{_over(name)} {amount(trained.count, 'test image')}"
+    asked = f"{_over(name)} {amount(trained.count, f'test {record.example}')}"
     said = f"{sentence_case(score_name(name))}: {percent(trained.value)} {asked}"
     if untrained is None:
         unknown = "No untrained encoder was scored, so what training gained is unknown."

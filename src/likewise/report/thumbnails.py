@@ -35,15 +35,16 @@ def image_uri(thumbnail: np.ndarray) -> str:
     return _uri("png", _encoded(_image(thumbnail), "png"))
 
 
-def picture(thumbnail: np.ndarray, said: str, height: int = HEIGHT, class_: str | None = None) -> Markup:
+def picture(thumbnail: np.ndarray, said: str, height: int = HEIGHT) -> Markup:
     """uint8 [H, W, C] -> an image so high on the page, with ``said`` for those who do not see it."""
     width = round(height * thumbnail.shape[1] / thumbnail.shape[0])
-    return element("img", src=image_uri(thumbnail), alt=said, width=width, height=height, class_=class_)
+    return element("img", src=image_uri(thumbnail), alt=said, width=width, height=height)
 
 
 def spectrogram(heard: np.ndarray, said: str) -> Markup:
-    """uint8 [h, W] -> an image half as high as a film strip, which is as wide."""
-    return picture(heard[..., None], said, HEIGHT // 2, "spectrogram")
+    """uint8 [h, W] -> an image as wide as the film strip that it belongs to, and half as high."""
+    uri = image_uri(heard[..., None])
+    return element("img", src=uri, alt=said, width=3 * HEIGHT, height=HEIGHT // 2, class_="spectrogram")
 
 
 def above(strip: np.ndarray, heard: np.ndarray) -> np.ndarray:
