@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn import functional
 
+from likewise.data.frame_pixels import region_of, rgb_converter, squares, upright
 from likewise.data.pyav import pyav
 from likewise.errors import LikewiseError
 
@@ -115,7 +114,7 @@ def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
                 break
         if last is None:
             raise UnreadableVideo("it has no frame")
-        return _upright(last, _to_rgb())
+        return upright(last, rgb_converter())
 
 
 def seconds_of(file: Path | bytes) -> float | None:
@@ -166,11 +165,11 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     wanted = shape.start + np.arange(shape.frames) / shape.frame_rate
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
     on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
-    convert = _to_rgb()
-    parts = {i: _part(_upright(tracks.pictures[i], convert), shape.region) for i in set(on_then.tolist())}
+    convert = rgb_converter()
+    parts = {i: region_of(upright(tracks.pictures[i], convert), shape.region) for i in set(on_then.tolist())}
     first = parts[int(on_then[0])]
     return Clip(
-        _squares([parts[i] for i in on_then], shape.size),
+        squares([parts[i] for i in on_then], shape.size),
         tracks.sound_from(begin + shape.start),
         first.shape[1] / first.shape[0],
         int((wanted < times[-1] + tracks.last_duration).sum()),
@@ -253,44 +252,6 @@ class _Tracks:
         end = (self.first_time or 0.0) + self.shape.start + self.shape.seconds
         heard = not with_sound or (bool(self.pieces) and self.pieces[-1][0] > end)
         return bool(self.times) and self.times[-1] > end and heard
-
-
-def _to_rgb() -> Callable[[Any], np.ndarray]:
-    """Turns frames of one video into uint8 [H, W, 3].
-
-    One thread each: a frame is smaller than the start of a thread costs, and whole videos are decoded side by side.
-    """
-    from av.video.reformatter import VideoReformatter
-
-    reformatter = VideoReformatter()  # keeps its tables from one frame to the next
-    return lambda frame: reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-
-
-def _upright(frame: Any, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
-    """uint8 [H, W, 3], turned as the file's display matrix says."""
-    pixels = convert(frame)
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-
-
-def _part(picture: np.ndarray, region: tuple[float, float, float, float]) -> np.ndarray:
-    """The region of a picture, at least a pixel of it."""
-    height, width = picture.shape[:2]
-    left, top = min(round(region[0] * width), width - 1), min(round(region[1] * height), height - 1)
-    right, bottom = max(round(region[2] * width), left + 1), max(round(region[3] * height), top + 1)
-    return picture[top:bottom, left:right]
-
-
-def _squares(pictures: list[np.ndarray], size: int) -> np.ndarray:
-    """Pictures of any sizes as uint8 [T, 3, size, size], antialiased; one that stays on is resized once."""
-    resized: dict[int, np.ndarray] = {}
-    for picture in pictures:
-        if id(picture) not in resized:
-            planes = torch.from_numpy(picture.transpose(2, 0, 1))[None]
-            if planes.shape[2:] != (size, size):
-                planes = functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-            resized[id(picture)] = planes[0].numpy()
-    return np.stack([resized[id(picture)] for picture in pictures])
 
 
 def _picture_track(container: InputContainer) -> Any:
