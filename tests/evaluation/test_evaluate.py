@@ -1,6 +1,7 @@
 """All measures of several encoders at once: pairing, absent labels, and what is written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -144,3 +145,18 @@ def test_crossed_gains_are_used_for_draws():
     assert found.gains[2].value == 0 and found.gains[2].low < 0 < found.gains[2].high
     same = torch.ones(2, 45, dtype=torch.bool)
     assert tuple(found.gains[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
+
+
+def test_groups_widen_the_intervals_of_scores_and_gains():
+    store, train, test = examples()
+    four = torch.arange(45).repeat_interleave(4)  # every test image four times: a group
+    copies = Examples(store, test.index[four], test.labels[four], [f"copy {row}" for row in range(180)])
+    encoders = {"trained": left(), "untrained": right()}
+    plain = evaluate(encoders, train, copies, centre(4), QUICK)
+    grouped = evaluate(encoders, train, replace(copies, groups=four), centre(4), QUICK)
+    for before, after in zip(plain.scores["trained"], grouped.scores["trained"], strict=True):
+        assert after.value == before.value and after.protocol["groups"] == 45
+        assert 1.5 < (after.high - after.low) / (before.high - before.low) < 2.5, "four copies, twice the width"
+    assert len(plain.gains) == len(grouped.gains) > 2
+    for before, after in zip(plain.gains, grouped.gains, strict=True):
+        assert after.high - after.low > 1.5 * (before.high - before.low)

@@ -15,6 +15,13 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.class_groups import ClassGroup, class_groups, class_mean
 from likewise.evaluation.confidence import Interval, class_mean_difference, crossed_difference, paired_difference
+from likewise.evaluation.design_effect import (
+    asked_about,
+    design_effect,
+    influence_on_mean,
+    told_of_groups,
+    widened,
+)
 from likewise.evaluation.features import PlainView, ReadsPixels, extract
 from likewise.evaluation.few_label import FewLabel
 from likewise.evaluation.knn import Knn
@@ -39,6 +46,8 @@ class Examples:
     """int64 [N], the labels that training was shown, where those are fewer: what they alone buy is then asked too"""
     seen: Tensor | None = None
     """bool [N], which of these images training saw, where it did not see them all: by those, classes are rare or not"""
+    groups: Tensor | None = None
+    """int64 [N], which images belong together, where that is known: intervals over test images are then wider"""
 
 
 @dataclass(frozen=True)
@@ -156,11 +165,14 @@ def evaluate(
             bank = features(encoder, train)
             require_usable(bank.vectors, f"{who} encoder's")
             probes[who] = settings.linear.fit(bank)
-            outcomes[who] = list(_outcomes(settings, probes[who], few, groups, bank, queries, train))
+            found = _outcomes(settings, probes[who], few, groups, bank, queries, train)
+            outcomes[who] = [
+                told_of_groups(outcome, queries.labels, test.groups if test else None) for outcome in found
+            ]
     first, *others = outcomes
     return Evaluation(
         {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
-        [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test.labels)],
+        [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test)],
         measures,
         {who: {e.score.name: e.calibration for e in found if e.calibration} for who, found in outcomes.items()},
         probes,
@@ -205,18 +217,23 @@ def _outcomes(
         yield from (class_mean(outcome, queries.labels, group) for outcome in everything)
 
 
-def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], labels: Tensor) -> Iterator[Gain]:
+def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], test: Examples) -> Iterator[Gain]:
     """Paired differences; averages over draws are told by their predictions, [draws, N]."""
     for ours, its in zip(mine, theirs, strict=True):
-        yield Gain(ours.score.name, other, *_difference(ours, its, labels))
+        yield Gain(ours.score.name, other, *_difference(ours, its, test.labels, test.groups))
 
 
-def _difference(ours: Outcome, its: Outcome, labels: Tensor) -> Interval:
-    asked = labels != UNLABELLED if ours.classes is None else torch.isin(labels, ours.classes)
+def _difference(ours: Outcome, its: Outcome, labels: Tensor, groups: Tensor | None) -> Interval:
+    asked = asked_about(ours, labels)
     right, rival = (answers[..., asked] == labels[asked] for answers in (ours.predictions, its.predictions))
     if ours.classes is not None:
-        return class_mean_difference(right, rival, labels[asked])
-    return paired_difference(right, rival) if right.ndim == 1 else crossed_difference(right, rival)
+        found = class_mean_difference(right, rival, labels[asked])
+    else:
+        found = paired_difference(right, rival) if right.ndim == 1 else crossed_difference(right, rival)
+    if groups is None:
+        return found
+    influence = influence_on_mean(right.double() - rival.double(), labels[asked], ours.classes)
+    return widened(found, design_effect(influence, groups[asked]), -1.0)
 
 
 def _notes(reason: str | None, asked: FewLabel | None, paid: FewLabel | None) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def own_classifier_outcomes(
         return [own]
     theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
     agreement = agreement_score(own.predictions, theirs.predictions)
-    return [own, theirs, Outcome(agreement, own.predictions)]
+    return [own, theirs, Outcome(agreement, torch.zeros(0))]
 
 
 def agreement_score(student: Tensor, teacher: Tensor) -> Score:

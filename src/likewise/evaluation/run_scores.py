@@ -17,6 +17,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.clip_pictures import STRIP, film_strips, spectrograms, thumbnails
 from likewise.evaluation.confidence import clustered_difference
 from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
+from likewise.evaluation.design_effect import told_of_groups
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, Gain, evaluate
 from likewise.evaluation.fine_tune import FineTune
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
@@ -182,7 +183,9 @@ def write_scores(
             content[who] += [score.to_json() for score in scores]
         content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
         content["iou"] = scored.segmentation.per_class
+    test = _examples(scored.shown_on)
     for who, outcomes in extra.items():
+        outcomes = [told_of_groups(outcome, test.labels, test.groups) for outcome in outcomes]
         content[who] += [outcome.score.to_json() for outcome in outcomes]
         found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
         content["calibration"].setdefault(who, {}).update(found)
@@ -237,4 +240,6 @@ def _write_gallery(run: RunFolder, scored: Scored) -> None:
 def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:
     """The split for an evaluation; labels shown count for themselves only where they are not all that are known."""
     fewer = None if shown is None or torch.equal(shown, split.labels) else shown
-    return Examples(split.images, torch.arange(len(split.manifest)), split.labels, split.manifest.ids, fewer, seen)
+    known, everyone = split.manifest.groups, torch.arange(len(split.manifest))
+    groups = torch.from_numpy(np.unique(known.names, return_inverse=True)[1]) if known is not None else None
+    return Examples(split.images, everyone, split.labels, split.manifest.ids, fewer, seen, groups)

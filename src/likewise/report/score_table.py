@@ -56,6 +56,8 @@ PROTOCOL = {
     "training_pixels": "fitted on {} pixels",
     "training_images": "of {} images",
     "void": "value {} is void",
+    "groups": "in {} groups that belong together",
+    "design_effect": "so the variance is taken {} times",
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
