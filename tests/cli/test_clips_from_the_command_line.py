@@ -77,7 +77,8 @@ def test_a_run_goes_on_where_another_left_off(run, videos, tmp_path):
     later = lw.train(
         videos, "all", "cross-entropy", tmp_path / "later", from_run=str(run.folder.path), steps=1, batch_size=8
     )
-    assert json.loads((later.folder.path / "encoder.json").read_text())["frames"] == 6
+    kept = json.loads((later.folder.path / "encoder.json").read_text())
+    assert (kept["frames"], kept["image_size"]) == (6, 24)
 
 
 def test_the_graph_of_an_encoder_of_clips_is_checked_too(run, tmp_path):

@@ -68,11 +68,12 @@ def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSett
     return ClipTime(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
 
 
-def with_region_of(start: EncoderSettings | None, settings: TrainSettings) -> TrainSettings:
-    """The settings with the region that the encoder to start from has been shown, where none was typed."""
-    if start is None or settings.region is not None or start.region == WHOLE:
+def as_shown_before(start: EncoderSettings | None, settings: TrainSettings) -> TrainSettings:
+    """The settings with the size and the region that the encoder to start from has been shown, where none was typed."""
+    if start is None:
         return settings
-    return replace(settings, region=start.region)
+    region = settings.region or (start.region if start.region != WHOLE else None)
+    return replace(settings, image_size=settings.image_size or start.image_size, region=region)
 
 
 def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipTime | None, size: int | None) -> Manifest:

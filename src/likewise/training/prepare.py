@@ -25,7 +25,7 @@ from likewise.methods import METHODS, Method, Recipe, choose_method, find_method
 from likewise.methods.clip_time import ClipTime
 from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
-from likewise.training.clip_reading import clip_size, clip_time, with_clip_reading, with_region_of
+from likewise.training.clip_reading import as_shown_before, clip_size, clip_time, with_clip_reading
 from likewise.training.senses import with_senses
 from likewise.training.settings import TrainSettings
 from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
@@ -168,7 +168,7 @@ def prepare(
     _check(settings)
     asked = find_method(method)() if isinstance(method, str) and method != "auto" else method
     start = encoder_settings_of(RunFolder(settings.from_run)) if settings.from_run else None
-    settings = with_region_of(start, settings)
+    settings = as_shown_before(start, settings)
     time = clip_time(asked if isinstance(asked, Method) else None, settings, start)
     manifest = open_split_manifest(data, settings, time, settings.image_size)
     if isinstance(asked, Method):

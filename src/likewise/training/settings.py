@@ -55,7 +55,8 @@ class TrainSettings:
     pretrained: str | None = None
     """start from timm's own weights (timm), or from a local file"""
     from_run: str | None = None
-    """start from the encoder of another run's folder; typed --from"""
+    """start from the encoder of another run's folder; typed --from. Images are shown at its size, videos at its frame
+    rate and in its region too, unless those are typed"""
     image_size: int | None = None
     """pixels along a side that the network sees; default: small images as they are, photographs at 128, clips at 64"""
     frames: int | None = None
