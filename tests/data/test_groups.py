@@ -43,6 +43,9 @@ def test_no_group_is_torn_and_every_class_gives_about_its_share(seed):
     labels = rng.integers(0, 3, 60)[groups]  # a film shows one class
     parts = manifest_of(labels.tolist(), groups.tolist()).hold_out(0.2, seed).hold_out(0.1, seed, "val")
     assert sum(len(groups_of(parts, split)) for split in ("train", "val", "test")) == 60
+    held = len(groups_of(parts, "test"))
+    assert parts.notes[0] == f"test is made of whole groups, {held} of 60"
+    assert parts.notes[1] == f"val is made of whole groups, {len(groups_of(parts, 'val'))} of {60 - held}"
     share = np.bincount(labels[parts.splits == "test"], minlength=3) / np.bincount(labels)
     assert np.abs(share - 0.2).max() < 0.06
 

@@ -114,9 +114,11 @@ class Manifest:
             candidates, labels = candidates[labels != UNLABELLED], labels[labels != UNLABELLED]
         splits, groups = self.splits.astype(object), self.groups
         if groups is not None:
+            train, there = self.splits == "train", len(np.unique(groups.names[candidates]))
             moved = np.unique(groups.names[candidates[groups.take(candidates).chosen(labels, fraction, key)]])
-            splits[(self.splits == "train") & np.isin(groups.names, moved)] = name
-            return replace(self, splits=splits.astype(str))
+            splits[train & np.isin(groups.names, moved)] = name
+            note = f"{name} is made of whole groups, {len(moved)} of {there}"
+            return replace(self, splits=splits.astype(str), notes=(*self.notes, note))
         rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], key)
         _, kind, counts = np.unique(labels, return_inverse=True, return_counts=True)
         share = np.minimum(np.maximum(np.rint(fraction * counts), 1), counts - 1)
