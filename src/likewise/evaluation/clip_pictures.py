@@ -45,7 +45,7 @@ def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:
     width, made = STRIP * min(THUMBNAIL, split.images.size), []
     for part in index.split(AT_A_TIME):
         bands = as_picture(LogMel(bands=BANDS)(split.heard(part)))
-        bands = functional.interpolate(bands, width, mode="linear", antialias=False)
+        bands = functional.interpolate(bands, width, mode="area")
         made.append(bands * present[part, None, None])
     return torch.cat(made).mul(255).round().byte().numpy()
 
