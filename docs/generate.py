@@ -128,7 +128,8 @@ RESULTS = """# Results
 Made by `make docs` from evidence/claims, where `likewise reproduce NAME --keep evidence/claims` puts what came out. A
 paper's claim is checked at small scale: minutes of training on two cores, where the paper took days of GPUs. What
 does not hold here may well hold there; it is kept all the same. A statement holds where the mean (or median) of the
-seeds meets the inequality and two thirds of the seeds do so by themselves. No choice was made on test images.
+seeds meets the inequality and two thirds of the seeds do so by themselves. No choice was made on test images, unless
+what was found says so.
 """
 
 
