@@ -27,7 +27,7 @@ WORDS = ("red", "green", "blue", "grey")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Forty images; the captions of three are not there, one is enormous, one in another script. Two classes."""
-    captions = [[f"a {WORDS[i % 4]} thing number {i}", f"number {i} of {WORDS[i % 4]}"] for i in range(40)]
+    captions = [[f"a {WORDS[i % 4]} Thing number {i}", f"number {i} of {WORDS[i % 4]}"] for i in range(40)]
     captions[3], captions[7], captions[11] = [], None, ["", "  "]
     captions[5], captions[6] = ["word " * 50_000], ["赤い犬", "🐶 рыжая собака"]
     return captioned_parquet(
@@ -74,7 +74,7 @@ def test_the_page_shows_captions_beside_what_they_found(folder):
     page = (folder / "report.html").read_text()
     assert "What captions find" in page and "text to image, recall at 1" in page
     with np.load(folder / "retrieved.npz") as kept:
-        assert all(str(caption) in page for caption in kept["captions"])
+        assert all(f'aria-label="Images found by: {caption}"' in page for caption in map(str, kept["captions"]))
         assert kept["thumbnails"].shape[1] == kept["cosine"].shape[1] + 1
         found_first = kept["rank"] == 0
         assert (kept["right"][:, 0] == found_first).all()

@@ -12,7 +12,7 @@ import numpy as np
 from likewise.report.document import Section
 from likewise.report.markup import Child, Markup, element
 from likewise.report.thumbnails import picture, spectrogram
-from likewise.report.wording import count
+from likewise.report.wording import count, sentence_case
 
 
 class Words(NamedTuple):
@@ -70,7 +70,7 @@ def _row(kept: dict[str, np.ndarray], row: int, words: Words) -> Markup:
         _found(pixels, bool(right), float(cosine), words)
         for pixels, right, cosine in zip(thumbnails[1:], kept["right"][row], kept["cosine"][row], strict=True)
     ]
-    label = f"{words.image}s found by: {caption or f'sound {row + 1}'}".capitalize()
+    label = f"{sentence_case(words.image)}s found by: {caption or f'sound {row + 1}'}"
     return element("li", asked, element("ol", found, aria_label=label))
 
 
