@@ -14,12 +14,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import tyro
 from lightning_fabric import Fabric
-from measuring import Claim, Clock, Table, in_turns, keep
+from measuring import Claim, Clock, Table, in_turns, keep, megabytes
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.images import InMemoryImages
@@ -87,22 +86,16 @@ def stepper(settings: Settings) -> Callable[[int, int], None]:
     return step
 
 
-def most_held() -> float:
-    """Megabytes that this process has held at most; ``ru_maxrss`` would begin with what its parent had held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3
-
-
 def megabytes_alone(settings: Settings) -> float:
     """How far one step raises the most that this process has ever held."""
     step = stepper(settings)
     step(BEFORE, BEFORE)
-    before = most_held()
+    before = megabytes("VmHWM")
     step(settings.batch, settings.alone or settings.batch)
-    return most_held() - before
+    return megabytes("VmHWM") - before
 
 
-def megabytes(settings: Settings, microbatch: int) -> float:
+def told_alone(settings: Settings, microbatch: int) -> float:
     """The same, in a process of its own."""
     words = [sys.executable, __file__, "--alone", str(microbatch), "--batch", str(settings.batch)]
     words += ["--method", settings.method, "--encoder", settings.encoder, "--threads", str(settings.threads)]
@@ -124,7 +117,7 @@ def main(settings: Settings) -> None:
     seconds = in_turns(
         {str(size): lambda size=size: step(settings.batch, size) for size in sizes}, settings.rounds, settings.clock
     )
-    grown = {size: megabytes(settings, size) for size in sizes}
+    grown = {size: told_alone(settings, size) for size in sizes}
     joint = seconds[str(settings.batch)]
     table = Table(
         f"a step of {method.title} with {settings.encoder} on {settings.batch:,} images of {SIZE} pixels",

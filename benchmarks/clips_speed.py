@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from clip_views import our_view, torchvision_view
 from measuring import Claim, Clock, Table, in_turns, keep
 from torch import Tensor
 from torch.nn import functional
@@ -30,7 +31,6 @@ from torch.nn import functional
 from likewise.data.batch import Pixels
 from likewise.data.video_decoding import ClipShape, decode_clip
 from likewise.randomness import Draws
-from likewise.views.policies import simclr
 
 SHAPE = ClipShape(size=64, frames=32, frame_rate=16.0)
 OURS, OPENCV, DECORD, TORCHCODEC = "likewise (with sound)", "OpenCV", "decord", "torchcodec"
@@ -137,16 +137,10 @@ def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
 
 def shown(settings: Settings) -> dict[str, float]:
     """Seconds a clip of SimCLR's view, all its frames alike: ours for the batch, torchvision clip by clip."""
-    from torchvision.transforms import v2
-
     size = SHAPE.size
     clips = torch.randint(0, 256, (settings.clips, 16, 3, size, size), dtype=torch.uint8)
-    pixels, policy, step = Pixels(clips, torch.ones(len(clips))), replace(simclr(0.5), blur=0.0), iter(range(10**9))
-    jitter = v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8)
-    chain = v2.Compose([
-        v2.RandomResizedCrop(size, (0.08, 1.0), antialias=True), v2.RandomHorizontalFlip(), jitter,
-        v2.RandomGrayscale(0.2), v2.ToDtype(torch.float32, scale=True),
-    ])  # fmt: skip
+    pixels, step = Pixels(clips, torch.ones(len(clips))), iter(range(10**9))
+    policy, chain = our_view(size), torchvision_view(size)
     taken = in_turns(
         {
             "likewise": lambda: policy(pixels, Draws((0, next(step)), len(clips))),

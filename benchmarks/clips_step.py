@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 import tyro
+from clip_views import our_view, torchvision_view
 from lightly.loss import NTXentLoss
-from measuring import Claim, Clock, Table, in_turns, keep, seconds
-from torchvision.transforms import v2
+from measuring import Claim, Clock, Table, in_turns, keep, megabytes, seconds
 
 from likewise.data.batch import Batch, Pixels
 from likewise.encoders import EncoderSettings, build_encoder
@@ -33,7 +33,6 @@ from likewise.training.optimizers import build_optimizer
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
 from likewise.training.turns import turns_of
-from likewise.views.policies import ViewPolicy, simclr
 
 FRAMES, SIDE = 8, 32
 METHODS = {
@@ -69,14 +68,9 @@ def networks(rule: SimCLR) -> Nets:
     return rule.build(build_encoder(settings), 0).train()
 
 
-def views() -> ViewPolicy:
-    """SimCLR's but for the blur, which torchvision would make frame by frame."""
-    return replace(simclr(0.5), blur=0.0, size=SIDE)
-
-
 def ours(batch: Batch) -> Callable[[], object]:
     """A step as the training loop takes it."""
-    rule = SimCLR(views=views())
+    rule = SimCLR(views=our_view(SIDE))
     nets = networks(rule)
     channels_last(nets)
     optimizer = build_optimizer(Recipe("sgd", 0.03), nets, batch.size)
@@ -92,28 +86,17 @@ def ours(batch: Batch) -> Callable[[], object]:
 
 def peer(batch: Batch) -> Callable[[], object]:
     """Torchvision's views clip by clip, lightly's loss, PyTorch's optimiser, the network as it is built."""
-    jitter = v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8)
-    chain = v2.Compose([
-        v2.RandomResizedCrop(SIDE, (0.08, 1.0), antialias=True), v2.RandomHorizontalFlip(), jitter,
-        v2.RandomGrayscale(0.2), v2.ToDtype(torch.float32, scale=True),
-    ])  # fmt: skip
-    nets, loss = networks(SimCLR(views=views())), NTXentLoss(0.2)
+    nets, loss, view = networks(SimCLR(views=our_view(SIDE))), NTXentLoss(0.2), torchvision_view(SIDE)
     optimizer = torch.optim.SGD(nets.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
 
     def step() -> None:
-        pair = [torch.stack([chain(clip) for clip in batch.pixels.images]) for _ in range(2)]
-        value = loss(*(nets.head(nets.encoder(view)) for view in pair))
+        pair = [torch.stack([view(clip) for clip in batch.pixels.images]) for _ in range(2)]
+        value = loss(*(nets.head(nets.encoder(each)) for each in pair))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
 
     return step
-
-
-def megabytes(name: str) -> float:
-    """A line of what Linux tells of this process's memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1e3
 
 
 def alone(settings: Settings) -> dict[str, float]:

@@ -56,6 +56,15 @@ def in_turns(
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
+def megabytes(name: str) -> float:
+    """A line of what Linux tells of this process's memory, such as VmRSS, or VmHWM for the most it has ever held.
+
+    ``ru_maxrss`` would begin with what its parent had held.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1e3
+
+
 @dataclass
 class Table:
     """One table of results; cells are shown as they are given."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from likewise.data.clips import clip_manifest
-from likewise.evaluation.clip_pictures import BANDS, film_strips, spectrograms, thumbnails
+from likewise.evaluation.clip_pictures import BANDS, spectrograms, thumbnails
 from likewise.methods.clip_time import ClipTime
 from likewise.training.splits import open_splits
 
@@ -36,7 +36,8 @@ def test_a_spectrogram_shows_what_is_heard_while_the_strip_is_seen():
 
 def test_strips_show_the_first_the_middle_and_the_last_frame_of_the_window():
     split = split_of(None)
-    strip = film_strips(split, torch.tensor([1]))[0, 0, :, 0]
+    made = thumbnails(split, torch.tensor([1]))
+    strip = made["strips"][0, 0, :, 0]
     assert strip[[0, SIDE, 2 * SIDE]].tolist() == [60, 60 + 10 * round((SEEN - 1) / 2), 60 + 10 * (SEEN - 1)]
-    assert thumbnails(split, torch.tensor([1]))[0, 0, 0, 0] == strip[SIDE]
+    assert made["thumbnails"][0, 0, 0, 0] == strip[SIDE]
     assert spectrograms(split, torch.tensor([1])) is None

@@ -12,7 +12,7 @@ from likewise.data.clip_frames import open_frames, open_whole_clips
 from likewise.data.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.sound_measures import attention_in_boxes
-from likewise.evaluation.sound_scores import SHIFTS, meet, outcomes_of
+from likewise.evaluation.sound_scores import SHIFTS, meet, outcomes_of, ranks_of
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 from likewise.training.splits import Split
 
@@ -75,7 +75,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     boxes[1] = np.nan
     test, device = split(boxes), torch.device("cpu")
     met = meet(*networks(), test, SIDE, device)
-    scores = {outcome.score.name: outcome.score for outcome in outcomes_of(met)}
+    scores = {outcome.score.name: outcome.score for outcome in outcomes_of(met, ranks_of(met))}
     assert list(scores) == ["sound_to_clip_r1", "clip_to_sound_r1", "sync_auc", "attention_in_box"]
     known = torch.tensor([0, 2, 3, 4])
     inside = attention_in_boxes(met.attention[known], torch.from_numpy(boxes[known.numpy()]))
@@ -84,7 +84,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
     test.manifest.pixels.clips.shown[:] = FRAMES
     short = meet(*networks(), test, SIDE, device)
-    assert "sync_auc" not in {outcome.score.name for outcome in outcomes_of(short)}
+    assert "sync_auc" not in {outcome.score.name for outcome in outcomes_of(short, ranks_of(short))}
 
 
 def test_clips_without_sound_are_left_out():
@@ -116,6 +116,7 @@ def test_a_run_that_knows_tells_every_clip_in_step():
     test = Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))
     encoder = clip_encoder("r2plus1d-small", (0.0,), (1.0,)).eval()
     space = Told(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=2)).eval()
-    outcomes = outcomes_of(meet(encoder, space, test, SIDE, torch.device("cpu")))
+    met = meet(encoder, space, test, SIDE, torch.device("cpu"))
+    outcomes = outcomes_of(met, ranks_of(met))
     scores = {outcome.score.name: outcome.score for outcome in outcomes}
     assert scores["sync_auc"].value == 1.0

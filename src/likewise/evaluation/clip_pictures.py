@@ -23,15 +23,18 @@ BANDS = 24
 AT_A_TIME = 64
 
 
-def thumbnails(split: Split, index: Tensor) -> np.ndarray:
-    """Uint8 [n, H, W, C]: the middle of each image as the encoder sees it but smaller; of clips the middle frame."""
+def thumbnails(split: Split, index: Tensor) -> dict[str, np.ndarray]:
+    """What stands for some examples, seen as the encoder sees them but smaller.
+
+    Returns:
+        ``thumbnails`` uint8 [n, H, W, C], of clips the middle frame of what is shown; of clips ``strips`` too, some of
+        those frames side by side, uint8 [n, H, STRIP * W, C].
+    """
     shown = _shown(split, index)
-    return (shown if shown.ndim == 4 else shown[:, STRIP // 2]).permute(0, 2, 3, 1).numpy()
-
-
-def film_strips(split: Split, index: Tensor) -> np.ndarray:
-    """Uint8 [n, H, STRIP * W, C]: frames of clips, side by side."""
-    return _shown(split, index).permute(0, 3, 1, 4, 2).flatten(2, 3).numpy()
+    if shown.ndim == 4:
+        return {"thumbnails": shown.permute(0, 2, 3, 1).numpy()}
+    frames = shown.permute(0, 3, 1, 4, 2)  # [n, H, STRIP, W, C]
+    return {"thumbnails": frames[:, :, STRIP // 2].numpy(), "strips": frames.flatten(2, 3).numpy()}
 
 
 def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:

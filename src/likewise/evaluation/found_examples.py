@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.evaluation.clip_pictures import film_strips, thumbnails
+from likewise.evaluation.clip_pictures import thumbnails
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
 
@@ -55,8 +55,8 @@ def keep_found(
     """
     cosine, found = (queries @ images.T).topk(min(FOUND, len(images)), dim=1)
     shown = torch.cat([owner[:, None], found], dim=1)
-    rows = positions[shown.flatten()]
-    pictures = thumbnails(test, rows) if test.images.frames == 1 else film_strips(test, rows)
+    made = thumbnails(test, positions[shown.flatten()])
+    pictures = made.get("strips", made["thumbnails"])
     np.savez_compressed(
         run.retrieved,
         **asked,  # pyright: ignore[reportArgumentType] -- numpy's stub takes every keyword for one of its own

@@ -14,7 +14,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
-from likewise.evaluation.clip_pictures import STRIP, film_strips, spectrograms, thumbnails
+from likewise.evaluation.clip_pictures import STRIP, spectrograms, thumbnails
 from likewise.evaluation.confidence import clustered_difference
 from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.design_effect import told_of_groups
@@ -219,11 +219,9 @@ def _write_gallery(run: RunFolder, scored: Scored) -> None:
     index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values
     everywhere = torch.full((count,), UNLABELLED)
     predictions = evaluation.predictions if evaluation.predictions is not None else everywhere
-    pictures: dict[str, Any] = {"thumbnails": thumbnails(split, index)}
-    if split.images.frames > 1:
-        pictures["strips"] = film_strips(split, index)
-        if (heard := spectrograms(split, index)) is not None:
-            pictures["heard"] = heard
+    pictures: dict[str, Any] = thumbnails(split, index)
+    if split.images.frames > 1 and (heard := spectrograms(split, index)) is not None:
+        pictures["heard"] = heard
     np.savez_compressed(
         run.gallery,
         vectors=evaluation.vectors[index].numpy().astype(np.float16),

@@ -15,7 +15,7 @@ from likewise.encoders import Encoder
 from likewise.evaluation.clip_pictures import spectrograms
 from likewise.evaluation.features import frozen
 from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.retrieval import Sides, ranks, retrieval_outcomes
+from likewise.evaluation.retrieval import Ranks, Sides, ranks, retrieval_outcomes
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.scores import Outcome, Score
 from likewise.evaluation.sound_measures import (
@@ -83,26 +83,30 @@ def sound_scores(
     for who, encoder in scored.encoders.items():
         beside = space if who == "trained" else untrained
         met = meet(encoder, beside, test, scored.image_size, scored.device)
-        found[who] = outcomes_of(met)
+        ranked = ranks_of(met)
+        found[who] = outcomes_of(met, ranked)
         if who == "trained":
-            _keep_examples(target, test, met)
+            _keep_examples(target, test, met, ranked)
     return found
 
 
-def _keep_examples(target: RunFolder, test: Split, met: Met) -> None:
-    positions, own = test.has_sound().nonzero().flatten(), torch.arange(len(met.sounds))
-    rank = ranks(met.clips, met.sounds, own).of_texts
-    rows = picked(met.sounds, met.clips, own, rank)
+def _keep_examples(target: RunFolder, test: Split, met: Met, ranked: Ranks) -> None:
+    positions, rank = test.has_sound().nonzero().flatten(), ranked.of_texts
+    rows = picked(met.sounds, met.clips, ranked.owner, rank)
     heard = spectrograms(test, positions[rows])
     assert heard is not None
     keep_found(target, test, positions, met.clips, {"heard": heard}, met.sounds[rows], rows, rank[rows])
 
 
-def outcomes_of(met: Met) -> list[Outcome]:
+def ranks_of(met: Met) -> Ranks:
+    """How many clips each sound finds before its own, and the other way round."""
+    return ranks(met.clips, met.sounds, torch.arange(len(met.clips)))
+
+
+def outcomes_of(met: Met, ranked: Ranks) -> list[Outcome]:
     """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
     count = len(met.clips)
-    found = ranks(met.clips, met.sounds, torch.arange(count))
-    outcomes, scores = retrieval_outcomes(found, SIDES), list[Score]()
+    outcomes, scores = retrieval_outcomes(ranked, SIDES), list[Score]()
     some = torch.linspace(0, count - 1, min(count, MOST)).round().long()
     if bool(met.fits[some].any()):
         shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
