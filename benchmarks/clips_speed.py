@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.batch import Pixels
-from likewise.data.video_decoding import ClipShape, decode_clip
+from likewise.data.video.video_decoding import ClipShape, decode_clip
 from likewise.randomness import Draws
 
 SHAPE = ClipShape(size=64, frames=32, frame_rate=16.0)

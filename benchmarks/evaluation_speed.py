@@ -26,12 +26,12 @@ import tyro
 from measuring import Claim, Table
 
 from likewise.data.images import open_images
-from likewise.data.named_sets import named_set
+from likewise.data.sources.named_sets import named_set
 from likewise.encoders.small import ConvNet, Shape
 from likewise.evaluation.features import extract
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.linear_probe import LinearProbe
-from likewise.evaluation.scores import Features
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.evaluation.statistics.scores import Features
 from likewise.views.policies import centre
 
 ROWS, QUERIES, WIDTH, CLASSES = 50_000, 10_000, 512, 10

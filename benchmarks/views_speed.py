@@ -26,8 +26,8 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
-from likewise.views import batched
-from likewise.views.blur import kernel_size
+from likewise.views.image import batched
+from likewise.views.image.blur import kernel_size
 from likewise.views.native import library
 from likewise.views.native import views as native
 from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr

@@ -13,7 +13,7 @@ from typing import Any
 
 from likewise.claims import CLAIMS, outcome, screens
 from likewise.methods import METHODS, Method
-from likewise.methods.describe import needs_of, setting_docs, settings_of, shown, training_of
+from likewise.report.describe import needs_of, setting_docs, settings_of, shown, training_of
 
 FOLDER = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from likewise.demo import ALL_LABELS, LABELS_ONLY, SIMCLR, SUNCET, run_demo, what_it_bought
 from likewise.errors import LikewiseError
-from likewise.report.label_curve import LabelPoint
+from likewise.report.pages.label_curve import LabelPoint
 
 
 def points(**arms):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.data.named_sets import fashion_mnist
 from likewise.data.pixel_source import ArrayPixels
+from likewise.data.sources.named_sets import fashion_mnist
 
 SEED = 0
 TRAIN_PER_CLASS = 1000

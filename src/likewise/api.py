@@ -12,22 +12,22 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from likewise.collectives import rank, world_size
-from likewise.data.doctor import Findings, examine
+from likewise.data.checks.doctor import Findings, examine
 from likewise.data.loader import Loader
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
+from likewise.evaluation.multimodal_scores import scores_of_other_senses
 from likewise.evaluation.online import OnlineScores
-from likewise.evaluation.other_senses import scores_of_other_senses
 from likewise.evaluation.own_classifier import own_classifier_outcomes
 from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
-from likewise.report.page import write_report
+from likewise.report.pages.page import write_report
 from likewise.report.terminal import findings_table, first_screen, last_screen
 from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json

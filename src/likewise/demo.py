@@ -19,19 +19,19 @@ from torch import Tensor
 from likewise.api import run_training
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
-from likewise.evaluation.confidence import WILSON, wilson
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.fine_tune import FineTune
-from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.metrics.fine_tune import FineTune
+from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import classifier_outcome
-from likewise.evaluation.scores import Features
+from likewise.evaluation.statistics.confidence import WILSON, wilson
+from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Method, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
-from likewise.report.label_curve import LabelPoint, write_label_curve_page
+from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
 from likewise.run_folder import make_folder, write_json
 from likewise.training import Plan, train
 from likewise.training.launch import environment, launch

@@ -12,29 +12,29 @@ from rich.console import Console
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.clip_frames import open_frames
+from likewise.data.checks.mask_check import look_at_masks
+from likewise.data.columns.masks import VOID, MaskClasses
+from likewise.data.columns.tokens import Tokenizer
 from likewise.data.images import stored_size
-from likewise.data.mask_check import look_at_masks
-from likewise.data.masks import VOID, MaskClasses
-from likewise.data.sound_file import read_sound
-from likewise.data.sources import open_manifest
-from likewise.data.tokens import Tokenizer
+from likewise.data.sources.open import open_manifest
+from likewise.data.video.clip_frames import open_frames
+from likewise.data.video.sound_file import read_sound
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.errors import LikewiseError
-from likewise.evaluation.calibration import Calibration
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.other_senses import scores_of_other_senses
+from likewise.evaluation.metrics.calibration import Calibration
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.multimodal_scores import scores_of_other_senses
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
-from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Outcome, Score
 from likewise.evaluation.text_scores import in_space
 from likewise.export import Format, export_encoder
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
-from likewise.report.page import write_report
+from likewise.report.pages.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.clip_reading import clip_time_of, with_clips
@@ -204,7 +204,7 @@ class Run:
             group_column: the column of other data's Parquet files that says what belongs together.
             fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
             corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
-                fifteen kinds at five severities (`likewise.evaluation.robustness.Robustness`).
+                fifteen kinds at five severities (`likewise.evaluation.corruptions.robustness.Robustness`).
             full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
             neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             masks: folder of other data's masks, where they are no column of it.

@@ -14,7 +14,7 @@ from likewise.claims.claim import ONLINE, Arm, Claim, Statement
 from likewise.claims.hsakd_over_kd import Auxiliary
 from likewise.claims.measures import Classifier, Linear, Neighbours
 from likewise.claims.reproducing import Reproduction, reproduce
-from likewise.data.named_sets import fashion_mnist_mini
+from likewise.data.sources.named_sets import fashion_mnist_mini
 from likewise.errors import LikewiseError
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.hsakd_teacher import HSAKDTeacher

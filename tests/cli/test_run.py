@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 import likewise as lw
 from cli.conftest import SHORT
-from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.report.terminal import last_screen
 from likewise.training.settings import TrainSettings, from_json
 

@@ -12,7 +12,7 @@ from PIL import Image
 import likewise as lw
 from cli.conftest import SHORT
 from likewise.cli import main
-from likewise.data.scenes import paste_scenes
+from likewise.data.synthetic.scenes import paste_scenes
 
 
 def png(values):

@@ -11,9 +11,9 @@ import torch
 import likewise
 from data.videos import write_video
 from likewise.cli import main
-from likewise.data.boxes import SOUND_BOX, Boxes
-from likewise.data.clips import clip_manifest
-from likewise.data.named_sets import NAMED_SETS
+from likewise.data.columns.boxes import SOUND_BOX, Boxes
+from likewise.data.sources.named_sets import NAMED_SETS
+from likewise.data.video.clips import clip_manifest
 from likewise.errors import LikewiseError
 from likewise.heads.sound_space import load_sound_space
 from likewise.run_folder import RunFolder, read_json

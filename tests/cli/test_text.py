@@ -13,7 +13,7 @@ import likewise
 from data.captioned import captioned_parquet, png
 from data.test_webdataset import write_tar
 from likewise.cli import main
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.encoders.shared_space import load_space
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
@@ -175,7 +175,7 @@ def test_fashion_pairs_say_what_they_show():
         "train": {"images": 5000, "labelled": 0}, "test": {"images": 1000, "labelled": 0},
     }  # fmt: skip
     by_pixels = {piece.tobytes(): int(label) for piece, label in zip(pieces.pixels.array, pieces.labels, strict=True)}
-    from likewise.data.fashion_pairs import NAMES
+    from likewise.data.synthetic.fashion_pairs import NAMES
 
     for row in range(0, 6000, 211):
         picture, first_text = manifest.pixels.array[row], manifest.beside["captions"].texts[row][0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from likewise.data.images import open_images
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)

@@ -9,10 +9,10 @@ import torch
 from data.captioned import captioned_parquet
 from data.pictures import cut_short, photo_folder, save
 from likewise.data.batch import Batch, Pixels
-from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 from likewise.training.settings import TrainSettings
 from likewise.training.splits import open_split_manifest

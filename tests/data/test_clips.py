@@ -8,17 +8,17 @@ import torch
 from PIL import Image
 
 from data.videos import click, levels, number_of, write_video
-from likewise.data.clip_cache import decode_videos
-from likewise.data.clip_columns import FLOW, SOUND, START, AsKept
-from likewise.data.clip_frames import open_frames, open_whole_clips
-from likewise.data.clips import as_clips, clip_manifest
-from likewise.data.column_names import ColumnNames
-from likewise.data.joining import joined
-from likewise.data.optical_flow import unpacked
-from likewise.data.sources import open_manifest
-from likewise.data.video_decoding import ClipShape
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.sources.joining import joined
+from likewise.data.sources.open import open_manifest
+from likewise.data.video.clip_cache import decode_videos
+from likewise.data.video.clip_columns import FLOW, SOUND, START, AsKept
+from likewise.data.video.clip_frames import open_frames, open_whole_clips
+from likewise.data.video.clips import as_clips, clip_manifest
+from likewise.data.video.optical_flow import unpacked
+from likewise.data.video.video_decoding import ClipShape
 from likewise.errors import LikewiseError
-from likewise.views.moments import samples_from
+from likewise.views.motion.temporal_windows import samples_from
 
 SHAPE = ClipShape(size=24, frames=6, frame_rate=8)
 
@@ -114,7 +114,7 @@ def test_flow_is_found_once_and_kept(folder, tmp_path, monkeypatch):
     assert flow.shape == (1, 5, 2, 48, 48)
     inside = flow[0, :, :, 16:32, 16:32]
     assert inside[:, 0].median() == pytest.approx(2, abs=0.3) and inside[:, 1].median() == pytest.approx(0, abs=0.3)
-    monkeypatch.setattr("likewise.data.clip_cache.optical_flow", None)
+    monkeypatch.setattr("likewise.data.video.clip_cache.optical_flow", None)
     again = as_clips(manifest, shape, cache=tmp_path / "cache").beside[FLOW].read(torch.tensor([0]))
     assert torch.equal(unpacked(again), flow)
 
@@ -122,7 +122,7 @@ def test_flow_is_found_once_and_kept(folder, tmp_path, monkeypatch):
 def test_the_second_time_nothing_is_decoded(folder, tmp_path, monkeypatch):
     manifest = open_manifest(folder)
     first = decode_videos(manifest, SHAPE, tmp_path / "cache").clips
-    monkeypatch.setattr("likewise.data.clip_cache.decode_clip", None)
+    monkeypatch.setattr("likewise.data.video.clip_cache.decode_clip", None)
     again = decode_videos(manifest, SHAPE, tmp_path / "cache").clips
     assert torch.equal(first.frames, again.frames)
 
@@ -162,7 +162,7 @@ def test_the_set_used_longest_ago_makes_room(folder, tmp_path, monkeypatch):
         decode_videos(manifest, ClipShape(24, 6, 8, start), cache)
     kept = {np.load(found.parent / "frames.npy").tobytes() for found in cache.glob("*/found.json")}
     assert len(kept) == 2
-    monkeypatch.setattr("likewise.data.clip_cache.decode_clip", None)
+    monkeypatch.setattr("likewise.data.video.clip_cache.decode_clip", None)
     decode_videos(manifest, ClipShape(24, 6, 8, 0.0), cache)  # still there
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from data.pictures import picture, save
 from likewise.data.decoding import plain_jpeg, upright_pixels
-from likewise.data.header_scan import read_header
 from likewise.data.pixel_source import UnreadableImage, decode
+from likewise.data.sources.header_scan import read_header
 
 
 def reopened(image: Image.Image, path, **options) -> Image.Image:

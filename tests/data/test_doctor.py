@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from data.pictures import cut_short, picture, save
-from likewise.data.doctor import examine
-from likewise.data.near_duplicates import near_duplicates, thumbnail
-from likewise.data.sources import open_manifest
+from likewise.data.checks.doctor import examine
+from likewise.data.checks.near_duplicates import near_duplicates, thumbnail
+from likewise.data.sources.open import open_manifest
 
 
 def scene(number: int) -> Image.Image:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from data.pictures import cut_short, photo_folder, save
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from data.pictures import photo_folder
-from likewise.data.column_names import ColumnNames
-from likewise.data.groups import GROUP, Groups
-from likewise.data.joining import joined
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources import open_manifest
+from likewise.data.sources.joining import joined
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.pictures import cut_short, photo_folder, picture, save
 from likewise.data.images import FileImages, InMemoryImages, open_images
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 

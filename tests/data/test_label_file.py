@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from data.pictures import photo_folder
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 

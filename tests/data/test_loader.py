@@ -7,7 +7,7 @@ from data.pictures import cut_short, save
 from likewise.data.batch import Pixels
 from likewise.data.images import InMemoryImages, open_images
 from likewise.data.loader import Loader, Support
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 COUNT = 23

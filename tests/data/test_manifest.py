@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.joining import joined
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
+from likewise.data.sources.joining import joined
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from likewise.data.mask_check import look_at_masks
-from likewise.data.masks import Masks, mask_folder
-from likewise.data.named_sets import named_set
-from likewise.data.scenes import paste_scenes
-from likewise.data.sources import open_manifest
+from likewise.data.checks.mask_check import look_at_masks
+from likewise.data.columns.masks import Masks, mask_folder
+from likewise.data.sources.named_sets import named_set
+from likewise.data.sources.open import open_manifest
+from likewise.data.synthetic.scenes import paste_scenes
 from likewise.errors import LikewiseError
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from likewise.data.moving_garments import HEADINGS, MOTIONS, MovingClips, move_garments
-from likewise.data.named_sets import fashion_mnist_mini
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources import open_manifest
+from likewise.data.sources.named_sets import fashion_mnist_mini
+from likewise.data.sources.open import open_manifest
+from likewise.data.synthetic.flow_videos import HEADINGS, MOTIONS, MovingClips, move_garments
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_is_drawn_at_a_time_does_not_show(
     garments: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = move_garments(*garments, count=9, seed=1)
-    monkeypatch.setattr("likewise.data.moving_garments.CHUNK", 1)
+    monkeypatch.setattr("likewise.data.synthetic.flow_videos.CHUNK", 1)
     assert np.array_equal(move_garments(*garments, count=9, seed=1).frames, whole.frames)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data import named_sets
-from likewise.data.idx import read_idx
-from likewise.data.sources import open_manifest
+from likewise.data.sources.idx import read_idx
+from likewise.data.sources import named_sets
+from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, MachineError
 
 full_set = pytest.mark.skipif(

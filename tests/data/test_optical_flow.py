@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.optical_flow import optical_flow, packed, unpacked
+from likewise.data.video.optical_flow import optical_flow, packed, unpacked
 from likewise.errors import LikewiseError
 
 

@@ -12,8 +12,8 @@ import torch
 
 from data.pictures import picture
 from likewise.data.images import open_images
-from likewise.data.shards import split_of
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shards import split_of
 from likewise.errors import LikewiseError
 
 

@@ -5,7 +5,7 @@ import wave
 import numpy as np
 import pytest
 
-from likewise.data.sound_file import read_sound
+from likewise.data.video.sound_file import read_sound
 from likewise.errors import LikewiseError
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from likewise.data.named_sets import fashion_mnist_mini
-from likewise.data.sounding_garments import FRAME_RATE, LOWEST, RATIO, SIZES, sound_garments
-from likewise.data.video_decoding import SOUND_RATE
+from likewise.data.sources.named_sets import fashion_mnist_mini
+from likewise.data.synthetic.sound_videos import FRAME_RATE, LOWEST, RATIO, SIZES, sound_garments
+from likewise.data.video.video_decoding import SOUND_RATE
 
 SIDE, LENGTH, COUNT = 40, 32, 30
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from likewise.data.speaking_shapes import FRAMES, SIDE, SOUND_RATE, WORDS, speaking_shapes
-from likewise.views.log_mel import LogMel
+from likewise.data.synthetic.lip_videos import FRAMES, SIDE, SOUND_RATE, WORDS, speaking_shapes
+from likewise.views.audio.log_mel import LogMel
 
 
 def test_clips_have_the_shapes_that_are_promised_and_depend_on_the_seed_alone():

@@ -5,8 +5,8 @@ import builtins
 import pytest
 import torch
 
-from likewise.data.captions import Captions
-from likewise.data.tokens import NO_TOKEN, Tokenizer, TokenRows, drawn
+from likewise.data.columns.captions import Captions
+from likewise.data.columns.tokens import NO_TOKEN, Tokenizer, TokenRows, drawn
 from likewise.errors import LikewiseError
 
 TEXTS = ["a dog in the snow", "a dog runs", "two cats in the snow", "a cat"] * 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.videos import RATE, click, levels, number_of, write_video
-from likewise.data.video_decoding import (
+from likewise.data.video.video_decoding import (
     ClipShape,
     UnreadableVideo,
     decode_clip,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from likewise.data.tokens import NO_TOKEN, Tokenizer
+from likewise.data.columns.tokens import NO_TOKEN, Tokenizer
 from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.shared_space import SpaceSettings, build_space, load_space, save_space
 from likewise.encoders.text import TextSettings

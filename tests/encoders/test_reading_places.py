@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.encoders.places import all_places, draw_places, hypercolumns, read_at
+from likewise.encoders.locations import all_places, draw_places, hypercolumns, read_at
 from likewise.randomness import Draws, generator
 
 

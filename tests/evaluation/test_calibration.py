@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from likewise.evaluation.calibration import Calibration, calibration, calibration_of
+from likewise.evaluation.metrics.calibration import Calibration, calibration, calibration_of
 
 
 def naive(confidence: list[float], correct: list[bool], bins: int) -> float:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from likewise.evaluation.class_groups import class_groups, class_mean, rare_classes
-from likewise.evaluation.confidence import (
+from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
+from likewise.evaluation.statistics.class_groups import class_groups, class_mean, rare_classes
+from likewise.evaluation.statistics.confidence import (
     class_mean_accuracy,
     class_mean_difference,
     paired_difference,
@@ -12,8 +13,7 @@ from likewise.evaluation.confidence import (
     repeated_difference,
     wilson,
 )
-from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
-from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Outcome, Score
 from likewise.views.policies import centre
 
 

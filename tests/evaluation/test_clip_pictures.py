@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from likewise.data.clips import clip_manifest
+from likewise.data.video.clips import clip_manifest
 from likewise.evaluation.clip_pictures import BANDS, spectrograms, thumbnails
 from likewise.methods.clip_time import ClipTime
 from likewise.training.splits import open_splits

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.evaluation.confidence import (
+from likewise.evaluation.statistics.confidence import (
     clustered_difference,
     crossed_accuracy,
     crossed_difference,

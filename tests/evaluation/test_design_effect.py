@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.evaluation.confidence import paired_difference, wilson
-from likewise.evaluation.design_effect import design_effect, influence_on_mean, told_of_groups, widened
-from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.statistics.confidence import paired_difference, wilson
+from likewise.evaluation.statistics.design_effect import design_effect, influence_on_mean, told_of_groups, widened
+from likewise.evaluation.statistics.scores import Outcome, Score
 
 
 def answers(rng, films: int = 40, clips: int = 8, alike: float = 0.35):

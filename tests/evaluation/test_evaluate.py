@@ -9,11 +9,11 @@ from torch import nn
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.evaluation.confidence import crossed_difference, paired_difference
 from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
-from likewise.evaluation.few_label import FewLabel
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.scores import Features, Score
+from likewise.evaluation.metrics.few_label import FewLabel
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.statistics.confidence import crossed_difference, paired_difference
+from likewise.evaluation.statistics.scores import Features, Score
 from likewise.views.policies import centre
 
 QUICK = EvaluationSettings(few=FewLabel(per_class=(2, 100), draws=2))

@@ -5,9 +5,9 @@ import torch
 
 from likewise.data.label_budget import LabelBudget
 from likewise.errors import LikewiseError
-from likewise.evaluation.few_label import FewLabel
-from likewise.evaluation.linear_probe import LinearProbe
-from likewise.evaluation.scores import Features
+from likewise.evaluation.metrics.few_label import FewLabel
+from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.evaluation.statistics.scores import Features
 
 IDS = [f"photo {number}" for number in range(120)]
 

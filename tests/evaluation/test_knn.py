@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from likewise.errors import LikewiseError
-from likewise.evaluation import knn as knn_module
-from likewise.evaluation.knn import Knn, nearest
-from likewise.evaluation.scores import Features
+from likewise.evaluation.metrics import knn as knn_module
+from likewise.evaluation.metrics.knn import Knn, nearest
+from likewise.evaluation.statistics.scores import Features
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

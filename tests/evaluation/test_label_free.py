@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.evaluation.label_free import alignment, effective_rank, label_free, uniformity
+from likewise.evaluation.metrics.label_free import alignment, effective_rank, label_free, uniformity
 from likewise.methods.method import spread
 
 

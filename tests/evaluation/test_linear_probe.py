@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from likewise.errors import LikewiseError
-from likewise.evaluation.linear_probe import UNSEARCHED_STRENGTH, LinearProbe
-from likewise.evaluation.logistic_regression import PrincipalAxes, Standardiser, fit
-from likewise.evaluation.scores import Features
+from likewise.evaluation.metrics.linear_probe import UNSEARCHED_STRENGTH, LinearProbe
+from likewise.evaluation.metrics.logistic_regression import PrincipalAxes, Standardiser, fit
+from likewise.evaluation.statistics.scores import Features
 
 
 def clouds(count: int, width: int, classes: int, apart: float = 1.0, seed: int = 0) -> Features:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data.captioned import captioned_parquet
-from likewise.data.clips import clip_manifest
+from likewise.data.video.clips import clip_manifest
 from likewise.evaluation.online import OnlineScores
 from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare

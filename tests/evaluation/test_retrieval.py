@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from likewise.errors import LikewiseError
-from likewise.evaluation import retrieval
-from likewise.evaluation.retrieval import ranks, retrieval_outcomes, zero_shot_outcomes
+from likewise.evaluation.metrics import retrieval
+from likewise.evaluation.metrics.retrieval import ranks, retrieval_outcomes, zero_shot_outcomes
 
 
 def made(images=12, each=3, seed=0, noise=1.0):

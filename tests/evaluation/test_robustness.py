@@ -8,13 +8,12 @@ from torch import nn
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.evaluation import robustness
-from likewise.evaluation.corrupted_scores import corrupted_scores
+from likewise.evaluation.corruptions import RandomFields, corrupt, robustness
+from likewise.evaluation.corruptions.corrupted_scores import corrupted_scores
+from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
 from likewise.evaluation.evaluate import Examples
-from likewise.evaluation.linear_probe import LinearProbe
-from likewise.evaluation.robustness import ProbedEncoder, Robustness
-from likewise.evaluation.scores import Features
-from likewise.views.corruptions import RandomFields, corrupt
+from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.evaluation.statistics.scores import Features
 from likewise.views.policies import centre
 
 KINDS = ("gaussian_noise", "contrast", "brightness")

@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from likewise.data.batch import Pixels
+from likewise.data.columns.masks import Masks
 from likewise.data.images import InMemoryImages
-from likewise.data.masks import Masks
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
-from likewise.evaluation.confidence import bootstrapped
-from likewise.evaluation.segmentation import (
+from likewise.evaluation.metrics.segmentation import (
     Scenes,
     SegmentationProbe,
     confusion,
@@ -20,6 +19,7 @@ from likewise.evaluation.segmentation import (
     pixel_accuracy,
     whole,
 )
+from likewise.evaluation.statistics.confidence import bootstrapped
 from likewise.randomness import generator
 
 CLASSES = 4

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from likewise.evaluation.sound_measures import attention_in_boxes, mean_of_clips, sync_auc
+from likewise.evaluation.metrics.audio_visual import attention_in_boxes, mean_of_clips, sync_auc
 
 
 def test_the_area_is_the_share_of_pairs_in_order_over_all_clips():

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.boxes import SOUND_BOX, Boxes
-from likewise.data.clip_columns import SOUND
-from likewise.data.clip_frames import open_frames, open_whole_clips
-from likewise.data.clips import clip_manifest
+from likewise.data.columns.boxes import SOUND_BOX, Boxes
+from likewise.data.video.clip_columns import SOUND
+from likewise.data.video.clip_frames import open_frames, open_whole_clips
+from likewise.data.video.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
-from likewise.evaluation.sound_measures import attention_in_boxes
+from likewise.evaluation.metrics.audio_visual import attention_in_boxes
 from likewise.evaluation.sound_scores import SHIFTS, meet, outcomes_of, ranks_of
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 from likewise.training.splits import Split

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from likewise.data.tokens import NO_TOKEN
+from likewise.data.columns.tokens import NO_TOKEN
 from likewise.encoders.text import SmallTransformer, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from likewise.data.batch import Batch, Pixels
-from likewise.data.captions import CAPTIONS
-from likewise.data.clip_columns import FLOW, SOUND
-from likewise.data.clips import clip_manifest
+from likewise.data.columns.captions import CAPTIONS
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
+from likewise.data.video.clip_columns import FLOW, SOUND
+from likewise.data.video.clips import clip_manifest
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size

@@ -15,7 +15,7 @@ from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.simclr import SimCLR
 from likewise.methods.taught import Teacher
 from likewise.randomness import seed_networks
-from likewise.views.rotations import four_rotations
+from likewise.views.image.rotations import four_rotations
 from methods.test_contract import CLASSES, SIZE, loader, method, nets_of, progress, take_steps
 from training.test_cached_gradients import gradients, networks
 

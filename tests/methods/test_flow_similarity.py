@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from likewise.data.batch import Batch, Pixels
-from likewise.data.optical_flow import STEPS_A_PIXEL
-from likewise.encoders.places import all_places
+from likewise.data.video.optical_flow import STEPS_A_PIXEL
+from likewise.encoders.locations import all_places
 from likewise.losses import kernel_alignment, kernel_regression
 from likewise.losses.kernel_matching import gaussian_log_kernel
 from likewise.methods import Progress

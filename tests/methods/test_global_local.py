@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from likewise.data.batch import Batch, Pixels
-from likewise.data.clip_columns import SOUND
+from likewise.data.video.clip_columns import SOUND
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.losses import dense
 from likewise.methods import Progress, with_view_size

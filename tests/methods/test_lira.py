@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from likewise.data.batch import Batch, Pixels
-from likewise.data.clip_columns import SOUND
+from likewise.data.video.clip_columns import SOUND
 from likewise.encoders import EncoderSettings, build_encoder
 from likewise.encoders.lip_networks import lip_encoder
 from likewise.errors import LikewiseError

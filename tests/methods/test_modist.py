@@ -14,7 +14,7 @@ from likewise.methods import with_view_size
 from likewise.methods.modist import MoDist
 from likewise.methods.progress import Progress
 from likewise.randomness import seed_networks
-from likewise.views.motion import MotionViews
+from likewise.views.motion.motion_views import MotionViews
 from likewise.views.policies import ViewPolicy
 
 SIDE, KEPT, FRAMES = 12, 10, 3

@@ -10,10 +10,10 @@ import torch
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Recipe, with_view_size
 from likewise.methods.cacr import CACR
-from likewise.methods.describe import setting_docs
 from likewise.methods.isd import ISD
 from likewise.methods.preset import NAMES
 from likewise.methods.simclr import SimCLR
+from likewise.report.describe import setting_docs
 from likewise.training.optimizers import rate_at
 from likewise.training.settings import TrainSettings, from_json, to_json
 from likewise.training.start import start_of

@@ -7,7 +7,7 @@ import torch
 
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
-from likewise.encoders.places import as_places, dense_map, dense_stage
+from likewise.encoders.locations import as_places, dense_map, dense_stage
 from likewise.errors import LikewiseError
 from likewise.losses import queue_nce
 from likewise.losses.matched_sets import Matcher

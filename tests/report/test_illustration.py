@@ -5,8 +5,8 @@ import re
 import torch
 
 from likewise.methods.illustration import SIDE, Illustration, Picture
-from likewise.report.embedding_map import EmbeddingMap
-from likewise.report.page import write_report
+from likewise.report.pages.embedding_map import EmbeddingMap
+from likewise.report.pages.page import write_report
 from report.test_pictures import decoded
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from likewise.report.label_curve import LabelPoint, write_label_curve_page
+from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
 
 ARMS = {
     "labels <only>": [

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from likewise.report.document import Section, document
-from likewise.report.markup import Markup, element, script_json, table
+from likewise.report.pages.document import Section, document
+from likewise.report.pages.markup import Markup, element, script_json, table
 
 
 class Seen(HTMLParser):

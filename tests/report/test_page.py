@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from likewise.errors import LikewiseError, MachineError
-from likewise.report.embedding_map import EmbeddingMap
-from likewise.report.page import write_report
+from likewise.report.pages.embedding_map import EmbeddingMap
+from likewise.report.pages.page import write_report
 from likewise.run_folder import RunFolder, read_json, write_json
 
 QUICK = EmbeddingMap(projection="pca")

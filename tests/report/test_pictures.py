@@ -4,10 +4,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from likewise.report.curves import grouped
-from likewise.report.embedding_map import EmbeddingMap
-from likewise.report.neighbours import nearest_rows, queries
-from likewise.report.thumbnails import image_uri, sheet
+from likewise.report.pages.curves import grouped
+from likewise.report.pages.embedding_map import EmbeddingMap
+from likewise.report.pictures.neighbours import nearest_rows, queries
+from likewise.report.pictures.thumbnails import image_uri, sheet
 
 
 def decoded(uri: str) -> np.ndarray:

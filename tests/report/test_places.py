@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from likewise.report.page import write_report
-from likewise.report.places import alike_places, matched_places, telling_places
-from likewise.report.segments import VOID, painted, palette, segments
+from likewise.report.pages.page import write_report
+from likewise.report.pictures.locations import alike_places, matched_places, telling_places
+from likewise.report.pictures.segments import VOID, painted, palette, segments
 from report.test_pages_in_browser import opened
 from report.test_pictures import decoded
 

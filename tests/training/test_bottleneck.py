@@ -14,7 +14,7 @@ from rich.console import Console
 from data.pictures import save
 from likewise.data.images import FileImages, open_images
 from likewise.data.loader import Loader
-from likewise.data.sources import open_manifest
+from likewise.data.sources.open import open_manifest
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, Plan, train

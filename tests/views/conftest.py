@@ -1,7 +1,7 @@
 import pytest
 from compiled import skip_without_compiled_code
 
-from likewise.views import batched
+from likewise.views.image import batched
 from likewise.views.native import views as native
 
 WAYS = ["batched", "compiled"]

@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from likewise.views.plan import Changes, Plan
+from likewise.views.image.plan import Changes, Plan
 
 
 def whole_images(rows: int, **parts: Tensor) -> Plan:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from likewise.errors import LikewiseError
-from likewise.views.acoustic_targets import TARGETS, acoustic_target, target_width
-from likewise.views.heard_frames import HeardFrames, others, pooled
-from likewise.views.log_mel import LogMel, cepstrum
+from likewise.views.audio.acoustic_targets import TARGETS, acoustic_target, target_width
+from likewise.views.audio.frame_targets import HeardFrames, others, pooled
+from likewise.views.audio.log_mel import LogMel, cepstrum
 
 RATE, FRAME = 16_000, 640
 

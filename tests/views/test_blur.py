@@ -3,7 +3,7 @@ import torch
 from plans import natural, whole_images
 from torchvision.transforms import functional as reference
 
-from likewise.views.blur import gaussian_blur, kernel_size
+from likewise.views.image.blur import gaussian_blur, kernel_size
 
 
 @pytest.mark.parametrize(("size", "taps"), [(28, 3), (32, 5), (224, 23)])

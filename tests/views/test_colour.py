@@ -6,7 +6,7 @@ from plans import natural, synthetic, whole_images
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
-from likewise.views import colour
+from likewise.views.image import colour
 
 ONE_LEVEL = 1 / 255
 REFERENCES = {

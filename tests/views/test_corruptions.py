@@ -12,10 +12,10 @@ from scipy import ndimage, stats
 from torchvision.transforms.v2 import functional as reference
 
 from likewise.errors import LikewiseError
-from likewise.views.corruptions import KINDS, SEVERITIES, RandomFields, corrupt
-from likewise.views.corruptions.blurs import defocus_blur
-from likewise.views.corruptions.fractals import plasma
-from likewise.views.corruptions.linear_maps import (
+from likewise.evaluation.corruptions import KINDS, SEVERITIES, RandomFields, corrupt
+from likewise.evaluation.corruptions.blurs import defocus_blur
+from likewise.evaluation.corruptions.fractals import plasma
+from likewise.evaluation.corruptions.linear_maps import (
     along_both,
     convolve,
     disk_kernel,
@@ -23,7 +23,7 @@ from likewise.views.corruptions.linear_maps import (
     streak_kernels,
     zoom_matrix,
 )
-from likewise.views.corruptions.severities import PUBLISHED, scale_of
+from likewise.evaluation.corruptions.severities import PUBLISHED, scale_of
 
 IDS = [f"test/{row}.png" for row in range(6)]
 NOT_IN_STEPS = {"glass_blur", "frost", "elastic", "snow"}

@@ -8,8 +8,8 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from likewise.randomness import Draws
-from likewise.views.crop import centre_boxes, random_boxes
-from likewise.views.plan import Plan
+from likewise.views.image.crop import centre_boxes, random_boxes
+from likewise.views.image.plan import Plan
 
 RATIO = (3 / 4, 4 / 3)
 

@@ -6,7 +6,7 @@ import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
-from likewise.views.flow import evened, flow_colours, flow_edges, flow_view, mean_length, own_motion
+from likewise.views.motion.flow import evened, flow_colours, flow_edges, flow_view, mean_length, own_motion
 from likewise.views.policies import CentreView, ViewPolicy
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from likewise.errors import LikewiseError
-from likewise.views.log_mel import FLOOR, LogMel, cepstrum, mel_filters
+from likewise.views.audio.log_mel import FLOOR, LogMel, cepstrum, mel_filters
 
 
 def naive_htk_filter(band: int, bands: int, bin_: int, transform: int, rate: int, low: float, high: float) -> float:

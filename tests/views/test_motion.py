@@ -8,8 +8,8 @@ import torch
 from likewise.data.batch import Batch, Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import Draws
-from likewise.views.flow import flow_edges
-from likewise.views.motion import LIMIT, MotionViews
+from likewise.views.motion.flow import flow_edges
+from likewise.views.motion.motion_views import LIMIT, MotionViews
 from likewise.views.policies import ViewPolicy
 
 SIDE, KEPT, FRAMES = 16, 9, 4

@@ -17,10 +17,10 @@ from plans import natural, whole_images
 
 from likewise.data.batch import Pixels
 from likewise.randomness import Draws
-from likewise.views import batched
+from likewise.views.image import batched
+from likewise.views.image.plan import Plan
 from likewise.views.native import library
 from likewise.views.native import views as native
-from likewise.views.plan import Plan
 from likewise.views.policies import ViewPolicy, centre, simclr
 
 EVERYTHING = replace(simclr(), jitter=0.9, grey=0.3, blur=0.6, solarize=0.4)

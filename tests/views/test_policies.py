@@ -10,8 +10,8 @@ from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import Draws
 from likewise.views import policies
-from likewise.views.blur import gaussian_blur, kernel_size
-from likewise.views.colour import grey, solarize
+from likewise.views.image.blur import gaussian_blur, kernel_size
+from likewise.views.image.colour import grey, solarize
 from likewise.views.policies import ViewPolicy, centre, moco_v2, simclr, simclr_small, strong, supcon, weak
 from likewise.views.view import View
 

@@ -15,11 +15,11 @@ from torchvision.transforms.v2 import functional as reference
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import Draws
-from likewise.views import tone
-from likewise.views.making import make_view
-from likewise.views.plan import Hole, Operations
+from likewise.views.image import tone
+from likewise.views.image.making import make_view
+from likewise.views.image.plan import Hole, Operations
+from likewise.views.image.random_ops import OPERATIONS, chained, operate, random_operations
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, rand_augment, shifted, simclr
-from likewise.views.random_ops import OPERATIONS, chained, operate, random_operations
 
 ONE_LEVEL = 1 / 255
 NAMES = list(OPERATIONS)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from likewise.views.rotations import class_logits, four_rotations, joint_labels
+from likewise.views.image.rotations import class_logits, four_rotations, joint_labels
 
 
 def test_the_rotations_of_an_image_lie_side_by_side():

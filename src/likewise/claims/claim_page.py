@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 from likewise.claims.claim import ONLINE
 from likewise.claims.outcome import shown
 from likewise.claims.screens import by_arm
-from likewise.report.chart import DASHES, MARKERS, axis_choice, axis_title, chart, colour, figure, plain
-from likewise.report.document import Section, document, write_page
-from likewise.report.markup import Child, Markup, element, table
-from likewise.report.settings import differing
+from likewise.report.pages.chart import DASHES, MARKERS, axis_choice, axis_title, chart, colour, figure, plain
+from likewise.report.pages.document import Section, document, write_page
+from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.settings import differing
 from likewise.report.wording import count, duration, listed, percent, score_name
 
 Content = Mapping[str, Any]

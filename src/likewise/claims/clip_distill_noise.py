@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.measures import Trained
-from likewise.data.captions import CAPTIONS
-from likewise.data.tokens import Tokenizer
-from likewise.evaluation.retrieval import ranks, retrieval_outcomes
+from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.tokens import Tokenizer
+from likewise.evaluation.metrics.retrieval import ranks, retrieval_outcomes
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.methods import Method
 from likewise.methods.clip import CLIP

@@ -14,11 +14,11 @@ from torch import Tensor
 from likewise.claims.measures import Trained
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
-from likewise.encoders.places import all_places
+from likewise.encoders.locations import all_places
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import frozen
-from likewise.evaluation.object_pairs import same_object_auc
-from likewise.evaluation.segmentation import Scenes, SegmentationProbe, whole
+from likewise.evaluation.metrics.object_pairs import same_object_auc
+from likewise.evaluation.metrics.segmentation import Scenes, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
@@ -74,7 +74,7 @@ class MatchedOnObjects:
 class SameObject:
     """Whether pixels of one object are more alike to the method than an object's and the background's.
 
-    ``same_object_auc``: the mean over test images of `likewise.evaluation.object_pairs.same_object_auc`.
+    ``same_object_auc``: the mean over test images of `likewise.evaluation.metrics.object_pairs.same_object_auc`.
     """
 
     images: int = 500

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from likewise.claims.measures import Trained
-from likewise.evaluation.guesses import guess_quality, next_steps
+from likewise.evaluation.metrics.pseudo_label_quality import guess_quality, next_steps
 
 BATCHES = 20
 """That are looked at, the ones that would have come next."""

@@ -17,8 +17,8 @@ from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.kd import KD
 from likewise.training.settings import TrainSettings
+from likewise.views.image.rotations import class_logits
 from likewise.views.policies import shifted
-from likewise.views.rotations import class_logits
 
 
 class LastAuxiliary(nn.Module):

@@ -10,18 +10,18 @@ import torch
 
 from likewise.claims.measures import Trained
 from likewise.data.batch import Pixels
-from likewise.data.clip_columns import SOUND
-from likewise.data.clip_frames import open_whole_clips
 from likewise.data.label_budget import LabelBudget
+from likewise.data.video.clip_columns import SOUND
+from likewise.data.video.clip_frames import open_whole_clips
 from likewise.evaluation.features import frozen
-from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.run_scores import baselines
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
-from likewise.views.heard_frames import HeardFrames
-from likewise.views.moments import frames_from
+from likewise.views.audio.frame_targets import HeardFrames
+from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import CentreView, lips
 from likewise.views.view import View
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from likewise.evaluation.features import extract
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import classifier_outcome
-from likewise.evaluation.scores import Features
+from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.training.prepare import Prepared
 from likewise.training.splits import Split, open_before_imbalance

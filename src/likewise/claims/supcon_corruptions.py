@@ -10,11 +10,11 @@ import torch
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
 from likewise.claims.measures import Trained
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
+from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
 from likewise.evaluation.evaluate import Examples
-from likewise.evaluation.linear_probe import LinearProbe
+from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import OwnClassifier
-from likewise.evaluation.robustness import ProbedEncoder, Robustness
-from likewise.evaluation.scores import Features
+from likewise.evaluation.statistics.scores import Features
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
 from likewise.training.settings import TrainSettings

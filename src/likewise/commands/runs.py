@@ -12,8 +12,8 @@ from rich.table import Table
 
 from likewise import api
 from likewise.commands.words import Positional, parse
-from likewise.data.captions import lines_of
-from likewise.data.masks import MaskClasses
+from likewise.data.columns.captions import lines_of
+from likewise.data.columns.masks import MaskClasses
 from likewise.errors import LikewiseError
 
 

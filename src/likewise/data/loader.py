@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import Batch
-from likewise.data.beside import ReadsRows
+from likewise.data.columns.column import ReadsRows
 from likewise.data.images import FileImages, Images
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.errors import LikewiseError

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.beside import Column, taken
-from likewise.data.groups import GROUP, Groups
-from likewise.data.masks import Masks
+from likewise.data.columns.column import Column, taken
+from likewise.data.columns.groups import GROUP, Groups
+from likewise.data.columns.masks import Masks
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from likewise.data.decoding import plain_jpeg, upright_pixels
-from likewise.data.video_decoding import is_video, middle_frame
+from likewise.data.video.video_decoding import is_video, middle_frame
 
 VIDEO_MODE = "video"
 """What stands for Pillow's mode in the header of a video."""

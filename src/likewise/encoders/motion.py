@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from likewise.encoders.build import build_encoder, choose_encoder
 from likewise.encoders.clip_networks import ClipEncoder, clip_encoder, clip_encoder_names
 from likewise.encoders.encoder import Encoder
-from likewise.views.motion import MotionViews
+from likewise.views.motion.motion_views import MotionViews
 
 
 class FrameByFrame(nn.Module):

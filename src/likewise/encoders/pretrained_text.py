@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likewise.data.tokens import INSTALL
+from likewise.data.columns.tokens import INSTALL
 from likewise.encoders.text import TextEncoder, TextSettings
 from likewise.errors import LikewiseError, MachineError
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from likewise.data.tokens import Tokenizer
+from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.text import SMALL_TEXT, SmallTransformer, TextEncoder, TextSettings
 from likewise.run_folder import RunFolder, read_json, write_json

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from likewise.data.tokens import NO_TOKEN
+from likewise.data.columns.tokens import NO_TOKEN
 
 SMALL_TEXT = "small"
 """the name of our own transformer"""

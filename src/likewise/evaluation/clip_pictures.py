@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.training.splits import Split
-from likewise.views.log_mel import LogMel, as_picture
+from likewise.views.audio.log_mel import LogMel, as_picture
 from likewise.views.policies import CentreView
 
 THUMBNAIL = 48

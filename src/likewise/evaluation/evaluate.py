@@ -12,22 +12,27 @@ from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
-from likewise.evaluation.calibration import Calibration
-from likewise.evaluation.class_groups import ClassGroup, class_groups, class_mean
-from likewise.evaluation.confidence import Interval, class_mean_difference, crossed_difference, paired_difference
-from likewise.evaluation.design_effect import (
+from likewise.evaluation.features import PlainView, ReadsPixels, extract
+from likewise.evaluation.metrics.calibration import Calibration
+from likewise.evaluation.metrics.few_label import FewLabel
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.metrics.label_free import label_free
+from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
+from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
+from likewise.evaluation.statistics.confidence import (
+    Interval,
+    class_mean_difference,
+    crossed_difference,
+    paired_difference,
+)
+from likewise.evaluation.statistics.design_effect import (
     asked_about,
     design_effect,
     influence_on_mean,
     told_of_groups,
     widened,
 )
-from likewise.evaluation.features import PlainView, ReadsPixels, extract
-from likewise.evaluation.few_label import FewLabel
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.label_free import label_free
-from likewise.evaluation.linear_probe import FittedProbe, LinearProbe
-from likewise.evaluation.scores import Features, Outcome, Score, require_usable
+from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_usable
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from likewise.data.images import Images
 from likewise.evaluation.features import extract
-from likewise.evaluation.knn import Knn
-from likewise.evaluation.label_free import effective_rank
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.metrics.label_free import effective_rank
 from likewise.evaluation.online_retrieval import OnlineRetrieval
-from likewise.evaluation.scores import Features
+from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.randomness import generator
 from likewise.training.prepare import Prepared

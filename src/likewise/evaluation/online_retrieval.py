@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from likewise.data.captions import CAPTIONS
-from likewise.data.tokens import Tokenizer
+from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace
 from likewise.evaluation.features import PlainView, extract, frozen
-from likewise.evaluation.retrieval import Sides, ranks, retrieval_outcomes
+from likewise.evaluation.metrics.retrieval import Sides, ranks, retrieval_outcomes
 from likewise.evaluation.sound_scores import SIDES
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.heads.sound_space import SoundSpace

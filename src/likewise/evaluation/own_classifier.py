@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from likewise.data.images import Images
 from likewise.errors import LikewiseError
-from likewise.evaluation.calibration import calibration_of
-from likewise.evaluation.confidence import WILSON, accuracy, wilson
 from likewise.evaluation.features import PlainView, extract
-from likewise.evaluation.scores import Outcome, Score
+from likewise.evaluation.metrics.calibration import calibration_of
+from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
+from likewise.evaluation.statistics.scores import Outcome, Score
 from likewise.methods import Method, Nets
 from likewise.methods.taught import Teacher
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED, Batch
-from likewise.data.masks import NOTHING
+from likewise.data.columns.masks import NOTHING
 from likewise.encoders import Encoder
-from likewise.encoders.places import as_places, dense_map
+from likewise.encoders.locations import as_places, dense_map
 from likewise.evaluation.features import frozen
-from likewise.evaluation.segmentation import SHOWN, Segmentation, whole
+from likewise.evaluation.metrics.segmentation import SHOWN, Segmentation, whole
 from likewise.methods import Method, Nets, Progress
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split

@@ -15,16 +15,16 @@ from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.clip_pictures import STRIP, spectrograms, thumbnails
-from likewise.evaluation.confidence import clustered_difference
-from likewise.evaluation.corrupted_scores import CorruptedScores, corrupted_scores
-from likewise.evaluation.design_effect import told_of_groups
+from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
+from likewise.evaluation.corruptions.robustness import Robustness
 from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, Gain, evaluate
-from likewise.evaluation.fine_tune import FineTune
+from likewise.evaluation.metrics.fine_tune import FineTune
+from likewise.evaluation.metrics.segmentation import Scenes, Segmentation, SegmentationProbe
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
 from likewise.evaluation.place_samples import write_places
-from likewise.evaluation.robustness import Robustness
-from likewise.evaluation.scores import Outcome
-from likewise.evaluation.segmentation import Scenes, Segmentation, SegmentationProbe
+from likewise.evaluation.statistics.confidence import clustered_difference
+from likewise.evaluation.statistics.design_effect import told_of_groups
+from likewise.evaluation.statistics.scores import Outcome
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json

@@ -8,28 +8,28 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import Pixels
-from likewise.data.boxes import SOUND_BOX, Boxes
-from likewise.data.clip_columns import SOUND, Sound
-from likewise.data.clip_frames import middle_start
+from likewise.data.columns.boxes import SOUND_BOX, Boxes
+from likewise.data.video.clip_columns import SOUND, Sound
+from likewise.data.video.clip_frames import middle_start
 from likewise.encoders import Encoder
 from likewise.evaluation.clip_pictures import spectrograms
 from likewise.evaluation.features import frozen
 from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.retrieval import Ranks, Sides, ranks, retrieval_outcomes
-from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.scores import Outcome, Score
-from likewise.evaluation.sound_measures import (
+from likewise.evaluation.metrics.audio_visual import (
     BOOTSTRAP,
     EFFECTIVE,
     attention_in_boxes,
     mean_of_clips,
     sync_auc,
 )
+from likewise.evaluation.metrics.retrieval import Ranks, Sides, ranks, retrieval_outcomes
+from likewise.evaluation.run_scores import Scored
+from likewise.evaluation.statistics.scores import Outcome, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
-from likewise.views.moments import frames_from, sound_of_frames
+from likewise.views.motion.temporal_windows import frames_from, sound_of_frames
 from likewise.views.policies import CentreView
 
 SHIFTS = (*range(-8, -2), *range(3, 9))

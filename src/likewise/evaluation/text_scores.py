@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.columns.tokens import Tokenizer
 from likewise.data.manifest import Manifest
-from likewise.data.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
 from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.retrieval import TEMPLATES, ranks, retrieval_outcomes, zero_shot_outcomes
+from likewise.evaluation.metrics.retrieval import TEMPLATES, ranks, retrieval_outcomes, zero_shot_outcomes
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.scores import Outcome
+from likewise.evaluation.statistics.scores import Outcome
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
-from likewise.data.captions import CAPTIONS, Captions
+from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.columns.column import Reader
+from likewise.data.columns.tokens import Tokenizer, drawn
 from likewise.data.manifest import Manifest
-from likewise.data.tokens import Tokenizer, drawn
 from likewise.encoders import Encoder
 from likewise.encoders.pretrained_text import text_folder
 from likewise.encoders.shared_space import TOKENIZER, SpaceSettings, build_space, save_space

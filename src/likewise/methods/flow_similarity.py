@@ -9,12 +9,12 @@ from typing import Literal
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
-from likewise.data.clip_columns import FLOW, AsKept
+from likewise.data.columns.column import Reader
 from likewise.data.manifest import Manifest
-from likewise.data.optical_flow import unpacked
+from likewise.data.video.clip_columns import FLOW, AsKept
+from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
-from likewise.encoders.places import all_places, draw_places, hypercolumns, read_at
+from likewise.encoders.locations import all_places, draw_places, hypercolumns, read_at
 from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
@@ -24,8 +24,8 @@ from likewise.methods.illustration import Illustration, picture_rows, principal_
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
-from likewise.views.moments import frames_from, random_start
+from likewise.views.motion.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
+from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.policies import ViewPolicy, still_of_clip
 
 

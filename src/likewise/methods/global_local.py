@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
-from likewise.data.clip_columns import SOUND, AsKept
+from likewise.data.columns.column import Reader
 from likewise.data.manifest import Manifest
+from likewise.data.video.clip_columns import SOUND, AsKept
 from likewise.encoders import Encoder
 from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
 from likewise.losses import bag_nce
@@ -21,7 +21,7 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.presets.global_local import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
-from likewise.views.moments import sound_of_frames
+from likewise.views.motion.temporal_windows import sound_of_frames
 from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
 

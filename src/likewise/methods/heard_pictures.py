@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likewise.methods.illustration import SIDE, Illustration, Picture
 from likewise.methods.method import Rows
-from likewise.views.log_mel import as_picture
+from likewise.views.audio.log_mel import as_picture
 
 CLIPS = 8
 """That are shown."""

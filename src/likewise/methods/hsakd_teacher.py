@@ -16,8 +16,8 @@ from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
+from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
 from likewise.views.policies import ViewPolicy, shifted
-from likewise.views.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
 
 
 @dataclass(frozen=True)

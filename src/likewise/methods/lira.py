@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
-from likewise.data.clip_columns import SOUND, Sound
+from likewise.data.columns.column import Reader
 from likewise.data.manifest import Manifest
-from likewise.data.video_decoding import SOUND_RATE
+from likewise.data.video.clip_columns import SOUND, Sound
+from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders import Encoder
 from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
@@ -23,9 +23,9 @@ from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Progress, Rows, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.acoustic_targets import acoustic_target, target_width
-from likewise.views.heard_frames import HeardFrames
-from likewise.views.moments import frames_from
+from likewise.views.audio.acoustic_targets import acoustic_target, target_width
+from likewise.views.audio.frame_targets import HeardFrames
+from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import ViewPolicy, lips
 from likewise.views.view import View
 

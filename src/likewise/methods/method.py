@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
+from likewise.data.columns.column import Reader
 from likewise.data.loader import Support
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder

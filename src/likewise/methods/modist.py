@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from likewise.data.batch import Batch
-from likewise.data.beside import Reader
-from likewise.data.clip_columns import FLOW, AsKept
+from likewise.data.columns.column import Reader
 from likewise.data.manifest import Manifest
+from likewise.data.video.clip_columns import FLOW, AsKept
 from likewise.encoders import Encoder
 from likewise.encoders.motion import motion_network
 from likewise.errors import LikewiseError
@@ -24,7 +24,7 @@ from likewise.methods.clip_time import ClipTime
 from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
 from likewise.methods.presets.modist import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.motion import MotionKind, MotionViews
+from likewise.views.motion.motion_views import MotionKind, MotionViews
 from likewise.views.policies import ViewPolicy, moco_v2, weak
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.encoders import Encoder
-from likewise.encoders.places import as_places, dense_map, dense_stage
+from likewise.encoders.locations import as_places, dense_map, dense_stage
 from likewise.errors import LikewiseError
 from likewise.heads import mlp, place_mlp
 from likewise.losses import queue_nce, set_similarity

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.report.compare_page import write_compare_page
+from likewise.report.comparability import noted, unlike
 from likewise.report.comparison import Comparison
-from likewise.report.curves import axes_of, online_scores
-from likewise.report.likeness import noted, unlike
+from likewise.report.pages.compare_page import write_compare_page
+from likewise.report.pages.curves import axes_of, online_scores
 from likewise.report.record import RunRecord
 from likewise.report.speed_up import COSTS, Curve, SpeedUp, speed_up
 from likewise.run_folder import RunFolder

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from likewise.methods import METHODS, Method
-from likewise.methods.describe import LABELS, needs_of, setting_docs, settings_of, shown, training_of
+from likewise.report.describe import LABELS, needs_of, setting_docs, settings_of, shown, training_of
 from likewise.training.start import Start
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate import Gain
-from likewise.evaluation.scores import Score
+from likewise.evaluation.statistics.scores import Score
 from likewise.methods import METHODS
 from likewise.methods.illustration import Illustration
-from likewise.report.illustration import read_illustration
+from likewise.report.pictures.illustration_section import read_illustration
 from likewise.run_folder import RunFolder, read_json
 
 NONE = -1

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from likewise.data.doctor import Findings
-from likewise.evaluation.scores import Score
+from likewise.data.checks.doctor import Findings
+from likewise.evaluation.statistics.scores import Score
 from likewise.methods import method_name
 from likewise.report.wording import is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_json

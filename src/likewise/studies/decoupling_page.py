@@ -8,9 +8,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 from rich.table import Column, Table
 
-from likewise.report.chart import DASHES, MARKERS, chart, colour, figure
-from likewise.report.document import Section, document, write_page
-from likewise.report.markup import Child, Markup, element, table
+from likewise.report.pages.chart import DASHES, MARKERS, chart, colour, figure
+from likewise.report.pages.document import Section, document, write_page
+from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.wording import amount, duration, listed, percent
 from likewise.studies.feature_decoupling import CASES, Decoupling, Measured, Moment
 from likewise.studies.inequalities import inequalities_table

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from likewise.evaluation.threads import threads_for
+from likewise.evaluation.metrics.threads import threads_for
 from likewise.randomness import generator
 from likewise.studies.sparse_coding import Augmentation, SparseCoding, no_augmentation, random_mask
 from likewise.studies.threshold_neurons import Learning, Neurons, first_weights, learn

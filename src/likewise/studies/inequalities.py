@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from likewise.report.markup import Child, Markup, element, table
+from likewise.report.pages.markup import Child, Markup, element, table
 
 
 class Inequality(Protocol):

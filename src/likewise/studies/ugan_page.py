@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 from rich.table import Column, Table
 from torch import Tensor
 
-from likewise.report.chart import MARKERS, chart, colour, figure
-from likewise.report.document import Section, document, write_page
-from likewise.report.markup import Child, Markup, element, table
+from likewise.report.pages.chart import MARKERS, chart, colour, figure
+from likewise.report.pages.document import Section, document, write_page
+from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.wording import duration, listed
 from likewise.studies.inequalities import inequalities_table
 from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, Picture, Toy

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.evaluation.threads import threads_for
+from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets, Progress
 from likewise.studies.feature_decoupling import Claim
 from likewise.studies.plane_games import Plane, PlaneUGAN, Points, error, learn

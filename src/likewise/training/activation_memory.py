@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
-from likewise.data.beside import ReadsRows
+from likewise.data.columns.column import ReadsRows
 from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from likewise.data.clip_columns import START
-from likewise.data.clips import as_clips
 from likewise.data.images import default_size, stored_size
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import VIDEO_MODE, UnreadableImage
-from likewise.data.video_decoding import ClipShape, seconds_of
+from likewise.data.video.clip_columns import START
+from likewise.data.video.clips import as_clips
+from likewise.data.video.video_decoding import ClipShape, seconds_of
 from likewise.encoders.build import WHOLE, EncoderSettings
 from likewise.encoders.clips_by_name import reads_clips
 from likewise.errors import LikewiseError

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.beside import Reader, ReadsRows
+from likewise.data.checks.mask_check import MasksFound, look_at_masks
+from likewise.data.columns.column import Reader, ReadsRows
 from likewise.data.images import default_size
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
-from likewise.data.mask_check import MasksFound, look_at_masks
 from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from likewise.data.masks import MaskClasses
+from likewise.data.columns.masks import MaskClasses
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision
 

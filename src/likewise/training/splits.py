@@ -11,23 +11,23 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.captions import CAPTIONS, Captions
-from likewise.data.clip_columns import SOUND, Sound
-from likewise.data.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
-from likewise.data.column_names import ColumnNames
+from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.masks import mask_folder
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
-from likewise.data.label_file import is_label_file
 from likewise.data.label_noise import falsified
 from likewise.data.manifest import Manifest
-from likewise.data.masks import mask_folder
 from likewise.data.samplers import long_tailed, step_imbalanced
-from likewise.data.sources import open_manifest
+from likewise.data.sources.label_file import is_label_file
+from likewise.data.sources.open import open_manifest
+from likewise.data.video.clip_columns import SOUND, Sound
+from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.errors import LikewiseError
 from likewise.methods.clip_time import ClipTime
 from likewise.training.clip_reading import with_clips
 from likewise.training.settings import TrainSettings
-from likewise.views.moments import sound_of_frames
+from likewise.views.motion.temporal_windows import sound_of_frames
 
 
 @dataclass(frozen=True)

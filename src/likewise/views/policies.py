@@ -10,12 +10,12 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import Draws
-from likewise.views.colour import CHANGES
-from likewise.views.crop import centre_boxes, random_boxes
-from likewise.views.making import make_view
-from likewise.views.moments import frames_from, random_start
-from likewise.views.plan import Changes, Hole, Plan
-from likewise.views.random_ops import random_operations
+from likewise.views.image.colour import CHANGES
+from likewise.views.image.crop import centre_boxes, random_boxes
+from likewise.views.image.making import make_view
+from likewise.views.image.plan import Changes, Hole, Plan
+from likewise.views.image.random_ops import random_operations
+from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.view import View
 
 

@@ -7,9 +7,9 @@ import ctypes
 import torch
 from torch import Tensor
 
-from likewise.views.blur import kernel_size
+from likewise.views.image.blur import kernel_size
+from likewise.views.image.plan import Plan
 from likewise.views.native.library import library
-from likewise.views.plan import Plan
 
 WORTH_A_THREAD = 2**17
 """Values of views for which another thread pays: it takes a fraction of a millisecond to start, they about half one."""

@@ -1,0 +1,167 @@
+"""What is wrong with a set of images, found before step 0, and what to do about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
+from likewise.data.manifest import Manifest, class_counts
+from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_source import UnreadableImage
+
+TINY = 16
+"""shorter side in pixels below which an image shows next to nothing"""
+ODD_SHARE = 0.05
+"""share of the set below which a kind of pixels is odd"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    name: str
+    """what it is, in a word or two"""
+    groups: tuple[tuple[str, ...], ...]
+    """ids concerned; those of one group belong together (copies of one picture, say)"""
+    meaning: str
+    """what it does to training or to the scores"""
+    remedy: str
+    """what to do, in one line"""
+
+    @property
+    def count(self) -> int:
+        """How many groups."""
+        return len(self.groups)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found, the worst first."""
+
+    images: int
+    """images that were looked at"""
+    found: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.found
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as plain lists and words."""
+        return asdict(self)
+
+
+class _Look(NamedTuple):
+    """What decoding one image told."""
+
+    digest: bytes
+    thumbnail: np.ndarray
+
+
+def examine(manifest: Manifest) -> Findings:
+    """Decode every image once and report what is wrong with the set.
+
+    Looks for files that are no image or cannot be decoded, tiny images, exact and near copies, copies in training and
+    test ("leaks"), copies with different labels, classes of one image, and pixels of an odd kind. Near copies are
+    found by thumbnail, see :mod:`likewise.data.checks.near_duplicates`.
+    """
+    looks = list(parallel_map(lambda row: _look(manifest, row), len(manifest)))
+    copies = _copies(looks)
+    return Findings(
+        images=len(manifest) + len(manifest.skipped),
+        found=tuple(finding for finding in _findings(manifest, looks, copies) if finding.groups),
+    )
+
+
+def _look(manifest: Manifest, row: int) -> _Look | str:
+    """One image, or why it cannot be decoded."""
+    try:
+        pixels = manifest.pixels.read(row).pixels
+    except UnreadableImage as error:
+        return str(error)
+    content = f"{pixels.shape} ".encode() + pixels.tobytes()
+    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(Image.fromarray(pixels)))
+
+
+def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:
+    """Groups of rows that show the same picture."""
+    rows = [i for i, look in enumerate(looks) if isinstance(look, _Look)]
+    seen = [look for look in looks if isinstance(look, _Look)]
+    thumbnails = np.array([look.thumbnail for look in seen], np.uint8).reshape(-1, SIDE, SIDE)
+    return [[rows[i] for i in group] for group in near_duplicates(thumbnails)]
+
+
+def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[Sequence[int]]) -> Iterator[Finding]:
+    ids, labels, splits = manifest.ids, manifest.labels.tolist(), manifest.splits.tolist()
+
+    def named(groups: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(ids[row] for row in group) for group in groups)
+
+    leaks = [group for group in copies if len({splits[row] for row in group}) > 1]
+    at_odds = [group for group in copies if len({labels[row] for row in group} - {UNLABELLED}) > 1]
+    exact = [group for group in copies if _same(looks, group)]
+    near = [group for group in copies if not _same(looks, group)]
+    unreadable = [[row] for row, look in enumerate(looks) if isinstance(look, str)]
+    yield Finding(
+        "unusable file", (*((entry.id,) for entry in manifest.skipped), *named(unreadable)),
+        "not an image, empty or cut short: left out, or replaced by a neighbour while training",
+        "Fetch these files again, or delete them.",
+    )  # fmt: skip
+    yield Finding(
+        "leak", named(leaks), "the same picture in training and in validation or test: the scores are too good",
+        "Delete the copy from the training split.",
+    )  # fmt: skip
+    yield Finding(
+        "copies at odds", named(at_odds), "the same picture with different labels: at least one is wrong",
+        "Look at each group and keep one label.",
+    )  # fmt: skip
+    yield Finding(
+        "exact copy", named(exact), "the same pixels more than once: counted as different images, pushed apart",
+        "Keep one file of each group.",
+    )  # fmt: skip
+    yield Finding(
+        "near copy", named(near), "almost the same picture more than once: counted as different images, pushed apart",
+        "Keep the best file of each group.",
+    )  # fmt: skip
+    yield from _about_shape(manifest)
+    yield from _about_classes(manifest)
+
+
+def _about_shape(manifest: Manifest) -> Iterator[Finding]:
+    sizes, modes = manifest.pixels.headers
+    tiny = np.flatnonzero((sizes.min(axis=1) < TINY) & (sizes > 0).all(axis=1))
+    yield Finding(
+        "tiny image", tuple((manifest.ids[int(row)],) for row in tiny),
+        f"a side of fewer than {TINY} pixels: thumbnails or icons rather than photographs",
+        "Delete them, or fetch them in full size.",
+    )  # fmt: skip
+    usual = {mode for mode, count in Counter(modes.tolist()).items() if count >= ODD_SHARE * len(modes)}
+    odd = [row for row, mode in enumerate(modes.tolist()) if mode and mode not in usual]
+    yield Finding(
+        "odd kind of pixels", tuple((f"{manifest.ids[row]} ({modes[row]})",) for row in odd),
+        f"unlike the rest of the set ({', '.join(sorted(usual))}): converted, which may show as another look",
+        "Look at a few; nothing to do if they look right.",
+    )  # fmt: skip
+
+
+def _about_classes(manifest: Manifest) -> Iterator[Finding]:
+    train = manifest.labels[manifest.splits == "train"]
+    single = [manifest.class_names[c] for c, count in class_counts(train).items() if count < 2]
+    yield Finding(
+        "class of one image", tuple((name,) for name in single),
+        "nothing of the same class to be pulled towards, and nothing to hold out",
+        "Add images, or join the class with another.",
+    )  # fmt: skip
+
+
+def _same(looks: Sequence[_Look | str], group: Sequence[int]) -> bool:
+    return len({look.digest for row in group if isinstance(look := looks[row], _Look)}) == 1

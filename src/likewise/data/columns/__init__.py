@@ -1,0 +1,1 @@
+"""What an example has beside its pixels: captions, masks, groups, boxes."""

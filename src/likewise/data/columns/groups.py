@@ -1,0 +1,115 @@
+"""Which examples belong together: pictures of one scene, clips of one film, words of one speaker.
+
+Examples of one group are alike for reasons that have nothing to do with their class, so a score is honest only where
+none of the test's groups was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from likewise.data.columns.column import Column, rows_in
+from likewise.data.stable_order import stable_score
+from likewise.errors import LikewiseError, did_you_mean
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile  # slow to import, and every manifest imports this module
+
+GROUP = "group"
+"""the name of this column, in `Manifest.beside`, in Parquet files and in CSVs of labels"""
+
+UNKNOWN = ""
+"""the group of examples of which none is known; as nothing tells them apart, they stay together"""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The group of each example, by name."""
+
+    names: np.ndarray
+    """str [N], `UNKNOWN` where none is known"""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def present(self) -> np.ndarray:
+        """Bool [N]: which examples have one."""
+        return self.names != UNKNOWN
+
+    def take(self, index: np.ndarray) -> Groups:
+        """The groups of some rows."""
+        return Groups(self.names[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Column | int]) -> Groups:
+        """Several columns; a number stands for so many examples without a group."""
+        listed = [part.names if isinstance(part, Groups) else np.full(rows_in(part), UNKNOWN) for part in parts]
+        return cls(np.concatenate(listed).astype(str))
+
+    @classmethod
+    def of(cls, values: Sequence[object]) -> Groups:
+        """From numbers or names as a file has them; None, NaN and blanks are no group."""
+        return cls(np.array([UNKNOWN if value is None or value != value else str(value).strip() for value in values]))
+
+    def on_both_sides(self, splits: np.ndarray) -> list[str]:
+        """Known groups with examples in "train" and in another split, sorted; ``splits`` is str [N]."""
+        known, train = self.present(), splits == "train"
+        return sorted(set(self.names[known & train].tolist()) & set(self.names[known & ~train].tolist()))
+
+    def chosen(self, kinds: np.ndarray, fraction: float, key: str) -> np.ndarray:
+        """Whole groups that make up about a share of every class.
+
+        The groups are looked at in an order that depends on the key and their names alone; each is taken if that
+        brings the counts of the classes nearer to the share, by squared difference. At least one is taken and at
+        least one is left, unless there is only one, which is left.
+
+        Args:
+            kinds: int64 [N], the class of each example.
+            fraction: how much is wanted of each.
+            key: of the order.
+
+        Returns:
+            bool [N]: whose group was chosen.
+        """
+        names, group = np.unique(self.names, return_inverse=True)
+        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        order = sorted(range(len(names)), key=lambda row: stable_score(key, str(names[row])))
+        _, kind = np.unique(kinds, return_inverse=True)
+        missing = fraction * np.bincount(kind)
+
+        def change(row: int) -> float:
+            """Of the squared difference, if the group were taken."""
+            classes, counts = np.unique(kind[members[row]], return_counts=True)
+            return float((counts * (counts - 2 * missing[classes])).sum())
+
+        taken = list[int]()
+        for row in order:
+            if change(row) < 0 and len(taken) < len(order) - 1:
+                np.subtract.at(missing, kind[members[row]], 1)
+                taken.append(row)
+        if not taken and len(order) > 1:
+            taken = [min(order, key=change)]
+        return np.isin(group, taken)
+
+
+def groups_in(readers: Sequence[ParquetFile], name: str | None) -> dict[str, Column]:
+    """A column of Parquet files as groups: the one named, else ``group``; nothing where no file has that.
+
+    Raises:
+        LikewiseError: a file lacks the column that was named.
+    """
+    wanted, found = name or GROUP, list[object]()
+    has = [wanted in reader.schema_arrow.names for reader in readers]
+    if name is not None and not all(has):
+        lacking = readers[has.index(False)].schema_arrow.names
+        raise LikewiseError(f"--group-column {name}: there is no such column. {did_you_mean(name, lacking)}")
+    if not any(has):
+        return {}
+    for reader, there in zip(readers, has, strict=True):
+        rows = reader.metadata.num_rows
+        found += reader.read([wanted]).column(wanted).to_pylist() if there else [None] * rows
+    return {GROUP: Groups.of(found)}

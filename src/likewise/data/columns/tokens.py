@@ -1,0 +1,145 @@
+"""Captions as numbers of a vocabulary, which is learned from the training captions or comes with a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likewise.data.columns.captions import Captions
+from likewise.data.columns.column import Column
+from likewise.errors import LikewiseError
+
+NO_TOKEN = -1
+"""Stands where a text has ended, and everywhere where there is none."""
+
+INSTALL = 'pip install "likewise[text]"'
+START, END = "<start>", "<end>"
+
+
+class TokenRows:
+    """The tokens of N images' captions.
+
+    Args:
+        tokens: int32 [M, L], a caption each, those of an image one after the other; NO_TOKEN behind the end.
+        counts: int64 [N], captions of each image.
+    """
+
+    def __init__(self, tokens: Tensor, counts: Tensor) -> None:
+        self.tokens, self.counts, self.first = tokens, counts, counts.cumsum(0) - counts
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def read(self, index: Tensor) -> Tensor:
+        """int64 [B] -> int64 [B, K, L], K the most captions and L the longest caption among these images."""
+        counts = self.counts[index]
+        place = torch.arange(max(int(counts.max()), 1))
+        there = place < counts[:, None]
+        rows = (self.first[index][:, None] + place).clamp(max=len(self.tokens) - 1)
+        tokens = self.tokens[rows].long().masked_fill(~there[..., None], NO_TOKEN)
+        longest = int((tokens != NO_TOKEN).sum(dim=2).max())
+        return tokens[..., : max(longest, 1)]
+
+
+class Tokenizer:
+    """Texts to numbers.
+
+    Args:
+        inner: a Hugging Face tokenizer.
+        length: tokens of a text at most; what is longer is cut.
+    """
+
+    def __init__(self, inner: Any, length: int) -> None:
+        self.inner, self.length = inner, length
+        inner.no_padding()
+        inner.enable_truncation(length)
+
+    @classmethod
+    def learned(cls, texts: Iterable[str], vocabulary: int, length: int) -> Tokenizer:
+        """Byte pairs that are frequent in some texts (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909).
+
+        Lower-cased and down to bytes, as CLIP's, so that no script and no sign is unknown.
+
+        Raises:
+            LikewiseError: the library is not installed.
+        """
+        library = _library()
+        inner = library.Tokenizer(library.models.BPE())
+        inner.normalizer = library.normalizers.Sequence([library.normalizers.NFC(), library.normalizers.Lowercase()])
+        inner.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
+        inner.decoder = library.decoders.ByteLevel()
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[START, END],
+            initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        inner.train_from_iterator(texts, trainer)
+        inner.post_processor = library.processors.TemplateProcessing(
+            single=f"{START} $A {END}", special_tokens=[(name, inner.token_to_id(name)) for name in (START, END)]
+        )
+        return cls(inner, length)
+
+    @classmethod
+    def read(cls, file: Path, length: int) -> Tokenizer:
+        """A ``tokenizer.json``.
+
+        Raises:
+            LikewiseError: the library is not installed, or there is no such file.
+        """
+        library = _library()
+        if not file.is_file():
+            raise LikewiseError(f"There is no {file.name} in {file.parent}, so its texts cannot be read.")
+        return cls(library.Tokenizer.from_file(str(file)), length)
+
+    def save(self, file: Path) -> None:
+        """Write a ``tokenizer.json``."""
+        self.inner.save(str(file))
+
+    @property
+    def size(self) -> int:
+        """How many tokens the vocabulary has."""
+        return self.inner.get_vocab_size()
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> int32 [M, L], NO_TOKEN behind the end of each."""
+        listed = [torch.tensor(each.ids, dtype=torch.int32) for each in self.inner.encode_batch(list(texts))]
+        if not listed:
+            return torch.full((0, 1), NO_TOKEN, dtype=torch.int32)
+        return torch.nn.utils.rnn.pad_sequence(listed, batch_first=True, padding_value=NO_TOKEN)
+
+    def of(self, column: Column) -> TokenRows:
+        """The tokens of a column of captions."""
+        if not isinstance(column, Captions):
+            raise TypeError(f"captions were expected, not {type(column).__name__}")
+        tokens = self.encode([text for texts in column.texts for text in texts])
+        return TokenRows(tokens, torch.tensor([len(texts) for texts in column.texts], dtype=torch.int64))
+
+
+def drawn(captions: Tensor, chance: Tensor) -> Tensor:
+    """One caption of each image.
+
+    Args:
+        captions: int64 [B, K, L], NO_TOKEN everywhere in a caption that an image does not have.
+        chance: [B] in [0, 1), by which it is chosen.
+
+    Returns:
+        int64 [B, L]; of an image without captions a row of NO_TOKEN.
+    """
+    there = (captions[:, :, 0] != NO_TOKEN).sum(dim=1)
+    chosen = (chance.to(captions.device) * there).long().clamp(max=captions.shape[1] - 1)
+    return captions[torch.arange(len(captions), device=captions.device), chosen]
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+        import tokenizers.decoders
+        import tokenizers.trainers
+    except ImportError as error:
+        raise LikewiseError(f"Texts need the library tokenizers. Install it: {INSTALL}") from error
+    return tokenizers

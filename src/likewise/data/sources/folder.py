@@ -1,0 +1,169 @@
+"""A folder of images, or of videos, of which the sub-folders may be splits and classes."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import FilePixels
+from likewise.data.sources.header_scan import scan_files
+from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+from likewise.data.video.video_decoding import is_video
+from likewise.errors import LikewiseError
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .tga .avif".split()
+)
+"""endings of image files, in any case of letters"""
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled"), "unlabelled"),
+}
+"""What a folder or file may be called, and the split that it then is. "unlabelled" is training without labels."""
+
+
+def open_folder(folder: Path) -> Manifest:
+    """The images below a folder, or the videos.
+
+    ``class/*`` gives labels where every image lies exactly one folder deep; ``train|val|test/class/*`` the same in
+    each split, and ``unlabeled/`` more training images. Any other arrangement is unlabelled, which a note says.
+    Hidden files and folders are passed over, linked folders followed once, classes numbered in sorted order.
+
+    Raises:
+        LikewiseError: there is no folder, nothing in it, images and videos both, or only some folders are splits.
+    """
+    paths = sorted(find_examples(folder))
+    if not paths:
+        raise LikewiseError(_nothing_found(folder))
+    _refuse_both_kinds(folder, paths)
+    ids, skipped = [path.as_posix() for path in paths], list[Skipped]()
+    splits = _splits(folder, paths, skipped)
+    outside = {entry.id for entry in skipped}
+    paths = [path for path in paths if path.as_posix() not in outside]
+    scan = scan_files([folder / path for path in paths])
+    skipped += [Skipped(paths[i].as_posix(), reason) for i, reason in scan.refused.items()]
+    if not len(scan.kept):
+        raise LikewiseError(f"{folder}: none of its {len(ids)} image files can be used. {describe(skipped)}")
+    kept = [paths[i] for i in scan.kept]
+    classes, notes = _classes(kept, splits)
+    names = tuple(sorted(set(classes.values())))
+    number = {name: i for i, name in enumerate(names)}
+    return Manifest(
+        source=str(folder),
+        pixels=FilePixels([folder / path for path in kept], scan.headers),
+        labels=torch.tensor([number[classes[p]] if p in classes else UNLABELLED for p in kept], dtype=torch.int64),
+        splits=np.array([_as_training(SPLIT_NAMES[p.parts[0].lower()]) if splits else "train" for p in kept]),
+        ids=[path.as_posix() for path in kept],
+        class_names=names,
+        skipped=tuple(skipped),
+        notes=(*notes, *_empty_folders(folder, kept, names)),
+    )
+
+
+def find_examples(folder: Path) -> Iterator[Path]:
+    """Image and video files below a folder, relative to it.
+
+    Raises:
+        LikewiseError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise LikewiseError(f"{folder} is not a folder. Give a folder of images.")
+    seen = set[Path]()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
+                yield Path(here, name).relative_to(folder)
+
+
+def describe(skipped: list[Skipped], shown: int = 3) -> str:
+    """The first skipped files and their reasons, for a message."""
+    some = "; ".join(f"{entry.id}: {entry.reason}" for entry in skipped[:shown])
+    return f"The first: {some}." if len(skipped) > shown else f"{some}."
+
+
+def _refuse_both_kinds(folder: Path, paths: list[Path]) -> None:
+    videos = [path for path in paths if is_video(path)]
+    if 0 < len(videos) < len(paths):
+        image = next(path for path in paths if not is_video(path))
+        raise LikewiseError(
+            f"{folder} holds {len(paths) - len(videos)} images ({image}, ...) and {len(videos)} videos ({videos[0]}, "
+            f"...). Give a folder of one kind."
+        )
+
+
+def _as_training(split: str) -> str:
+    return "train" if split == "unlabelled" else split
+
+
+def _splits(folder: Path, paths: list[Path], skipped: list[Skipped]) -> bool:
+    """Whether the top folders are splits; images beside such folders are skipped."""
+    tops = {path.parts[0] for path in paths if len(path.parts) > 1}
+    named = {top for top in tops if top.lower() in SPLIT_NAMES}
+    if not named:
+        return False
+    if named != tops:
+        kinds = {SPLIT_NAMES[top.lower()] for top in named}
+        if not {"train", "test"} <= kinds and not {"train", "val"} <= kinds:
+            return False  # one class that happens to be called "train" or "test"
+        raise LikewiseError(
+            f"{folder}: the folders {', '.join(sorted(named))} are splits, but {', '.join(sorted(tops - named)[:3])} "
+            f"is none. Splits are called train, val, test and unlabeled; rename or move the others."
+        )
+    skipped += [Skipped(path.as_posix(), "lies beside the split folders") for path in paths if len(path.parts) == 1]
+    return True
+
+
+def _classes(paths: list[Path], splits: bool) -> tuple[dict[Path, str], list[str]]:
+    """The class of each image that has one, and what is to be said about the parts that have none."""
+    parts = defaultdict[str, list[Path]](list)
+    for path in paths:
+        parts[path.parts[0] if splits else ""].append(path)
+    classes, notes = dict[Path, str](), list[str]()
+    for part, members in parts.items():
+        depths = {len(path.parts) - 1 - splits for path in members}
+        if SPLIT_NAMES.get(part.lower()) == "unlabelled":
+            continue
+        if depths == {1}:
+            classes |= {path: path.parts[int(splits)] for path in members}
+        elif depths != {0}:
+            notes.append(
+                f"{part or 'folder'}: taken as unlabelled, since not every image lies exactly one folder deep "
+                f"(depths found: {', '.join(map(str, sorted(depths)))}). For classes put each image in class/."
+            )
+    return classes, notes
+
+
+def _empty_folders(folder: Path, kept: list[Path], names: tuple[str, ...]) -> list[str]:
+    """A note on class folders without a usable image, which become no class."""
+    if not names:
+        return []
+    parents = {path.parent.parent for path in kept if path.parent.name in names}
+    beside = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir()}
+    empty = sorted(name for name in beside - set(names) if not name.startswith("."))
+    return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
+
+
+def _nothing_found(folder: Path) -> str:
+    endings = {p.suffix.lower() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")}
+    if not endings:
+        return f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
+    return (
+        f"{folder} holds no image: its files end in {', '.join(sorted(endings)[:5]) or 'nothing'}. "
+        f"Endings read here: {', '.join(sorted(SUFFIXES))}; of videos {', '.join(sorted(VIDEO_SUFFIXES))}."
+    )

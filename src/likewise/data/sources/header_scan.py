@@ -1,0 +1,120 @@
+"""A look at every file before step 0, so that a bad one is named now rather than in the middle of a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from likewise.data.decoding import ORIENTATION
+from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode
+from likewise.data.video.video_decoding import UnreadableVideo, frame_size, is_video
+
+ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+"""what a whole file ends with"""
+
+
+class Header(NamedTuple):
+    """One image's width and height once upright, and Pillow's mode."""
+
+    width: int
+    height: int
+    mode: str
+
+
+class Scan(NamedTuple):
+    """What a look at N files found."""
+
+    kept: np.ndarray
+    """int64: positions of the files that are images"""
+    headers: Headers
+    """headers of those"""
+    refused: dict[int, str]
+    """positions of the others, each with the reason"""
+
+
+def scan_files(paths: Sequence[Path]) -> Scan:
+    """Read the headers of many files."""
+    return scan(lambda position: read_header(paths[position]), len(paths))
+
+
+def scan(read: Callable[[int], Header], count: int) -> Scan:
+    """Read N headers, on all cores; ``read`` raises UnreadableImage for what is no whole image."""
+
+    def attempt(position: int) -> Header | str:
+        try:
+            return read(position)
+        except UnreadableImage as error:
+            return str(error)
+
+    found = list(parallel_map(attempt, count))
+    headers = [header for header in found if isinstance(header, Header)]
+    return Scan(
+        kept=np.array([i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64),
+        headers=Headers(
+            np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
+            np.array([header.mode for header in headers], dtype=str),
+        ),
+        refused={i: reason for i, reason in enumerate(found) if isinstance(reason, str)},
+    )
+
+
+def read_header(file: Path | bytes) -> Header:
+    """The header of one file or its bytes, and whether it ends as a whole file does.
+
+    A file that seems cut short is decoded to be sure: some cameras write more behind the end of a JPEG.
+
+    Raises:
+        UnreadableImage: zero bytes, cut short, or no image; the message is the reason alone.
+    """
+    if is_video(file):
+        return _video_header(file)
+    try:
+        with open(file, "rb") if isinstance(file, Path) else io.BytesIO(file) as stream:
+            if not stream.read(1):
+                raise UnreadableImage("zero bytes")
+            stream.seek(0)
+            with Image.open(stream) as image:
+                kind, header = image.format, _header(image)
+                whole = _ends_with(stream, ENDINGS.get(kind or "", b""))
+    except UnreadableImage:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImage("not an image that Pillow reads") from error
+    except Exception as error:  # Pillow's parsers raise OSError, ValueError, SyntaxError, struct.error, ...
+        raise UnreadableImage(str(error) or type(error).__name__) from error
+    if not whole:
+        _decode_to_be_sure(file)
+    return header
+
+
+def _video_header(file: Path | bytes) -> Header:
+    try:
+        return Header(*frame_size(file), VIDEO_MODE)
+    except UnreadableVideo as error:
+        raise UnreadableImage(str(error)) from error
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    # Pillow decodes a whole PNG to look for its EXIF, which almost never holds a turn.
+    turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
+    return Header(*((height, width) if turned else (width, height)), image.mode)
+
+
+def _ends_with(stream: io.BufferedIOBase | io.BytesIO | io.BufferedReader, ending: bytes) -> bool:
+    stream.seek(0, io.SEEK_END)
+    stream.seek(-min(len(ending), stream.tell()), io.SEEK_END)
+    return stream.read() == ending
+
+
+def _decode_to_be_sure(file: Path | bytes) -> None:
+    try:
+        decode(file, "")
+    except UnreadableImage as error:
+        raise UnreadableImage(str(error).removeprefix(": ")) from error

@@ -1,0 +1,195 @@
+"""Labels in a CSV file of ``image_path,label`` and, where wanted, ``split`` and ``group``."""
+
+from __future__ import annotations
+
+import csv
+import os
+import posixpath
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import FilePixels
+from likewise.data.sources.folder import SPLIT_NAMES, describe
+from likewise.data.sources.header_scan import scan_files
+from likewise.errors import LikewiseError, did_you_mean
+
+PATH, LABEL, SPLIT = "image_path", "label", "split"
+COLUMNS = PATH, LABEL, SPLIT, GROUP
+
+
+class Row(NamedTuple):
+    """One line: a path as it is written, and label, split and group, each "" where there is none."""
+
+    path: str
+    label: str
+    split: str
+    group: str
+
+
+def is_label_file(name: str | Path) -> bool:
+    """Whether a name is that of a file of labels (a CSV), rather than of a split file."""
+    return Path(name).suffix.lower() in (".csv", ".tsv")
+
+
+def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Manifest:
+    """The same examples with the labels (and splits, where the file has them) of a CSV.
+
+    Examples that the file does not name are unlabelled: once a file gives the labels, folder names do not.
+
+    Args:
+        manifest: the examples.
+        file: columns image_path,label[,split][,group]; a blank label or -1 means unlabelled. Paths are ids of the
+            manifest, or relative to ``folder`` or to the CSV's own folder, or absolute.
+        folder: where the manifest's ids begin, if they are files.
+
+    Raises:
+        LikewiseError: a wrong column, paths of no image, or two lines that disagree.
+    """
+    rows = read_label_file(file)
+    known = {name: i for i, name in enumerate(manifest.ids)}
+    skipped = {entry.id for entry in manifest.skipped}
+    places = {row.path: place_of(row.path, known.keys() | skipped, file, folder) for row in rows}
+    unknown = [path for path, place in places.items() if place is None]
+    if unknown:
+        raise LikewiseError(
+            f"{file} names {len(unknown)} images that are not in {manifest.source}: {', '.join(unknown[:3])}"
+            f"{', ...' if len(unknown) > 3 else ''}. Paths begin at the data folder or at the CSV's own folder; "
+            f"an image there is called {manifest.ids[0]}."
+        )
+    agreed = _agreed(rows, {path: place or "" for path, place in places.items()}, file)
+    names = class_names_of([row.label for place, row in agreed.items() if place in known])
+    number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
+    labels, splits = torch.full((len(manifest),), UNLABELLED), manifest.splits.astype(object)
+    groups = np.full(len(manifest), UNKNOWN, dtype=object)
+    for place, row in agreed.items():
+        if place in known:
+            labels[known[place]] = number[row.label]
+            splits[known[place]] = row.split or splits[known[place]]
+            groups[known[place]] = row.group
+    notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
+    beside = {**manifest.beside, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.beside
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, beside=beside)
+
+
+def open_label_file(file: Path) -> Manifest:
+    """The images that a CSV names, and those alone.
+
+    Raises:
+        LikewiseError: as ``with_label_file`` does, or a file that it names is not there.
+    """
+    return with_label_file(named_images(file, sorted({row.path for row in read_label_file(file)})), file, None)
+
+
+def named_images(file: Path, paths: list[str]) -> Manifest:
+    """The images at some paths of a CSV, unlabelled.
+
+    Raises:
+        LikewiseError: a file is not there, or none of them can be used.
+    """
+    missing = [path for path in paths if not (file.parent / path).is_file()]
+    if missing:
+        raise LikewiseError(
+            f"{file} names {len(missing)} files that are not there: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Paths begin at the CSV's own folder ({file.parent}); "
+            f"if they begin elsewhere, give that folder as the data and the CSV as the labels."
+        )
+    scan = scan_files([file.parent / path for path in paths])
+    skipped = tuple(Skipped(paths[i], reason) for i, reason in scan.refused.items())
+    if not len(scan.kept):
+        raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
+    kept = [paths[i] for i in scan.kept]
+    return Manifest(
+        source=str(file),
+        pixels=FilePixels([file.parent / path for path in kept], scan.headers),
+        labels=torch.full((len(kept),), UNLABELLED),
+        splits=np.full(len(kept), "train"),
+        ids=kept,
+        skipped=skipped,
+    )
+
+
+def read_label_file(file: Path) -> list[Row]:
+    """The lines of a CSV (or TSV), checked.
+
+    Raises:
+        LikewiseError: it is not there, not text, without lines, or its columns are called otherwise.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+            found = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = found
+            _check_columns(found, file)
+            rows = [_row(line, file, reader.line_num) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LikewiseError(f"The label file {file} cannot be read: {error}.") from error
+    if not rows:
+        raise LikewiseError(f"The label file {file} has no line below its heading.")
+    return rows
+
+
+def class_names_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """Class names in order: whole numbers by value, else by letter; the blank is no class."""
+    names = {label for label in labels if label}
+    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else str))
+
+
+def _check_columns(found: list[str], file: Path) -> None:
+    for wanted in (PATH, LABEL):
+        if wanted not in found:
+            raise LikewiseError(
+                f"{file} has no column {wanted!r}. {did_you_mean(wanted, found).replace('Known:', 'Columns found:')} "
+                f"The first line must be {PATH},{LABEL} (and {SPLIT} or {GROUP}, if you like)."
+                if found
+                else f"{file} is empty. Its first line must be {PATH},{LABEL}."
+            )
+
+
+def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
+    path, label, split, group = ((line.get(name) or "").strip() for name in COLUMNS)
+    if not path:
+        raise LikewiseError(f"{file}, line {number}: no {PATH}. Every line names an image; its label may be blank.")
+    if split and split.lower() not in SPLIT_NAMES:
+        raise LikewiseError(f"{file}, line {number}: the split {split!r} is none of train, val, test.")
+    unlabelled = label == str(UNLABELLED) or split.lower() in ("unlabeled", "unlabelled")
+    named = SPLIT_NAMES.get(split.lower(), "")
+    return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
+
+
+def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
+    """The id that a path of a CSV means; None where it means none."""
+    plain = posixpath.normpath(path)
+    if plain in ids:
+        return plain
+    if folder is None:
+        return None
+    relative = os.path.relpath(os.path.abspath(file.parent / path), os.path.abspath(folder)).replace("\\", "/")
+    return relative if relative in ids else None
+
+
+def _said(row: Row) -> str:
+    return " ".join(part for part in (f"{LABEL} {row.label or 'blank'!r}", row.split, row.group) if part)
+
+
+def _agreed(rows: list[Row], places: dict[str, str], file: Path) -> dict[str, Row]:
+    """One row for each image.
+
+    Raises:
+        LikewiseError: two rows for one image say different things.
+    """
+    agreed = dict[str, Row]()
+    for row in rows:
+        earlier = agreed.setdefault(places[row.path], row)
+        if earlier[1:] != row[1:]:
+            raise LikewiseError(
+                f"{file} gives {row.path} twice: {_said(earlier)} and {_said(row)}. Keep one of the lines."
+            )
+    return agreed

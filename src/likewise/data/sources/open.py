@@ -1,0 +1,172 @@
+"""One door for everything that a person may point at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import FilePixels
+from likewise.data.sources import arrays
+from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
+from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.folder import find_examples, open_folder
+from likewise.data.sources.header_scan import scan_files
+from likewise.data.sources.joining import joined, with_test_data
+from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
+from likewise.data.sources.named_sets import NAMED_SETS, named_set
+from likewise.data.sources.shards import find_shards
+from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+from likewise.errors import LikewiseError, did_you_mean
+
+Source = str | Path | np.ndarray | Tensor | Manifest | Sequence[Any]
+"""A name, a path (or several of Parquet files or tar archives), images, or a pair of images and labels."""
+
+SHARDS = {".parquet", ".tar"}
+"""endings of files that hold many images each"""
+
+
+def open_manifest(
+    data: Source,
+    labels: str | Path | np.ndarray | Tensor | Sequence[Any] | None = None,
+    test_data: Source | None = None,
+    captions: str | Path | None = None,
+    columns: ColumnNames = USUAL_COLUMNS,
+) -> Manifest:
+    """List the examples of a source.
+
+    Args:
+        data: a named set; a folder of images; a CSV of image_path,label or image_path,caption; Parquet files or
+            WebDataset's tar archives (one, a list, a pattern, or a folder of them); ``.npy``, ``.npz`` or ``.pt``;
+            images as an array or tensor; a pair (images, labels).
+        labels: a CSV of image_path,label for the images of ``data``, or one label for each.
+        test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
+        captions: a CSV of image_path,caption for the images of ``data``.
+        columns: which columns of Parquet files hold what, where their names do not tell.
+
+    Raises:
+        LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
+    """
+    manifest = _open(data, columns)
+    if labels is not None:
+        manifest = _with_labels(manifest, labels, data)
+    if captions is not None:
+        manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
+    return manifest if test_data is None else with_test_data(manifest, _open(test_data, columns))
+
+
+def _open(data: Any, columns: ColumnNames) -> Manifest:
+    if isinstance(data, Manifest):
+        return data
+    if isinstance(data, (str, Path)):
+        return _open_path(str(data), columns)
+    if isinstance(data, (np.ndarray, Tensor)):
+        columns.refuse("an array")
+        return arrays.open_arrays(data)
+    if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
+        return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return arrays.open_arrays(*data)
+    raise LikewiseError(
+        f"Data of type {type(data).__name__} was given; allowed: a name ({', '.join(sorted(NAMED_SETS))}), a path, "
+        f"an array or tensor of images, or a pair of images and labels."
+    )
+
+
+def _open_path(text: str, columns: ColumnNames) -> Manifest:
+    """A named set, or what lies at a path; ``./name`` is a path even where a set has that name."""
+    path = Path(text).expanduser()
+    if text in NAMED_SETS:
+        columns.refuse(text)
+        return named_set(text)
+    if path.is_dir():
+        return _open_directory(path, text, columns)
+    if path.is_file():
+        return _open_files([path], text, columns)
+    if any(mark in text for mark in "*?["):
+        return _open_files(sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text, columns)
+    raise LikewiseError(
+        f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
+    )
+
+
+def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:
+    """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
+    loose = next(find_examples(folder), None) is not None
+    shards = {} if loose else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
+    if not shards:
+        columns.refuse(source)
+        return open_folder(folder)
+    if len(shards) > 1:
+        raise LikewiseError(f"{source} holds {' and '.join(shards)} files. Name those of one kind: {source}/*.tar.")
+    return _open_shards(*shards.popitem(), source, columns)
+
+
+def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
+    if suffix == ".tar":
+        from likewise.data.sources.webdataset import open_webdataset
+
+        columns.refuse(source)
+        return open_webdataset(files, source)
+    from likewise.data.sources.parquet import open_parquet  # pyarrow is slow to import
+
+    return open_parquet(files, source, columns)
+
+
+def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Manifest:
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing or not files:
+        raise LikewiseError(f"There is no file {missing[0] if missing else source}.")
+    kinds = {file.suffix.lower() for file in files}
+    if len(kinds) == 1 and kinds <= SHARDS:
+        return _open_shards(kinds.pop(), files, source, columns)
+    columns.refuse(source)
+    if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
+        return _open_images(files, source)
+    if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
+        return open_caption_file(files[0])
+    if len(files) == 1 and is_label_file(files[0]):
+        return open_label_file(files[0])
+    if kinds <= set(arrays.SUFFIXES):
+        return joined([part for file in files for part in arrays.open_array_file(file)], source)
+    raise LikewiseError(
+        f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
+        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
+    )
+
+
+def _open_images(files: Sequence[Path], source: str) -> Manifest:
+    """Single image files."""
+    scan = scan_files(files)
+    if scan.refused:
+        first, reason = next(iter(scan.refused.items()))
+        raise LikewiseError(f"{files[first]} cannot be used: {reason}.")
+    return Manifest(
+        source=source,
+        pixels=FilePixels(files, scan.headers),
+        labels=torch.full((len(files),), UNLABELLED),
+        splits=np.full(len(files), "train"),
+        ids=[str(file) for file in files],
+    )
+
+
+def _with_labels(manifest: Manifest, labels: Any, data: Any) -> Manifest:
+    if isinstance(labels, (str, Path)):
+        return with_label_file(manifest, Path(labels).expanduser(), _folder(data))
+    numbers, names = arrays.numbered(arrays.listed(labels), (), "labels")
+    if len(numbers) != len(manifest):
+        raise LikewiseError(f"{len(manifest)} images, but {len(numbers)} labels. Give one for each, -1 for none.")
+    return manifest.with_labels(numbers, names)
+
+
+def _folder(data: Any) -> Path | None:
+    """The folder that was named, if it was one."""
+    folder = Path(data).expanduser() if isinstance(data, (str, Path)) else None
+    return folder if folder and folder.is_dir() else None

@@ -1,0 +1,171 @@
+"""Images in Parquet files as Hugging Face publishes them: a column of ``{bytes, path}``, a column of labels.
+
+The form is that of https://huggingface.co/docs/hub/datasets-image#parquet-format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from likewise.data.columns.captions import captions_in
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
+from likewise.data.columns.groups import groups_in
+from likewise.data.columns.masks import Masks
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import Headers, UnreadableImage
+from likewise.data.sources.arrays import numbered
+from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
+from likewise.data.sources.shards import LARGE, is_large, looked_at, shard_names, split_of
+from likewise.data.video.clip_columns import starts_in
+from likewise.errors import LikewiseError, did_you_mean
+
+MASK = "mask"
+"""The column of masks: images of one channel whose values are class numbers."""
+
+
+class Columns(NamedTuple):
+    """Which column holds what."""
+
+    image: str
+    label: str | None
+    names: tuple[str, ...]
+    """class names, where the schema has them"""
+    mask: str | None
+    """the column of masks, called ``mask``"""
+
+
+def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_COLUMNS) -> Manifest:
+    """The images of one or several Parquet files.
+
+    A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
+    An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are asked for.
+
+    Args:
+        files: of one set.
+        source: what to call them.
+        named: which columns hold what, where that is not to be found out.
+
+    Raises:
+        LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
+    """
+    readers = [_open(file) for file in files]
+    columns = _columns(files[0], readers[0].schema_arrow, named.label)
+    for file, reader in zip(files, readers, strict=True):
+        _refuse_different(columns, file, _columns(file, reader.schema_arrow, named.label), files[0])
+    groups = RowGroups([str(file) for file in files], columns.image)
+    locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
+    names = shard_names(files)
+    row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
+    ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
+    labels, class_names = _labels(readers, columns)
+    splits = np.array([split_of(file) for file in files])[locations[:, 0]]
+    large = is_large(files)
+    whole = Manifest(
+        source=source,
+        pixels=ParquetPixels(groups, locations, Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))),
+        labels=labels,
+        splits=splits,
+        ids=ids,
+        class_names=class_names,
+        notes=(LARGE,) if large else (),
+        masks=_masks([str(file) for file in files], columns.mask, locations),
+        beside=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
+    )
+    return _looked_at(whole, groups, locations, first_groups_only=large)
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file, memory_map=True)
+    except (OSError, pa.ArrowException) as error:
+        raise LikewiseError(f"{file} cannot be read as Parquet: {error}.") from error
+
+
+def _columns(file: Path, schema: pa.Schema, label_column: str | None) -> Columns:
+    """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
+    features = _features(schema)
+    pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
+    images = [name for name in pictures if name != MASK]
+    marked = [name for name in images if features.get(name, {}).get("_type") == "Image"] or images
+    if not marked:
+        raise LikewiseError(
+            f"{file} has no column of images. Columns found: {', '.join(schema.names)}. Images are a column "
+            f"of {{bytes, path}}, as the Hugging Face datasets library writes them."
+        )
+    image = next((name for name in ("image", "img") if name in marked), marked[0])
+    if label_column is not None and label_column not in schema.names:
+        raise LikewiseError(f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}")
+    classes = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
+    usual = [name for name in ("label", "labels") if name in schema.names]
+    label = label_column or next(iter(usual or classes), None)
+    class_names = tuple(features.get(label or "", {}).get("names", ()))
+    return Columns(image, label, class_names, MASK if MASK in pictures else None)
+
+
+def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """The Hugging Face features of a schema, where it has them."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _refuse_different(first: Columns, file: Path, other: Columns, first_file: Path) -> None:
+    if other != first:
+        raise LikewiseError(
+            f"{file} and {first_file} do not belong together: one has the columns {first[:2]} and "
+            f"{len(first.names)} class names, the other {other[:2]} and {len(other.names)}. Give the files of one set."
+        )
+
+
+def _locations(readers: Sequence[pq.ParquetFile]) -> Iterator[Location]:
+    for file, reader in enumerate(readers):
+        for group in range(reader.num_row_groups):
+            for row in range(reader.metadata.row_group(group).num_rows):
+                yield Location(file, group, row)
+
+
+def _labels(readers: Sequence[pq.ParquetFile], columns: Columns) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Labels and class names; null is unlabelled."""
+    if columns.label is None:
+        return torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), ()
+    listed = [v for reader in readers for v in reader.read([columns.label]).column(0).to_pylist()]
+    return numbered(listed, columns.names, f"the column {columns.label!r}")
+
+
+def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> Masks | None:
+    if column is None:
+        return None
+    groups = RowGroups(files, column)
+    cells = [ParquetCell(groups, Location(*row)) for row in locations.tolist()]
+    present = [cell if cell.read() is not None else None for cell in cells]
+    return Masks(present) if any(cell is not None for cell in present) else None
+
+
+def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
+    """The manifest with headers, less the rows that are no image."""
+    looked = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
+
+    def content(position: int) -> bytes:
+        encoded = groups.read(Location(*locations[position].tolist()))
+        if encoded is None:
+            raise UnreadableImage("no bytes in the file")
+        return encoded
+
+    groups.read_ahead(locations[looked])
+    return looked_at(manifest, looked, content)

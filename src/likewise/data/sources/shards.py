@@ -1,0 +1,72 @@
+"""Several files that make up one set, as Parquet files and tar archives do: which they are, and a look into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import Headers
+from likewise.data.sources.folder import SPLIT_NAMES, describe
+from likewise.data.sources.header_scan import read_header, scan
+from likewise.errors import LikewiseError
+
+LOOK_LIMIT = 2 * 2**30
+"""Bytes of a set's files up to which every header is read before step 0; of more, those of each file's first images."""
+
+LARGE = "large: only the first images of each file were looked at before step 0"
+"""What is noted of such a set."""
+
+
+def find_shards(folder: Path, suffix: str) -> list[Path]:
+    """Files of one ending below a folder, in order; hidden ones are passed over."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() == suffix and path.is_file())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+
+
+def is_large(files: Sequence[Path]) -> bool:
+    """Whether files are too many bytes for all of their images to be looked at before step 0."""
+    return sum(file.stat().st_size for file in files) > LOOK_LIMIT
+
+
+def split_of(file: Path) -> str:
+    """The split that a file's name tells, else "train"."""
+    words = re.split(r"[-_.]", file.stem.lower())
+    named = [SPLIT_NAMES[word] for word in (words[0], words[-1], *words) if word in SPLIT_NAMES]
+    return named[0].replace("unlabelled", "train") if named else "train"
+
+
+def shard_names(files: Sequence[Path]) -> list[str]:
+    """Names by which files can be told apart: without their folders, where that does."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
+
+
+def looked_at(manifest: Manifest, looked: np.ndarray, content: Callable[[int], bytes]) -> Manifest:
+    """A manifest with the headers of some examples, less those of them that are no image.
+
+    Args:
+        manifest: its pixels are a dataclass with a field ``headers``.
+        looked: int64 [n], positions of those that are looked at.
+        content: the encoded bytes at a position; raises UnreadableImage where there are none.
+
+    Raises:
+        LikewiseError: no example is left.
+    """
+    found = scan(lambda i: read_header(content(int(looked[i]))), len(looked))
+    refused = {int(looked[i]): reason for i, reason in found.refused.items()}
+    skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
+    kept = np.setdiff1d(np.arange(len(manifest)), list(refused))
+    if not len(kept):
+        raise LikewiseError(f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}")
+    sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
+    sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
+    rest = manifest.take(kept)
+    pixels: Any = rest.pixels
+    headers = Headers(sizes[kept], modes[kept])
+    return replace(rest, pixels=replace(pixels, headers=headers), skipped=(*manifest.skipped, *skipped))

@@ -1,0 +1,200 @@
+"""Images in tar archives as WebDataset has them: files that share a name but for its ending are one example.
+
+The convention is that of https://github.com/webdataset/webdataset and, for captions and class numbers,
+https://huggingface.co/docs/hub/datasets-webdataset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import Headers
+from likewise.data.sources.arrays import numbered
+from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.shards import LARGE, is_large, looked_at, shard_names, split_of
+from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_member
+from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+from likewise.errors import LikewiseError
+
+SUFFIX = ".tar"
+
+FIRST = 256
+"""Images of each archive that are looked at before step 0 where there are too many bytes to look at all."""
+
+TEXT, RECORD, CLASS = "txt", "json", "cls"
+"""Endings beside an image: a caption; an object with a caption or several; a class, by number or name."""
+
+
+class Example(NamedTuple):
+    """One image or video, and what lies beside it."""
+
+    key: str
+    """its name up to the first dot"""
+    shown: Member
+    captions: tuple[Any, ...]
+    label: int | str | None
+
+
+class Shard(NamedTuple):
+    """What one archive holds."""
+
+    examples: list[Example]
+    skipped: list[Skipped]
+    unread: Counter[str]
+    """how many files of each other ending it has"""
+    damage: str
+
+
+def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
+    """The images, or the videos, of one or several tar archives, with their captions and classes.
+
+    ``key.jpg`` (or any other ending of an image or video), and beside it ``key.txt``, a caption; ``key.json``, an
+    object with ``caption`` (or as a column of Parquet files may be called), one or a list; ``key.cls``, a class. The
+    key ends at the first dot behind the last slash. An image needs none of these; what has no image is skipped.
+
+    A split is read off an archive's name, as of Parquet files; an id is ``train-00000.tar/key``. Pixels stay in the
+    archives until they are asked for.
+
+    Raises:
+        LikewiseError: a file is no tar archive, holds no image, or there are images and videos.
+    """
+    names = shard_names(files)
+    shards = [_open_shard(file, name) for file, name in zip(files, names, strict=True)]
+    found = [(number, example) for number, shard in enumerate(shards) for example in shard.examples]
+    unread = sum((shard.unread for shard in shards), Counter[str]())
+    if not found:
+        raise LikewiseError(_nothing_found(source, unread))
+    _refuse_both_kinds(source, [example.shown.name for _, example in found])
+    labels, class_names = numbered([example.label for _, example in found], (), f"{source}, files .{CLASS}")
+    captions = Captions.of([example.captions for _, example in found])
+    locations = np.array([(number, *example.shown[1:]) for number, example in found], dtype=np.int64)
+    called = [f"{files[number]}, {example.shown.name}" for number, example in found]
+    headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
+    pixels = TarPixels([str(file) for file in files], locations, called, headers)
+    large = is_large(files)
+    whole = Manifest(
+        source=source,
+        pixels=pixels,
+        labels=labels,
+        splits=np.array([split_of(file) for file in files])[locations[:, 0]],
+        ids=[f"{names[number]}/{example.key}" for number, example in found],
+        class_names=class_names,
+        skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
+        notes=(*_notes(names, shards, unread), *((LARGE,) if large else ())),
+        beside={CAPTIONS: captions} if captions.present().any() else {},
+    )
+    return looked_at(whole, _looked(locations[:, 0], large), pixels.content)
+
+
+def key_and_ending(name: str) -> tuple[str, str] | None:
+    """A file's key and its ending in small letters: ``a/b.seg.PNG`` -> ``a/b``, ``seg.png``.
+
+    None where it has no such parts, or is marked as no example by underscores (``__info__``).
+    """
+    folder, slash, file = name.removeprefix("./").rpartition("/")
+    start, dot, ending = file.partition(".")
+    marked = any(part.startswith("__") and part.endswith("__") for part in (*folder.split("/"), start) if part)
+    return (f"{folder}{slash}{start}", ending.lower()) if start and dot and not marked else None
+
+
+def _open_shard(file: Path, name: str) -> Shard:
+    listing = list_members(file)
+    grouped, skipped, unread = _grouped(listing, name)
+    examples = []
+    for key, members in grouped.items():
+        shown = next((member for ending, member in members.items() if _is_shown(ending)), None)
+        if shown is None:
+            skipped.append(Skipped(f"{name}/{key}", f"no image beside its {', '.join('.' + e for e in members)}"))
+            continue
+        unread.update(ending for ending, member in members.items() if _is_shown(ending) and member is not shown)
+        beside = {e: read_member(file, m.offset, m.size) for e, m in members.items() if e in (TEXT, RECORD, CLASS)}
+        examples.append(Example(key, shown, *_read_beside(beside, f"{name}/{key}", skipped)))
+    return Shard(examples, skipped, unread, listing.damage)
+
+
+def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]], list[Skipped], Counter[str]]:
+    """By key and ending what is read here; what is not whole; and how many files of other endings there are."""
+    skipped = [Skipped(f"{name}/{member}", "a link, or not all there") for member in listing.left_out]
+    grouped, unread = dict[str, dict[str, Member]](), Counter[str]()
+    for member in listing.members:
+        key, ending = key_and_ending(member.name) or ("", "")
+        if not (_is_shown(ending) or ending in (TEXT, RECORD, CLASS)):
+            unread[ending] += 1
+        elif ending in grouped.setdefault(key, {}):
+            skipped.append(Skipped(f"{name}/{member.name}", "there is another of that name before it"))
+        else:
+            grouped[key][ending] = member
+    return grouped, skipped, unread
+
+
+def _is_shown(ending: str) -> bool:
+    return f".{ending}" in IMAGE_SUFFIXES or f".{ending}" in VIDEO_SUFFIXES
+
+
+def _read_beside(beside: Mapping[str, bytes], name: str, skipped: list[Skipped]) -> tuple[tuple[Any, ...], Any]:
+    """Captions, each once, and the label. What cannot be read is skipped, with its reason."""
+    said, label = list[Any](), None
+    for ending, content in beside.items():
+        try:
+            text = content.decode("utf-8-sig").strip()
+            if ending == CLASS:
+                label = int(text) if text.removeprefix("-").isdecimal() else text
+            else:
+                said += [text] if ending == TEXT else _captions_of(json.loads(text))
+        except ValueError as error:  # of which the decoding errors of UTF-8 and of JSON are kinds
+            skipped.append(Skipped(f"{name}.{ending}", f"cannot be read: {error}"))
+    return tuple(dict.fromkeys(caption for caption in said if isinstance(caption, str))), label
+
+
+def _captions_of(record: Any) -> list[Any]:
+    """The captions in a JSON file; none where it is about something else."""
+    given = (record[name] for name in COLUMN_NAMES if record.get(name)) if isinstance(record, dict) else ()
+    first = next(iter(given), [])
+    return first if isinstance(first, list) else [first]
+
+
+def _looked(shard: np.ndarray, large: bool) -> np.ndarray:
+    """Which examples are looked at before step 0, from the archive of each."""
+    if not large:
+        return np.arange(len(shard))
+    return np.concatenate([np.flatnonzero(shard == number)[:FIRST] for number in np.unique(shard)])
+
+
+def _notes(names: Sequence[str], shards: Sequence[Shard], unread: Counter[str]) -> Iterator[str]:
+    for name, shard in zip(names, shards, strict=True):
+        if shard.damage:
+            yield f"{name} is damaged ({shard.damage}): what lies before that is used"
+    if unread:
+        yield f"files that are not read: {_counted(unread)}"
+
+
+def _counted(endings: Counter[str]) -> str:
+    most = [f"{count:,} {'.' + ending if ending else 'without an ending'}" for ending, count in endings.most_common(5)]
+    return ", ".join(most) + (" and others" if len(endings) > 5 else "")
+
+
+def _refuse_both_kinds(source: str, names: Sequence[str]) -> None:
+    videos = [name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    if 0 < len(videos) < len(names):
+        image = next(name for name in names if Path(name).suffix.lower() not in VIDEO_SUFFIXES)
+        raise LikewiseError(
+            f"{source} holds {len(names) - len(videos)} images ({image}, ...) and {len(videos)} videos ({videos[0]}, "
+            f"...). Give archives of one kind."
+        )
+
+
+def _nothing_found(source: str, unread: Counter[str]) -> str:
+    found = f"what it holds: {_counted(unread)}" if unread else "there is no example in it"
+    return (
+        f"{source} holds no image: {found}. An example is key.jpg (or .png, .webp, .mp4, ...), beside it key.txt, "
+        f"key.json or key.cls; the key ends at the first dot."
+    )

@@ -1,0 +1,156 @@
+"""Clips of two bouncing garments of which one is heard: a test bed for learning from sight and sound together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from likewise.data.synthetic.flow_videos import pieces_of
+from likewise.data.synthetic.scenes import texture
+from likewise.data.video.video_decoding import SOUND_RATE
+
+FRAME_RATE = 25
+"""frames a second"""
+SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
+"""side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37 %"""
+BOUNCE = (6.0, 12.0)
+"""frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be alike"""
+LOWEST, RATIO = 300.0, 1.33
+"""Hz of the first class's note, and how much higher each next class sounds; ten classes end at 3.9 kHz"""
+LOUDNESS, NOISE = 0.3, 0.003
+"""of a note when it begins, and of the noise below it, where 1 is the loudest that can be kept"""
+HEARD = 0.4
+"""seconds after which a note is cut off, a thousandth of it being left"""
+
+
+class SoundingClips(NamedTuple):
+    """Clips, what is heard in them, and from where."""
+
+    frames: np.ndarray
+    """uint8 [N, T, 1, S, S]"""
+    sound: np.ndarray
+    """int16 [N, samples]: a note at each landing of the garment that sounds"""
+    labels: np.ndarray
+    """int64 [N]: the class of the garment that sounds, which its note tells"""
+    boxes: np.ndarray
+    """float32 [N, 4]: left, top, right and bottom of all places of that garment, as shares of the frame"""
+
+
+def sound_garments(
+    items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 32, length: int = 32
+) -> SoundingClips:
+    """Two garments of different classes bounce beside each other, each in a rhythm of its own; one of them sounds.
+
+    Which of the two it is, and on which side, is drawn. The pitch of its note tells its class, and how long it rings
+    whether it is small or large: by these a clip can be told from others as a whole. When notes begin tells which of
+    the two garments it is, and which instant is shown.
+
+    Args:
+        items: uint8 [M, H, H], dark around the garment.
+        labels: int [M], the class of each.
+        count: how many clips.
+        seed: of everything that is drawn.
+        side: pixels along a side of a frame.
+        length: frames of a clip.
+    """
+    random = np.random.default_rng(seed)
+    which, large = _of_two_classes(random, labels, count), random.integers(2, size=(count, 2))
+    landings = [[_landings(random, length) for _ in range(2)] for _ in range(count)]
+    sizes = np.rint(side * np.array(SIZES)).astype(np.int64)
+    half, most = random.integers(2, size=count), sizes.max()
+    halves = np.stack([half, 1 - half], axis=1) * (side // 2)
+    left = random.integers(0, side // 2 - most + 1, size=(count, 2)) + halves
+    height = np.array([[_height(each, length) for each in both] for both in landings])
+    top = (1 - height) * (side - most)  # [N, 2, T]
+    heard = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
+    notes = zip(landings, heard, large[:, 0], strict=True)
+    return SoundingClips(
+        _drawn(random, _pieces(items[which], large, sizes), left, top, side),
+        np.stack([_notes(random, both[0], kind, DECAYS[ring], length) for both, kind, ring in notes]),
+        heard,
+        _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side),
+    )
+
+
+def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Brightness and cover of garments [N, 2, H, H] at their sizes, [N, 2, 2, S, S]; small ones stand in the middle."""
+    most = sizes.max()
+    made = np.zeros((*large.shape, 2, most, most), np.float32)
+    for kind, size in enumerate(sizes):
+        beside = (most - size) // 2
+        room = made[large == kind]
+        room[..., most - size :, beside : beside + size] = pieces_of(items[large == kind], int(size)).numpy()
+        made[large == kind] = room
+    return made
+
+
+def _of_two_classes(random: np.random.Generator, labels: np.ndarray, count: int) -> np.ndarray:
+    """int64 [count, 2]: two garments of different classes each; first ones of all classes alike often."""
+    classes = np.unique(labels)
+    first = random.permutation(np.arange(count) % len(classes))
+    second = (first + random.integers(1, len(classes), size=count)) % len(classes)
+    places = [np.flatnonzero(labels == kind) for kind in classes]
+    return np.array([[random.choice(places[kind]) for kind in pair] for pair in zip(first, second, strict=True)])
+
+
+def _landings(random: np.random.Generator, length: int) -> np.ndarray:
+    """When a garment lands, in frames, from before the clip until after it."""
+    gaps = random.uniform(*BOUNCE, size=int(length / BOUNCE[0]) + 3)
+    return np.concatenate([[0.0], np.cumsum(gaps)]) - random.uniform(0, gaps[0])
+
+
+def _height(landings: np.ndarray, length: int) -> np.ndarray:
+    """How high a garment is at each frame, float [length]: parabolas of one gravity, the longest as high as 1."""
+    time = np.arange(length)
+    after = np.searchsorted(landings, time, side="right").clip(1, len(landings) - 1)
+    before, until = landings[after - 1], landings[after]
+    return 4 * (time - before) * (until - time) / BOUNCE[1] ** 2
+
+
+def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
+    """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
+    count, last = length * SOUND_RATE // FRAME_RATE, round(HEARD * SOUND_RATE)
+    heard = NOISE * random.standard_normal(count + 2 * last)
+    for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip is still heard in it
+        first = int(np.ceil(landing))
+        if 0 <= first < count + last:
+            since = (np.arange(first, first + last) - landing) / SOUND_RATE
+            note = np.exp(-since / decay) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
+            heard[first : first + last] += LOUDNESS * note
+    return np.rint(heard[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
+
+
+def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
+    """uint8 [N, T, 1, S, S]: garments over a texture that stands still; up and down they move by parts of a pixel.
+
+    Args:
+        random: draws the textures.
+        pieces: [N, 2, 2, H, H], brightness and cover of both garments.
+        left: int [N, 2], pixels to the left of each.
+        top: float [N, 2, T], pixels above each.
+        side: of a frame.
+    """
+    count, _, length = top.shape
+    size = pieces.shape[-1]
+    grounds = np.stack([texture(random, side) for _ in range(count)])
+    canvas = np.zeros((2, count, length, side + 1, side), np.float32)
+    row, time = np.arange(count)[:, None, None, None], np.arange(length)[:, None, None]
+    for number in range(2):
+        whole = np.floor(top[:, number]).astype(np.int64)  # [N, T]
+        part = (top[:, number] - whole)[..., None, None].astype(np.float32)
+        down = whole[..., None, None] + np.arange(size + 1)[:, None]
+        across = left[:, number, None, None, None] + np.arange(size)
+        for layer in range(2):
+            piece = np.pad(pieces[:, number, layer], ((0, 0), (1, 1), (0, 0)))[:, None]
+            canvas[layer, row, time, down, across] = (1 - part) * piece[:, :, 1:] + part * piece[:, :, :-1]
+    light, cover = canvas[:, :, :, :side]
+    frames = light + (1 - cover) * grounds[:, None]
+    return np.rint(frames.clip(0, 255)).astype(np.uint8)[:, :, None]
+
+
+def _boxes(left: np.ndarray, top: np.ndarray, size: np.ndarray, most: int, side: int) -> np.ndarray:
+    """float32 [N, 4] of what garments of sizes [N] cover while the upper ends of their squares [N, T] move."""
+    left, above = left + (most - size) // 2, most - size
+    ends = [left, top.min(axis=1) + above, left + size, top.max(axis=1) + most]
+    return (np.stack(ends, axis=1) / side).clip(0, 1).astype(np.float32)

@@ -1,0 +1,231 @@
+"""Videos decoded once: their frames and sound, and the flow between frames, in files on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.manifest import Manifest
+from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_source import UnreadableImage
+from likewise.data.video.clip_columns import START, Starts
+from likewise.data.video.clip_frames import Clips
+from likewise.data.video.optical_flow import optical_flow, packed
+from likewise.data.video.video_decoding import ClipShape, UnreadableVideo, decode_clip
+from likewise.errors import LikewiseError, MachineError
+
+CACHE = Path("~/.cache/likewise/clips")
+"""Where decoded clips are kept, a folder for each set and shape."""
+
+CACHE_LIMIT = 20 * 2**30
+"""Bytes of that folder; the sets used longest ago go first. ``LIKEWISE_CACHE_BYTES`` sets another limit."""
+
+FORMAT = 3
+"""Raised when what is kept, or how it is decoded, changes."""
+
+
+class DecodedVideos:
+    """A set of videos, decoded.
+
+    Attributes:
+        clips: by position in the manifest; black where a video cannot be decoded.
+        lost: positions that cannot be decoded, each with the reason.
+        notes: what a person should know: broken tails, missing sound.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, shape: ClipShape) -> None:
+        found = json.loads((folder / "found.json").read_text())
+        self.lost: dict[int, str] = {int(row): reason for row, reason in found["lost"].items()}
+        self.notes = tuple(_notes(found, manifest))
+        self.clips = Clips(
+            _mapped(folder / "frames.npy"),
+            torch.tensor(found["aspect"]),
+            torch.tensor(found["shown"]),
+            _mapped(folder / "sound.npy"),
+            torch.tensor(found["heard"]),
+            partial(_kept_flow, folder, manifest.source),
+            shape.frame_rate,
+        )
+
+
+def decode_videos(manifest: Manifest, shape: ClipShape, cache: Path | None = None) -> DecodedVideos:
+    """The clips of a manifest of videos; decoded on all cores the first time, read back from then on.
+
+    Args:
+        manifest: videos; where it has a column ``start``, a clip begins so many seconds later.
+        shape: what is kept of each.
+        cache: where decoded clips lie; None: `CACHE`.
+
+    Raises:
+        LikewiseError: no video can be decoded, or the set is larger than the cache may be.
+    """
+    within = (cache or CACHE).expanduser()
+    folder = within / _key(manifest, shape)
+    if not (folder / "found.json").exists():
+        _make_room(within, manifest, shape)
+        _decode_all(manifest, shape, folder)
+    os.utime(folder, ns=(time.time_ns(), time.time_ns()))  # finer than the clock that the system would take
+    return DecodedVideos(folder, manifest, shape)
+
+
+def _mapped(path: Path) -> Tensor:
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def flow_between(frames: np.ndarray, allocate: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
+    """The flow from each frame of each clip to the next, on all cores.
+
+    Args:
+        frames: uint8 [N, T, C, S, S].
+        allocate: gives int16 memory of a shape that forked processes share.
+
+    Returns:
+        int16 [N, T - 1, 2, S, S], in the steps of `optical_flow.STEPS_A_PIXEL`.
+    """
+    count, times, _, *sides = frames.shape
+    flow = allocate((count, times - 1, 2, *sides))
+
+    def find(row: int) -> None:
+        gray = [frame[0] if len(frame) == 1 else frame for frame in frames[row]]
+        for instant in range(times - 1):
+            flow[row, instant] = packed(optical_flow(gray[instant], gray[instant + 1]))
+
+    for _ in parallel_map(find, count):
+        pass
+    return flow
+
+
+def _kept_flow(folder: Path, source: str) -> Tensor:
+    """The flow of a decoded set, found when it is first asked for and kept beside the frames."""
+    path = folder / "flow.npy"
+    if not path.exists():
+        frames = np.load(folder / "frames.npy", mmap_mode="r")
+        wanted = 4 * frames.shape[0] * (frames.shape[1] - 1) * frames.shape[3] * frames.shape[4]
+        _free(folder.parent, wanted, f"{source}: the optical flow of {len(frames):,} clips", keep=folder)
+        partial_path = path.with_name(f"flow.{os.getpid()}.partial.npy")
+        try:
+            flow_between(frames, lambda shape: _new_array(partial_path, shape, np.int16))
+            partial_path.replace(path)
+        except OSError as error:
+            raise MachineError(f"{path} cannot be written: {error.strerror or error}. Free some room.") from error
+        finally:
+            partial_path.unlink(missing_ok=True)
+    return _mapped(path)
+
+
+def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
+    """Decode every video into files beside the folder, which takes its name when all are there."""
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    count = len(manifest)
+    frames = _new_array(partial / "frames.npy", (count, shape.frames, 3, shape.size, shape.size), np.uint8)
+    sound = _new_array(partial / "sound.npy", (count, shape.samples), np.int16)
+
+    starts = _starts(manifest)
+
+    def decode(row: int) -> tuple[float, int, bool, str] | str:
+        try:
+            video = manifest.pixels.encoded(row)
+            clip = decode_clip(video.content, video.name, replace(shape, start=shape.start + starts[row]))
+        except (UnreadableVideo, UnreadableImage) as error:
+            return str(error)
+        frames[row], sound[row] = clip.frames, np.rint(clip.sound * 32767).astype(np.int16)
+        return clip.aspect, clip.shown, clip.has_sound and bool(clip.sound.any()), clip.note
+
+    try:
+        decoded = list(parallel_map(decode, count))
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise MachineError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
+    lost = {row: reason for row, reason in enumerate(decoded) if isinstance(reason, str)}
+    if len(lost) == count:
+        shutil.rmtree(partial)
+        raise LikewiseError(f"{manifest.source}: no video can be decoded. The first: {lost[0]}.")
+    rows = [(1.0, 0, False, "") if isinstance(row, str) else row for row in decoded]
+    aspect, shown, heard, notes = (list(column) for column in zip(*rows, strict=True))
+    found = {"lost": lost, "aspect": aspect, "shown": shown, "heard": heard, "notes": notes, "shape": asdict(shape)}
+    frames.flush()
+    sound.flush()
+    (partial / "found.json").write_text(json.dumps(found))
+    if not folder.exists():
+        partial.replace(folder)
+    else:  # another process was faster
+        shutil.rmtree(partial)
+
+
+def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
+    """What a person should know before step 0."""
+    broken = [manifest.ids[row] for row, note in enumerate(found["notes"]) if note]
+    heard, read = sum(found["heard"]), len(manifest) - len(found["lost"])
+    said = []
+    if broken:
+        first = found["notes"][manifest.ids.index(broken[0])]
+        said.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
+    short = sum(0 < shown < found["shape"]["frames"] for shown in found["shown"])
+    if short:
+        frames = found["shape"]["frames"]
+        said.append(f"{short} of {read} videos end before the {frames} frames that are kept; the last stays on")
+    if heard < read:
+        said.append(f"{read - heard} of {read} videos have no sound")
+    return said
+
+
+def _new_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+
+
+def _starts(manifest: Manifest) -> list[float]:
+    """Seconds into its video at which each example begins."""
+    column = manifest.beside.get(START)
+    return column.seconds.tolist() if isinstance(column, Starts) else [0.0] * len(manifest)
+
+
+def _key(manifest: Manifest, shape: ClipShape) -> str:
+    """A name for what is kept: it changes with the files, their order, and the shape."""
+    digest = hashlib.blake2b(json.dumps([FORMAT, asdict(shape)]).encode(), digest_size=12)
+    for row, (name, start) in enumerate(zip(manifest.ids, _starts(manifest), strict=True)):
+        version = manifest.pixels.encoded(row).version
+        digest.update(f"{name}\0{version}\0{start}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _make_room(cache: Path, manifest: Manifest, shape: ClipShape) -> None:
+    """Room for the frames and the sound of a set.
+
+    Raises:
+        LikewiseError: it is larger than the limit alone.
+    """
+    wanted = len(manifest) * (shape.frames * 3 * shape.size**2 + 2 * shape.samples)
+    clips = f"{manifest.source}: {len(manifest):,} clips of {shape.frames} frames of {shape.size} pixels"
+    _free(cache, wanted, clips)
+
+
+def _free(cache: Path, wanted: int, what: str, keep: Path | None = None) -> None:
+    """Remove the sets used longest ago until so many bytes more fit; one of them, if named, stays."""
+    limit = int(os.environ.get("LIKEWISE_CACHE_BYTES", CACHE_LIMIT))
+    kept = sorted((entry for entry in cache.glob("*") if entry.is_dir()), key=lambda entry: entry.stat().st_mtime_ns)
+    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in kept}
+    wanted += sizes.pop(keep, 0) if keep else 0
+    if wanted > limit:
+        raise LikewiseError(
+            f"{what} are {wanted / 1e9:.1f} GB decoded, more than the {limit / 1e9:.1f} GB that may be kept in "
+            f"{cache}. Take fewer or smaller frames (--seconds, --frame-rate, --image-size), or set "
+            f"LIKEWISE_CACHE_BYTES={wanted}."
+        )
+    for entry in list(sizes):
+        if sum(sizes.values()) + wanted <= limit:
+            return
+        shutil.rmtree(entry, ignore_errors=True)
+        del sizes[entry]

@@ -1,0 +1,119 @@
+"""From a manifest of videos to one of clips, and from arrays to the same."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.masks import Masks
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.pixel_source import CLIP_MODE, VIDEO_MODE, Headers
+from likewise.data.video.clip_cache import decode_videos, flow_between
+from likewise.data.video.clip_columns import FLOW, SOUND, START, Flow, Sound
+from likewise.data.video.clip_frames import ClipPixels, made_clips
+from likewise.data.video.video_decoding import ClipShape
+from likewise.errors import LikewiseError
+
+
+def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False, cache: Path | None = None) -> Manifest:
+    """The same examples with their videos decoded: their frames as pixels, ``sound`` and ``flow`` beside them.
+
+    What is no video or cannot be decoded is left out, counted and named.
+
+    Args:
+        manifest: videos, or clips, which are given back as they are.
+        shape: what is kept of each.
+        stills_will_do: give back a manifest without videos as it is.
+        cache: where decoded clips lie; None: the user's cache.
+
+    Raises:
+        LikewiseError: there is no video, none can be decoded, or they are more than the cache may hold.
+    """
+    if isinstance(manifest.pixels, ClipPixels):
+        return manifest
+    moving = manifest.pixels.headers.modes == VIDEO_MODE
+    if not moving.any() and stills_will_do:
+        return manifest
+    if not moving.any():
+        raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were asked for.")
+    stills = [Skipped(str(manifest.ids[int(row)]), "a still image among videos") for row in np.flatnonzero(~moving)]
+    videos = manifest.take(np.flatnonzero(moving))
+    decoded = decode_videos(videos, shape, cache)
+    lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]
+    kept = np.setdiff1d(np.arange(len(videos)), list(decoded.lost))
+    readable = videos.take(kept)
+    sizes = readable.pixels.headers.sizes
+    pixels = ClipPixels(decoded.clips, kept, Headers(sizes, np.full(len(kept), CLIP_MODE)))
+    return replace(
+        readable,
+        pixels=pixels,
+        beside=_tracks(pixels, readable),
+        skipped=(*manifest.skipped, *stills, *lost),
+        notes=(*manifest.notes, *decoded.notes),
+    )
+
+
+def clip_manifest(
+    source: str,
+    frames: np.ndarray,
+    frame_rate: float,
+    labels: np.ndarray | Tensor | None = None,
+    class_names: Sequence[str] = (),
+    splits: np.ndarray | None = None,
+    sound: np.ndarray | None = None,
+    flow: np.ndarray | None = None,
+    masks: Masks | None = None,
+) -> Manifest:
+    """Clips that lie in memory as a manifest.
+
+    Args:
+        source: what to call them.
+        frames: uint8 [N, T, C, S, S], C being 1 or 3.
+        frame_rate: frames a second.
+        labels: int [N], -1 for none; None: none has one.
+        class_names: name of each label.
+        splits: str [N]; None: all train.
+        sound: int16 [N, samples] at 16 kHz.
+        flow: int16 [N, T - 1, 2, S, S] as `optical_flow.packed` makes it; None: found when it is asked for.
+        masks: of each clip's middle frame.
+    """
+    count = len(frames)
+    given = None if flow is None else torch.from_numpy(flow)
+    pixels = made_clips(frames, frame_rate, partial(_flow_of, frames) if given is None else lambda: given, sound)
+    manifest = Manifest(
+        source=source,
+        pixels=pixels,
+        labels=torch.full((count,), UNLABELLED) if labels is None else torch.as_tensor(labels).long(),
+        splits=np.full(count, "train") if splits is None else splits,
+        ids=[f"{source}/{row:05d}" for row in range(count)],
+        class_names=tuple(class_names),
+        masks=masks,
+    )
+    return replace(manifest, beside=_tracks(pixels, manifest))
+
+
+def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
+    """What lies beside clips: what lay beside the videos but for their starts, their flow, and sound if one has any."""
+    tracks = {name: column for name, column in manifest.beside.items() if name != START}
+    tracks[FLOW] = Flow(pixels.clips, pixels.rows)
+    if pixels.clips.heard.numpy()[pixels.rows].any():
+        tracks[SOUND] = Sound(pixels.clips, pixels.rows)
+    return tracks
+
+
+def _flow_of(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(flow_between(frames, _shared))
+
+
+def _shared(shape: tuple[int, ...]) -> np.ndarray:
+    """int16 memory in which forked processes write where we read."""
+    return np.frombuffer(mmap.mmap(-1, 2 * math.prod(shape)), np.int16).reshape(shape)

@@ -1,0 +1,88 @@
+"""Accuracy of a linear probe when only a few labels a class are shown: what the next label would buy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.label_budget import LabelBudget
+from likewise.errors import LikewiseError
+from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.evaluation.metrics.logistic_regression import Standardiser
+from likewise.evaluation.statistics.confidence import CROSSED, WILSON, crossed_accuracy
+from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_labelled, require_usable
+
+VARIES = ("validation_accuracy", "validation_cross_entropy")
+
+
+@dataclass(frozen=True)
+class FewLabel:
+    """The linear probe on several draws of a few labelled images a class, averaged.
+
+    Draw r of every budget comes from ``LabelBudget`` with seed ``seed + r``, so budgets are nested within a draw and
+    two encoders see the same draws. Features are standardised over all training images given: the hidden labels are not
+    used, the images are. Strengths are chosen within the shown labels alone.
+    """
+
+    per_class: Sequence[int] = (2, 4, 10, 50)
+    """labels a class, each a score of its own"""
+    draws: int = 5
+    """how often the shown labels are drawn anew"""
+    seed: int = 0
+    """seed of the first draw"""
+    probe: LinearProbe = field(default_factory=LinearProbe)
+    """what is fitted on each draw"""
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or any(amount < 1 for amount in self.per_class):
+            raise LikewiseError(f"FewLabel({self.per_class}, draws={self.draws}): give 1 or more labels and draws.")
+
+    def within(self, labels: Tensor) -> FewLabel:
+        """The same with the budgets alone that every class can pay."""
+        counts = labels[labels != UNLABELLED].unique(return_counts=True)[1]
+        scarcest = int(counts.min()) if len(counts) else 0
+        return replace(self, per_class=tuple(amount for amount in self.per_class if amount <= scarcest))
+
+    def evaluate(self, train: Features, test: Features, ids: Sequence[str]) -> Iterator[Outcome]:
+        """One outcome a budget: few2_top1, few4_top1, ...; its predictions are [draws, N].
+
+        Args:
+            train: training features; only the rows drawn keep their label.
+            test: test features.
+            ids: stable ids of the training rows, by which labels are drawn.
+
+        Raises:
+            LikewiseError: a class has fewer labels than a budget asks for (see ``within``), or as ``LinearProbe.fit``.
+        """
+        require_labelled(test, "test")
+        require_usable(train.vectors, "training")
+        standardise = Standardiser.of(train.vectors)
+        for amount in self.per_class:
+            fits = []
+            for seed in self._seeds():
+                shown = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
+                fits.append(self.probe.fit(Features(train.vectors, shown).labelled(), standardise))
+            # The rest of the protocol is alike in every draw, but for what its validation part said.
+            alike = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
+            protocol = alike | {"strength": [each.protocol["strength"] for each in fits], "per_class": amount}
+            predictions = torch.stack([each.predict(test.vectors) for each in fits])
+            yield self._outcome(predictions, test.labels, protocol)
+
+    def _seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.draws))
+
+    def _outcome(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Outcome:
+        """Average and interval over draws [R, N]."""
+        known = labels != UNLABELLED
+        interval = crossed_accuracy((predictions == labels)[:, known])
+        protocol = protocol | {
+            "draws": self.draws,
+            "seeds": self._seeds(),
+            "interval": CROSSED if self.draws > 1 else f"{WILSON}; one draw says nothing about other draws",
+        }
+        return Outcome(Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions)

@@ -1,0 +1,110 @@
+"""Nearest neighbours vote: a score that trains nothing, so it can be had while the run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
+from likewise.evaluation.statistics.confidence import WILSON, accuracy
+from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_labelled, require_usable
+
+QUERIES, ROWS = 512, 16384
+"""test and bank rows compared at a time: 32 MB of similarities, however large either is"""
+
+
+@dataclass(frozen=True)
+class Knn:
+    """Weighted nearest neighbours, Wu et al. 2018, section 3.4, https://arxiv.org/abs/1805.01978.
+
+    A class gets sum_i exp(s_i / temperature) over those of the k nearest training images that belong to it, s being
+    the cosine similarity. Images equally near at the k-th place are taken in the order of the bank, and equal votes go
+    to the lower class, so an answer never depends on chance. A vector of zeros has similarity 0 to everything.
+    """
+
+    k: int = 20
+    """neighbours that vote; a smaller bank votes in full"""
+    temperature: float = 0.07
+    """how fast a vote fades with distance; 0.07 is the paper's"""
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.temperature <= 0:
+            raise LikewiseError(f"Knn({self.k}, {self.temperature}): k must be 1 or more and the temperature above 0.")
+
+    def evaluate(self, train: Features, test: Features) -> Outcome:
+        """Top-1 accuracy on the labelled test rows; unlabelled training rows do not vote."""
+        require_labelled(test, "test")
+        predictions = self.predict(train, test.vectors)
+        interval, count = accuracy(predictions, test.labels)
+        return Outcome(Score(f"knn{self.k}_top1", *interval, count, self._protocol(train)), predictions)
+
+    @torch.no_grad()
+    def predict(self, train: Features, vectors: Tensor) -> Tensor:
+        """A class for each vector, float [N, D] -> int64 [N].
+
+        Raises:
+            LikewiseError: no training row has a label, or a vector is NaN or infinite.
+        """
+        bank = require_labelled(train, "training")
+        require_usable(vectors, "test")
+        rows, classes = F.normalize(bank.vectors.float(), dim=1), int(bank.labels.max()) + 1
+        answers = []
+        for queries in F.normalize(vectors.float(), dim=1).split(QUERIES):
+            similarity, neighbour = nearest(queries, rows, self.k)  # [B, k]
+            weight = ((similarity - similarity[:, :1]) / self.temperature).exp()  # the nearest weighs 1: no overflow
+            ballots = torch.zeros(len(queries), classes, dtype=torch.float64, device=rows.device)
+            ballots.scatter_add_(1, bank.labels.to(rows.device)[neighbour], weight.double())
+            answers.append(ballots.argmax(dim=1))
+        return torch.cat(answers)
+
+    def _protocol(self, train: Features) -> dict[str, Any]:
+        bank = int((train.labels != UNLABELLED).sum())
+        return {
+            "k": min(self.k, bank),
+            "k_asked": self.k,
+            "temperature": self.temperature,
+            "bank": bank,
+            "interval": WILSON,
+        }
+
+
+def nearest(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k bank rows most similar to each query, most similar first, equal ones in bank order.
+
+    Args:
+        queries: float [B, D], unit length.
+        bank: float [N, D], unit length.
+        k: how many; at most N are given.
+
+    Returns:
+        Similarity float [B, k] and place in the bank int64 [B, k].
+    """
+    similarity = queries.new_empty(len(queries), 0)
+    place = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    for first in range(0, len(bank), ROWS):
+        values, columns = _first_largest(queries @ bank[first : first + ROWS].T, k)
+        similarity, place = torch.cat([similarity, values], 1), torch.cat([place, columns + first], 1)
+        # What was held comes before the new chunk, so a stable order keeps bank order among equals.
+        similarity, order = similarity.sort(dim=1, descending=True, stable=True)
+        similarity, place = similarity[:, :k], place.gather(1, order)[:, :k]
+    return similarity, place
+
+
+def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """``topk`` whose choice and order among equal values is by column."""
+    if k >= values.shape[1]:
+        return values.sort(dim=1, descending=True, stable=True)
+    top, columns = values.topk(k + 1, dim=1)
+    columns = columns[:, :k].sort(dim=1).values
+    largest, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    columns = columns.gather(1, order)
+    # topk may pick any of several equal values at the edge; only rows where that happened need the slow way.
+    tied = (top[:, k - 1] == top[:, k]).nonzero().flatten()
+    if len(tied):
+        largest[tied], columns[tied] = (part[:, :k] for part in values[tied].sort(dim=1, descending=True, stable=True))
+    return largest, columns

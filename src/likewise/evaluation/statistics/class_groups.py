@@ -1,0 +1,80 @@
+"""Accuracy as a mean over classes: over all of them, over those rare in training, and over the frequent ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.evaluation.statistics.confidence import CLASS_MEAN, class_mean_accuracy
+from likewise.evaluation.statistics.scores import Outcome, Score
+
+RARE = 3
+"""A class is rare where the largest has more than this many times its training images.
+
+Collections that were meant to be balanced differ by less (ImageNet's classes by 1.8, from 732 to 1,300), while studies
+of imbalance take ratios of 10 and more (Cui et al. 2019, https://arxiv.org/abs/1901.05555: 10 to 200; ISD: 13).
+"""
+
+
+class ClassGroup(NamedTuple):
+    """Classes that an accuracy is to be averaged over."""
+
+    name: str
+    """balanced (all of them), rare or frequent"""
+    classes: Tensor
+    """int64 [C]"""
+    meaning: str
+    """which classes these are, in words"""
+
+
+def rare_classes(train_labels: Tensor, classes: int) -> Tensor:
+    """Which classes have fewer than a third of the largest class's training images: bool [classes].
+
+    Args:
+        train_labels: int64 [N] of the images that training saw, whether or not it saw their labels; UNLABELLED where
+            none is known.
+        classes: how many there are.
+    """
+    count = torch.bincount(train_labels[train_labels != UNLABELLED], minlength=classes)
+    return count * RARE < count.max()
+
+
+def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
+    """The groups over which accuracy says something that a mean over all images does not.
+
+    All classes, where their numbers of test images differ; the rare and the frequent ones, where training was
+    unbalanced (see ``RARE``) and the test images hold both.
+
+    Args:
+        train_labels: int64 [N], of the images that training saw.
+        test_labels: int64 [M].
+    """
+    present, count = test_labels[test_labels != UNLABELLED].unique(return_counts=True)
+    rare = rare_classes(train_labels, int(max(train_labels.max(), test_labels.max())) + 1)[present]
+    groups = []
+    if len(count.unique()) > 1:
+        groups.append(ClassGroup("balanced", present, f"all {len(present)} classes"))
+    if bool(rare.any()) and not bool(rare.all()):
+        share = "a third of the largest class's training images"
+        for name, which, words in (("rare", rare, f"fewer than {share}"), ("frequent", ~rare, f"{share} or more")):
+            meaning = f"{int(which.sum())} of {len(present)} classes, those with {words}"
+            groups.append(ClassGroup(name, present[which], meaning))
+    return groups
+
+
+def class_mean(outcome: Outcome, labels: Tensor, group: ClassGroup) -> Outcome:
+    """What an outcome scores as a mean over a group's classes: ``knn20_top1`` -> ``knn20_rare_top1``.
+
+    Args:
+        outcome: a score with its answers [N].
+        labels: int64 [N], of the test images.
+        group: over which classes.
+    """
+    asked = torch.isin(labels, group.classes)
+    interval = class_mean_accuracy((outcome.predictions == labels)[asked], labels[asked])
+    name = f"{outcome.score.name.removesuffix('_top1')}_{group.name}_top1"
+    protocol = outcome.score.protocol | {"mean_over": group.meaning, "interval": CLASS_MEAN}
+    return Outcome(Score(name, *interval, int(asked.sum()), protocol), outcome.predictions, group.classes)

@@ -1,0 +1,87 @@
+"""Intervals over test images that belong together in groups: wider, for images of one film tell less than of many.
+
+The variance of a mean is taken between groups and compared with what it would be were all images independent (the
+design effect: Kish 1965, Survey Sampling, Sec. 5.4); the half-widths of an interval grow by its root. With few groups
+the estimate itself is rough: some ten or more are wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.evaluation.statistics.confidence import Interval
+from likewise.evaluation.statistics.scores import Outcome
+
+
+def design_effect(influence: Tensor, groups: Tensor) -> float:
+    """By how much the variance of a mean is multiplied by the images' coming in groups; 1 at least.
+
+    Args:
+        influence: float64 [N], how far each image moves the mean; they add up to 0.
+        groups: int64 [N], the group of each.
+
+    Returns:
+        Where nothing varies, or there is one group alone, what it would be if a group's images were one image.
+    """
+    sizes = torch.bincount(groups).double()
+    there = int((sizes > 0).sum())
+    alone = float(influence.square().sum())
+    if there < 2 or alone == 0:
+        return max(float(sizes.square().sum() / sizes.sum()), 1.0)
+    together = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, groups, influence)
+    return max(float(together.square().sum()) / alone * there / (there - 1), 1.0)
+
+
+def influence_on_mean(values: Tensor, labels: Tensor, classes: Tensor | None) -> Tensor:
+    """How far each image moves a mean over images, or over ``classes`` where that is what the score is.
+
+    Args:
+        values: float64 [..., N], whether each was right, or by how much more one encoder was.
+        labels: int64 [N].
+        classes: int64 [C], or None.
+
+    Returns:
+        float64 [N]; draws of labels are averaged.
+    """
+    each = values.reshape(-1, values.shape[-1]).mean(dim=0)
+    if classes is None:
+        return (each - each.mean()) / len(each)
+    _, kind, count = labels.unique(return_inverse=True, return_counts=True)
+    means = torch.zeros(len(count), dtype=torch.float64).index_add_(0, kind, each) / count
+    return (each - means[kind]) / count[kind] / len(count)
+
+
+def widened(interval: Interval, effect: float, lowest: float) -> Interval:
+    """An interval whose half-widths are those of so much more variance, within ``lowest`` and 1."""
+    by = math.sqrt(effect)
+    low, high = (interval.value + (end - interval.value) * by for end in (interval.low, interval.high))
+    return Interval(interval.value, max(low, lowest), min(high, 1.0))
+
+
+def told_of_groups(outcome: Outcome, labels: Tensor, groups: Tensor | None) -> Outcome:
+    """The outcome with an interval that knows of groups, which its protocol then says.
+
+    Args:
+        outcome: a score with its answers; one without answers stays as it is.
+        labels: int64 [N], of the test images.
+        groups: int64 [N]; None: nothing is known, and the outcome stays as it is.
+    """
+    if groups is None or outcome.predictions.shape[-1] != len(labels):
+        return outcome
+    asked = asked_about(outcome, labels)
+    right = (outcome.predictions[..., asked] == labels[asked]).double()
+    effect = design_effect(influence_on_mean(right, labels[asked], outcome.classes), groups[asked])
+    score = outcome.score
+    _, low, high = widened(Interval(score.value, score.low, score.high), effect, 0.0)
+    told = {"groups": len(groups[asked].unique()), "design_effect": round(effect, 2)}
+    return outcome._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **told}))
+
+
+def asked_about(outcome: Outcome, labels: Tensor) -> Tensor:
+    """Bool [N]: the test images that a score is taken over."""
+    return labels != UNLABELLED if outcome.classes is None else torch.isin(labels, outcome.classes)

@@ -1,0 +1,132 @@
+"""A flat map of the embeddings: what the encoder takes for alike lies together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from likewise.report.pages.chart import GREY, MARKERS, chart, colour, figure, plain
+from likewise.report.pages.markup import Markup
+from likewise.report.pictures.thumbnails import sheet
+from likewise.report.record import NONE, Gallery
+from likewise.report.wording import amount, count
+
+COLOURED = 10
+"""classes with a colour of their own; beyond that colours can no longer be told apart"""
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """How vectors become places on a plane. The same vectors always give the same map."""
+
+    points: int = 2000
+    """images shown at most; more are thinned by a seeded draw"""
+    projection: Literal["tsne", "pca"] = "tsne"
+    """t-SNE (van der Maaten and Hinton 2008) shows neighbourhoods; PCA keeps distances, and takes no time"""
+    perplexity: float = 30.0
+    """t-SNE: how many neighbours a point minds; lowered where there are few points"""
+    seed: int = 0
+    """which images are shown"""
+
+    def chosen(self, rows: int) -> np.ndarray:
+        """Rows to show, int64 [min(rows, points)], in order."""
+        if rows <= self.points:
+            return np.arange(rows)
+        return np.sort(np.random.default_rng(self.seed).permutation(rows)[: self.points])
+
+    def places(self, vectors: np.ndarray) -> np.ndarray:
+        """float32 [n, D] -> float32 [n, 2]. Vectors are made unit length first, as in cosine similarity."""
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / np.where(length > 0, length, 1)
+        flat = np.zeros((len(vectors), 2), dtype=np.float32)
+        if np.ptp(vectors, axis=0).max() == 0:
+            return flat  # collapsed to one place, or a single image
+        # One thread: t-SNE's own threads wait on one another in a busy loop, which is far slower on a shared machine.
+        with threadpool_limits(1):
+            axes = min(2, *vectors.shape)
+            flat[:, :axes] = PCA(axes, svd_solver="full").fit_transform(vectors)
+            if self.projection == "pca" or len(vectors) < 8:
+                return flat
+            perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
+            start = flat / flat[:, 0].std() * 1e-4
+            maker = TSNE(perplexity=perplexity, init=start, random_state=self.seed, max_iter=500, angle=0.7)
+            return maker.fit_transform(vectors).astype(np.float32)
+
+    def described(self, shown: int, rows: int) -> str:
+        """What the reader sees, in a sentence."""
+        how = "PCA" if self.projection == "pca" or shown < 8 else f"t-SNE, perplexity {self.perplexity:g}"
+        drawn = f"{count(shown)} of {amount(rows, 'sample image')}" if shown < rows else amount(rows, "sample image")
+        return f"{drawn}, placed by {how}."
+
+
+def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
+    """The map as a chart whose points show their image under the pointer."""
+    rows = settings.chosen(len(gallery.vectors))
+    places = settings.places(gallery.vectors[rows])
+    labels, predictions = gallery.labels[rows], gallery.predictions[rows]
+    wrong = (labels != NONE) & (predictions != NONE) & (labels != predictions)
+    drawn = figure(_traces(gallery, places, labels, wrong))
+    drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
+    drawn.update_layout(legend={"itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
+    said = settings.described(len(rows), len(gallery.vectors))
+    caption = f"{said} Alike to the encoder lies together; distances between far groups mean little."
+    if wrong.any():
+        caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe reads wrongly."
+    caption += " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
+    tiles = sheet(gallery.thumbnails[rows])._asdict()
+    return chart(
+        "map", drawn, f"Map of the embeddings: {said}", caption, height=620, sheet=tiles, lines=_lines(gallery, rows)
+    )
+
+
+def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
+    """The frequent classes in colours, others and unlabelled images in grey; wrongly read images as crosses."""
+    known, frequency = np.unique(labels[labels != NONE], return_counts=True)
+    coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
+    groups = [(gallery.name(label), labels == label, colour(place)) for place, label in enumerate(coloured)]
+    groups.append(("other classes", (labels != NONE) & ~np.isin(labels, coloured), GREY))
+    groups.append(("no label", labels == NONE, GREY))
+    traces = []
+    for place, (name, members, paint) in enumerate(groups):
+        right, crosses = members & ~wrong, members & wrong
+        symbol = MARKERS[place] if place < len(coloured) else "circle-open"
+        if right.any():
+            traces.append(_trace(places, right, name, paint, symbol))
+        if crosses.any():
+            # One legend entry a class, and it stays where every image of the class is read wrongly.
+            traces.append(_trace(places, crosses, name, paint, "x", legend=not right.any()))
+    return traces
+
+
+def _trace(
+    places: np.ndarray, members: np.ndarray, name: str, paint: str, symbol: str, legend: bool = True
+) -> go.Scatter:
+    return go.Scatter(
+        x=places[members, 0].round(3).tolist(),
+        y=places[members, 1].round(3).tolist(),
+        customdata=np.flatnonzero(members).tolist(),
+        name=plain(name),
+        legendgroup=name,
+        mode="markers",
+        marker={"color": paint, "size": 6, "symbol": symbol, "opacity": 0.85},
+        hoverinfo="none",
+        showlegend=legend,
+    )
+
+
+def _lines(gallery: Gallery, rows: np.ndarray) -> list[list[str]]:
+    """Below each picture: its class, what the probe read, its id."""
+    lines = []
+    for row in rows:
+        label, prediction = int(gallery.labels[row]), int(gallery.predictions[row])
+        said = [gallery.name(label) if label != NONE else "no label"]
+        if prediction != NONE and prediction != label:
+            said.append(f"read as {gallery.name(prediction)}")
+        lines.append([*said, gallery.ids[row]])
+    return lines

@@ -1,0 +1,1 @@
+"""Pictures on pages: examples, neighbours, what a method looked at."""

@@ -1,0 +1,101 @@
+"""Small images inside a page: one at a time, or many on one sheet."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from likewise.report.pages.markup import Markup, element
+
+SHEET_BYTES = 750_000
+"""a sheet's weight at most; a page should stay light enough to send by mail"""
+
+
+HEIGHT = 56
+"""of a thumbnail on the page, in its pixels"""
+
+
+class Sheet(NamedTuple):
+    """Equal tiles on one image, row by row."""
+
+    uri: str
+    tile: int
+    """pixels of a tile's side"""
+    columns: int
+    rows: int
+
+
+def image_uri(thumbnail: np.ndarray) -> str:
+    """uint8 [H, W, C], C = 1 or 3 -> a ``data:`` address."""
+    return _uri("png", _encoded(_image(thumbnail), "png"))
+
+
+def picture(thumbnail: np.ndarray, said: str, height: int = HEIGHT) -> Markup:
+    """uint8 [H, W, C] -> an image so high on the page, with ``said`` for those who do not see it."""
+    width = round(height * thumbnail.shape[1] / thumbnail.shape[0])
+    return element("img", src=image_uri(thumbnail), alt=said, width=width, height=height)
+
+
+def spectrogram(heard: np.ndarray, said: str) -> Markup:
+    """uint8 [h, W] -> an image as wide as the film strip that it belongs to, and half as high."""
+    uri = image_uri(heard[..., None])
+    return element("img", src=uri, alt=said, width=3 * HEIGHT, height=HEIGHT // 2, class_="spectrogram")
+
+
+def above(strip: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """A film strip uint8 [H, W, C] above its spectrogram uint8 [h, W], brought to half its height."""
+    half = len(strip) // 2
+    rows = heard[np.arange(half) * len(heard) // half, :, None]
+    return np.concatenate([strip, np.broadcast_to(rows, (*rows.shape[:2], strip.shape[-1]))])
+
+
+def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:
+    """uint8 [n, H, W, C] -> one sheet of square tiles.
+
+    Kept exact as PNG where that is light enough; else coded as WebP, on smaller tiles if need be.
+    """
+    side = max(thumbnails.shape[1:3])
+    smaller = [("webp", size) for size in (48, 32, 24, 16) if size < side]
+    *attempts, last = [("png", side), ("webp", side), *smaller]
+    for kind, tile in attempts:
+        content, made = _sheet(thumbnails, kind, tile)
+        if len(content) <= limit:
+            return made
+    return _sheet(thumbnails, *last)[1]
+
+
+def _sheet(thumbnails: np.ndarray, kind: str, tile: int) -> tuple[bytes, Sheet]:
+    picture = _tiled(thumbnails, tile)
+    content = _encoded(picture, kind)
+    return content, Sheet(_uri(kind, content), tile, picture.width // tile, picture.height // tile)
+
+
+def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
+    columns = math.ceil(math.sqrt(len(thumbnails)))
+    rows = math.ceil(len(thumbnails) / columns)
+    picture = Image.new("L" if thumbnails.shape[-1] == 1 else "RGB", (columns * tile, rows * tile))
+    for place, thumbnail in enumerate(thumbnails):
+        image = _image(thumbnail)
+        if image.size != (tile, tile):
+            image = image.resize((tile, tile), Image.Resampling.LANCZOS)
+        picture.paste(image, (place % columns * tile, place // columns * tile))
+    return picture
+
+
+def _image(thumbnail: np.ndarray) -> Image.Image:
+    return Image.fromarray(thumbnail[..., 0] if thumbnail.shape[-1] == 1 else thumbnail)
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **({"optimize": True} if kind == "png" else {"quality": 75}))
+    return content.getvalue()
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

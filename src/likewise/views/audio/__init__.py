@@ -1,0 +1,1 @@
+"""Spectrograms and the targets that are made of sound."""

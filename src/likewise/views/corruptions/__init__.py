@@ -1,6 +1,0 @@
-"""Common corruptions of images at five severities: noise, blur, weather and digital loss, in batches, on any device."""
-
-from likewise.views.corruptions.corrupt import KINDS, SEVERITIES, corrupt
-from likewise.views.corruptions.random_fields import RandomFields
-
-__all__ = ["KINDS", "SEVERITIES", "RandomFields", "corrupt"]

@@ -1,0 +1,1 @@
+"""Augmentations of images, batched, with their geometry."""

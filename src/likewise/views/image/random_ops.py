@@ -1,0 +1,143 @@
+"""RandAugment and Cutout: random operations on finished views, and a square that hides a part of them.
+
+Cubuk et al. 2020, https://arxiv.org/abs/1909.13719, and DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552, with
+the operations and the greatest strengths of the CoMatch authors' code, https://github.com/salesforce/CoMatch. What a
+geometric operation or the square leaves empty is grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from likewise.randomness import Draws
+from likewise.views.image import colour, tone
+from likewise.views.image.plan import Operations
+
+GREY = 0.5
+"""Of what is left empty."""
+
+
+Lines = tuple[tuple[Tensor | float, Tensor | float, Tensor | float], ...]
+"""The two lines of affine maps: each entry [B], or the same for all."""
+
+
+class Operation(NamedTuple):
+    """A change of tone or colour, or a move of the pixels; neither does nothing."""
+
+    amount: Callable[[Tensor, Tensor], Tensor]
+    """its parameter [B] from a strength [B] in [0, 1] and a sign [B]"""
+    change: Callable[[Tensor, Tensor], Tensor] | None = None
+    """images [B, C, S, S] and amounts [B] -> images"""
+    move: Callable[[Tensor], Lines] | None = None
+    """amounts [B] -> the affine maps from the new [-1, 1] plane to the old one"""
+
+
+def _none(strength: Tensor, sign: Tensor) -> Tensor:
+    return torch.zeros_like(strength)
+
+
+def _factor(strength: Tensor, sign: Tensor) -> Tensor:
+    return 0.1 + 1.8 * strength
+
+
+def _up_to(greatest: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda strength, sign: greatest * strength * sign
+
+
+def _rotation(radians: Tensor) -> Lines:
+    return (radians.cos(), -radians.sin(), 0.0), (radians.sin(), radians.cos(), 0.0)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "identity": Operation(_none),
+    "autocontrast": Operation(_none, lambda images, _: tone.autocontrast(images)),
+    "equalize": Operation(_none, lambda images, _: tone.equalize(images)),
+    "brightness": Operation(_factor, colour.brighten),
+    "colour": Operation(_factor, colour.saturate),
+    "contrast": Operation(_factor, colour.contrast),
+    "sharpness": Operation(_factor, tone.sharpen),
+    # From 7 bits to 4, and from all values inverted to none.
+    "posterize": Operation(lambda strength, sign: (8 - 4 * strength).floor(), tone.posterize),
+    "solarize": Operation(lambda strength, sign: strength * (256 / 255), colour.solarize),
+    "rotate": Operation(_up_to(math.radians(30)), move=_rotation),
+    # Lines slide along a fixed one at the edge, as Pillow has it.
+    "shear x": Operation(_up_to(0.3), move=lambda slope: ((1.0, slope, slope), (0.0, 1.0, 0.0))),
+    "shear y": Operation(_up_to(0.3), move=lambda slope: ((1.0, 0.0, 0.0), (slope, 1.0, slope))),
+    "translate x": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), (0.0, 1.0, 0.0))),
+    "translate y": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 0.0), (0.0, 1.0, 2 * share))),
+}
+"""By name, in the order in which `Operations.kind` counts them."""
+
+
+def random_operations(draws: Draws, count: int, chance: float, strength: tuple[float, float]) -> Operations:
+    """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
+    kind = draws.uniform(0, len(OPERATIONS), columns=count).long()
+    strengths, signs = draws.uniform(*strength, columns=count), draws.uniform(-1, 1, columns=count).sign()
+    left_out = draws.uniform(columns=count) >= chance
+    amount = torch.zeros_like(strengths)
+    for place, operation in enumerate(OPERATIONS.values()):
+        amount = torch.where(kind == place, operation.amount(strengths, signs), amount)
+    return Operations(kind.masked_fill(left_out, 0), amount)
+
+
+def operate(views: Tensor, operations: Operations) -> Tensor:
+    """Makes each row's operations, first to last, in place: float32 [B, C, S, S].
+
+    Returns:
+        Where the pixels came from: the affine map [B, 2, 3] from the views' [-1, 1] plane to the one before.
+    """
+    origin = torch.eye(2, 3, device=views.device).repeat(len(views), 1, 1)
+    for kind, amount in zip(operations.kind.unbind(1), operations.amount.unbind(1), strict=True):
+        moved = torch.zeros_like(kind, dtype=torch.bool)
+        for place, operation in enumerate(OPERATIONS.values()):
+            rows = (kind == place).nonzero()[:, 0]
+            if operation.change is not None and len(rows):
+                chosen = rows.to(views.device)
+                views.index_copy_(0, chosen, operation.change(views[chosen], amount[rows].to(views.device)))
+            moved |= (kind == place) & (operation.move is not None)
+        rows = moved.nonzero()[:, 0]
+        if len(rows):
+            chosen, maps = rows.to(views.device), affine_maps(kind[rows], amount[rows]).to(views.device)
+            views.index_copy_(0, chosen, move(views[chosen], maps))
+            origin.index_copy_(0, chosen, chained(origin[chosen], maps))
+    return origin
+
+
+def affine_maps(kind: Tensor, amount: Tensor) -> Tensor:
+    """The maps of geometric operations: int64 [B], float32 [B] -> [B, 2, 3]; any other leaves all in place."""
+    maps = torch.eye(2, 3, device=amount.device).repeat(len(kind), 1, 1)
+    for place, operation in enumerate(OPERATIONS.values()):
+        rows = kind == place
+        if operation.move is not None:
+            lines = operation.move(amount[rows])
+            for line, column in ((line, column) for line in range(2) for column in range(3)):
+                maps[rows, line, column] = lines[line][column]
+    return maps
+
+
+def move(images: Tensor, maps: Tensor) -> Tensor:
+    """Images resampled bilinearly by maps [B, 2, 3] of the new plane to the old one; grey comes in at the edges."""
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images - GREY, grid, align_corners=False).add_(GREY)
+
+
+def chained(outer: Tensor, inner: Tensor) -> Tensor:
+    """The affine map [B, 2, 3] that does ``inner`` and then ``outer``."""
+    line, shift = outer[:, :, :2], outer[:, :, 2:]
+    return line @ inner + functional.pad(shift, (2, 0))
+
+
+def cut_out(views: Tensor, centre: Tensor, side: float) -> None:
+    """Makes a square grey in place: ``side`` is its share of the view's, [B, 2] its centre (across, down) in [0, 1].
+
+    As much of it as lies inside the view, so that one at a corner hides a quarter.
+    """
+    place = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]
+    hidden = (place - centre.to(views.device)[:, :, None] + side / 2).div_(side).floor_() == 0  # [B, 2, S]
+    views.masked_fill_((hidden[:, 1, :, None] & hidden[:, 0, None, :])[:, None], GREY)

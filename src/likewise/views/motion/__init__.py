@@ -1,0 +1,1 @@
+"""Temporal windows of clips, and views of their optical flow."""
