@@ -112,7 +112,9 @@ def main(settings: Settings) -> None:
     activations, share = trial.activations(), trial.forward_share()
     with torch.no_grad():
         rows = {name: row.requires_grad_() for name, row in method.embed(nets, batch_of(512), Progress(0, 10)).items()}
-    of_loss = saved_bytes(lambda: method.contrast(nets, rows, Progress(0, 10)), nets)[0] * (settings.batch / 512) ** 2
+    of_loss = (
+        saved_bytes(lambda: method.compute_loss(nets, rows, Progress(0, 10)), nets)[0] * (settings.batch / 512) ** 2
+    )
     step, sizes = stepper(settings), (settings.batch, *settings.microbatches)
     seconds = in_turns(
         {str(size): lambda size=size: step(settings.batch, size) for size in sizes}, settings.rounds, settings.clock

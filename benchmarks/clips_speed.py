@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from likewise.data.batch import Pixels
 from likewise.data.video.video_decoding import ClipShape, decode_clip
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 
 SHAPE = ClipShape(size=64, frames=32, frame_rate=16.0)
 OURS, OPENCV, DECORD, TORCHCODEC = "likewise (with sound)", "OpenCV", "decord", "torchcodec"
@@ -116,23 +116,23 @@ def by_torchcodec(path: Path) -> Tensor:
 
 def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
     """Seconds a video of each contestant, and why some are not measured."""
-    readers: dict[str, Callable[[Path], Tensor]] = {
+    transforms: dict[str, Callable[[Path], Tensor]] = {
         OURS: ours, OPENCV: by_opencv, DECORD: by_decord, TORCHCODEC: by_torchcodec
     }  # fmt: skip
     absent: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = write_videos(Path(folder), settings.videos)
-        for name, read in list(readers.items()):
+        for name, read in list(transforms.items()):
             try:
                 apart = (read(paths[0]).float() - ours(paths[0]).float()).abs().mean()
             except (ImportError, RuntimeError) as error:
                 absent[name] = str(error).splitlines()[0][:80]
-                del readers[name]
+                del transforms[name]
                 continue
             assert apart < 8, f"{name} gives other frames: {apart:.1f} of 255 apart"
-        work = {name: lambda read=read: [read(path) for path in paths] for name, read in readers.items()}
-        taken = in_turns(work, settings.rounds, settings.clock)
-    return {name: seconds / settings.videos for name, seconds in taken.items()}, absent
+        work = {name: lambda read=read: [read(path) for path in paths] for name, read in transforms.items()}
+        take_columns = in_turns(work, settings.rounds, settings.clock)
+    return {name: seconds / settings.videos for name, seconds in take_columns.items()}, absent
 
 
 def shown(settings: Settings) -> dict[str, float]:
@@ -141,19 +141,19 @@ def shown(settings: Settings) -> dict[str, float]:
     clips = torch.randint(0, 256, (settings.clips, 16, 3, size, size), dtype=torch.uint8)
     pixels, step = Pixels(clips, torch.ones(len(clips))), iter(range(10**9))
     policy, chain = our_view(size), torchvision_view(size)
-    taken = in_turns(
+    take_columns = in_turns(
         {
-            "likewise": lambda: policy(pixels, Draws((0, next(step)), len(clips))),
+            "likewise": lambda: policy(pixels, BatchRNG((0, next(step)), len(clips))),
             "torchvision v2": lambda: [chain(clip) for clip in clips],
         },
         settings.rounds,
         settings.clock,
     )
-    return {name: seconds / settings.clips for name, seconds in taken.items()}
+    return {name: seconds / settings.clips for name, seconds in take_columns.items()}
 
 
-def table(title: str, what: str, taken: dict[str, float], against: str, notes: list[str]) -> Table:
-    rows = [[name, f"{1 / s:,.1f}", f"{s / taken[against]:.2f}"] for name, s in taken.items()]
+def table(title: str, what: str, take_columns: dict[str, float], against: str, notes: list[str]) -> Table:
+    rows = [[name, f"{1 / s:,.1f}", f"{s / take_columns[against]:.2f}"] for name, s in take_columns.items()]
     return Table(title, ("contestant", f"{what} a second", f"time over {against}"), [*rows], notes)
 
 

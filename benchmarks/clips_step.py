@@ -36,12 +36,12 @@ from likewise.training.turns import turns_of
 
 FRAMES, SIDE = 8, 32
 METHODS = {
-    "simclr": "moving-garments",
-    "moco-v2": "moving-garments",
-    "modist": "moving-garments",
-    "flow-similarity": "moving-garments",
-    "global-local": "sounding-garments",
-    "lira": "speaking-shapes",
+    "simclr": "synthetic-flow-videos",
+    "moco-v2": "synthetic-flow-videos",
+    "modist": "synthetic-flow-videos",
+    "flow-similarity": "synthetic-flow-videos",
+    "global-local": "synthetic-sound-videos",
+    "lira": "synthetic-lip-videos",
 }
 """and what each learns from; those of images see clips through r2plus1d-small"""
 
@@ -142,11 +142,13 @@ def main(settings: Settings) -> None:
     clips = torch.randint(0, 256, (settings.batch, FRAMES, 3, SIDE, SIDE), dtype=torch.uint8)
     count = torch.arange(settings.batch)
     batch = Batch(Pixels(clips, torch.ones(len(clips))), torch.full_like(count, -1), count)
-    taken = in_turns({"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock)
+    take_columns = in_turns(
+        {"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock
+    )
     beside = Table(
         f"SimCLR step, r2plus1d-small on {settings.batch} clips of {FRAMES} frames of {SIDE} px",
         ["who", "clips a second", "time over likewise"],
-        [[who, f"{settings.batch / s:,.0f}", f"{s / taken['likewise']:.2f}"] for who, s in taken.items()],
+        [[who, f"{settings.batch / s:,.0f}", f"{s / take_columns['likewise']:.2f}"] for who, s in take_columns.items()],
         [f"A clip is two views. {settings.threads} threads each."],
     )
     each = Table(
@@ -160,7 +162,7 @@ def main(settings: Settings) -> None:
             f"`{name}`", source, f"{1e3 * took:,.0f}", f"{settings.batch / took:,.0f}", f"{found['megabytes']:,.0f}",
         ])  # fmt: skip
     each.notes.append("Frames, networks and numbers of views differ by method.")
-    ratio = taken["torchvision and lightly"] / taken["likewise"]
+    ratio = take_columns["torchvision and lightly"] / take_columns["likewise"]
     claims = [Claim("a step of SimCLR on clips at least as quick as torchvision's views with lightly's loss", 1, ratio)]
     keep("clips_step", "A training step on clips", [beside, each], claims, clock=settings.clock)
 

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from likewise.data.images import FileImages
 from likewise.data.pixel_source import Decoded, Headers, decode
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.policies import weak
 
 VIEW, STORED = 224, 256
@@ -119,7 +119,7 @@ def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
     def ours() -> None:
         pixels = images.read(everything)
         for view in (0, 1):
-            policy(pixels, Draws((0, view), len(contents)))
+            policy(pixels, BatchRNG((0, view), len(contents)))
 
     def decoded_once(content: bytes) -> list[Image.Image]:
         image = with_pillow(content)
@@ -146,8 +146,8 @@ def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
 
 def rows_of(seconds: dict[str, float], ours: float, floor: float, count: int) -> list[Sequence[str]]:
     return [
-        (name, f"{taken / count * 1e3:.2f}", f"{taken / ours:.2f}", f"{floor / taken:.0%}")
-        for name, taken in seconds.items()
+        (name, f"{take_columns / count * 1e3:.2f}", f"{take_columns / ours:.2f}", f"{floor / take_columns:.0%}")
+        for name, take_columns in seconds.items()
     ]
 
 

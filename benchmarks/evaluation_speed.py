@@ -127,14 +127,14 @@ def measure_alone(settings: Settings) -> None:
     work(few, Features(test.vectors[:20], test.labels[:20]))  # imports and threads are no part of the time
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew, for loading had one of its own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    taken: list[float] = []
+    take_columns: list[float] = []
     answers: list[object] = []
     for _ in range(settings.rounds if settings.alone.startswith("likewise") else 1):
         answers.clear()
-        taken.append(measuring.seconds(lambda: answers.append(work(train, test)), settings.clock))
+        take_columns.append(measuring.seconds(lambda: answers.append(work(train, test)), settings.clock))
     extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
     right = float(np.mean(np.asarray(answers[0]) == test.labels.numpy()))
-    print(json.dumps([float(np.median(taken)), extra, right]))
+    print(json.dumps([float(np.median(take_columns)), extra, right]))
 
 
 def gemm_speed(clock: measuring.Clock) -> float:

@@ -60,10 +60,10 @@ def main(settings: Settings) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, kind in METHODS.items():
-            data = "fashion-pairs" if kind.senses else "fashion-mnist-mini"
+            data = "fashion-pairs" if kind.modalities else "fashion-mnist-mini"
             labels, began = LABELS[kind.needs], time.perf_counter()
             asked = TrainSettings(
-                labels=labels, steps=settings.steps, batch_size=settings.batch, seed=settings.seed, observations=0,
+                labels=labels, steps=settings.steps, batch_size=settings.batch, seed=settings.seed, num_evals=0,
                 loggers=(), out=str(Path(folder) / name),
             )  # fmt: skip
             measures = EvaluationSettings(few=None)

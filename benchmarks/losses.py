@@ -119,9 +119,9 @@ def floor_parts(dim: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def floor(rows: int, dim: int, taken: dict[str, float]) -> float:
+def floor(rows: int, dim: int, take_columns: dict[str, float]) -> float:
     """Seconds that 4 N^2 D operations and N^2 exponentials take at the speeds that were measured in the same turns."""
-    per_operation, per_exponential = (taken.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
+    per_operation, per_exponential = (take_columns.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
     return 4 * rows**2 * dim * (per_operation / (2 * dim)) + rows**2 * per_exponential
 
 
@@ -139,12 +139,16 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
             z, labels = rows_and_labels(rows, settings)
             contestants = {who: step(loss, z) for who, loss in peers(name, labels).items()}
             rounds = 5 if rows > 4096 else 21 if rows > 1024 else 61
-            taken = in_turns({**contestants, **floor_parts(settings.dim)}, rounds, warm_up=2)
-            taken["floor"] = floor(rows, settings.dim, taken)
-            seconds[name, rows] = taken
-            for who, spent in taken.items():
-                times = taken["likewise"] / spent if who == "floor" else spent / taken["likewise"]
-                share = f"{taken['floor'] / taken['likewise']:.0%} of it" if who == "floor" else f"{times:.1f}x as fast"
+            take_columns = in_turns({**contestants, **floor_parts(settings.dim)}, rounds, warm_up=2)
+            take_columns["floor"] = floor(rows, settings.dim, take_columns)
+            seconds[name, rows] = take_columns
+            for who, spent in take_columns.items():
+                times = take_columns["likewise"] / spent if who == "floor" else spent / take_columns["likewise"]
+                share = (
+                    f"{take_columns['floor'] / take_columns['likewise']:.0%} of it"
+                    if who == "floor"
+                    else f"{times:.1f}x as fast"
+                )
                 table.rows.append([f"{rows:,}", who, f"{spent * 1e3:,.2f}", "" if who == "likewise" else share])
         tables.append(table)
     return tables, seconds
@@ -166,9 +170,9 @@ def against_queue(settings: Settings) -> Table:
     }
     table = Table("256 queries against a queue of 65,536", ["loss", "likewise ms", "dense ms", "ratio"])
     for name, (ours, theirs) in cases.items():
-        taken = in_turns({"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7)
-        ratio = f"{taken['dense'] / taken['likewise']:.1f}x"
-        table.rows.append([name, f"{taken['likewise'] * 1e3:.1f}", f"{taken['dense'] * 1e3:.1f}", ratio])
+        take_columns = in_turns({"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7)
+        ratio = f"{take_columns['dense'] / take_columns['likewise']:.1f}x"
+        table.rows.append([name, f"{take_columns['likewise'] * 1e3:.1f}", f"{take_columns['dense'] * 1e3:.1f}", ratio])
     return table
 
 
@@ -233,18 +237,18 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
     """What was set out to be reached."""
 
     def times(loss: str, rows: int, who: str) -> float | None:
-        taken = seconds.get((loss, rows))
-        return taken[who] / taken["likewise"] if taken else None
+        take_columns = seconds.get((loss, rows))
+        return take_columns[who] / take_columns["likewise"] if take_columns else None
 
     def share(loss: str, rows: int) -> float | None:
-        taken = seconds.get((loss, rows))
-        return taken["floor"] / taken["likewise"] if taken else None
+        take_columns = seconds.get((loss, rows))
+        return take_columns["floor"] / take_columns["likewise"] if take_columns else None
 
     def least_at_512() -> float | None:
         ratios = [
-            spent / taken["likewise"]
-            for (_, rows), taken in seconds.items()
-            for who, spent in taken.items()
+            spent / take_columns["likewise"]
+            for (_, rows), take_columns in seconds.items()
+            for who, spent in take_columns.items()
             if rows == 512 and who not in ("likewise", "floor")
         ]
         return min(ratios, default=None)

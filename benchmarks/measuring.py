@@ -46,14 +46,14 @@ def in_turns(
     The order is turned by one place each round, so that nobody always follows the same neighbour.
     """
     names = list(contestants)
-    taken: dict[str, list[float]] = {name: [] for name in names}
+    take_columns: dict[str, list[float]] = {name: [] for name in names}
     gc.collect()
     for turn in range(warm_up + rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             spent = seconds(contestants[name], clock)
             if turn >= warm_up:
-                taken[name].append(spent)
-    return {name: statistics.median(values) for name, values in taken.items()}
+                take_columns[name].append(spent)
+    return {name: statistics.median(values) for name, values in take_columns.items()}
 
 
 def megabytes(name: str) -> float:

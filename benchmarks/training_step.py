@@ -172,11 +172,11 @@ def measure(case: Case, settings: Settings) -> tuple[Table, list[Claim]]:
         }
         if settings.compiled:
             contestants["likewise, compiled"] = our_turn(case, images, precision, compiled=True)
-        taken = in_turns(contestants, settings.rounds)
-        for who, spent in taken.items():
-            ratio = "" if who == "likewise" else f"{spent / taken['likewise']:.2f}x as fast"
+        take_columns = in_turns(contestants, settings.rounds)
+        for who, spent in take_columns.items():
+            ratio = "" if who == "likewise" else f"{spent / take_columns['likewise']:.2f}x as fast"
             table.rows.append([precision, who, f"{len(images) / spent:,.0f}", ratio])
-        times = taken["lightly"] / taken["likewise"]
+        times = take_columns["lightly"] / take_columns["likewise"]
         claims.append(Claim(f"{case.name}: {case.wanted}x lightly's pipeline, {precision}", case.wanted, times))
     return table, claims
 

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.data.batch import Pixels
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image import batched
 from likewise.views.image.blur import kernel_size
 from likewise.views.native import library
@@ -117,8 +117,8 @@ def likewise(case: Case, count: int, compiled: str) -> Callable[[], object]:
 
     def work() -> list[Tensor]:
         os.environ["LIKEWISE_NATIVE"] = compiled
-        draws = Draws((0, next(step)), count)
-        return [case.policy(pixels, draws.stream(name)).pixels for name in ("first", "second")]
+        rng = BatchRNG((0, next(step)), count)
+        return [case.policy(pixels, rng.stream(name)).pixels for name in ("first", "second")]
 
     return work
 
@@ -200,7 +200,7 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
 
     def ours() -> Tensor:
         os.environ["LIKEWISE_NATIVE"] = "1"
-        return policy(pixels, Draws((0, next(step)), 512)).pixels
+        return policy(pixels, BatchRNG((0, next(step)), 512)).pixels
 
     tensors = [image.contiguous() for image in images[:128]]
     files = [Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()) for image in tensors]
@@ -209,8 +209,8 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
         TORCHVISION: torchvision_rand_augment(tensors),
         TORCHVISION_PIL: torchvision_rand_augment(files),
     }
-    taken = in_turns(contestants, settings.rounds, settings.clock)
-    speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in taken.items()}
+    take_columns = in_turns(contestants, settings.rounds, settings.clock)
+    speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in take_columns.items()}
     rows = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
     notes = [
         "Crop of at least 77 %, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
@@ -252,15 +252,15 @@ def floor(case: Case, speed: float) -> float:
 def difference(case: Case) -> float:
     """The greatest difference between our two ways on these images, in 255ths."""
     pixels = case.stored.map(lambda part: part[:32])
-    plan = case.policy._plan(pixels, Draws((1,), len(pixels.images)))
+    plan = case.policy._plan(pixels, BatchRNG((1,), len(pixels.images)))
     ways = (make(pixels.images, plan, case.size) for make in (native.make, batched.make))
     return (next(ways) - next(ways)).abs().max().item() * 255
 
 
 def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
     """The table of one case, and everyone's views per second."""
-    taken = in_turns(contestants(case), settings.rounds, settings.clock)
-    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in taken.items()}
+    take_columns = in_turns(contestants(case), settings.rounds, settings.clock)
+    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in take_columns.items()}
     least = floor(case, copy_speed(settings.clock))
     first = next(iter(speeds.values()))
     rows = [[name, f"{s:,.0f}", f"{first / s:.1f}x", f"{s * least:.1%}"] for name, s in speeds.items()]
@@ -299,10 +299,10 @@ def on_gpu() -> Claim:
 
     def work() -> None:
         for name in ("first", "second"):
-            policy(pixels, Draws((0, name), 50_000))
+            policy(pixels, BatchRNG((0, name), 50_000))
 
-    taken = [seconds(work) for _ in range(6)][1:]
-    return Claim(claim, 3, 1000 * statistics.median(taken), at_least=False)
+    take_columns = [seconds(work) for _ in range(6)][1:]
+    return Claim(claim, 3, 1000 * statistics.median(take_columns), at_least=False)
 
 
 def main(settings: Settings) -> None:

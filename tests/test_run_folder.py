@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.run_folder import RunFolder, make_folder, read_json, write_json
 
 
@@ -61,5 +61,5 @@ def test_a_folder_of_a_command_keeps_what_is_not_its_own(tmp_path):
     assert [each.name for each in out.iterdir()] == ["mine.txt"]
     with pytest.raises(LikewiseError, match="is a file"):
         make_folder(out / "mine.txt", (), overwrite=True)
-    with pytest.raises(MachineError, match="Cannot write"):
+    with pytest.raises(EnvironmentIOError, match="Cannot write"):
         make_folder(out / "mine.txt" / "below", (), overwrite=True)

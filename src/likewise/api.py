@@ -19,7 +19,7 @@ from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
-from likewise.evaluation.multimodal_scores import scores_of_other_senses
+from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import own_classifier_outcomes
 from likewise.evaluation.place_samples import write_matches
@@ -31,7 +31,7 @@ from likewise.report.pages.page import write_report
 from likewise.report.terminal import findings_table, first_screen, last_screen
 from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json
-from likewise.training import Interrupted, Plan, TrainingState
+from likewise.training import Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
 from likewise.training.activation_memory import memory_line
 from likewise.training.cached_gradients import count_microbatches
@@ -47,7 +47,7 @@ from likewise.views.policies import CentreView
 ALL_MEASURES = EvaluationSettings()
 """What is scored at the end of a run."""
 
-FORMAT = 1
+FORMAT = 2
 """Of ``config.json``; raised when what it holds changes."""
 
 
@@ -144,7 +144,7 @@ def _run(
         state = _train(fabric, prepared, nets, loader, steps, run, screen)
         if fabric.is_global_zero:
             save_encoder(nets.encoder, prepared.encoder, run)
-            prepared.method.keep(nets, prepared.readers, run)
+            prepared.method.keep(nets, prepared.transforms, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
             illustrate(run, prepared, nets, steps, fabric.device)
             _score(fabric, prepared, nets, run, measures)
@@ -161,10 +161,10 @@ def _train(
 ) -> TrainingState:
     """The loop, with online scores taken by the first rank."""
     settings = prepared.settings
-    plan = Plan(
+    plan = LoopSettings(
         steps,
         settings.seed,
-        observe_every=max(steps // settings.observations, 1) if settings.observations else 0,
+        eval_every=max(steps // settings.num_evals, 1) if settings.num_evals else 0,
         save_every=settings.save_every or max(steps // 20, 1),
         microbatch=settings.microbatch,
     )
@@ -181,7 +181,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
-    extra = scores_of_other_senses(run, scored, test, seed)
+    extra = multimodal_scores(run, scored, test, seed)
     write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
     write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
     write_report(run)

@@ -33,7 +33,7 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
 from likewise.run_folder import make_folder, write_json
-from likewise.training import Plan, train
+from likewise.training import LoopSettings, train
 from likewise.training.launch import environment, launch
 from likewise.training.networks import build_nets
 from likewise.training.prepare import prepare
@@ -146,7 +146,7 @@ class Arms:
             steps=steps,
             batch_size=self.plan.batch_size,
             seed=self.seed,
-            observations=5,
+            num_evals=5,
             loggers=(),
             overwrite=self.overwrite,
         )
@@ -167,7 +167,7 @@ class Arms:
         nets = build_nets(prepared)
         if start is not None:
             nets.encoder.load_state_dict(start.state_dict())
-        train(self.fabric, rule, nets, prepared.loader(), recipe, Plan(steps, self.seed))
+        train(self.fabric, rule, nets, prepared.loader(), recipe, LoopSettings(steps, self.seed))
         return nets.encoder
 
     def _shown(self, budget: int | None) -> Tensor:

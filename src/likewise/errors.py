@@ -16,7 +16,7 @@ class LikewiseError(Exception):
     exit_code = 2
 
 
-class MachineError(LikewiseError):
+class EnvironmentIOError(LikewiseError):
     """The request was right, but the machine could not carry it out."""
 
     exit_code = 1

@@ -26,7 +26,7 @@ def seed_networks(*key: int | str) -> None:
     torch.manual_seed(generator(*key).initial_seed())
 
 
-class Draws:
+class BatchRNG:
     """Random numbers for the rows of one batch.
 
     Args:
@@ -53,9 +53,9 @@ class Draws:
             raise ValueError(f"rows {first}..{self._end} do not lie inside a batch of {self.total}")
         self._generator = generator(*key)
 
-    def stream(self, name: str) -> Draws:
+    def stream(self, name: str) -> BatchRNG:
         """An independent stream for the same rows: one per view, so that views do not depend on call order."""
-        return Draws((*self.key, name), self.rows, self.total, self.first, self.device, self.every)
+        return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.every)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""

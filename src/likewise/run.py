@@ -26,10 +26,10 @@ from likewise.evaluation.evaluate import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn
-from likewise.evaluation.multimodal_scores import scores_of_other_senses
+from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.evaluation.text_scores import in_space
 from likewise.export import Format, export_encoder
 from likewise.heads.sound_space import SoundSpace, load_sound_space
@@ -37,18 +37,18 @@ from likewise.methods import Method, Nets
 from likewise.report.pages.page import write_report
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
-from likewise.training.clip_reading import clip_time_of, with_clips
+from likewise.training.clip_reading import clip_sampling_of, with_clips
 from likewise.training.launch import choose_device, launch
 from likewise.training.networks import load_trained, method_of
 from likewise.training.settings import TrainSettings, from_json
 from likewise.training.splits import (
     Split,
-    labels_shown,
     open_before_imbalance,
     open_split_manifest,
     open_splits,
+    visible_labels,
 )
-from likewise.vectors import Match, Vectors, most_alike, read_vectors
+from likewise.vectors import SearchResult, Vectors, most_alike, read_vectors
 from likewise.views.policies import CentreView
 
 
@@ -94,7 +94,7 @@ class Run:
         """Vectors of images, as the encoder sees their centre."""
         encoder, settings = self._loaded
         read = TrainSettings(region=settings.region)
-        manifest = with_clips(open_manifest(data), read, clip_time_of(settings), settings.image_size)
+        manifest = with_clips(open_manifest(data), read, clip_sampling_of(settings), settings.image_size)
         stored = stored_size(manifest, settings.image_size)
         images = open_frames(manifest, stored, settings.channels, settings.frames)
         vectors = extract(
@@ -131,7 +131,7 @@ class Run:
         vectors = space.vectors(tokenizer, list(texts))
         return Vectors(list(texts), [""] * len(texts), vectors, vectors)
 
-    def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+    def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded images that a text describes best, best first."""
         return self._search_shared(self.embed_text([text]).vectors, vectors, count, "texts")
 
@@ -153,11 +153,11 @@ class Run:
         vectors = torch.stack(made)
         return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors)
 
-    def search_sound(self, file: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+    def search_sound(self, file: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded clips that a file's sound fits best, best first."""
         return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
 
-    def _search_shared(self, asked: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[Match]:
+    def _search_shared(self, asked: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[SearchResult]:
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
             raise LikewiseError(
@@ -166,7 +166,7 @@ class Run:
             )
         return most_alike(asked, gallery.shared, gallery, count)
 
-    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[Match]:
+    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded images most like an image file, most alike first."""
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
         asked = self.embed(str(query)).vectors
@@ -188,7 +188,7 @@ class Run:
         full_bank: bool = False,
         neighbours: int = 20,
         masks: str | None = None,
-        void: int = VOID,
+        ignore_index: int = VOID,
         mask_classes: MaskClasses = "numbers",
         console: Console | None = None,
     ) -> dict[str, float]:
@@ -208,7 +208,7 @@ class Run:
             full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
             neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             masks: folder of other data's masks, where they are no column of it.
-            void: the value in other data's masks of pixels that belong to no class.
+            ignore_index: the value in other data's masks of pixels that belong to no class.
             mask_classes: "binary" where the values of other data's masks number objects, all of one class.
             console: where the table is shown.
 
@@ -224,7 +224,7 @@ class Run:
             labels=labels or "all",
             seed=seed,
             masks=masks,
-            void=void,
+            ignore_index=ignore_index,
             mask_classes=mask_classes,
             label_column=label_column,
             group_column=group_column,
@@ -235,7 +235,7 @@ class Run:
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
         test = splits.get("test")
-        extra = scores_of_other_senses(self.folder, scored, test, seed, target)
+        extra = multimodal_scores(self.folder, scored, test, seed, target)
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:
@@ -255,12 +255,12 @@ class Run:
     def _open(self, data: Any, asked: TrainSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
-        size, channels, time = settings.image_size, settings.channels, clip_time_of(settings)
+        size, channels, time = settings.image_size, settings.channels, clip_sampling_of(settings)
         if not full_bank:
             manifest = open_split_manifest(source, asked, time, size)
             look_at_masks(manifest)
             splits = open_splits(manifest, size, channels, time)
-            return splits, labels_shown(asked, splits["train"].manifest), None
+            return splits, visible_labels(asked, splits["train"].manifest), None
         if asked.imbalance == "none":
             raise LikewiseError(
                 "--full-bank brings back the training images that --imbalance left out, but "
@@ -268,7 +268,7 @@ class Run:
             )
         splits, seen = open_before_imbalance(source, asked, size, channels, time)
         shown = torch.full((len(seen),), UNLABELLED)
-        shown[seen] = labels_shown(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
+        shown[seen] = visible_labels(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
         return splits, shown, seen
 
     def _own_classifier(self) -> OwnClassifier | None:
@@ -282,13 +282,13 @@ class Run:
         trained = load_trained(self.folder.path)
         return OwnClassifier(trained.method, trained.nets)
 
-    def _kept_outcomes(self) -> list[Outcome]:
+    def _kept_outcomes(self) -> list[Measurement]:
         """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
         content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
         calibrations = content.get("calibration", {}).get("trained", {})
         kept = [Score.from_json(score) for score in content.get("trained", []) if score["name"] in OWN]
         read = {name: Calibration.from_json(each) for name, each in calibrations.items() if name in OWN}
-        return [Outcome(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
+        return [Measurement(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.export.export_encoder`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 
 class RunFolder:
@@ -134,7 +134,7 @@ class RunFolder:
                 self._empty()
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MachineError(
+            raise EnvironmentIOError(
                 f"Cannot write the output folder {self.path}: {error.strerror or error}. Choose a folder on a disk "
                 f"with room that you may write to, with --out."
             ) from error
@@ -194,7 +194,7 @@ def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
         for name in written:
             (out / name).unlink(missing_ok=True)
     except OSError as error:
-        raise MachineError(
+        raise EnvironmentIOError(
             f"Cannot write the output folder {out}: {error.strerror or error}. Choose a folder on a disk with room "
             f"that you may write to, with --out."
         ) from error

@@ -10,10 +10,10 @@ import pyarrow.parquet as parquet
 import torch
 from torch import Tensor
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 
-class Match(NamedTuple):
+class SearchResult(NamedTuple):
     """An image like the one searched for."""
 
     cosine: float
@@ -51,7 +51,7 @@ class Vectors(NamedTuple):
         try:
             parquet.write_table(pa.table(columns), target)
         except OSError as error:
-            raise MachineError(f"{target} cannot be written: {error.strerror or error}.") from error
+            raise EnvironmentIOError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def read_vectors(path: Path) -> Vectors:
@@ -79,10 +79,10 @@ def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
 
 
-def most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[Match]:
+def most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[SearchResult]:
     """The rows of a gallery by their cosine with what is asked, [1, D] and [N, D], the highest first."""
     best = torch.nn.functional.cosine_similarity(asked, vectors).topk(min(count, len(vectors)))
     return [
-        Match(value, gallery.ids[i], gallery.labels[i])
+        SearchResult(value, gallery.ids[i], gallery.labels[i])
         for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]

@@ -23,7 +23,7 @@ from likewise.methods.simclr import SimCLR
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
 
-SETTINGS = TrainSettings(steps=4, batch_size=32, observations=2)
+SETTINGS = TrainSettings(steps=4, batch_size=32, num_evals=2)
 IMAGES = 800
 
 
@@ -48,7 +48,7 @@ def tiny(data, **changes):
         Arm("SimCLR", SimCLR(dim=16, hidden=16), SETTINGS, (Linear(shown=True), Neighbours(1, {"first": (0, 1)}))),
         Arm("CE", CrossEntropy(), replace(SETTINGS, label_noise=0.2), (Classifier(), Linear(shown=True))),
     )
-    statement = Statement("SimCLR - CE", lambda r: r.ahead("SimCLR", "CE", "shown_top1"), ">=", -1.0)
+    statement = Statement("SimCLR - CE", lambda r: r.ahead("SimCLR", "CE", "linear_on_budget_top1"), ">=", -1.0)
     made = Claim("a paper, https://example.org", "a sentence", "a check", arms, (statement,), 1, "images", data, (0,))
     return replace(made, **changes)
 
@@ -69,8 +69,8 @@ def test_everything_that_a_reader_needs_is_kept(done):
     assert content == json.loads((out.parent / "kept" / "tiny.json").read_text())
     assert content["verdict"] == outcome.verdict == "holds here"
     first, second = content["results"]
-    assert set(first["scores"]) == {"shown_top1", "knn1_top1", "knn1_first"}
-    assert set(second["scores"]) == {"classifier_top1", "shown_top1"}
+    assert set(first["scores"]) == {"linear_on_budget_top1", "knn1_top1", "knn1_first"}
+    assert set(second["scores"]) == {"classifier_top1", "linear_on_budget_top1"}
     assert [(point["step"], point["images"]) for point in first["curve"]] == [(2, 128), (4, 256)]
     assert all(0 < point[ONLINE] < 1 for point in first["curve"])
     assert (first["images"], second["images"]) == (4 * 2 * 32, 4 * 32)
@@ -179,9 +179,9 @@ def test_neighbours_are_balanced_where_training_was_not(data):
     assert torch.bincount(prepared.train.labels).tolist() == [72] * 2 + [7] * 8
 
     from likewise.api import build_nets
-    from likewise.claims.measures import Trained
+    from likewise.claims.measures import TrainedArm
 
-    trained = Trained(data, prepared, build_nets(prepared), torch.device("cpu"))
+    trained = TrainedArm(data, prepared, build_nets(prepared), torch.device("cpu"))
     bank = Neighbours(1)._bank(trained)
     assert torch.bincount(bank.labels).tolist() == [72] * 10
     assert len(bank.vectors) == 720
@@ -196,7 +196,7 @@ def test_every_arm_of_a_registered_claim_can_be_built(name):
     images = torch.randint(0, 256, (2000, 28, 28), dtype=torch.uint8).numpy()
     labels = (torch.arange(2000) % 10).numpy()
     for arm in claim.arms:
-        source = claim.data if arm.method.senses else (images, labels)
+        source = claim.data if arm.method.modalities else (images, labels)
         prepared = prepare(source, replace(arm.settings, seed=0), arm.method, arm.recipe)
         assert prepared.steps(prepared.loader()) >= 2
         assert arm.measures

@@ -8,7 +8,7 @@ import pytest
 from likewise.claims import CLAIMS
 from likewise.claims.claim import ONLINE, Arm, Claim, Replicate, Result, Statement
 from likewise.claims.measures import Linear
-from likewise.claims.outcome import FAILS, HOLDS, UNTOLD, Outcome, judge, overall
+from likewise.claims.outcome import FAILS, HOLDS, UNTOLD, ClaimOutcome, judge, overall
 from likewise.methods.simclr import SimCLR
 from likewise.training.settings import TrainSettings
 
@@ -109,7 +109,7 @@ def claim(**given):
 
 def outcome(statements=(), seeds=(0, 1, 2), data="fashion-mnist-mini", steps_share=1.0):
     results = [result(arm, seed, 0.5) for seed in seeds for arm in "ab"]
-    return Outcome("made-up", claim(), data, steps_share, seeds, {}, results, list(statements))
+    return ClaimOutcome("made-up", claim(), data, steps_share, seeds, {}, results, list(statements))
 
 
 def test_the_claim_as_a_whole():

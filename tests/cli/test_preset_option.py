@@ -32,7 +32,7 @@ def test_typed_wins_over_the_preset_and_the_preset_over_the_default(photographs,
 
 
 def test_from_python_likewise(photographs, tmp_path):
-    given = {"image_size": 16, "steps": 1, "observations": 0, "device": "cpu"}
+    given = {"image_size": 16, "steps": 1, "num_evals": 0, "device": "cpu"}
     small = {"batch_size": 8, **given}
     run = lw.train(str(photographs), method="simclr", preset="small", out=tmp_path / "a", **small)
     found = config(run.folder.path)

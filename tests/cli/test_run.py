@@ -27,7 +27,7 @@ from likewise.training.settings import TrainSettings, from_json
 @pytest.fixture(scope="module")
 def trained(photographs, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a"
-    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "observations": 2, "device": "cpu", "out": out}
+    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "num_evals": 2, "device": "cpu", "out": out}
     return lw.train(str(photographs), labels="4", **settings)
 
 
@@ -37,7 +37,7 @@ def test_a_run_leaves_everything_that_it_promises(trained):
         "config.json", "environment.json", "data.json", "metrics.jsonl", "scores.json", "gallery.npz", "report.html",
         "encoder.safetensors", "encoder.json", "checkpoints", "logs", "train.log",
     }  # fmt: skip
-    assert {"knn20_top1", "linear_top1", "shown_top1", "few2_top1"} <= set(trained.scores)
+    assert {"knn20_top1", "linear_top1", "linear_on_budget_top1", "few2_top1"} <= set(trained.scores)
     assert not [name for name in names if name.endswith(".partial")]
     logs = [path.name for path in (trained.folder.path / "logs").rglob("*") if path.is_file()]
     assert any(name.endswith(".csv") for name in logs)
@@ -51,8 +51,8 @@ def test_auto_took_the_method_for_a_few_labels_and_counted_its_images(trained):
     # Each step forwards two views of 8 images and a support of 3 classes x 4 images.
     assert lines[-1]["images"] == 4 * (2 * 8 + 3 * 4)
     data = json.loads(trained.folder.data.read_text())
-    assert data["labels_shown"] == 12
-    assert [each["labels_shown"] for each in data["classes"]] == [4, 4, 4]
+    assert data["visible_labels"] == 12
+    assert [each["visible_labels"] for each in data["classes"]] == [4, 4, 4]
 
 
 def test_scores_stand_beside_an_untrained_encoder_with_intervals(trained):
@@ -111,7 +111,7 @@ def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypat
 
 
 def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_path):
-    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "observations": 0, "device": "cpu"}
+    settings = {"image_size": 16, "batch_size": 8, "steps": 4, "num_evals": 0, "device": "cpu"}
     unequal = {"imbalance": "step", "imbalance_ratio": 5.0}
     run = lw.train(str(photographs), method="cross_entropy", out=tmp_path / "a", **settings, **unequal)
     before = json.loads(run.folder.scores.read_text())
@@ -165,7 +165,7 @@ def test_other_data_are_scored_elsewhere(trained, photographs):
 
 
 def test_a_finished_run_is_a_start_for_another(trained, photographs, tmp_path):
-    settings = {"image_size": 16, "batch_size": 8, "steps": 1, "observations": 0, "device": "cpu"}
+    settings = {"image_size": 16, "batch_size": 8, "steps": 1, "num_evals": 0, "device": "cpu"}
     run = lw.train(str(photographs), method="supcon", from_run=str(trained.folder.path), out=tmp_path / "b", **settings)
     scores = json.loads(run.folder.scores.read_text())
     assert set(scores) >= {"trained", "start", "untrained"}
@@ -196,7 +196,7 @@ def test_images_without_any_label(photographs, tmp_path):
 
 def start(folder, photographs, out, *more):
     words = ["train", photographs, "--method", "simclr", "--out", out, "--image-size", "16", "--batch-size", "8"]
-    words += ["--steps", "120", "--save-every", "1", "--observations", "0", "--device", "cpu", *more]
+    words += ["--steps", "120", "--save-every", "1", "--num-evals", "0", "--device", "cpu", *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.Popen(
         [sys.executable, "-m", "likewise.cli", *map(str, words)],
@@ -256,7 +256,7 @@ def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypa
         "image_size": 16,
         "batch_size": 8,
         "steps": 2,
-        "observations": 0,
+        "num_evals": 0,
         "device": "cpu",
         "out": tmp_path / "a",
     }
@@ -313,7 +313,7 @@ def test_python_says_what_it_does_not_know(photographs):
 @pytest.mark.slow
 def test_a_compiled_encoder_learns_the_same(tmp_path, photographs):
     """Fused operations round differently, and nothing else changes."""
-    settings = {"method": "simclr", "steps": 2, "batch_size": 8, "image_size": 32, "device": "cpu", "observations": 1}
+    settings = {"method": "simclr", "steps": 2, "batch_size": 8, "image_size": 32, "device": "cpu", "num_evals": 1}
     eager, compiled = (
         lw.train(str(photographs), out=tmp_path / str(compiled), compile=compiled, **settings).embed(str(photographs))
         for compiled in (False, True)

@@ -22,7 +22,7 @@ def png(values):
 
 
 def write_scenes(path, count, seed):
-    """Oblong scenes of two kinds of bright rectangles; 7 is void."""
+    """Oblong scenes of two kinds of bright rectangles; 7 is ignore_index."""
     items = np.zeros((2, 28, 28), np.uint8)
     items[0, 4:24, 10:18], items[1, 10:18, 4:24] = 140, 220
     scenes = paste_scenes(items, np.array([0, 1]), count, seed)
@@ -36,7 +36,7 @@ def write_scenes(path, count, seed):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     train, test = write_scenes(folder / "a-train.parquet", 32, 0), write_scenes(folder / "a-test.parquet", 12, 1)
-    words = ["train", train, "--test-data", test, "--method", "setsim", "--void", "7", *SHORT]
+    words = ["train", train, "--test-data", test, "--method", "setsim", "--ignore-index", "7", *SHORT]
     main([*words, "--image-size", "64", "--out", str(folder / "run")])
     return lw.load(folder / "run")
 
@@ -48,9 +48,9 @@ def test_every_run_with_masks_ends_with_segmentation_beside_the_untrained(run):
     assert {(gain["name"], gain["over"]) for gain in scores["gains"]} >= {("linear_miou", "untrained")}
     assert list(scores["iou"]["trained"]) == ["class 0", "class 1", "class 2"]
     protocol = scores["trained"][0]["protocol"]
-    assert protocol["void"] == 7 and protocol["map"] == "3 of 4, 8 x 8"
+    assert protocol["ignore_index"] == 7 and protocol["map"] == "3 of 4, 8 x 8"
     log = run.folder.log.read_text()
-    assert "7 is void" in log and "linear_miou" in log
+    assert "7 is ignore_index" in log and "linear_miou" in log
     assert "32 of 32" in log and "0 to 2" in log
 
 
@@ -66,6 +66,6 @@ def test_the_page_shows_where(run):
 
 def test_scored_again_on_others(run, tmp_path):
     other = write_scenes(tmp_path / "other.parquet", 24, 5)
-    main(["evaluate", str(run.folder.path), "--data", other, "--void", "7"])
+    main(["evaluate", str(run.folder.path), "--data", other, "--ignore-index", "7"])
     scores = json.loads((run.folder.path / "evaluations" / "other" / "scores.json").read_text())
-    assert scores["trained"][0]["name"] == "linear_miou" and scores["trained"][0]["protocol"]["void"] == 7
+    assert scores["trained"][0]["name"] == "linear_miou" and scores["trained"][0]["protocol"]["ignore_index"] == 7

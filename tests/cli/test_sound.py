@@ -29,7 +29,7 @@ def clips():
     sound = random.integers(-9000, 9000, (COUNT, KEPT * PER_FRAME), dtype=np.int16)
     splits = np.repeat(["train", "test"], [16, 8])
     made = clip_manifest("made", frames, 25, np.arange(COUNT) % 2, ("a", "b"), splits, sound)
-    made.beside[SOUND_BOX] = Boxes(np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1)))
+    made.columns[SOUND_BOX] = Boxes(np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1)))
     return made
 
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def query(tmp_path):
-    sound = clips().beside["sound"].read(torch.tensor([20]))[0].numpy()
+    sound = clips().columns["sound"].read(torch.tensor([20]))[0].numpy()
     with wave.open(str(tmp_path / "query.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -94,7 +94,7 @@ def test_a_sound_finds_clips(folder, query, capsys):
     run = likewise.load(folder)
     gallery = read_vectors(folder / "vectors.parquet")
     asked = run.embed_sound([query]).vectors
-    space, sound = load_sound_space(RunFolder(folder)), clips().beside["sound"].read(torch.tensor([20]))[0]
+    space, sound = load_sound_space(RunFolder(folder)), clips().columns["sound"].read(torch.tensor([20]))[0]
     torch.testing.assert_close(asked[0], space.of_sound(sound, 4, 25.0))
     best = (gallery.shared @ asked[0]).argsort(descending=True)
     found = run.search_sound(query, gallery, 3)

@@ -20,7 +20,7 @@ from likewise.methods.kd import KD
 from likewise.run_folder import RunFolder
 from likewise.training.networks import load_trained
 
-SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "steps": 2, "observations": 0, "device": "cpu"}
+SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "steps": 2, "num_evals": 0, "device": "cpu"}
 
 
 def pictures(count=48, size=12, classes=2):
@@ -235,7 +235,7 @@ def test_a_teacher_that_has_seen_the_test_images_is_warned_of(supervised, tmp_pa
 def test_two_devices_learn_what_one_learns(likewise, tmp_path, source):
     """Through the launcher, both stages."""
     words = ["train", source, "--method", "kd", "--precision", "32", "--encoder", "conv4-half"]
-    words += ["--batch-size", "8", "--steps", "3", "--observations", "0", "--device", "cpu"]
+    words += ["--batch-size", "8", "--steps", "3", "--num-evals", "0", "--device", "cpu"]
     for devices in (1, 2):
         done = likewise(*words, "--devices", devices, "--out", str(devices), timeout=480)
         assert done.returncode == 0, done.stderr

@@ -57,7 +57,7 @@ def test_a_run_keeps_all_that_embedding_a_text_needs(folder):
 
 def test_images_without_captions_are_left_out_of_training_and_told(folder):
     told = json.loads((folder / "data.json").read_text())
-    assert told["beside"] == {"captions": 37}
+    assert told["columns"] == {"captions": 37}
     assert any("training images have no captions and were left out" in note for note in told["notes"])
 
 
@@ -135,7 +135,7 @@ def test_captions_that_are_not_there_are_refused_in_one_line(tmp_path, capsys):
 
 def test_words_are_refused_by_a_run_without_texts(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (24, 12, 12), dtype=np.uint8)
-    run = likewise.train(images, method="simclr", steps=1, batch_size=4, out=tmp_path / "plain", observations=0)
+    run = likewise.train(images, method="simclr", steps=1, batch_size=4, out=tmp_path / "plain", num_evals=0)
     vectors = run.embed(images)
     assert vectors.shared is None
     vectors.save(tmp_path / "v.parquet")
@@ -178,7 +178,7 @@ def test_fashion_pairs_say_what_they_show():
     from likewise.data.synthetic.fashion_pairs import NAMES
 
     for row in range(0, 6000, 211):
-        picture, first_text = manifest.pixels.array[row], manifest.beside["captions"].texts[row][0]
+        picture, first_text = manifest.pixels.array[row], manifest.columns["captions"].texts[row][0]
         cells = [picture[y : y + 28, x : x + 28] for y in (0, 28) for x in (0, 28)]
         filled = [place for place, cell in enumerate(cells) if cell.any()]
         assert len(filled) == 2
@@ -196,6 +196,6 @@ def test_tar_archives_train_as_they_are(tmp_path):
     words = f"--method clip --steps 2 --batch-size 8 --image-size 12 --out {out} --method.vocabulary 400"
     main(["train", str(tmp_path / "shards"), *words.split()])
     told = json.loads((out / "data.json").read_text())
-    assert told["beside"] == {"captions": 24}
+    assert told["columns"] == {"captions": 24}
     assert told["splits"]["test"] == 4
     assert any("text" in name for name in likewise.load(out).scores)

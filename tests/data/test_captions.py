@@ -19,7 +19,7 @@ from likewise.training.splits import open_split_manifest
 
 
 def texts(manifest):
-    return list(manifest.beside[CAPTIONS].texts)
+    return list(manifest.columns[CAPTIONS].texts)
 
 
 @pytest.mark.parametrize("column", ["captions", "caption", "text"])
@@ -31,8 +31,8 @@ def test_a_column_of_strings_or_of_lists_of_strings(tmp_path, column):
 
 
 def test_what_holds_no_text_is_no_caption(tmp_path):
-    assert open_manifest(captioned_parquet(tmp_path / "a.parquet", [3, 4], "text")).beside == {}
-    assert open_manifest(captioned_parquet(tmp_path / "b.parquet", [3, 4], "")).beside == {}
+    assert open_manifest(captioned_parquet(tmp_path / "a.parquet", [3, 4], "text")).columns == {}
+    assert open_manifest(captioned_parquet(tmp_path / "b.parquet", [3, 4], "")).columns == {}
 
 
 def test_files_with_and_without_captions_go_together(tmp_path):
@@ -45,10 +45,10 @@ def test_rows_follow_their_images(tmp_path):
     manifest = open_manifest(captioned_parquet(tmp_path / "a.parquet", [str(i) for i in range(6)]))
     assert texts(manifest.take([4, 1])) == [("4",), ("1",)]
     other = open_manifest(photo_folder(tmp_path / "photos", "p.png", "q.png"))
-    joined = open_manifest(manifest, test_data=other)
-    assert texts(joined) == [(str(i),) for i in range(6)] + [(), ()]
+    concat = open_manifest(manifest, test_data=other)
+    assert texts(concat) == [(str(i),) for i in range(6)] + [(), ()]
     assert texts(open_manifest(other, test_data=manifest)) == [(), ()] + [(str(i),) for i in range(6)]
-    assert joined.summary()["beside"] == {CAPTIONS: 6}
+    assert concat.summary()["columns"] == {CAPTIONS: 6}
 
 
 def test_an_unusable_row_takes_its_caption_with_it(tmp_path):
@@ -120,7 +120,7 @@ def test_noise_passes_captions_on_and_touches_no_other_split(tmp_path):
     clean = open_split_manifest(manifest, TrainSettings())
     noisy, noisier = (open_split_manifest(manifest, TrainSettings(caption_noise=share)) for share in (0.3, 0.6))
     moved = [np.array([a != b for a, b in zip(texts(clean), texts(each), strict=True)]) for each in (noisy, noisier)]
-    train = (clean.splits == "train") & clean.beside[CAPTIONS].present()
+    train = (clean.splits == "train") & clean.columns[CAPTIONS].present()
     assert [int(m.sum()) for m in moved] == [round(0.3 * train.sum()), round(0.6 * train.sum())]
     assert not (moved[1] & ~train).any() and not (moved[0] & ~moved[1]).any()
     assert sorted(texts(noisy)) == sorted(texts(clean))
@@ -146,7 +146,7 @@ class Numbers:
 
 
 def is_its_rows(batch):
-    assert torch.equal(batch.beside["captions"], torch.stack([10 * batch.position, 10 * batch.position + 1], dim=1))
+    assert torch.equal(batch.modalities["captions"], torch.stack([10 * batch.indices, 10 * batch.indices + 1], dim=1))
     return True
 
 
@@ -159,10 +159,12 @@ def test_a_batch_brings_them_along(tmp_path, workers):
     cut_short(tmp_path / "a/04.png")
     options = {"labels": manifest.labels, "batch_size": 4, "seed": 0, "support": Support(2, 2)}
     images = open_images(manifest, memory_limit=0)
-    for batch in Loader(images, **options, workers=workers, beside={"captions": Numbers(12)}).batches(0, 6):
+    for batch in Loader(images, **options, workers=workers, modalities={"captions": Numbers(12)}).batches(0, 6):
         parts = batch.parts(2)
         assert all(map(is_its_rows, [batch, batch.support, *parts, *(p.support for p in parts), batch.to("cpu")]))
-        assert torch.equal(torch.cat([p.beside["captions"] for p in parts]), batch.beside["captions"][[0, 2, 1, 3]])
+        assert torch.equal(
+            torch.cat([p.modalities["captions"] for p in parts]), batch.modalities["captions"][[0, 2, 1, 3]]
+        )
     assert images.unreadable
 
 
@@ -171,9 +173,9 @@ def test_columns_of_another_length_are_refused():
     from likewise.data.images import InMemoryImages
 
     with pytest.raises(ValueError, match="4 images, but 3 captions"):
-        Loader(InMemoryImages(pixels), torch.zeros(4), 2, 0, beside={"captions": Numbers(3)})
-    assert Batch(pixels, torch.zeros(4), torch.arange(4)).beside == {}
+        Loader(InMemoryImages(pixels), torch.zeros(4), 2, 0, modalities={"captions": Numbers(3)})
+    assert Batch(pixels, torch.zeros(4), torch.arange(4)).modalities == {}
 
 
 def test_joined_columns_fill_up_with_none():
-    assert Captions.joined([2, Captions([("a",)]), 1]).texts == [(), (), ("a",), ()]
+    assert Captions.concat([2, Captions([("a",)]), 1]).texts == [(), (), ("a",), ()]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.videos import click, levels, number_of, write_video
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.sources.joining import joined
+from likewise.data.sources.concat import concat
 from likewise.data.sources.open import open_manifest
 from likewise.data.video.clip_cache import decode_videos
 from likewise.data.video.clip_columns import FLOW, SOUND, START, AsKept
@@ -86,7 +86,7 @@ def test_gray_encoders_see_brightness_alone(clips):
 
 
 def test_sound_lies_beside_the_frames(clips):
-    column = clips.beside[SOUND]
+    column = clips.columns[SOUND]
     assert column.present().tolist() == [True, False, False]
     kept = AsKept().of(column).read(torch.tensor([1, 0]))
     assert kept.shape == (2, SHAPE.samples) and kept.dtype == torch.int16
@@ -100,7 +100,7 @@ def test_sound_lies_beside_the_frames(clips):
 
 def test_silent_videos_have_no_column_of_sound(folder, tmp_path):
     silent = open_manifest(folder).take([1, 2])
-    assert SOUND not in as_clips(silent, SHAPE, cache=tmp_path / "cache").beside
+    assert SOUND not in as_clips(silent, SHAPE, cache=tmp_path / "cache").columns
 
 
 def test_flow_is_found_once_and_kept(folder, tmp_path, monkeypatch):
@@ -110,12 +110,12 @@ def test_flow_is_found_once_and_kept(folder, tmp_path, monkeypatch):
         frames[time] = np.roll(grain, 2 * time, axis=1)[:48, :48]
     write_video(folder / "one/a.mp4", frames, rate=8)
     manifest, shape = open_manifest(folder).take([0]), ClipShape(size=48, frames=6, frame_rate=8)
-    flow = unpacked(as_clips(manifest, shape, cache=tmp_path / "cache").beside[FLOW].read(torch.tensor([0])))
+    flow = unpacked(as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0])))
     assert flow.shape == (1, 5, 2, 48, 48)
     inside = flow[0, :, :, 16:32, 16:32]
     assert inside[:, 0].median() == pytest.approx(2, abs=0.3) and inside[:, 1].median() == pytest.approx(0, abs=0.3)
     monkeypatch.setattr("likewise.data.video.clip_cache.optical_flow", None)
-    again = as_clips(manifest, shape, cache=tmp_path / "cache").beside[FLOW].read(torch.tensor([0]))
+    again = as_clips(manifest, shape, cache=tmp_path / "cache").columns[FLOW].read(torch.tensor([0]))
     assert torch.equal(unpacked(again), flow)
 
 
@@ -146,7 +146,7 @@ def test_a_video_that_cannot_be_decoded_is_left_out_and_named(folder, tmp_path):
 def test_stills_among_videos_are_left_out_and_a_set_of_stills_is_refused(folder, tmp_path):
     Image.new("RGB", (48, 48)).save(tmp_path / "still.png")
     stills = open_manifest(tmp_path / "still.png")
-    mixed = joined([open_manifest(folder), stills], "mixed")
+    mixed = concat([open_manifest(folder), stills], "mixed")
     clips = as_clips(mixed, SHAPE, cache=tmp_path / "cache")
     assert len(clips) == 3 and clips.skipped[0] == (str(tmp_path / "still.png"), "a still image among videos")
     with pytest.raises(LikewiseError, match="has no videos"):
@@ -177,7 +177,7 @@ def test_flow_that_does_not_fit_beside_its_frames_is_refused(folder, tmp_path, m
     clips = as_clips(open_manifest(folder), SHAPE, cache=tmp_path / "cache")
     monkeypatch.setenv("LIKEWISE_CACHE_BYTES", str(3 * (6 * 3 * 24 * 24 + 2 * SHAPE.samples) + 1000))
     with pytest.raises(LikewiseError, match="optical flow of 3 clips"):
-        clips.beside[FLOW].read(torch.tensor([0]))
+        clips.columns[FLOW].read(torch.tensor([0]))
     assert list((tmp_path / "cache").glob("*/found.json"))  # what was decoded is still there
 
 
@@ -206,7 +206,7 @@ def test_examples_begin_where_their_row_says(folder, tmp_path):
     clips = as_clips(open_manifest(path), ClipShape(24, 2, 8), cache=tmp_path / "cache")
     shown = open_whole_clips(clips, 3).read(torch.arange(3)).images
     assert [numbers(clip) for clip in shown] == [[0, 1], [2, 3], [4, 5]]
-    assert START not in clips.beside
+    assert START not in clips.columns
     wrong = parquet_of(tmp_path / "wrong.parquet", folder, start=[0.0, -1.0])
     with pytest.raises(LikewiseError, match=r"row 1 has -1\.0"):
         open_manifest(wrong)
@@ -228,9 +228,9 @@ def test_arrays_are_clips_too():
     sound = np.zeros((4, 480), np.int16)
     sound[1] = 100
     clips = clip_manifest("made", frames, 8.0, labels=np.array([0, 1, 0, 1]), class_names=("a", "b"), sound=sound)
-    assert clips.beside[SOUND].present().tolist() == [False, True, False, False]
+    assert clips.columns[SOUND].present().tolist() == [False, True, False, False]
     assert torch.equal(
         open_whole_clips(clips.take([3]), 1).read(torch.tensor([0])).images[0], torch.from_numpy(frames[3])
     )
-    assert clips.beside[FLOW].read(torch.tensor([0, 2])).shape == (2, 2, 2, 16, 16)
+    assert clips.columns[FLOW].read(torch.tensor([0, 2])).shape == (2, 2, 2, 16, 16)
     assert as_clips(clips, SHAPE) is clips

@@ -13,7 +13,7 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources.joining import joined
+from likewise.data.sources.concat import concat
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
@@ -27,7 +27,7 @@ def manifest_of(labels, groups, splits=None) -> Manifest:
         np.array(splits or ["train"] * count),
         [f"i{i}" for i in range(count)],
         tuple("abcdefgh"[: max(labels) + 1]),
-        beside={GROUP: Groups.of(groups)},
+        columns={GROUP: Groups.of(groups)},
     )
 
 
@@ -87,8 +87,8 @@ def test_groups_on_both_sides_of_given_splits_are_told():
 
 
 def test_sources_with_and_without_groups_are_joined():
-    first, second = manifest_of([0, 1], ["a", "b"]), replace(manifest_of([0], ["x"]), beside={})
-    both = joined([first, second], "both")
+    first, second = manifest_of([0, 1], ["a", "b"]), replace(manifest_of([0], ["x"]), columns={})
+    both = concat([first, second], "both")
     assert both.groups is not None and both.groups.names.tolist() == ["a", "b", ""]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likewise.data.label_budget import LabelBudget
-from likewise.data.label_noise import falsified
+from likewise.data.label_noise import with_label_noise
 from likewise.errors import LikewiseError
 
 LABELS = torch.arange(6000) % 6
@@ -17,12 +17,12 @@ IDS = [f"photo/{i}" for i in range(6000)]
 
 
 def wrong(share, seed=0, labels=LABELS):
-    return set(torch.nonzero(falsified(labels, IDS, share, 6, seed) != labels).flatten().tolist())
+    return set(torch.nonzero(with_label_noise(labels, IDS, share, 6, seed) != labels).flatten().tolist())
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_about_the_share_is_wrong_and_every_other_class_is_as_likely(share):
-    after = falsified(LABELS, IDS, share, 6, 0)
+    after = with_label_noise(LABELS, IDS, share, 6, 0)
     changed = (after != LABELS)[:5000]
     deviation = (share * (1 - share) / 5000) ** 0.5
     assert float(changed.double().mean()) == pytest.approx(share, abs=4 * deviation)
@@ -34,11 +34,11 @@ def test_about_the_share_is_wrong_and_every_other_class_is_as_likely(share):
 
 def test_what_is_hidden_stays_hidden_and_nothing_is_changed_in_place():
     before = LABELS.clone()
-    after = falsified(LABELS, IDS, 0.5, 6, 0)
+    after = with_label_noise(LABELS, IDS, 0.5, 6, 0)
     assert (after[5000:] == -1).all()
     assert 0 <= int(after[:5000].min()) <= int(after.max()) < 6
     assert torch.equal(LABELS, before)
-    none = falsified(LABELS, IDS, 0.0, 6, 0)
+    none = with_label_noise(LABELS, IDS, 0.0, 6, 0)
     assert torch.equal(none, LABELS)
     none[0] = 5
     assert LABELS[0] == 0
@@ -50,7 +50,9 @@ def test_noise_is_nested_in_its_share(few, many, seed):
     few, many = sorted((few, many))
     assert wrong(few, seed) <= wrong(many, seed)
     both = sorted(wrong(few, seed))
-    assert torch.equal(falsified(LABELS, IDS, few, 6, seed)[both], falsified(LABELS, IDS, many, 6, seed)[both])
+    assert torch.equal(
+        with_label_noise(LABELS, IDS, few, 6, seed)[both], with_label_noise(LABELS, IDS, many, 6, seed)[both]
+    )
 
 
 def test_another_seed_falsifies_others():
@@ -61,11 +63,11 @@ def test_another_seed_falsifies_others():
 def test_the_same_labels_are_wrong_in_any_order_and_under_any_budget():
     order = list(range(6000))
     random.Random(0).shuffle(order)
-    shuffled = falsified(LABELS[order], [IDS[i] for i in order], 0.2, 6, 0)
-    assert torch.equal(shuffled, falsified(LABELS, IDS, 0.2, 6, 0)[order])
+    shuffled = with_label_noise(LABELS[order], [IDS[i] for i in order], 0.2, 6, 0)
+    assert torch.equal(shuffled, with_label_noise(LABELS, IDS, 0.2, 6, 0)[order])
     few = LabelBudget(20).apply(LABELS, IDS)
     known = few != -1
-    assert torch.equal(falsified(few, IDS, 0.2, 6, 0)[known], falsified(LABELS, IDS, 0.2, 6, 0)[known])
+    assert torch.equal(with_label_noise(few, IDS, 0.2, 6, 0)[known], with_label_noise(LABELS, IDS, 0.2, 6, 0)[known])
 
 
 @pytest.mark.parametrize(
@@ -74,4 +76,4 @@ def test_the_same_labels_are_wrong_in_any_order_and_under_any_budget():
 )
 def test_misuse_says_what_to_type(share, labels, classes):
     with pytest.raises(LikewiseError, match="--label-noise"):
-        falsified(labels, IDS, share, classes, 0)
+        with_label_noise(labels, IDS, share, classes, 0)

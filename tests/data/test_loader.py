@@ -25,37 +25,37 @@ def test_rows_of_a_batch_belong_together():
     for batch in loader().batches(0, 8):
         assert batch.support is not None
         for part in (batch, batch.support):
-            assert part.pixels.images[:, 0, 0, 0].tolist() == part.position.tolist()
-            assert torch.equal(part.labels, LABELS[part.position])
+            assert part.pixels.images[:, 0, 0, 0].tolist() == part.indices.tolist()
+            assert torch.equal(part.labels, LABELS[part.indices])
         assert batch.pixels.images.shape == (6, 1, 4, 4) and batch.pixels.aspect.shape == (6,)
-        assert len(batch.support.position) == 6 and (batch.support.labels >= 0).all()
+        assert len(batch.support.indices) == 6 and (batch.support.labels >= 0).all()
 
 
 def test_starting_later_gives_what_would_have_come():
     whole = list(loader().batches(0, 9))
     for a, b in zip(whole[5:], loader().batches(5, 9), strict=True):
-        assert torch.equal(a.position, b.position) and torch.equal(a.support.position, b.support.position)
+        assert torch.equal(a.indices, b.indices) and torch.equal(a.support.indices, b.support.indices)
 
 
 def test_ranks_cut_the_same_batch():
     for step in (0, 4):
         whole = loader().batch(step)
         parts = [loader(rank=rank, world_size=3).batch(step) for rank in range(3)]
-        assert torch.equal(torch.cat([part.position for part in parts]), whole.position)
-        assert torch.equal(torch.cat([part.support.position for part in parts]), whole.support.position)
+        assert torch.equal(torch.cat([part.indices for part in parts]), whole.indices)
+        assert torch.equal(torch.cat([part.support.indices for part in parts]), whole.support.indices)
         assert torch.equal(torch.cat([part.pixels.images for part in parts]), whole.pixels.images)
 
 
 def test_support_ends_where_it_is_told_to():
     ending = loader().with_support(until_step=2)
     assert [batch.support is not None for batch in ending.batches(0, 4)] == [True, True, False, False]
-    assert torch.equal(ending.batch(3).position, loader().batch(3).position)
+    assert torch.equal(ending.batch(3).indices, loader().batch(3).indices)
     assert loader(support=None).with_support(2).batch(0).support is None
 
 
 def test_an_epoch_is_whole_batches():
     assert loader().steps_per_epoch == 3
-    assert len({i for batch in loader().batches(0, 3) for i in batch.position.tolist()}) == 18
+    assert len({i for batch in loader().batches(0, 3) for i in batch.indices.tolist()}) == 18
 
 
 @pytest.mark.parametrize(("options", "said"), [
@@ -79,7 +79,7 @@ def test_files_give_the_same_batches_and_tell_what_is_unreadable(tmp_path, worke
     in_files = Loader(open_images(manifest, memory_limit=0), **options, workers=workers)
     lost = list(manifest.ids).index("a/04.png")
     for a, b in zip(in_memory.batches(1, 7), in_files.batches(1, 7), strict=True):
-        assert torch.equal(a.position, b.position) and torch.equal(a.support.position, b.support.position)
+        assert torch.equal(a.indices, b.indices) and torch.equal(a.support.indices, b.support.indices)
         assert torch.equal(a.pixels.images, b.pixels.images) and torch.equal(a.labels, b.labels)
-        assert lost not in a.position
+        assert lost not in a.indices
     assert set(in_files.images.unreadable) == {"a/04.png"}

@@ -8,7 +8,7 @@ import torch
 
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources.joining import joined
+from likewise.data.sources.concat import concat
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import LikewiseError
 
@@ -27,14 +27,14 @@ def held_out(manifest: Manifest) -> set[str]:
 
 
 def test_take_keeps_rows_together():
-    taken = manifest_of([0, 1, 2, 1]).take([3, 0])
-    assert list(taken.ids) == ["i3", "i0"]
-    assert taken.labels.tolist() == [1, 0]
-    assert [taken.pixels.read(i).pixels[0, 0] for i in (0, 1)] == [3, 0]
+    take_columns = manifest_of([0, 1, 2, 1]).take([3, 0])
+    assert list(take_columns.ids) == ["i3", "i0"]
+    assert take_columns.labels.tolist() == [1, 0]
+    assert [take_columns.pixels.read(i).pixels[0, 0] for i in (0, 1)] == [3, 0]
 
 
 def test_joined_parts_keep_their_pixels_in_any_order():
-    both = joined([manifest_of([0, 1]), manifest_of([1, 0, 1], ids=["x", "y", "z"])], "both")
+    both = concat([manifest_of([0, 1]), manifest_of([1, 0, 1], ids=["x", "y", "z"])], "both")
     mixed = both.take([4, 1, 2]).take([0, 2, 1])
     assert list(mixed.ids) == ["z", "x", "i1"]
     assert [mixed.pixels.read(i).pixels[0, 0] for i in range(3)] == [2, 0, 1]

@@ -58,17 +58,19 @@ def test_a_parquet_column_of_masks_is_read_beside_its_images(tmp_path):
     assert manifest.masks.known().tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     kept = manifest.take([9, 4]).masks
     assert kept is not None and kept.read(0).tolist() == values_of(9).tolist()
-    assert Masks(kept.cells, void=11).read(1)[0].tolist() == [-1] * 8
+    assert Masks(kept.cells, ignore_index=11).read(1)[0].tolist() == [-1] * 8
     assert kept.size(0) == (8, 6)
 
 
 def test_the_void_value_comes_from_the_settings(tmp_path):
     train = write_parquet(tmp_path / "train.parquet", [mask_of(values_of(i)) for i in range(10)])
     test = write_parquet(tmp_path / "test.parquet", [mask_of(values_of(i)) for i in range(4)], count=4)
-    prepared = prepare(train, TrainSettings(test_data=test, void=11), "simclr")
+    prepared = prepare(train, TrainSettings(test_data=test, ignore_index=11), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2]
-    assert str(prepared.masks).startswith("10 of 10 train, 4 of 4 test images have one: 3 classes (0 to 2); 11 is void")
-    assert prepared.found()["masks"]["void"] == 11
+    assert str(prepared.masks).startswith(
+        "10 of 10 train, 4 of 4 test images have one: 3 classes (0 to 2); 11 is ignore_index"
+    )
+    assert prepared.found()["masks"]["ignore_index"] == 11
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2, 11]
     without = prepare(train, TrainSettings(test_data=test, masks="none"), "simclr")
@@ -76,9 +78,9 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
 
 
 def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
-    """Penn-Fudan's k is the k-th person; 11 is void, above 0 like any object, and stays void."""
+    """Penn-Fudan's k is the k-th person; 11 is ignore_index, above 0 like any object, and stays ignore_index."""
     data = write_parquet(tmp_path / "scenes.parquet", [mask_of(values_of(i)) for i in range(10)])
-    prepared = prepare(data, TrainSettings(void=11, mask_classes="binary"), "simclr")
+    prepared = prepare(data, TrainSettings(ignore_index=11, mask_classes="binary"), "simclr")
     masks = prepared.manifest.masks
     assert prepared.masks is not None and prepared.masks.classes == {0: "background", 1: "object"}
     assert masks is not None and {int(masks.read(row)[1, 0]) for row in range(10)} == {0, 1}
@@ -110,7 +112,7 @@ def folder_of(tmp_path, masks):
 def test_a_folder_of_masks_is_matched_by_relative_path(tmp_path):
     names = [f"{split}/{i}" for split in ("train", "test") for i in range(8)]
     photos, masks = folder_of(tmp_path, {n: mask_of(values_of(i)) if i != 2 else None for i, n in enumerate(names)})
-    prepared = prepare(photos, TrainSettings(masks=masks, void=11), "simclr")
+    prepared = prepare(photos, TrainSettings(masks=masks, ignore_index=11), "simclr")
     assert prepared.masks is not None and prepared.masks.with_mask == {"train": (7, 8), "test": (8, 8)}
     found = prepared.splits["train"].manifest
     assert found.masks is not None
@@ -122,7 +124,7 @@ def test_a_folder_of_masks_is_matched_by_relative_path(tmp_path):
     ("masks", "said"),
     [
         ({f"train/{i}": mask_of(np.ones((6, 9))) for i in range(8)}, "9 x 6 pixels, its image 8 x 6"),
-        ({f"train/{i}": mask_of(np.ones((6, 8))) for i in range(8)}, "show only class 1.*--void"),
+        ({f"train/{i}": mask_of(np.ones((6, 8))) for i in range(8)}, "show only class 1.*--ignore-index"),
         ({f"train/{i}": mask_of(values_of(i), "RGB") for i in range(8)}, "has colours"),
         ({f"train/{i}": b"no image" for i in range(8)}, "cannot be read as a mask"),
     ],

@@ -10,7 +10,7 @@ from torch.nn import functional
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.sources.named_sets import fashion_mnist_mini
 from likewise.data.sources.open import open_manifest
-from likewise.data.synthetic.flow_videos import HEADINGS, MOTIONS, MovingClips, move_garments
+from likewise.data.synthetic.flow_videos import HEADINGS, MOTIONS, FlowVideos, flow_videos
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def garments() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def clips(garments: tuple[np.ndarray, np.ndarray]) -> MovingClips:
-    return move_garments(*garments, count=48, seed=3, side=48, length=6, garments=2)
+def clips(garments: tuple[np.ndarray, np.ndarray]) -> FlowVideos:
+    return flow_videos(*garments, count=48, seed=3, side=48, length=6, garments=2)
 
 
 def followed(images: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def followed(images: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return found.numpy().reshape(images[:, 1:].shape)
 
 
-def test_shapes_and_kinds(clips: MovingClips) -> None:
+def test_shapes_and_kinds(clips: FlowVideos) -> None:
     assert clips.frames.shape == (48, 6, 1, 48, 48) and clips.frames.dtype == np.uint8
     assert clips.flow.shape == (48, 5, 2, 48, 48) and clips.flow.dtype == np.float32
     assert clips.objects.shape == (48, 6, 48, 48) and clips.objects.dtype == np.uint8
@@ -43,7 +43,7 @@ def test_shapes_and_kinds(clips: MovingClips) -> None:
     assert np.array_equal(np.bincount(clips.motions), [6] * len(MOTIONS)) and clips.garments.shape == (48, 2)
 
 
-def test_flow_leads_to_the_same_brightness_in_the_next_frame(clips: MovingClips) -> None:
+def test_flow_leads_to_the_same_brightness_in_the_next_frame(clips: FlowVideos) -> None:
     """To within the grain, which subpixel reading blurs; a flow of nothing misses by far more."""
     now = clips.frames[:, :-1, 0].astype(float)
     off, still = (abs(followed(clips.frames[:, :, 0], flow) - now) for flow in (clips.flow, 0 * clips.flow))
@@ -55,12 +55,12 @@ def test_flow_leads_to_the_same_brightness_in_the_next_frame(clips: MovingClips)
     assert off[ground].mean() < 0.7 * still[ground].mean()
 
 
-def test_flow_leads_to_the_same_object(clips: MovingClips) -> None:
+def test_flow_leads_to_the_same_object(clips: FlowVideos) -> None:
     top = clips.objects[:, :-1] == 2  # the one that nothing covers
     assert followed((clips.objects == 2).astype(float), clips.flow)[top].mean() > 0.9
 
 
-def test_the_label_says_how_garments_move_relative_to_the_background(clips: MovingClips) -> None:
+def test_the_label_says_how_garments_move_relative_to_the_background(clips: FlowVideos) -> None:
     for row in range(len(clips.motions)):
         top, ground = clips.objects[row, :-1] == 2, clips.objects[row, :-1] == 0
         flow = clips.flow[row].transpose(1, 0, 2, 3)
@@ -75,7 +75,7 @@ def test_the_label_says_how_garments_move_relative_to_the_background(clips: Movi
 
 
 def test_a_camera_that_stands_still_leaves_the_background_in_place(garments: tuple[np.ndarray, np.ndarray]) -> None:
-    still = move_garments(*garments, count=8, seed=3, camera=False)
+    still = flow_videos(*garments, count=8, seed=3, camera=False)
     ground = np.broadcast_to((still.objects == 0).all(axis=1)[:, None], still.frames[:, :, 0].shape)
     first = np.broadcast_to(still.frames[:, :1, 0], ground.shape)
     assert np.array_equal(still.frames[:, :, 0][ground], first[ground])
@@ -83,7 +83,7 @@ def test_a_camera_that_stands_still_leaves_the_background_in_place(garments: tup
 
 
 def test_a_seed_says_all(garments: tuple[np.ndarray, np.ndarray]) -> None:
-    one, same, other = (move_garments(*garments, count=9, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (flow_videos(*garments, count=9, seed=seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert not np.array_equal(one.frames, other.frames)
 
@@ -91,17 +91,17 @@ def test_a_seed_says_all(garments: tuple[np.ndarray, np.ndarray]) -> None:
 def test_what_is_drawn_at_a_time_does_not_show(
     garments: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = move_garments(*garments, count=9, seed=1)
+    whole = flow_videos(*garments, count=9, seed=1)
     monkeypatch.setattr("likewise.data.synthetic.flow_videos.CHUNK", 1)
-    assert np.array_equal(move_garments(*garments, count=9, seed=1).frames, whole.frames)
+    assert np.array_equal(flow_videos(*garments, count=9, seed=1).frames, whole.frames)
 
 
 def test_the_named_set_has_motions_for_labels_and_masks_of_the_middle_frames() -> None:
-    manifest = open_manifest("moving-garments")
+    manifest = open_manifest("synthetic-flow-videos")
     assert (manifest.splits == "train").sum() == 2000 and (manifest.splits == "test").sum() == 500
     assert manifest.class_names == MOTIONS and torch.bincount(manifest.labels[:2000]).tolist() == [250] * 8
     train = fashion_mnist_mini().split("train")
     assert isinstance(train.pixels, ArrayPixels) and manifest.masks is not None
-    clips = move_garments(train.pixels.array, train.labels.numpy(), 2000, seed=0)
+    clips = flow_videos(train.pixels.array, train.labels.numpy(), 2000, seed=0)
     assert np.array_equal(manifest.masks.read(7), clips.objects[7, 4])
     assert np.array_equal(manifest.pixels.read(7).pixels, clips.frames[7, 4, 0])

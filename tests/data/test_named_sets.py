@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.data.sources.idx import read_idx
 from likewise.data.sources import named_sets
+from likewise.data.sources.idx import read_idx
 from likewise.data.sources.open import open_manifest
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 full_set = pytest.mark.skipif(
     not named_sets.FASHION_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
@@ -62,5 +62,5 @@ def test_offline_without_the_files_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setattr(named_sets, "FASHION_FOLDER", tmp_path / "none")
     monkeypatch.setattr(named_sets, "DOWNLOADS", tmp_path)
     monkeypatch.setattr("torchvision.datasets.FashionMNIST", offline)
-    with pytest.raises(MachineError, match="fashion-mnist-mini"):
+    with pytest.raises(EnvironmentIOError, match="fashion-mnist-mini"):
         open_manifest("fashion-mnist")

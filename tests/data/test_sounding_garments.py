@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likewise.data.sources.named_sets import fashion_mnist_mini
-from likewise.data.synthetic.sound_videos import FRAME_RATE, LOWEST, RATIO, SIZES, sound_garments
+from likewise.data.synthetic.sound_videos import FRAME_RATE, LOWEST, RATIO, SIZES, sound_videos
 from likewise.data.video.video_decoding import SOUND_RATE
 
 SIDE, LENGTH, COUNT = 40, 32, 30
@@ -13,7 +13,7 @@ SIDE, LENGTH, COUNT = 40, 32, 30
 @pytest.fixture(scope="module")
 def clips():
     part = fashion_mnist_mini().split("test")
-    return sound_garments(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
+    return sound_videos(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
 
 
 def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
@@ -21,7 +21,7 @@ def test_shapes_and_the_same_seed_gives_the_same_clips(clips):
     assert clips.sound.shape == (COUNT, LENGTH * SOUND_RATE // FRAME_RATE)
     assert np.bincount(clips.labels).tolist() == [3] * 10
     part = fashion_mnist_mini().split("test")
-    again = sound_garments(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
+    again = sound_videos(part.pixels.array, part.labels.numpy(), COUNT, seed=3, side=SIDE, length=LENGTH)
     assert all(np.array_equal(a, b) for a, b in zip(clips, again, strict=True))
 
 

@@ -44,7 +44,7 @@ def examples(count, first=0):
 
 
 def texts(manifest):
-    return list(manifest.beside[CAPTIONS].texts)
+    return list(manifest.columns[CAPTIONS].texts)
 
 
 def assert_shows(manifest, row, number):
@@ -109,7 +109,7 @@ def test_classes_may_be_names_and_may_be_missing(tmp_path):
     manifest = open_manifest(write_tar(tmp_path / "a.tar", files))
     assert manifest.class_names == ("cat", "owl")
     assert manifest.labels.tolist() == [1, -1, 0]
-    assert not manifest.beside
+    assert not manifest.columns
 
 
 def test_members_of_an_example_may_lie_apart(tmp_path):

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.encoders.weights import load_weights
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.run_folder import RunFolder, write_json
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -132,7 +132,7 @@ def test_published_weights_out_of_reach_say_what_to_type(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(MachineError, match=r"--pretrained path/to/weights"):
+    with pytest.raises(EnvironmentIOError, match=r"--pretrained path/to/weights"):
         build_encoder(choose_encoder("resnet18", 128, *COLOUR, pretrained="timm"))
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.encoders.locations import all_places, draw_places, hypercolumns, read_at
-from likewise.randomness import Draws, generator
+from likewise.encoders.locations import all_locations, hypercolumns, read_at, sample_locations
+from likewise.randomness import BatchRNG, generator
 
 
 @pytest.mark.parametrize(("side", "height", "width"), [(4, 30, 40), (8, 8, 8), (7, 5, 3)])
@@ -20,7 +20,7 @@ def test_reading_places_is_reading_the_enlarged_map(side, height, width):
 
 def test_a_hypercolumn_has_what_each_map_says_there():
     maps = [torch.randn(2, width, side, side, generator=generator(2, side)) for width, side in ((3, 8), (5, 4), (2, 1))]
-    columns = hypercolumns(maps, all_places(4).expand(2, -1, -1))
+    columns = hypercolumns(maps, all_locations(4).expand(2, -1, -1))
     assert columns.shape == (2, 16, 10)
     torch.testing.assert_close(columns[:, :, 3:8], maps[1].flatten(2).mT)  # read at its own cells
     torch.testing.assert_close(columns[:, :, 8:], maps[2][:, None, :, 0, 0].expand(-1, 16, -1))
@@ -28,14 +28,14 @@ def test_a_hypercolumn_has_what_each_map_says_there():
 
 
 def test_all_places_go_row_by_row_to_the_right():
-    assert all_places(2).tolist() == [[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
+    assert all_locations(2).tolist() == [[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_places_is_drawn_in_the_highest_quarter(share):
     heights = torch.zeros(8, 12, 12)
     heights[:, :3] = 5.0  # exactly a quarter
-    places = draw_places(Draws((1,), 8), 32, heights, share)
+    places = sample_locations(BatchRNG((1,), 8), 32, heights, share)
     assert places.shape == (8, 32, 2) and places.abs().max() <= 1
     high = places[:, :, 1] < -0.5
     assert high[:, : round(share * 32)].all()

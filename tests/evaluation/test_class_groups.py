@@ -13,7 +13,7 @@ from likewise.evaluation.statistics.confidence import (
     repeated_difference,
     wilson,
 )
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.views.policies import centre
 
 
@@ -42,7 +42,7 @@ def test_groups_are_named_where_they_say_something():
 def test_the_mean_is_over_classes_and_unlabelled_images_are_left_out():
     labels = torch.tensor([0, 0, 0, 0, 1, 2, 2, -1])
     predictions = torch.tensor([0, 0, 0, 1, 1, 0, 2, 2])
-    outcome = Outcome(Score("knn20_top1", 0.5, 0, 1, 7, {"k": 20}), predictions)
+    outcome = Measurement(Score("knn20_top1", 0.5, 0, 1, 7, {"k": 20}), predictions)
     (balanced,) = class_groups(labels_of(3, 3, 3), labels)
     found = class_mean(outcome, labels, balanced)
     assert found.score.name == "knn20_balanced_top1"

@@ -5,7 +5,7 @@ import torch
 
 from likewise.data.video.clips import clip_manifest
 from likewise.evaluation.clip_pictures import BANDS, spectrograms, thumbnails
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.training.splits import open_splits
 
 KEPT, SEEN, PER_FRAME, SIDE = 24, 12, 640, 16
@@ -14,7 +14,7 @@ KEPT, SEEN, PER_FRAME, SIDE = 24, 12, 640, 16
 def split_of(sound):
     frames = np.zeros((3, KEPT, 1, SIDE, SIDE), np.uint8)
     frames[:] = np.arange(KEPT, dtype=np.uint8)[:, None, None, None] * 10
-    return open_splits(clip_manifest("made", frames, 25, sound=sound), SIDE, 1, ClipTime(SEEN, 25.0))["train"]
+    return open_splits(clip_manifest("made", frames, 25, sound=sound), SIDE, 1, ClipSampling(SEEN, 25.0))["train"]
 
 
 def tone(hertz, samples):

@@ -87,7 +87,7 @@ def test_crossed_mean_estimates_the_variance_of_the_mean_without_bias():
 
 @pytest.mark.parametrize("draws", [3, 5])
 def test_crossed_intervals_cover_new_draws_and_new_images(draws):
-    """Draws differ by 5 points, images in how hard they are; the truth is the mean over both populations."""
+    """BatchRNG differ by 5 points, images in how hard they are; the truth is the mean over both populations."""
     random_, images, studies = random(2), 60, 2500
     skill = 0.05 * torch.randn(studies, 2, draws, 1, generator=random_)
     hard = 0.3 * torch.rand(studies, 1, 1, images, generator=random_) - 0.15

@@ -5,8 +5,13 @@ import pytest
 import torch
 
 from likewise.evaluation.statistics.confidence import paired_difference, wilson
-from likewise.evaluation.statistics.design_effect import design_effect, influence_on_mean, told_of_groups, widened
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.design_effect import (
+    design_effect,
+    influence_on_mean,
+    widened,
+    with_cluster_adjusted_ci,
+)
+from likewise.evaluation.statistics.scores import Measurement, Score
 
 
 def answers(rng, films: int = 40, clips: int = 8, alike: float = 0.35):
@@ -16,9 +21,9 @@ def answers(rng, films: int = 40, clips: int = 8, alike: float = 0.35):
     return torch.from_numpy(rng.random(films * clips) < share[groups]), torch.from_numpy(groups)
 
 
-def outcome_of(right: torch.Tensor, labels: torch.Tensor) -> Outcome:
+def outcome_of(right: torch.Tensor, labels: torch.Tensor) -> Measurement:
     predictions = torch.where(right, labels, 1 - labels)
-    return Outcome(Score("linear_top1", *wilson(float(right.double().mean()), len(right)), len(right)), predictions)
+    return Measurement(Score("linear_top1", *wilson(float(right.double().mean()), len(right)), len(right)), predictions)
 
 
 def test_intervals_hold_the_truth_where_those_of_single_images_do_not():
@@ -28,7 +33,7 @@ def test_intervals_hold_the_truth_where_those_of_single_images_do_not():
     for _ in range(400):
         right, groups = answers(rng)
         plain = outcome_of(right, torch.zeros(len(right), dtype=torch.int64))
-        told = told_of_groups(plain, torch.zeros(len(right), dtype=torch.int64), groups).score
+        told = with_cluster_adjusted_ci(plain, torch.zeros(len(right), dtype=torch.int64), groups).score
         narrow += plain.score.low <= truth <= plain.score.high
         wide += told.low <= truth <= told.high
         assert told.value == plain.score.value and told.protocol["groups"] == 40
@@ -46,7 +51,7 @@ def test_images_that_have_nothing_in_common_stay_as_they_are():
 def test_copies_of_an_image_count_once():
     right = torch.rand(300, generator=torch.Generator().manual_seed(0)) < 0.6
     labels = torch.zeros(1200, dtype=torch.int64)
-    told = told_of_groups(outcome_of(right.repeat(4), labels), labels, torch.arange(300).repeat(4)).score
+    told = with_cluster_adjusted_ci(outcome_of(right.repeat(4), labels), labels, torch.arange(300).repeat(4)).score
     alone = wilson(float(right.double().mean()), 300)
     assert (told.low, told.high) == (pytest.approx(alone.low, abs=0.003), pytest.approx(alone.high, abs=0.003))
 
@@ -80,5 +85,5 @@ def test_a_mean_over_classes_is_moved_by_rare_classes_more():
 @pytest.mark.parametrize("right", [torch.ones(20, dtype=torch.bool), torch.arange(20) % 2 == 0])
 def test_a_single_group_tells_as_much_as_one_image(right):
     labels = torch.zeros(20, dtype=torch.int64)
-    told = told_of_groups(outcome_of(right, labels), labels, labels).score
+    told = with_cluster_adjusted_ci(outcome_of(right, labels), labels, labels).score
     assert told.protocol["design_effect"] == 20 and told.high - told.low > 0.6

@@ -10,7 +10,7 @@ from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
-from likewise.evaluation.metrics.pseudo_label_quality import guess_quality, next_steps
+from likewise.evaluation.metrics.pseudo_label_quality import next_steps, pseudo_label_quality
 from likewise.methods import find_method, with_view_size
 from likewise.methods.method import Progress
 from likewise.randomness import generator, seed_networks
@@ -38,32 +38,32 @@ def test_quality_is_that_of_the_steps_own_targets():
     rule, nets, loader = trained(edge=0.25)
     nets.queue.pushed.fill_(16)
     nets.queue.guesses.copy_(torch.eye(4)[torch.arange(16) % 4])
-    found = guess_quality(rule, nets, loader, TRUE, first=7, count=3)
-    right, smooth, joined, edges = 0, 0, 0, 0
+    found = pseudo_label_quality(rule, nets, loader, TRUE, first=7, count=3)
+    right, smooth, concat, edges = 0, 0, 0, 0
     for step in (7, 8, 9):
         batch = loader.batch(step)
         with torch.no_grad():
-            kept = rule.step(nets, batch, Progress(step, 100, seed=5)).remember
+            kept = rule.step(nets, batch, Progress(step, 100, seed=5)).memory_updates
         targets, true = kept["targets"], TRUE[batch.position]
         right += sum(int(guess.argmax()) == label for guess, label in zip(kept["guesses"], true, strict=False))
         smooth += sum(int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True))
         for i in range(16):
             for j in range(16):
                 if i != j and targets[i] @ targets[j] >= 0.25:
-                    edges, joined = edges + 1, joined + int(true[i] == true[j])
+                    edges, concat = edges + 1, concat + int(true[i] == true[j])
     assert 0 < edges == found.edges
-    assert found[:3] == pytest.approx((int(right) / 48, int(smooth) / 48, joined / edges))
+    assert found[:3] == pytest.approx((int(right) / 48, int(smooth) / 48, concat / edges))
 
 
 def test_without_an_edge_there_is_no_precision():
     rule, nets, loader = trained(edge=1.0)
-    assert guess_quality(rule, nets, loader, TRUE, first=0, count=1)[2:] == (0.0, 0)
+    assert pseudo_label_quality(rule, nets, loader, TRUE, first=0, count=1)[2:] == (0.0, 0)
 
 
 def test_networks_and_hidden_labels_stay_as_they_are():
     rule, nets, loader = trained()
     before = {key: value.clone() for key, value in nets.state_dict().items()}
-    guess_quality(rule, nets.eval(), loader, TRUE, first=0, count=2)
+    pseudo_label_quality(rule, nets.eval(), loader, TRUE, first=0, count=2)
     assert all(torch.equal(value, before[key]) for key, value in nets.state_dict().items())
     assert not nets.training and torch.equal(loader.labels, HIDDEN)
 

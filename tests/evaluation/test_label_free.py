@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from likewise.evaluation.metrics.label_free import alignment, effective_rank, label_free, uniformity
-from likewise.methods.method import spread
+from likewise.methods.method import feature_std
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -37,9 +37,9 @@ def test_effective_rank_of_nothing_and_of_nan():
 
 
 def test_spread_is_one_when_even_and_zero_at_collapse():
-    assert float(spread(noise(20000, 64))) == pytest.approx(1, rel=0.01)
-    assert float(spread(torch.ones(50, 64) * torch.rand(50, 1))) == pytest.approx(0, abs=1e-6)
-    assert float(spread(noise(1, 4))) == 0.0
+    assert float(feature_std(noise(20000, 64))) == pytest.approx(1, rel=0.01)
+    assert float(feature_std(torch.ones(50, 64) * torch.rand(50, 1))) == pytest.approx(0, abs=1e-6)
+    assert float(feature_std(noise(1, 4))) == 0.0
 
 
 def test_alignment_and_uniformity_equal_a_double_loop():
@@ -65,5 +65,5 @@ def test_uniformity_at_collapse_and_of_one_row():
 
 def test_label_free_measures_alignment_only_with_a_second_view():
     vectors = noise(20, 4)
-    assert set(label_free(vectors)) == {"effective_rank", "spread", "uniformity"}
+    assert set(label_free(vectors)) == {"effective_rank", "feature_std", "uniformity"}
     assert label_free(vectors, vectors)["alignment"] == 0.0

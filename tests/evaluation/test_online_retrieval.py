@@ -61,10 +61,10 @@ def test_captions_find_validation_images(tmp_path):
     assert nets.space.training, "a look changes nothing"
     nets.eval()
     split = prepared.splits["val"]
-    texts = split.manifest.beside["captions"].texts
+    texts = split.manifest.columns["captions"].texts
     pixels = split.images.read(torch.arange(len(texts))).images.float() / 255
     images = torch.nn.functional.normalize(nets.space.of_images(nets.encoder(pixels)), dim=1)
     said = [(text, row) for row, own in enumerate(texts) for text in own]
-    vectors = nets.space.vectors(prepared.readers["captions"], [text for text, _ in said])
+    vectors = nets.space.vectors(prepared.transforms["captions"], [text for text, _ in said])
     expected = recalls(vectors @ images.T, [row for _, row in said])
     assert (logged["text_to_image_r5"], logged["image_to_text_r5"]) == pytest.approx(expected)

@@ -11,7 +11,7 @@ from likewise.data.images import InMemoryImages
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.segmentation import (
-    Scenes,
+    SceneImages,
     SegmentationProbe,
     confusion,
     ious,
@@ -43,8 +43,8 @@ class Patches(Encoder):
         return pooled, [maps[0] * (0 if self.blind else 1) + 0.01 * torch.ones_like(maps[0])]
 
 
-def scenes(count=12, height=30, width=40, void=255, name="scenes"):
-    """Images in quarters, each of a class with a colour of its own; a void frame."""
+def scenes(count=12, height=30, width=40, ignore_index=255, name="scenes"):
+    """Images in quarters, each of a class with a colour of its own; a ignore_index frame."""
     draw = generator(3, name)
     colours = torch.tensor([[250, 10, 10], [10, 250, 10], [10, 10, 250], [200, 200, 200]], dtype=torch.uint8)
     images, masks = torch.empty(count, 3, 32, 32, dtype=torch.uint8), []
@@ -52,10 +52,10 @@ def scenes(count=12, height=30, width=40, void=255, name="scenes"):
         classes = torch.randint(CLASSES, (2, 2), generator=draw)
         mask = classes.repeat_interleave(height // 2, 0).repeat_interleave(width // 2, 1).numpy().astype(np.uint8)
         images[row] = colours[classes].permute(2, 0, 1).repeat_interleave(16, 1).repeat_interleave(16, 2)
-        mask[:2], mask[:, -2:] = void, void
+        mask[:2], mask[:, -2:] = ignore_index, ignore_index
         masks.append(mask)
     aspect = torch.full((count,), width / height)
-    return Scenes(InMemoryImages(Pixels(images, aspect)), Masks(masks, void))
+    return SceneImages(InMemoryImages(Pixels(images, aspect)), Masks(masks, ignore_index))
 
 
 def naive_iou(predictions, masks, classes):
@@ -111,29 +111,29 @@ def test_a_map_that_tells_the_classes_beats_one_that_does_not():
     assert (gain.name, gain.over) == ("linear_miou", "untrained")
     assert set(found.per_class["trained"]) == {f"class {c}" for c in range(CLASSES)}
     assert np.mean(list(found.per_class["trained"].values())) == pytest.approx(miou.value)
-    assert miou.protocol["map"] == "1 of 1, 8 x 8" and miou.protocol["void"] == 255
+    assert miou.protocol["map"] == "1 of 1, 8 x 8" and miou.protocol["ignore_index"] == 255
     # The predictions that a page shows are those that were scored.
     everyone = SegmentationProbe(pixels=3000, batch_size=12)
     masks = [test.masks.read(i) for i in found.shown.tolist()]
     part = everyone.evaluate(
-        {"trained": Patches()}, train, Scenes(test.images, _only(test.masks, found.shown)), 32, "cpu"
+        {"trained": Patches()}, train, SceneImages(test.images, _only(test.masks, found.shown)), 32, "cpu"
     )
     assert naive_iou(found.predictions, masks, CLASSES) == pytest.approx(list(part.per_class["trained"].values()))
     assert found.predictions[0].shape == (30, 40)
 
 
 def _only(masks, rows):
-    return Masks([cell if i in rows.tolist() else None for i, cell in enumerate(masks.cells)], masks.void)
+    return Masks([cell if i in rows.tolist() else None for i, cell in enumerate(masks.cells)], masks.ignore_index)
 
 
 def test_void_is_neither_learned_nor_counted():
-    """The same with void pixels of any value, and with images that have no mask among them."""
+    """The same with ignore_index pixels of any value, and with images that have no mask among them."""
     probe, encoders = SegmentationProbe(pixels=600), {"trained": Patches()}
     usual = probe.evaluate(encoders, scenes(), scenes(6, name="others"), 32, "cpu")
-    other = probe.evaluate(encoders, scenes(void=9), scenes(6, void=9, name="others"), 32, "cpu")
+    other = probe.evaluate(encoders, scenes(ignore_index=9), scenes(6, ignore_index=9, name="others"), 32, "cpu")
     assert usual.per_class == other.per_class
     test = scenes(6, name="others")
-    fewer = probe.evaluate(encoders, scenes(), Scenes(test.images, _only(test.masks, torch.arange(4))), 32, "cpu")
+    fewer = probe.evaluate(encoders, scenes(), SceneImages(test.images, _only(test.masks, torch.arange(4))), 32, "cpu")
     assert fewer.scores["trained"][0].count == 4
 
 
@@ -144,11 +144,11 @@ def test_the_encoder_is_shown_the_whole_image():
 
 
 def test_all_void_is_refused():
-    nothing = Scenes(scenes().images, Masks([np.full((30, 40), 255, np.uint8)] * 12))
+    nothing = SceneImages(scenes().images, Masks([np.full((30, 40), 255, np.uint8)] * 12))
     probe, encoders = SegmentationProbe(), {"trained": Patches()}
-    with pytest.raises(LikewiseError, match="all are void"):
+    with pytest.raises(LikewiseError, match="all are ignore_index"):
         probe.evaluate(encoders, nothing, scenes(), 32, "cpu")
-    with pytest.raises(LikewiseError, match=r"test masks.*all are void"):
+    with pytest.raises(LikewiseError, match=r"test masks.*all are ignore_index"):
         probe.evaluate(encoders, scenes(), nothing, 32, "cpu")
 
 

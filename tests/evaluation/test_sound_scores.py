@@ -12,7 +12,7 @@ from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.metrics.audio_visual import attention_in_boxes
-from likewise.evaluation.sound_scores import SHIFTS, meet, outcomes_of, ranks_of
+from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, outcomes_of, ranks_of
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 from likewise.training.splits import Split
 
@@ -26,7 +26,7 @@ def split(boxes=None, silent=()):
     sound[list(silent)] = 0
     manifest = clip_manifest("made", frames, 25, sound=sound)
     if boxes is not None:
-        manifest = dataclasses.replace(manifest, beside={**manifest.beside, SOUND_BOX: Boxes(boxes)})
+        manifest = dataclasses.replace(manifest, columns={**manifest.columns, SOUND_BOX: Boxes(boxes)})
     return Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))
 
 
@@ -39,10 +39,10 @@ def networks():
 @torch.no_grad()
 def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later():
     test, (encoder, space) = split(), networks()
-    found = meet(encoder, space, test, SIDE, torch.device("cpu"))
+    found = embed_audio_visual(encoder, space, test, SIDE, torch.device("cpu"))
     start = (KEPT - FRAMES) // 2
     pixels = test.images.read(torch.arange(COUNT)).images.float() / 255
-    sound = test.manifest.beside[SOUND].read(torch.arange(COUNT)).float() / 32767
+    sound = test.manifest.columns[SOUND].read(torch.arange(COUNT)).float() / 32767
 
     def heard(shift):
         first = (start + shift) * PER_FRAME
@@ -63,7 +63,7 @@ def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later(
 def test_shifts_beyond_what_was_shown_do_not_count():
     test = split()
     test.manifest.pixels.clips.shown[:] = torch.tensor([24, 24, 12, 9, 4])
-    found = meet(*networks(), test, SIDE, torch.device("cpu"))
+    found = embed_audio_visual(*networks(), test, SIDE, torch.device("cpu"))
     for row, shown in enumerate([24, 24, 12, 9, 4]):
         start = max(shown - FRAMES, 0) // 2
         inside = [0 <= start + k and start + k + FRAMES <= shown for k in SHIFTS]
@@ -74,7 +74,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     boxes = np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1))
     boxes[1] = np.nan
     test, device = split(boxes), torch.device("cpu")
-    met = meet(*networks(), test, SIDE, device)
+    met = embed_audio_visual(*networks(), test, SIDE, device)
     scores = {outcome.score.name: outcome.score for outcome in outcomes_of(met, ranks_of(met))}
     assert list(scores) == ["sound_to_clip_r1", "clip_to_sound_r1", "sync_auc", "attention_in_box"]
     known = torch.tensor([0, 2, 3, 4])
@@ -83,12 +83,12 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     assert (scores["attention_in_box"].count, scores["attention_in_box"].protocol["chance"]) == (4, 0.5)
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
     test.manifest.pixels.clips.shown[:] = FRAMES
-    short = meet(*networks(), test, SIDE, device)
+    short = embed_audio_visual(*networks(), test, SIDE, device)
     assert "sync_auc" not in {outcome.score.name for outcome in outcomes_of(short, ranks_of(short))}
 
 
 def test_clips_without_sound_are_left_out():
-    found = meet(*networks(), split(silent=(1, 3)), SIDE, torch.device("cpu"))
+    found = embed_audio_visual(*networks(), split(silent=(1, 3)), SIDE, torch.device("cpu"))
     assert len(found.clips) == COUNT - 2
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_knows_tells_every_clip_in_step():
     test = Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))
     encoder = clip_encoder("r2plus1d-small", (0.0,), (1.0,)).eval()
     space = Told(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=2)).eval()
-    met = meet(encoder, space, test, SIDE, torch.device("cpu"))
+    met = embed_audio_visual(encoder, space, test, SIDE, torch.device("cpu"))
     outcomes = outcomes_of(met, ranks_of(met))
     scores = {outcome.score.name: outcome.score for outcome in outcomes}
     assert scores["sync_auc"].value == 1.0

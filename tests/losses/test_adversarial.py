@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from likewise.losses.adversarial import (
+    bce_gan_loss,
     class_evidence,
-    doubted_confidence,
+    class_imbalance,
+    discriminator_confidence,
     feature_matching,
-    guess_entropy,
-    judgement,
+    prediction_entropy,
     pull_away,
-    uneven_guesses,
 )
 from likewise.losses.input_checks import LossInputError
 
@@ -66,7 +66,7 @@ def test_judgement_is_binary_cross_entropy(real):
     logits = rows(7)
     chance = 1 / (1 + torch.exp(-logits))
     naive = -sum(torch.log(each if real else 1 - each) for each in chance) / 7
-    assert_alike(judgement(logits, real), naive, logits)
+    assert_alike(bce_gan_loss(logits, real), naive, logits)
 
 
 def test_doubted_confidence_moves_the_largest_probability_alone():
@@ -74,9 +74,9 @@ def test_doubted_confidence_moves_the_largest_probability_alone():
     naive = 0
     for row, doubt in zip(logits, judged.detach(), strict=True):
         naive = naive + max(torch.exp(row) / sum(torch.exp(row))) * softplus(-doubt) / 5 / 2
-    found = doubted_confidence(logits, judged)
+    found = discriminator_confidence(logits, judged)
     assert_alike(found, naive, logits)
-    assert torch.autograd.grad(doubted_confidence(logits, judged), judged, allow_unused=True) == (None,)
+    assert torch.autograd.grad(discriminator_confidence(logits, judged), judged, allow_unused=True) == (None,)
 
 
 def test_feature_matching_is_the_mean_difference_of_means_and_the_real_ones_take_no_gradient():
@@ -112,21 +112,21 @@ def test_guess_entropy_is_that_of_each_row():
     for row in logits:
         shares = torch.exp(row) / sum(torch.exp(row))
         naive = naive - sum(share * torch.log(share) for share in shares) / 5
-    assert_alike(guess_entropy(logits), naive, logits)
-    assert guess_entropy(torch.zeros(2, 4)).item() == pytest.approx(math.log(4))
+    assert_alike(prediction_entropy(logits), naive, logits)
+    assert prediction_entropy(torch.zeros(2, 4)).item() == pytest.approx(math.log(4))
 
 
 def test_uneven_guesses_is_the_cross_entropy_of_the_uniform_against_the_mean_guess():
     logits = rows(5, 3)
     mean = sum(torch.exp(row) / sum(torch.exp(row)) for row in logits) / 5
     naive = -sum(torch.log(share) for share in mean) / 3
-    assert_alike(uneven_guesses(logits), naive, logits)
+    assert_alike(class_imbalance(logits), naive, logits)
     sure_but_even = torch.eye(4) * 100
-    assert uneven_guesses(sure_but_even).item() == pytest.approx(math.log(4), abs=1e-5)
-    assert uneven_guesses(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(200)  # nothing overflows
+    assert class_imbalance(sure_but_even).item() == pytest.approx(math.log(4), abs=1e-5)
+    assert class_imbalance(torch.tensor([[400.0, 0.0]])).item() == pytest.approx(200)  # nothing overflows
 
 
-@pytest.mark.parametrize("loss", [lambda x: class_evidence(x, True), guess_entropy, uneven_guesses, pull_away])
+@pytest.mark.parametrize("loss", [lambda x: class_evidence(x, True), prediction_entropy, class_imbalance, pull_away])
 def test_terms_leave_mixed_precision(loss):
     logits = rows(6, 4).detach().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.losses import LossInputError, bag_nce, dense, info_nce, tiles_kept
+from likewise.losses import LossInputError, dense, info_nce, mil_nce, tiles_kept
 
 N, L, D = 5, 3, 4
 
@@ -39,7 +39,7 @@ def assert_same_with_gradients(found, expected, inputs):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", [bag_nce, dense.bag_nce])
+@pytest.mark.parametrize("form", [mil_nce, dense.mil_nce])
 @pytest.mark.parametrize(("count", "size"), [(N, L), (2, 1), (3, 7)])
 def test_it_is_the_formula_as_a_loop(form, count, size):
     rows, bags = rows_and_bags(1, count, size)
@@ -50,9 +50,9 @@ def test_it_is_the_formula_as_a_loop(form, count, size):
 
 def test_large_batches_go_through_tiles_and_give_the_same(monkeypatch):
     rows, bags = rows_and_bags(2, 40, 6)
-    expected = dense.bag_nce(rows, bags, 0.1)
+    expected = dense.mil_nce(rows, bags, 0.1)
     monkeypatch.setattr(tiles_kept, "MOST_PAIRS", 0)
-    assert_same_with_gradients(bag_nce(rows, bags, 0.1), expected, [rows, bags])
+    assert_same_with_gradients(mil_nce(rows, bags, 0.1), expected, [rows, bags])
 
 
 def test_bags_of_one_are_contrast_within_the_batch():
@@ -62,23 +62,23 @@ def test_bags_of_one_are_contrast_within_the_batch():
     queries = torch.cat([rows, partners], dim=1)
     keys = torch.cat([torch.cat([partners, nothing], dim=1), torch.cat([nothing, rows], dim=1)])
     expected = info_nce(queries, keys, image, torch.cat([image, torch.full((N,), -1)]), 0.2, own=image + N)
-    assert_same_with_gradients(bag_nce(rows, bags, 0.2), expected, [rows, bags])
+    assert_same_with_gradients(mil_nce(rows, bags, 0.2), expected, [rows, bags])
 
 
 def test_a_perfect_match_costs_nothing_where_the_doubled_bag_would_cost_log_two():
     unlike = torch.eye(N)
-    assert bag_nce(unlike, unlike[:, None], 0.01).item() == pytest.approx(0, abs=1e-6)
+    assert mil_nce(unlike, unlike[:, None], 0.01).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_collapse_costs_the_log_of_how_many_are_compared():
     same, size = torch.ones(N, D) / math.sqrt(D), 2
-    assert bag_nce(same, same[:, None].repeat(1, size, 1), 0.1).item() == pytest.approx(math.log(2 * N - 1), rel=1e-5)
+    assert mil_nce(same, same[:, None].repeat(1, size, 1), 0.1).item() == pytest.approx(math.log(2 * N - 1), rel=1e-5)
 
 
 def test_one_good_element_of_a_bag_is_enough():
     rows = torch.eye(N)
     bags = torch.stack([rows, -rows], dim=1)
-    assert bag_nce(rows, bags, 0.02).item() == pytest.approx(0, abs=1e-5)
+    assert mil_nce(rows, bags, 0.02).item() == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_one_good_element_of_a_bag_is_enough():
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(rows, bags, temperature):
     with pytest.raises(LossInputError):
-        bag_nce(torch.ones(rows), torch.ones(bags), temperature)
+        mil_nce(torch.ones(rows), torch.ones(bags), temperature)

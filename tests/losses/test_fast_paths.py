@@ -269,10 +269,10 @@ def test_large_batches_hold_no_matrix_of_all_pairs():
 
 def test_which_path_is_taken(monkeypatch):
     """Small batches keep, large ones tile, and scores that exp cannot hold go by running maxima."""
-    taken = []
+    take_columns = []
 
     def watched(name, real):
-        return lambda *given: (taken.append(name), real(*given))[1]
+        return lambda *given: (take_columns.append(name), real(*given))[1]
 
     for name in ("tiles_kept.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"):
         module = {"tiles_kept": tiles_kept, "tiles_torch": tiles_torch}[name.split(".")[0]]
@@ -280,4 +280,4 @@ def test_which_path_is_taken(monkeypatch):
         monkeypatch.setattr(module, function, watched(name, getattr(module, function)))
     for count, scale in [(64, 1.0), (1100, 1.0), (64, 20.0)]:
         similarity_sums.among((rows(count).float() * scale).requires_grad_())
-    assert taken == ["tiles_kept.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]
+    assert take_columns == ["tiles_kept.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]

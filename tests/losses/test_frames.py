@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from likewise.losses import explained, frames_l1
+from likewise.losses import masked_l1, r2_score
 from likewise.randomness import generator
 
 VALID = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.uint8)
@@ -26,7 +26,7 @@ def naive_l1(prediction, target):
 def test_l1_is_the_loop_gradient_included():
     target = rows(1)
     found = []
-    for way in (lambda p: frames_l1(p, target, VALID), lambda p: naive_l1(p, target)):
+    for way in (lambda p: masked_l1(p, target, VALID), lambda p: naive_l1(p, target)):
         prediction = rows(0).requires_grad_()
         loss = way(prediction)
         loss.backward()
@@ -37,7 +37,7 @@ def test_l1_is_the_loop_gradient_included():
 
 def test_no_gradient_reaches_the_target():
     target, prediction = rows(1).requires_grad_(), rows(0).requires_grad_()
-    frames_l1(prediction, target, VALID).backward()
+    masked_l1(prediction, target, VALID).backward()
     assert target.grad is None and prediction.grad is not None
 
 
@@ -45,6 +45,6 @@ def test_explained_is_one_minus_the_squares_left_over():
     prediction, target = rows(0), rows(1)
     left = sum(((prediction - target)[b, f] ** 2).sum() for b in range(3) for f in range(4) if VALID[b, f])
     all_ = sum((target[b, f] ** 2).sum() for b in range(3) for f in range(4) if VALID[b, f])
-    assert float(explained(prediction, target, VALID)) == pytest.approx(float(1 - left / all_), rel=1e-12)
-    assert float(explained(target, target, VALID)) == 1
-    assert float(explained(torch.zeros_like(target), target, VALID)) == pytest.approx(0, abs=1e-12)
+    assert float(r2_score(prediction, target, VALID)) == pytest.approx(float(1 - left / all_), rel=1e-12)
+    assert float(r2_score(target, target, VALID)) == 1
+    assert float(r2_score(torch.zeros_like(target), target, VALID)) == pytest.approx(0, abs=1e-12)

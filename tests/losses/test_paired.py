@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.losses import LossInputError, pair_divergence, pair_nce, pair_targets, transported_targets
+from likewise.losses import LossInputError, optimal_transport_targets, pair_divergence, pair_nce, pair_targets
 
 N, D = 5, 4
 
@@ -95,7 +95,7 @@ def test_pair_targets_are_the_softmax_of_weighted_likenesses(c_v, c_t):
 def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
     torch.manual_seed(1)
     images, texts = (F.normalize(torch.randn(6, 8, dtype=torch.float64), dim=1) for _ in range(2))
-    found = transported_targets(images, texts, iterations=200)
+    found = optimal_transport_targets(images, texts, iterations=200)
     assert found.diagonal(dim1=1, dim2=2).max() < 1e-12
     torch.testing.assert_close(found.sum(2), torch.ones(2, 6, dtype=torch.float64))
     torch.testing.assert_close(found.sum(1), torch.ones(2, 6, dtype=torch.float64), rtol=1e-3, atol=1e-3)
@@ -104,12 +104,12 @@ def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
     for _ in range(5):
         table = table / table.sum(0)
         table = table / table.sum(1, keepdim=True)
-    torch.testing.assert_close(transported_targets(images, texts)[0], table)
+    torch.testing.assert_close(optimal_transport_targets(images, texts)[0], table)
 
 
 @pytest.mark.parametrize("call", [
     lambda v, t: pair_nce(v[:1], t[:1], 5.0), lambda v, t: pair_nce(v, t[:3], 5.0),
-    lambda v, t: pair_targets(v, t[:, :2]), lambda v, t: transported_targets(v[:0], t[:0]),
+    lambda v, t: pair_targets(v, t[:, :2]), lambda v, t: optimal_transport_targets(v[:0], t[:0]),
 ])  # fmt: skip
 def test_what_is_no_batch_of_pairs_is_refused(call):
     images, texts, _ = pairs()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from likewise.losses import LossInputError, guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
+from likewise.losses import LossInputError, mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 from losses.vectors import ZA, ZB, raw, unit
 
 SUPPORT, CLASSES = unit(raw(4, 3, 3)), torch.tensor([0, 1, 0, 1])
@@ -36,8 +36,8 @@ def both_views(first, second, support):
 def test_reference_values():
     guesses, targets = both_views(ZA, ZB, SUPPORT)
     cut = torch.where(targets < 1e-4, 0, targets)  # the authors' code does that; the loss does not
-    assert float(guess_cross_entropy(guesses, cut)) == pytest.approx(0.6131047136367976, rel=1e-12)
-    assert float(guess_cross_entropy(guesses, targets)) == pytest.approx(0.6131047136367976, rel=1e-4)
+    assert float(probability_cross_entropy(guesses, cut)) == pytest.approx(0.6131047136367976, rel=1e-12)
+    assert float(probability_cross_entropy(guesses, targets)) == pytest.approx(0.6131047136367976, rel=1e-4)
     assert float(-mean_entropy(sharpen(guesses))) == pytest.approx(-0.661765753555702, rel=1e-12)
 
 
@@ -45,7 +45,7 @@ def test_loss_and_gradients_equal_the_naive_ones():
     ours = [t.clone().requires_grad_() for t in (ZA, ZB, SUPPORT)]
     naive = [t.clone().requires_grad_() for t in (ZA, ZB, SUPPORT)]
     guesses, targets = both_views(*ours)
-    found = guess_cross_entropy(guesses, targets) - mean_entropy(sharpen(guesses))
+    found = probability_cross_entropy(guesses, targets) - mean_entropy(sharpen(guesses))
     first, second, support = naive
     rows, mean = [], torch.zeros(2, dtype=torch.float64)
     for view, other in ((first, second), (second, first)):
@@ -74,7 +74,7 @@ def test_class_numbers_may_have_gaps_and_stand_in_any_order():
 def test_a_sure_guess_without_smoothing_has_a_finite_gradient():
     queries = torch.eye(3).requires_grad_()
     guesses = soft_neighbours(queries, torch.eye(3), torch.arange(3), 1e-3, smoothing=0.0)
-    (guess_cross_entropy(guesses, torch.eye(3)) - mean_entropy(sharpen(guesses))).backward()
+    (probability_cross_entropy(guesses, torch.eye(3)) - mean_entropy(sharpen(guesses))).backward()
     assert bool(queries.grad.isfinite().all())
 
 
@@ -89,4 +89,4 @@ def test_unlabelled_support_and_unlike_shapes_are_refused():
     with pytest.raises(LossInputError, match="one for each row"):
         soft_neighbours(ZA, SUPPORT, CLASSES[:3])
     with pytest.raises(LossInputError, match="a target for each guess"):
-        guess_cross_entropy(ZA, ZB[:2])
+        probability_cross_entropy(ZA, ZB[:2])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.memory import Queue, follow, frozen_copy, momentum_at, momentum_to_one
+from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at, momentum_to_one
 
 
 def test_queue_starts_with_unit_rows():
@@ -71,13 +71,13 @@ def test_queue_survives_a_checkpoint():
 
 def test_teacher_follows_parameters_and_keeps_its_own_statistics():
     student = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    teacher = frozen_copy(student)
+    teacher = make_ema_copy(student)
     before = copy.deepcopy(teacher.state_dict())
     with torch.no_grad():
         for p in student.parameters():
             p.add_(1.0)
     student[1].running_mean.fill_(9.0)
-    follow(teacher, student, momentum=0.9)
+    ema_update(teacher, student, momentum=0.9)
     for name, p in teacher.named_parameters():
         torch.testing.assert_close(p, before[name] + 0.1)
     assert teacher[1].running_mean.tolist() == [0, 0, 0]
@@ -85,7 +85,7 @@ def test_teacher_follows_parameters_and_keeps_its_own_statistics():
 
 def test_teacher_takes_no_gradient_and_does_not_share_memory():
     student = nn.Linear(2, 2)
-    teacher = frozen_copy(student)
+    teacher = make_ema_copy(student)
     assert not any(p.requires_grad for p in teacher.parameters())
     assert teacher.weight.data_ptr() != student.weight.data_ptr()
     assert student.weight.requires_grad
@@ -93,10 +93,10 @@ def test_teacher_takes_no_gradient_and_does_not_share_memory():
 
 def test_a_teacher_that_is_only_evaluated_takes_the_students_statistics():
     student = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    teacher = frozen_copy(student)
+    teacher = make_ema_copy(student)
     student[1].running_mean.fill_(9.0)
     student[1].num_batches_tracked.fill_(7)
-    follow(teacher, student, momentum=0.9, copy_buffers=True)
+    ema_update(teacher, student, momentum=0.9, copy_buffers=True)
     assert teacher[1].running_mean.tolist() == [9.0] * 3
     assert teacher[1].num_batches_tracked == 7
 

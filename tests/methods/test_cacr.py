@@ -24,10 +24,10 @@ def test_within_the_batch_the_step_is_the_loss_over_all_views():
     assert dict(nets.named_children()).keys() == {"encoder", "head"}
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     assert rows["queries"].shape == (8, 4, 8)
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     assert step.loss.item() == pytest.approx(cacr(rows["queries"], 1.0, 0.9).item(), rel=1e-6)
     assert (step.metrics["attraction"] + step.metrics["repulsion"]).item() == pytest.approx(step.loss.item(), rel=1e-6)
-    assert step.remember == {}
+    assert step.memory_updates == {}
     rule.after_update(nets, step, progress())
 
 
@@ -39,7 +39,7 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
     nets.queue.rows = F.normalize(nets.queue.rows, dim=1)
     torch.manual_seed(0)
     z, keys = torch.randn(4, 3, 8, dtype=torch.float64, requires_grad=True), torch.randn(4, 3, 8, dtype=torch.float64)
-    step = rule.contrast(nets, {"queries": z, "keys": keys}, progress())
+    step = rule.compute_loss(nets, {"queries": z, "keys": keys}, progress())
     unit, teacher, queue = F.normalize(z, dim=2), F.normalize(keys, dim=2), nets.queue.rows
     terms = []
     for v in range(3):
@@ -50,7 +50,7 @@ def test_with_a_queue_every_view_meets_the_teacher_the_queue_and_the_batch(attac
     expected = sum(terms) / 3
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     torch.testing.assert_close(*(torch.autograd.grad(loss, z)[0] for loss in (step.loss, expected)))
-    torch.testing.assert_close(step.remember["queue"], teacher[:, -1])
+    torch.testing.assert_close(step.memory_updates["queue"], teacher[:, -1])
 
 
 def test_views_are_of_the_image_that_they_belong_to():
@@ -87,7 +87,7 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
     z = F.normalize(rows["queries"], dim=2)
     keys = F.normalize(rows["keys"], dim=2) if queue else z
     names = [f"view {v}" for v in range(4)]
-    views = [rule.views(batch.pixels, progress().draws(name, batch)).pixels for name in names]
+    views = [rule.views(batch.pixels, progress().rng(name, batch)).pixels for name in names]
     seen = 0 if queue else 1
     assert len(made.rows) == 6
     for i, (anchor, *others) in enumerate(made.rows):

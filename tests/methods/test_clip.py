@@ -11,7 +11,7 @@ from likewise.data.columns.tokens import NO_TOKEN
 from likewise.encoders.text import SmallTransformer, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
-from likewise.losses import pair_divergence, pair_nce, pair_targets, transported_targets
+from likewise.losses import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
 from likewise.methods import Recipe
 from likewise.methods.clip import CLIP
 from likewise.views.policies import captioned
@@ -78,7 +78,7 @@ def test_the_step_is_clips_loss_at_the_learned_scale():
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     torch.testing.assert_close(rows["image"].norm(dim=1), torch.ones(8))
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     logits = rows["image"] @ rows["text"].T / 0.07
     expected = (F.cross_entropy(logits, torch.arange(8)) + F.cross_entropy(logits.T, torch.arange(8))) / 2
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -96,12 +96,12 @@ def test_distillation_mixes_what_the_data_name_with_what_the_teacher_believes(ta
     assert not v.requires_grad and not t.requires_grad and not torch.allclose(v, rows["image"])
     believed = {
         "all": lambda: pair_targets(v, t, 20.0, 1, 1), "cross": lambda: pair_targets(v, t, 20.0, 0, 0),
-        "transport": lambda: transported_targets(v, t),
+        "transport": lambda: optimal_transport_targets(v, t),
     }[targets]()  # fmt: skip
     named = pair_nce(rows["image"], rows["text"], nets.scale())
     taught = pair_divergence(rows["image"], rows["text"], *believed, nets.soft_scale())
     assert taught.item() > 0.01
-    found = rule.contrast(nets, rows, progress()).loss
+    found = rule.compute_loss(nets, rows, progress()).loss
     assert found.item() == pytest.approx((0.3 * named + 0.7 * taught).item(), rel=1e-6)
 
 
@@ -144,7 +144,7 @@ def test_over_the_steps_every_caption_of_an_image_is_shown():
     for at in range(40):
         _, caption = rule.shown(batch, progress(at))
         seen.add(tuple(caption[0].tolist()))
-    there = batch.beside["captions"][0]
+    there = batch.modalities["captions"][0]
     assert seen == {tuple(row.tolist()) for row in there if row[0] != NO_TOKEN}
     assert len(seen) > 1
 

@@ -53,8 +53,8 @@ def one_turn(rule, player):
         def embed(self, nets, batch, progress):
             return super().embed(nets, batch, progress._replace(player=player))
 
-        def contrast(self, nets, rows, progress):
-            return super().contrast(nets, rows, progress._replace(player=player))
+        def compute_loss(self, nets, rows, progress):
+            return super().compute_loss(nets, rows, progress._replace(player=player))
 
     return OneTurn(**{field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)})
 
@@ -91,7 +91,7 @@ def clips(count):
 
 def loader(rule, labels=None, count=32, batch_size=8):
     labels = torch.arange(count) % CLASSES if labels is None else labels
-    return Loader(images(count, rule), labels, batch_size, seed=5, support=rule.support, beside=beside(rule, count))
+    return Loader(images(count, rule), labels, batch_size, seed=5, support=rule.support, modalities=beside(rule, count))
 
 
 class Random:
@@ -127,12 +127,12 @@ class Random:
 
 def beside(rule, count=32):
     """What a method wants beside the pixels, of clips as its own readers give it."""
-    made = {name: Random(count, name) for name in rule.senses}
+    made = {name: Random(count, name) for name in rule.modalities}
     if rule.time is None:
         return made
     tracks = {name: rows.rows.numpy() for name, rows in made.items() if name in (SOUND, FLOW)}
     train = clip_manifest("made", clips(count).numpy(), rule.time.frame_rate, **tracks)
-    return {name: reader.of(train.beside[name]) for name, reader in rule.readers(train).items()}
+    return {name: reader.of(train.columns[name]) for name, reader in rule.transforms(train).items()}
 
 
 def progress(step=3):
@@ -231,12 +231,12 @@ def test_order_within_the_batch_does_not_matter(name):
     rule = method(name)
     nets = nets_of(rule)
     rows = dict(rule.embed(nets, loader(rule).batch(3), progress()))
-    expected = rule.contrast(nets, rows, progress()).loss
+    expected = rule.compute_loss(nets, rows, progress()).loss
     own = {key for key in rows if key.startswith("support") or (key == "labels" and "support" in rows)}
     order = torch.randperm(8, generator=generator(1))
     support_order = torch.randperm(8, generator=generator(2))
     shuffled = {key: row[support_order if key in own else order] for key, row in rows.items()}
-    assert rule.contrast(nets, shuffled, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert rule.compute_loss(nets, shuffled, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", TURNS)
@@ -256,8 +256,8 @@ def test_embed_works_on_each_example_alone(name):
 def sliced(batch, rows):
     pixels = batch.pixels.map(lambda part: part[rows])
     support = sliced(batch.support, rows) if batch.support is not None else None
-    alongside = {name: part[rows] for name, part in batch.beside.items()}
-    return Batch(pixels, batch.labels[rows], batch.position[rows], support, beside=alongside)
+    alongside = {name: part[rows] for name, part in batch.modalities.items()}
+    return Batch(pixels, batch.labels[rows], batch.indices[rows], support, modalities=alongside)
 
 
 @pytest.mark.parametrize("name", TURNS)
@@ -278,9 +278,9 @@ def test_the_second_half_does_not_round_at_all(name):
     rule = method(name)
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(3), progress())
-    exact = rule.contrast(nets, rows, progress()).loss
+    exact = rule.compute_loss(nets, rows, progress()).loss
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert rule.contrast(nets, rows, progress()).loss.item() == exact.item()
+        assert rule.compute_loss(nets, rows, progress()).loss.item() == exact.item()
 
 
 @pytest.mark.parametrize("name", ALL)

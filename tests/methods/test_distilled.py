@@ -37,7 +37,7 @@ def softened(student, teacher, temperature):
 def test_kd_shows_both_networks_one_view():
     rule = method("kd")
     nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
-    pixels = rule.views(batch.pixels, progress().draws("view", batch)).pixels
+    pixels = rule.views(batch.pixels, progress().rng("view", batch)).pixels
     teacher = nets.teacher.nets
     nets.teacher.nets.classifier.weight.data.normal_()  # cross-entropy's starts at zero
     logits, believed = nets.classifier(nets.encoder(pixels)), teacher.classifier(teacher.encoder(pixels))
@@ -48,7 +48,7 @@ def test_kd_shows_both_networks_one_view():
 def test_hsakd_is_the_labels_of_unturned_rows_and_the_teacher_at_the_end_and_at_every_depth():
     rule = method("hsakd")
     nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
-    pixels = four_rotations(rule.views(batch.pixels, progress().draws("view", batch)).pixels)
+    pixels = four_rotations(rule.views(batch.pixels, progress().rng("view", batch)).pixels)
     (logits, *depth), (believed, *deep) = (by_hand(each, pixels) for each in (nets, nets.teacher.nets))
     expected = F.cross_entropy(logits[[0, 4, 8, 12, 16, 20, 24, 28]], batch.labels) + softened(logits, believed, 3)
     expected = expected + sum(softened(s, t, 3) for s, t in zip(depth, deep, strict=True))
@@ -81,7 +81,7 @@ def by_hand(nets, pixels):
 def test_the_teacher_of_hsakd_learns_class_and_rotation_at_every_depth():
     rule = method("hsakd-teacher")
     nets, batch = nets_of(rule).eval(), loader(rule).batch(0)
-    pixels = four_rotations(rule.views(batch.pixels, progress().draws("view", batch)).pixels)
+    pixels = four_rotations(rule.views(batch.pixels, progress().rng("view", batch)).pixels)
     logits, *deep = by_hand(nets, pixels)
     joint = torch.tensor([4 * label + j for label in batch.labels.tolist() for j in range(4)])
     expected = F.cross_entropy(logits[::4], batch.labels) + sum(F.cross_entropy(each, joint) for each in deep)
@@ -92,11 +92,11 @@ def test_the_labels_reach_the_unturned_rows_alone_and_the_teacher_all():
     rule = method("hsakd")
     nets, batch = nets_of(rule), loader(rule).batch(0)
     rows = {name: row.detach() for name, row in rule.embed(nets, batch, progress()).items()}
-    before = rule.contrast(nets, rows, progress()).metrics
+    before = rule.compute_loss(nets, rows, progress()).metrics
     for turn in range(4):
         turned = {**rows, "logits": rows["logits"].clone()}
         turned["logits"][:, turn, 0] += 1
-        after = rule.contrast(nets, turned, progress()).metrics
+        after = rule.compute_loss(nets, turned, progress()).metrics
         assert (after["labels"] != before["labels"]) == (turn == 0)
         assert after["teacher"] != before["teacher"]
 

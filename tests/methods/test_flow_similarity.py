@@ -7,7 +7,7 @@ import torch
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.video.optical_flow import STEPS_A_PIXEL
-from likewise.encoders.locations import all_places
+from likewise.encoders.locations import all_locations
 from likewise.losses import kernel_alignment, kernel_regression
 from likewise.losses.kernel_matching import gaussian_log_kernel
 from likewise.methods import Progress
@@ -34,7 +34,7 @@ def clips(flow=None):
         flow[:, :, 0, :, :4] = number[:, :-1, 0, :, :4] + 1  # a third moves
     pixels = Pixels((number * 50).to(torch.uint8), torch.ones(CLIPS), torch.full((CLIPS,), FRAMES))
     packed = (flow * STEPS_A_PIXEL).round().to(torch.int16)
-    return Batch(pixels, torch.full((CLIPS,), -1), torch.arange(CLIPS), beside={"flow": packed})
+    return Batch(pixels, torch.full((CLIPS,), -1), torch.arange(CLIPS), modalities={"flow": packed})
 
 
 def random_flow(size=3.0):
@@ -73,7 +73,7 @@ def test_what_hardly_moves_teaches_nothing():
     assert step.metrics["moving"] == 0.5
     rows = RULE.embed(nets, clips(flow), progress())
     moving = {name: row[4:] for name, row in rows.items()}
-    assert step.loss.item() == pytest.approx(RULE.contrast(nets, moving, progress()).loss.item(), rel=1e-6)
+    assert step.loss.item() == pytest.approx(RULE.compute_loss(nets, moving, progress()).loss.item(), rel=1e-6)
 
 
 def test_a_batch_that_stands_still_has_a_loss_of_zero():
@@ -101,7 +101,7 @@ def test_the_other_losses_are_those_that_were_asked_for(name):
     rows = rule.embed(nets, clips(random_flow()), progress())
     kernel = gaussian_log_kernel(rows["flow"], rule.width)
     expected = {"regression": kernel_regression, "alignment": kernel_alignment}[name](rows["pixels"], kernel)
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_pictures_show_the_frame_its_motion_and_its_embeddings():
@@ -114,7 +114,7 @@ def test_pictures_show_the_frame_its_motion_and_its_embeddings():
 def test_embeddings_read_all_maps_at_their_places():
     """A place that is asked for alone has the embedding that it has among others."""
     nets, stills = nets_of(RULE).eval(), torch.rand(2, 1, SIZE, SIZE, generator=generator(4))
-    places = all_places(SIZE).expand(2, -1, -1)
+    places = all_locations(SIZE).expand(2, -1, -1)
     every = RULE.embeddings(nets, stills, places)
     torch.testing.assert_close(every[:, 30:31], RULE.embeddings(nets, stills, places[:, 30:31]), rtol=1e-4, atol=1e-6)
     assert every.norm(dim=2).sub(1).abs().max() < 1e-5 and every.std(dim=1).max() > 0

@@ -34,7 +34,7 @@ def batch():
         Pixels(frames, torch.ones(B), torch.full((B,), KEPT)),
         torch.full((B,), -1),
         torch.arange(B),
-        beside={SOUND: sound},
+        modalities={SOUND: sound},
     )
 
 
@@ -47,7 +47,7 @@ def test_the_sound_is_that_of_the_frames_shown():
     view = View(torch.zeros(B, FRAMES, 1, SIDE, SIDE), torch.zeros(B, 2, 3), torch.tensor([0, 1, 3, 5]))
     found = heard_with(view, given)
     for row, start in enumerate([0, 1, 3, 5]):
-        expected = given.beside[SOUND][row, start * PER_FRAME : (start + FRAMES) * PER_FRAME].float() / 32767
+        expected = given.modalities[SOUND][row, start * PER_FRAME : (start + FRAMES) * PER_FRAME].float() / 32767
         torch.testing.assert_close(found[row], expected)
 
 
@@ -56,10 +56,10 @@ def test_the_loss_is_the_weighted_sum_of_both_bag_losses():
     nets = nets_of(method).eval()
     rows = method.embed(nets, batch(), progress())
     assert rows["heard"].shape == (B, FRAMES, method.steps, 4)
-    wholes = dense.bag_nce(rows["sound"], rows["places"], 0.1)
+    wholes = dense.mil_nce(rows["sound"], rows["places"], 0.1)
     seen, heard = rows["seen"].reshape(-1, 4), rows["heard"].reshape(B * FRAMES, method.steps, 4)
-    found = method.contrast(nets, rows, progress())
-    torch.testing.assert_close(found.loss, 0.5 * wholes + 2 * dense.bag_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4)
+    found = method.compute_loss(nets, rows, progress())
+    torch.testing.assert_close(found.loss, 0.5 * wholes + 2 * dense.mil_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

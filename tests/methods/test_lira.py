@@ -31,7 +31,7 @@ def batch(shown=None, seed=1):
     frames = torch.randint(0, 256, (CLIPS, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(seed))
     heard = torch.randn(CLIPS, KEPT, BANDS, generator=generator(seed, "heard"))
     pixels = Pixels(frames, torch.ones(CLIPS), None if shown is None else torch.tensor(shown))
-    return Batch(pixels, torch.full((CLIPS,), -1), torch.arange(CLIPS), beside={SOUND: heard})
+    return Batch(pixels, torch.full((CLIPS,), -1), torch.arange(CLIPS), modalities={SOUND: heard})
 
 
 def test_what_is_heard_belongs_to_the_frames_that_are_seen():
@@ -39,8 +39,8 @@ def test_what_is_heard_belongs_to_the_frames_that_are_seen():
     method, where = rule(views=dataclasses.replace(LiRA().views, flip=0.0)), Progress(0, 10)
     clips, numbers = batch(), torch.arange(KEPT)
     clips.pixels.images[:] = (numbers * 20)[None, :, None, None, None]
-    clips.beside[SOUND][:] = numbers[None, :, None]
-    view = method.views(clips.pixels, where.draws("view", clips))
+    clips.modalities[SOUND][:] = numbers[None, :, None]
+    view = method.views(clips.pixels, where.rng("view", clips))
     rows = method.embed(nets(method), clips, where)
     seen = (view.pixels.mean(dim=(2, 3, 4)) * 255 / 20).round()
     assert torch.equal(rows["heard"][..., 0], seen)
@@ -53,7 +53,7 @@ def test_nothing_after_a_videos_end_counts():
     first, other = batch(shown), batch(shown)
     behind = torch.arange(KEPT)[None] >= torch.tensor(shown)[:, None]
     other.pixels.images[behind] = 255 - other.pixels.images[behind]
-    other.beside[SOUND][behind] = 100.0
+    other.modalities[SOUND][behind] = 100.0
     ends = [method.step(networks, clips, where) for clips in (first, other)]
     assert ends[0].loss.item() == pytest.approx(ends[1].loss.item(), rel=1e-5)
     valid = method.embed(networks, first, where)["valid"]
@@ -64,15 +64,15 @@ def test_the_loss_and_its_shares_are_those_of_the_guesses():
     method, where = rule(), Progress(1, 10)
     networks, clips = nets(method), batch()
     rows = method.embed(networks, clips, where)
-    step = method.contrast(networks, rows, where)
+    step = method.compute_loss(networks, rows, where)
     error = (rows["guess"] - rows["heard"]).abs().mean()
     assert step.loss.item() == pytest.approx(error.item(), rel=1e-6)
     assert step.metrics["share_of_mean_error"].item() == pytest.approx(
         (error / rows["heard"].abs().mean()).item(), rel=1e-5
     )
     left = (rows["guess"] - rows["heard"]).square().sum() / rows["heard"].square().sum()
-    assert step.metrics["explained"].item() == pytest.approx(1 - left.item(), rel=1e-4)
-    assert not step.metrics["explained"].requires_grad
+    assert step.metrics["r2_score"].item() == pytest.approx(1 - left.item(), rel=1e-4)
+    assert not step.metrics["r2_score"].requires_grad
 
 
 def test_it_learns_the_sound_of_a_few_clips():
@@ -96,8 +96,8 @@ def test_an_encoder_that_loses_frames_is_refused():
 
 def test_its_pictures_show_low_bands_at_the_bottom_and_time_to_the_right(tmp_path):
     method, clips = rule(), batch()
-    clips.beside[SOUND][:] = -9.0
-    clips.beside[SOUND][:, :, 0] = 9.0  # the lowest band, at all times
+    clips.modalities[SOUND][:] = -9.0
+    clips.modalities[SOUND][:, :, 0] = 9.0  # the lowest band, at all times
     networks = nets(method).eval()
     with torch.no_grad():
         made = method.illustrate(networks, clips, Progress(0, 1))

@@ -52,7 +52,7 @@ def test_unit_by_unit_one_graph_and_two_runs_of_each_stage_agree(encoder):
         if way == "step":
             loss = rule.step(nets, batch, progress()).loss
         elif way == "graph":
-            loss = rule.couple(nets, rule.embed(nets, batch, progress()), progress()).loss
+            loss = rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress()).loss
         else:
             loss = by_two_runs(rule, nets, batch)
         loss.backward()
@@ -72,7 +72,7 @@ def test_unit_by_unit_one_graph_and_two_runs_of_each_stage_agree(encoder):
 def test_a_unit_trains_its_two_stages_and_its_head_alone(unit):
     rule, nets, batch = made()
     rows = rule.embed(nets, batch, progress())
-    rule.contrast(nets, {"unit": rows[f"unit {unit}"]}, progress()).loss.backward()
+    rule.compute_loss(nets, {"unit": rows[f"unit {unit}"]}, progress()).loss.backward()
     reached = {name.rpartition("blocks.")[2][0] for name in gradients_of(nets) if name.startswith("encoder")}
     assert reached == {str(unit - 1), str(unit)}
     assert {name.split(".")[1] for name in gradients_of(nets) if name.startswith("heads")} == {str(unit - 1)}
@@ -86,7 +86,9 @@ def test_without_overlap_every_stage_learns_from_its_own_head_alone(way):
     rule = dataclasses.replace(rule, overlap=False)
     seed_networks(0)
     nets = rule.build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), CLASSES).double()
-    together = rule.couple(nets, rule.embed(nets, batch, progress()), progress()) if way == "graph" else None
+    together = (
+        rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress()) if way == "graph" else None
+    )
     loss = (together or rule.step(nets, batch, progress())).loss
     loss.backward()
     found = gradients_of(nets)
@@ -114,9 +116,9 @@ def test_the_step_tells_every_units_loss():
     rule, nets, batch = made()
     step = rule.step(nets, batch, progress())
     assert sum(step.metrics[f"unit {u}"] for u in (1, 2, 3)).item() == pytest.approx(step.loss.item(), rel=1e-9)
-    graph = rule.couple(nets, rule.embed(nets, batch, progress()), progress())
+    graph = rule.gather_and_compute_loss(nets, rule.embed(nets, batch, progress()), progress())
     assert graph.metrics.keys() == step.metrics.keys()
-    assert graph.metrics["spread"].item() == pytest.approx(step.metrics["spread"].item(), rel=1e-9)
+    assert graph.metrics["feature_std"].item() == pytest.approx(step.metrics["feature_std"].item(), rel=1e-9)
 
 
 def test_less_waits_for_its_backward_than_end_to_end():

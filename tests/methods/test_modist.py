@@ -39,7 +39,7 @@ def clips(count=6, flow=True):
     arrows = torch.zeros(count, KEPT - 1, 2, SIDE, SIDE, dtype=torch.int16)
     arrows[:, :, 0] = numbers[:-1, None, None].to(torch.int16) * 2
     images = Pixels(pixels, torch.ones(count))
-    return Batch(images, torch.zeros(count), torch.arange(count), beside={"flow": arrows} if flow else {})
+    return Batch(images, torch.zeros(count), torch.arange(count), modalities={"flow": arrows} if flow else {})
 
 
 def unit_rows(count, seed):
@@ -62,7 +62,7 @@ def test_the_four_terms_are_those_of_the_paper_with_negatives_of_the_key_s_kind(
     nets = nets_of(rule).double()
     rows = {name: unit_rows(5, seed) for seed, name in enumerate(("query", "key", "motion_query", "motion_key"))}
     ours, theirs = ({name: row.clone().requires_grad_() for name, row in rows.items()} for _ in range(2))
-    loss = rule.contrast(nets, ours, WHERE).loss
+    loss = rule.compute_loss(nets, ours, WHERE).loss
     visual, motion = nets.queue.rows, nets.motion_queue.rows
     expected = (
         0.7 * naive(theirs["query"], theirs["key"].detach(), visual, 0.2)
@@ -105,8 +105,8 @@ def test_after_a_step_the_keys_are_in_their_queues_and_the_teacher_has_followed_
         for p in (*nets.encoder.parameters(), *nets.head.parameters(), *nets.motion.parameters()):
             p.add_(1)
     rule.after_update(nets, step, WHERE)
-    torch.testing.assert_close(nets.queue.rows[:6], step.remember["queue"])
-    torch.testing.assert_close(nets.motion_queue.rows[:6], step.remember["motion_queue"])
+    torch.testing.assert_close(nets.queue.rows[:6], step.memory_updates["queue"])
+    torch.testing.assert_close(nets.motion_queue.rows[:6], step.memory_updates["motion_queue"])
     assert not torch.equal(nets.queue.rows[:6], nets.motion_queue.rows[:6])
     moved = 0.1 * (math.cos(math.pi * 3 / 9) + 1) / 2
     for was, now in zip(before, nets.teacher.parameters(), strict=True):
@@ -116,14 +116,14 @@ def test_after_a_step_the_keys_are_in_their_queues_and_the_teacher_has_followed_
 def test_weights_of_nought_leave_moco_of_clips_without_flow_or_a_motion_network():
     alone, whole = sized(motion_weight=0.0, cross_weight=0.0), sized()
     nets = nets_of(alone)
-    assert alone.learns_from == () and not alone.readers(None)
+    assert alone.required_modalities == () and not alone.transforms(None)
     assert not hasattr(nets, "motion") and not hasattr(nets, "motion_queue")
     assert set(nets.teacher) == {"encoder", "head"}
     step = alone.step(nets, clips(flow=False), WHERE)
-    assert step.metrics.keys() == {"visual_loss", "spread"}
+    assert step.metrics.keys() == {"visual_loss", "feature_std"}
     same = whole.step(nets_of(whole), clips(), WHERE)
     assert step.loss.item() != same.loss.item()
-    assert set(step.remember) == {"queue"}
+    assert set(step.memory_updates) == {"queue"}
 
 
 @pytest.mark.parametrize("weights", [(-1, 1, 1), (0, 1, 0), (0, 0, 0)])
@@ -134,9 +134,9 @@ def test_weights_that_teach_the_encoder_nothing_are_refused(weights):
 
 
 def test_flow_is_asked_for_only_where_it_is_seen():
-    assert sized().learns_from == sized(motion="flow").learns_from == ("flow",)
+    assert sized().required_modalities == sized(motion="flow").required_modalities == ("flow",)
     rule = sized(motion="frame-difference")
-    assert rule.learns_from == ()
+    assert rule.required_modalities == ()
     rule.step(nets_of(rule), clips(flow=False), WHERE).loss.backward()
 
 

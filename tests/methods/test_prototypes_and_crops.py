@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from likewise.losses import (
-    guess_cross_entropy,
     mean_entropy,
+    probability_cross_entropy,
     sharpen,
     sinkhorn,
     soft_neighbours,
@@ -31,7 +31,7 @@ def test_swav_is_the_swapped_prediction_of_balanced_codes():
     assert list(rows) == ["first", "second", "small 0", "small 1"]
     scores = [z @ nets.prototypes.weight.T for z in rows.values()]
     expected = swapped_prediction(scores, [sinkhorn(s.detach()) for s in scores[:2]], 0.1)
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_small_crops_are_half_as_wide_and_get_a_gradient():
@@ -40,7 +40,7 @@ def test_small_crops_are_half_as_wide_and_get_a_gradient():
     views = rule.shown(loader(rule).batch(0), progress())
     assert [tuple(view.shape[2:]) for view in views.values()] == [(12, 12), (12, 12), (6, 6)]
     rows = rule.embed(nets, loader(rule).batch(0), progress())
-    (gradient,) = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["small 0"])
+    (gradient,) = torch.autograd.grad(rule.compute_loss(nets, rows, progress()).loss, rows["small 0"])
     assert bool((gradient.abs().sum(dim=1) > 0).all())
 
 
@@ -87,14 +87,14 @@ def test_the_queue_is_coded_with_the_batch_as_far_as_it_is_filled():
     before = nets.queue.rows.clone()
     batch = loader(rule).batch(0)
     rows = rule.embed(nets, batch, progress())
-    loss = {step: rule.contrast(nets, rows, progress(step)).loss.item() for step in (0, 1, 3)}
+    loss = {step: rule.compute_loss(nets, rows, progress(step)).loss.item() for step in (0, 1, 3)}
     assert torch.equal(nets.queue.rows, before)
     scores = [rows[name].detach() @ nets.prototypes.weight.T for name in ("first", "second")]
     for step, held in ((0, 0), (1, 8), (3, 20)):
         past = [before[:held, :8] @ nets.prototypes.weight.T, before[:held, 8:] @ nets.prototypes.weight.T]
         codes = [sinkhorn(torch.cat(both))[:8] for both in zip(scores, past, strict=True)]
         assert loss[step] == pytest.approx(swapped_prediction(scores, codes, 0.1).item(), rel=1e-5)
-    rule.after_update(nets, rule.contrast(nets, rows, progress()), progress())
+    rule.after_update(nets, rule.compute_loss(nets, rows, progress()), progress())
     torch.testing.assert_close(nets.queue.rows[:8], torch.cat([rows["first"], rows["second"]], dim=1).detach())
 
 
@@ -103,10 +103,10 @@ def test_swav_suncet_is_swav_plus_the_neighbour_loss_on_the_support_alone():
     nets = nets_of(rule)
     batch = loader(rule).batch(0)
     rows = dict(rule.embed(nets, batch, progress()))
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     neighbours = suncet(rows["support"], batch.support.labels, rule.support_temperature)
     views = {name: rows[name] for name in ("first", "second")}
-    alone = SwAV.contrast(rule, nets, views, progress()).loss
+    alone = SwAV.compute_loss(rule, nets, views, progress()).loss
     assert step.loss.item() == pytest.approx((alone + neighbours).item(), rel=1e-6)
     assert step.metrics["supervised"].item() == pytest.approx(neighbours.item(), rel=1e-6)
     assert step.metrics["unsupervised"].item() == pytest.approx(alone.item(), rel=1e-6)
@@ -136,11 +136,11 @@ def test_paws_swaps_sharpened_guesses_and_small_crops_get_their_mean(predictor):
         sharpen(soft_neighbours(rows[f"{name} target"], rows["support target"], labels)) for name in ("first", "second")
     )
     terms = [
-        guess_cross_entropy(guesses["first"], second),
-        guess_cross_entropy(guesses["second"], first),
-        guess_cross_entropy(guesses["small 0"], (first + second) / 2),
+        probability_cross_entropy(guesses["first"], second),
+        probability_cross_entropy(guesses["second"], first),
+        probability_cross_entropy(guesses["small 0"], (first + second) / 2),
     ]
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     entropy = mean_entropy(sharpen(torch.cat(list(guesses.values()))))
     assert step.loss.item() == pytest.approx((sum(terms) / 3 - entropy).item(), rel=1e-5)
     assert step.metrics["entropy"].item() == pytest.approx(entropy.item(), rel=1e-5)
@@ -151,5 +151,5 @@ def test_paws_targets_take_no_gradient_and_the_support_does():
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     assert sorted(key for key, row in rows.items() if row.requires_grad) == ["first", "second", "support"]
-    (gradient,) = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["support"])
+    (gradient,) = torch.autograd.grad(rule.compute_loss(nets, rows, progress()).loss, rows["support"])
     assert bool((gradient.abs().sum(dim=1) > 0).all())

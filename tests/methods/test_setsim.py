@@ -21,7 +21,7 @@ def test_without_the_sets_it_is_moco():
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(3), progress())
     expected = queue_nce(rows["query"], rows["key"], nets.queue.rows, 0.2)
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_the_sets_alone_teach_the_place_head_and_not_the_image_head():

@@ -22,7 +22,7 @@ def test_suncet_is_simclr_plus_the_neighbour_loss_on_the_support_alone():
     rows = rule.embed(nets, batch, progress())
     expected = nt_xent(rows["first"], rows["second"], rule.temperature)
     expected = expected + suncet(rows["support"], batch.support.labels, rule.support_temperature)
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert len(rows["support"]) == len(batch.support.labels) == 8
 
 
@@ -31,7 +31,7 @@ def test_suncet_without_support_is_simclr():
     nets = nets_of(rule)
     batch = loader(rule).batch(0)._replace(support=None)
     rows = rule.embed(nets, batch, progress())
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     assert step.loss.item() == pytest.approx(nt_xent(rows["first"], rows["second"], rule.temperature).item(), rel=1e-6)
     assert "supervised" not in step.metrics
 
@@ -80,7 +80,7 @@ def test_byol_sums_both_directions():
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     one = cosine_regression(rows["guess_first"], rows["target_second"])
     other = cosine_regression(rows["guess_second"], rows["target_first"])
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx((one + other).item(), rel=1e-6)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx((one + other).item(), rel=1e-6)
     assert "predictor" not in dict(nets.teacher.named_modules())
 
 
@@ -93,9 +93,9 @@ def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient
     for guess, target in (("guess_first", "target_second"), ("guess_second", "target_first")):
         for p, z in zip(rows[guess], rows[target], strict=True):
             loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16  # 2 directions of 8 images
-    mine = torch.autograd.grad(rule.contrast(nets, rows, progress()).loss, rows["guess_first"], retain_graph=True)
+    mine = torch.autograd.grad(rule.compute_loss(nets, rows, progress()).loss, rows["guess_first"], retain_graph=True)
     naive = torch.autograd.grad(loss, rows["guess_first"])
-    assert rule.contrast(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(mine, naive)
 
 
@@ -114,7 +114,7 @@ def test_barlow_twins_scale_is_that_of_the_gradient_too():
         rule = dataclasses.replace(method("barlow-twins"), scale=scale)
         nets = nets_of(rule)
         rows = rule.embed(nets, loader(rule).batch(0), progress())
-        loss = rule.contrast(nets, rows, progress()).loss
+        loss = rule.compute_loss(nets, rows, progress()).loss
         assert loss.item() == pytest.approx(scale * barlow_twins(rows["first"], rows["second"], 0.0051).item())
         gradients.append(torch.autograd.grad(loss, nets.encoder.blocks[0][1].bias)[0])
     torch.testing.assert_close(gradients[1], 0.024 * gradients[0])
@@ -172,11 +172,11 @@ def fixmatch_step(**changes):
     rows = dict(rule.embed(nets, loader(rule).batch(0), progress()))
     sure = rows["weak"].softmax(1).amax(1).sort().values[3:5].mean().item()
     rule = dataclasses.replace(rule, **({"threshold": sure} | changes))
-    return rule, nets, rows, rule.contrast(nets, rows, progress())
+    return rule, nets, rows, rule.compute_loss(nets, rows, progress())
 
 
 def test_fixmatch_is_labels_and_hard_guesses_of_which_the_mean_is_over_all_rows():
-    rule, _, rows, step = fixmatch_step(guess_weight=3.0)
+    rule, _, rows, step = fixmatch_step(pseudo_label_weight=3.0)
     guesses = rows["weak"].softmax(1)
     supervised = -sum(
         logits.log_softmax(0)[label] for logits, label in zip(rows["support"], rows["labels"], strict=True)
@@ -195,13 +195,15 @@ def test_fixmatch_balances_its_guesses_where_it_is_told_to():
     rule, nets, rows, _ = fixmatch_step(window=3, threshold=0.0)
     past = torch.tensor([[0.7, 0.1, 0.1, 0.1]])
     nets.shares.push(past)
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     guesses = rows["weak"].softmax(1)
     balanced = guesses / ((guesses.mean(0) + past[0]) / 2)
     assert (balanced.argmax(1) != guesses.argmax(1)).any()
     wanted = torch.nn.functional.cross_entropy(rows["strong"], balanced.argmax(1))
     assert step.metrics["guessed"].item() == pytest.approx(wanted.item(), rel=1e-5)
-    torch.testing.assert_close(step.remember["share"], guesses.mean(0, keepdim=True))  # as guessed, not as balanced
+    torch.testing.assert_close(
+        step.memory_updates["share"], guesses.mean(0, keepdim=True)
+    )  # as guessed, not as balanced
     rule.after_update(nets, step, progress())
     assert nets.shares.held.sum() == 2
 
@@ -237,7 +239,7 @@ def comatch_step(name, **changes):
         memory.guesses.copy_(torch.randn(16, 4, generator=generator(3)).softmax(dim=1))
     nets.shares.push(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
     rows = dict(rule.embed(nets, loader(rule).batch(0), progress()))
-    return rule, nets, rows, rule.contrast(nets, rows, progress())
+    return rule, nets, rows, rule.compute_loss(nets, rows, progress())
 
 
 @pytest.mark.parametrize("name", ["comatch", "comatch-ema"])
@@ -257,24 +259,24 @@ def test_comatch_is_its_three_terms_on_smoothed_guesses(name):
     graph = -(edges / edges.sum(1, keepdim=True) * similarity).sum(1).mean()
     threshold = targets.amax(1).sort().values[3:5].mean().item()  # half of them are believed
     rule = dataclasses.replace(rule, threshold=threshold)
-    step = rule.contrast(nets, rows, progress())
+    step = rule.compute_loss(nets, rows, progress())
     believed = (targets.amax(1) >= threshold).float()
     guessed = -(believed * (targets * rows["strong_logits"].log_softmax(1)).sum(1)).mean()
     supervised = torch.nn.functional.cross_entropy(rows["support_logits"], rows["labels"])
-    expected = supervised + rule.guess_weight * guessed + rule.graph_weight * graph
+    expected = supervised + rule.pseudo_label_weight * guessed + rule.graph_weight * graph
     assert believed.mean() == 0.5
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert step.metrics["believed"].item() == pytest.approx(believed.mean().item())
-    torch.testing.assert_close(step.remember["guesses"][:8], balanced.detach())
-    torch.testing.assert_close(step.remember["targets"], targets.detach())
+    torch.testing.assert_close(step.memory_updates["guesses"][:8], balanced.detach())
+    torch.testing.assert_close(step.memory_updates["targets"], targets.detach())
 
 
 def test_comatch_smooths_only_once_its_queue_is_full():
     rule, nets, rows, full = comatch_step("comatch")
     nets.queue.pushed.fill_(15)
-    early = rule.contrast(nets, rows, progress())
-    assert torch.equal(early.remember["targets"], early.remember["guesses"][:8])
-    assert not torch.equal(full.remember["targets"], early.remember["targets"])
+    early = rule.compute_loss(nets, rows, progress())
+    assert torch.equal(early.memory_updates["targets"], early.memory_updates["guesses"][:8])
+    assert not torch.equal(full.memory_updates["targets"], early.memory_updates["targets"])
 
 
 @pytest.mark.parametrize("name", ["comatch", "comatch-ema"])
@@ -288,7 +290,7 @@ def test_comatch_remembers_after_the_loss_and_its_teacher_follows(name):
     assert nets.shares.held.sum() == 2
     if name == "comatch-ema":
         assert torch.equal(nets.graph.rows[:8], rows["other"])
-        assert torch.equal(nets.graph.guesses[:8], step.remember["targets"])
+        assert torch.equal(nets.graph.guesses[:8], step.memory_updates["targets"])
     with torch.no_grad():
         nets.classifier.bias.add_(1.0)
         nets.encoder.blocks[0][1].running_mean.fill_(5.0)
@@ -320,7 +322,7 @@ def test_the_weight_of_the_ema_forms_graph_rises_by_one_an_epoch_of_400():
     rule, nets, rows, _ = comatch_step("comatch-ema", graph_weight=3.0)
     terms = []
     for number in (0, 1, 400):
-        step = rule.contrast(nets, rows, Progress(number, steps=401))
-        rest = step.metrics["supervised"] + rule.guess_weight * step.metrics["guessed"]
+        step = rule.compute_loss(nets, rows, Progress(number, steps=401))
+        rest = step.metrics["supervised"] + rule.pseudo_label_weight * step.metrics["guessed"]
         terms.append(((step.loss - rest) / step.metrics["graph"]).item())
     assert terms == pytest.approx([1, 2, 3], rel=1e-4)

@@ -75,7 +75,7 @@ def test_real_features_pull_no_encoder_in_the_bad_generators_turn():
     rule = method("ugan")
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(3), LATE._replace(player="bad generator"))
-    step = rule.contrast(nets, rows, LATE._replace(player="bad generator"))
+    step = rule.compute_loss(nets, rows, LATE._replace(player="bad generator"))
     assert torch.autograd.grad(step.loss, rows["seen"], allow_unused=True) == (None,)
     expected = feature_matching(rows["made"], rows["seen"]) + 0.8 * pull_away(rows["made"])
     assert step.loss.item() == pytest.approx(expected.item())
@@ -91,10 +91,10 @@ def test_the_discriminators_loss_weighs_its_pairs():
         torch.randn(count, generator=torch.Generator().manual_seed(count)) for count in (20, 180, 50)
     )
     rows = {"support": labelled, "seen": guessed, "made": made}
-    step = UGAN().contrast(None, rows, Progress(0, 2, player="discriminator"))
+    step = UGAN().compute_loss(None, rows, Progress(0, 2, player="discriminator"))
     expected = bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    fooled = UGAN().contrast(None, {"made": made}, Progress(0, 2, player="good generator"))
+    fooled = UGAN().compute_loss(None, {"made": made}, Progress(0, 2, player="good generator"))
     assert fooled.loss.item() == pytest.approx(bce(made, True).item() / 2, rel=1e-6)
 
 
@@ -112,7 +112,7 @@ def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
     where = Progress(step, 101, player="classifier")
     if counts:
         rows |= {"good": good, "classes": classes}
-    found = UGAN().contrast(None, rows, where)
+    found = UGAN().compute_loss(None, rows, where)
     lse, chance = seen.exp().sum(dim=1).log(), seen.softmax(dim=1)
     expected = F.cross_entropy(support, labels)
     expected = (
@@ -135,8 +135,8 @@ def test_good_fakes_are_made_once_they_count():
 
 HALVES = {
     "good fakes alone": ({"bad_weight": 0.0}, {"discriminator", "good generator", "classifier"}),
-    "bad fakes alone": ({"good_weight": 0.0, "doubt_weight": 0.0}, {"bad generator", "classifier"}),
-    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "doubt_weight": 0.0}, {"classifier"}),
+    "bad fakes alone": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad generator", "classifier"}),
+    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"classifier"}),
 }
 
 
@@ -229,7 +229,7 @@ def test_it_draws_good_fakes_by_class_and_bad_ones_after_them():
     assert columns[CLASSES:] and all(row == {"bad fakes"} for row in columns[CLASSES:])
     assert all(picture.pixels.shape == (1, 12, 12) for row in drawn.rows for picture in row)
     assert all(picture.said.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
-    bad_alone = dataclasses.replace(rule, good_weight=0.0, doubt_weight=0.0)
+    bad_alone = dataclasses.replace(rule, good_weight=0.0, discriminator_confidence_weight=0.0)
     rows = bad_alone.illustrate(nets_of(bad_alone).eval(), batch, progress()).rows
     assert {picture.column for row in rows for picture in row} == {"bad fakes"}
     labels_alone = dataclasses.replace(bad_alone, bad_weight=0.0)

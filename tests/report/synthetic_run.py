@@ -69,8 +69,8 @@ def write_run(
                                  "seconds": 40.96})  # fmt: skip
     write_json(run.data, {
         "source": "photos/<clothes>", "splits": {"train": 10_000, "test": 2_000}, "labelled": 12_000, "unlabelled": 0,
-        "classes": [{"name": name, "count": 1000 + 100 * at, "labels_shown": 10} for at, name in enumerate(CLASSES)],
-        "labels_shown": 60, "image_size": 28, "channels": 3, "warnings": ["12 images occur twice"],
+        "classes": [{"name": name, "count": 1000 + 100 * at, "visible_labels": 10} for at, name in enumerate(CLASSES)],
+        "visible_labels": 60, "image_size": 28, "channels": 3, "warnings": ["12 images occur twice"],
         "skipped": [{"id": "broken & <i>.jpg", "reason": "it is empty (0 bytes)"}],
     })  # fmt: skip
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metric_lines(half=half, speed=speed)))

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.report.pages.embedding_map import EmbeddingMap
 from likewise.report.pages.page import write_report
 from likewise.run_folder import RunFolder, read_json, write_json
@@ -131,5 +131,5 @@ def test_not_a_run_and_a_folder_that_cannot_be_written(make_run, tmp_path):
         write_report(RunFolder(tmp_path))
     run = make_run()
     (run.path / "report.html.partial").mkdir()
-    with pytest.raises(MachineError, match="Cannot write the page"):
+    with pytest.raises(EnvironmentIOError, match="Cannot write the page"):
         write_report(run, QUICK)

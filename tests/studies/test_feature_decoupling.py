@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from likewise.randomness import generator
-from likewise.studies.feature_decoupling import CASES, Claim, alignment, measure, purity, run, span, verdict
+from likewise.studies.feature_decoupling import CASES, StudyClaim, alignment, measure, purity, run, span, verdict
 from likewise.studies.sparse_coding import SparseCoding
 from likewise.studies.threshold_neurons import Learning, Neurons
 
@@ -97,8 +97,8 @@ def test_the_same_seed_gives_the_same_figures(small):
 
 
 def test_a_claim_must_hold_for_every_seed():
-    assert Claim("", 0.5, [0.5, 0.9]).held
-    assert not Claim("", 0.5, [0.9, 0.49]).held
+    assert StudyClaim("", 0.5, [0.5, 0.9]).held
+    assert not StudyClaim("", 0.5, [0.9, 0.49]).held
 
 
 def test_the_sentence_tells_worst_and_best(small):

@@ -38,7 +38,7 @@ def test_more_labels_hold_those_of_fewer_and_all_arms_see_the_same():
 
 def test_it_is_the_methods_own_turns_that_are_trained():
     ours = PlaneUGAN
-    assert ours.embed is UGAN.embed and ours.contrast is UGAN.contrast and ours.players is UGAN.players
+    assert ours.embed is UGAN.embed and ours.compute_loss is UGAN.compute_loss and ours.players is UGAN.players
 
 
 def test_all_players_of_an_arm_learn_and_no_others_are_there():

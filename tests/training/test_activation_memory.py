@@ -29,7 +29,7 @@ def test_a_few_rows_tell_what_a_whole_batch_keeps(name, precision):
     nets, batch = nets_of(rule), source.batch(0)
     with fabric.autocast():
         kept, _ = saved_bytes(lambda: rule.embed(nets, batch, progress()), nets)
-    told = Trial(fabric, rule, nets, source.images, source.beside).activations()
+    told = Trial(fabric, rule, nets, source.images, source.modalities).activations()
     assert told.of(128, 8 if batch.support else 0) == pytest.approx(kept, rel=0.02)
     assert told.image > 0
     assert (told.support_row > 0) == (batch.support is not None and "generator" not in name)

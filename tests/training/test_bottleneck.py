@@ -17,7 +17,7 @@ from likewise.data.loader import Loader
 from likewise.data.sources.open import open_manifest
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
-from likewise.training import Interrupted, Plan, train
+from likewise.training import Interrupted, LoopSettings, train
 from likewise.training.bottleneck import Bottleneck, StepSeconds, StepTimes, remedy_for
 from likewise.training.screen import Screen
 from methods.test_contract import SIZE, images, loader, method, nets_of
@@ -50,7 +50,7 @@ def run(folder, batches, slow=None, steps=6, observe=None, device="cpu", log_eve
         nets.encoder.register_forward_pre_hook(lambda *_: pause(device))
     if slow == "backward":
         nets.encoder.register_forward_hook(lambda _, __, output: output.register_hook(lambda _: pause(device)) and None)
-    plan = Plan(steps, seed=1, log_every=log_every, observe_every=1 if observe else 0)
+    plan = LoopSettings(steps, seed=1, log_every=log_every, eval_every=1 if observe else 0)
     screen = Screen(Console(file=said, width=200))
     fabric = Fabric(accelerator=device, devices=1)
     try:
@@ -166,7 +166,7 @@ def test_a_moment_of_waiting_is_no_warning():
 
 
 def test_each_look_tells_of_the_steps_since_the_last():
-    times, taken = StepTimes(torch.device("cpu")), []
+    times, take_columns = StepTimes(torch.device("cpu")), []
     for pauses in ([0, 0.2], [0.01, 0.03], [0]):
         for seconds in pauses:
             times.begin("data")
@@ -174,9 +174,11 @@ def test_each_look_tells_of_the_steps_since_the_last():
             time.sleep(seconds)
             times.begin("backward")
             times.end()
-        taken.append(times.take())
-    assert [seconds.forward >= least for seconds, least in zip(taken, (0.2, 0.02, 0.0), strict=True)] == [True] * 3
-    assert taken[2].forward < 0.04 and times.take() is None
+        take_columns.append(times.take())
+    assert [seconds.forward >= least for seconds, least in zip(take_columns, (0.2, 0.02, 0.0), strict=True)] == [
+        True
+    ] * 3
+    assert take_columns[2].forward < 0.04 and times.take() is None
 
 
 def test_a_device_without_a_clock_of_its_own_is_not_timed():

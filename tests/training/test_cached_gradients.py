@@ -21,7 +21,7 @@ from likewise.methods import Nets, Progress, Recipe, Step
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.training import Interrupted, Plan, train
+from likewise.training import Interrupted, LoopSettings, train
 from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
 from methods.test_contract import ALL, CLASSES, TURNS, beside, images, loader, method, nets_of
@@ -40,7 +40,7 @@ class Prototypes(SimCLR):
         nets = super().build(encoder, classes)
         return Nets(encoder=nets.encoder, head=nets.head, prototypes=nn.Linear(self.dim, 6))
 
-    def contrast(self, nets, rows, progress):
+    def compute_loss(self, nets, rows, progress):
         return Step(nt_xent(nets.prototypes(rows["first"]), nets.prototypes(rows["second"]), self.temperature))
 
 
@@ -102,7 +102,7 @@ def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     assert expected
     assert_same(found, expected)
     assert_same({"loss": step.loss, **step.metrics}, {"loss": joint.loss.detach(), **joint.metrics})
-    assert_same(step.remember, joint.remember)  # in the same order, or a queue would hold another past
+    assert_same(step.memory_updates, joint.memory_updates)  # in the same order, or a queue would hold another past
 
 
 class ScaledBackward(Precision):
@@ -139,7 +139,7 @@ def by_hand(rule, nets, pieces, batch):
         for name, row in rows.items()
     }
     whole = {name: torch.cat(row)[places[name].argsort()] for name, row in rows.items()}
-    rule.contrast(nets, whole, WHERE).loss.backward()
+    rule.compute_loss(nets, whole, WHERE).loss.backward()
     return {name: p.grad for name, p in nets.named_parameters() if p.grad is not None}
 
 
@@ -176,7 +176,7 @@ def test_running_variance_is_the_mean_of_the_microbatches_variances():
     nets, batch = networks(rule), batch_of(rule)
     variances = []
     for part in batch.parts(3):
-        view = rule.views(part.pixels, WHERE.draws("view", part)).pixels.double()
+        view = rule.views(part.pixels, WHERE.rng("view", part)).pixels.double()
         variances.append(nets.encoder.blocks[0][0](nets.encoder.normalise(view)).transpose(0, 1).flatten(1).var(dim=1))
     gradients(rule, nets, 3, batch)
     expected = 0.9 + 0.1 * torch.stack(variances).mean(0)
@@ -207,7 +207,7 @@ def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dro
         nets = synchronise_batch_norm(nets).double()
     labels, at = torch.arange(48) % CLASSES, fabric.global_rank
     batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, beside(rule, 48))
-    plan = Plan(steps, seed=4, log_every=1, observe_every=1, microbatch=microbatch)
+    plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None
     state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, observe or (lambda _: {}))
     return state, {key: value.clone() for key, value in nets.state_dict().items()}
@@ -288,7 +288,7 @@ def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
     nets, batch = networks(rule), loader(rule, count=128, batch_size=128).batch(0)
     joint, rows = saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)
     part, _ = saved_bytes(lambda: rule.embed(nets, batch.parts(pieces)[0], WHERE), nets)
-    loss, _ = saved_bytes(lambda: rule.contrast(nets, rows, WHERE), nets)
+    loss, _ = saved_bytes(lambda: rule.compute_loss(nets, rows, WHERE), nets)
     assert part < 1.1 * joint / pieces
     if name != "loco":  # whose whole step holds less than its halves
         assert peak_of(rule, 1, batch) >= joint
@@ -318,7 +318,7 @@ def test_microbatches_that_fit():
 def test_a_run_is_not_continued_with_other_microbatches(tmp_path):
     import likewise as lw
 
-    settings = {"method": "simclr", "batch_size": 8, "device": "cpu", "observations": 1, "out": tmp_path / "run"}
+    settings = {"method": "simclr", "batch_size": 8, "device": "cpu", "num_evals": 1, "out": tmp_path / "run"}
     pictures = images(40).pixels.images[:, 0].numpy()
     with contextlib.suppress(LikewiseError):
         lw.train((pictures, torch.arange(40).numpy() % 2), steps=2, microbatch=4, **settings)

@@ -12,7 +12,7 @@ from rich.console import Console
 from likewise.methods import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
-from likewise.training import Plan, train
+from likewise.training import LoopSettings, train
 from likewise.training.health import Health, TrainingDiverged
 from likewise.training.screen import Screen
 from methods.test_contract import loader, nets_of
@@ -24,8 +24,8 @@ class NanAt(SimCLR):
 
     step_number: int = 2
 
-    def contrast(self, nets, rows, progress):
-        step = super().contrast(nets, rows, progress)
+    def compute_loss(self, nets, rows, progress):
+        step = super().compute_loss(nets, rows, progress)
         return step._replace(loss=step.loss * (math.nan if progress.step >= self.step_number else 1))
 
 
@@ -33,15 +33,15 @@ class NanAt(SimCLR):
 class Collapsed(SimCLR):
     """SimCLR that says its embeddings are all alike."""
 
-    def contrast(self, nets, rows, progress):
-        step = super().contrast(nets, rows, progress)
-        return step._replace(metrics={"spread": torch.tensor(0.01)})
+    def compute_loss(self, nets, rows, progress):
+        step = super().compute_loss(nets, rows, progress)
+        return step._replace(metrics={"feature_std": torch.tensor(0.01)})
 
 
 def start(rule, folder, steps=6, console=None):
     (folder / "checkpoints").mkdir(exist_ok=True)
     nets = nets_of(rule)
-    plan = Plan(steps, log_every=1, save_every=1)
+    plan = LoopSettings(steps, log_every=1, save_every=1)
     fabric = Fabric(accelerator="cpu", devices=1)
     screen = Screen(console) if console else None
     train(fabric, rule, nets, loader(rule), Recipe(), plan, RunFolder(folder), None, screen)
@@ -62,7 +62,7 @@ def test_nan_never_reaches_the_weights(tmp_path):
     nets = nets_of(rule)
     with pytest.raises(TrainingDiverged, match="No checkpoint"):
         fabric = Fabric(accelerator="cpu", devices=1)
-        train(fabric, rule, nets, loader(rule), Recipe(), Plan(3))
+        train(fabric, rule, nets, loader(rule), Recipe(), LoopSettings(3))
     assert all(torch.isfinite(p).all() for p in nets.parameters())
 
 
@@ -81,5 +81,5 @@ def test_a_healthy_run_is_not_accused(tmp_path):
 
 def test_a_short_dip_is_not_collapse():
     health = Health()
-    assert [health.check_spread(spread, 1) for spread in (0.01, 0.01, 0.9, 0.01, 0.01)] == [None] * 5
-    assert health.check_spread(0.01, 6) is not None
+    assert [health.check_feature_std(feature_std, 1) for feature_std in (0.01, 0.01, 0.9, 0.01, 0.01)] == [None] * 5
+    assert health.check_feature_std(0.01, 6) is not None

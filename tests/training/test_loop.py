@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from likewise.data.loader import Loader
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
-from likewise.training import Plan, train
+from likewise.training import LoopSettings, train
 from likewise.training.optimizers import rate_at
 from methods.test_contract import images, loader, method, nets_of
 
@@ -21,7 +21,7 @@ def run(rule, nets, batches, steps=4, folder=None, recipe=None):
     if folder is not None:
         (folder / "checkpoints").mkdir()
         where = RunFolder(folder)
-    return train(fabric, rule, nets, batches, recipe or Recipe("sgd", 0.2), Plan(steps, log_every=1), where)
+    return train(fabric, rule, nets, batches, recipe or Recipe("sgd", 0.2), LoopSettings(steps, log_every=1), where)
 
 
 @pytest.mark.parametrize("name", ["moco-v2", "isd"])

@@ -45,9 +45,9 @@ def test_who_learns_from_labels_alone_is_shown_labelled_images_alone(batch_size,
     for step in range(5):
         batch = loader.batch(step)
         assert (batch.labels >= 0).all()
-        own = prepared.train.images.read(prepared.learned[batch.position % 12])
+        own = prepared.train.images.read(prepared.learned[batch.indices % 12])
         assert torch.equal(batch.pixels.images, own.images)
-        assert torch.equal(batch.labels, prepared.train.labels[prepared.learned[batch.position % 12]])
+        assert torch.equal(batch.labels, prepared.train.labels[prepared.learned[batch.indices % 12]])
     assert "Cross-entropy learns from the 12 labelled of 87 training images alone" in prepared.found()["notes"]
     everything = prepare(arrays(), TrainSettings(labels="4"), "kd")
     assert len(everything.learned) == 87 and not everything.found()["notes"]
@@ -85,12 +85,12 @@ def test_rare_classes_are_as_many_as_asked_for():
 def test_labels_are_falsified_for_training_alone_and_it_is_said():
     clean, noisy = prepare(arrays(600), TrainSettings()), prepare(arrays(600), TrainSettings(label_noise=0.3))
     assert 0.2 < (clean.shown != noisy.shown).double().mean() < 0.4
-    assert noisy.falsified == int((noisy.shown != noisy.train.labels).sum()) > 0
+    assert noisy.with_label_noise == int((noisy.shown != noisy.train.labels).sum()) > 0
     for name, split in noisy.splits.items():
         assert torch.equal(split.labels, clean.splits[name].labels)  # what scores are taken by stays true
     assert torch.equal(noisy.loader().labels, noisy.shown)
-    assert noisy.found()["labels_falsified"] == noisy.falsified
-    assert clean.found()["labels_falsified"] == 0
+    assert noisy.found()["noisy_labels"] == noisy.with_label_noise
+    assert clean.found()["noisy_labels"] == 0
 
 
 def test_the_encoder_is_told_the_statistics_of_the_training_images():

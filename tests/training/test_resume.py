@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from likewise.methods import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
-from likewise.training import Interrupted, Plan, train
+from likewise.training import Interrupted, LoopSettings, train
 from methods.test_contract import ALL, loader, method, nets_of
 
 STEPS = 6
@@ -40,7 +40,7 @@ def run_once(folder, name, observe=None):
         rule = dataclasses.replace(rule, supervised_until=0.5)
     nets = nets_of(rule)
     fabric = Fabric(accelerator="cpu", devices=1)
-    plan = Plan(STEPS, seed=4, log_every=1, observe_every=1)
+    plan = LoopSettings(STEPS, seed=4, log_every=1, eval_every=1)
     state = train(
         fabric, rule, nets, loader(rule), Recipe("lars", 0.2), plan, RunFolder(folder), observe or (lambda _: {})
     )
@@ -148,7 +148,7 @@ def test_dropout_is_a_function_of_seed_and_step_too(tmp_path):
         for observe in ([StopAfter(stop)] if stop else []) + [lambda _: {}]:
             nets = nets_of(rule)
             torch.rand(7 if stop else 1)  # what else draws from PyTorch's generator must not matter
-            fabric, plan = Fabric(accelerator="cpu", devices=1), Plan(STEPS, seed=4, log_every=1, observe_every=1)
+            fabric, plan = Fabric(accelerator="cpu", devices=1), LoopSettings(STEPS, seed=4, log_every=1, eval_every=1)
             with contextlib.suppress(Interrupted):
                 train(fabric, rule, nets, loader(rule), Recipe("sgd", 0.2), plan, RunFolder(folder), observe)
         ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))

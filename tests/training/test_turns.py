@@ -15,7 +15,7 @@ from likewise.methods.player import Player
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.training import Interrupted, Plan, train
+from likewise.training import Interrupted, LoopSettings, train
 from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer, rate_at
 from likewise.training.turns import step_of_all, turns_of
@@ -43,14 +43,14 @@ class Duel(Method):
     def embed(self, nets, batch, progress):
         return {"features": nets.encoder(batch.pixels.images.float() / 255)}
 
-    def contrast(self, nets, rows, progress):
+    def compute_loss(self, nets, rows, progress):
         gap = (rows["features"].mean() - nets.guess.weight.sum()).square()
         metrics = {f"seen by {progress.player}": nets.guess.weight.detach().sum()}
         return Step(gap if progress.player == "guesser" else -gap, metrics, {progress.player: gap.detach()[None]})
 
 
 def trained(rule, nets, folder=None, observe=None, steps=STEPS, fabric=None):
-    plan = Plan(steps, seed=4, log_every=1, observe_every=1)
+    plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1)
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     where = None
     if folder is not None:
@@ -128,10 +128,10 @@ def test_while_one_learns_the_others_take_no_gradient():
 
     @dataclass(frozen=True)
     class Watched(Duel):
-        def contrast(self, nets, rows, progress):
+        def compute_loss(self, nets, rows, progress):
             learning = {name.partition(".")[0] for name, p in nets.named_parameters() if p.requires_grad}
             seen.append((progress.player, learning, rows["features"].requires_grad))
-            return super().contrast(nets, rows, progress)
+            return super().compute_loss(nets, rows, progress)
 
     trained(Watched(), nets, steps=2)
     assert seen == 2 * [("guesser", {"guess"}, False), ("one who flees", {"encoder"}, True)]
@@ -173,7 +173,7 @@ def test_the_log_tells_each_loss_and_their_sum(tmp_path):
 
 def test_what_is_remembered_in_any_turn_reaches_the_end_of_the_step():
     steps = {name: Step(torch.tensor(1.0), {}, {name: torch.ones(1)}) for name in ("a", "b")}
-    assert set(step_of_all(steps).remember) == {"a", "b"}
+    assert set(step_of_all(steps).memory_updates) == {"a", "b"}
     assert step_of_all(steps).loss == 2
 
 
@@ -184,8 +184,8 @@ def test_images_count_where_the_encoder_learns():
 def test_one_that_diverges_is_noticed():
     @dataclass(frozen=True)
     class Lost(Duel):
-        def contrast(self, nets, rows, progress):
-            step = super().contrast(nets, rows, progress)
+        def compute_loss(self, nets, rows, progress):
+            step = super().compute_loss(nets, rows, progress)
             return step._replace(loss=step.loss * float("nan")) if progress.player == "guesser" else step
 
     with pytest.raises(LikewiseError, match="The loss became nan"):
@@ -224,7 +224,7 @@ def test_simclr_as_its_own_only_player_is_simclr():
         def players(self):
             return (Player("everything", ("encoder", "head")),)
 
-        def contrast(self, nets, rows, progress):
+        def compute_loss(self, nets, rows, progress):
             return Step(nt_xent(rows["first"], rows["second"], self.temperature))
 
     ends = []

@@ -4,10 +4,10 @@ import torch
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from likewise.views.image.plan import Changes, Plan
+from likewise.views.image.view_params import ColourParams, ViewParams
 
 
-def whole_images(rows: int, **parts: Tensor) -> Plan:
+def whole_images(rows: int, **parts: Tensor) -> ViewParams:
     """The whole image of each row, changed by the parts named and no others."""
     never = torch.zeros(rows, dtype=torch.bool)
     changes = {
@@ -18,7 +18,7 @@ def whole_images(rows: int, **parts: Tensor) -> Plan:
         "sigma": torch.ones(rows),
         "solarized": never,
     }
-    return Plan(torch.eye(2, 3).repeat(rows, 1, 1), Changes(**(changes | parts)))
+    return ViewParams(torch.eye(2, 3).repeat(rows, 1, 1), ColourParams(**(changes | parts)))
 
 
 def natural(rows: int, channels: int, side: int = 24) -> Tensor:

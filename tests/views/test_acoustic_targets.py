@@ -8,7 +8,7 @@ from torch import nn
 
 from likewise.errors import LikewiseError
 from likewise.views.audio.acoustic_targets import TARGETS, acoustic_target, target_width
-from likewise.views.audio.frame_targets import HeardFrames, others, pooled
+from likewise.views.audio.frame_targets import AudioFrameTargets, others, pooled
 from likewise.views.audio.log_mel import LogMel, cepstrum
 
 RATE, FRAME = 16_000, 640
@@ -91,7 +91,7 @@ def test_steps_of_a_frame_are_averaged(kept):
 def test_each_dimension_is_standardised_on_the_frames_that_are_not_silent():
     sound = tones(30)
     sound[3:6, 2 * FRAME :] = 0  # videos that ended
-    reader = HeardFrames(acoustic_target("logmel", 8), 6).fitted_to(Column(sound))
+    reader = AudioFrameTargets(acoustic_target("logmel", 8), 6).fitted_to(Column(sound))
     rows = reader.of(Column(sound))
     assert len(rows) == 30
     read = rows.read(torch.arange(30))
@@ -109,7 +109,9 @@ def test_each_dimension_is_standardised_on_the_frames_that_are_not_silent():
 
 def test_silence_everywhere_is_refused():
     with pytest.raises(LikewiseError, match="heard"):
-        HeardFrames(acoustic_target("logmel", 8), 6).fitted_to(Column(torch.zeros(2, 6 * FRAME, dtype=torch.int16)))
+        AudioFrameTargets(acoustic_target("logmel", 8), 6).fitted_to(
+            Column(torch.zeros(2, 6 * FRAME, dtype=torch.int16))
+        )
 
 
 @pytest.mark.parametrize("late", [0, FRAME, -FRAME])
@@ -117,14 +119,14 @@ def test_late_sound_is_moved_to_its_frame(late):
     """A click in frame 3 of the pictures is heard so many samples later, and is put back to frame 3."""
     sound = torch.randn(1, 8 * FRAME, generator=torch.Generator().manual_seed(0)).mul(20).short()
     sound[:, 3 * FRAME + late + 200 : 3 * FRAME + late + 440] += 20_000
-    rows = HeardFrames(acoustic_target("logmel", 8), 8, late).of(Column(sound))
+    rows = AudioFrameTargets(acoustic_target("logmel", 8), 8, late).of(Column(sound))
     assert int(rows.read(torch.tensor([0]))[0].mean(dim=1).argmax()) == 3
 
 
 def test_the_control_gives_every_clip_the_sound_of_another():
     sound = tones(9)
-    reader = HeardFrames(acoustic_target("logmel", 8), 6, shuffled=True)
-    plain = HeardFrames(acoustic_target("logmel", 8), 6).of(Column(sound)).read(torch.arange(9))
+    reader = AudioFrameTargets(acoustic_target("logmel", 8), 6, shuffled=True)
+    plain = AudioFrameTargets(acoustic_target("logmel", 8), 6).of(Column(sound)).read(torch.arange(9))
     shuffled = reader.of(Column(sound)).read(torch.arange(9))
     torch.testing.assert_close(shuffled, plain[others(9)])
     for count in (2, 9, 50):

@@ -7,9 +7,9 @@ from torch.nn import functional
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image.crop import centre_boxes, random_boxes
-from likewise.views.image.plan import Plan
+from likewise.views.image.view_params import ViewParams
 
 RATIO = (3 / 4, 4 / 3)
 
@@ -48,24 +48,24 @@ def test_whole_pixel_boxes_equal_torchvision(make, channels: int, size: int) -> 
         for image, (top, left, tall, wide) in zip(images, corners, strict=True)
     ]
     expected = torch.where(mirrored[:, None, None, None], torch.stack(crops).flip(3), torch.stack(crops))
-    assert (make(images, Plan(box), size) - expected).abs().max() < 0.01 / 255
+    assert (make(images, ViewParams(box), size) - expected).abs().max() < 0.01 / 255
 
 
 @pytest.mark.parametrize("size", [24, 64])
 def test_the_box_tells_where_the_pixels_come_from(make, size: int) -> None:
     images = smooth(32, 64)
-    box = random_boxes(Draws((0,), 32), torch.ones(32), (0.2, 1.0), RATIO, flip=0.5)
+    box = random_boxes(BatchRNG((0,), 32), torch.ones(32), (0.2, 1.0), RATIO, flip=0.5)
     grid = functional.affine_grid(box, [32, 3, size, size], align_corners=False)
     sampled = functional.grid_sample(images.float() / 255, grid, align_corners=False, padding_mode="border")
     # Half a pixel of the image at the crop's edge is repeated rather than looked up.
-    assert (make(images, Plan(box), size) - sampled).abs().max() < 0.04
+    assert (make(images, ViewParams(box), size) - sampled).abs().max() < 0.04
     assert (box[:, 0, 0] < 0).any() and (box[:, 0, 0] > 0).any()
 
 
 def test_two_crops_agree_where_they_overlap(make) -> None:
-    images, draws = smooth(32, 64), Draws((1,), 32)
-    box_a, box_b = (random_boxes(draws.stream(name), torch.ones(32), (0.3, 1.0), RATIO, flip=0.5) for name in "ab")
-    view_a, view_b = make(images, Plan(box_a), 40), make(images, Plan(box_b), 40)
+    images, rng = smooth(32, 64), BatchRNG((1,), 32)
+    box_a, box_b = (random_boxes(rng.stream(name), torch.ones(32), (0.3, 1.0), RATIO, flip=0.5) for name in "ab")
+    view_a, view_b = make(images, ViewParams(box_a), 40), make(images, ViewParams(box_b), 40)
     in_image = functional.affine_grid(box_b, [32, 3, 40, 40], align_corners=False)
     in_a = (in_image - box_a[:, None, None, :, 2]) / box_a[:, (0, 1), (0, 1)][:, None, None]
     shared = (in_a.abs() < 0.95).all(dim=3)
@@ -79,7 +79,7 @@ def test_boxes_are_distributed_as_torchvisions() -> None:
     torch.manual_seed(0)
     width, height, area = 1200, 800, (0.08, 1.0)
     aspect = torch.full((6000,), width / height)
-    box = random_boxes(Draws((4,), 6000), aspect, area, RATIO, flip=0.5)
+    box = random_boxes(BatchRNG((4,), 6000), aspect, area, RATIO, flip=0.5)
     drawn = [RandomResizedCrop.get_params(torch.empty(3, height, width), list(area), list(RATIO)) for _ in range(6000)]
     top, left, tall, wide = torch.tensor(drawn).float().unbind(1)
     ours = torch.stack([box[:, 0, 0].abs(), box[:, 1, 1], box[:, 0, 2], box[:, 1, 2]])
@@ -91,7 +91,7 @@ def test_boxes_are_distributed_as_torchvisions() -> None:
 
 
 def test_on_a_panorama_the_largest_box_that_fits_lies_anywhere() -> None:
-    box = random_boxes(Draws((2,), 500), torch.full((500,), 12.0), (0.5, 1.0), RATIO, flip=0.0)
+    box = random_boxes(BatchRNG((2,), 500), torch.full((500,), 12.0), (0.5, 1.0), RATIO, flip=0.0)
     assert torch.allclose(box[:, 1, 1], torch.ones(500))
     assert torch.allclose(box[:, 0, 0] * 12, torch.full((500,), 4 / 3))
     assert box[:, 0, 2].std() > 0.4
@@ -101,7 +101,7 @@ def test_on_a_panorama_the_largest_box_that_fits_lies_anywhere() -> None:
 @given(some.floats(0.02, 50), some.floats(0.01, 1), some.floats(0.1, 1), some.integers(0, 10**6))
 def test_boxes_stay_inside_the_image(aspect: float, least: float, narrow: float, key: int) -> None:
     ratio = (narrow, 1 / narrow)
-    box = random_boxes(Draws((key,), 64), torch.full((64,), aspect), (least, 1.0), ratio, flip=0.5)
+    box = random_boxes(BatchRNG((key,), 64), torch.full((64,), aspect), (least, 1.0), ratio, flip=0.5)
     assert (box[:, (0, 1), (0, 1)].abs() + box[:, :, 2].abs()).max() <= 1 + 1e-5
     shape = box[:, 0, 0].abs() * aspect / box[:, 1, 1]
     assert shape.min() > ratio[0] * 0.999 and shape.max() < ratio[1] * 1.001
@@ -111,8 +111,8 @@ def test_boxes_stay_inside_the_image(aspect: float, least: float, narrow: float,
 @given(some.integers(2, 40), some.integers(2, 40), some.floats(0.001, 0.2), some.integers(0, 10**6))
 def test_even_boxes_under_a_pixel_give_pixels_in_range(make, side: int, size: int, area: float, key: int) -> None:
     images = torch.randint(0, 256, (16, 1, side, side), generator=torch.Generator().manual_seed(key), dtype=torch.uint8)
-    box = random_boxes(Draws((key,), 16), torch.ones(16), (area / 10, area), RATIO, flip=0.5)
-    view = make(images, Plan(box), size)
+    box = random_boxes(BatchRNG((key,), 16), torch.ones(16), (area / 10, area), RATIO, flip=0.5)
+    view = make(images, ViewParams(box), size)
     assert view.isfinite().all() and view.min() >= 0 and view.max() <= 1
 
 
@@ -123,4 +123,4 @@ def test_centre_boxes_undo_the_squeeze(make, width: int, height: int) -> None:
     box = centre_boxes(torch.tensor([width / height]), 0.875)
     shorter = reference.resize(photograph, [32], antialias=True)
     expected = reference.center_crop(shorter, [28, 28]) / 255
-    assert (make(stored.round().to(torch.uint8), Plan(box), 28) - expected).abs().max() < 0.04
+    assert (make(stored.round().to(torch.uint8), ViewParams(box), 28) - expected).abs().max() < 0.04

@@ -5,7 +5,7 @@ import math
 import torch
 
 from likewise.data.batch import Pixels
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.motion.flow import evened, flow_colours, flow_edges, flow_view, mean_length, own_motion
 from likewise.views.policies import CentreView, ViewPolicy
 
@@ -36,7 +36,7 @@ def test_flow_in_a_view_says_where_the_view_s_pixels_go():
     ramp = torch.stack([place.expand(size, size), place[:, None].expand(size, size)])  # each pixel tells its place
     flow = torch.tensor(shift).view(1, 2, 1, 1).expand(8, 2, size, size)
     policy = ViewPolicy(crop_area=(0.2, 0.9), size=40, flip=0.5)
-    view = policy(Pixels(torch.zeros(8, 3, size, size, dtype=torch.uint8), torch.ones(8)), Draws((0,), 8))
+    view = policy(Pixels(torch.zeros(8, 3, size, size, dtype=torch.uint8), torch.ones(8)), BatchRNG((0,), 8))
     seen = flow_view(flow, view.box, 40)
     grid = torch.nn.functional.affine_grid(view.box, [8, 2, 40, 40], align_corners=False)
     places = torch.nn.functional.grid_sample(ramp.expand(8, -1, -1, -1), grid, align_corners=False)

@@ -16,9 +16,9 @@ from compiled import skip_without_compiled_code
 from plans import natural, whole_images
 
 from likewise.data.batch import Pixels
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image import batched
-from likewise.views.image.plan import Plan
+from likewise.views.image.view_params import ViewParams
 from likewise.views.native import library
 from likewise.views.native import views as native
 from likewise.views.policies import ViewPolicy, centre, simclr
@@ -64,9 +64,9 @@ def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8)
 
 
-def planned(policy: ViewPolicy, images: torch.Tensor, key: int = 0) -> Plan:
+def planned(policy: ViewPolicy, images: torch.Tensor, key: int = 0) -> ViewParams:
     aspect = torch.rand(len(images), generator=torch.Generator().manual_seed(1)) + 0.5
-    return policy._plan(Pixels(images, aspect), Draws((key,), len(images)))
+    return policy._plan(Pixels(images, aspect), BatchRNG((key,), len(images)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -98,14 +98,14 @@ def test_large_compiled_views_equal_those_of_pytorch(height: int, width: int) ->
 def test_the_evaluation_view_equals_that_of_pytorch() -> None:
     pixels = Pixels(noise(5, 3, 40, 40), torch.tensor([0.5, 0.8, 1, 1.4, 3]))
     box = centre(32, share=0.9)(pixels).box
-    expected = batched.make(pixels.images, Plan(box), 32)
+    expected = batched.make(pixels.images, ViewParams(box), 32)
     assert (centre(32, share=0.9)(pixels).pixels - expected).abs().max() < 1e-4
 
 
 def test_a_batch_of_one_and_of_none() -> None:
     images = noise(9, 3, 32, 32)
     plan = planned(EVERYTHING, images)
-    one = Plan(plan.box[4:5], type(plan.changes)(*(part[4:5] for part in plan.changes)))
+    one = ViewParams(plan.box[4:5], type(plan.changes)(*(part[4:5] for part in plan.changes)))
     assert torch.equal(native.make(images[4:5], one, 32), native.make(images, plan, 32)[4:5])
     assert native.make(images[:0], planned(EVERYTHING, images[:0]), 32).shape == (0, 3, 32, 32)
 
@@ -152,11 +152,11 @@ PROGRAM = """
 import logging, sys, torch
 logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
 from likewise.data.batch import Pixels
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.policies import simclr
 images = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 for _ in range(2):
-    view = simclr()(Pixels(images, torch.ones(4)), Draws((0,), 4)).pixels
+    view = simclr()(Pixels(images, torch.ones(4)), BatchRNG((0,), 4)).pixels
 print(view.flatten().tolist())
 """
 
@@ -167,7 +167,7 @@ def test_without_a_compiler_views_are_the_same_and_one_line_says_why(tmp_path: P
     assert run.stderr.count("\n") == 1 and "CXX names /nonexistent, which is not there" in run.stderr
     assert not (tmp_path / "cache").exists()
     images = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    expected = simclr()(Pixels(images, torch.ones(4)), Draws((0,), 4)).pixels
+    expected = simclr()(Pixels(images, torch.ones(4)), BatchRNG((0,), 4)).pixels
     assert (torch.tensor(json.loads(run.stdout)) - expected.flatten()).abs().max() < 1e-4
 
 

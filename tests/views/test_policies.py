@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views import policies
 from likewise.views.image.blur import gaussian_blur, kernel_size
 from likewise.views.image.colour import grey, solarize
@@ -26,7 +26,7 @@ def noise(rows: int, channels: int = 3, side: int = 32) -> Pixels:
 
 
 def view_of(policy: ViewPolicy, pixels: Pixels, key: int = 0) -> Tensor:
-    return policy(pixels, Draws((key,), len(pixels.images))).pixels
+    return policy(pixels, BatchRNG((key,), len(pixels.images))).pixels
 
 
 def changed(policy: ViewPolicy, rows: int = 3000) -> Tensor:
@@ -39,7 +39,7 @@ def changed(policy: ViewPolicy, rows: int = 3000) -> Tensor:
 @pytest.mark.parametrize("policy", PRESETS)
 @pytest.mark.parametrize(("channels", "side", "size"), [(1, 28, None), (3, 32, 24), (3, 64, 224)])
 def test_every_preset_gives_pixels_in_range_and_boxes(policy: ViewPolicy, channels: int, side: int, size) -> None:
-    view = replace(policy, size=size)(noise(8, channels, side), Draws((0,), 8))
+    view = replace(policy, size=size)(noise(8, channels, side), BatchRNG((0,), 8))
     assert view.pixels.shape == (8, channels, size or side, size or side) and view.pixels.dtype == torch.float32
     assert view.pixels.isfinite().all() and view.pixels.min() >= 0 and view.pixels.max() <= 1
     assert view.box.shape == (8, 2, 3)
@@ -48,8 +48,8 @@ def test_every_preset_gives_pixels_in_range_and_boxes(policy: ViewPolicy, channe
 @pytest.mark.parametrize("policy", PRESETS)
 def test_a_part_of_the_batch_gets_that_parts_views(policy: ViewPolicy) -> None:
     pixels = noise(24)
-    whole = policy(pixels, Draws((7, 3), 24))
-    part = policy(pixels.map(lambda t: t[5:17]), Draws((7, 3), 12, total=24, first=5))
+    whole = policy(pixels, BatchRNG((7, 3), 24))
+    part = policy(pixels.map(lambda t: t[5:17]), BatchRNG((7, 3), 12, total=24, first=5))
     assert torch.equal(part.box, whole.box[5:17])
     assert torch.equal(part.pixels, whole.pixels[5:17])
 
@@ -74,8 +74,8 @@ def test_steps_come_in_the_order_of_the_papers() -> None:
 
 def test_a_flip_mirrors_the_same_crop() -> None:
     pixels = noise(16)
-    left = ViewPolicy(flip=0)(pixels, Draws((0,), 16))
-    right = ViewPolicy(flip=1)(pixels, Draws((0,), 16))
+    left = ViewPolicy(flip=0)(pixels, BatchRNG((0,), 16))
+    right = ViewPolicy(flip=1)(pixels, BatchRNG((0,), 16))
     assert torch.allclose(right.pixels, left.pixels.flip(3), atol=1e-5)
     assert torch.equal(right.box[:, 0, 0], -left.box[:, 0, 0])
 

@@ -14,11 +14,11 @@ from torchvision.transforms.v2 import functional as reference
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image import tone
 from likewise.views.image.making import make_view
-from likewise.views.image.plan import Hole, Operations
 from likewise.views.image.random_ops import OPERATIONS, chained, operate, random_operations
+from likewise.views.image.view_params import CutoutParams, RandAugmentParams
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, rand_augment, shifted, simclr
 
 ONE_LEVEL = 1 / 255
@@ -59,14 +59,14 @@ REFERENCES = {
 }
 
 
-def one_kind(name: str, rows: int) -> Operations:
+def one_kind(name: str, rows: int) -> RandAugmentParams:
     """The operation once on each row, at all strengths from none to full and with both signs."""
     strength, sign = torch.linspace(0, 1, rows), torch.ones(rows)
     sign[::2] = -1
     amount = OPERATIONS[name].amount(strength, sign)
     if name == "solarize":  # torchvision allows none above 1
         amount = amount.clamp(max=1)
-    return Operations(torch.full((rows, 1), NAMES.index(name)), amount[:, None])
+    return RandAugmentParams(torch.full((rows, 1), NAMES.index(name)), amount[:, None])
 
 
 def test_every_operation_of_the_papers_has_a_reference() -> None:
@@ -128,15 +128,15 @@ def test_posterize_keeps_the_upper_bits_and_solarize_inverts_from_its_threshold(
         assert (kept.round() - (levels.float() / 255 * 2**bits - 1e-4).floor()).abs().max() <= 1
         assert len(kept.unique()) == 2**bits
     full, half = levels / 255, levels / 255
-    operate(full, Operations(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[256 / 255]])))
+    operate(full, RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[256 / 255]])))
     assert torch.equal(full, levels / 255), "at full strength nothing is inverted, white included"
-    operate(half, Operations(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[128 / 255]])))
+    operate(half, RandAugmentParams(torch.tensor([[NAMES.index("solarize")]]), torch.tensor([[128 / 255]])))
     assert torch.allclose(half, torch.where(levels >= 128, 255 - levels, levels) / 255)
 
 
 def test_operations_follow_each_other_in_each_rows_own_order() -> None:
     images = natural(40, 3) / 255
-    operations = random_operations(Draws((3,), 40), 3, 0.8, (0.2, 0.9))
+    operations = random_operations(BatchRNG((3,), 40), 3, 0.8, (0.2, 0.9))
     expected = images.clone()
     for row, (kinds, amounts) in enumerate(zip(operations.kind.tolist(), operations.amount.tolist(), strict=True)):
         for kind, amount in zip(kinds, amounts, strict=True):
@@ -147,7 +147,7 @@ def test_operations_follow_each_other_in_each_rows_own_order() -> None:
 
 
 def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -> None:
-    operations = random_operations(Draws((1,), 60_000), 2, 0.75, (0.0, 1.0))
+    operations = random_operations(BatchRNG((1,), 60_000), 2, 0.75, (0.0, 1.0))
     shares = torch.stack([(operations.kind == place).float().mean() for place in range(14)])
     assert shares[0].item() == pytest.approx(0.25 + 0.75 / 14, abs=0.01)
     assert torch.allclose(shares[1:], torch.full((13,), 0.75 / 14), atol=0.005)
@@ -161,7 +161,7 @@ def test_operations_are_drawn_alike_and_their_amounts_span_the_papers_ranges() -
 
 
 def test_a_full_strength_operation_has_the_numbers_of_comatchs_code() -> None:
-    operations = random_operations(Draws((1,), 4000), 1, 1.0, (1.0, 1.0))
+    operations = random_operations(BatchRNG((1,), 4000), 1, 1.0, (1.0, 1.0))
     wanted = {
         "colour": {1.9},
         "posterize": {4.0},
@@ -178,7 +178,7 @@ def test_cutout_hides_the_square_that_erase_would(side: float) -> None:
     images, size = natural(12, 3, 32), 32
     half = round(side * size / 2)
     middles = torch.randint(0, 33, (12, 2), generator=torch.Generator().manual_seed(4))
-    hole = Hole(middles / size, side)
+    hole = CutoutParams(middles / size, side)
     view = make_view(images, whole_images(12)._replace(hole=hole), size)
     for row, (across, down) in enumerate(middles.tolist()):
         top, left = max(down - half, 0), max(across - half, 0)
@@ -195,26 +195,26 @@ class TestAsViews:
     @pytest.mark.parametrize("policy", [rand_augment(), fixmatch_strong(), comatch_strong()])
     @pytest.mark.parametrize(("channels", "side", "size"), [(1, 28, None), (3, 32, 24), (3, 40, 64)])
     def test_pixels_in_range(self, policy: ViewPolicy, channels: int, side: int, size) -> None:
-        view = replace(policy, size=size)(Pixels(natural(32, channels, side), torch.ones(32)), Draws((0,), 32))
+        view = replace(policy, size=size)(Pixels(natural(32, channels, side), torch.ones(32)), BatchRNG((0,), 32))
         assert view.pixels.shape == (32, channels, size or side, size or side)
         assert view.pixels.isfinite().all() and view.pixels.min() >= 0 and view.pixels.max() <= 1 + 1e-5
 
     @pytest.mark.parametrize("policy", [fixmatch_strong(), comatch_strong()])
     def test_a_part_of_the_batch_gets_that_parts_views(self, policy: ViewPolicy) -> None:
         pixels = Pixels(natural(24, 3), torch.ones(24))
-        whole = policy(pixels, Draws((7, 3), 24))
-        part = policy(pixels.map(lambda t: t[5:17]), Draws((7, 3), 12, total=24, first=5))
+        whole = policy(pixels, BatchRNG((7, 3), 24))
+        part = policy(pixels.map(lambda t: t[5:17]), BatchRNG((7, 3), 12, total=24, first=5))
         assert torch.equal(part.box, whole.box[5:17]) and torch.equal(part.pixels, whole.pixels[5:17])
 
     def test_crops_are_those_of_a_policy_without(self) -> None:
         pixels = Pixels(natural(16, 3), torch.ones(16))
-        plain = replace(simclr(), random_ops=0)(pixels, Draws((1,), 16))
-        never = replace(simclr(), random_ops=3, op_chance=0.0)(pixels, Draws((1,), 16))
-        hidden = replace(simclr(), cutout=0.5)(pixels, Draws((1,), 16))
+        plain = replace(simclr(), random_ops=0)(pixels, BatchRNG((1,), 16))
+        never = replace(simclr(), random_ops=3, op_chance=0.0)(pixels, BatchRNG((1,), 16))
+        hidden = replace(simclr(), cutout=0.5)(pixels, BatchRNG((1,), 16))
         assert torch.equal(plain.pixels, never.pixels) and torch.equal(plain.box, hidden.box)
         kept = (hidden.pixels == 0.5).all(1).logical_not()[:, None].expand_as(plain.pixels)
         assert torch.equal(plain.pixels[kept], hidden.pixels[kept]) and 0.1 < 1 - kept.float().mean() < 0.3
-        both = replace(simclr(), random_ops=2, op_chance=0.0, cutout=0.5)(pixels, Draws((1,), 16))
+        both = replace(simclr(), random_ops=2, op_chance=0.0, cutout=0.5)(pixels, BatchRNG((1,), 16))
         assert torch.equal(both.pixels, hidden.pixels)
 
     def test_a_views_box_says_where_its_pixels_came_from(self) -> None:
@@ -222,11 +222,11 @@ class TestAsViews:
         line = (torch.arange(64) * 4).to(torch.uint8)
         images = torch.stack([line.expand(64, 64), line[:, None].expand(64, 64), torch.zeros(64, 64).byte()])
         policy = replace(STILL, size=32, crop_area=(0.5, 0.8), flip=0.5)
-        pixels, draws = Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)), Draws((5,), 200)
-        plan = policy._plan(pixels, draws)
+        pixels, rng = Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)), BatchRNG((5,), 200)
+        plan = policy._plan(pixels, rng)
         kinds = torch.randint(9, 14, (200, 2), generator=torch.Generator().manual_seed(1))
         amount = torch.rand(200, 2, generator=torch.Generator().manual_seed(2)) * 0.5 - 0.25
-        view = make_view(pixels.images, plan._replace(operations=Operations(kinds, amount)), 32)
+        view = make_view(pixels.images, plan._replace(operations=RandAugmentParams(kinds, amount)), 32)
         place = (torch.arange(32) * 2 + 1) / 32 - 1
         plane = torch.stack([place.expand(32, 32), place[:, None].expand(32, 32), torch.ones(32, 32)])
         where = torch.einsum("bij,jhw->bihw", view.box, plane)  # across and down in [-1, 1]
@@ -267,6 +267,6 @@ def test_settings_that_cannot_be_are_refused(settings: dict, told: str) -> None:
 
 def test_four_channels_are_refused_operations_but_not_cutout() -> None:
     pixels = Pixels(torch.zeros(2, 4, 16, 16, dtype=torch.uint8), torch.ones(2))
-    assert (replace(STILL, cutout=0.5)(pixels, Draws((0,), 2)).pixels == 0.5).any()
+    assert (replace(STILL, cutout=0.5)(pixels, BatchRNG((0,), 2)).pixels == 0.5).any()
     with pytest.raises(LikewiseError, match="random_ops"):
-        rand_augment()(pixels, Draws((0,), 2))
+        rand_augment()(pixels, BatchRNG((0,), 2))

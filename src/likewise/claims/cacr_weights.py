@@ -14,7 +14,7 @@ from likewise.methods.cacr import CACR
 from likewise.randomness import generator
 from likewise.training.settings import TrainSettings
 
-SETTINGS = TrainSettings(labels="none", steps=300, batch_size=128, observations=6)
+SETTINGS = TrainSettings(labels="none", steps=300, batch_size=128, num_evals=6)
 
 
 def arm(name: str, attraction: float, repulsion: float) -> Arm:

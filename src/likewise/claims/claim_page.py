@@ -26,7 +26,7 @@ def write_claim_page(content: Content, out: Path) -> Path:
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     look = "" if content["is_evidence"] else " This is a look, not evidence: seeds, steps or data are not the claim's."
     lead = [

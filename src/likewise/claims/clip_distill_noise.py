@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from likewise.claims.claim import Arm, Claim, Statement
-from likewise.claims.measures import Trained
+from likewise.claims.measures import TrainedArm
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.columns.tokens import Tokenizer
 from likewise.evaluation.metrics.retrieval import ranks, retrieval_outcomes
@@ -24,9 +24,9 @@ SCORE = "text_to_image_r10"
 class Retrieval:
     """Texts find test images and images find texts, by their true captions: recall at 1, 5 and 10."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Recall on the test images that have captions."""
-        asked, tokenizer = asked_of(trained.test.manifest), trained.prepared.readers[CAPTIONS]
+        asked, tokenizer = asked_of(trained.test.manifest), trained.prepared.transforms[CAPTIONS]
         assert asked is not None and isinstance(tokenizer, Tokenizer)
         images = in_space(trained.nets.space, trained.features("test"))[asked.positions]
         texts = trained.nets.space.eval().vectors(tokenizer, asked.texts)
@@ -37,7 +37,7 @@ class Retrieval:
 def arm(name: str, method: Method, noise: float) -> Arm:
     """One way of learning; images are shown at 32 pixels."""
     settings = TrainSettings(
-        steps=250, batch_size=128, image_size=32, encoder="conv4", observations=1, caption_noise=noise
+        steps=250, batch_size=128, image_size=32, encoder="conv4", num_evals=1, caption_noise=noise
     )
     return Arm(name, method, settings, (Retrieval(),))
 

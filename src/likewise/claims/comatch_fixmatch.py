@@ -11,7 +11,7 @@ from likewise.methods.fixmatch import FixMatch
 from likewise.training.settings import TrainSettings
 from likewise.views.policies import comatch_strong
 
-SETTINGS = TrainSettings(labels="4", steps=600, batch_size=224, observations=6)
+SETTINGS = TrainSettings(labels="4", steps=600, batch_size=224, num_evals=6)
 
 
 def smoothing_gain(replicate: Replicate) -> float:

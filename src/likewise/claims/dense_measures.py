@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.claims.measures import Trained
+from likewise.claims.measures import TrainedArm
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
-from likewise.encoders.locations import all_places
+from likewise.encoders.locations import all_locations
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import frozen
 from likewise.evaluation.metrics.object_pairs import same_object_auc
-from likewise.evaluation.metrics.segmentation import Scenes, SegmentationProbe, whole
+from likewise.evaluation.metrics.segmentation import SceneImages, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
@@ -32,7 +32,7 @@ from likewise.training.splits import Split
 class Segmented:
     """A linear classifier for each pixel on the frozen map: ``linear_miou`` and ``linear_pixel_accuracy``."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Mean intersection over union, and the share of pixels told, on the test images."""
         prepared = trained.prepared
         train, test = (_scenes(prepared.splits[name]) for name in ("train", "test"))
@@ -52,7 +52,7 @@ class MatchedOnObjects:
     images: int = 500
     """test images that are matched, two views each"""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Of the encoder's own maps, matched by attention and cosine alone, and by the nearest place of every place."""
         method = trained.prepared.method
         assert isinstance(method, SetSim)
@@ -60,7 +60,7 @@ class MatchedOnObjects:
         return {f"matched_by_{name}": self._share(trained, method, matcher) for name, matcher in matchers.items()}
 
     @torch.no_grad()
-    def _share(self, trained: Trained, method: SetSim, matcher: Matcher) -> float:
+    def _share(self, trained: TrainedArm, method: SetSim, matcher: Matcher) -> float:
         test, method = trained.test, dataclasses.replace(method, matcher=matcher)
         masks = _scenes(test).masks
         rows = torch.arange(min(self.images, len(test.images)))
@@ -83,7 +83,7 @@ class SameObject:
     """pixels of each, drawn evenly"""
 
     @torch.no_grad()
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Of the embeddings that the method makes of pixels, which are more than its encoder's maps."""
         method, test = trained.prepared.method, trained.test
         assert isinstance(method, FlowSimilarity)
@@ -107,7 +107,7 @@ def share_on_one_object(matched: Matched, masks: list[np.ndarray]) -> float:
         matched: two views of B images, and their pairs.
         masks: B of them, int16 [H, W].
     """
-    centres = all_places(round(matched.pairs.shape[1] ** 0.5))
+    centres = all_locations(round(matched.pairs.shape[1] ** 0.5))
     shown = [
         torch.stack([classes_at(box, centres, mask) for box, mask in zip(view.box.cpu(), masks, strict=True)])
         for view in (matched.first, matched.second)
@@ -132,7 +132,7 @@ def classes_at(box: Tensor, places: Tensor, mask: np.ndarray) -> Tensor:
     return torch.from_numpy(mask.astype(np.int64))[y, x]
 
 
-def _scenes(split: Split) -> Scenes:
+def _scenes(split: Split) -> SceneImages:
     if split.manifest.masks is None:
         raise LikewiseError("A claim about dense learning needs data with masks, for instance fashion-scenes.")
-    return Scenes(split.images, split.manifest.masks)
+    return SceneImages(split.images, split.manifest.masks)

@@ -13,7 +13,7 @@ from likewise.training.settings import TrainSettings
 ENTROPY, REGRESSION, UNTRAINED = "cross-entropy", "regression", "untrained"
 METHOD = FlowSimilarity(positions=128)
 RECIPE = Recipe("adamw", 1e-3, warm_up=0.1)
-SETTINGS = TrainSettings(labels="none", steps=200, batch_size=64, observations=0)
+SETTINGS = TrainSettings(labels="none", steps=200, batch_size=64, num_evals=0)
 MEASURES = (SameObject(),)
 
 CLAIM = Claim(
@@ -45,5 +45,5 @@ CLAIM = Claim(
     ),
     minutes=6,
     axis="images",
-    data="moving-garments",
+    data="synthetic-flow-videos",
 )

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import cast
 
 from likewise.claims.claim import Arm, Claim, Statement
-from likewise.claims.measures import Trained
+from likewise.claims.measures import TrainedArm
 from likewise.encoders import Encoder
-from likewise.evaluation.sound_scores import meet, outcomes_of, ranks_of
+from likewise.evaluation.sound_scores import embed_audio_visual, outcomes_of, ranks_of
 from likewise.methods import Recipe
 from likewise.methods.global_local import GlobalLocal
 from likewise.training.settings import TrainSettings
 
 JOINT, WHOLES, MOMENTS = "wholes and moments", "wholes alone", "moments alone"
-SETTINGS = TrainSettings(labels="none", steps=400, batch_size=32, image_size=32, observations=0)
+SETTINGS = TrainSettings(labels="none", steps=400, batch_size=32, image_size=32, num_evals=0)
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class SightAndSound:
     where the data say where it sounds, the share of the attention that lies there over that of an even one.
     """
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Scores of the middle windows of the test clips."""
         encoder, size = cast(Encoder, trained.nets.encoder), trained.prepared.encoder.image_size
-        met = meet(encoder, trained.nets.space, trained.test, size, trained.device)
+        met = embed_audio_visual(encoder, trained.nets.space, trained.test, size, trained.device)
         scores = [outcome.score for outcome in outcomes_of(met, ranks_of(met))]
         found = {score.name: score.value for score in scores}
         chance = {score.name: score.protocol["chance"] for score in scores}
@@ -78,5 +78,5 @@ CLAIM = Claim(
     ),
     minutes=12,
     axis="images",
-    data="sounding-garments",
+    data="synthetic-sound-videos",
 )  # fmt: skip

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from likewise.claims.measures import Trained
-from likewise.evaluation.metrics.pseudo_label_quality import guess_quality, next_steps
+from likewise.claims.measures import TrainedArm
+from likewise.evaluation.metrics.pseudo_label_quality import next_steps, pseudo_label_quality
 
 BATCHES = 20
 """That are looked at, the ones that would have come next."""
@@ -20,12 +20,12 @@ class Guesses:
     The first two are shares of images whose guess names the true class, before and after smoothing by similar images.
     """
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Shares, 0 to 1."""
         prepared = trained.prepared
         loader = prepared.loader()
         first, labels = prepared.steps(loader), prepared.train.labels
-        found = guess_quality(prepared.method, trained.nets, loader, labels, first, BATCHES, trained.device)
+        found = pseudo_label_quality(prepared.method, trained.nets, loader, labels, first, BATCHES, trained.device)
         return {
             "guesses_balanced": found.balanced,
             "guesses_smoothed": found.smoothed,
@@ -37,7 +37,7 @@ class Guesses:
 class Entropy:
     """The entropy of PAWS' mean sharpened guess in a batch, in nats, ln(classes) at most: ``entropy``."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """The mean over batches, which is at most the entropy of the mean over all of them."""
         prepared = trained.prepared
         loader = prepared.loader()

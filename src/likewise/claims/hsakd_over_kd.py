@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.claims.claim import Arm, Claim, Statement
-from likewise.claims.measures import Classifier, Measure, Trained
+from likewise.claims.measures import Classifier, Measure, TrainedArm
 from likewise.evaluation.features import extract
 from likewise.methods import Method, Nets
 from likewise.methods.cross_entropy import CrossEntropy
@@ -37,7 +37,7 @@ class LastAuxiliary(nn.Module):
 class Auxiliary:
     """The last auxiliary classifier on unturned images: ``auxiliary_top1``."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         test, asked = trained.test, LastAuxiliary(trained.nets)
         logits = extract(asked, test.images, torch.arange(len(test.images)), trained.view, device=trained.device)
@@ -46,7 +46,7 @@ class Auxiliary:
 
 def arm(name: str, method: Method, epochs: float = 8, *more: Measure) -> Arm:
     """A way to train the small encoder, all with one recipe."""
-    settings = TrainSettings(encoder="conv4-half", epochs=epochs, batch_size=256, observations=4)
+    settings = TrainSettings(encoder="conv4-half", epochs=epochs, batch_size=256, num_evals=4)
     return Arm(name, method, settings, (Classifier(), *more), KD.recipe)
 
 

@@ -16,7 +16,7 @@ SETTINGS = TrainSettings(
     imbalance_rare=0.8,
     steps=800,
     batch_size=256,
-    observations=8,
+    num_evals=8,
 )
 MEASURES = (Neighbours(1, {"large": (0, 1), "rare": tuple(range(2, 10))}),)
 

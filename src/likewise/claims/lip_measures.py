@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from likewise.claims.measures import Trained
+from likewise.claims.measures import TrainedArm
 from likewise.data.batch import Pixels
 from likewise.data.label_budget import LabelBudget
 from likewise.data.video.clip_columns import SOUND
@@ -20,7 +20,7 @@ from likewise.evaluation.run_scores import baselines
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
 from likewise.training.launch import launch
-from likewise.views.audio.frame_targets import HeardFrames
+from likewise.views.audio.frame_targets import AudioFrameTargets
 from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import CentreView, lips
 from likewise.views.view import View
@@ -28,13 +28,13 @@ from likewise.views.view import View
 
 @dataclass(frozen=True)
 class SoundPredicted:
-    """The own sound of the test clips' centre windows: ``share_of_mean_error`` and ``explained``."""
+    """The own sound of the test clips' centre windows: ``share_of_mean_error`` and ``r2_score``."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Of the clips that can be heard, all frames together."""
-        prepared, column = trained.prepared, trained.test.manifest.beside[SOUND]
-        method, reader, rows = prepared.method, prepared.readers[SOUND], []
-        assert isinstance(method, LiRA) and isinstance(reader, HeardFrames)
+        prepared, column = trained.prepared, trained.test.manifest.columns[SOUND]
+        method, reader, rows = prepared.method, prepared.transforms[SOUND], []
+        assert isinstance(method, LiRA) and isinstance(reader, AudioFrameTargets)
         heard = dataclasses.replace(reader, shuffled=False).of(column)
         clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
         with frozen(trained.nets), torch.no_grad():
@@ -64,7 +64,7 @@ class WordsRead:
     rule: FineTune = field(default_factory=lambda: FineTune(batch_size=32, views=lips()))
     """how long, and with which crops"""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Both starts see the same labels in the same order."""
         prepared, seed = trained.prepared, trained.prepared.settings.seed
         train, test = prepared.train, trained.test

@@ -15,7 +15,7 @@ END_TO_END, ISOLATED, OVERLAPPING = "end to end (SimCLR)", "isolated stages (GIM
 
 def arm(name: str, method: Method) -> Arm:
     """One way of sending gradients through the four stages of conv4; all else alike."""
-    settings = TrainSettings(labels="none", steps=350, batch_size=256, observations=7)
+    settings = TrainSettings(labels="none", steps=350, batch_size=256, num_evals=7)
     return Arm(name, method, settings, (Linear(),), RECIPE)
 
 

@@ -20,7 +20,7 @@ from likewise.training.splits import Split, open_before_imbalance
 from likewise.views.policies import CentreView
 
 
-class Trained:
+class TrainedArm:
     """An arm after its training: networks, data, and the encoder's features, taken once."""
 
     def __init__(self, data: Any, prepared: Prepared, nets: Nets, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class Trained:
 class Measure(Protocol):
     """A frozen dataclass that scores what was trained."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Scores by name."""
         ...
 
@@ -56,27 +56,27 @@ class Measure(Protocol):
 class Linear:
     """A linear probe on the frozen features, its strength chosen within the labels that it is fitted on.
 
-    ``linear_top1`` is fitted on all true labels of the training images. ``shown_top1`` is fitted on the labels that
-    training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
+    ``linear_top1`` is fitted on all true labels of the training images. ``linear_on_budget_top1`` is fitted on the labels
+    that training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
     """
 
     shown: bool = False
     """on the labels shown instead of all true ones"""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         prepared = trained.prepared
         labels = prepared.shown if self.shown else prepared.train.labels
         fitted = LinearProbe(seed=prepared.settings.seed).fit(Features(trained.features("train"), labels))
         right = fitted.predict(trained.features("test")) == trained.test.labels
-        return {"shown_top1" if self.shown else "linear_top1": float(right.double().mean())}
+        return {"linear_on_budget_top1" if self.shown else "linear_top1": float(right.double().mean())}
 
 
 @dataclass(frozen=True)
 class Classifier:
     """The classifier that the method trained with its encoder: ``classifier_top1``."""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         rule, nets, test = trained.prepared.method, trained.nets, trained.test
         outcome = classifier_outcome("classifier_top1", rule, nets, test.images, test.labels, trained.view, {})
@@ -96,7 +96,7 @@ class Neighbours:
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """classes by the name of their group"""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images, and on those of each group."""
         test = trained.test.labels
         answers = Knn(self.k).predict(self._bank(trained), trained.features("test"))
@@ -106,7 +106,7 @@ class Neighbours:
             found[f"knn{self.k}_{name}"] = float(right[torch.isin(test, torch.tensor(classes))].mean())
         return found
 
-    def _bank(self, trained: Trained) -> Features:
+    def _bank(self, trained: TrainedArm) -> Features:
         prepared = trained.prepared
         if prepared.settings.imbalance == "none":
             return Features(trained.features("train"), prepared.train.labels)

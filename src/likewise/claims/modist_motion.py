@@ -13,7 +13,7 @@ from likewise.views.policies import ViewPolicy
 
 EDGES, DIFFERENCE, ALONE = "MoDist, flow edges", "MoDist, frame difference", "clips alone (MoCo)"
 RECIPE = Recipe("adamw", 6e-3, weight_decay=1e-2)
-SETTINGS = TrainSettings(labels="none", steps=350, batch_size=64, frames=5, observations=0)
+SETTINGS = TrainSettings(labels="none", steps=350, batch_size=64, frames=5, num_evals=0)
 CROP = ViewPolicy(crop_area=(0.7, 1.0), flip=0.0)
 VIEWS = ViewPolicy(crop_area=(0.7, 1.0), flip=0.0, jitter=0.8, brightness=0.4, contrast=0.4)
 """Neither is mirrored: to the left and to the right are two classes."""
@@ -48,5 +48,5 @@ CLAIM = Claim(
     ),
     minutes=10,
     axis="images",
-    data="moving-garments",
+    data="synthetic-flow-videos",
 )

@@ -48,7 +48,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClaimOutcome:
     """A claim's reproduction."""
 
     claim: str

@@ -14,15 +14,15 @@ from rich.console import Console
 from likewise.claims import find_claim
 from likewise.claims.claim import ONLINE, Arm, Claim, Replicate, Result
 from likewise.claims.claim_page import write_claim_page
-from likewise.claims.measures import Trained
-from likewise.claims.outcome import Outcome, judge
+from likewise.claims.measures import TrainedArm
+from likewise.claims.outcome import ClaimOutcome, judge
 from likewise.claims.screens import arms_table, opening
 from likewise.data.loader import Loader
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.evaluation.online import OnlineScores
 from likewise.methods import Nets, method_name
 from likewise.run_folder import RunFolder, read_json, write_json
-from likewise.training import Interrupted, Plan, TrainingState, train
+from likewise.training import Interrupted, LoopSettings, TrainingState, train
 from likewise.training.launch import environment, launch
 from likewise.training.networks import build_nets, earlier_stage
 from likewise.training.prepare import Prepared, prepare
@@ -45,7 +45,7 @@ def reproduce(
     overwrite: bool = False,
     device: Device = "auto",
     console: Console | None = None,
-) -> Outcome:
+) -> ClaimOutcome:
     """Check a published claim at small scale: train its arms with every seed, and judge its inequalities.
 
     A result is kept as soon as it is there, so the same call goes on where an interrupted one stopped.
@@ -102,14 +102,14 @@ class Reproduction:
         if not 0 < steps_share <= 1:
             raise LikewiseError(f"A steps share of {steps_share} was given; it lies above 0 and up to 1.")
 
-    def run(self, keep: Path | None, overwrite: bool) -> Outcome:
+    def run(self, keep: Path | None, overwrite: bool) -> ClaimOutcome:
         """All arms and seeds that are not there yet; then the verdict, the page and the files."""
         if keep is not None:
             self._require_evidence()
         self._enter(overwrite)
         self.console.print(opening(self.name, self.claim, self.seeds, str(self.data), self.steps_share))
         replicates = [self._replicate(seed) for seed in self.seeds]
-        outcome = Outcome(
+        outcome = ClaimOutcome(
             self.name,
             self.claim,
             str(self.data),
@@ -152,7 +152,7 @@ class Reproduction:
         fabric, precision = launch(settings, None)
         loader = prepared.loader()
         nets, state = self._learn(fabric, prepared, loader, folder)
-        trained, scores, since = Trained(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
+        trained, scores, since = TrainedArm(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
         for measure in arm.measures:
             scores |= measure(trained)
         return Result(
@@ -179,8 +179,8 @@ class Reproduction:
             taught, _ = self._learn(fabric, earlier, earlier.loader(), folder.teacher)
             nets.teacher.nets.load_state_dict(taught.state_dict())
         steps = max(round(self.steps_share * prepared.steps(loader)), 2)
-        every = max(steps // settings.observations, 1) if settings.observations else 0
-        plan = Plan(steps, settings.seed, observe_every=every, save_every=max(steps // 4, 1))
+        every = max(steps // settings.num_evals, 1) if settings.num_evals else 0
+        plan = LoopSettings(steps, settings.seed, eval_every=every, save_every=max(steps // 4, 1))
         online, screen = OnlineScores(prepared, fabric.device), Screen(self.console)
         try:
             state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
@@ -209,7 +209,9 @@ class Reproduction:
             self.out.mkdir(parents=True, exist_ok=True)
             write_json(record, asked)
         except OSError as error:
-            raise MachineError(f"Cannot write {self.out}: {error.strerror or error}. Choose another --out.") from error
+            raise EnvironmentIOError(
+                f"Cannot write {self.out}: {error.strerror or error}. Choose another --out."
+            ) from error
 
     def _require_evidence(self) -> None:
         whole = self.steps_share == 1 and self.data == self.claim.data
@@ -220,7 +222,7 @@ class Reproduction:
                 f"--seeds for evidence."
             )
 
-    def _write(self, outcome: Outcome, keep: Path | None) -> None:
+    def _write(self, outcome: ClaimOutcome, keep: Path | None) -> None:
         content = outcome.to_json()
         write_json(self.out / "outcome.json", content)
         page = write_claim_page(content, self.out / "report.html")

@@ -12,7 +12,7 @@ from likewise.views.policies import supcon
 
 SETS, WHOLE, NEAREST = "sets of places (SetSim)", "whole images (MoCo v2)", "nearest places (DenseCL)"
 RECIPE = Recipe("sgd", 0.3, warm_up=0.1)
-SETTINGS = TrainSettings(labels="none", steps=200, batch_size=128, observations=0)
+SETTINGS = TrainSettings(labels="none", steps=200, batch_size=128, num_evals=0)
 
 
 def arm(name: str, weight: float, matcher: Matcher) -> Arm:

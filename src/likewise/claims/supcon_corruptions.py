@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Trained
+from likewise.claims.measures import TrainedArm
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
 from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
 from likewise.evaluation.evaluate import Examples
@@ -32,7 +32,7 @@ class Corrupted:
     images: int = 1000
     """test images, each asked 75 times"""
 
-    def __call__(self, trained: Trained) -> Mapping[str, float]:
+    def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Both accuracies."""
         prepared = trained.prepared
         if self.probe:
@@ -65,9 +65,9 @@ CLAIM = Claim(
         "gives mCE on ImageNet-C, which divides by AlexNet's errors; here accuracies are compared."
     ),
     arms=(
-        Arm(SUPCON, SupCon(views=VIEWS), TrainSettings(steps=350, batch_size=256, observations=5), (Corrupted(True),),
+        Arm(SUPCON, SupCon(views=VIEWS), TrainSettings(steps=350, batch_size=256, num_evals=5), (Corrupted(True),),
             RECIPE),
-        Arm(PLAIN, CrossEntropy(views=LABEL_VIEWS), TrainSettings(steps=700, batch_size=256, observations=5),
+        Arm(PLAIN, CrossEntropy(views=LABEL_VIEWS), TrainSettings(steps=700, batch_size=256, num_evals=5),
             (Corrupted(False),), LABEL_RECIPE),
     ),
     statements=(

@@ -14,8 +14,8 @@ NOISE = ", 20 % wrong labels"
 
 def pair(noise: float, suffix: str) -> tuple[Arm, Arm]:
     """Both ways on labels of which a share is wrong."""
-    contrastive = TrainSettings(steps=250, batch_size=256, observations=5, label_noise=noise)
-    plain = TrainSettings(steps=500, batch_size=256, observations=5, label_noise=noise)
+    contrastive = TrainSettings(steps=250, batch_size=256, num_evals=5, label_noise=noise)
+    plain = TrainSettings(steps=500, batch_size=256, num_evals=5, label_noise=noise)
     return (
         Arm("SupCon" + suffix, SupCon(views=VIEWS), contrastive, (Linear(shown=True),), RECIPE),
         Arm("cross-entropy" + suffix, CrossEntropy(views=LABEL_VIEWS), plain, (Classifier(),), LABEL_RECIPE),
@@ -25,7 +25,7 @@ def pair(noise: float, suffix: str) -> tuple[Arm, Arm]:
 def lead(replicate: Replicate, suffix: str) -> float:
     """SupCon and a linear probe over cross-entropy's own classifier."""
     ours, theirs = "SupCon" + suffix, "cross-entropy" + suffix
-    return replicate.score(ours, "shown_top1") - replicate.score(theirs, "classifier_top1")
+    return replicate.score(ours, "linear_on_budget_top1") - replicate.score(theirs, "classifier_top1")
 
 
 CLAIM = Claim(

@@ -18,18 +18,18 @@ FACTORS = (0.25, 1, 4)
 def contrastive(factor: float) -> Arm:
     """SupCon at a multiple of its rate."""
     recipe = replace(RECIPE, learning_rate=factor * RECIPE.learning_rate)
-    settings = TrainSettings(steps=200, batch_size=256, observations=4)
+    settings = TrainSettings(steps=200, batch_size=256, num_evals=4)
     return Arm(f"SupCon, rate x{factor:g}", SupCon(views=VIEWS), settings, (Linear(),), recipe)
 
 
 def plain(factor: float) -> Arm:
     """Cross-entropy at a multiple of its rate; twice the steps, for it sees one view of an image."""
     recipe = replace(LABEL_RECIPE, learning_rate=factor * LABEL_RECIPE.learning_rate)
-    settings = TrainSettings(steps=400, batch_size=256, observations=4)
+    settings = TrainSettings(steps=400, batch_size=256, num_evals=4)
     return Arm(f"cross-entropy, rate x{factor:g}", CrossEntropy(views=LABEL_VIEWS), settings, (Classifier(),), recipe)
 
 
-def spread(replicate: Replicate) -> float:
+def std_over_rates(replicate: Replicate) -> float:
     """Standard deviation of accuracy over the rates, SupCon's less cross-entropy's."""
     ours = [replicate.score(f"SupCon, rate x{factor:g}", "linear_top1") for factor in FACTORS]
     theirs = [replicate.score(f"cross-entropy, rate x{factor:g}", "classifier_top1") for factor in FACTORS]
@@ -46,7 +46,7 @@ CLAIM = Claim(
         "the paper changes views, optimisers and batch sizes too."
     ),
     arms=(*map(contrastive, FACTORS), *map(plain, FACTORS)),
-    statements=(Statement("deviation over rates, SupCon - cross-entropy", spread, "<=", 0.0),),
+    statements=(Statement("deviation over rates, SupCon - cross-entropy", std_over_rates, "<=", 0.0),),
     minutes=8,
     axis="images",
 )

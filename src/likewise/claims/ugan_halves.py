@@ -9,10 +9,10 @@ from likewise.claims.measures import Classifier
 from likewise.methods.ugan import UGAN
 from likewise.training.settings import TrainSettings
 
-SETTINGS = TrainSettings(labels="10", steps=700, batch_size=64, observations=7)
-NO_GOOD: dict[str, Any] = {"good_weight": 0.0, "doubt_weight": 0.0}
+SETTINGS = TrainSettings(labels="10", steps=700, batch_size=64, num_evals=7)
+NO_GOOD: dict[str, Any] = {"good_weight": 0.0, "discriminator_confidence_weight": 0.0}
 NO_BAD: dict[str, Any] = {"bad_weight": 0.0}
-NO_GUESSES: dict[str, Any] = {"entropy_weight": 0.0, "even_weight": 0.0}
+NO_GUESSES: dict[str, Any] = {"entropy_weight": 0.0, "class_balance_weight": 0.0}
 
 
 def error(replicate: Replicate, arm: str) -> float:

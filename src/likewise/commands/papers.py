@@ -53,7 +53,7 @@ def reproduce(words: list[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyCommand:
     """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
 
     name: Positional[str] = ""
@@ -71,7 +71,7 @@ def study(words: list[str]) -> None:
     from likewise.studies import STUDIES
     from likewise.studies import study as run_study
 
-    given = parse(Study, words, "likewise study")
+    given = parse(StudyCommand, words, "likewise study")
     if given.name:
         run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
         return

@@ -33,7 +33,7 @@ class Evaluate:
     """of other data: the column of Parquet files that says what belongs together"""
     masks: str | None = None
     """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
-    void: int = 255
+    ignore_index: int = 255
     """of other data: the value in masks of pixels that belong to no class"""
     mask_classes: MaskClasses = "numbers"
     """of other data: binary where the values of masks number objects, of which all are one class"""

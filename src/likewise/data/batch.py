@@ -41,22 +41,22 @@ class Batch(NamedTuple):
     pixels: Pixels
     labels: Tensor
     """int64 [B], UNLABELLED where there is none or the budget hides it"""
-    position: Tensor
+    indices: Tensor
     """int64 [B], position in the training set"""
     support: Batch | None = None
     place: Place | None = None
     """where its rows lie, if it is a part of what this device holds; None: it is the whole"""
-    beside: Mapping[str, Tensor] = {}
+    modalities: Mapping[str, Tensor] = {}
     """what the examples have beside pixels, by name, the first dimension being the example: ``captions``"""
 
     @property
     def size(self) -> int:
         """How many rows it has, support not counted."""
-        return len(self.position)
+        return len(self.indices)
 
     def identity(self) -> Tensor:
         """int64 [B] ids such that equal ids are positives: a hidden label is a class of its own."""
-        return torch.where(self.labels == UNLABELLED, -2 - self.position, self.labels)
+        return torch.where(self.labels == UNLABELLED, -2 - self.indices, self.labels)
 
     def parts(self, count: int) -> list[Batch]:
         """The rows dealt out like cards: part j of ``count`` gets the rows j, j + count, ... and knows their places.
@@ -72,10 +72,10 @@ class Batch(NamedTuple):
         return Batch(
             self.pixels.map(lambda part: part[mine]),
             self.labels[mine],
-            self.position[mine],
+            self.indices[mine],
             support._part(first, every) if support is not None and first < support.size else None,
             Place(first, every, self.size),
-            {name: rows[mine] for name, rows in self.beside.items()},
+            {name: rows[mine] for name, rows in self.modalities.items()},
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -83,8 +83,8 @@ class Batch(NamedTuple):
         return Batch(
             self.pixels.map(lambda part: part.to(device, non_blocking=True)),
             self.labels.to(device, non_blocking=True),
-            self.position.to(device, non_blocking=True),
+            self.indices.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,
             self.place,
-            {name: rows.to(device, non_blocking=True) for name, rows in self.beside.items()},
+            {name: rows.to(device, non_blocking=True) for name, rows in self.modalities.items()},
         )

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from likewise.data.batch import Pixels
 from likewise.data.decoding import GRAY_MODES
+from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
-from likewise.data.stand_ins import StandIns
 from likewise.errors import LikewiseError
 
 NATIVE_LIMIT = 96
@@ -31,7 +31,7 @@ MEMORY_LIMIT = 2 * 2**30
 """Bytes of decoded pixels up to which a set is held in memory."""
 
 
-class Rows(NamedTuple):
+class DecodedRows(NamedTuple):
     """Decoded images and the positions that they come from."""
 
     pixels: Pixels
@@ -59,7 +59,7 @@ class Images(Protocol):
         """A set of the images at some positions, numbered anew from 0."""
         ...
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
         """As ``read``, with the positions that were truly read.
 
         For an image that cannot be decoded the next readable one stands in: the next row whose ``alike`` (int64 [N],
@@ -82,7 +82,7 @@ class InMemoryImages:
         self.pixels, self.unreadable = pixels, unreadable or {}
         self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
         self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1
-        self._lost = StandIns(len(pixels.images), set(lost))
+        self._lost = FallbackSamples(len(pixels.images), set(lost))
 
     def __len__(self) -> int:
         return len(self.pixels.images)
@@ -95,11 +95,11 @@ class InMemoryImages:
         """A set of the images at some positions."""
         return InMemoryImages(self.read(index))
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
         """The images at some positions, and those positions but for stand-ins."""
         index = self._lost.replace(index, alike)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
-        return Rows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
+        return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
 
 
 class FileImages:
@@ -108,7 +108,7 @@ class FileImages:
     def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
         self.source, self.ids, self.size, self.channels, self.frames = source, ids, size, channels, 1
         self.unreadable: dict[str, str] = {}
-        self._lost = StandIns(len(source), set())
+        self._lost = FallbackSamples(len(source), set())
 
     def __len__(self) -> int:
         return len(self.source)
@@ -122,13 +122,13 @@ class FileImages:
         ids = [self.ids[i] for i in index.tolist()]
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
         """Decode the images at some positions, a stand-in for each that cannot be."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
         aspect, positions = np.empty(len(index), np.float32), np.empty(len(index), np.int64)
         for place, wanted in enumerate(index.tolist()):
             positions[place], images[place], aspect[place] = self._decode(wanted, alike)
-        return Rows(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), torch.from_numpy(positions))
+        return DecodedRows(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), torch.from_numpy(positions))
 
     def _decode(self, wanted: int, alike: Tensor | None) -> tuple[int, np.ndarray, float]:
         """The row that was read, uint8 [C, S, S] and width / height."""

@@ -13,7 +13,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 
 
-def falsified(labels: Tensor, ids: Sequence[str], share: float, classes: int, seed: int) -> Tensor:
+def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: int, seed: int) -> Tensor:
     """Labels of which some are wrong: each with probability ``share``, and then any other class alike.
 
     That is symmetric noise (van Rooyen et al. 2015, https://arxiv.org/abs/1505.07634). Whether a label is wrong,

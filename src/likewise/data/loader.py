@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import ReadsRows
+from likewise.data.columns.column import IndexedFeature
 from likewise.data.images import FileImages, Images
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.errors import LikewiseError
@@ -54,14 +54,14 @@ class Loader:
     """which slice of the global batch is ours"""
     world_size: int = 1
     """into how many slices it is cut"""
-    beside: Mapping[str, ReadsRows] = field(default_factory=dict)
+    modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
     """what the method learns from beside pixels, by name"""
 
     def __post_init__(self) -> None:
         count = len(self.images)
         if len(self.labels) != count:
             raise ValueError(f"{count} images, but {len(self.labels)} labels")
-        for name, rows in self.beside.items():
+        for name, rows in self.modalities.items():
             if len(rows) != count:
                 raise ValueError(f"{count} images, but {len(rows)} {name}")
         if self.batch_size < 2:
@@ -118,8 +118,8 @@ class Loader:
         mine = positions[self.rank * share : (self.rank + 1) * share]
         # Labels and captions follow the images: a row which stands in for an unreadable one keeps its own.
         pixels, index = self.images.rows(mine, alike=self.labels)
-        beside = {name: rows.read(index) for name, rows in self.beside.items()}
-        return Batch(pixels, self.labels[index], index, beside=beside)
+        beside = {name: rows.read(index) for name, rows in self.modalities.items()}
+        return Batch(pixels, self.labels[index], index, modalities=beside)
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

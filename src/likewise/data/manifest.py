@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.columns.column import Column, taken
+from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
@@ -55,11 +55,17 @@ class Manifest:
     """how the source was understood where it could be taken in more than one way"""
     masks: Masks | None = None
     """which class each pixel shows, where the data have that"""
-    beside: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
     """what the images have beside pixels, by name: ``captions``"""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.pixels), len(self.labels), len(self.splits), len(self.ids), *map(len, self.beside.values())}
+        lengths = {
+            len(self.pixels),
+            len(self.labels),
+            len(self.splits),
+            len(self.ids),
+            *map(len, self.columns.values()),
+        }
         lengths |= {len(self.masks)} if self.masks is not None else set()
         if len(lengths) != 1:
             raise ValueError(f"pixels, labels, splits, ids and what is beside differ in length: {sorted(lengths)}")
@@ -84,7 +90,7 @@ class Manifest:
             splits=self.splits[rows],
             ids=[self.ids[int(i)] for i in rows],
             masks=self.masks.take(rows) if self.masks is not None else None,
-            beside=taken(self.beside, rows),
+            columns=take_columns(self.columns, rows),
         )
 
     def split(self, name: str) -> Manifest:
@@ -128,7 +134,7 @@ class Manifest:
     @property
     def groups(self) -> Groups | None:
         """Which examples belong together, where the data say so."""
-        column = self.beside.get(GROUP)
+        column = self.columns.get(GROUP)
         return column if isinstance(column, Groups) else None
 
     def labelled(self) -> int:
@@ -146,7 +152,7 @@ class Manifest:
             "classes": {name: int((self.labels == i).sum()) for i, name in enumerate(self.class_names)},
             "sizes": _sizes(self.pixels.headers.sizes),
             "modes": dict(Counter(mode for mode in self.pixels.headers.modes.tolist() if mode).most_common()),
-            "beside": {name: int(column.present().sum()) for name, column in self.beside.items()},
+            "columns": {name: int(column.present().sum()) for name, column in self.columns.items()},
             "skipped": [skipped._asdict() for skipped in self.skipped],
             "notes": list(self.notes),
             "warnings": list(self.warnings()),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.encoders.encoder import Encoder
-from likewise.errors import LikewiseError, MachineError, did_you_mean
+from likewise.errors import EnvironmentIOError, LikewiseError, did_you_mean
 
 
 class TimmEncoder(Encoder):
@@ -95,7 +95,7 @@ def timm_encoder(
 
     Raises:
         LikewiseError: an unknown name, or a stem that the network does not have.
-        MachineError: weights that are neither in the cache nor within reach.
+        EnvironmentIOError: weights that are neither in the cache nor within reach.
     """
     if not timm.is_model(name.split(".")[0]):
         raise LikewiseError(f"There is no encoder timm/{name}. {_nearest(name)}")
@@ -141,7 +141,7 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
             except TypeError:  # convolutional networks take any size and refuse the argument
                 return timm.create_model(name, **settings)
     except OSError as error:
-        raise MachineError(
+        raise EnvironmentIOError(
             f"The pretrained weights of timm/{name} are not in timm's cache and could not be fetched "
             f"({type(error).__name__}). Give a local file instead: --pretrained path/to/weights.safetensors."
         ) from error

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 
 LEAST = 7
 """Places along a side that a map needs to be worth reading place by place: 224 pixels make 7 x 7 in a ResNet."""
@@ -67,25 +67,25 @@ def hypercolumns(maps: Sequence[Tensor], places: Tensor) -> Tensor:
     return torch.cat([read_at(each, places) for each in maps], dim=2)
 
 
-def all_places(side: int) -> Tensor:
+def all_locations(side: int) -> Tensor:
     """The centres of the pixels of a square, row by row: float [side * side, 2] in the [-1, 1] plane."""
     line = (torch.arange(side) * 2 + 1) / side - 1
     return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).flatten(0, 1)
 
 
-def draw_places(draws: Draws, count: int, heights: Tensor, share: float) -> Tensor:
+def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -> Tensor:
     """Places of each image, drawn evenly but for a share of them: [B, count, 2] in the [-1, 1] plane.
 
     Args:
-        draws: numbers for B rows, on the CPU.
+        rng: numbers for B rows, on the CPU.
         count: how many of each image.
         heights: [B, S, S], where to look: the first places are centres of pixels of the highest quarter.
         share: of the places that are drawn there; 0 to 1.
     """
-    anywhere = draws.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))
+    anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))
     chosen, side = round(share * count), heights.shape[-1]
     if not chosen:
         return anywhere
     highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
-    drawn = highest.gather(1, (draws.uniform(columns=chosen) * highest.shape[1]).long())
-    return torch.cat([all_places(side)[drawn], anywhere[:, chosen:]], dim=1)
+    drawn = highest.gather(1, (rng.uniform(columns=chosen) * highest.shape[1]).long())
+    return torch.cat([all_locations(side)[drawn], anywhere[:, chosen:]], dim=1)

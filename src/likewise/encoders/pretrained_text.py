@@ -11,7 +11,7 @@ from torch import Tensor
 
 from likewise.data.columns.tokens import INSTALL
 from likewise.encoders.text import TextEncoder, TextSettings
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 FILES = ["*.json", "*.safetensors"]
 """what is fetched of a model"""
@@ -22,7 +22,7 @@ def text_folder(name: str) -> Path:
 
     Raises:
         LikewiseError: a folder that holds no model.
-        MachineError: it is none of the first two and cannot be fetched.
+        EnvironmentIOError: it is none of the first two and cannot be fetched.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -81,7 +81,7 @@ def _fetched(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=FILES))
     except Exception as error:  # of its own kinds for each way in which a name or a network can fail
-        raise MachineError(
+        raise EnvironmentIOError(
             f"The text encoder {name!r} is no folder and no installed package, and could not be fetched "
             f"({type(error).__name__}). Give a folder with config.json, tokenizer.json and weights, or leave "
             f"--method.text-encoder at small."

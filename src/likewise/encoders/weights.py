@@ -19,7 +19,7 @@ NEEDED = 0.9
 """The share of the encoder's tensors that a file must fill."""
 
 
-class Match(NamedTuple):
+class KeyMatch(NamedTuple):
     """How well a file fitted."""
 
     matched: int
@@ -31,7 +31,7 @@ class Match(NamedTuple):
         return f"{self.matched} tensors matched, {len(self.missing)} missing, {len(self.unexpected)} unexpected"
 
 
-def load_weights(network: nn.Module, path: str | Path) -> Match:
+def load_weights(network: nn.Module, path: str | Path) -> KeyMatch:
     """Fill a backbone from a ``.safetensors`` file or a PyTorch checkpoint of any common layout.
 
     Raises:
@@ -42,7 +42,7 @@ def load_weights(network: nn.Module, path: str | Path) -> Match:
     fitting = {name: stored[name] for name in wanted if name in stored and stored[name].shape == wanted[name].shape}
     missing = tuple(name for name in wanted if name not in fitting)
     unexpected = tuple(name for name in stored if name not in fitting)
-    match = Match(len(fitting), missing, unexpected)
+    match = KeyMatch(len(fitting), missing, unexpected)
     if len(fitting) < NEEDED * len(wanted):
         raise LikewiseError(
             f"{path} does not belong to this encoder: {match}. First missing: {', '.join(missing[:3])}; first "

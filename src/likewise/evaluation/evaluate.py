@@ -29,10 +29,10 @@ from likewise.evaluation.statistics.design_effect import (
     asked_about,
     design_effect,
     influence_on_mean,
-    told_of_groups,
     widened,
+    with_cluster_adjusted_ci,
 )
-from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_usable
+from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_usable
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class EvaluationSettings:
     """images encoded at a time"""
 
 
-class Gain(NamedTuple):
+class ScoreDifference(NamedTuple):
     """By how much the first encoder beats another one, on the same images and the same draws."""
 
     name: str
@@ -90,7 +90,7 @@ class Evaluation:
 
     scores: dict[str, list[Score]]
     """by encoder; empty lists where accuracy could not be measured"""
-    gains: list[Gain]
+    gains: list[ScoreDifference]
     """the first encoder against each of the others, score by score"""
     label_free: dict[str, dict[str, float]]
     """by encoder: effective rank, spread, uniformity, over the test images (the training images without any)"""
@@ -158,7 +158,7 @@ def evaluate(
         vectors = extract(encoder, part.images, part.index, view, settings.batch_size, device, autocast)
         return Features(vectors, part.labels)
 
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, list[Measurement]] = {}
     measures: dict[str, dict[str, float]] = {}
     vectors: dict[str, Tensor] = {}
     probes: dict[str, FittedProbe] = {}
@@ -172,7 +172,7 @@ def evaluate(
             probes[who] = settings.linear.fit(bank)
             found = _outcomes(settings, probes[who], few, groups, bank, queries, train)
             outcomes[who] = [
-                told_of_groups(outcome, queries.labels, test.groups if test else None) for outcome in found
+                with_cluster_adjusted_ci(outcome, queries.labels, test.groups if test else None) for outcome in found
             ]
     first, *others = outcomes
     return Evaluation(
@@ -210,25 +210,25 @@ def _outcomes(
     bank: Features,
     queries: Features,
     train: Examples,
-) -> Iterator[Outcome]:
+) -> Iterator[Measurement]:
     everything = settings.knn.evaluate(bank, queries), probe.evaluate(queries)
     yield from everything
     if train.shown is not None and len(train.shown[train.shown != UNLABELLED].unique()) > 1:
         outcome = settings.linear.evaluate(Features(bank.vectors, train.shown), queries)
-        yield outcome._replace(score=replace(outcome.score, name="shown_top1"))
+        yield outcome._replace(score=replace(outcome.score, name="linear_on_budget_top1"))
     if few:
         yield from few.evaluate(bank, queries, train.ids)
     for group in groups:
         yield from (class_mean(outcome, queries.labels, group) for outcome in everything)
 
 
-def _gains(mine: list[Outcome], other: str, theirs: list[Outcome], test: Examples) -> Iterator[Gain]:
+def _gains(mine: list[Measurement], other: str, theirs: list[Measurement], test: Examples) -> Iterator[ScoreDifference]:
     """Paired differences; averages over draws are told by their predictions, [draws, N]."""
     for ours, its in zip(mine, theirs, strict=True):
-        yield Gain(ours.score.name, other, *_difference(ours, its, test.labels, test.groups))
+        yield ScoreDifference(ours.score.name, other, *_difference(ours, its, test.labels, test.groups))
 
 
-def _difference(ours: Outcome, its: Outcome, labels: Tensor, groups: Tensor | None) -> Interval:
+def _difference(ours: Measurement, its: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:
     asked = asked_about(ours, labels)
     right, rival = (answers[..., asked] == labels[asked] for answers in (ours.predictions, its.predictions))
     if ours.classes is not None:

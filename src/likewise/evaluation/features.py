@@ -90,9 +90,9 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
 def _read_ahead(images: ReadsPixels, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
     """Batches in order, a few of them decoded before they are asked for."""
     waiting: deque[Future[Pixels]] = deque()
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(READERS) as pool:
         for positions in batches:
-            waiting.append(readers.submit(images.read, positions))
+            waiting.append(pool.submit(images.read, positions))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:

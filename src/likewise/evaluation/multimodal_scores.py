@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.sound_scores import sound_scores
-from likewise.evaluation.statistics.scores import Outcome
+from likewise.evaluation.statistics.scores import Measurement
 from likewise.evaluation.text_scores import text_scores
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
 
 
-def scores_of_other_senses(
+def multimodal_scores(
     run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder | None = None
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[Measurement]]:
     """Scores by encoder, without predictions of classes; none for a run that learned from pixels alone.
 
     Args:

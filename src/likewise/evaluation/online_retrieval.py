@@ -11,7 +11,7 @@ from likewise.data.columns.captions import CAPTIONS
 from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.shared_space import SharedSpace
 from likewise.evaluation.features import PlainView, extract, frozen
-from likewise.evaluation.metrics.retrieval import Sides, ranks, retrieval_outcomes
+from likewise.evaluation.metrics.retrieval import RetrievalDirections, ranks, retrieval_outcomes
 from likewise.evaluation.sound_scores import SIDES
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.heads.sound_space import SoundSpace
@@ -40,7 +40,7 @@ class OnlineRetrieval:
         self, prepared: Prepared, split: Split, positions: Tensor, view: PlainView, device: torch.device
     ) -> None:
         self.split, self.view, self.device = split, view, device
-        self.tokenizer, self.captions = prepared.readers.get(CAPTIONS), asked_of(split.manifest.take(positions))
+        self.tokenizer, self.captions = prepared.transforms.get(CAPTIONS), asked_of(split.manifest.take(positions))
         self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
         self.heard = positions[split.has_sound()[positions]]
 
@@ -57,7 +57,7 @@ class OnlineRetrieval:
         with frozen(space):
             images = in_space(space, self._features(nets, self.captioned))
             texts = space.vectors(self.tokenizer, self.captions.texts)
-        return _recall(images, texts, self.captions.owner, Sides())
+        return _recall(images, texts, self.captions.owner, RetrievalDirections())
 
     def _by_sounds(self, nets: Nets, space: SoundSpace) -> Mapping[str, float]:
         if len(self.heard) < 2:
@@ -73,6 +73,6 @@ class OnlineRetrieval:
         return extract(nets.encoder, self.split.images, index, self.view, device=self.device)
 
 
-def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: Sides) -> Mapping[str, float]:
+def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: RetrievalDirections) -> Mapping[str, float]:
     scores = [outcome.score for outcome in retrieval_outcomes(ranks(images, queries, owner), sides)]
     return {score.name: score.value for score in scores if score.name.endswith(AMONG)}

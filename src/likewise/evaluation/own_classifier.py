@@ -12,7 +12,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.features import PlainView, extract
 from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.methods import Method, Nets
 from likewise.methods.taught import Teacher
 
@@ -22,13 +22,13 @@ OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
 
 def classifier_outcome(
     name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
-) -> Outcome:
+) -> Measurement:
     """Top-1 accuracy and calibration of the classifier that a method trained with its encoder."""
     logits = extract(OwnClassifier(method, nets), images, torch.arange(len(images)), view)
     predictions = logits.argmax(dim=1)
     interval, count = accuracy(predictions, labels)
     score = Score(name, *interval, count, {**protocol, "interval": WILSON})
-    return Outcome(score, predictions, calibration=calibration_of(logits, labels))
+    return Measurement(score, predictions, calibration=calibration_of(logits, labels))
 
 
 class OwnClassifier(nn.Module):
@@ -48,7 +48,7 @@ class OwnClassifier(nn.Module):
 
 def own_classifier_outcomes(
     method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView
-) -> list[Outcome]:
+) -> list[Measurement]:
     """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
 
     Args:
@@ -66,7 +66,7 @@ def own_classifier_outcomes(
         return [own]
     theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
     agreement = agreement_score(own.predictions, theirs.predictions)
-    return [own, theirs, Outcome(agreement, torch.zeros(0))]
+    return [own, theirs, Measurement(agreement, torch.zeros(0))]
 
 
 def agreement_score(student: Tensor, teacher: Tensor) -> Score:

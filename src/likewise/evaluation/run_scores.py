@@ -17,14 +17,14 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.clip_pictures import STRIP, spectrograms, thumbnails
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.corruptions.robustness import Robustness
-from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, Gain, evaluate
+from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, ScoreDifference, evaluate
 from likewise.evaluation.metrics.fine_tune import FineTune
-from likewise.evaluation.metrics.segmentation import Scenes, Segmentation, SegmentationProbe
+from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
 from likewise.evaluation.place_samples import write_places
 from likewise.evaluation.statistics.confidence import clustered_difference
-from likewise.evaluation.statistics.design_effect import told_of_groups
-from likewise.evaluation.statistics.scores import Outcome
+from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
+from likewise.evaluation.statistics.scores import Measurement
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -73,8 +73,8 @@ def score_encoder(
 ) -> Scored:
     """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
 
-    All known labels serve the usual protocols; ``shown_top1`` is a probe on those that training was shown (``shown``,
-    int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that training did
+    All known labels serve the usual protocols; ``linear_on_budget_top1`` is a probe on those that training was shown
+    (``shown``, int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that training did
     not see (``seen``, bool [N]), neighbours and probes learn from those too; which classes are rare is told by the
     others.
     """
@@ -132,7 +132,7 @@ def _segmentation(
     if settings.frames > 1:
         return None
     parts = [
-        Scenes(splits[name].images, masks)
+        SceneImages(splits[name].images, masks)
         for name in ("train", "test")
         if name in splits and (masks := splits[name].manifest.masks) is not None and len(masks.known())
     ]
@@ -150,7 +150,7 @@ def fine_tune_scores(
     seed: int,
     fabric: Fabric,
     rule: FineTune | None = None,
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[Measurement]]:
     """Accuracy after the whole network was trained further on the labels shown, for the encoder and its baselines.
 
     Raises:
@@ -173,7 +173,7 @@ def fine_tune_scores(
 def write_scores(
     run: RunFolder,
     scored: Scored,
-    extra: Mapping[str, Sequence[Outcome]],
+    extra: Mapping[str, Sequence[Measurement]],
     corrupted: CorruptedScores | None = None,
 ) -> None:
     """Write ``scores.json``, ``gallery.npz`` and ``places.npz``; ``extra`` outcomes join those of their encoder."""
@@ -185,7 +185,7 @@ def write_scores(
         content["iou"] = scored.segmentation.per_class
     test = _examples(scored.shown_on)
     for who, outcomes in extra.items():
-        outcomes = [told_of_groups(outcome, test.labels, test.groups) for outcome in outcomes]
+        outcomes = [with_cluster_adjusted_ci(outcome, test.labels, test.groups) for outcome in outcomes]
         content[who] += [outcome.score.to_json() for outcome in outcomes]
         found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
         content["calibration"].setdefault(who, {}).update(found)
@@ -202,14 +202,14 @@ def write_scores(
         write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
-def _gains_of_hits(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[Gain]:
+def _gains_of_hits(outcomes: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
     """By how much the trained encoder finds more than the others, by the same queries."""
     ours = {outcome.score.name: outcome.hits for outcome in outcomes.get("trained", ())}
     for who, theirs in outcomes.items():
         for outcome in theirs:
             mine, its = ours.get(outcome.score.name), outcome.hits
             if who != "trained" and mine is not None and its is not None and len(mine.right) == len(its.right):
-                yield Gain(outcome.score.name, who, *clustered_difference(mine.right, its.right, mine.owner))
+                yield ScoreDifference(outcome.score.name, who, *clustered_difference(mine.right, its.right, mine.owner))
 
 
 def _write_gallery(run: RunFolder, scored: Scored) -> None:

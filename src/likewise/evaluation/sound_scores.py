@@ -22,9 +22,9 @@ from likewise.evaluation.metrics.audio_visual import (
     mean_of_clips,
     sync_auc,
 )
-from likewise.evaluation.metrics.retrieval import Ranks, Sides, ranks, retrieval_outcomes
+from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, ranks, retrieval_outcomes
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
@@ -39,10 +39,10 @@ MOST = 2000
 """Test clips at most of which step and attention are measured, evenly from all."""
 
 CLIPS_AT_A_TIME = 32
-SIDES = Sides(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
+SIDES = RetrievalDirections(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
 
 
-class Met(NamedTuple):
+class AudioVisualEmbeddings(NamedTuple):
     """Test clips and their sounds, as a run's networks compare them."""
 
     clips: Tensor
@@ -63,7 +63,7 @@ class Met(NamedTuple):
 
 def sound_scores(
     run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[Measurement]]:
     """Scores by encoder, without predictions of classes.
 
     The trained encoder's and its baselines', whose space and sounds are those of untrained networks.
@@ -82,7 +82,7 @@ def sound_scores(
     untrained, found = SoundSpace(space.settings).eval(), {}
     for who, encoder in scored.encoders.items():
         beside = space if who == "trained" else untrained
-        met = meet(encoder, beside, test, scored.image_size, scored.device)
+        met = embed_audio_visual(encoder, beside, test, scored.image_size, scored.device)
         ranked = ranks_of(met)
         found[who] = outcomes_of(met, ranked)
         if who == "trained":
@@ -90,7 +90,7 @@ def sound_scores(
     return found
 
 
-def _keep_examples(target: RunFolder, test: Split, met: Met, ranked: Ranks) -> None:
+def _keep_examples(target: RunFolder, test: Split, met: AudioVisualEmbeddings, ranked: Ranks) -> None:
     positions, rank = test.has_sound().nonzero().flatten(), ranked.of_texts
     rows = picked(met.sounds, met.clips, ranked.owner, rank)
     heard = spectrograms(test, positions[rows])
@@ -98,12 +98,12 @@ def _keep_examples(target: RunFolder, test: Split, met: Met, ranked: Ranks) -> N
     keep_found(target, test, positions, met.clips, {"heard": heard}, met.sounds[rows], rows, rank[rows])
 
 
-def ranks_of(met: Met) -> Ranks:
+def ranks_of(met: AudioVisualEmbeddings) -> Ranks:
     """How many clips each sound finds before its own, and the other way round."""
     return ranks(met.clips, met.sounds, torch.arange(len(met.clips)))
 
 
-def outcomes_of(met: Met, ranked: Ranks) -> list[Outcome]:
+def outcomes_of(met: AudioVisualEmbeddings, ranked: Ranks) -> list[Measurement]:
     """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
     count = len(met.clips)
     outcomes, scores = retrieval_outcomes(ranked, SIDES), list[Score]()
@@ -115,7 +115,7 @@ def outcomes_of(met: Met, ranked: Ranks) -> list[Outcome]:
     known = some[~met.boxes[some].isnan().any(dim=1)]
     if len(known):
         scores += _attention_scores(met.attention[known], met.boxes[known])
-    return outcomes + [Outcome(score, torch.zeros(0)) for score in scores]
+    return outcomes + [Measurement(score, torch.zeros(0)) for score in scores]
 
 
 def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
@@ -126,18 +126,20 @@ def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
 
 
 @torch.no_grad()
-def meet(encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device) -> Met:
+def embed_audio_visual(
+    encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device
+) -> AudioVisualEmbeddings:
     """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
     rows, frames = test.has_sound().nonzero().flatten(), test.images.frames
-    sound, boxes, whole = test.manifest.beside[SOUND], test.manifest.beside.get(SOUND_BOX), test.clips
-    boxes = boxes if isinstance(boxes, Boxes) else Boxes.joined([len(test.manifest)])
+    sound, boxes, whole = test.manifest.columns[SOUND], test.manifest.columns.get(SOUND_BOX), test.clips
+    boxes = boxes if isinstance(boxes, Boxes) else Boxes.concat([len(test.manifest)])
     assert isinstance(sound, Sound) and whole is not None
     parts = []
     with frozen(encoder.to(device)), frozen(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
             given = whole.read(part), sound.read(part), boxes.read(part)
             parts.append(_met(encoder, space, *given, frames, size, device))
-    return Met(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return AudioVisualEmbeddings(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _met(
@@ -149,7 +151,7 @@ def _met(
     frames: int,
     size: int,
     device: torch.device,
-) -> Met:
+) -> AudioVisualEmbeddings:
     kept = pixels.images.shape[1]
     shown = torch.full((len(sound),), kept) if pixels.shown is None else pixels.shown
     start = middle_start(shown, frames)
@@ -162,7 +164,7 @@ def _met(
     steps = [own.heard, *(space.heard(each, frames) for each in sounds[1:])]
     scores = torch.stack([torch.einsum("btd,btrd->btr", own.seen, each).mean(dim=(1, 2)) for each in steps], dim=1)
     fits = (begins >= 0) & (begins + frames <= torch.maximum(shown, torch.tensor(frames))[:, None])
-    return Met(
+    return AudioVisualEmbeddings(
         space.of_clips(encoder.pool(maps)),
         own.sound.float().cpu(),
         scores[:, 0].float().cpu(),

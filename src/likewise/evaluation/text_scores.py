@@ -16,7 +16,7 @@ from likewise.evaluation.features import extract
 from likewise.evaluation.found_examples import keep_found, picked
 from likewise.evaluation.metrics.retrieval import TEMPLATES, ranks, retrieval_outcomes, zero_shot_outcomes
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.statistics.scores import Outcome
+from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
@@ -36,7 +36,7 @@ class Asked(NamedTuple):
 
 def text_scores(
     run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[Measurement]]:
     """Scores by encoder, without predictions of classes.
 
     The trained encoder's and its baselines', whose projections and texts are those of an untrained space.
@@ -88,7 +88,7 @@ def in_space(space: SharedSpace, features: Tensor) -> Tensor:
 
 def asked_of(test: Manifest) -> Asked | None:
     """The captions of test images; None where fewer than two images have one."""
-    column = test.beside.get(CAPTIONS)
+    column = test.columns.get(CAPTIONS)
     if not isinstance(column, Captions) or column.present().sum() < 2:
         return None
     index = np.flatnonzero(column.present())
@@ -97,7 +97,7 @@ def asked_of(test: Manifest) -> Asked | None:
     return Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
 
 
-def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Outcome]:
+def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Measurement]:
     names, known = test.manifest.class_names, test.known()
     if len(names) < 2 or not len(known):
         return []

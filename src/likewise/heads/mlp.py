@@ -24,7 +24,7 @@ def mlp(
     return nn.Sequential(*parts)
 
 
-def place_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
+def location_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
     """[B, width, s, s] -> [B, out, s, s]: two linear maps with ReLU between them for every place, without batch norm.
 
     The dense head of DenseCL and SetSim.

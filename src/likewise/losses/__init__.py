@@ -8,7 +8,7 @@ from likewise.losses.attraction_repulsion import (
     contrastive_repulsion,
     repulsion_weights,
 )
-from likewise.losses.bags import bag_nce
+from likewise.losses.bags import mil_nce
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import (
@@ -19,18 +19,17 @@ from likewise.losses.distillation import (
 )
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
-from likewise.losses.paired import pair_divergence, pair_nce, pair_targets, transported_targets
+from likewise.losses.paired import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
-from likewise.losses.regression import cosine_regression, explained, frames_l1
+from likewise.losses.regression import cosine_regression, masked_l1, r2_score
 from likewise.losses.set_similarity import set_similarity
-from likewise.losses.soft_neighbours import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
+from likewise.losses.soft_neighbours import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 
 __all__ = [
     "LossInputError",
     "agreement",
     "aligned",
     "attraction_weights",
-    "bag_nce",
     "barlow_twins",
     "cacr",
     "confident",
@@ -38,20 +37,22 @@ __all__ = [
     "contrastive_repulsion",
     "cosine_regression",
     "cross_correlation",
-    "explained",
-    "frames_l1",
-    "guess_cross_entropy",
     "info_nce",
     "kernel_alignment",
     "kernel_cross_entropy",
     "kernel_regression",
     "knowledge_distillation",
+    "masked_l1",
     "mean_entropy",
+    "mil_nce",
     "nt_xent",
+    "optimal_transport_targets",
     "pair_divergence",
     "pair_nce",
     "pair_targets",
+    "probability_cross_entropy",
     "queue_nce",
+    "r2_score",
     "repulsion_weights",
     "set_similarity",
     "sharpen",
@@ -64,5 +65,4 @@ __all__ = [
     "suncet",
     "sup_con",
     "swapped_prediction",
-    "transported_targets",
 ]

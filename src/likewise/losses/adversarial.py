@@ -31,13 +31,13 @@ def class_evidence(logits: Tensor, real: bool) -> Tensor:
 
 
 @in_float32
-def judgement(logits: Tensor, real: bool) -> Tensor:
+def bce_gan_loss(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of a discriminator's logits [B], whose sigmoid is the probability of "real"."""
     return F.softplus(-logits if real else logits).mean()
 
 
 @in_float32
-def doubted_confidence(logits: Tensor, judged: Tensor) -> Tensor:
+def discriminator_confidence(logits: Tensor, judged: Tensor) -> Tensor:
     """Half of p_max softplus(-judged): being sure of a label that the discriminator doubts costs.
 
     Li et al. 2017, Eq. 3, https://arxiv.org/abs/1703.02291; the gradient flows through p_max alone.
@@ -76,12 +76,12 @@ def pull_away(made: Tensor) -> Tensor:
 
 
 @in_float32
-def guess_entropy(logits: Tensor) -> Tensor:
+def prediction_entropy(logits: Tensor) -> Tensor:
     """Mean entropy of the softmax of logits [B, K]: low where each guess is sure."""
     return -(logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 @in_float32
-def uneven_guesses(logits: Tensor) -> Tensor:
+def class_imbalance(logits: Tensor) -> Tensor:
     """Cross-entropy of the uniform distribution against the mean softmax of logits [B, K]; least, ln K, where even."""
     return math.log(len(logits)) - logits.log_softmax(dim=1).logsumexp(dim=0).mean()

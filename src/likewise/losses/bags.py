@@ -15,7 +15,7 @@ from likewise.losses.similarity_sums import between
 
 
 @in_float32
-def bag_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
+def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """MIL-NCE (Miech et al. 2020, Eq. 1, https://arxiv.org/abs/1912.06430), both ways in one denominator.
 
     With S_ijl = row_i . bag_jl / temperature::
@@ -34,7 +34,7 @@ def bag_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
         temperature: divides the products; above 0; may be learned.
 
     Returns:
-        A scalar in float32, or in float64 if the inputs are. It can be differentiated once; `dense.bag_nce` again.
+        A scalar in float32, or in float64 if the inputs are. It can be differentiated once; `dense.mil_nce` again.
 
     Raises:
         LossInputError: shapes do not fit, there are fewer than two rows, or the temperature is not positive.
@@ -55,6 +55,6 @@ def check_bags(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> None:
     fits = rows.dim() == 2 and bags.dim() == 3 and bags.shape[0] == len(rows) and bags.shape[2] == rows.shape[1]
     if not fits or len(rows) < 2 or not bags.shape[1]:
         raise LossInputError(
-            f"bag_nce takes rows [N, D] and their bags [N, L, D], two or more; got {tuple(rows.shape)} and "
+            f"mil_nce takes rows [N, D] and their bags [N, L, D], two or more; got {tuple(rows.shape)} and "
             f"{tuple(bags.shape)}."
         )

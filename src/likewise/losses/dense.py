@@ -80,8 +80,8 @@ def similarity_distillation(
 
 
 @in_float32
-def bag_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
-    """`likewise.losses.bag_nce`."""
+def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
+    """`likewise.losses.mil_nce`."""
     check_bags(rows, bags, temperature)
     scores = torch.einsum("id,jld->ijl", rows, bags) / temperature  # [N, N, L]
     itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)[:, :, None]

@@ -91,7 +91,7 @@ def pair_targets(
 
 @torch.no_grad()
 @in_float32
-def transported_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:
+def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:
     """OTTER's targets: who else is described by a text, each text and image being wanted alike (Wu et al. 2021).
 
     https://arxiv.org/abs/2112.09445. Sinkhorn on vv + tt + vt, where nothing is like itself: the partner that the data

@@ -38,7 +38,7 @@ def aligned(guesses: Tensor, past: Tensor, held: Tensor) -> Tensor:
 @in_float32
 @torch.no_grad()
 def smoothed(
-    guesses: Tensor, z: Tensor, bank: Tensor, bank_guesses: Tensor, temperature: float, own_share: float
+    guesses: Tensor, z: Tensor, bank: Tensor, bank_guesses: Tensor, temperature: float, alpha: float
 ) -> Tensor:
     """Guesses mixed with those of images that are embedded alike (CoMatch, Sec. 3).
 
@@ -48,13 +48,13 @@ def smoothed(
         bank: unit vectors [K, D] of past rows.
         bank_guesses: [K, C], what was guessed or known of them.
         temperature: divides the cosines.
-        own_share: weight of the row's own guess; 1 leaves it as it is.
+        alpha: weight of the row's own guess; 1 leaves it as it is.
 
     Returns:
-        own_share * guesses + (1 - own_share) * softmax(z . bank / temperature) @ bank_guesses, [B, C].
+        alpha * guesses + (1 - alpha) * softmax(z . bank / temperature) @ bank_guesses, [B, C].
     """
     check_temperature(temperature)
-    return own_share * guesses + (1 - own_share) * (z @ bank.T / temperature).softmax(dim=1) @ bank_guesses
+    return alpha * guesses + (1 - alpha) * (z @ bank.T / temperature).softmax(dim=1) @ bank_guesses
 
 
 @in_float32

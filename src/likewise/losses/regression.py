@@ -20,7 +20,7 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 @in_float32
-def frames_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """The mean absolute error over all numbers of the valid frames (Ma et al. 2021, Sec. 2, LiRA).
 
     https://arxiv.org/abs/2106.09171
@@ -36,7 +36,7 @@ def frames_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 @in_float32
-def explained(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def r2_score(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """The share of the valid frames' squares that is predicted, R^2 where the target's mean is 0: 1 is all, 0 none.
 
     Args:

@@ -49,7 +49,7 @@ def sharpen(probabilities: Tensor, temperature: float = 0.25) -> Tensor:
 
 
 @in_float32
-def guess_cross_entropy(guesses: Tensor, targets: Tensor) -> Tensor:
+def probability_cross_entropy(guesses: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log p_c.
 
     Args:
@@ -58,7 +58,7 @@ def guess_cross_entropy(guesses: Tensor, targets: Tensor) -> Tensor:
     """
     if guesses.shape != targets.shape:
         raise LossInputError(
-            f"guess_cross_entropy needs a target for each guess; got guesses {tuple(guesses.shape)} and targets "
+            f"probability_cross_entropy needs a target for each guess; got guesses {tuple(guesses.shape)} and targets "
             f"{tuple(targets.shape)}."
         )
     return -(targets.detach() * _log(guesses)).sum(dim=1).mean()

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 
-def frozen_copy(student: nn.Module) -> nn.Module:
+def make_ema_copy(student: nn.Module) -> nn.Module:
     """A copy that takes no gradient. It keeps the student's mode, so its batch normalisation uses its own batches."""
     teacher = copy.deepcopy(student)
     return teacher.requires_grad_(False)
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
+def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
     """Exponential moving average of parameters: teacher <- momentum * teacher + (1 - momentum) * student.
 
     Following after the optimiser's step equals following before the next forward.

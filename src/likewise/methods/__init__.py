@@ -20,7 +20,7 @@ from likewise.methods.isd import ISD
 from likewise.methods.kd import KD
 from likewise.methods.lira import LiRA
 from likewise.methods.loco import LoCo
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.moco import MoCoV2
 from likewise.methods.modist import MoDist
 from likewise.methods.paws import PAWS
@@ -105,9 +105,9 @@ __all__ = [
     "METHODS",
     "Method",
     "Nets",
+    "Outputs",
     "Progress",
     "Recipe",
-    "Rows",
     "Step",
     "choose_method",
     "find_method",

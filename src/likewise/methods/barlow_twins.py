@@ -10,7 +10,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import barlow_twins
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.barlow_twins import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
@@ -53,13 +53,13 @@ class BarlowTwins(Method):
         projector = mlp(encoder.width, self.hidden, self.dim, layers=self.layers, bias=False)
         return Nets(encoder=encoder, projector=projector)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image through one forward pass."""
         views = two_views(self.first_views, batch, progress, other=self.second_views)
         first, second = nets.projector(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The cross-correlation of both views against the identity."""
         loss = self.scale * barlow_twins(rows["first"], rows["second"], self.off_diagonal)
-        return Step(loss, {"spread": spread(rows["first"])})
+        return Step(loss, {"feature_std": feature_std(rows["first"])})

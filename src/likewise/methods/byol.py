@@ -11,8 +11,8 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
-from likewise.memory import follow, frozen_copy, momentum_to_one
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.memory import ema_update, make_ema_copy, momentum_to_one
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.byol import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
@@ -50,10 +50,10 @@ class BYOL(Method):
         """Student with projector and predictor; a teacher without predictor."""
         projector = mlp(encoder.width, self.hidden, self.dim)
         predictor = mlp(self.dim, self.hidden, self.dim)
-        teacher = frozen_copy(nn.Sequential(encoder, projector))
+        teacher = make_ema_copy(nn.Sequential(encoder, projector))
         return Nets(encoder=encoder, projector=projector, predictor=predictor, teacher=teacher)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """What the student guesses and what the teacher says, for each view."""
         rows: dict[str, torch.Tensor] = {}
         views = two_views(self.first_views, batch, progress, other=self.second_views)
@@ -63,14 +63,14 @@ class BYOL(Method):
                 rows[f"target_{name}"] = nets.teacher(view)
         return rows
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each view's guess against the teacher's word on the other view."""
         loss = cosine_regression(rows["guess_first"], rows["target_second"]) + cosine_regression(
             rows["guess_second"], rows["target_first"]
         )
-        return Step(loss, {"spread": spread(rows["guess_first"])})
+        return Step(loss, {"feature_std": feature_std(rows["guess_first"])})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """The teacher follows, ever more slowly."""
         momentum = momentum_to_one(progress.fraction, self.momentum)
-        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), momentum)
+        ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.projector), momentum)

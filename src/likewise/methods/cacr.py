@@ -19,10 +19,10 @@ from likewise.losses.attraction_repulsion import (
     repulsion_weights,
     unit_views,
 )
-from likewise.memory import Queue, follow, frozen_copy
+from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.contrastive_weights import draw_weights
 from likewise.methods.illustration import Illustration
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.cacr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
@@ -75,10 +75,10 @@ class CACR(Method):
         head = mlp(encoder.width, self.hidden, self.dim)
         if not self.queue:
             return Nets(encoder=encoder, head=head)
-        teacher = frozen_copy(nn.Sequential(encoder, head))
+        teacher = make_ema_copy(nn.Sequential(encoder, head))
         return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All views of each image, by the teacher too if there is one."""
         views = torch.cat(self._shown(batch, progress))
         rows = {"queries": self._by_image(nets.head(nets.encoder(views)))}
@@ -87,26 +87,26 @@ class CACR(Method):
                 rows["keys"] = self._by_image(nets.teacher(views))
         return rows
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Attraction to the other views, repulsion from other images."""
         through, sharpness = self.through_weights, self.repulsion_sharpness
-        queries, remember = unit_views(rows["queries"]), {}
+        queries, memory_updates = unit_views(rows["queries"]), {}
         if "keys" in rows:
             keys = unit_views(rows["keys"])
             repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
-            remember = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
+            memory_updates = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
         else:
             keys = queries
             repulsion = repulsion_among_views(queries, sharpness, through)
         attraction = attraction_among_views(queries, keys, self.attraction_sharpness, through)
         terms = {"attraction": attraction.detach(), "repulsion": repulsion.detach()}
-        return Step(attraction + repulsion, {"spread": spread(queries[0]), **terms}, remember)
+        return Step(attraction + repulsion, {"feature_std": feature_std(queries[0]), **terms}, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the keys, then let the teacher follow."""
-        if "queue" in step.remember:
-            nets.queue.push(step.remember["queue"])
-            follow(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
+        if "queue" in step.memory_updates:
+            nets.queue.push(step.memory_updates["queue"])
+            ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
         """The weights of a few images: of all their other views, and of the images that push them most."""
@@ -124,7 +124,7 @@ class CACR(Method):
     def _shown(self, batch: Batch, progress: Progress) -> list[Tensor]:
         """Each image's views, [B, C, S, S] each."""
         names = [f"view {v}" for v in range(self.positives + 1)]
-        return [self.views(batch.pixels, progress.draws(name, batch)).pixels for name in names]
+        return [self.views(batch.pixels, progress.rng(name, batch)).pixels for name in names]
 
     def _from_queue(self, queries: Tensor, queue: Tensor, sharpness: float, through: bool) -> Tensor:
         """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
@@ -133,5 +133,5 @@ class CACR(Method):
         return torch.stack(terms).mean()
 
     def _by_image(self, z: Tensor) -> Tensor:
-        """Rows view by view [V * B, D] -> [B, V, D]."""
+        """Outputs view by view [V * B, D] -> [B, V, D]."""
         return z.unflatten(0, (self.positives + 1, -1)).transpose(0, 1)

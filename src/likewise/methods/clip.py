@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.data.columns.captions import CAPTIONS, Captions
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.columns.tokens import Tokenizer, drawn
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
@@ -20,7 +20,7 @@ from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
 from likewise.losses import pair_nce
 from likewise.losses.float32 import unit
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.clip import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
@@ -38,7 +38,7 @@ class CLIP(Method):
     title = "CLIP"
     paper = "Radford et al. 2021, https://arxiv.org/abs/2103.00020"
     needs = "no labels"
-    senses = (CAPTIONS,)
+    modalities = (CAPTIONS,)
     also_needs = "captions"
     idea = "An image and its caption attract, all other pairs repel; then words find images and name classes."
     choose_when = "images come with captions that mostly describe them"
@@ -73,9 +73,9 @@ class CLIP(Method):
             self.text_encoder, self.vocabulary, self.text_length, self.text_width, self.text_layers, self.tune_text
         )
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """The vocabulary: learned, or that of the pretrained text encoder."""
-        column = train.beside[CAPTIONS]
+        column = train.columns[CAPTIONS]
         assert isinstance(column, Captions)
         if self.text_encoder != SMALL_TEXT:
             return {CAPTIONS: Tokenizer.read(text_folder(self.text_encoder) / TOKENIZER, self.text_length)}
@@ -92,26 +92,26 @@ class CLIP(Method):
 
     def shown(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A view of each image, and one of its captions."""
-        view = self.views(batch.pixels, progress.draws("view", batch)).pixels
-        return view, drawn(batch.beside[CAPTIONS], progress.draws("caption", batch).uniform())
+        view = self.views(batch.pixels, progress.rng("view", batch)).pixels
+        return view, drawn(batch.modalities[CAPTIONS], progress.rng("caption", batch).uniform())
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair."""
         view, caption = self.shown(batch, progress)
         return {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each finds its partner, both ways."""
         scale = nets.scale()
         loss = pair_nce(rows["image"], rows["text"], scale, self.smoothing)
-        return Step(loss, {"spread": spread(rows["image"]), "scale": scale.detach()})
+        return Step(loss, {"feature_std": feature_std(rows["image"]), "scale": scale.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Keep the scale within its bounds."""
         nets.scale.bound()
 
-    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+    def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
         """The shared space and the vocabulary."""
-        tokenizer = readers[CAPTIONS]
+        tokenizer = transforms[CAPTIONS]
         assert isinstance(tokenizer, Tokenizer)
         save_space(nets.space, tokenizer, run)

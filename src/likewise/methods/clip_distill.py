@@ -12,12 +12,12 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
-from likewise.losses import pair_divergence, pair_nce, pair_targets, transported_targets
+from likewise.losses import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
 from likewise.losses.float32 import unit
-from likewise.memory import follow, frozen_copy
+from likewise.memory import ema_update, make_ema_copy
 from likewise.memory.teacher import momentum_at
 from likewise.methods.clip import CLIP
-from likewise.methods.method import Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.clip_distill import PRESETS
 
 
@@ -26,7 +26,7 @@ class CLIPDistill(CLIP):
     """Cheng et al. 2021, Sec. 3, https://arxiv.org/abs/2104.08945; targets of OTTER from https://arxiv.org/abs/2112.09445.
 
     The teacher sees the same view and caption, and follows after each step, which equals following before the next.
-    Both halves of the loss are means over the two directions, where the authors' code adds them. Rows of all devices
+    Both halves of the loss are means over the two directions, where the authors' code adds them. Outputs of all devices
     keep their gradient.
     """
 
@@ -56,10 +56,10 @@ class CLIPDistill(CLIP):
         """As CLIP, a second scale, and a teacher of encoder and space."""
         nets = super().build(encoder, classes)
         nets.soft_scale = LearnedScale(self.student_scale)
-        nets.teacher = frozen_copy(nn.ModuleDict({"encoder": nets.encoder, "space": nets.space}))
+        nets.teacher = make_ema_copy(nn.ModuleDict({"encoder": nets.encoder, "space": nets.space}))
         return nets
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair, by student and teacher."""
         view, caption = self.shown(batch, progress)
         rows = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
@@ -68,21 +68,24 @@ class CLIPDistill(CLIP):
             believed = unit(space.of_images(encoder(view))), unit(space.of_texts(caption))
         return {**rows, "teacher image": believed[0], "teacher text": believed[1]}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Half the partner that the data name, half what the teacher believes."""
         images, texts = rows["image"], rows["text"]
         of_images, of_texts = self.believed(rows["teacher image"], rows["teacher text"])
         named = pair_nce(images, texts, nets.scale(), self.smoothing)
         taught = pair_divergence(images, texts, of_images, of_texts, nets.soft_scale())
         metrics = {
-            "spread": spread(images), "scale": nets.scale().detach(), "clip": named.detach(), "distill": taught.detach()
-        }  # fmt: skip
+            "feature_std": feature_std(images),
+            "scale": nets.scale().detach(),
+            "clip": named.detach(),
+            "distill": taught.detach(),
+        }
         return Step(self.hard * named + (1 - self.hard) * taught, metrics)
 
     def believed(self, images: Tensor, texts: Tensor) -> Tensor:
         """Soft targets [2, N, N] from the teacher's vectors."""
         if self.targets == "transport":
-            return transported_targets(images, texts)
+            return optimal_transport_targets(images, texts)
         within = float(self.targets == "all")
         return pair_targets(images, texts, self.sharpness, within, within)
 
@@ -91,4 +94,4 @@ class CLIPDistill(CLIP):
         super().after_update(nets, step, progress)
         nets.soft_scale.bound()
         student = nn.ModuleDict({"encoder": nets.encoder, "space": nets.space})
-        follow(nets.teacher, student, momentum_at(progress.step, self.momentum))
+        ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum))

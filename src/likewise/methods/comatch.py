@@ -14,8 +14,8 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import agreement, aligned, confident, smoothed, soft_cross_entropy, soft_nce
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, follow, frozen_copy, momentum_at
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, together, two_views
+from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, together, two_views
 from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, shifted, supcon
@@ -46,9 +46,9 @@ class CoMatch(Method):
     """confidence from which a guess is learned (paper: 0.95)"""
     edge: float = 0.8
     """least weight of an edge between two images (paper: 0.8)"""
-    own_share: float = 0.9
+    alpha: float = 0.9
     """weight of an image's own guess when it is smoothed; the rest is that of similar images (paper: 0.9)"""
-    guess_weight: float = 1.0
+    pseudo_label_weight: float = 1.0
     """of the loss on guesses (paper: 1)"""
     graph_weight: float = 1.0
     """of the loss on the graph (paper: 1 for CIFAR-10; 5 for STL-10 in the USB benchmark)"""
@@ -83,58 +83,60 @@ class CoMatch(Method):
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
         learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
         queue, shares = Queue(self.queue, self.dim, guesses=classes), Queue(self.window - 1, classes)
-        return Nets(**learned, teacher=frozen_copy(Nets(**learned)), queue=queue, shares=shares)
+        return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), queue=queue, shares=shares)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
         strong, other = two_views(self.strong_views, batch, progress, self.other_views)
-        weak = self.weak_views(batch.pixels, progress.draws("weak view", batch)).pixels
+        weak = self.weak_views(batch.pixels, progress.rng("weak view", batch)).pixels
         views = {"weak": weak, "strong": strong, "other": other}
         if batch.support is None:  # as in a microbatch that got no row of it
             return self._answers(nets, views)
-        views["support"] = self.weak_views(batch.support.pixels, progress.draws("support", batch.support)).pixels
+        views["support"] = self.weak_views(batch.support.pixels, progress.rng("support", batch.support)).pixels
         return {**self._answers(nets, views), "labels": batch.support.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
         guesses = rows["weak_logits"].softmax(dim=1)
         balanced = aligned(guesses, nets.shares.rows, nets.shares.held)
-        alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.own_share)
+        alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.alpha)
         targets = torch.where(nets.queue.held.all(), alike, balanced)
         believed = confident(targets, self.threshold)
         known = F.one_hot(rows["labels"], guesses.shape[1]).to(guesses)
         supervised = soft_cross_entropy(rows["support_logits"], known)
         guessed = soft_cross_entropy(rows["strong_logits"], believed)
         graph = self._graph_loss(nets, rows, targets)
-        loss = supervised + self.guess_weight * guessed + self.graph_weight * graph
+        loss = supervised + self.pseudo_label_weight * guessed + self.graph_weight * graph
         metrics = {"supervised": supervised, "guessed": guessed, "graph": graph}
-        metrics |= {"spread": spread(rows["strong"]), "believed": believed.any(dim=1).float().mean()}
-        remember = {"queue": torch.cat([rows["weak"], rows["support"]]), "guesses": torch.cat([balanced, known])}
-        remember |= {"share": guesses.mean(dim=0, keepdim=True), "other": rows["other"], "targets": targets}
-        return Step(loss, *({name: tensor.detach() for name, tensor in kept.items()} for kept in (metrics, remember)))
+        metrics |= {"feature_std": feature_std(rows["strong"]), "believed": believed.any(dim=1).float().mean()}
+        memory_updates = {"queue": torch.cat([rows["weak"], rows["support"]]), "guesses": torch.cat([balanced, known])}
+        memory_updates |= {"share": guesses.mean(dim=0, keepdim=True), "other": rows["other"], "targets": targets}
+        return Step(
+            loss, *({name: tensor.detach() for name, tensor in kept.items()} for kept in (metrics, memory_updates))
+        )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Remember balanced, unsmoothed guesses and the labels; then let the teacher follow."""
-        nets.queue.push(step.remember["queue"], guesses=step.remember["guesses"])
-        nets.shares.push(step.remember["share"])
+        nets.queue.push(step.memory_updates["queue"], guesses=step.memory_updates["guesses"])
+        nets.shares.push(step.memory_updates["share"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier, head=nets.head)
-        follow(nets.teacher, student, momentum_at(progress.step, self.momentum), not self.teacher_guesses)
+        ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), not self.teacher_guesses)
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the teacher, as the authors evaluate."""
         return nets.teacher.classifier(nets.teacher.encoder(pixels))
 
-    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Rows:
+    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Outputs:
         seen = together(nets.encoder, views)
         rows = answers(nets, seen, ("strong", "support"), ("strong", "other"))
         with torch.no_grad():
             return {**rows, **answers(nets, seen, ("weak",), ("weak", "support"))}
 
-    def _graph_loss(self, nets: Nets, rows: Rows, targets: Tensor) -> Tensor:
+    def _graph_loss(self, nets: Nets, rows: Outputs, targets: Tensor) -> Tensor:
         return soft_nce(rows["strong"], rows["other"], agreement(targets, self.edge), self.temperature)
 
 
-def answers(nets: Nets, seen: dict[str, Tensor], classified: tuple[str, ...], embedded: tuple[str, ...]) -> Rows:
+def answers(nets: Nets, seen: dict[str, Tensor], classified: tuple[str, ...], embedded: tuple[str, ...]) -> Outputs:
     """Logits and unit embeddings of those views' features that there are."""
     rows = {f"{name}_logits": nets.classifier(seen[name]) for name in classified if name in seen}
     return {**rows, **{name: unit(nets.head(seen[name])) for name in embedded if name in seen}}

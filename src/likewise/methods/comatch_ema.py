@@ -11,7 +11,7 @@ from likewise.encoders import Encoder
 from likewise.losses import agreement, soft_nce
 from likewise.memory import Queue
 from likewise.methods.comatch import CoMatch, answers
-from likewise.methods.method import Nets, Progress, Rows, Step, together
+from likewise.methods.method import Nets, Outputs, Progress, Step, together
 from likewise.methods.presets.comatch_ema import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, supcon, weak
@@ -43,7 +43,7 @@ class CoMatchEMA(CoMatch):
     """confidence from which a guess is learned (paper: 0.6 for 1 % of ImageNet's labels, 0.5 for 10 %)"""
     edge: float = 0.3
     """least weight of an edge between two images (paper: 0.3; 0.2 for 10 %)"""
-    guess_weight: float = 10.0
+    pseudo_label_weight: float = 10.0
     """of the loss on guesses (paper: 10)"""
     graph_weight: float = 10.0
     """of the loss on the graph, risen to from 1 in the first epochs (paper: 10; 2 for 10 %)"""
@@ -68,23 +68,23 @@ class CoMatchEMA(CoMatch):
         nets.graph = Queue(self.queue, self.dim, guesses=classes)
         return nets
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """As CoMatch, while the graph's weight rises."""
         weight = min(self.graph_weight, 1 + EPOCHS * progress.fraction)
-        return super(CoMatchEMA, replace(self, graph_weight=weight)).contrast(nets, rows, progress)
+        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(nets, rows, progress)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """The graph remembers strong views by the teacher, with smoothed guesses."""
-        nets.graph.push(step.remember["other"], guesses=step.remember["targets"])
+        nets.graph.push(step.memory_updates["other"], guesses=step.memory_updates["targets"])
         super().after_update(nets, step, progress)
 
-    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Rows:
+    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Outputs:
         seen = together(nets.encoder, {name: view for name, view in views.items() if name in ("strong", "support")})
         rows = answers(nets, seen, ("strong", "support"), ("strong",))
         with torch.no_grad():
             told = together(nets.teacher.encoder, {name: view for name, view in views.items() if name != "strong"})
             return {**rows, **answers(nets.teacher, told, ("weak",), ("weak", "other", "support"))}
 
-    def _graph_loss(self, nets: Nets, rows: Rows, targets: Tensor) -> Tensor:
+    def _graph_loss(self, nets: Nets, rows: Outputs, targets: Tensor) -> Tensor:
         keys, edges = torch.cat([rows["other"], nets.graph.rows]), agreement(targets, self.edge, nets.graph.guesses)
         return soft_nce(rows["strong"], keys, edges, self.temperature)

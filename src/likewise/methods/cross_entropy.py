@@ -11,7 +11,7 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import LossInputError
 from likewise.losses.float32 import in_float32
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.cross_entropy import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, weak
@@ -42,12 +42,12 @@ class CrossEntropy(Method):
         nn.init.zeros_(classifier.bias)
         return Nets(encoder=encoder, classifier=classifier)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """One view, its logits."""
-        view = self.views(batch.pixels, progress.draws("view", batch))
+        view = self.views(batch.pixels, progress.rng("view", batch))
         return {"logits": nets.classifier(nets.encoder(view.pixels)), "labels": batch.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Mean over the labelled rows."""
         logits, labels = rows["logits"], rows["labels"]
         right = (logits.argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()

@@ -36,9 +36,9 @@ def draw_fakes(
         for each in range(min(int(good[1].max()) + 1, CLASSES)):
             rows.append(_of_class(real[0][real[1] == each][:2], good[0][good[1] == each], sure[good[1] == each]))
     if bad is not None:
-        taken = classify(bad).logsumexp(dim=1).sigmoid()
+        take_columns = classify(bad).logsumexp(dim=1).sigmoid()
         shown = range(min(BAD_ROWS * (EACH + 2), len(bad)))
-        pictures = [Picture(bad[i], f"{taken[i]:.0%}", "bad fakes") for i in shown]
+        pictures = [Picture(bad[i], f"{take_columns[i]:.0%}", "bad fakes") for i in shown]
         rows += [pictures[at : at + EACH + 2] for at in range(0, len(pictures), EACH + 2)]
     if not rows:
         return None

@@ -11,8 +11,8 @@ from likewise.data.batch import Batch
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses import aligned, confident, soft_cross_entropy
-from likewise.memory import Queue, follow, frozen_copy, momentum_at
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, together
+from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
 from likewise.methods.presets.fixmatch import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, fixmatch_strong, shifted
@@ -36,7 +36,7 @@ class FixMatch(Method):
 
     threshold: float = 0.95
     """confidence from which a guess is learned (paper: 0.95; 0.7 for ImageNet)"""
-    guess_weight: float = 1.0
+    pseudo_label_weight: float = 1.0
     """of the loss on guesses (paper: 1; 10 for ImageNet)"""
     window: int = 0
     """batches over which guesses are balanced; 0: they are not (paper: 0; 32 in CoMatch's baseline)"""
@@ -60,23 +60,22 @@ class FixMatch(Method):
         """A classifier, its average, and what was guessed of late."""
         learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
         shares = Queue(max(self.window - 1, 0), classes)
-        return Nets(**learned, teacher=frozen_copy(Nets(**learned)), shares=shares)
+        return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), shares=shares)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits of a weak and a strong view of each image, and of the support; none learns from a weak view."""
         policies = {"weak": self.weak_views, "strong": self.strong_views}
         views = {
-            name: policy(batch.pixels, progress.draws(f"{name} view", batch)).pixels
-            for name, policy in policies.items()
+            name: policy(batch.pixels, progress.rng(f"{name} view", batch)).pixels for name, policy in policies.items()
         }
         if batch.support is not None:  # else a microbatch that got no row of it
-            draws = progress.draws("support", batch.support)
-            views["support"] = self.weak_views(batch.support.pixels, draws).pixels
+            rng = progress.rng("support", batch.support)
+            views["support"] = self.weak_views(batch.support.pixels, rng).pixels
         rows = {name: nets.classifier(seen) for name, seen in together(nets.encoder, views).items()}
         rows["weak"] = rows["weak"].detach()
         return rows if batch.support is None else {**rows, "labels": batch.support.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The labels of the support, and the guesses that are sure; their mean is over all rows."""
         guesses = rows["weak"].softmax(dim=1)
         share = guesses.mean(dim=0, keepdim=True)
@@ -86,13 +85,13 @@ class FixMatch(Method):
         supervised = F.cross_entropy(rows["support"].float(), rows["labels"])
         guessed = soft_cross_entropy(rows["strong"], believed)
         metrics = {"supervised": supervised.detach(), "guessed": guessed.detach(), "believed": believed.sum(1).mean()}
-        return Step(supervised + self.guess_weight * guessed, metrics, {"share": share})
+        return Step(supervised + self.pseudo_label_weight * guessed, metrics, {"share": share})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Remember how often each class was guessed; then let the teacher follow."""
-        nets.shares.push(step.remember["share"])
+        nets.shares.push(step.memory_updates["share"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier)
-        follow(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
+        ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the teacher, as the authors evaluate."""

@@ -9,24 +9,24 @@ from typing import Literal
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import FLOW, AsKept
 from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
-from likewise.encoders.locations import all_places, draw_places, hypercolumns, read_at
+from likewise.encoders.locations import all_locations, hypercolumns, read_at, sample_locations
 from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
 from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, mean_cosine
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.illustration import Illustration, picture_rows, principal_colours
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.motion.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
 from likewise.views.motion.temporal_windows import frames_from, random_start
-from likewise.views.policies import ViewPolicy, still_of_clip
+from likewise.views.policies import ViewPolicy, single_frame
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class FlowSimilarity(Method):
     paper = "Mahendran et al. 2018, https://arxiv.org/abs/1807.05636"
     needs = "no labels"
     also_needs = "videos"
-    senses = (FLOW,)
-    time = ClipTime(1, 4.0)
+    modalities = (FLOW,)
+    time = ClipSampling(1, 4.0)
     idea = "Pixels of a single frame become as alike as their motion, so that things which move together are one."
     choose_when = "there are videos in which things move, and single images are to be segmented later"
     recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
@@ -66,7 +66,7 @@ class FlowSimilarity(Method):
     """width of the hidden layer that each pixel's embedding is made by"""
     dim: int = 16
     """numbers of a pixel's embedding (paper: 16)"""
-    views: ViewPolicy = field(default_factory=still_of_clip)
+    views: ViewPolicy = field(default_factory=single_frame)
     """crop, flip, colour jitter"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
@@ -74,15 +74,15 @@ class FlowSimilarity(Method):
         widths = sum(width for width, _ in encoder.map_shapes(self.views.size or 64))
         return Nets(encoder=encoder, head=mlp(widths, self.hidden, self.dim, batch_norm=False))
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """Flow as it is kept."""
         return {FLOW: AsKept()}
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self._look(batch, progress)
-        draws = progress.draws("places", batch)
-        places = draw_places(draws, self.positions, lengths(motion), self.fast).to(frames.device)
+        rng = progress.rng("places", batch)
+        places = sample_locations(rng, self.positions, lengths(motion), self.fast).to(frames.device)
         moving = (mean_length(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, places),
@@ -90,7 +90,7 @@ class FlowSimilarity(Method):
             "moving": moving,
         }
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Within each image, the similarities of pixels against those of their motions."""
         pixels, moving = rows["pixels"], rows["moving"]
         kernel = gaussian_log_kernel(rows["flow"], self.width)
@@ -110,7 +110,7 @@ class FlowSimilarity(Method):
         """Frames, how they move, and what the network, which sees a frame alone, takes for one."""
         frames, motion = (part[:6] for part in self._look(batch, progress))
         side = min(frames.shape[-1], 64)
-        made = self.embeddings(nets, frames, all_places(side).to(frames).expand(len(frames), -1, -1))
+        made = self.embeddings(nets, frames, all_locations(side).to(frames).expand(len(frames), -1, -1))
         pictures = {
             "frame": frames,
             "its motion": flow_colours(motion),
@@ -124,8 +124,8 @@ class FlowSimilarity(Method):
 
     def _look(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A frame of each clip [B, C, S, S], and its own motion until the next in the view's pixels [B, 2, S, S]."""
-        start = random_start(progress.draws("instant", batch), batch.pixels, 2)  # so that a next frame is there
-        view = self.views(batch.pixels, progress.draws("view", batch), start=start)
+        start = random_start(progress.rng("instant", batch), batch.pixels, 2)  # so that a next frame is there
+        view = self.views(batch.pixels, progress.rng("view", batch), start=start)
         frames = view.pixels[:, 0]
-        flow = unpacked(frames_from(batch.beside[FLOW], start, 1)[:, 0])
+        flow = unpacked(frames_from(batch.modalities[FLOW], start, 1)[:, 0])
         return frames, own_motion(flow_view(flow, view.box, frames.shape[-1]))

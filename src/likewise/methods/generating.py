@@ -91,20 +91,20 @@ class Generating(Method):
 
     def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
         """What the players see of images."""
-        return self.views(batch.pixels, progress.draws(name, batch)).pixels
+        return self.views(batch.pixels, progress.rng(name, batch)).pixels
 
     def good_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """An image and its class for each row of the batch; classes are drawn alike."""
-        draws, device = progress.draws(f"good fakes of the {progress.player}", batch), batch.position.device
-        classes = (draws.uniform() * nets.classifier.out_features).long().to(device)
+        rng, device = progress.rng(f"good fakes of the {progress.player}", batch), batch.indices.device
+        classes = (rng.uniform() * nets.classifier.out_features).long().to(device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and progress.player == "good generator"):
-            return nets.good_generator(draws.uniform(columns=self.noise).to(device), classes), classes
+            return nets.good_generator(rng.uniform(columns=self.noise).to(device), classes), classes
 
     def bad_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> Tensor:
         """An image for each row of the batch."""
-        draws, device = progress.draws(f"bad fakes of the {progress.player}", batch), batch.position.device
+        rng, device = progress.rng(f"bad fakes of the {progress.player}", batch), batch.indices.device
         with torch.set_grad_enabled(torch.is_grad_enabled() and progress.player == "bad generator"):
-            return nets.bad_generator(draws.uniform(columns=self.noise).to(device))
+            return nets.bad_generator(rng.uniform(columns=self.noise).to(device))
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the trained classifier."""

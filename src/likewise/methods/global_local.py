@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import SOUND, AsKept
 from likewise.encoders import Encoder
 from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
-from likewise.losses import bag_nce
+from likewise.losses import mil_nce
 from likewise.methods.attention_drawn import draw_attention
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.illustration import Illustration
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.global_local import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
@@ -38,12 +38,12 @@ class GlobalLocal(Method):
     title = "Global-local audio-visual contrast"
     paper = "Ma et al. 2021, https://arxiv.org/abs/2104.05418"
     needs = "no labels"
-    senses = (SOUND,)
+    modalities = (SOUND,)
     also_needs = "videos with sound"
     idea = "A clip and its sound attract as wholes; where they agree, each frame and its own moment of sound attract."
     choose_when = "videos have sound that belongs to what is seen, and it matters when or where it is made"
     recipe = Recipe("adamw", learning_rate=3e-3, weight_decay=1e-4)
-    time = ClipTime(16, 25.0)
+    time = ClipSampling(16, 25.0)
     presets = PRESETS
 
     global_weight: float = 1.0
@@ -65,7 +65,7 @@ class GlobalLocal(Method):
     views: ViewPolicy = field(default_factory=lambda: ViewPolicy(crop_area=(0.5, 1.0)))
     """a window of consecutive frames, cropped and mirrored alike"""
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """Sound as it is kept."""
         return {SOUND: AsKept()}
 
@@ -77,17 +77,17 @@ class GlobalLocal(Method):
         )  # fmt: skip
         return Nets(encoder=encoder, space=SoundSpace(settings))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """A window of each clip and the sound of exactly that time, as wholes and step by step."""
-        view = self.views(batch.pixels, progress.draws("view", batch))
+        view = self.views(batch.pixels, progress.rng("view", batch))
         made = self.compared(nets, view, heard_with(view, batch))
         return {"sound": made.sound, "places": made.places, "seen": made.seen, "heard": made.heard}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each sound finds its clip by one place or more; each frame finds its moment among all clips' and its own."""
-        wholes = bag_nce(rows["sound"], rows["places"], self.temperature)
-        moments = bag_nce(rows["seen"].flatten(0, 1), rows["heard"].flatten(0, 1), self.temperature)
-        metrics = {"global": wholes.detach(), "local": moments.detach(), "spread": spread(rows["sound"])}
+        wholes = mil_nce(rows["sound"], rows["places"], self.temperature)
+        moments = mil_nce(rows["seen"].flatten(0, 1), rows["heard"].flatten(0, 1), self.temperature)
+        metrics = {"global": wholes.detach(), "local": moments.detach(), "feature_std": feature_std(rows["sound"])}
         return Step(self.global_weight * wholes + self.local_weight * moments, metrics)
 
     def compared(self, nets: Nets, view: View, sound: Tensor) -> Compared:
@@ -95,17 +95,17 @@ class GlobalLocal(Method):
         maps = nets.encoder.feature_map(view.pixels)
         return nets.space(maps, nets.encoder.normalise(view.pixels), sound)
 
-    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+    def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
         """The space, by which a sound finds clips."""
         save_sound_space(nets.space, run)
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
         """Where the attention of a few clips lies."""
-        view = self.views(batch.pixels, progress.draws("view", batch))
+        view = self.views(batch.pixels, progress.rng("view", batch))
         return draw_attention(view.pixels, self.compared(nets, view, heard_with(view, batch)).attention)
 
 
 def heard_with(view: View, batch: Batch) -> Tensor:
     """The sound of exactly the frames that a view shows: float [B, samples] in [-1, 1]."""
     assert view.start is not None
-    return sound_of_frames(batch.beside[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])
+    return sound_of_frames(batch.modalities[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.methods.illustration import SIDE, Illustration, Picture
-from likewise.methods.method import Rows
+from likewise.methods.method import Outputs
 from likewise.views.audio.log_mel import as_picture
 
 CLIPS = 8
@@ -18,7 +18,7 @@ SAID = (
 )
 
 
-def draw_heard(pixels: Tensor, rows: Rows) -> Illustration:
+def draw_heard(pixels: Tensor, rows: Outputs) -> Illustration:
     """A row of pictures for each of a few clips.
 
     Args:

@@ -15,7 +15,7 @@ from likewise.losses import knowledge_distillation
 from likewise.methods.cross_entropy import label_term
 from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.kd import train_top1
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
@@ -73,9 +73,9 @@ class HSAKD(Taught):
             )
         super().adopt(nets, teacher)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All answers of both networks to the four rotations of a view."""
-        pixels = self.views(batch.pixels, progress.draws("view", batch)).pixels
+        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         with torch.no_grad():
             believed = answers(nets.teacher.nets, pixels)
         return {
@@ -84,7 +84,7 @@ class HSAKD(Taught):
             "labels": batch.labels,
         }
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The labels of the unturned rows, and the teacher's answers to all rows at the end and at every depth."""
         unturned = {"logits": rows["logits"][:, 0], "labels": rows["labels"]}
         losses = {"labels": label_term(unturned["logits"], unturned["labels"])}

@@ -12,7 +12,7 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
@@ -68,12 +68,12 @@ class HSAKDTeacher(Taught):
             getattr(nets, name).load_state_dict(getattr(teacher.nets, name).state_dict())
         nets.finish("encoder", "classifier")
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All answers to the four rotations of a view."""
-        pixels = self.views(batch.pixels, progress.draws("view", batch)).pixels
+        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         return {**answers(nets, pixels), "labels": batch.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The class of the unturned rows, and class and rotation of all rows at every depth."""
         labels, joint = rows["labels"], joint_labels(rows["labels"])
         losses = {"labels": labelled_cross_entropy(rows["logits"][:, 0], labels)}
@@ -93,6 +93,6 @@ def answers(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
     return {name: rows.unflatten(0, (-1, ROTATIONS)) for name, rows in said.items()}
 
 
-def depths(rows: Rows) -> list[str]:
+def depths(rows: Outputs) -> list[str]:
     """The names of the auxiliary classifiers' rows, first stage first."""
     return [name for name in rows if name.startswith("depth ")]

@@ -39,7 +39,7 @@ class Matched(NamedTuple):
 
 @dataclass(frozen=True)
 class Illustration:
-    """Rows of pictures, one for each example, under a heading of their own on the run's page."""
+    """Outputs of pictures, one for each example, under a heading of their own on the run's page."""
 
     title: str
     """of the part of the page"""
@@ -105,8 +105,8 @@ def principal_colours(features: Tensor, side: int) -> Tensor:
     centred = rows - rows.mean(dim=0)
     components = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, -3:].flip(1)  # the last are the greatest
     turned = components * components.sum(dim=0).sign()  # a component's sign is arbitrary
-    spread = centred @ turned
-    colours = spread / (4 * spread.std(dim=0, correction=0).clamp(min=1e-6)) + 0.5
+    feature_std = centred @ turned
+    colours = feature_std / (4 * feature_std.std(dim=0, correction=0).clamp(min=1e-6)) + 0.5
     return colours.clamp(0, 1).unflatten(0, (len(features), side, side)).permute(0, 3, 1, 2)
 
 

@@ -12,8 +12,8 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import similarity_distillation
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, follow, frozen_copy
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.memory import Queue, ema_update, make_ema_copy
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.isd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, strong, weak
@@ -61,7 +61,7 @@ class ISD(Method):
             predictor, dim = mlp(small, 2 * width, small), small
         else:
             projector, predictor, dim = nn.Identity(), mlp(width, width, width), width
-        teacher = frozen_copy(nn.Sequential(encoder, projector))
+        teacher = make_ema_copy(nn.Sequential(encoder, projector))
         return Nets(
             encoder=encoder,
             projector=projector,
@@ -70,7 +70,7 @@ class ISD(Method):
             queue=Queue(self.queue, dim),
         )
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student's and the teacher's embedding of two views."""
         seen, shown = two_views(self.student_views, batch, progress, other=self.teacher_views)
         student = unit(nets.predictor(nets.projector(nets.encoder(seen))))
@@ -78,7 +78,7 @@ class ISD(Method):
             teacher = unit(nets.teacher(shown))
         return {"student": student, "teacher": teacher}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """KL between the two softmaxes over the anchors."""
         student, teacher = rows["student"], rows["teacher"]
         loss = similarity_distillation(
@@ -88,9 +88,9 @@ class ISD(Method):
             self.student_temperature,
             self.teacher_temperature,
         )
-        return Step(loss, {"spread": spread(student)}, remember={"queue": teacher.detach()})
+        return Step(loss, {"feature_std": feature_std(student)}, memory_updates={"queue": teacher.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the teacher's embeddings, then let it follow."""
-        nets.queue.push(step.remember["queue"])
-        follow(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self.momentum)
+        nets.queue.push(step.memory_updates["queue"])
+        ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self.momentum)

@@ -11,7 +11,7 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import knowledge_distillation
 from likewise.methods.cross_entropy import CrossEntropy, label_term
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.kd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught
@@ -51,14 +51,14 @@ class KD(Taught):
         """Encoder and a linear classifier; the teacher comes by `adopt`."""
         return Nets(encoder=encoder, classifier=nn.Linear(encoder.width, classes))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both networks' logits of one view."""
-        pixels = self.views(batch.pixels, progress.draws("view", batch)).pixels
+        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         with torch.no_grad():
             believed = nets.teacher(pixels)
         return {"logits": self.classify(nets, pixels), "teacher": believed, "labels": batch.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The labels, and the teacher's answers."""
         labels = label_term(rows["logits"], rows["labels"])
         teacher = knowledge_distillation(rows["logits"], rows["teacher"], self.temperature)
@@ -66,6 +66,6 @@ class KD(Taught):
         return Step(labels + self.teacher_weight * teacher, metrics)
 
 
-def train_top1(rows: Rows) -> Tensor:
+def train_top1(rows: Outputs) -> Tensor:
     """Share of the labelled rows whose ``logits`` [B, C] are right."""
     return (rows["logits"].argmax(dim=1) == rows["labels"])[rows["labels"] != UNLABELLED].float().mean()

@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders import Encoder
 from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
-from likewise.losses import explained, frames_l1
-from likewise.methods.clip_time import ClipTime
+from likewise.losses import masked_l1, r2_score
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.heard_pictures import draw_heard
 from likewise.methods.illustration import Illustration
-from likewise.methods.method import Method, Nets, Progress, Rows, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.audio.acoustic_targets import acoustic_target, target_width
-from likewise.views.audio.frame_targets import HeardFrames
+from likewise.views.audio.frame_targets import AudioFrameTargets
 from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import ViewPolicy, lips
 from likewise.views.view import View
@@ -41,9 +41,9 @@ class LiRA(Method):
     title = "LiRA"
     paper = "Ma, Mira, Petridis, Schuller & Pantic 2021, https://arxiv.org/abs/2106.09171"
     needs = "no labels"
-    senses = (SOUND,)
+    modalities = (SOUND,)
     also_needs = "videos of mouths with their sound"
-    time = ClipTime(25, 25.0)
+    time = ClipSampling(25, 25.0)
     network = "lip-small"
     idea = "Predicts from silent lips, frame by frame, how they sound."
     choose_when = "faces speak and sound tells what the lips do: for words or sentences from few labels"
@@ -61,12 +61,14 @@ class LiRA(Method):
     views: ViewPolicy = field(default_factory=lips)
     """random crop of 88 of 96 pixels or more, flip (paper: 88 of 96)"""
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """The sound of each stored frame, standardised on the training clips."""
-        column = train.beside[SOUND]
+        column = train.columns[SOUND]
         assert isinstance(column, Sound)
         target, late = acoustic_target(self.target, self.bands), round(self.late * SOUND_RATE)
-        return {SOUND: HeardFrames(target, column.clips.frames.shape[1], late, self.shuffled_sound).fitted_to(column)}
+        return {
+            SOUND: AudioFrameTargets(target, column.clips.frames.shape[1], late, self.shuffled_sound).fitted_to(column)
+        }
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder with a feature for each frame, and a linear layer to the target."""
@@ -77,12 +79,12 @@ class LiRA(Method):
         width = target_width(acoustic_target(self.target, self.bands))
         return Nets(encoder=encoder, head=nn.Linear(encoder.width, width))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """A window of frames, what it lets one guess, and what is heard during the same frames."""
-        view = self.views(batch.pixels, progress.draws("view", batch))
-        return self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND])
+        view = self.views(batch.pixels, progress.rng("view", batch))
+        return self.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND])
 
-    def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Rows:
+    def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Outputs:
         """The guess of each frame of a view and what is heard during it, [B, frames, F]; 0 in ``valid`` after the end.
 
         Args:
@@ -97,18 +99,18 @@ class LiRA(Method):
         guess = nets.head(nets.encoder.frame_features(view.pixels, valid))
         return {"guess": guess, "heard": frames_from(heard, view.start, len(instants[0])), "valid": valid.byte()}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The mean absolute error over the frames of all clips."""
-        return Step(frames_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
+        return Step(masked_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
         """What is guessed of a few training clips beside what was heard."""
-        view = self.views(batch.pixels, progress.draws("view", batch))
-        return draw_heard(view.pixels, self.compared(nets, view, batch.pixels.shown, batch.beside[SOUND]))
+        view = self.views(batch.pixels, progress.rng("view", batch))
+        return draw_heard(view.pixels, self.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND]))
 
 
-def error_shares(rows: Rows) -> dict[str, Tensor]:
+def error_shares(rows: Outputs) -> dict[str, Tensor]:
     """How the guesses compare with always guessing the training clips' mean, which is 0: in error, and in squares."""
     guess, heard, valid = rows["guess"].detach(), rows["heard"], rows["valid"]
-    share = frames_l1(guess, heard, valid) / frames_l1(torch.zeros_like(heard), heard, valid)
-    return {"share_of_mean_error": share, "explained": explained(guess, heard, valid)}
+    share = masked_l1(guess, heard, valid) / masked_l1(torch.zeros_like(heard), heard, valid)
+    return {"share_of_mean_error": share, "r2_score": r2_score(guess, heard, valid)}

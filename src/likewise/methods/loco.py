@@ -15,7 +15,7 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.losses.differentiated import differentiated
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.loco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
@@ -59,24 +59,24 @@ class LoCo(Method):
         heads = nn.ModuleList(mlp(width, self.hidden, self.dim) for width in widths[self.overlap :])
         return Nets(encoder=encoder, heads=heads)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The projections of all units, held together."""
         return dict(self._units(nets, batch, progress))
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The sum of NT-Xent over units [B, 2, dim]."""
         losses = {unit: nt_xent(z[:, 0], z[:, 1], self.temperature) for unit, z in rows.items()}
         metrics = {unit: loss.detach() for unit, loss in losses.items()}
         *_, last = rows.values()
-        return Step(torch.stack(list(losses.values())).sum(), {"spread": spread(last[:, 0]), **metrics})
+        return Step(torch.stack(list(losses.values())).sum(), {"feature_std": feature_std(last[:, 0]), **metrics})
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
-        """`embed` and `contrast` for one unit after the other, each forgotten before the next."""
+        """`embed` and `compute_loss` for one unit after the other, each forgotten before the next."""
         learned = [p for p in nets.parameters() if p.requires_grad]
         gradients: dict[Tensor, Tensor] = {}
         losses, metrics = [], {}
         for unit, z in self._units(nets, batch, progress):
-            done = self.couple(nets, {unit: z}, progress)
+            done = self.gather_and_compute_loss(nets, {unit: z}, progress)
             for p, gradient in zip(learned, torch.autograd.grad(done.loss, learned, allow_unused=True), strict=True):
                 if gradient is not None:
                     gradients[p] = gradients[p] + gradient if p in gradients else gradient

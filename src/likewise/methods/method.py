@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.loader import Support
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.illustration import Illustration, Matched
 from likewise.methods.nets import Nets
 from likewise.methods.player import Player
@@ -26,7 +26,7 @@ from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
 
-Rows = Mapping[str, Tensor]
+Outputs = Mapping[str, Tensor]
 """Per-example results by name; the first dimension is the example."""
 
 MethodT = TypeVar("MethodT", bound="Method")
@@ -39,7 +39,7 @@ class Step(NamedTuple):
     """a scalar to be minimised"""
     metrics: Mapping[str, Tensor] = {}
     """detached scalars for the log"""
-    remember: Mapping[str, Tensor] = {}
+    memory_updates: Mapping[str, Tensor] = {}
     """detached rows that `Method.after_update` puts into memory"""
 
 
@@ -47,7 +47,7 @@ class Step(NamedTuple):
 class Method:
     """A learning rule. Its fields are its settings; its weights live in the `Nets` that it builds.
 
-    A step has two halves. `embed` works on each example alone; `contrast` couples the rows of the whole batch. The
+    A step has two halves. `embed` works on each example alone; `compute_loss` couples the rows of the whole batch. The
     seam between them is where the rows of other ranks and of other microbatches come in, once, for every method.
     """
 
@@ -67,9 +67,9 @@ class Method:
     """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
     only_labelled: ClassVar[bool] = False
     """whether images without a label teach it nothing; then it is given none"""
-    senses: ClassVar[tuple[str, ...]] = ()
-    """what it learns from beside pixels, by the names of `Batch.beside`; a run whose data lack one is refused"""
-    time: ClassVar[ClipTime | None] = None
+    modalities: ClassVar[tuple[str, ...]] = ()
+    """what it learns from beside pixels, by the names of `Batch.modalities`; a run whose data lack one is refused"""
+    time: ClassVar[ClipSampling | None] = None
     """how much of a video it looks at, if it learns from moving pictures; None: from stills"""
     network: ClassVar[str] = "auto"
     """the encoder that it takes where none is named; auto: as the images say"""
@@ -86,9 +86,9 @@ class Method:
         return cls(**find_preset(cls.presets, name, cls.title).settings)
 
     @property
-    def learns_from(self) -> tuple[str, ...]:
+    def required_modalities(self) -> tuple[str, ...]:
         """Those of its senses that it uses as it is set: all, unless a setting does without one."""
-        return self.senses
+        return self.modalities
 
     def warnings(self, examples: int) -> list[str]:
         """What a person should know before step 0 of its settings, given how many examples it trains on."""
@@ -98,21 +98,21 @@ class Method:
         """The networks around an encoder; ``classes`` is how many class names the data have."""
         raise NotImplementedError
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Per-example work: [B, ...] rows. Only batch normalisation may look at other rows."""
         raise NotImplementedError
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Batch-coupling work, over the rows of all ranks."""
         raise NotImplementedError
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
         """One step: embed, gather, contrast."""
-        return self.couple(nets, self.embed(nets, batch, progress), progress)
+        return self.gather_and_compute_loss(nets, self.embed(nets, batch, progress), progress)
 
-    def couple(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
-        """`contrast` of this rank's rows and those of all others."""
-        return self.contrast(nets, {name: gather(row) for name, row in rows.items()}, progress)
+    def gather_and_compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+        """`compute_loss` of this rank's rows and those of all others."""
+        return self.compute_loss(nets, {name: gather(row) for name, row in rows.items()}, progress)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Move what gradients do not: teachers and queues."""
@@ -121,11 +121,11 @@ class Method:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """For each sense that it learns from, how a column becomes rows of numbers, fitted on the training examples."""
         return {}
 
-    def keep(self, nets: Nets, readers: Mapping[str, Reader], run: RunFolder) -> None:
+    def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
         """Write what is wanted of the networks after training besides the encoder."""
 
     def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
@@ -154,7 +154,7 @@ class Method:
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:
     """Two independent views of each image, float [B, C, S, S] each; the second by ``other`` if given."""
     policies = {"first view": policy, "second view": other or policy}
-    return [policy(batch.pixels, progress.draws(name, batch)).pixels for name, policy in policies.items()]
+    return [policy(batch.pixels, progress.rng(name, batch)).pixels for name, policy in policies.items()]
 
 
 def together(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ def together(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tenso
     return dict(zip(views, rows, strict=True))
 
 
-def spread(z: Tensor) -> Tensor:
+def feature_std(z: Tensor) -> Tensor:
     """How far rows lie apart, 0 to 1: mean standard deviation of unit vectors times sqrt(D); 0 is collapse.
 
     Chen & He 2021 (SimSiam), Sec. 4.1, https://arxiv.org/abs/2011.10566.

@@ -12,8 +12,8 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, follow, frozen_copy
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.memory import Queue, ema_update, make_ema_copy
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.moco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
@@ -51,10 +51,10 @@ class MoCoV2(Method):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Student, the teacher that follows it, and the queue."""
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
-        teacher = frozen_copy(nn.Sequential(encoder, head))
+        teacher = make_ema_copy(nn.Sequential(encoder, head))
         return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student embeds one view, the teacher the other."""
         first, second = two_views(self.views, batch, progress)
         query = unit(nets.head(nets.encoder(first)))
@@ -62,12 +62,12 @@ class MoCoV2(Method):
             key = unit(nets.teacher(second))
         return {"query": query, "key": key}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """One positive and the whole queue as negatives."""
         loss = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
-        return Step(loss, {"spread": spread(rows["query"])}, remember={"queue": rows["key"].detach()})
+        return Step(loss, {"feature_std": feature_std(rows["query"])}, memory_updates={"queue": rows["key"].detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the keys, then let the teacher follow."""
-        nets.queue.push(step.remember["queue"])
-        follow(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
+        nets.queue.push(step.memory_updates["queue"])
+        ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import Reader
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import FLOW, AsKept
 from likewise.encoders import Encoder
@@ -19,9 +19,9 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, follow, frozen_copy, momentum_to_one, queue_warning
-from likewise.methods.clip_time import ClipTime
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.memory import Queue, ema_update, make_ema_copy, momentum_to_one, queue_warning
+from likewise.methods.clip_sampling import ClipSampling
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.modist import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.motion.motion_views import MotionKind, MotionViews
@@ -39,12 +39,12 @@ class MoDist(Method):
     title = "MoDist"
     paper = "Xiao et al. 2021, https://arxiv.org/abs/2106.09703"
     needs = "no labels"
-    senses = (FLOW,)
+    modalities = (FLOW,)
     also_needs = "videos"
     idea = "MoCo of clips and MoCo of what moves in them, each also asked for the other's key."
     choose_when = "videos differ in what moves, not in where that happens"
     recipe = Recipe(learning_rate=0.1, weight_decay=1e-4)
-    time = ClipTime(8, 8.0)
+    time = ClipSampling(8, 8.0)
     presets = PRESETS
 
     motion: MotionKind = "flow-edges"
@@ -83,13 +83,13 @@ class MoDist(Method):
         return MotionViews(self.motion, self.motion_views) if self.motion_weight + self.cross_weight > 0 else None
 
     @property
-    def learns_from(self) -> tuple[str, ...]:
+    def required_modalities(self) -> tuple[str, ...]:
         """Flow, where it is looked at."""
-        return self.senses if self.moving is not None and self.moving.reads_flow else ()
+        return self.modalities if self.moving is not None and self.moving.reads_flow else ()
 
-    def readers(self, train: Manifest) -> Mapping[str, Reader]:
+    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
         """Flow as it is kept."""
-        return {name: AsKept() for name in self.learns_from}
+        return {name: AsKept() for name in self.required_modalities}
 
     def warnings(self, examples: int) -> list[str]:
         """Whether the queues are too long."""
@@ -104,37 +104,42 @@ class MoDist(Method):
             network = motion_network(self.motion_encoder, self.moving, encoder.channels)
             parts["motion"] = nn.Sequential(network, head(network.width))
             queues["motion_queue"] = Queue(self.queue, self.dim)
-        return Nets(**parts, **queues, teacher=frozen_copy(nn.ModuleDict(parts)))
+        return Nets(**parts, **queues, teacher=make_ema_copy(nn.ModuleDict(parts)))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student embeds the queries, the teacher the keys."""
-        first, second = (self.views(batch.pixels, progress.draws(f"{n} view", batch)) for n in ("first", "second"))
+        first, second = (self.views(batch.pixels, progress.rng(f"{n} view", batch)) for n in ("first", "second"))
         rows = {"query": unit(nets.head(nets.encoder(first.pixels)))}
         with torch.no_grad():
             rows["key"] = unit(nets.teacher.head(nets.teacher.encoder(second.pixels)))
         if self.moving is not None:
-            rows["motion_query"] = unit(nets.motion(self.moving(batch, progress.draws("motion query", batch), second)))
+            rows["motion_query"] = unit(nets.motion(self.moving(batch, progress.rng("motion query", batch), second)))
             with torch.no_grad():
-                sought = self.moving(batch, progress.draws("motion key", batch), first)
+                sought = self.moving(batch, progress.rng("motion key", batch), first)
                 rows["motion_key"] = unit(nets.teacher.motion(sought))
         return rows
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each query is to find its key among earlier keys of the key's kind."""
         find = partial(queue_nce, temperature=self.temperature)
-        shown, remember = (rows["key"], nets.queue.rows), {"queue": rows["key"].detach()}
+        shown, memory_updates = (rows["key"], nets.queue.rows), {"queue": rows["key"].detach()}
         terms = {"visual": find(rows["query"], *shown)}
         if self.moving is not None:
-            moved, remember["motion_queue"] = (rows["motion_key"], nets.motion_queue.rows), rows["motion_key"].detach()
+            moved, memory_updates["motion_queue"] = (
+                (rows["motion_key"], nets.motion_queue.rows),
+                rows["motion_key"].detach(),
+            )
             terms["motion"] = find(rows["motion_query"], *moved)
             terms["cross"] = find(rows["query"], *moved) + find(rows["motion_query"], *shown)
         loss = torch.stack([getattr(self, f"{name}_weight") * term for name, term in terms.items()]).sum()
-        metrics = {f"{name}_loss": term.detach() for name, term in terms.items()} | {"spread": spread(rows["query"])}
-        return Step(loss, metrics, remember)
+        metrics = {f"{name}_loss": term.detach() for name, term in terms.items()} | {
+            "feature_std": feature_std(rows["query"])
+        }
+        return Step(loss, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the keys, then let the teacher follow, ever more slowly."""
-        for queue, keys in step.remember.items():
+        for queue, keys in step.memory_updates.items():
             getattr(nets, queue).push(keys)
         student = nn.ModuleDict({name: getattr(nets, name) for name in nets.teacher})
-        follow(nets.teacher, student, momentum_to_one(progress.fraction, self.momentum))
+        ema_update(nets.teacher, student, momentum_to_one(progress.fraction, self.momentum))

@@ -19,7 +19,7 @@ def multi_crop(
 
     Caron et al. 2020 (SwAV), Sec. 3.2, https://arxiv.org/abs/2006.09882.
     """
-    crops = {f"small {i}": small(batch.pixels, progress.draws(f"small view {i}", batch)).pixels for i in range(count)}
+    crops = {f"small {i}": small(batch.pixels, progress.rng(f"small view {i}", batch)).pixels for i in range(count)}
     return dict(zip(("first", "second"), two_views(policy, batch, progress), strict=True)) | crops
 
 

@@ -11,9 +11,9 @@ from likewise.data.batch import Batch
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.heads import mlp
-from likewise.losses import guess_cross_entropy, mean_entropy, sharpen, soft_neighbours
+from likewise.losses import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 from likewise.losses.float32 import unit
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.presets.paws import PRESETS
 from likewise.methods.recipe import Recipe
@@ -76,31 +76,35 @@ class PAWS(Method):
             predictor = nn.Sequential(nn.BatchNorm1d(self.dim), inside)
         return Nets(encoder=encoder, projector=projector, predictor=predictor)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Guesses and targets of each view and of the support, on the sphere."""
         support = batch.support
         views = multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
         if support is not None:
-            views["support"] = self.views(support.pixels, progress.draws("support", support)).pixels
+            views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
         h = embed_views(nets.encoder, nets.projector, views)
         z = nets.predictor(torch.cat(list(h.values()))).split([len(row) for row in h.values()])
         rows = {name: unit(row) for name, row in zip(h, z, strict=True)}
         targets = {f"{name} target": unit(h[name].detach()) for name in h if not name.startswith("small")}
         return {**rows, **targets} | ({} if support is None else {"labels": support.labels})
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each view's guess against the other's sharpened one, and all classes in use."""
         targets = [self._classes_of(rows, name, " target") for name in ("second", "first")]  # swapped
         targets = [sharpen(target, self.sharpening) for target in targets]
         small = [name for name in rows if name.startswith("small")]
         wanted = torch.cat([*targets, *[(targets[0] + targets[1]) / 2 for _ in small]])
         guesses = torch.cat([self._classes_of(rows, name) for name in ("first", "second", *small)])
-        agreement = guess_cross_entropy(guesses, wanted)
+        agreement = probability_cross_entropy(guesses, wanted)
         entropy = mean_entropy(sharpen(guesses, self.sharpening))
-        metrics = {"spread": spread(rows["first"]), "agreement": agreement.detach(), "entropy": entropy.detach()}
+        metrics = {
+            "feature_std": feature_std(rows["first"]),
+            "agreement": agreement.detach(),
+            "entropy": entropy.detach(),
+        }
         return Step(agreement - self.mean_entropy_weight * entropy, metrics)
 
-    def _classes_of(self, rows: Rows, view: str, role: str = "") -> Tensor:
+    def _classes_of(self, rows: Outputs, view: str, role: str = "") -> Tensor:
         support = rows["support" + role]
         smoothing = self.label_smoothing
         return soft_neighbours(rows[view + role], support, rows["labels"], self.temperature, smoothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from likewise.data.batch import Batch, Place
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 
 
 class Progress(NamedTuple):
@@ -29,8 +29,8 @@ class Progress(NamedTuple):
         """Share of the run that is done, 0 at the first step and 1 at the last."""
         return self.step / max(self.steps - 1, 1)
 
-    def draws(self, name: str, batch: Batch) -> Draws:
+    def rng(self, name: str, batch: Batch) -> BatchRNG:
         """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
         first, every, whole = batch.place or Place(0, 1, batch.size)
         key = (self.seed, self.step, name)
-        return Draws(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
+        return BatchRNG(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)

@@ -13,13 +13,13 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.encoders.locations import as_places, dense_map, dense_stage
 from likewise.errors import LikewiseError
-from likewise.heads import mlp, place_mlp
+from likewise.heads import location_mlp, mlp
 from likewise.losses import queue_nce, set_similarity
 from likewise.losses.float32 import unit
 from likewise.losses.matched_sets import Matcher
-from likewise.memory import Queue, follow, frozen_copy
+from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.illustration import Matched
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.setsim import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
@@ -70,12 +70,12 @@ class SetSim(Method):
         shapes = encoder.map_shapes(self.views.size)
         width, _ = shapes[dense_stage([side for _, side in shapes], self.stage) - 1]
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
-        place_head = place_mlp(width, self.hidden, self.dim)
-        teacher = frozen_copy(nn.ModuleList([encoder, head, place_head]))
+        place_head = location_mlp(width, self.hidden, self.dim)
+        teacher = make_ema_copy(nn.ModuleList([encoder, head, place_head]))
         queues = {"queue": Queue(self.queue, self.dim), "place_queue": Queue(self.queue, self.dim)}
         return Nets(encoder=encoder, head=head, place_head=place_head, teacher=teacher, **queues)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student embeds one view, the teacher the other: the image, its places, and which places match."""
         first, second = self._two_views(batch, progress)
         query, places, features = self._look([nets.encoder, nets.head, nets.place_head], first.pixels)
@@ -91,26 +91,26 @@ class SetSim(Method):
             "pairs": pairs.to(torch.uint8),
         }
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """MoCo's loss of the images, and that of the sets; each has its queue."""
         whole = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
         sets = set_similarity(
             rows["places"], rows["its_places"], rows["pairs"], nets.place_queue.rows, self.temperature
         )
         metrics = {
-            "spread": spread(rows["query"]),
+            "feature_std": feature_std(rows["query"]),
             "images_loss": whole.detach(),
             "sets_loss": sets.detach(),
             "pairs": rows["pairs"].sum(dim=(1, 2)).float().mean(),
         }
-        remember = {"queue": rows["key"].detach(), "place_queue": rows["mean_place"].detach()}
-        return Step((1 - self.weight) * whole + self.weight * sets, metrics, remember)
+        memory_updates = {"queue": rows["key"].detach(), "place_queue": rows["mean_place"].detach()}
+        return Step((1 - self.weight) * whole + self.weight * sets, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the keys and the mean places, then let the teacher follow."""
-        nets.queue.push(step.remember["queue"])
-        nets.place_queue.push(step.remember["place_queue"])
-        follow(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.place_head]), self.momentum)
+        nets.queue.push(step.memory_updates["queue"])
+        nets.place_queue.push(step.memory_updates["place_queue"])
+        ema_update(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.place_head]), self.momentum)
 
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched:
         """Two views and their pairs, as `embed` would match them."""
@@ -120,7 +120,7 @@ class SetSim(Method):
         return Matched(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
 
     def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
-        return [self.views(batch.pixels, progress.draws(name, batch)) for name in ("first view", "second view")]
+        return [self.views(batch.pixels, progress.rng(name, batch)) for name in ("first view", "second view")]
 
     def _look(self, parts: Sequence[nn.Module], pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projections of the image [B, dim] and of its places [B, U, dim], and the places' features [B, U, D]."""

@@ -10,7 +10,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.simclr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
@@ -44,13 +44,13 @@ class SimCLR(Method):
         """Encoder and a two-layer head with batch normalisation."""
         return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image through one forward pass."""
         views = two_views(self.views, batch, progress)
         first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """NT-Xent over the 2B views."""
         loss = nt_xent(rows["first"], rows["second"], self.temperature)
-        return Step(loss, {"spread": spread(rows["first"])})
+        return Step(loss, {"feature_std": feature_std(rows["first"])})

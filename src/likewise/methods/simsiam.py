@@ -11,7 +11,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.simsiam import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
@@ -54,7 +54,7 @@ class SimSiam(Method):
         predictor = mlp(self.dim, self.bottleneck, self.dim)
         return Nets(encoder=encoder, projector=projector, predictor=predictor)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view's guess p and its target z, which is the same z without its gradient."""
         z = nets.projector(nets.encoder(torch.cat(two_views(self.views, batch, progress))))
         guess_first, guess_second = nets.predictor(z).chunk(2)
@@ -66,8 +66,8 @@ class SimSiam(Method):
             "target_second": target_second,
         }
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The mean of both directions."""
         forth = cosine_regression(rows["guess_first"], rows["target_second"])
         back = cosine_regression(rows["guess_second"], rows["target_first"])
-        return Step((forth + back) / 4, {"spread": spread(rows["target_first"])})
+        return Step((forth + back) / 4, {"feature_std": feature_std(rows["target_first"])})

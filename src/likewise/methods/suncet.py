@@ -10,7 +10,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
-from likewise.methods.method import Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.suncet import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.support_term import SupportTerm
@@ -47,18 +47,18 @@ class SuNCEt(SupportTerm):
         """Encoder and a two-layer head with batch normalisation, shared by both terms."""
         return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image and one of each support row, in one forward pass."""
         pixels = two_views(self.views, batch, progress)
         support = batch.support
         if support is not None:
-            pixels.append(self.views(support.pixels, progress.draws("support", support)).pixels)
+            pixels.append(self.views(support.pixels, progress.rng("support", support)).pixels)
         z = nets.head(nets.encoder(torch.cat(pixels)))
         size = batch.size
         rows = {"first": z[:size], "second": z[size : 2 * size]}
         return rows if support is None else {**rows, "support": z[2 * size :], "labels": support.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""
         unsupervised = nt_xent(rows["first"], rows["second"], self.temperature)
-        return self.with_term(Step(unsupervised, {"spread": spread(rows["first"])}), rows)
+        return self.with_term(Step(unsupervised, {"feature_std": feature_std(rows["first"])}), rows)

@@ -11,7 +11,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import sup_con
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.presets.supcon import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, supcon
@@ -49,14 +49,14 @@ class SupCon(Method):
         """Encoder and a two-layer head without batch normalisation, as in the authors' code for CIFAR."""
         return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=False))
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image, and which class they belong to."""
         views = two_views(self.views, batch, progress)
         first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second, "labels": batch.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """L_out or L_in over the 2B views."""
         both = torch.stack([rows["first"], rows["second"]], dim=1)  # [B, 2, dim]
         loss = sup_con(both, rows["labels"], self.temperature, self.kind)
-        return Step(loss, {"spread": spread(rows["first"])})
+        return Step(loss, {"feature_std": feature_std(rows["first"])})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from likewise.data.loader import Support
 from likewise.losses import suncet
-from likewise.methods.method import Method, Rows, Step
+from likewise.methods.method import Method, Outputs, Step
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SupportTerm(Method):
         """The supervised term is on for the first part of the run."""
         return round(self.supervised_until * steps)
 
-    def with_term(self, step: Step, rows: Rows) -> Step:
+    def with_term(self, step: Step, rows: Outputs) -> Step:
         """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""
         metrics = {**step.metrics, "unsupervised": step.loss.detach()}
         if "support" not in rows:

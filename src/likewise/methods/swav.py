@@ -13,7 +13,7 @@ from likewise.heads import Prototypes, mlp
 from likewise.losses import sinkhorn, swapped_prediction
 from likewise.losses.float32 import unit
 from likewise.memory import Queue
-from likewise.methods.method import Method, Nets, Progress, Rows, Step, spread
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.presets.swav import PRESETS
 from likewise.methods.recipe import Recipe
@@ -76,19 +76,21 @@ class SwAV(Method):
         """All views of a batch, by name."""
         return multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere."""
         rows = embed_views(nets.encoder, nets.head, self.shown(batch, progress))
         return {name: unit(z) for name, z in rows.items()}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Every view predicts the codes of the other views."""
         frozen = progress.fraction < self.frozen_until
         scores = {name: nets.prototypes(z, frozen) for name, z in rows.items()}
         codes = [self._codes(nets, scores[name].detach(), place, progress) for place, name in enumerate(CODED)]
         loss = swapped_prediction(list(scores.values()), codes, self.temperature)
         past = torch.cat([rows[name].detach() for name in CODED], dim=1)
-        return Step(loss, {"spread": spread(rows["first"])}, remember={"queue": past} if self.queue else {})
+        return Step(
+            loss, {"feature_std": feature_std(rows["first"])}, memory_updates={"queue": past} if self.queue else {}
+        )
 
     def _codes(self, nets: Nets, scores: Tensor, place: int, progress: Progress) -> Tensor:
         """[B, prototypes]: balanced over the batch and what the queue holds so far."""
@@ -102,4 +104,4 @@ class SwAV(Method):
         """Prototypes back to the sphere, the batch into the queue."""
         nets.prototypes.renormalise()
         if self.queue:
-            nets.queue.push(step.remember["queue"])
+            nets.queue.push(step.memory_updates["queue"])

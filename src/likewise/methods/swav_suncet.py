@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.methods.method import Nets, Progress, Rows, Step
+from likewise.methods.method import Nets, Outputs, Progress, Step
 from likewise.methods.presets.swav_suncet import PRESETS
 from likewise.methods.support_term import SupportTerm
 from likewise.methods.swav import SwAV
@@ -32,15 +32,15 @@ class SwAVSuNCEt(SupportTerm, SwAV):
         """SwAV's views, and one of each support row."""
         views, support = super().shown(batch, progress), batch.support
         if support is not None:
-            views["support"] = self.views(support.pixels, progress.draws("support", support)).pixels
+            views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
         return views
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere, and the support's labels."""
         rows = super().embed(nets, batch, progress)
         return rows if batch.support is None else {**rows, "labels": batch.support.labels}
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """SwAV's loss over the views, plus the supervised term over the support with weight 1."""
         views = {name: row for name, row in rows.items() if name not in ("support", "labels")}
-        return self.with_term(super().contrast(nets, views, progress), rows)
+        return self.with_term(super().compute_loss(nets, views, progress), rows)

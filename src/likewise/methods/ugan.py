@@ -10,7 +10,7 @@ from likewise.data.batch import Batch
 from likewise.losses import adversarial as game
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.generating import Generating
-from likewise.methods.method import Nets, Progress, Rows, Step, together
+from likewise.methods.method import Nets, Outputs, Progress, Step, together
 from likewise.methods.nets import kept_statistics
 from likewise.methods.presets.ugan import PRESETS
 from likewise.methods.recipe import Recipe
@@ -40,30 +40,30 @@ class UGAN(Generating):
     """of the classes of good fakes, once they count (Triple-GAN's code: 0.03 for SVHN)"""
     good_from: float = 0.2
     """share of the run until good fakes count; by twice that they count fully (Triple-GAN's code: 0.2, at once)"""
-    doubt_weight: float = 0.01
+    discriminator_confidence_weight: float = 0.01
     """of confidence in labels that the discriminator doubts (Triple-GAN's code: 0.01)"""
-    guessed_share: float = 0.9
+    pseudo_label_share: float = 0.9
     """of guessed labels among the pairs that the discriminator takes for real (Triple-GAN's code: 180 of 200)"""
     bad_weight: float = 1.0
     """of telling real images from bad fakes (Bad-GAN's code: 1)"""
-    apart_weight: float = 0.8
+    pull_away_weight: float = 0.8
     """of bad fakes' differing from each other (Bad-GAN's code: 0.8)"""
     entropy_weight: float = 0.1
     """of being sure of each unlabelled image (Bad-GAN's code: 0.1 for SVHN; Triple-GAN's: 0.3)"""
-    even_weight: float = 1e-3
+    class_balance_weight: float = 1e-3
     """of using all classes alike (Triple-GAN's code: 1e-3)"""
 
     @property
     def good(self) -> bool:
         """Without weights of their own, good fakes and their discriminator are left out: Bad-GAN's half."""
-        return self.good_weight > 0 or self.doubt_weight > 0
+        return self.good_weight > 0 or self.discriminator_confidence_weight > 0
 
     @property
     def bad(self) -> bool:
         """Without its weight the bad generator is left out: Triple-GAN's half."""
         return self.bad_weight > 0
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Rows:
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """What the one whose turn it is learns from, for each image."""
         if progress.player == "good generator":
             return {"made": nets.discriminator(*self.good_fakes(nets, batch, progress))}
@@ -76,7 +76,7 @@ class UGAN(Generating):
             seen["support"] = self.view(batch.support, progress, "support")
         return (self._pairs if progress.player == "discriminator" else self._logits)(nets, batch, seen, progress)
 
-    def _pairs(self, nets: Nets, batch: Batch, seen: Rows, progress: Progress) -> Rows:
+    def _pairs(self, nets: Nets, batch: Batch, seen: Outputs, progress: Progress) -> Outputs:
         """The discriminator's: labelled images, others with the classifier's guess, good fakes with their class."""
         with torch.no_grad(), kept_statistics(nets.encoder):
             classes = {"seen": self.classify(nets, seen["seen"]).argmax(dim=1)}
@@ -85,7 +85,7 @@ class UGAN(Generating):
         rows = {name: nets.discriminator(view, classes[name]) for name, view in seen.items()}
         return {**rows, "made": nets.discriminator(*self.good_fakes(nets, batch, progress))}
 
-    def _logits(self, nets: Nets, batch: Batch, seen: Rows, progress: Progress) -> Rows:
+    def _logits(self, nets: Nets, batch: Batch, seen: Outputs, progress: Progress) -> Outputs:
         """The classifier's; fakes go through by themselves, so that none moves a statistic of real images."""
         rows = {name: nets.classifier(features) for name, features in together(nets.encoder, seen).items()}
         if batch.support is not None:
@@ -96,29 +96,31 @@ class UGAN(Generating):
             if self._good_weight(progress):
                 made, rows["classes"] = self.good_fakes(nets, batch, progress)
                 rows["good"] = self.classify(nets, made)
-        if self.doubt_weight:
+        if self.discriminator_confidence_weight:
             rows["judged"] = nets.discriminator(seen["seen"], rows["seen"].argmax(dim=1)).detach()
         return rows
 
-    def contrast(self, nets: Nets, rows: Rows, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The loss of the one whose turn it is."""
         if progress.player == "good generator":
-            return Step(game.judgement(rows["made"], real=True) / 2)
+            return Step(game.bce_gan_loss(rows["made"], real=True) / 2)
         if progress.player == "bad generator":
             alike = game.pull_away(rows["made"])
             matched = game.feature_matching(rows["made"], rows["seen"])
-            return Step(matched + self.apart_weight * alike, {"bad_alike": alike.detach()})
+            return Step(matched + self.pull_away_weight * alike, {"bad_alike": alike.detach()})
         if progress.player == "discriminator":
-            labelled, guessed = (game.judgement(rows[name], real=True) for name in ("support", "seen"))
-            fake = game.judgement(rows["made"], real=False) + game.judgement(rows["seen"], real=False)
-            return Step(torch.lerp(labelled, guessed, self.guessed_share) + fake / 2)
+            labelled, guessed = (game.bce_gan_loss(rows[name], real=True) for name in ("support", "seen"))
+            fake = game.bce_gan_loss(rows["made"], real=False) + game.bce_gan_loss(rows["seen"], real=False)
+            return Step(torch.lerp(labelled, guessed, self.pseudo_label_share) + fake / 2)
         return self._answers(rows, progress)
 
-    def _answers(self, rows: Rows, progress: Progress) -> Step:
+    def _answers(self, rows: Outputs, progress: Progress) -> Step:
         """The classifier's loss: labels, real against bad fakes, sure and even guesses, good fakes, the doubted."""
         seen, supervised = rows["seen"], labelled_cross_entropy(rows["support"], rows["labels"])
         loss = (
-            supervised + self.entropy_weight * game.guess_entropy(seen) + self.even_weight * game.uneven_guesses(seen)
+            supervised
+            + self.entropy_weight * game.prediction_entropy(seen)
+            + self.class_balance_weight * game.class_imbalance(seen)
         )
         metrics = {"supervised": supervised.detach(), "seen_top_logit": seen.detach().amax(dim=1).mean()}
         if "bad" in rows:
@@ -129,7 +131,7 @@ class UGAN(Generating):
         if "good" in rows:
             loss = loss + self._good_weight(progress) * labelled_cross_entropy(rows["good"], rows["classes"])
         if "judged" in rows:
-            loss = loss + self.doubt_weight * game.doubted_confidence(seen, rows["judged"])
+            loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, rows["judged"])
         return Step(loss, metrics)
 
     def _good_weight(self, progress: Progress) -> float:

@@ -37,8 +37,8 @@ class Comparison:
         """Who reached whose accuracy, in how much of the images and of the time."""
         if not self.speed_ups or self.score is None:
             return "The runs logged no online accuracy in common, so no speed-up can be stated."
-        taken = f"Accuracy is taken online, by {score_name(self.score)}."
-        return " ".join([*[str(each) for each in self.speed_ups], taken])
+        take_columns = f"Accuracy is taken online, by {score_name(self.score)}."
+        return " ".join([*[str(each) for each in self.speed_ups], take_columns])
 
     @property
     def score_names(self) -> list[str]:

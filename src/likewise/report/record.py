@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import Gain
+from likewise.evaluation.evaluate import ScoreDifference
 from likewise.evaluation.statistics.scores import Score
 from likewise.methods import METHODS
 from likewise.methods.illustration import Illustration
@@ -64,7 +64,7 @@ class RunRecord:
     """logged lines in order"""
     scores: dict[str, list[Score]]
     """by encoder: trained, start, untrained"""
-    gains: list[Gain]
+    gains: list[ScoreDifference]
     """of the trained encoder over each of the others, on the same test images"""
     more_scores: dict[str, Any]
     """what scores.json holds besides: label-free measures, notes"""
@@ -93,7 +93,7 @@ class RunRecord:
             missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
         gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
         by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
-        gains = [Gain(**each) for each in scores.pop("gains", None) or []]
+        gains = [ScoreDifference(**each) for each in scores.pop("gains", None) or []]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
             folder, config, environment, data, metrics, by_encoder, gains, scores, gallery, illustration, tuple(missing)
@@ -122,15 +122,15 @@ class RunRecord:
         return self.folder.weights.exists()
 
     @property
-    def labels_shown(self) -> int | None:
+    def visible_labels(self) -> int | None:
         """How many labels training saw; None where data.json does not say."""
-        return self.data.get("labels_shown")
+        return self.data.get("visible_labels")
 
     def score(self, who: str, name: str) -> Score | None:
         """One encoder's score by name."""
         return next((score for score in self.scores.get(who, []) if score.name == name), None)
 
-    def gain(self, over: str, name: str) -> Gain | None:
+    def gain(self, over: str, name: str) -> ScoreDifference | None:
         """By how much the trained encoder beats another, by score."""
         return next((gain for gain in self.gains if (gain.over, gain.name) == (over, name)), None)
 

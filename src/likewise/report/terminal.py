@@ -63,10 +63,10 @@ def _videos(clips: dict[str, float]) -> str:
 def _labels(found: dict[str, object]) -> str:
     classes = found["classes"]
     assert isinstance(classes, list)
-    shown, known = found["labels_shown"], found["labelled"]
+    shown, known = found["visible_labels"], found["labelled"]
     if not classes:
         return "no labels"
-    wrong = found["labels_falsified"]
+    wrong = found["noisy_labels"]
     noise = f", {wrong:,} of them falsified on purpose (--label-noise)" if wrong else ""
     return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
 

@@ -7,7 +7,7 @@ import re
 
 SCORES = {
     "linear_top1": "linear probe",
-    "shown_top1": "linear probe on the labels shown",
+    "linear_on_budget_top1": "linear probe on the labels shown",
     "fine_tune_top1": "fine-tuned network",
     "linear_miou": "segmentation, mean IoU",
     "linear_pixel_accuracy": "segmentation, pixels right",

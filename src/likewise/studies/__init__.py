@@ -15,7 +15,7 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import make_folder, write_json
 from likewise.studies import feature_decoupling, ugan_toy
 from likewise.studies.decoupling_page import neurons_table, write_decoupling_page
-from likewise.studies.feature_decoupling import Claim, Decoupling
+from likewise.studies.feature_decoupling import Decoupling, StudyClaim
 from likewise.studies.ugan_page import errors_table, write_ugan_page
 from likewise.studies.ugan_toy import Toy
 from likewise.training.launch import machine
@@ -37,7 +37,7 @@ class Found(Protocol):
         ...
 
     @property
-    def claims(self) -> list[Claim]:
+    def claims(self) -> list[StudyClaim]:
         """The inequalities, with what was measured."""
         ...
 
@@ -103,7 +103,7 @@ def study(
 
     Raises:
         LikewiseError: there is no such study, or the folder holds something and ``overwrite`` is not set.
-        MachineError: the folder cannot be written.
+        EnvironmentIOError: the folder cannot be written.
     """
     if name not in STUDIES:
         raise LikewiseError(f"There is no study {name!r}. {did_you_mean(name, STUDIES)}")

@@ -40,7 +40,7 @@ def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     sections = [
         Section("neurons", "Where the neurons point", [_sorted_chart(found), _points_chart(found)]),

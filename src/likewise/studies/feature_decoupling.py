@@ -72,7 +72,7 @@ class Measured:
     """over training"""
 
 
-class Claim(NamedTuple):
+class StudyClaim(NamedTuple):
     """An inequality of the paper's picture, on the worst of the seeds."""
 
     says: str
@@ -99,7 +99,7 @@ class Decoupling:
     seconds: float
 
     @property
-    def claims(self) -> list[Claim]:
+    def claims(self) -> list[StudyClaim]:
         """The inequalities."""
         return claims(self.cases)
 
@@ -214,36 +214,36 @@ def purity(cosines: Tensor) -> float:
     return float(cosines.amax(dim=1).mean())
 
 
-def claims(cases: Mapping[str, Sequence[Measured]]) -> list[Claim]:
+def claims(cases: Mapping[str, Sequence[Measured]]) -> list[StudyClaim]:
     """The paper's picture as inequalities, each for every seed."""
     mask, mixed, none = cases["mask_relu"], cases["mask_linear"], cases["none_relu"]
     return [
-        Claim(
+        StudyClaim(
             "with the mask, ReLU neurons find the sparse features: share found",
             0.9,
             [each.found for each in mask],
         ),
-        Claim(
+        StudyClaim(
             "without it they stay dense: share of squared length outside the sparse features' span",
             0.5,
             [1 - each.span for each in none],
         ),
-        Claim(
+        StudyClaim(
             "the mask is what brings ReLU neurons into that span: share within it, with less without",
             0.4,
             [one.span - other.span for one, other in zip(mask, none, strict=True)],
         ),
-        Claim(
+        StudyClaim(
             "ReLU is what makes them single features: |cosine| with the best one, ReLU less linear",
             0.2,
             [one.purity - other.purity for one, other in zip(mask, mixed, strict=True)],
         ),
-        Claim(
+        StudyClaim(
             "with the mask, responses follow the sparse part: likeness under a shared sparse part less a shared dense",
             0.0,
             [each.same_sparse - each.same_dense for each in mask],
         ),
-        Claim(
+        StudyClaim(
             "without it, responses follow the dense part: likeness under a shared dense part less a shared sparse",
             0.0,
             [each.same_dense - each.same_sparse for each in none],

@@ -18,14 +18,14 @@ from likewise.encoders import Encoder
 from likewise.methods import Nets, Progress, Recipe
 from likewise.methods.ugan import UGAN
 from likewise.randomness import generator, seed_networks
-from likewise.training import Plan, train
+from likewise.training import LoopSettings, train
 
 Shape = Literal["pinwheels", "moons"]
 HIDDEN = 64
 """Units of each hidden layer, of all networks."""
 
 
-class Points(NamedTuple):
+class PlanePoints(NamedTuple):
     """Points in the unit square and their classes."""
 
     places: Tensor
@@ -61,7 +61,7 @@ class Plane:
         """How many there are."""
         return 4 if self.shape == "pinwheels" else 2
 
-    def draw(self, count: int, chance: torch.Generator) -> Points:
+    def draw(self, count: int, chance: torch.Generator) -> PlanePoints:
         """Points, as many of each class."""
         classes = torch.arange(count) % self.classes
         along = torch.rand(count, generator=chance)
@@ -74,7 +74,7 @@ class Plane:
             angle = torch.pi * (along + classes)
             centre = torch.tensor([[0.4, 0.44], [0.6, 0.56]])[classes]
             places = centre + 0.22 * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.025 * off
-        return Points(places.clamp(0, 1), classes)
+        return PlanePoints(places.clamp(0, 1), classes)
 
 
 class PlaneEncoder(Encoder):
@@ -175,7 +175,7 @@ class PlaneUGAN(UGAN):
         }
 
 
-def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tuple[Nets, Points, Tensor]:
+def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tuple[Nets, PlanePoints, Tensor]:
     """Train on a draw of points; every rule sees the same ones, with the same labels.
 
     Returns:
@@ -193,7 +193,12 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
     loader = Loader(images, shown, plane.batch, seed, rule.support)
     recipe = Recipe("adamw", 3e-3, momentum=0.5, weight_decay=1e-4)
     train(
-        Fabric(accelerator="cpu", devices=1), rule, nets, loader, recipe, Plan(plane.steps, seed, log_every=plane.steps)
+        Fabric(accelerator="cpu", devices=1),
+        rule,
+        nets,
+        loader,
+        recipe,
+        LoopSettings(plane.steps, seed, log_every=plane.steps),
     )
     return nets, points, shown
 

@@ -15,7 +15,7 @@ from likewise.report.pages.document import Section, document, write_page
 from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.wording import duration, listed
 from likewise.studies.inequalities import inequalities_table
-from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, Picture, Toy
+from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, PlanePicture, Toy
 
 TITLE = "Do good and bad fakes teach a classifier more together?"
 
@@ -41,7 +41,7 @@ def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Pa
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     pictures = [_map(name, picture, found) for name, picture in found.pictures.items()]
     sections = [
@@ -76,7 +76,7 @@ def _cells(found: Toy) -> dict[str, list[str]]:
     return {name: [cell(by.get(labels)) for labels in (LABELS, *OTHER_LABELS)] for name, by in found.errors.items()}
 
 
-def _map(name: str, picture: Picture, found: Toy) -> Markup:
+def _map(name: str, picture: PlanePicture, found: Toy) -> Markup:
     """Regions in the classes' colours, points in grey, labels and fakes on top."""
     classes = found.plane.classes
     steps = [place / (picture.regions.shape[0] - 1) for place in range(picture.regions.shape[0])]

@@ -17,17 +17,21 @@ from torch import Tensor
 
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets, Progress
-from likewise.studies.feature_decoupling import Claim
-from likewise.studies.plane_games import Plane, PlaneUGAN, Points, error, learn
+from likewise.studies.feature_decoupling import StudyClaim
+from likewise.studies.plane_games import Plane, PlanePoints, PlaneUGAN, error, learn
 
 HALVES: dict[str, dict[str, float]] = {
     "UGAN": {},
     "good fakes alone": {"bad_weight": 0.0},
-    "bad fakes alone": {"good_weight": 0.0, "doubt_weight": 0.0},
+    "bad fakes alone": {"good_weight": 0.0, "discriminator_confidence_weight": 0.0},
     "labels alone": {
-        "bad_weight": 0.0, "good_weight": 0.0, "doubt_weight": 0.0, "entropy_weight": 0.0, "even_weight": 0.0,
+        "bad_weight": 0.0,
+        "good_weight": 0.0,
+        "discriminator_confidence_weight": 0.0,
+        "entropy_weight": 0.0,
+        "class_balance_weight": 0.0,
     },
-}  # fmt: skip
+}
 """What each arm leaves out."""
 
 LABELS = 3
@@ -39,7 +43,7 @@ GRID = 61
 """places along a side at which the classifier is asked for the picture"""
 
 
-class Picture(NamedTuple):
+class PlanePicture(NamedTuple):
     """What one arm made of the first seed's points."""
 
     points: Tensor
@@ -65,11 +69,11 @@ class Toy:
     seeds: list[int]
     errors: dict[str, dict[int, list[float]]]
     """for each arm, for each number of labels a class: the error with each seed"""
-    pictures: dict[str, Picture]
+    pictures: dict[str, PlanePicture]
     seconds: float
 
     @property
-    def claims(self) -> list[Claim]:
+    def claims(self) -> list[StudyClaim]:
         """The inequalities."""
         return claims(self.errors)
 
@@ -111,7 +115,7 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
     plane, chosen, started = plane or Plane(), list(range(seed, seed + seeds)), time.perf_counter()
     rule = PlaneUGAN(noise=plane.noise, classes_per_batch=plane.classes, images_per_class=LABELS)
     errors: dict[str, dict[int, list[float]]] = {name: {} for name in HALVES}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, PlanePicture] = {}
     with threads_for(0):  # products of a hundred rows: threads would wait for each other
         for name, without in HALVES.items():
             arm = replace(rule, **without)  # type: ignore[arg-type]
@@ -127,7 +131,7 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
 
 
 @torch.no_grad()
-def draw(rule: PlaneUGAN, nets: Nets, points: Points, shown: Tensor, fakes: int = 200) -> Picture:
+def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, shown: Tensor, fakes: int = 200) -> PlanePicture:
     """Ask the classifier everywhere, and both generators for a few fakes."""
     along = torch.linspace(0, 1, GRID)
     places = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
@@ -135,20 +139,20 @@ def draw(rule: PlaneUGAN, nets: Nets, points: Points, shown: Tensor, fakes: int 
     batch, last = points.as_batch(fakes), Progress(0, 1, player="classifier")
     good, classes = rule.good_fakes(nets, batch, last) if rule.good else (None, None)
     bad = rule.bad_fakes(nets, batch, last).flatten(1) if rule.bad else None
-    return Picture(
+    return PlanePicture(
         points.places, points.classes, shown, regions, None if good is None else good.flatten(1), classes, bad
     )
 
 
-def claims(errors: Mapping[str, Mapping[int, Sequence[float]]]) -> list[Claim]:
+def claims(errors: Mapping[str, Mapping[int, Sequence[float]]]) -> list[StudyClaim]:
     """That both kinds together are no worse than the better one, that fakes help, and that few labels do."""
     mean = {name: {labels: fmean(each) for labels, each in by.items()} for name, by in errors.items()}
     ours, better = mean["UGAN"][LABELS], min(mean[name][LABELS] for name in ("good fakes alone", "bad fakes alone"))
     spreads = [_spread([mean[name][labels] for labels in OTHER_LABELS]) for name in ("bad fakes alone", "UGAN")]
     return [
-        Claim("U1: mean error of the better half, less UGAN's", -0.01, [better - ours]),
-        Claim("U2: mean error of labels alone, less UGAN's", 0.05, [mean["labels alone"][LABELS] - ours]),
-        Claim(
+        StudyClaim("U1: mean error of the better half, less UGAN's", -0.01, [better - ours]),
+        StudyClaim("U2: mean error of labels alone, less UGAN's", 0.05, [mean["labels alone"][LABELS] - ours]),
+        StudyClaim(
             "U3: change of the mean error from 2 to 8 labels a class, bad fakes alone, less UGAN's",
             0.0,
             [spreads[0] - spreads[1]],

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.collectives import rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch, Pixels
-from likewise.data.columns.column import ReadsRows
+from likewise.data.columns.column import IndexedFeature
 from likewise.data.images import Images
 from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
@@ -24,7 +24,7 @@ from likewise.training.memory_layout import channels_last
 from likewise.training.turns import turns_of
 
 FEW = 4
-"""Rows that are embedded to measure; twice as many once more, for the slope."""
+"""Outputs that are embedded to measure; twice as many once more, for the slope."""
 
 MadeT = TypeVar("MadeT")
 
@@ -62,10 +62,10 @@ class Trial:
         method: Method,
         nets: Nets,
         images: Images,
-        beside: Mapping[str, ReadsRows] | None = None,
+        beside: Mapping[str, IndexedFeature] | None = None,
         player: str = "",
     ) -> None:
-        self.fabric, self.method, self.images, self.beside = fabric, method, images, beside or {}
+        self.fabric, self.method, self.images, self.modalities = fabric, method, images, beside or {}
         self.player = player
         self.support_rows = FEW if method.support else 0
         self.nets = copy.deepcopy(nets).train()
@@ -113,8 +113,8 @@ class Trial:
             pixels = Pixels(clips, pixels.aspect, torch.full((rows,), images.frames))
         support = self._batch(support_rows, 0) if support_rows else None
         index = torch.arange(rows)
-        beside = {name: each.read(index % len(each)) for name, each in self.beside.items()}
-        return Batch(pixels, torch.zeros(rows, dtype=torch.int64), index, support, beside=beside)
+        beside = {name: each.read(index % len(each)) for name, each in self.modalities.items()}
+        return Batch(pixels, torch.zeros(rows, dtype=torch.int64), index, support, modalities=beside)
 
 
 def saved_bytes(forward: Callable[[], MadeT], but: nn.Module) -> tuple[int, MadeT]:
@@ -186,7 +186,7 @@ def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, piec
     images = loader.batch_size // world_size()
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
     names = [player.name for player in method.players] or [""]
-    trials = [Trial(fabric, method, nets, loader.images, loader.beside, name) for name in names]
+    trials = [Trial(fabric, method, nets, loader.images, loader.modalities, name) for name in names]
     tried = [(trial, trial.activations()) for trial in trials]
     trial, activations = max(tried, key=lambda each: each[1].of(images, support))  # turns come one after the other
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}

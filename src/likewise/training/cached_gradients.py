@@ -1,6 +1,6 @@
 """The gradient of one batch, all of it at once or a microbatch at a time: any batch on any device.
 
-A method's step has a seam between `Method.embed`, which works on each example alone, and `Method.contrast`, which
+A method's step has a seam between `Method.embed`, which works on each example alone, and `Method.compute_loss`, which
 couples the rows of the whole batch. Cutting there lets the networks see a microbatch at a time and yet gives the
 gradient of the whole batch, once for every method.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.errors import LikewiseError
-from likewise.methods import Method, Nets, Progress, Rows, Step
+from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.randomness import seed_networks
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -31,7 +31,7 @@ class Learner(nn.Module):
         super().__init__()
         self.method, self.nets = method, nets
 
-    def forward(self, batch: Batch, progress: Progress, embed_only: bool = False) -> Step | Rows:
+    def forward(self, batch: Batch, progress: Progress, embed_only: bool = False) -> Step | Outputs:
         """One step of the method, or the rows of its first half."""
         return (self.method.embed if embed_only else self.method.step)(self.nets, batch, progress)
 
@@ -81,7 +81,7 @@ class CachedGradients:
         """The first pass, and the second half of the method's step over all its rows."""
         self.parts, self.progress = batch.parts(self.pieces), progress
         self.statistics = _RunningStatistics(self.nets)
-        cached: list[Rows] = []
+        cached: list[Outputs] = []
         for number in range(self.pieces):
             last = number == self.pieces - 1
             with torch.set_grad_enabled(last), self._devices_apart(number), self.statistics.of_a_microbatch():
@@ -92,7 +92,7 @@ class CachedGradients:
             # A teacher's rows take no gradient. Support rows can be too few to be in the part that would tell.
             row.requires_grad_(self.kept[name].requires_grad if name in self.kept else row.is_floating_point())
         with self.fabric.autocast(), self.statistics.of_the_loss():
-            step = self.method.couple(self.nets, self.rows, progress)
+            step = self.method.gather_and_compute_loss(self.nets, self.rows, progress)
         self.loss = step.loss
         return step._replace(loss=step.loss.detach())
 
@@ -118,12 +118,12 @@ class CachedGradients:
         of_parameters = dict(zip(learned, gradients[len(rows) :], strict=True))
         return _without_none(of_rows), _without_none(of_parameters)
 
-    def _embed(self, number: int) -> Rows:
+    def _embed(self, number: int) -> Outputs:
         """A part's rows; both passes see the same views and drop the same units."""
         seed_networks(self.progress.seed, self.progress.step, self.progress.rank, "dropout", number)
         return self.learner(self.parts[number], self.progress, embed_only=True)
 
-    def _embed_again(self, number: int) -> Rows:
+    def _embed_again(self, number: int) -> Outputs:
         """The same rows once more; those that were normalised by kept statistics are again, by the same ones."""
         self.statistics.rewind()
         return self._embed(number)
@@ -214,16 +214,16 @@ class _RunningStatistics:
             buffer.copy_((total / count if buffer.is_floating_point() else total // count) + by_loss)
 
 
-def _joined(parts: Sequence[Rows]) -> dict[str, Tensor]:
+def _joined(parts: Sequence[Outputs]) -> dict[str, Tensor]:
     """The rows of parts that `Batch.parts` dealt, each back in its place and cut from what computed it."""
-    joined: dict[str, Tensor] = {}
+    concat: dict[str, Tensor] = {}
     for name in parts[0]:
         pieces = [rows[name].detach() for rows in parts if name in rows]
         whole = pieces[0].new_empty(sum(map(len, pieces)), *pieces[0].shape[1:])
         for number, piece in enumerate(pieces):
             whole[number :: len(parts)] = piece
-        joined[name] = whole
-    return joined
+        concat[name] = whole
+    return concat
 
 
 def _without_none(gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 FORMAT = 1
 """Raised when what a checkpoint holds changes."""
@@ -22,7 +22,7 @@ def save_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
         if fabric.is_global_zero:
             os.replace(partial, path)
     except OSError as error:
-        raise MachineError(
+        raise EnvironmentIOError(
             f"The checkpoint {path} cannot be written: {error.strerror or error}. The one before it is kept. Free some "
             f"room, then continue with --resume."
         ) from error

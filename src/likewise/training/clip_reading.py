@@ -18,10 +18,10 @@ from likewise.encoders.build import WHOLE, EncoderSettings
 from likewise.encoders.clips_by_name import reads_clips
 from likewise.errors import LikewiseError
 from likewise.methods import Method
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.training.settings import TrainSettings
 
-USUAL = ClipTime(16, 8.0)
+USUAL = ClipSampling(16, 8.0)
 """What an encoder of clips sees where the method does not say: two seconds."""
 
 CLIP_SIZE = 64
@@ -34,7 +34,9 @@ ASKED = 64
 """Videos whose length is looked up to find the median."""
 
 
-def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSettings | None = None) -> ClipTime | None:
+def clip_sampling(
+    method: Method | None, settings: TrainSettings, start: EncoderSettings | None = None
+) -> ClipSampling | None:
     """What the encoder sees of videos at a time; None where it learns from still pictures.
 
     Args:
@@ -45,7 +47,7 @@ def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSett
     Raises:
         LikewiseError: settings for clips were given, but neither the method nor the encoder reads them.
     """
-    started = clip_time_of(start) if start is not None else None
+    started = clip_sampling_of(start) if start is not None else None
     own = method.time if method is not None else None
     title = type(method).title if method is not None else "The method that the labels choose"
     if own is not None and started is not None and (own.frames == 1) != (started.frames == 1):
@@ -65,10 +67,10 @@ def clip_time(method: Method | None, settings: TrainSettings, start: EncoderSett
         return None
     if known.frames == 1 and (settings.frames or 1) > 1:
         raise LikewiseError(f"--frames {settings.frames} was given, but the encoder of {title} reads stills.")
-    return ClipTime(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
+    return ClipSampling(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
 
 
-def as_shown_before(start: EncoderSettings | None, settings: TrainSettings) -> TrainSettings:
+def inherit_input_config(start: EncoderSettings | None, settings: TrainSettings) -> TrainSettings:
     """The settings with the size and the region that the encoder to start from has been shown, where none was typed."""
     if start is None:
         return settings
@@ -76,7 +78,7 @@ def as_shown_before(start: EncoderSettings | None, settings: TrainSettings) -> T
     return replace(settings, image_size=settings.image_size or start.image_size, region=region)
 
 
-def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipTime | None, size: int | None) -> Manifest:
+def with_clips(manifest: Manifest, settings: TrainSettings, time: ClipSampling | None, size: int | None) -> Manifest:
     """The manifest with its videos decoded, where clips are wanted; else as it is.
 
     Args:
@@ -99,21 +101,21 @@ def clip_size(manifest: Manifest) -> int:
     return min(default_size(manifest), CLIP_SIZE)
 
 
-def with_clip_reading(encoder: EncoderSettings, time: ClipTime | None, settings: TrainSettings) -> EncoderSettings:
+def with_clip_sampling(encoder: EncoderSettings, time: ClipSampling | None, settings: TrainSettings) -> EncoderSettings:
     """The encoder's settings with what it is shown of videos."""
     if time is None:
         return encoder
     return replace(encoder, frames=time.frames, frame_rate=time.frame_rate, region=settings.region or WHOLE)
 
 
-def clip_time_of(encoder: EncoderSettings) -> ClipTime | None:
+def clip_sampling_of(encoder: EncoderSettings) -> ClipSampling | None:
     """What a trained encoder is shown of videos; None where it learned from still pictures."""
-    return ClipTime(encoder.frames, encoder.frame_rate) if encoder.frame_rate > 0 else None
+    return ClipSampling(encoder.frames, encoder.frame_rate) if encoder.frame_rate > 0 else None
 
 
-def _usual_seconds(manifest: Manifest, time: ClipTime) -> float:
+def _usual_seconds(manifest: Manifest, time: ClipSampling) -> float:
     """The median video's length, at most `LONGEST`; of examples that begin inside a video, what is seen at a time."""
-    if START in manifest.beside:
+    if START in manifest.columns:
         return time.frames / time.frame_rate
     return min(statistics.median(list(_lengths(manifest)) or [LONGEST]), LONGEST)
 

@@ -45,14 +45,14 @@ class Health:
             f"looks for broken images."
         )
 
-    def check_spread(self, spread: float, step: int) -> str | None:
+    def check_feature_std(self, feature_std: float, step: int) -> str | None:
         """A warning, once, when the embeddings have collapsed onto each other."""
-        self._narrow = self._narrow + 1 if spread < COLLAPSED else 0
+        self._narrow = self._narrow + 1 if feature_std < COLLAPSED else 0
         if self._narrow < PATIENCE or self._told:
             return None
         self._told = True
         return (
-            f"The embeddings have collapsed: by step {step} all images look alike to the network (spread {spread:.3f} "
+            f"The embeddings have collapsed: by step {step} all images look alike to the network (std {feature_std:.3f} "
             f"of 1). Stop with Ctrl-C, then try a smaller learning rate, a larger batch, or a method with negatives "
             f"such as simclr."
         )

@@ -31,7 +31,7 @@ from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
 from likewise.training.turns import Seat, step_of_all, turns_of
 
-Observe = Callable[[Nets], Mapping[str, float]]
+Evaluate = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave them as it found them."""
 
 
@@ -42,7 +42,7 @@ class Interrupted(LikewiseError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoopSettings:
     """How long to train and how often to look up."""
 
     steps: int
@@ -51,7 +51,7 @@ class Plan:
     """of every draw and of the first weights"""
     log_every: int = 10
     """steps between lines of the log"""
-    observe_every: int = 0
+    eval_every: int = 0
     """steps between online scores; 0: never"""
     save_every: int = 0
     """steps between checkpoints; 0: only at the end or when interrupted"""
@@ -65,9 +65,9 @@ def train(
     nets: Nets,
     loader: Loader,
     recipe: Recipe,
-    plan: Plan,
+    plan: LoopSettings,
     run: RunFolder | None = None,
-    observe: Observe | None = None,
+    observe: Evaluate | None = None,
     screen: Screen | None = None,
 ) -> TrainingState:
     """Train ``nets`` in place, from the run's checkpoint if it has one.
@@ -109,9 +109,9 @@ class _Training:
         nets: Nets,
         loader: Loader,
         recipe: Recipe,
-        plan: Plan,
+        plan: LoopSettings,
         run: RunFolder | None,
-        observe: Observe | None,
+        observe: Evaluate | None,
         screen: Screen,
     ) -> None:
         self.fabric, self.method, self.nets, self.plan = fabric, method, nets, plan
@@ -201,7 +201,7 @@ class _Training:
         self.log.write({"loss": loss, "lr": rate, **metrics, **parts}, state)
         self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")
         self.display.step(state.step, state.images, state.seconds, loss)
-        self._warn(self.health.check_spread(metrics.get("spread", 1.0), state.step))
+        self._warn(self.health.check_feature_std(metrics.get("feature_std", 1.0), state.step))
         self._warn(self.bottleneck.check(seconds, state.step) if seconds else None)
 
     def _warn(self, warning: str | None) -> None:
@@ -212,9 +212,9 @@ class _Training:
 
     def _look(self) -> None:
         """Online scores, when they are due; the networks are in training mode again afterwards."""
-        if self.observe is None or not self.plan.observe_every:
+        if self.observe is None or not self.plan.eval_every:
             return
-        if _due(self.state.step, self.plan.observe_every, self.plan.steps):
+        if _due(self.state.step, self.plan.eval_every, self.plan.steps):
             self.nets.eval()
             scores = self.observe(self.nets)
             self.nets.train()

@@ -20,7 +20,7 @@ from likewise.training.prepare import Prepared
 from likewise.training.settings import from_json
 
 
-class Trained(NamedTuple):
+class TrainedRun(NamedTuple):
     """What a finished run learned."""
 
     method: Method
@@ -30,7 +30,7 @@ class Trained(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def load_trained(path: str | Path) -> Trained:
+def load_trained(path: str | Path) -> TrainedRun:
     """All networks of a finished run, from its folder; the encoder alone comes by `likewise.encoders.load_encoder`.
 
     Raises:
@@ -45,7 +45,7 @@ def load_trained(path: str | Path) -> Trained:
     nets = method.build(build_encoder(settings, fetch=False), len(class_names))
     stored = torch.load(run.checkpoint, map_location="cpu", weights_only=True)["learner"]
     nets.load_state_dict({name: stored[f"nets.{name}"] for name in nets.state_dict()})
-    return Trained(method, nets.eval(), settings, class_names)
+    return TrainedRun(method, nets.eval(), settings, class_names)
 
 
 def method_of(run: RunFolder) -> Method:
@@ -146,7 +146,7 @@ def what_the_teacher_has_seen(prepared: Prepared) -> str:
     )
 
 
-def _given_teacher(prepared: Prepared, method: Taught) -> Trained | None:
+def _given_teacher(prepared: Prepared, method: Taught) -> TrainedRun | None:
     """What the run in the folder that the method names has learned, if it can teach on these images."""
     if not method.teacher:
         return None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound, look_at_masks
-from likewise.data.columns.column import Reader, ReadsRows
+from likewise.data.columns.column import ColumnTransform, IndexedFeature
 from likewise.data.images import default_size
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest, class_counts
@@ -22,13 +22,13 @@ from likewise.encoders import EncoderSettings, choose_encoder
 from likewise.encoders.build import RUN_START, encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe, choose_method, find_method, with_view_size
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.taught import Taught
 from likewise.run_folder import RunFolder
-from likewise.training.clip_reading import as_shown_before, clip_size, clip_time, with_clip_reading
-from likewise.training.senses import with_senses
+from likewise.training.clip_reading import clip_sampling, clip_size, inherit_input_config, with_clip_sampling
+from likewise.training.modalities import require_modalities
 from likewise.training.settings import TrainSettings
-from likewise.training.splits import Split, channel_statistics, labels_shown, open_split_manifest, open_splits
+from likewise.training.splits import Split, channel_statistics, open_split_manifest, open_splits, visible_labels
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Prepared:
     """network and normalisation"""
     masks: MasksFound | None = None
     """which classes the pixels show, where training and test images have masks"""
-    readers: Mapping[str, Reader] = field(default_factory=dict)
+    transforms: Mapping[str, ColumnTransform] = field(default_factory=dict)
     """how what lies beside the pixels becomes numbers, by name"""
-    beside: Mapping[str, ReadsRows] = field(default_factory=dict)
+    modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
     """those numbers of the training split"""
 
     @property
@@ -64,7 +64,7 @@ class Prepared:
         return self.splits["train"]
 
     @property
-    def falsified(self) -> int:
+    def with_label_noise(self) -> int:
         """How many of the labels shown are wrong on purpose (``--label-noise``)."""
         return int(((self.shown != UNLABELLED) & (self.shown != self.train.labels)).sum())
 
@@ -91,7 +91,7 @@ class Prepared:
         another view.
         """
         settings, workers = self.settings, self.settings.workers
-        images, shown, learned = self.train.learned_from, self.shown, self.learned
+        images, shown, learned = self.train.train_images, self.shown, self.learned
         if len(learned) < len(shown):
             learned = learned.repeat(math.ceil(self.batch_size / len(learned)))
             images, shown = images.take(learned), shown[learned]
@@ -104,7 +104,7 @@ class Prepared:
             min(os.cpu_count() or 1, 8) if workers < 0 else workers,
             rank,
             world_size,
-            self.beside,
+            self.modalities,
         )
 
     def steps(self, loader: Loader) -> int:
@@ -138,19 +138,19 @@ class Prepared:
             "source": summary["source"],
             "splits": {name: len(split.manifest) for name, split in self.splits.items()},
             "classes": [
-                {"name": name, "count": counts.get(i, 0), "labels_shown": shown.get(i, 0)}
+                {"name": name, "count": counts.get(i, 0), "visible_labels": shown.get(i, 0)}
                 for i, name in enumerate(self.manifest.class_names)
             ],
             "labelled": summary["labelled"],
             "unlabelled": summary["unlabelled"],
-            "labels_shown": int((self.shown != UNLABELLED).sum()),
-            "labels_falsified": self.falsified,
+            "visible_labels": int((self.shown != UNLABELLED).sum()),
+            "noisy_labels": self.with_label_noise,
             "image_size": self.encoder.image_size,
             "channels": self.encoder.channels,
             "clips": self._clips(),
             "sizes": summary["sizes"],
             "masks": self.masks._asdict() if self.masks else None,
-            "beside": summary["beside"],
+            "columns": summary["columns"],
             "skipped": summary["skipped"],
             "notes": [*summary["notes"], *self._left_out()],
             "warnings": [*summary["warnings"], *self._mask_warnings(), *self.method.warnings(len(self.train.manifest))],
@@ -168,23 +168,23 @@ def prepare(
     _check(settings)
     asked = find_method(method)() if isinstance(method, str) and method != "auto" else method
     start = encoder_settings_of(RunFolder(settings.from_run)) if settings.from_run else None
-    settings = as_shown_before(start, settings)
-    time = clip_time(asked if isinstance(asked, Method) else None, settings, start)
+    settings = inherit_input_config(start, settings)
+    time = clip_sampling(asked if isinstance(asked, Method) else None, settings, start)
     manifest = open_split_manifest(data, settings, time, settings.image_size)
     if isinstance(asked, Method):
-        manifest = with_senses(manifest, asked)
+        manifest = require_modalities(manifest, asked)
     size = settings.image_size or (clip_size(manifest) if time else default_size(manifest))
     masks = look_at_masks(manifest)
     splits = open_splits(manifest, size, time=time)
     train = splits["train"].manifest
-    shown = labels_shown(settings, train)
+    shown = visible_labels(settings, train)
     rule, reason = resolve_method(asked, shown)
     check_method_fits(rule, shown)
     if isinstance(rule, Taught) and rule.keeps_network and rule.teacher:
         settings = dataclasses.replace(settings, from_run=rule.teacher)
     mean, std = channel_statistics(splits["train"].images)
-    encoder = with_clip_reading(_encoder_settings(settings, rule, size, mean, std, time), time, settings)
-    readers = rule.readers(train)
+    encoder = with_clip_sampling(_encoder_settings(settings, rule, size, mean, std, time), time, settings)
+    transforms = rule.transforms(train)
     return Prepared(
         settings,
         manifest,
@@ -195,8 +195,8 @@ def prepare(
         recipe or rule.recipe,
         encoder,
         masks,
-        readers,
-        {name: reader.of(train.beside[name]) for name, reader in readers.items()},
+        transforms,
+        {name: reader.of(train.columns[name]) for name, reader in transforms.items()},
     )
 
 
@@ -243,7 +243,7 @@ def _encoder_settings(
     size: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    time: ClipTime | None,
+    time: ClipSampling | None,
 ) -> EncoderSettings:
     if settings.from_run is None:
         start, frames = settings.pretrained or "", time.frames if time else 1

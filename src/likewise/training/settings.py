@@ -42,7 +42,7 @@ class TrainSettings:
     masks: str | None = None
     """folder of PNG masks, one an image under the same relative path: which class each pixel shows; none: no masks.
     Default: the column "mask" of Parquet files"""
-    void: int = 255
+    ignore_index: int = 255
     """the value in masks of pixels that belong to no class; they are neither learned from nor counted"""
     mask_classes: MaskClasses = "numbers"
     """numbers: a mask's values are classes; binary: they number objects, and all but 0 are one class"""
@@ -100,7 +100,7 @@ class TrainSettings:
     """how many devices; 0: every GPU, or one CPU process"""
     workers: int = -1
     """processes that decode images which do not fit in memory; -1: one a core, at most 8"""
-    observations: int = 10
+    num_evals: int = 10
     """times that online scores are taken during the run"""
     save_every: int | None = None
     """steps between checkpoints; default: a twentieth of the run"""

@@ -16,7 +16,7 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.masks import mask_folder
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
-from likewise.data.label_noise import falsified
+from likewise.data.label_noise import with_label_noise
 from likewise.data.manifest import Manifest
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources.label_file import is_label_file
@@ -24,7 +24,7 @@ from likewise.data.sources.open import open_manifest
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.errors import LikewiseError
-from likewise.methods.clip_time import ClipTime
+from likewise.methods.clip_sampling import ClipSampling
 from likewise.training.clip_reading import with_clips
 from likewise.training.settings import TrainSettings
 from likewise.views.motion.temporal_windows import sound_of_frames
@@ -42,7 +42,7 @@ class Split:
     """of clips all that is kept, which methods learn from"""
 
     @property
-    def learned_from(self) -> Images:
+    def train_images(self) -> Images:
         """What a method is given."""
         return self.clips or self.images
 
@@ -53,14 +53,14 @@ class Split:
 
     def has_sound(self) -> Tensor:
         """Bool [N]: which examples have sound that is not all silence."""
-        column = self.manifest.beside.get(SOUND)
+        column = self.manifest.columns.get(SOUND)
         return (
             torch.zeros(len(self.manifest), dtype=torch.bool) if column is None else torch.from_numpy(column.present())
         )
 
     def heard(self, index: Tensor) -> Tensor:
         """What is heard while exactly the frames of ``images`` are seen: int64 [B] -> float [B, samples] in [-1, 1]."""
-        column, pixels, frames = self.manifest.beside[SOUND], self.manifest.pixels, self.images.frames
+        column, pixels, frames = self.manifest.columns[SOUND], self.manifest.pixels, self.images.frames
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
         kept, shown = pixels.clips.frames.shape[1], pixels.clips.shown[pixels.rows[index.numpy()]]
         return sound_of_frames(column.read(index), middle_start(shown, frames), frames, kept)
@@ -71,7 +71,7 @@ class Split:
 
 
 def open_split_manifest(
-    data: Any, settings: TrainSettings, time: ClipTime | None = None, size: int | None = None
+    data: Any, settings: TrainSettings, time: ClipSampling | None = None, size: int | None = None
 ) -> Manifest:
     """The data with train, val and test decided: what they bring, else parts of what can be scored held out.
 
@@ -86,7 +86,7 @@ def open_split_manifest(
     found = open_manifest(data, labels, settings.test_data, settings.captions, columns)
     manifest = with_clips(_with_masks(found, settings), settings, time, size)
     present = set(manifest.splits.tolist())
-    told_apart = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.beside)
+    told_apart = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.columns)
     if "test" not in present and (told_apart or manifest.masks is not None):
         manifest = manifest.hold_out(settings.test, settings.seed, "test")
     if "val" not in present and told_apart:
@@ -103,17 +103,17 @@ def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
     masks = mask_folder(Path(settings.masks), manifest.ids) if settings.masks else manifest.masks
     if masks is None:
         return manifest
-    return replace(manifest, masks=replace(masks, void=settings.void, classes=settings.mask_classes))
+    return replace(manifest, masks=replace(masks, ignore_index=settings.ignore_index, classes=settings.mask_classes))
 
 
 def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:
     """The same examples, a share of the training images with the captions of others."""
-    captions = manifest.beside.get(CAPTIONS)
+    captions = manifest.columns.get(CAPTIONS)
     if not isinstance(captions, Captions):
         raise LikewiseError(f"--caption-noise was given, but {manifest.source} has no captions.")
     train = np.flatnonzero(manifest.splits == "train")
     noisy = captions.shuffled(train, settings.caption_noise, settings.seed)
-    return replace(manifest, beside={**manifest.beside, CAPTIONS: noisy})
+    return replace(manifest, columns={**manifest.columns, CAPTIONS: noisy})
 
 
 def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
@@ -132,7 +132,7 @@ def _kept(labels: Tensor, settings: TrainSettings) -> Tensor:
 
 
 def open_before_imbalance(
-    data: Any, settings: TrainSettings, size: int, channels: int | None = None, time: ClipTime | None = None
+    data: Any, settings: TrainSettings, size: int, channels: int | None = None, time: ClipSampling | None = None
 ) -> tuple[dict[str, Split], Tensor]:
     """The splits as they were before ``settings.imbalance`` thinned out the training images.
 
@@ -147,7 +147,7 @@ def open_before_imbalance(
 
 
 def open_splits(
-    manifest: Manifest, size: int, channels: int | None = None, time: ClipTime | None = None
+    manifest: Manifest, size: int, channels: int | None = None, time: ClipSampling | None = None
 ) -> dict[str, Split]:
     """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
     frames = time.frames if time is not None else 1
@@ -172,12 +172,12 @@ def budget_of(settings: TrainSettings) -> LabelBudget:
     return LabelBudget.parse(text, settings.seed)
 
 
-def labels_shown(settings: TrainSettings, train: Manifest) -> Tensor:
+def visible_labels(settings: TrainSettings, train: Manifest) -> Tensor:
     """int64 [N]: what training sees of the training split's labels: the budget's, some falsified if asked for."""
     budgeted = budget_of(settings).apply(train.labels, train.ids, train.class_names)
     if not settings.label_noise:
         return budgeted
-    return falsified(budgeted, train.ids, settings.label_noise, train.classes, settings.seed)
+    return with_label_noise(budgeted, train.ids, settings.label_noise, train.classes, settings.seed)
 
 
 def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:

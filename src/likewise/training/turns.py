@@ -110,5 +110,5 @@ def step_of_all(steps: Mapping[str, Step]) -> Step:
     metrics = {f"{player}_loss".replace(" ", "_"): step.loss.detach() for player, step in steps.items()}
     for step in steps.values():
         metrics |= step.metrics
-    remember = {name: rows for step in steps.values() for name, rows in step.remember.items()}
-    return Step(sum(step.loss.detach() for step in steps.values()), metrics, remember)  # type: ignore[arg-type]
+    memory_updates = {name: rows for step in steps.values() for name, rows in step.memory_updates.items()}
+    return Step(sum(step.loss.detach() for step in steps.values()), metrics, memory_updates)  # type: ignore[arg-type]

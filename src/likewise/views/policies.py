@@ -9,12 +9,12 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image.colour import CHANGES
 from likewise.views.image.crop import centre_boxes, random_boxes
 from likewise.views.image.making import make_view
-from likewise.views.image.plan import Changes, Hole, Plan
 from likewise.views.image.random_ops import random_operations
+from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.view import View
 
@@ -81,43 +81,43 @@ class ViewPolicy:
         self._require("random_ops", self.random_ops >= 0, "0 or more")
         self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
 
-    def __call__(self, pixels: Pixels, draws: Draws, start: Tensor | None = None) -> View:
+    def __call__(self, pixels: Pixels, rng: BatchRNG, start: Tensor | None = None) -> View:
         """Make one view of each image or clip, on the device that they are on.
 
-        The same key gives the same view, and a part of the global batch gets that part's views. Draws are read in a
+        The same key gives the same view, and a part of the global batch gets that part's views. BatchRNG are read in a
         fixed order whatever is switched on, so that two policies with the same key crop alike.
 
         Args:
             pixels: the stored images.
-            draws: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
+            rng: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
                 CPU even where images are not, for which rows a change touches is then known without waiting.
             start: int64 [B], the first frame that is shown of each clip; None draws it.
         """
         self._refuse_channels(pixels.images.shape[-3])
-        plan, size, images = self._plan(pixels, draws), self.size or pixels.images.shape[-1], pixels.images
+        plan, size, images = self._plan(pixels, rng), self.size or pixels.images.shape[-1], pixels.images
         if images.ndim == 4:
             return make_view(images, plan, size)
         frames = self.frames or images.shape[1]
-        start = random_start(draws, pixels, frames) if start is None else start
+        start = random_start(rng, pixels, frames) if start is None else start
         return make_view(frames_from(images, start, frames), plan, size)._replace(start=start)
 
-    def _plan(self, pixels: Pixels, draws: Draws) -> Plan:
-        box = random_boxes(draws, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
-        factors = [draws.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
-        factors.append(draws.uniform(-self.hue, self.hue))
-        order, jittered = draws.orders(len(CHANGES)), draws.chance(self.jitter)
+    def _plan(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
+        box = random_boxes(rng, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
+        factors = [rng.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
+        factors.append(rng.uniform(-self.hue, self.hue))
+        order, jittered = rng.orders(len(CHANGES)), rng.chance(self.jitter)
         left_out = ~(self._active(pixels.images.shape[-3]).to(order.device)[order] & jittered[:, None])
-        changes = Changes(
+        changes = ColourParams(
             torch.stack(factors, dim=1),
             order.masked_fill(left_out, -1),
-            draws.chance(self.grey),
-            draws.chance(self.blur),
-            draws.uniform(*self.blur_sigma),
-            draws.chance(self.solarize),
+            rng.chance(self.grey),
+            rng.chance(self.blur),
+            rng.uniform(*self.blur_sigma),
+            rng.chance(self.solarize),
         )
-        hole = Hole(draws.uniform(columns=2), self.cutout)
-        operations = random_operations(draws, self.random_ops, self.op_chance, self.op_strength)
-        return Plan(box, changes, operations if self.random_ops else None, hole if self.cutout else None)
+        hole = CutoutParams(rng.uniform(columns=2), self.cutout)
+        operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
+        return ViewParams(box, changes, operations if self.random_ops else None, hole if self.cutout else None)
 
     def _active(self, channels: int) -> Tensor:
         """Bool [4]: which of ``colour.CHANGES`` would do something."""
@@ -152,10 +152,10 @@ class CentreView:
                 f"CentreView(share={self.share!r}): allowed is a share of the side, above 0 and up to 1."
             )
 
-    def __call__(self, pixels: Pixels, draws: Draws | None = None) -> View:
-        """The same view every time; ``draws`` is taken so that both kinds of policy are called alike."""
+    def __call__(self, pixels: Pixels, rng: BatchRNG | None = None) -> View:
+        """The same view every time; ``rng`` is taken so that both kinds of policy are called alike."""
         return make_view(
-            pixels.images, Plan(centre_boxes(pixels.aspect, self.share)), self.size or pixels.images.shape[-1]
+            pixels.images, ViewParams(centre_boxes(pixels.aspect, self.share)), self.size or pixels.images.shape[-1]
         )
 
 
@@ -247,7 +247,7 @@ def comatch_strong() -> ViewPolicy:
     return replace(rand_augment(chance=0.5, strength=(1.0, 1.0)), cutout=0.5)
 
 
-def still_of_clip() -> ViewPolicy:
+def single_frame() -> ViewPolicy:
     """One frame of a clip with mild crop, flip and colour: for what pixels show rather than what the image is."""
     return ViewPolicy(
         crop_area=(0.4, 1.0), jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.1, frames=1

@@ -22,7 +22,7 @@ class MasksFound(NamedTuple):
     """images that have one, and images, by split"""
     classes: dict[int, str]
     """numbers met in a sample of the training masks, and their names"""
-    void: int
+    ignore_index: int
     """the value of pixels that belong to no class"""
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ class MasksFound(NamedTuple):
         counts = ", ".join(f"{some:,} of {all_:,} {name}" for name, (some, all_) in self.with_mask.items())
         numbers = list(self.classes)
         span = f"{numbers[0]} to {numbers[-1]}" if len(numbers) == numbers[-1] - numbers[0] + 1 else numbers
-        return f"{counts} images have one: {len(numbers)} classes ({span}); {self.void} is void, no class (see --void)"
+        return f"{counts} images have one: {len(numbers)} classes ({span}); {self.ignore_index} is no class (see --ignore-index)"
 
 
 def look_at_masks(manifest: Manifest) -> MasksFound | None:
@@ -62,10 +62,10 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     if len(classes) < 2:
         shown = f"only {next(iter(classes.values()))}" if classes else "no class at all"
         raise LikewiseError(
-            f"The training masks of {manifest.source} show {shown}, and {masks.void} taken as void. Segmentation needs "
-            f"two classes: give masks of more, or name the true void value with --void."
+            f"The training masks of {manifest.source} show {shown}, and {masks.ignore_index} is no class. Segmentation needs "
+            f"two classes: give masks of more, or name the ignored value with --ignore-index."
         )
-    return MasksFound(counts, classes, masks.void)
+    return MasksFound(counts, classes, masks.ignore_index)
 
 
 def _refuse_other_sizes(manifest: Manifest, masks: Masks, known: np.ndarray) -> None:

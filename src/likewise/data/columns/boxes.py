@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likewise.data.columns.column import Column, rows_in
+from likewise.data.columns.column import Column, num_rows
 
 SOUND_BOX = "sound_box"
-"""the name, in `Manifest.beside`, of where each clip's sound comes from; for scores alone"""
+"""the name, in `Manifest.columns`, of where each clip's sound comes from; for scores alone"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +38,10 @@ class Boxes:
         return torch.from_numpy(self.corners[index.numpy()])
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Boxes:
+    def concat(cls, parts: Sequence[Column | int]) -> Boxes:
         """Several columns; a number stands for so many rows of which nothing is known."""
         return cls(np.concatenate([part.corners if isinstance(part, Boxes) else _unknown(part) for part in parts]))
 
 
 def _unknown(part: Column | int) -> np.ndarray:
-    return np.full((rows_in(part), 4), np.nan, np.float32)
+    return np.full((num_rows(part), 4), np.nan, np.float32)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from likewise.data.columns.column import Column, rows_in
+from likewise.data.columns.column import Column, num_rows
 from likewise.errors import LikewiseError
 from likewise.randomness import generator
 
 CAPTIONS = "captions"
-"""the name of this column, in `Manifest.beside` and `Batch.beside`"""
+"""the name of this column, in `Manifest.columns` and `Batch.modalities`"""
 
 COLUMN_NAMES = ("captions", "caption", "text", "texts", "sentences")
 """what the column of a Parquet file, or the field of a JSON file, may be called, the first that is there"""
@@ -42,11 +42,11 @@ class Captions:
         return Captions([self.texts[int(i)] for i in index])
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Captions:
+    def concat(cls, parts: Sequence[Column | int]) -> Captions:
         """Several columns, one after the other; a number stands for so many images without captions."""
         texts: list[tuple[str, ...]] = []
         for part in parts:
-            texts += part.texts if isinstance(part, Captions) else [()] * rows_in(part)
+            texts += part.texts if isinstance(part, Captions) else [()] * num_rows(part)
         return cls(texts)
 
     @classmethod

@@ -1,7 +1,7 @@
 """What lies beside the pixels of each example: captions today, any other sense by the same door.
 
-A source brings a `Column`, as the files have it; a method's `Reader` turns it into rows of numbers; the loader puts
-those into `Batch.beside` under the column's name.
+A source brings a `Column`, as the files have it; a method's `ColumnTransform` turns it into rows of numbers; the loader
+puts those into `Batch.modalities` under the column's name.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Column(Protocol):
         ...
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Column:
+    def concat(cls, parts: Sequence[Column | int]) -> Column:
         """Several columns of this kind, one after the other; a number stands for so many images that have none."""
         ...
 
 
-def rows_in(part: Column | int) -> int:
+def num_rows(part: Column | int) -> int:
     """How many rows a part of a joined column stands for."""
     return part if isinstance(part, int) else len(part)
 
 
-class ReadsRows(Protocol):
+class IndexedFeature(Protocol):
     """A column as numbers."""
 
     def __len__(self) -> int: ...
@@ -47,23 +47,23 @@ class ReadsRows(Protocol):
         ...
 
 
-class Reader(Protocol):
+class ColumnTransform(Protocol):
     """How a column becomes numbers; fitted on training examples, so that it is the same for every split."""
 
-    def of(self, column: Column) -> ReadsRows:
+    def of(self, column: Column) -> IndexedFeature:
         """A column's rows."""
         ...
 
 
-def taken(columns: Mapping[str, Column], index: np.ndarray) -> dict[str, Column]:
+def take_columns(columns: Mapping[str, Column], index: np.ndarray) -> dict[str, Column]:
     """Every column's rows at some positions."""
     return {name: column.take(index) for name, column in columns.items()}
 
 
-def joined_columns(parts: Sequence[Mapping[str, Column]], lengths: Sequence[int]) -> dict[str, Column]:
+def concat_columns(parts: Sequence[Mapping[str, Column]], lengths: Sequence[int]) -> dict[str, Column]:
     """The columns of several sources, one after the other; a source without a column has it nowhere."""
     found = {name: type(column) for columns in parts for name, column in columns.items()}
     return {
-        name: kind.joined([columns.get(name, length) for columns, length in zip(parts, lengths, strict=True)])
+        name: kind.concat([columns.get(name, length) for columns, length in zip(parts, lengths, strict=True)])
         for name, kind in found.items()
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from likewise.data.columns.column import Column, rows_in
+from likewise.data.columns.column import Column, num_rows
 from likewise.data.stable_order import stable_score
 from likewise.errors import LikewiseError, did_you_mean
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile  # slow to import, and every manifest imports this module
 
 GROUP = "group"
-"""the name of this column, in `Manifest.beside`, in Parquet files and in CSVs of labels"""
+"""the name of this column, in `Manifest.columns`, in Parquet files and in CSVs of labels"""
 
 UNKNOWN = ""
 """the group of examples of which none is known; as nothing tells them apart, they stay together"""
@@ -45,9 +45,9 @@ class Groups:
         return Groups(self.names[index])
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Groups:
+    def concat(cls, parts: Sequence[Column | int]) -> Groups:
         """Several columns; a number stands for so many examples without a group."""
-        listed = [part.names if isinstance(part, Groups) else np.full(rows_in(part), UNKNOWN) for part in parts]
+        listed = [part.names if isinstance(part, Groups) else np.full(num_rows(part), UNKNOWN) for part in parts]
         return cls(np.concatenate(listed).astype(str))
 
     @classmethod
@@ -86,14 +86,14 @@ class Groups:
             classes, counts = np.unique(kind[members[row]], return_counts=True)
             return float((counts * (counts - 2 * missing[classes])).sum())
 
-        taken = list[int]()
+        take_columns = list[int]()
         for row in order:
-            if change(row) < 0 and len(taken) < len(order) - 1:
+            if change(row) < 0 and len(take_columns) < len(order) - 1:
                 np.subtract.at(missing, kind[members[row]], 1)
-                taken.append(row)
-        if not taken and len(order) > 1:
-            taken = [min(order, key=change)]
-        return np.isin(group, taken)
+                take_columns.append(row)
+        if not take_columns and len(order) > 1:
+            take_columns = [min(order, key=change)]
+        return np.isin(group, take_columns)
 
 
 def groups_in(readers: Sequence[ParquetFile], name: str | None) -> dict[str, Column]:

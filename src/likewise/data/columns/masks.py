@@ -17,7 +17,7 @@ VOID = 255
 """The value of pixels that belong to no class, unless another is named: PASCAL VOC's and Cityscapes' convention."""
 
 NOTHING = -1
-"""What a void pixel reads as."""
+"""What an ignored pixel reads as."""
 
 MOST_CLASSES = 256
 """Class numbers lie below this; a mask of more values is a photograph or numbers objects instead of classes."""
@@ -29,7 +29,7 @@ MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 """Pillow's names for images whose pixel values are numbers, not colours."""
 
 
-class Encoded(Protocol):
+class EncodedMask(Protocol):
     """An encoded mask that lies in another file."""
 
     def read(self) -> bytes | None:
@@ -37,7 +37,7 @@ class Encoded(Protocol):
         ...
 
 
-Cell = Path | np.ndarray | Encoded | None
+Cell = Path | np.ndarray | EncodedMask | None
 """One mask: a file, uint8 [H, W], the bytes of a file, or nothing"""
 
 
@@ -46,7 +46,7 @@ class Masks:
     """The masks of N images, some of which may have none. Values are class numbers from 0."""
 
     cells: Sequence[Cell]
-    void: int = VOID
+    ignore_index: int = VOID
     """the value of pixels that belong to no class"""
     class_names: tuple[str, ...] = ()
     """name of each class number, where the data have them"""
@@ -79,7 +79,7 @@ class Masks:
             return image.size
 
     def read(self, position: int) -> np.ndarray:
-        """One mask, int16 [H, W]; void pixels read as NOTHING.
+        """One mask, int16 [H, W]; ignored pixels read as NOTHING.
 
         Raises:
             LikewiseError: it cannot be decoded, has colours, or holds class numbers of 256 and more.
@@ -91,13 +91,13 @@ class Masks:
             with self._open(position) as image:
                 values = np.asarray(image)
         values = values.astype(np.int64)
-        values[values == self.void] = NOTHING
+        values[values == self.ignore_index] = NOTHING
         if self.classes == "binary":
             values = values.clip(max=1)
         if values.max(initial=0) >= MOST_CLASSES:
             raise LikewiseError(
                 f"{self._where(position)} holds the value {values.max()}; class numbers lie in 0..{MOST_CLASSES - 1}, "
-                f"and --void names the one value of pixels that belong to no class. If values number objects, "
+                f"and --ignore-index names the one value of pixels that belong to no class. If values number objects, "
                 f"--mask-classes binary takes them all for one class."
             )
         return values.astype(np.int16)
@@ -140,11 +140,11 @@ def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
     return Masks(cells)
 
 
-def joined_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:
+def concat_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:
     """The masks of several sets one after the other, each told by its number of images; None where no set has any."""
     present = [masks for _, masks in parts if masks is not None]
     if not present:
         return None
     cells = [cell for count, masks in parts for cell in (masks.cells if masks is not None else [None] * count)]
     names = max((masks.class_names for masks in present), key=len)
-    return Masks(cells, present[0].void, names)
+    return Masks(cells, present[0].ignore_index, names)

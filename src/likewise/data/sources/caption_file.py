@@ -59,7 +59,7 @@ def with_caption_file(manifest: Manifest, file: Path, folder: Path | None) -> Ma
             f"{', ...' if len(unknown) > 3 else ''}. Paths begin at the data folder or at the CSV's own folder; "
             f"an image there is called {manifest.ids[0]}."
         )
-    return dataclasses.replace(manifest, beside={**manifest.beside, CAPTIONS: Captions.of(texts)})
+    return dataclasses.replace(manifest, columns={**manifest.columns, CAPTIONS: Captions.of(texts)})
 
 
 def _heading(file: Path) -> list[str]:

@@ -75,8 +75,8 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
             splits[known[place]] = row.split or splits[known[place]]
             groups[known[place]] = row.group
     notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
-    beside = {**manifest.beside, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.beside
-    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, beside=beside)
+    beside = {**manifest.columns, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.columns
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, columns=beside)
 
 
 def open_label_file(file: Path) -> Manifest:

@@ -19,14 +19,14 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.sources.idx import read_idx
 from likewise.data.synthetic.fashion_pairs import fashion_pairs
-from likewise.data.synthetic.flow_videos import MOTIONS, move_garments
+from likewise.data.synthetic.flow_videos import MOTIONS, flow_videos
 from likewise.data.synthetic.lip_videos import FRAME_RATE as SPEAKING_RATE
-from likewise.data.synthetic.lip_videos import WORDS, speaking_shapes
+from likewise.data.synthetic.lip_videos import WORDS, lip_videos
 from likewise.data.synthetic.scenes import BACKGROUND, paste_scenes
 from likewise.data.synthetic.sound_videos import FRAME_RATE as SOUNDING_RATE
-from likewise.data.synthetic.sound_videos import sound_garments
+from likewise.data.synthetic.sound_videos import sound_videos
 from likewise.data.video.clips import clip_manifest
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -34,7 +34,7 @@ FASHION_CLASSES = (
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """where Debian's package dataset-fashion-mnist puts the files"""
 SPOKEN = {"train": 700, "test": 300}
-"""clips of speaking-shapes"""
+"""clips of synthetic-lip-videos"""
 DOWNLOADS = Path("~/.cache/likewise")
 
 
@@ -45,7 +45,7 @@ def fashion_mnist() -> Manifest:
     is installed, else downloaded once by torchvision.
 
     Raises:
-        MachineError: neither is possible; the message says what to do.
+        EnvironmentIOError: neither is possible; the message says what to do.
     """
     folder = FASHION_FOLDER if FASHION_FOLDER.is_dir() else _downloaded_fashion_mnist()
     train = read_idx(folder / "train-images-idx3-ubyte.gz"), read_idx(folder / "train-labels-idx1-ubyte.gz")
@@ -94,7 +94,7 @@ def fashion_scenes() -> Manifest:
     )
 
 
-def moving_garments() -> Manifest:
+def synthetic_flow_videos() -> Manifest:
     """2,000 training and 500 test clips, 8 frames of 32x32 gray pixels, of a garment that moves; labelled by motion.
 
     Test clips show test garments. Masks are of the middle frame: background and garment. Flow is found when it is first
@@ -106,11 +106,11 @@ def moving_garments() -> Manifest:
         part = garments.split(name)
         assert isinstance(part.pixels, ArrayPixels)
         seed = 0 if name == "train" else 1
-        parts.append(move_garments(part.pixels.array, part.labels.numpy(), count, seed))
+        parts.append(flow_videos(part.pixels.array, part.labels.numpy(), count, seed))
     frames = np.concatenate([clips.frames for clips in parts])
     middle = [mask for clips in parts for mask in clips.objects[:, frames.shape[1] // 2]]
     return clip_manifest(
-        "moving-garments",
+        "synthetic-flow-videos",
         frames,
         frame_rate=8.0,
         labels=np.concatenate([clips.motions for clips in parts]),
@@ -121,15 +121,15 @@ def moving_garments() -> Manifest:
 
 
 @cache
-def spoken_shapes() -> Manifest:
+def synthetic_lip_videos() -> Manifest:
     """700 training and 300 test clips of drawn mouths that say one of ten made-up words, with their sound."""
-    parts = [(name, speaking_shapes(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
+    parts = [(name, lip_videos(count, seed)) for seed, (name, count) in enumerate(SPOKEN.items())]
     frames, sound, words = (np.concatenate([clips[field] for _, clips in parts]) for field in range(3))
     splits = np.repeat(list(SPOKEN), list(SPOKEN.values()))
-    return clip_manifest("speaking-shapes", frames, SPEAKING_RATE, words, WORDS, splits, sound)
+    return clip_manifest("synthetic-lip-videos", frames, SPEAKING_RATE, words, WORDS, splits, sound)
 
 
-def sounding_garments() -> Manifest:
+def synthetic_sound_videos() -> Manifest:
     """1,600 training and 200 test clips of two bouncing garments of which one sounds: 32 frames of 32x32 gray pixels.
 
     Made from `fashion_mnist_mini` in some seconds, training clips from training garments alone. Labels name the garment
@@ -139,11 +139,11 @@ def sounding_garments() -> Manifest:
     for number, (name, count) in enumerate((("train", 1600), ("test", 200))):
         part = garments.split(name)
         assert isinstance(part.pixels, ArrayPixels)
-        parts.append(sound_garments(part.pixels.array, part.labels.numpy(), count, seed=number))
+        parts.append(sound_videos(part.pixels.array, part.labels.numpy(), count, seed=number))
     frames, sound, labels, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
     splits = np.repeat(["train", "test"], [len(part.labels) for part in parts])
-    made = clip_manifest("sounding-garments", frames, SOUNDING_RATE, labels, FASHION_CLASSES, splits, sound)
-    return replace(made, beside={**made.beside, SOUND_BOX: Boxes(boxes)})
+    made = clip_manifest("synthetic-sound-videos", frames, SOUNDING_RATE, labels, FASHION_CLASSES, splits, sound)
+    return replace(made, columns={**made.columns, SOUND_BOX: Boxes(boxes)})
 
 
 NAMED_SETS: dict[str, Callable[[], Manifest]] = {
@@ -151,9 +151,9 @@ NAMED_SETS: dict[str, Callable[[], Manifest]] = {
     "fashion-mnist-mini": fashion_mnist_mini,
     "fashion-scenes": fashion_scenes,
     "fashion-pairs": partial(fashion_pairs, fashion_mnist_mini),
-    "moving-garments": moving_garments,
-    "speaking-shapes": spoken_shapes,
-    "sounding-garments": sounding_garments,
+    "synthetic-flow-videos": synthetic_flow_videos,
+    "synthetic-lip-videos": synthetic_lip_videos,
+    "synthetic-sound-videos": synthetic_sound_videos,
 }
 
 
@@ -183,7 +183,7 @@ def _downloaded_fashion_mnist() -> Path:
     try:
         FashionMNIST(str(folder), download=True)
     except (OSError, RuntimeError) as error:
-        raise MachineError(
+        raise EnvironmentIOError(
             f"fashion-mnist could not be downloaded ({error}). Go online, install Debian's package "
             f"dataset-fashion-mnist, or use the bundled tenth of it: fashion-mnist-mini."
         ) from error

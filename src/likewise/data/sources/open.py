@@ -16,10 +16,10 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
 from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
+from likewise.data.sources.concat import concat, with_test_data
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.folder import find_examples, open_folder
 from likewise.data.sources.header_scan import scan_files
-from likewise.data.sources.joining import joined, with_test_data
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.shards import find_shards
@@ -135,7 +135,7 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     if len(files) == 1 and is_label_file(files[0]):
         return open_label_file(files[0])
     if kinds <= set(arrays.SUFFIXES):
-        return joined([part for file in files for part in arrays.open_array_file(file)], source)
+        return concat([part for file in files for part in arrays.open_array_file(file)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."

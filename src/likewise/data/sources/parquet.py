@@ -77,7 +77,7 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
         class_names=class_names,
         notes=(LARGE,) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
-        beside=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
+        columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
     )
     return _looked_at(whole, groups, locations, first_groups_only=large)
 

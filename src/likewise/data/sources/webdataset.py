@@ -90,7 +90,7 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
         class_names=class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
         notes=(*_notes(names, shards, unread), *((LARGE,) if large else ())),
-        beside={CAPTIONS: captions} if captions.present().any() else {},
+        columns={CAPTIONS: captions} if captions.present().any() else {},
     )
     return looked_at(whole, _looked(locations[:, 0], large), pixels.content)
 

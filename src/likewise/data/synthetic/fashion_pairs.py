@@ -57,7 +57,7 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
         ids=[f"{split}/{place:05d}" for split, (_, part) in zip(("train", "test"), parts, strict=True)
              for place in range(len(part))],
         class_names=(),
-        beside=beside,
+        columns=beside,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ CHUNK = 2**22
 """pixels drawn at a time, so that memory does not grow with the number of clips"""
 
 
-class MovingClips(NamedTuple):
+class FlowVideos(NamedTuple):
     """Clips and what they show."""
 
     frames: np.ndarray
@@ -55,7 +55,7 @@ class Paths(NamedTuple):
     """float [N, T, 2]: how far the background has moved since the first frame"""
 
 
-def move_garments(
+def flow_videos(
     items: np.ndarray,
     labels: np.ndarray,
     count: int,
@@ -64,7 +64,7 @@ def move_garments(
     length: int = 8,
     garments: int = 1,
     camera: bool = True,
-) -> MovingClips:
+) -> FlowVideos:
     """Garments half as large as the frame that all move in one of eight ways, each at its own speed.
 
     What a garment is says nothing of how it moves. A camera that moves shifts background and garments alike; the motion
@@ -94,7 +94,7 @@ def move_garments(
         for chunk in (slice(first, first + step) for first in range(0, count, step))
     ]
     frames, flow, objects = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
-    return MovingClips(frames, flow, objects, motions.astype(np.int64), labels[which].astype(np.int64))
+    return FlowVideos(frames, flow, objects, motions.astype(np.int64), labels[which].astype(np.int64))
 
 
 def _paths(

@@ -24,7 +24,7 @@ OPEN, WIDE, ROUND = range(3)
 """the columns of a movement, each from 0 to 1"""
 
 
-class SpeakingShapes(NamedTuple):
+class LipVideos(NamedTuple):
     """Clips and what is said in them."""
 
     frames: np.ndarray
@@ -35,7 +35,7 @@ class SpeakingShapes(NamedTuple):
     """int64 [N], places in `WORDS`"""
 
 
-def speaking_shapes(count: int, seed: int) -> SpeakingShapes:
+def lip_videos(count: int, seed: int) -> LipVideos:
     """So many clips of one second, each word equally often.
 
     Args:
@@ -51,7 +51,7 @@ def speaking_shapes(count: int, seed: int) -> SpeakingShapes:
         movement = _movement(patterns[word], random)
         frames[row, :, 0] = _drawn(movement(_instants(FRAMES)), random)
         sound[row] = _heard(movement(_instants(1000)), random)
-    return SpeakingShapes(frames, sound, words)
+    return LipVideos(frames, sound, words)
 
 
 def _patterns() -> np.ndarray:

@@ -13,7 +13,7 @@ OBJECT = 48
 """Least brightness, of 255, of a garment's pixels; Fashion-MNIST's own background is 0."""
 
 
-class Scenes(NamedTuple):
+class SyntheticScenes(NamedTuple):
     """Images and what they show."""
 
     images: np.ndarray
@@ -24,7 +24,7 @@ class Scenes(NamedTuple):
     """uint8 [N, SIDE, SIDE]: 0 is background, 1, 2, 3 the garments in the order in which they were pasted"""
 
 
-def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -> Scenes:
+def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -> SyntheticScenes:
     """Two or three garments on a textured canvas, at random places, mirrored at random; later ones cover earlier ones.
 
     Args:
@@ -46,7 +46,7 @@ def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -
             solid = item >= OBJECT
             for canvas, value in ((images, item), (masks, labels[which] + 1), (objects, number)):
                 canvas[where] = np.where(solid, value, canvas[where])
-    return Scenes(images, masks, objects)
+    return SyntheticScenes(images, masks, objects)
 
 
 def texture(random: np.random.Generator, side: int) -> np.ndarray:

@@ -24,7 +24,7 @@ HEARD = 0.4
 """seconds after which a note is cut off, a thousandth of it being left"""
 
 
-class SoundingClips(NamedTuple):
+class SoundVideos(NamedTuple):
     """Clips, what is heard in them, and from where."""
 
     frames: np.ndarray
@@ -37,9 +37,9 @@ class SoundingClips(NamedTuple):
     """float32 [N, 4]: left, top, right and bottom of all places of that garment, as shares of the frame"""
 
 
-def sound_garments(
+def sound_videos(
     items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 32, length: int = 32
-) -> SoundingClips:
+) -> SoundVideos:
     """Two garments of different classes bounce beside each other, each in a rhythm of its own; one of them sounds.
 
     Which of the two it is, and on which side, is drawn. The pitch of its note tells its class, and how long it rings
@@ -65,7 +65,7 @@ def sound_garments(
     top = (1 - height) * (side - most)  # [N, 2, T]
     heard = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
     notes = zip(landings, heard, large[:, 0], strict=True)
-    return SoundingClips(
+    return SoundVideos(
         _drawn(random, _pieces(items[which], large, sizes), left, top, side),
         np.stack([_notes(random, both[0], kind, DECAYS[ring], length) for both, kind, ring in notes]),
         heard,

@@ -24,7 +24,7 @@ from likewise.data.video.clip_columns import START, Starts
 from likewise.data.video.clip_frames import Clips
 from likewise.data.video.optical_flow import optical_flow, packed
 from likewise.data.video.video_decoding import ClipShape, UnreadableVideo, decode_clip
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 CACHE = Path("~/.cache/likewise/clips")
 """Where decoded clips are kept, a folder for each set and shape."""
@@ -119,7 +119,7 @@ def _kept_flow(folder: Path, source: str) -> Tensor:
             flow_between(frames, lambda shape: _new_array(partial_path, shape, np.int16))
             partial_path.replace(path)
         except OSError as error:
-            raise MachineError(f"{path} cannot be written: {error.strerror or error}. Free some room.") from error
+            raise EnvironmentIOError(f"{path} cannot be written: {error.strerror or error}. Free some room.") from error
         finally:
             partial_path.unlink(missing_ok=True)
     return _mapped(path)
@@ -148,7 +148,7 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
         decoded = list(parallel_map(decode, count))
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise MachineError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
+        raise EnvironmentIOError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
     lost = {row: reason for row, reason in enumerate(decoded) if isinstance(reason, str)}
     if len(lost) == count:
         shutil.rmtree(partial)
@@ -188,7 +188,7 @@ def _new_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
 
 def _starts(manifest: Manifest) -> list[float]:
     """Seconds into its video at which each example begins."""
-    column = manifest.beside.get(START)
+    column = manifest.columns.get(START)
     return column.seconds.tolist() if isinstance(column, Starts) else [0.0] * len(manifest)
 
 

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from likewise.data.columns.column import Column, ReadsRows, rows_in
+from likewise.data.columns.column import Column, IndexedFeature, num_rows
 from likewise.data.video.clip_frames import Clips
 from likewise.errors import LikewiseError
 
 SOUND, FLOW, START = "sound", "flow", "start"
-"""names of these columns, in `Manifest.beside` and `Batch.beside`"""
+"""names of these columns, in `Manifest.columns` and `Batch.columns`"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Track:
         raise NotImplementedError
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Column:
+    def concat(cls, parts: Sequence[Column | int]) -> Column:
         """Refused: sets are joined before they are decoded."""
         raise LikewiseError("Decoded clips of several sources cannot be joined; join the sources of videos.")
 
@@ -73,7 +73,7 @@ class Flow(Track):
 class AsKept:
     """The reader of a track as it is."""
 
-    def of(self, column: Column) -> ReadsRows:
+    def of(self, column: Column) -> IndexedFeature:
         """The column itself, what it holds having been made."""
         if not isinstance(column, Track):
             raise LikewiseError(f"Only what clips have can be read as it is kept; {type(column).__name__} was given.")
@@ -101,10 +101,10 @@ class Starts:
         return Starts(self.seconds[index])
 
     @classmethod
-    def joined(cls, parts: Sequence[Column | int]) -> Starts:
+    def concat(cls, parts: Sequence[Column | int]) -> Starts:
         """Several columns; a number stands for so many examples that begin with their video."""
         return cls(
-            np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(rows_in(part)) for part in parts])
+            np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts])
         )
 
 

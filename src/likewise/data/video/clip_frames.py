@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import Pixels
-from likewise.data.images import Images, Rows, open_images
+from likewise.data.images import DecodedRows, Images, open_images
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import CLIP_MODE, Decoded, Encoded, Headers, UnreadableImage
 from likewise.data.video.optical_flow import BRIGHTNESS
@@ -106,9 +106,9 @@ class ClipImages:
         """Some of the clips."""
         return ClipImages(self._pixels.take(index.numpy()), self.channels, self.frames)
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> Rows:
+    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
         """The clips at some positions; none of them is unreadable."""
-        return Rows(self.read(index), index)
+        return DecodedRows(self.read(index), index)
 
 
 def middle_start(shown: Tensor, frames: int) -> Tensor:

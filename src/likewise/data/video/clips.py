@@ -56,7 +56,7 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
     return replace(
         readable,
         pixels=pixels,
-        beside=_tracks(pixels, readable),
+        columns=_tracks(pixels, readable),
         skipped=(*manifest.skipped, *stills, *lost),
         notes=(*manifest.notes, *decoded.notes),
     )
@@ -98,12 +98,12 @@ def clip_manifest(
         class_names=tuple(class_names),
         masks=masks,
     )
-    return replace(manifest, beside=_tracks(pixels, manifest))
+    return replace(manifest, columns=_tracks(pixels, manifest))
 
 
 def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
     """What lies beside clips: what lay beside the videos but for their starts, their flow, and sound if one has any."""
-    tracks = {name: column for name, column in manifest.beside.items() if name != START}
+    tracks = {name: column for name, column in manifest.columns.items() if name != START}
     tracks[FLOW] = Flow(pixels.clips, pixels.rows)
     if pixels.clips.heard.numpy()[pixels.rows].any():
         tracks[SOUND] = Sound(pixels.clips, pixels.rows)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from likewise.evaluation.corruptions.robustness import Answers, ProbedEncoder, Robustness
-from likewise.evaluation.evaluate import Examples, Gain
+from likewise.evaluation.evaluate import Examples, ScoreDifference
 from likewise.evaluation.features import PlainView
 from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.scores import Score
@@ -37,11 +37,13 @@ class CorruptedScores:
                 found.setdefault(who, []).append(score)
         return found
 
-    def gains(self) -> list[Gain]:
+    def gains(self) -> list[ScoreDifference]:
         """The first encoder's probe against each other one's, on the same corrupted images."""
         first, *others = self.answers[LINEAR]
         mine = self.answers[LINEAR][first]
-        return [Gain(f"corrupted_{LINEAR}_top1", who, *mine.gain(self.answers[LINEAR][who])) for who in others]
+        return [
+            ScoreDifference(f"corrupted_{LINEAR}_top1", who, *mine.gain(self.answers[LINEAR][who])) for who in others
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """What ``scores.json`` holds under ``corruptions``."""

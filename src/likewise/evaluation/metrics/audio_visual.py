@@ -9,7 +9,7 @@ from likewise.evaluation.statistics.confidence import Interval, wilson
 from likewise.randomness import generator
 
 RESAMPLED = 1000
-"""Draws of test clips with replacement, for an interval."""
+"""BatchRNG of test clips with replacement, for an interval."""
 
 BOOTSTRAP = "percentiles of 1,000 draws of the test clips with replacement, 95 %"
 EFFECTIVE = "Wilson interval at the effective sample size of a mean over test clips, 95 %"

@@ -15,7 +15,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.metrics.logistic_regression import Standardiser
 from likewise.evaluation.statistics.confidence import CROSSED, WILSON, crossed_accuracy
-from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 
 VARIES = ("validation_accuracy", "validation_cross_entropy")
 
@@ -48,7 +48,7 @@ class FewLabel:
         scarcest = int(counts.min()) if len(counts) else 0
         return replace(self, per_class=tuple(amount for amount in self.per_class if amount <= scarcest))
 
-    def evaluate(self, train: Features, test: Features, ids: Sequence[str]) -> Iterator[Outcome]:
+    def evaluate(self, train: Features, test: Features, ids: Sequence[str]) -> Iterator[Measurement]:
         """One outcome a budget: few2_top1, few4_top1, ...; its predictions are [draws, N].
 
         Args:
@@ -76,7 +76,7 @@ class FewLabel:
     def _seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.draws))
 
-    def _outcome(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Outcome:
+    def _outcome(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Measurement:
         """Average and interval over draws [R, N]."""
         known = labels != UNLABELLED
         interval = crossed_accuracy((predictions == labels)[:, known])
@@ -85,4 +85,6 @@ class FewLabel:
             "seeds": self._seeds(),
             "interval": CROSSED if self.draws > 1 else f"{WILSON}; one draw says nothing about other draws",
         }
-        return Outcome(Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions)
+        return Measurement(
+            Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions
+        )

@@ -17,7 +17,7 @@ from likewise.encoders import Encoder
 from likewise.methods import Nets, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
-from likewise.training import Plan, train
+from likewise.training import LoopSettings, train
 from likewise.views.policies import ViewPolicy, weak
 
 
@@ -59,7 +59,7 @@ class FineTune:
         method = with_view_size(CrossEntropy(views=self.views), images.size, images.frames)
         seed_networks(self.seed, "fine-tuning")
         nets = method.build(copy.deepcopy(encoder), classes)
-        train(fabric, method, nets, loader, self.recipe, Plan(steps, self.seed, log_every=steps))
+        train(fabric, method, nets, loader, self.recipe, LoopSettings(steps, self.seed, log_every=steps))
         return nets
 
     def protocol(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import WILSON, accuracy
-from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 
 QUERIES, ROWS = 512, 16384
 """test and bank rows compared at a time: 32 MB of similarities, however large either is"""
@@ -36,12 +36,12 @@ class Knn:
         if self.k < 1 or self.temperature <= 0:
             raise LikewiseError(f"Knn({self.k}, {self.temperature}): k must be 1 or more and the temperature above 0.")
 
-    def evaluate(self, train: Features, test: Features) -> Outcome:
+    def evaluate(self, train: Features, test: Features) -> Measurement:
         """Top-1 accuracy on the labelled test rows; unlabelled training rows do not vote."""
         require_labelled(test, "test")
         predictions = self.predict(train, test.vectors)
         interval, count = accuracy(predictions, test.labels)
-        return Outcome(Score(f"knn{self.k}_top1", *interval, count, self._protocol(train)), predictions)
+        return Measurement(Score(f"knn{self.k}_top1", *interval, count, self._protocol(train)), predictions)
 
     @torch.no_grad()
     def predict(self, train: Features, vectors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from likewise.methods.method import spread
+from likewise.methods.method import feature_std
 
 PAIRS = 4096
 """rows compared with one another by ``uniformity`` inside ``label_free``"""
@@ -85,13 +85,13 @@ def label_free(vectors: Tensor, other_view: Tensor | None = None) -> dict[str, f
         other_view: float [N, D], features of another view of the same images, for ``alignment``.
 
     Returns:
-        ``effective_rank``, ``spread``, ``uniformity`` (over at most 4,096 evenly placed rows) and, with a second view,
-        ``alignment``.
+        ``effective_rank``, ``feature_std``, ``uniformity`` (over at most 4,096 evenly placed rows) and, with a second
+        view, ``alignment``.
     """
     some = torch.linspace(0, len(vectors) - 1, min(PAIRS, len(vectors))).long()
     measures = {
         "effective_rank": effective_rank(vectors),
-        "spread": float(spread(vectors)),
+        "feature_std": float(feature_std(vectors)),
         "uniformity": uniformity(vectors[some]),
     }
     return measures if other_view is None else measures | {"alignment": alignment(vectors, other_view)}

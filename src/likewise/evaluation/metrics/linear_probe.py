@@ -14,7 +14,7 @@ from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.metrics.logistic_regression import PrincipalAxes, Standardiser, fit, logits
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.evaluation.statistics.confidence import WILSON, accuracy
-from likewise.evaluation.statistics.scores import Features, Outcome, Score, require_labelled, require_usable
+from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 from likewise.randomness import generator
 
 STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1, 1e-2)
@@ -50,7 +50,7 @@ class LinearProbe:
         if not self.strengths or min(self.strengths) <= 0:
             raise LikewiseError(f"LinearProbe(strengths={self.strengths}): give one or more strengths above 0.")
 
-    def evaluate(self, train: Features, test: Features) -> Outcome:
+    def evaluate(self, train: Features, test: Features) -> Measurement:
         """Top-1 accuracy on the labelled test rows."""
         require_labelled(test, "test")
         return self.fit(train).evaluate(test)
@@ -146,7 +146,7 @@ class FittedProbe:
     protocol: dict[str, Any]
     """strength and how it was chosen, validation accuracy, labels, seed"""
 
-    def evaluate(self, test: Features) -> Outcome:
+    def evaluate(self, test: Features) -> Measurement:
         """Top-1 accuracy and calibration on the labelled test rows."""
         require_labelled(test, "test")
         with threads_for(len(test.vectors) * self.axes.directions.numel()):
@@ -154,7 +154,7 @@ class FittedProbe:
         predictions = self.classes[logits.argmax(dim=1)]
         interval, count = accuracy(predictions, test.labels)
         score = Score("linear_top1", *interval, count, self.protocol | {"interval": WILSON})
-        return Outcome(score, predictions, calibration=calibration_of(logits, test.labels, self.classes))
+        return Measurement(score, predictions, calibration=calibration_of(logits, test.labels, self.classes))
 
     def predict(self, vectors: Tensor) -> Tensor:
         """A class for each row, float [N, D] -> int64 [N]."""

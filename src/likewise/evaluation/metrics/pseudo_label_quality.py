@@ -16,7 +16,7 @@ from likewise.methods import Method, Nets, Progress
 from likewise.methods.method import Step
 
 
-class GuessQuality(NamedTuple):
+class PseudoLabelQuality(NamedTuple):
     """Of CoMatch's guesses over some batches."""
 
     balanced: float
@@ -51,7 +51,7 @@ def next_steps(
         yield batch, method.step(kept, batch, Progress(number, number + 1, loader.seed))
 
 
-def guess_quality(
+def pseudo_label_quality(
     method: Method,
     nets: Nets,
     loader: Loader,
@@ -59,7 +59,7 @@ def guess_quality(
     first: int,
     count: int = 20,
     device: torch.device | str = "cpu",
-) -> GuessQuality:
+) -> PseudoLabelQuality:
     """The quality of CoMatch's guesses over ``count`` batches after training; see `next_steps`.
 
     Args:
@@ -72,16 +72,16 @@ def guess_quality(
         device: where the networks are.
     """
     edge: float = method.edge  # type: ignore[attr-defined]
-    right, rows, joined, edges = [0, 0], 0, 0, 0
+    right, rows, concat, edges = [0, 0], 0, 0, 0
     for batch, step in next_steps(method, nets, loader, first, count, device):
-        true = labels[batch.position.cpu()]
-        balanced, smoothed = (step.remember[name][: batch.size].cpu() for name in ("guesses", "targets"))
+        true = labels[batch.indices.cpu()]
+        balanced, smoothed = (step.memory_updates[name][: batch.size].cpu() for name in ("guesses", "targets"))
         right = [
             so_far + int((guess.argmax(dim=1) == true).sum())
             for so_far, guess in zip(right, (balanced, smoothed), strict=True)
         ]
         rows += batch.size
         graph = agreement(smoothed, edge).fill_diagonal_(0) > 0
-        joined += int((graph & (true[:, None] == true)).sum())
+        concat += int((graph & (true[:, None] == true)).sum())
         edges += int(graph.sum())
-    return GuessQuality(right[0] / rows, right[1] / rows, joined / max(edges, 1), edges)
+    return PseudoLabelQuality(right[0] / rows, right[1] / rows, concat / max(edges, 1), edges)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import wilson
-from likewise.evaluation.statistics.scores import Hits, Outcome, Score, require_usable
+from likewise.evaluation.statistics.scores import Hits, Measurement, Score, require_usable
 
 RANKS = (1, 5, 10)
 """How many of the first answers are looked at (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)."""
@@ -62,7 +62,7 @@ def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
     return Ranks(torch.cat(of_texts), of_images, owner)
 
 
-class Sides(NamedTuple):
+class RetrievalDirections(NamedTuple):
     """What is looked for by what, in words."""
 
     names: tuple[str, str] = ("text_to_image", "image_to_text")
@@ -71,9 +71,9 @@ class Sides(NamedTuple):
     """entries of the protocol"""
 
 
-def retrieval_outcomes(found: Ranks, sides: Sides | None = None) -> list[Outcome]:
+def retrieval_outcomes(found: Ranks, sides: RetrievalDirections | None = None) -> list[Measurement]:
     """Recall at 1, 5 and 10, texts -> images and images -> texts, or whatever ``sides`` calls them."""
-    names, counted = sides or Sides()
+    names, counted = sides or RetrievalDirections()
     images, texts = len(found.of_images), len(found.of_texts)
     counts = dict(zip(counted, (images, texts), strict=True))
     ways = (
@@ -88,7 +88,9 @@ def retrieval_outcomes(found: Ranks, sides: Sides | None = None) -> list[Outcome
     ]
 
 
-def zero_shot_outcomes(images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)) -> list[Outcome]:
+def zero_shot_outcomes(
+    images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)
+) -> list[Measurement]:
     """Classes that are named by words alone: flat hit@k, the share of images whose class is among the first k.
 
     Cheng et al. 2021, Sec. 4, https://arxiv.org/abs/2104.08945.
@@ -107,10 +109,10 @@ def zero_shot_outcomes(images: Tensor, classes: Tensor, labels: Tensor, ranks: S
     return [_outcome(f"zero_shot_hit{k}", Hits(ahead < k, each), len(images), words) for k, words in asked]
 
 
-def _outcome(name: str, hits: Hits, images: int, protocol: dict[str, float]) -> Outcome:
+def _outcome(name: str, hits: Hits, images: int, protocol: dict[str, float]) -> Measurement:
     value, low, high = wilson(float(hits.right.double().mean()), images)
     score = Score(name, value, low, high, images, {**protocol, "interval": INTERVAL})
-    return Outcome(score, torch.zeros(0), hits=hits)
+    return Measurement(score, torch.zeros(0), hits=hits)
 
 
 def _missed_by_texts(k: int, images: int, texts: int) -> float:

@@ -16,7 +16,7 @@ from likewise.data.columns.masks import NOTHING, Masks
 from likewise.encoders import Encoder
 from likewise.encoders.locations import as_places, dense_map, dense_stage, read_at
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import Gain
+from likewise.evaluation.evaluate import ScoreDifference
 from likewise.evaluation.features import ReadsPixels, frozen
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.confidence import bootstrapped
@@ -24,13 +24,13 @@ from likewise.evaluation.statistics.scores import Features, Score
 from likewise.randomness import generator
 from likewise.views.image.crop import centre_boxes
 from likewise.views.image.making import make_view
-from likewise.views.image.plan import Plan
+from likewise.views.image.view_params import ViewParams
 
 SHOWN = 6
 """Test images whose prediction is kept for pictures."""
 
 
-class Scenes(NamedTuple):
+class SceneImages(NamedTuple):
     """Images and the class of each of their pixels."""
 
     images: ReadsPixels
@@ -42,7 +42,7 @@ class Segmentation(NamedTuple):
 
     scores: dict[str, list[Score]]
     """by encoder: linear_miou and linear_pixel_accuracy"""
-    gains: list[Gain]
+    gains: list[ScoreDifference]
     """the first encoder against each of the others"""
     per_class: dict[str, dict[str, float]]
     """by encoder and class name: intersection over union"""
@@ -52,7 +52,7 @@ class Segmentation(NamedTuple):
     """of those by the first encoder, int16 [H, W] each, in the size of their masks"""
 
 
-class Points(NamedTuple):
+class SampledPixels(NamedTuple):
     """Pixels drawn from training masks."""
 
     rows: Tensor
@@ -88,7 +88,12 @@ class SegmentationProbe:
     """of the pixels drawn and of the bootstrap"""
 
     def evaluate(
-        self, encoders: Mapping[str, Encoder], train: Scenes, test: Scenes, size: int, device: torch.device | str
+        self,
+        encoders: Mapping[str, Encoder],
+        train: SceneImages,
+        test: SceneImages,
+        size: int,
+        device: torch.device | str,
     ) -> Segmentation:
         """Scores of encoders by name on the test images that have a mask; the first is the one in question.
 
@@ -111,12 +116,12 @@ class SegmentationProbe:
                 probe = self._fit(encoder, train, points, size, device)
                 predicted = self._predict(encoder, probe, test, rows, size, device)
                 tables[who] = torch.stack([confusion(each, test.masks.read(row), classes) for row, each in predicted])
-                protocols[who] = self._protocol(encoder, probe, points, size, test.masks.void)
+                protocols[who] = self._protocol(encoder, probe, points, size, test.masks.ignore_index)
                 if len(tables) == 1:
                     predictions = [each for _, each in self._predict(encoder, probe, test, shown, size, device)]
         return self._measured(tables, protocols, test.masks, shown, predictions)
 
-    def _draw(self, masks: Masks) -> Points:
+    def _draw(self, masks: Masks) -> SampledPixels:
         """As many pixels of each training mask as are wanted in all, with a class each; a function of the seed."""
         known = torch.from_numpy(masks.known())
         order = torch.randperm(len(known), generator=generator(self.seed, "masks"))[: self.images].sort().values
@@ -132,11 +137,11 @@ class SegmentationProbe:
                 places.append(torch.stack([(2 * x + 1) / mask.shape[1] - 1, (2 * y + 1) / mask.shape[0] - 1], dim=1))
                 labels.append(mask[y, x].long())
         if not rows:
-            raise LikewiseError("No pixel of the training masks belongs to a class: all are void.")
-        return Points(torch.tensor(rows), torch.stack(places), torch.stack(labels))
+            raise LikewiseError("No pixel of the training masks belongs to a class: all are ignore_index.")
+        return SampledPixels(torch.tensor(rows), torch.stack(places), torch.stack(labels))
 
     def _fit(
-        self, encoder: Encoder, train: Scenes, points: Points, size: int, device: torch.device | str
+        self, encoder: Encoder, train: SceneImages, points: SampledPixels, size: int, device: torch.device | str
     ) -> FittedProbe:
         batches = zip(*(part.split(self.batch_size) for part in (points.rows, points.places)), strict=True)
         vectors = [read_at(self._map(encoder, train.images.read(rows), size, device), at) for rows, at in batches]
@@ -146,7 +151,7 @@ class SegmentationProbe:
         self,
         encoder: Encoder,
         probe: FittedProbe,
-        test: Scenes,
+        test: SceneImages,
         rows: Tensor,
         size: int,
         device: torch.device | str,
@@ -166,7 +171,9 @@ class SegmentationProbe:
         _, maps = encoder.forward_with_maps(whole(pixels, size).to(device))
         return dense_map(maps, self.stage).float().cpu()
 
-    def _protocol(self, encoder: Encoder, probe: FittedProbe, points: Points, size: int, void: int) -> dict[str, Any]:
+    def _protocol(
+        self, encoder: Encoder, probe: FittedProbe, points: SampledPixels, size: int, ignore_index: int
+    ) -> dict[str, Any]:
         sides = [side for _, side in encoder.map_shapes(size)]
         stage = dense_stage(sides, self.stage)
         chosen = {key: probe.protocol[key] for key in ("strength", "strength_chosen", "seed")}
@@ -176,7 +183,7 @@ class SegmentationProbe:
             "enlarged": "bilinearly to the mask's size, align_corners=False",
             "training_pixels": points.labels.numel(),
             "training_images": len(points.rows),
-            "void": void,
+            "ignore_index": ignore_index,
             **chosen,
         }
 
@@ -190,7 +197,7 @@ class SegmentationProbe:
     ) -> Segmentation:
         first, *others = tables
         if not bool(tables[first].sum() > 0):
-            raise LikewiseError("No pixel of the test masks belongs to a class: all are void.")
+            raise LikewiseError("No pixel of the test masks belongs to a class: all are ignore_index.")
         measures = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
         scores = {
             who: [
@@ -200,7 +207,9 @@ class SegmentationProbe:
             for who, table in tables.items()
         }
         gains = [
-            Gain(name, other, *bootstrapped(torch.stack([tables[first], tables[other]], 1), _more(measure), self.seed))
+            ScoreDifference(
+                name, other, *bootstrapped(torch.stack([tables[first], tables[other]], 1), _more(measure), self.seed)
+            )
             for other in others
             for name, measure in measures.items()
         ]
@@ -221,11 +230,11 @@ def _more(measure: Any) -> Any:
 
 def whole(pixels: Pixels, size: int) -> Tensor:
     """Images with all that they show, float [B, C, size, size] in [0, 1]; what is not square stays squeezed."""
-    return make_view(pixels.images, Plan(centre_boxes(torch.ones_like(pixels.aspect), 1.0)), size).pixels
+    return make_view(pixels.images, ViewParams(centre_boxes(torch.ones_like(pixels.aspect), 1.0)), size).pixels
 
 
 def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:
-    """How many pixels of each class (row) were taken for each (column), [C, C]; void pixels are left out."""
+    """How many pixels of each class (row) were taken for each (column), [C, C]; ignore_index pixels are left out."""
     counted = mask != NOTHING
     pairs = mask[counted].astype(np.int64) * classes + predicted[counted]
     return torch.from_numpy(np.bincount(pairs, minlength=classes**2)).view(classes, classes)

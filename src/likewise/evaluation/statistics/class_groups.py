@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.statistics.confidence import CLASS_MEAN, class_mean_accuracy
-from likewise.evaluation.statistics.scores import Outcome, Score
+from likewise.evaluation.statistics.scores import Measurement, Score
 
 RARE = 3
 """A class is rare where the largest has more than this many times its training images.
@@ -65,7 +65,7 @@ def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
     return groups
 
 
-def class_mean(outcome: Outcome, labels: Tensor, group: ClassGroup) -> Outcome:
+def class_mean(outcome: Measurement, labels: Tensor, group: ClassGroup) -> Measurement:
     """What an outcome scores as a mean over a group's classes: ``knn20_top1`` -> ``knn20_rare_top1``.
 
     Args:
@@ -77,4 +77,4 @@ def class_mean(outcome: Outcome, labels: Tensor, group: ClassGroup) -> Outcome:
     interval = class_mean_accuracy((outcome.predictions == labels)[asked], labels[asked])
     name = f"{outcome.score.name.removesuffix('_top1')}_{group.name}_top1"
     protocol = outcome.score.protocol | {"mean_over": group.meaning, "interval": CLASS_MEAN}
-    return Outcome(Score(name, *interval, int(asked.sum()), protocol), outcome.predictions, group.classes)
+    return Measurement(Score(name, *interval, int(asked.sum()), protocol), outcome.predictions, group.classes)

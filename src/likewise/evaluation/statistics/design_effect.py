@@ -15,7 +15,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.statistics.confidence import Interval
-from likewise.evaluation.statistics.scores import Outcome
+from likewise.evaluation.statistics.scores import Measurement
 
 
 def design_effect(influence: Tensor, groups: Tensor) -> float:
@@ -63,7 +63,7 @@ def widened(interval: Interval, effect: float, lowest: float) -> Interval:
     return Interval(interval.value, max(low, lowest), min(high, 1.0))
 
 
-def told_of_groups(outcome: Outcome, labels: Tensor, groups: Tensor | None) -> Outcome:
+def with_cluster_adjusted_ci(outcome: Measurement, labels: Tensor, groups: Tensor | None) -> Measurement:
     """The outcome with an interval that knows of groups, which its protocol then says.
 
     Args:
@@ -82,6 +82,6 @@ def told_of_groups(outcome: Outcome, labels: Tensor, groups: Tensor | None) -> O
     return outcome._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **told}))
 
 
-def asked_about(outcome: Outcome, labels: Tensor) -> Tensor:
+def asked_about(outcome: Measurement, labels: Tensor) -> Tensor:
     """Bool [N]: the test images that a score is taken over."""
     return labels != UNLABELLED if outcome.classes is None else torch.isin(labels, outcome.classes)

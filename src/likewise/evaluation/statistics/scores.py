@@ -67,7 +67,7 @@ class Hits(NamedTuple):
     """int64 [M], the image that each is about, 0 to N - 1"""
 
 
-class Outcome(NamedTuple):
+class Measurement(NamedTuple):
     """A score and the answers that it counts."""
 
     score: Score

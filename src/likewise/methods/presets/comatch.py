@@ -36,7 +36,7 @@ PRESETS = {
             "temperature": 0.1,
             "threshold": 0.6,
             "edge": 0.3,
-            "guess_weight": 10.0,
+            "pseudo_label_weight": 10.0,
             "graph_weight": 10.0,
             "queue": 30000,
             "window": 128,

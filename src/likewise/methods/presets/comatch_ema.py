@@ -19,7 +19,7 @@ PRESETS = {
             "temperature": 0.2,
             "threshold": 0.95,
             "edge": 0.8,
-            "guess_weight": 1.0,
+            "pseudo_label_weight": 1.0,
             "graph_weight": 1.0,
             "images_per_class": 6,
             "queue": 2560,

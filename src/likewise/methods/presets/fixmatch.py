@@ -33,7 +33,7 @@ PRESETS = {
         Recipe("sgd", learning_rate=0.03, weight_decay=3e-4, warm_up=0.02),
         batch_size=1024,
         epochs=300,
-        settings={"threshold": 0.7, "guess_weight": 10.0, "classes_per_batch": 100, "images_per_class": 2},
+        settings={"threshold": 0.7, "pseudo_label_weight": 10.0, "classes_per_batch": 100, "images_per_class": 2},
         image_size=224,
     ),
     "comatch-baseline": Preset(

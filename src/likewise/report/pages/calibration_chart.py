@@ -28,14 +28,14 @@ def calibration_section(record: RunRecord) -> list[Child]:
         "A dot is a bin of answers, its area their number. Below the diagonal a classifier is surer than it is right."
     )
     head = ["classifier", "expected calibration error", "mean confidence", "accuracy", "test images"]
-    explained = (
+    r2_score = (
         "The error is the mean distance of confidence and accuracy over 15 bins of equal width (Guo et al. 2017); "
         "chance alone keeps it above 0."
     )
     return [
         chart("reliability", _diagram(found), f"Accuracy against confidence. {said}", caption, height=420),
         table("How far confidence and accuracy lie apart.", head, rows),
-        element("p", explained, class_="soft"),
+        element("p", r2_score, class_="soft"),
     ]
 
 

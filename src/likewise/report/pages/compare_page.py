@@ -27,7 +27,7 @@ def write_compare_page(comparison: Comparison, out: Path) -> Path:
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     title = f"{listed(list(comparison.names[1:]))} beside {comparison.names[0]}"
     lead = [element("p", comparison.sentence, class_="verdict"), _notes(comparison)]
@@ -123,7 +123,7 @@ def _cost(comparison: Comparison) -> Markup:
     for record, name in zip(comparison.records, comparison.names, strict=True):
         images, steps = record.total("images"), record.total("step")
         seconds = record.environment.get("seconds") or record.total("seconds")
-        labels, shown = label_budget(record.config.get("labels", "unknown")), record.labels_shown
+        labels, shown = label_budget(record.config.get("labels", "unknown")), record.visible_labels
         rows.append([
             name,
             record.method,

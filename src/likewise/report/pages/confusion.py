@@ -33,8 +33,8 @@ def confusion(gallery: Gallery) -> list[Child]:
 def _worst(classes: Sequence[per_class.WeakClass]) -> Markup:
     rows: list[list[Child]] = []
     for each in classes:
-        taken = f"{each.taken_for} ({percent(each.taken_share)} of its images)" if each.taken_for else "–"
-        rows.append([each.name, percent(each.accuracy), count(each.count), taken])
+        take_columns = f"{each.taken_for} ({percent(each.taken_share)} of its images)" if each.taken_for else "–"
+        rows.append([each.name, percent(each.accuracy), count(each.count), take_columns])
     head = ["class", "accuracy", "test images", "most often taken for"]
     return table("The classes that fare worst, as the linear probe reads them.", head, rows)
 

@@ -20,7 +20,7 @@ POINTS = 300
 ACCURACY, RECALL = "_top1$", r"_r\d+$"
 """How the names of scores end that are taken while a run learns."""
 
-RANKS = {"effective_rank": "effective rank", "spread": "spread of the unit vectors"}
+RANKS = {"effective_rank": "effective rank", "feature_std": "spread of the unit vectors"}
 """Measures of collapse that a run may log."""
 
 

@@ -28,10 +28,10 @@ def _sentence(data: Mapping[str, Any]) -> str:
     if data.get("labelled") is not None:
         total = int(data["labelled"]) + int(data.get("unlabelled") or 0)
         parts.append(f"{count(data['labelled'])} of {amount(total, 'image')} came with a label")
-    if data.get("labels_shown") is not None:
-        wrong = data.get("labels_falsified")
+    if data.get("visible_labels") is not None:
+        wrong = data.get("noisy_labels")
         noise = f", {count(wrong)} of them falsified on purpose" if wrong else ""
-        parts.append(f"training saw {amount(data['labels_shown'], 'label')}{noise}")
+        parts.append(f"training saw {amount(data['visible_labels'], 'label')}{noise}")
     if data.get("image_size"):
         kind = {1: "grey", 3: "colour"}.get(data.get("channels", 0), "")
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{', ' + kind if kind else ''}")
@@ -63,7 +63,7 @@ def _classes(data: Mapping[str, Any]) -> Markup | None:
 def _class(each: Mapping[str, Any], largest: int) -> list[Child]:
     number = int(each.get("count", 0))
     bar = element("span", class_="bar", style=f"width:{8 * number / largest:.2f}rem", aria_hidden="true")
-    shown = each.get("labels_shown")
+    shown = each.get("visible_labels")
     return [str(each.get("name", "")), [bar, count(number)], count(shown) if shown is not None else "–"]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from likewise.errors import LikewiseError, MachineError
+from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.report.pages.markup import Child, Markup, element
 
 # Two circles that share ground: alike. An icon inside the page also keeps browsers from asking a server for one.
@@ -84,7 +84,7 @@ def write_page(path: Path, content: str) -> Path:
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the disk is full, or the folder cannot be written.
+        EnvironmentIOError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
     if path.exists() and not _ours(path):
@@ -96,7 +96,7 @@ def write_page(path: Path, content: str) -> Path:
         partial.write_text(content, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
-        raise MachineError(
+        raise EnvironmentIOError(
             f"Cannot write the page {path}: {error.strerror or error}. Choose a folder with room that you may write to."
         ) from error
     return path

@@ -54,7 +54,7 @@ def write_label_curve_page(
 
     Raises:
         LikewiseError: something else than a page of ours lies there.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     arms = {name: sorted(points, key=lambda point: _rank(point.labels_per_class)) for name, points in arms.items()}
     picture = label_curve(arms, all_labels, intervals)

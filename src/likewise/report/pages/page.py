@@ -36,7 +36,7 @@ def write_report(run: RunFolder, map_settings: EmbeddingMap | None = None) -> Pa
 
     Raises:
         LikewiseError: the folder is not a run.
-        MachineError: the page cannot be written.
+        EnvironmentIOError: the page cannot be written.
     """
     record = RunRecord.read(run)
     lead = [_verdict(record), _numbers(record), _missing(record)]
@@ -51,7 +51,7 @@ def title_of(record: RunRecord) -> str:
     images = (record.data.get("splits") or {}).get("train")
     source = str(record.config.get("data", record.data.get("source", "its data")))
     budget = label_budget(record.config["labels"]) if "labels" in record.config else "labels unknown"
-    if record.labels_shown == 0:
+    if record.visible_labels == 0:
         budget = "no labels"
     learned = "learned" if record.finished else "has so far learned"
     amount_seen = f"{amount(images, record.example)} of " if images else ""
@@ -127,7 +127,7 @@ def _missing(record: RunRecord) -> Markup | None:
 def _numbers(record: RunRecord) -> Markup:
     """The four facts that a reader looks for first."""
     seconds = record.environment.get("seconds") or record.total("seconds")
-    images, labels = record.total("images"), record.labels_shown
+    images, labels = record.total("images"), record.visible_labels
     train = (record.data.get("splits") or {}).get("train")
     shown = [
         ("labels shown", count(labels) if labels is not None else "unknown",

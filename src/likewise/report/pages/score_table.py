@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from likewise.evaluation.evaluate import Gain
+from likewise.evaluation.evaluate import ScoreDifference
 from likewise.evaluation.statistics.scores import Score
 from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
@@ -28,7 +28,7 @@ LABEL_FREE = {
     "alignment": "distance between two views of one image; lower is better (Wang and Isola 2020)",
     "uniformity": "how evenly the vectors fill the sphere; lower is better (Wang and Isola 2020)",
     "effective_rank": "directions that the vectors make use of; higher is better (RankMe, Garrido et al. 2023)",
-    "spread": "how far the unit vectors lie apart: 1 when even, 0 after a collapse (SimSiam, Chen and He 2021)",
+    "feature_std": "how far the unit vectors lie apart: 1 when even, 0 after a collapse (SimSiam, Chen and He 2021)",
 }
 PROTOCOL = {
     "k": "{} neighbours vote",
@@ -55,7 +55,7 @@ PROTOCOL = {
     "enlarged": "enlarged {}",
     "training_pixels": "fitted on {} pixels",
     "training_images": "of {} images",
-    "void": "value {} is void",
+    "ignore_index": "value {} is ignored",
     "groups": "in {} groups that belong together",
     "design_effect": "so the variance is taken {} times",
     "interval": "{}",
@@ -95,7 +95,7 @@ def _over(name: str) -> str:
     return "on" if name in ("linear_miou", "linear_pixel_accuracy") else "of"
 
 
-def _conclusion(trained: Score, untrained: Score, gain: Gain | None) -> tuple[str, str]:
+def _conclusion(trained: Score, untrained: Score, gain: ScoreDifference | None) -> tuple[str, str]:
     """The gain in words, and how to colour it."""
     low, high = (gain.low, gain.high) if gain else (trained.low - untrained.high, trained.high - untrained.low)
     said = points(trained.value - untrained.value)

@@ -66,11 +66,11 @@ def telling_places(features: np.ndarray, number: int = QUERIES) -> np.ndarray:
         features: float32 [U, D], rows of length 1.
         number: how many at most.
     """
-    taken = [int((features @ features.mean(axis=0)).argmin())]
-    while len(taken) < min(number, len(features)):
-        nearest = (features @ features[taken].T).max(axis=1)
-        taken.append(int(nearest.argmin()))
-    return np.array(taken)
+    take_columns = [int((features @ features.mean(axis=0)).argmin())]
+    while len(take_columns) < min(number, len(features)):
+        nearest = (features @ features[take_columns].T).max(axis=1)
+        take_columns.append(int(nearest.argmin()))
+    return np.array(take_columns)
 
 
 def _marked(

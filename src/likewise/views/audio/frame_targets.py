@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.data.columns.column import Column, ReadsRows
+from likewise.data.columns.column import Column, IndexedFeature
 from likewise.errors import LikewiseError
 from likewise.randomness import generator
 from likewise.views.audio.acoustic_targets import AcousticTarget
@@ -21,7 +21,7 @@ AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
-class HeardFrames:
+class AudioFrameTargets:
     """Reads a column of sound as float32 [B, frames, F]; the whole of it is computed once, when it is opened.
 
     Each dimension is standardised by what `fitted_to` found. No gradient reaches the target.
@@ -40,10 +40,10 @@ class HeardFrames:
     std: Tensor | None = None
     """float [F]"""
 
-    def fitted_to(self, column: Column) -> HeardFrames:
+    def fitted_to(self, column: Column) -> AudioFrameTargets:
         """The same with mean and standard deviation of all frames of a column that are not digital silence."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for sound, heard in self._computed(cast(ReadsRows, column)):
+        for sound, heard in self._computed(cast(IndexedFeature, column)):
             samples = sound.shape[1] // self.frames * self.frames
             there = sound[:, :samples].unflatten(1, (self.frames, -1)).ne(0).any(dim=2)
             rows = heard[there].double()
@@ -52,13 +52,13 @@ class HeardFrames:
             raise LikewiseError("None of the training clips can be heard, so there is nothing to predict.")
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        return HeardFrames(
+        return AudioFrameTargets(
             self.target, self.frames, self.late, self.shuffled, mean.float(), std.clamp(min=1e-5).float()
         )
 
-    def of(self, column: Column) -> ReadsRows:
+    def of(self, column: Column) -> IndexedFeature:
         """A column's rows."""
-        computed = [self._standardised(heard) for _, heard in self._computed(cast(ReadsRows, column))]
+        computed = [self._standardised(heard) for _, heard in self._computed(cast(IndexedFeature, column))]
         rows = torch.cat(computed)
         return _Rows(rows[others(len(rows))] if self.shuffled else rows)
 
@@ -69,7 +69,7 @@ class HeardFrames:
         return ((heard - self.mean) / self.std).half()
 
     @torch.no_grad()
-    def _computed(self, column: ReadsRows) -> Iterator[tuple[Tensor, Tensor]]:
+    def _computed(self, column: IndexedFeature) -> Iterator[tuple[Tensor, Tensor]]:
         """Sound float32 [b, samples] and its frames float32 [b, frames, F], a few clips after the others."""
         for index in torch.arange(len(column)).split(AT_A_TIME):
             kept = column.read(index)

@@ -10,10 +10,10 @@ from torch import Tensor
 from likewise.views.image.blur import gaussian_blur, kernel_size
 from likewise.views.image.colour import grey, jitter, solarize
 from likewise.views.image.crop import resample
-from likewise.views.image.plan import Changes, Plan
+from likewise.views.image.view_params import ColourParams, ViewParams
 
 
-def make(images: Tensor, plan: Plan, size: int) -> Tensor:
+def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], on the images' device."""
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
         view = resample(images, plan.box.to(images.device), size)
@@ -22,7 +22,7 @@ def make(images: Tensor, plan: Plan, size: int) -> Tensor:
         return view
 
 
-def _apply(view: Tensor, changes: Changes) -> None:
+def _apply(view: Tensor, changes: ColourParams) -> None:
     jitter(view, changes.factors, changes.order)
     _change(view, changes.grey, lambda chosen, _: grey(chosen))
     sigma, taps = changes.sigma.to(view.device), kernel_size(view.shape[-1])

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 
 TRIES = 10
 """Attempts at a box that fits, as in torchvision's ``RandomResizedCrop``."""
 
 
 def random_boxes(
-    draws: Draws, aspect: Tensor, area: tuple[float, float], ratio: tuple[float, float], flip: float
+    rng: BatchRNG, aspect: Tensor, area: tuple[float, float], ratio: tuple[float, float], flip: float
 ) -> Tensor:
     """Boxes of random area and shape at random places, some of them mirrored: float32 [B, 2, 3].
 
@@ -29,15 +29,15 @@ def random_boxes(
     panoramas, the largest box of an allowed ratio lies at a random place rather than in the centre.
 
     Args:
-        draws: random numbers for the B rows.
+        rng: random numbers for the B rows.
         aspect: float [B], width / height in the file.
         area: least and greatest share of the image.
         ratio: least and greatest width / height of the box.
         flip: probability of a mirrored box, told by a negative width.
     """
-    share = draws.uniform(*area, columns=TRIES)
-    shape = draws.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES).exp()
-    across, down, mirrored = draws.uniform(-1, 1), draws.uniform(-1, 1), draws.chance(flip)
+    share = rng.uniform(*area, columns=TRIES)
+    shape = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES).exp()
+    across, down, mirrored = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip)
     width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
     return _box(torch.where(mirrored, -width, width), height, across * (1 - width), down * (1 - height))
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from likewise.views.image import batched
-from likewise.views.image.plan import Plan
 from likewise.views.image.random_ops import chained, cut_out, operate
+from likewise.views.image.view_params import ViewParams
 from likewise.views.native import views as native
 from likewise.views.view import View
 
 
-def make_view(images: Tensor, plan: Plan, size: int) -> View:
+def make_view(images: Tensor, plan: ViewParams, size: int) -> View:
     """One view of each image as planned, on the images' device: uint8 [B, C, H, W] -> [B, C, size, size].
 
     A clip [B, T, C, H, W] becomes [B, T, C, size, size], all its frames by the one plan.

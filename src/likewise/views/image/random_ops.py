@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image import colour, tone
-from likewise.views.image.plan import Operations
+from likewise.views.image.view_params import RandAugmentParams
 
 GREY = 0.5
 """Of what is left empty."""
@@ -72,21 +72,21 @@ OPERATIONS: dict[str, Operation] = {
     "translate x": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), (0.0, 1.0, 0.0))),
     "translate y": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 0.0), (0.0, 1.0, 2 * share))),
 }
-"""By name, in the order in which `Operations.kind` counts them."""
+"""By name, in the order in which `RandAugmentParams.kind` counts them."""
 
 
-def random_operations(draws: Draws, count: int, chance: float, strength: tuple[float, float]) -> Operations:
+def random_operations(rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]) -> RandAugmentParams:
     """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
-    kind = draws.uniform(0, len(OPERATIONS), columns=count).long()
-    strengths, signs = draws.uniform(*strength, columns=count), draws.uniform(-1, 1, columns=count).sign()
-    left_out = draws.uniform(columns=count) >= chance
+    kind = rng.uniform(0, len(OPERATIONS), columns=count).long()
+    strengths, signs = rng.uniform(*strength, columns=count), rng.uniform(-1, 1, columns=count).sign()
+    left_out = rng.uniform(columns=count) >= chance
     amount = torch.zeros_like(strengths)
     for place, operation in enumerate(OPERATIONS.values()):
         amount = torch.where(kind == place, operation.amount(strengths, signs), amount)
-    return Operations(kind.masked_fill(left_out, 0), amount)
+    return RandAugmentParams(kind.masked_fill(left_out, 0), amount)
 
 
-def operate(views: Tensor, operations: Operations) -> Tensor:
+def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
     """Makes each row's operations, first to last, in place: float32 [B, C, S, S].
 
     Returns:

@@ -12,7 +12,7 @@ from likewise.data.batch import Batch
 from likewise.data.video.clip_columns import FLOW
 from likewise.data.video.optical_flow import unpacked
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 from likewise.views.image.crop import random_boxes
 from likewise.views.motion.flow import flow_edges, flow_view
 from likewise.views.motion.temporal_windows import frames_from
@@ -59,12 +59,12 @@ class MotionViews(NamedTuple):
         """Channels of a picture, where a frame has so many."""
         return {"flow-edges": 1, "flow": 2, "frame-difference": of_pixels}[self.kind]
 
-    def __call__(self, batch: Batch, draws: Draws, beside: View) -> Tensor:
+    def __call__(self, batch: Batch, rng: BatchRNG, beside: View) -> Tensor:
         """Float [B, T - 1, channels, s, s]: edges from 0 to 1, flow and differences from -1 to 1.
 
         Args:
             batch: clips, with their flow beside them where it is read.
-            draws: numbers for as many rows.
+            rng: numbers for as many rows.
             beside: a view of the frames, whose window is taken; crop and flip are the motion's own.
 
         Raises:
@@ -74,9 +74,9 @@ class MotionViews(NamedTuple):
         if start is None or count < 1:
             raise LikewiseError("A still picture shows no motion. Learn from videos, and give --frames 2 or more.")
         if not self.reads_flow:
-            return replace(policy, frames=count + 1)(batch.pixels, draws, start).pixels.diff(dim=1)
-        flow = frames_from(batch.beside[FLOW], start, count)
-        box = random_boxes(draws, batch.pixels.aspect, policy.crop_area, policy.crop_ratio, policy.flip)
+            return replace(policy, frames=count + 1)(batch.pixels, rng, start).pixels.diff(dim=1)
+        flow = frames_from(batch.modalities[FLOW], start, count)
+        box = random_boxes(rng, batch.pixels.aspect, policy.crop_area, policy.crop_ratio, policy.flip)
         with torch.autocast(flow.device.type, enabled=False):
             boxes = box.to(flow.device).repeat_interleave(count, dim=0)
             seen = flow_view(unpacked(flow).flatten(0, 1), boxes, self.size)

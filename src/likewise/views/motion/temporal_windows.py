@@ -7,13 +7,13 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
-from likewise.randomness import Draws
+from likewise.randomness import BatchRNG
 
 LOUDEST = 32767
 """The sample of int16 that stands for 1."""
 
 
-def random_start(draws: Draws, pixels: Pixels, frames: int) -> Tensor:
+def random_start(rng: BatchRNG, pixels: Pixels, frames: int) -> Tensor:
     """int64 [B]: the first frame of a window of so many, anywhere before the video ended.
 
     A video shorter than the window is shown from its beginning, its last frame staying on.
@@ -25,7 +25,7 @@ def random_start(draws: Draws, pixels: Pixels, frames: int) -> Tensor:
             f"more of each with --seconds."
         )
     last = (kept if pixels.shown is None else pixels.shown.to("cpu")) - frames
-    return (draws.uniform().to("cpu") * (torch.as_tensor(last).clamp(min=0) + 1)).long()
+    return (rng.uniform().to("cpu") * (torch.as_tensor(last).clamp(min=0) + 1)).long()
 
 
 def frames_from(rows: Tensor, start: Tensor, length: int) -> Tensor:

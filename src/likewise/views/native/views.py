@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from likewise.views.image.blur import kernel_size
-from likewise.views.image.plan import Plan
+from likewise.views.image.view_params import ViewParams
 from likewise.views.native.library import library
 
 WORTH_A_THREAD = 2**17
@@ -38,7 +38,7 @@ def can_make(images: Tensor) -> bool:
     return images.device.type == "cpu" and images.dtype == torch.uint8 and library() is not None
 
 
-def make(images: Tensor, plan: Plan, size: int) -> Tensor:
+def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1].
 
     On ``torch.get_num_threads()`` threads where the batch is worth them; the number of threads changes no bit.
@@ -56,7 +56,7 @@ def make(images: Tensor, plan: Plan, size: int) -> Tensor:
     return views
 
 
-def _on_cpu(plan: Plan, rows: int) -> dict[str, Tensor]:
+def _on_cpu(plan: ViewParams, rows: int) -> dict[str, Tensor]:
     """The plan's parts by name, laid out as C++ reads them; no more than the box where nothing else is planned."""
     parts = {"box": plan.box, **(plan.changes._asdict() if plan.changes is not None else {})}
     for name, part in parts.items():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 
-class Changes(NamedTuple):
+class ColourParams(NamedTuple):
     """What is done to each view after its crop, in the order of these fields. One row an image."""
 
     factors: Tensor
@@ -24,7 +24,7 @@ class Changes(NamedTuple):
     """bool [B]"""
 
 
-class Operations(NamedTuple):
+class RandAugmentParams(NamedTuple):
     """RandAugment's operations on each view after its changes, first to last. One row an image."""
 
     kind: Tensor
@@ -33,7 +33,7 @@ class Operations(NamedTuple):
     """float32 [B, N]: a factor, a threshold, an angle, as each operation has it"""
 
 
-class Hole(NamedTuple):
+class CutoutParams(NamedTuple):
     """Cutout's square, the last thing done to a view."""
 
     centre: Tensor
@@ -42,19 +42,19 @@ class Hole(NamedTuple):
     """as a share of the view's"""
 
 
-class Plan(NamedTuple):
+class ViewParams(NamedTuple):
     """Everything about a batch of views but the pixels. Two ways of making views from one plan give equal views."""
 
     box: Tensor
     """float32 [B, 2, 3]: see ``View.box``"""
-    changes: Changes | None = None
+    changes: ColourParams | None = None
     """None: the crop is the view"""
-    operations: Operations | None = None
+    operations: RandAugmentParams | None = None
     """None: the view is not operated on"""
-    hole: Hole | None = None
+    hole: CutoutParams | None = None
     """None: nothing is cut out"""
 
-    def repeated(self, times: int) -> Plan:
+    def repeated(self, times: int) -> ViewParams:
         """The plan of clips' frames, one after the other: all frames of a clip are changed alike."""
 
         def for_frames(value: Any) -> Any:

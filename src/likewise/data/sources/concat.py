@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.columns.column import joined_columns
-from likewise.data.columns.masks import joined_masks
+from likewise.data.columns.column import concat_columns
+from likewise.data.columns.masks import concat_masks
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import JoinedPixels
 
 
-def joined(parts: Sequence[Manifest], source: str) -> Manifest:
+def concat(parts: Sequence[Manifest], source: str) -> Manifest:
     """The examples of all parts in order, their classes matched by name.
 
     Ids that two parts share get the split in front, ``test/17``.
@@ -34,8 +34,8 @@ def joined(parts: Sequence[Manifest], source: str) -> Manifest:
         class_names=names,
         skipped=tuple(skipped for part in parts for skipped in part.skipped),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        masks=joined_masks([(len(part), part.masks) for part in parts]),
-        beside=joined_columns([part.beside for part in parts], [len(part) for part in parts]),
+        masks=concat_masks([(len(part), part.masks) for part in parts]),
+        columns=concat_columns([part.columns for part in parts], [len(part) for part in parts]),
     )
 
 
@@ -44,7 +44,7 @@ def with_test_data(manifest: Manifest, test: Manifest) -> Manifest:
     rows = test.split("test") if (test.splits == "test").any() else test
     as_test = replace(rows, splits=np.full(len(rows), "test"), skipped=test.skipped)
     rest = manifest.take(np.flatnonzero(manifest.splits != "test"))
-    return joined([replace(rest, skipped=manifest.skipped), as_test], manifest.source)
+    return concat([replace(rest, skipped=manifest.skipped), as_test], manifest.source)
 
 
 def _renumbered(part: Manifest, names: tuple[str, ...]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class ClipTime(NamedTuple):
+class ClipSampling(NamedTuple):
     """Frames that an encoder is shown of a video, and how close together."""
 
     frames: int

@@ -10,7 +10,7 @@ from torch import Tensor
 from likewise.errors import LikewiseError
 
 
-class StandIns:
+class FallbackSamples:
     """The lost rows of a set, and for each the next readable row: the same one every time.
 
     Args:

@@ -19,7 +19,7 @@ REMEDIES = {
 """How a source comes by a sense, for the message where it has none."""
 
 
-def with_senses(manifest: Manifest, method: Method) -> Manifest:
+def require_modalities(manifest: Manifest, method: Method) -> Manifest:
     """The examples that a method can learn from; training examples that lack one of its senses are left out, and told.
 
     Validation and test examples stay, for they may be scored in other ways.
@@ -27,9 +27,9 @@ def with_senses(manifest: Manifest, method: Method) -> Manifest:
     Raises:
         LikewiseError: no training example has what the method learns from.
     """
-    for name in method.learns_from:
+    for name in method.required_modalities:
         train = manifest.splits == "train"
-        column = manifest.beside.get(name)
+        column = manifest.columns.get(name)
         lacking = train if column is None else train & ~column.present()
         if lacking.sum() == train.sum():
             remedy = REMEDIES.get(name, f"Give data that have {name}")
