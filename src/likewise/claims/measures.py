@@ -56,8 +56,8 @@ class Measure(Protocol):
 class Linear:
     """A linear probe on the frozen features, its strength chosen within the labels that it is fitted on.
 
-    ``linear_top1`` is fitted on all true labels of the training images. ``linear_on_budget_top1`` is fitted on the labels
-    that training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
+    ``linear_top1`` is fitted on all true labels of the training images. ``linear_on_budget_top1`` is fitted on the
+    labels that training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
     """
 
     shown: bool = False

@@ -74,9 +74,9 @@ def score_encoder(
     """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
 
     All known labels serve the usual protocols; ``linear_on_budget_top1`` is a probe on those that training was shown
-    (``shown``, int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that training did
-    not see (``seen``, bool [N]), neighbours and probes learn from those too; which classes are rare is told by the
-    others.
+    (``shown``, int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that
+    training did not see (``seen``, bool [N]), neighbours and probes learn from those too; which classes are rare is
+    told by the others.
     """
     view = CentreView(settings.image_size)
     encoders = {"trained": encoder, **baselines(settings, seed)}

@@ -52,7 +52,7 @@ class Health:
             return None
         self._told = True
         return (
-            f"The embeddings have collapsed: by step {step} all images look alike to the network (std {feature_std:.3f} "
-            f"of 1). Stop with Ctrl-C, then try a smaller learning rate, a larger batch, or a method with negatives "
-            f"such as simclr."
+            f"The embeddings have collapsed: by step {step} all images look the same to the network (feature_std "
+            f"{feature_std:.3f} of 1). Stop with Ctrl-C, then try a smaller learning rate, a larger batch, or a "
+            f"method with negatives such as simclr."
         )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from likewise.collectives import mean_over_ranks, rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
+from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
@@ -134,9 +136,9 @@ class _Training:
 
     def run_to_the_end(self) -> None:
         """Step after step, until all are done or a signal asks for a stop."""
-        counter = self.nets.encoder.entrance.register_forward_pre_hook(self._count)
+        counted = counted_images(self.nets.encoder, self._count)
         try:
-            with Interruption(self.fabric.device) as interruption, self.display:
+            with Interruption(self.fabric.device) as interruption, self.display, counted:
                 since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
                 self.times.begin("data")
                 for batch in self.loader.batches(self.state.step, self.plan.steps):
@@ -152,7 +154,6 @@ class _Training:
                     since = time.perf_counter()
                     self.times.begin("data")
         finally:
-            counter.remove()
             self.turn.end()
             self.log.close()
 
@@ -228,10 +229,27 @@ class _Training:
             save_checkpoint(self.fabric, self.run.checkpoint, {**self.held, **asdict(self.state)})
             self.saved = self.state.step
 
-    def _count(self, entrance: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _count(self, images: int) -> None:
         """Count the images that the encoder learns from: none in another's turn, nor in a pass that fills a cache."""
         if torch.is_grad_enabled() and self.turn.trains_encoder:
-            self.state.images += len(inputs[0]) * world_size()
+            self.state.images += images * world_size()
+
+
+@contextmanager
+def counted_images(encoder: Encoder, count: Callable[[int], None]) -> Iterator[None]:
+    """Call ``count`` with the images of each pass through an encoder; every pass begins by normalising them."""
+    normalise = encoder.normalise
+
+    @torch.compiler.disable  # a compiled encoder would be compiled anew for each value of the count
+    def normalise_and_count(pixels: Tensor) -> Tensor:
+        count(len(pixels))
+        return normalise(pixels)
+
+    encoder.normalise = normalise_and_count  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del encoder.normalise  # from here on the class's own again
 
 
 def _due(step: int, every: int, steps: int) -> bool:

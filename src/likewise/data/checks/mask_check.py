@@ -30,7 +30,8 @@ class MasksFound(NamedTuple):
         counts = ", ".join(f"{some:,} of {all_:,} {name}" for name, (some, all_) in self.with_mask.items())
         numbers = list(self.classes)
         span = f"{numbers[0]} to {numbers[-1]}" if len(numbers) == numbers[-1] - numbers[0] + 1 else numbers
-        return f"{counts} images have one: {len(numbers)} classes ({span}); {self.ignore_index} is no class (see --ignore-index)"
+        ignored = f"{self.ignore_index} is no class (see --ignore-index)"
+        return f"{counts} images have one: {len(numbers)} classes ({span}); {ignored}"
 
 
 def look_at_masks(manifest: Manifest) -> MasksFound | None:
@@ -62,8 +63,8 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     if len(classes) < 2:
         shown = f"only {next(iter(classes.values()))}" if classes else "no class at all"
         raise LikewiseError(
-            f"The training masks of {manifest.source} show {shown}, and {masks.ignore_index} is no class. Segmentation needs "
-            f"two classes: give masks of more, or name the ignored value with --ignore-index."
+            f"The training masks of {manifest.source} show {shown}, and {masks.ignore_index} is no class. Segmentation "
+            f"needs two classes: give masks of more, or name the ignored value with --ignore-index."
         )
     return MasksFound(counts, classes, masks.ignore_index)
 
