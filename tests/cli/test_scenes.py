@@ -22,7 +22,7 @@ def png(values):
 
 
 def write_scenes(path, count, seed):
-    """Oblong scenes of two kinds of bright rectangles; 7 is ignore_index."""
+    """Oblong scenes of two kinds of bright rectangles; 7 is ignored."""
     items = np.zeros((2, 28, 28), np.uint8)
     items[0, 4:24, 10:18], items[1, 10:18, 4:24] = 140, 220
     scenes = paste_scenes(items, np.array([0, 1]), count, seed)
@@ -50,7 +50,7 @@ def test_every_run_with_masks_ends_with_segmentation_beside_the_untrained(run):
     protocol = scores["trained"][0]["protocol"]
     assert protocol["ignore_index"] == 7 and protocol["map"] == "3 of 4, 8 x 8"
     log = run.folder.log.read_text()
-    assert "7 is ignore_index" in log and "linear_miou" in log
+    assert "7 is no class" in log and "linear_miou" in log
     assert "32 of 32" in log and "0 to 2" in log
 
 

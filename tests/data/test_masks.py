@@ -68,7 +68,7 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
     prepared = prepare(train, TrainSettings(test_data=test, ignore_index=11), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2]
     assert str(prepared.masks).startswith(
-        "10 of 10 train, 4 of 4 test images have one: 3 classes (0 to 2); 11 is ignore_index"
+        "10 of 10 train, 4 of 4 test images have one: 3 classes (0 to 2); 11 is no class"
     )
     assert prepared.found()["masks"]["ignore_index"] == 11
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
@@ -78,7 +78,7 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
 
 
 def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
-    """Penn-Fudan's k is the k-th person; 11 is ignore_index, above 0 like any object, and stays ignore_index."""
+    """Penn-Fudan's k is the k-th person; 11 is ignored, above 0 like any object, and stays ignored."""
     data = write_parquet(tmp_path / "scenes.parquet", [mask_of(values_of(i)) for i in range(10)])
     prepared = prepare(data, TrainSettings(ignore_index=11, mask_classes="binary"), "simclr")
     masks = prepared.manifest.masks

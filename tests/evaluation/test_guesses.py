@@ -44,7 +44,7 @@ def test_quality_is_that_of_the_steps_own_targets():
         batch = loader.batch(step)
         with torch.no_grad():
             kept = rule.step(nets, batch, Progress(step, 100, seed=5)).memory_updates
-        targets, true = kept["targets"], TRUE[batch.position]
+        targets, true = kept["targets"], TRUE[batch.indices]
         right += sum(int(guess.argmax()) == label for guess, label in zip(kept["guesses"], true, strict=False))
         smooth += sum(int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True))
         for i in range(16):

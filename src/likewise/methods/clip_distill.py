@@ -26,7 +26,7 @@ class CLIPDistill(CLIP):
     """Cheng et al. 2021, Sec. 3, https://arxiv.org/abs/2104.08945; targets of OTTER from https://arxiv.org/abs/2112.09445.
 
     The teacher sees the same view and caption, and follows after each step, which equals following before the next.
-    Both halves of the loss are means over the two directions, where the authors' code adds them. Outputs of all devices
+    Both halves of the loss are means over the two directions, where the authors' code adds them. Rows of all devices
     keep their gradient.
     """
 

@@ -39,7 +39,7 @@ class Matched(NamedTuple):
 
 @dataclass(frozen=True)
 class Illustration:
-    """Outputs of pictures, one for each example, under a heading of their own on the run's page."""
+    """Rows of pictures, one for each example, under a heading of their own on the run's page."""
 
     title: str
     """of the part of the page"""
