@@ -32,7 +32,6 @@ from likewise.training.networks import build_nets
 from likewise.training.optimizers import build_optimizer
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
-from likewise.training.turns import turns_of
 
 FRAMES, SIDE = 8, 32
 METHODS = {
@@ -108,8 +107,7 @@ def alone(settings: Settings) -> dict[str, float]:
     prepared = prepare(METHODS[name], asked, name)
     nets, loader = build_nets(prepared).train(), prepared.loader()
     channels_last(nets)
-    [turn] = turns_of(prepared.method, nets, prepared.recipe)
-    optimizer = build_optimizer(turn.recipe, nets, settings.batch)
+    optimizer = build_optimizer(prepared.recipe, nets, settings.batch)
     batches = iter(loader.batches(0, settings.rounds + 2))
     spent, before = [], megabytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forgets the most that was held until now

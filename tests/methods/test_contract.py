@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.captions import CAPTIONS
@@ -17,46 +18,22 @@ from likewise.encoders.build import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size
 from likewise.methods.taught import Taught, Teacher
 from likewise.randomness import generator, seed_networks
+from likewise.training.manual_backward import ManualBackward
 from likewise.training.settings import from_json, to_json
-from likewise.training.turns import step_of_all, turns_of
 
 ALL = sorted(METHODS)
-TURNS = [f"{name}, {player.name}" if player else name for name in ALL for player in METHODS[name]().players or (None,)]
-"""Every method, and each player of those that have several, whose turn is a method by itself."""
 SIZE, CLASSES = 12, 4
 KEPT = 8
 """frames of each clip, for methods that learn from clips"""
 
 
 def method(name):
-    name, _, player = name.partition(", ")
     settings = {field.name for field in dataclasses.fields(METHODS[name])}
     smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
     smaller |= {"text_width": 16, "vocabulary": 64}
     kept = {key: value for key, value in smaller.items() if key in settings}
     rule = dataclasses.replace(METHODS[name](), **kept)
-    rule = with_view_size(rule, SIZE, min(rule.time.frames, KEPT // 2) if rule.time else None)
-    return one_turn(rule, player) if player else rule
-
-
-def one_turn(rule, player):
-    """A player's turn as a method by itself, whose networks are all there while the others' wait."""
-
-    class OneTurn(type(rule)):
-        players = ()
-
-        def build(self, encoder, classes):
-            nets = rule.build(encoder, classes)
-            next(turn for turn in turns_of(rule, nets, rule.recipe) if turn.player == player).begin()
-            return nets
-
-        def embed(self, nets, batch, progress):
-            return super().embed(nets, batch, progress._replace(player=player))
-
-        def compute_loss(self, nets, rows, progress):
-            return super().compute_loss(nets, rows, progress._replace(player=player))
-
-    return OneTurn(**{field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)})
+    return with_view_size(rule, SIZE, min(rule.time.frames, KEPT // 2) if rule.time else None)
 
 
 def nets_of(rule, seed=0):
@@ -139,7 +116,7 @@ def progress(step=3):
     return Progress(step, steps=10, seed=2)
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
     rule = method(name)
     nets = nets_of(rule)
@@ -154,7 +131,7 @@ def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
     assert learned
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_teachers_and_queues_take_no_gradient(name):
     rule = method(name)
     nets = nets_of(rule)
@@ -164,7 +141,7 @@ def test_teachers_and_queues_take_no_gradient(name):
     assert all(not buffer.requires_grad for buffer in nets.buffers())
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_a_step_is_a_function_of_seed_and_step(name):
     rule = method(name)
     batch = loader(rule).batch(3)
@@ -203,29 +180,26 @@ def test_hidden_labels_cannot_leak(name):
 
 
 def take_steps(rule, nets, batches, count):
-    turns = turns_of(rule, nets, rule.recipe)
     for number, batch in enumerate(batches.batches(0, count)):
-        take_turns(rule, nets, turns, batch, Progress(number, count, seed=2), 0.05)
+        take_step(rule, nets, batch, Progress(number, count, seed=2), 0.05)
 
 
-def take_turns(rule, nets, turns, batch, where, rate, average=lambda gradient: None):
-    """The step of each player, or of everything at once, by plain gradient descent; then what gradients do not move."""
-    steps = {}
-    for turn in turns:
-        turn.begin()
-        step = steps[turn.player] = rule.step(nets, batch, where._replace(player=turn.player))
-        optimizer = torch.optim.SGD(turn.learns, rate)
-        optimizer.zero_grad()
-        step.loss.backward()
-        for parameter in turn.learns:
-            average(parameter.grad)
-        optimizer.step()
-    step = step_of_all(steps)
+def take_step(rule, nets, batch, where, rate, average=lambda gradient: None):
+    """The method's own updates, plain gradient descent on its loss, and what gradients do not move."""
+    rule.before_step(nets, batch, where, ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
+    step = rule.step(nets, batch, where)
+    learned = [parameter for parameter in nets.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learned, rate)
+    optimizer.zero_grad()
+    step.loss.backward()
+    for parameter in learned:
+        average(parameter.grad)
+    optimizer.step()
     rule.after_update(nets, step, where)
     return step
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_order_within_the_batch_does_not_matter(name):
     """The contrast half sees a set of rows: permuting them leaves the loss."""
     rule = method(name)
@@ -239,7 +213,7 @@ def test_order_within_the_batch_does_not_matter(name):
     assert rule.compute_loss(nets, shuffled, progress()).loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_embed_works_on_each_example_alone(name):
     """In eval mode, where batch norm does not couple rows, half a batch gives half of the whole batch's rows."""
     rule = method(name)
@@ -260,7 +234,7 @@ def sliced(batch, rows):
     return Batch(pixels, batch.labels[rows], batch.indices[rows], support, modalities=alongside)
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_bfloat16_is_close_to_float32(name):
     rule = method(name)
     batch = loader(rule).batch(3)
@@ -273,7 +247,7 @@ def test_bfloat16_is_close_to_float32(name):
     assert rounded.item() == pytest.approx(exact.item(), rel=0.03, abs=0.06 if name == "paws" else 0.02)
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_second_half_does_not_round_at_all(name):
     rule = method(name)
     nets = nets_of(rule)

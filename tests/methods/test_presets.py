@@ -6,6 +6,7 @@ import typing
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Recipe, with_view_size
@@ -14,10 +15,9 @@ from likewise.methods.isd import ISD
 from likewise.methods.preset import NAMES
 from likewise.methods.simclr import SimCLR
 from likewise.report.describe import setting_docs
-from likewise.training.optimizers import rate_at
+from likewise.training.manual_backward import ManualBackward
 from likewise.training.settings import TrainSettings, from_json, to_json
 from likewise.training.start import start_of
-from likewise.training.turns import turns_of
 from methods.test_contract import SIZE, loader, nets_of, progress
 
 ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.presets]
@@ -74,14 +74,14 @@ def test_it_makes_a_finite_step(name, preset):
     }
     rule = with_view_size(dataclasses.replace(given, **smaller, **views), SIZE)
     nets = nets_of(rule)
-    for turn in turns_of(rule, nets, rule.recipe):
-        turn.begin()
-        step = rule.step(nets, loader(rule).batch(0), progress()._replace(player=turn.player))
-        step.loss.backward()
-        assert torch.isfinite(step.loss)
-        assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
+    batch = loader(rule).batch(0)
+    own = rule.before_step(nets, batch, progress(), ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
+    step = rule.step(nets, batch, progress())
+    step.loss.backward()
+    assert all(torch.isfinite(each.loss) for each in (*own.values(), step))
+    assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
     recipe = METHODS[name].presets[preset].recipe
-    assert rate_at(recipe, 0, 100, 10, 256) > 0
+    assert recipe.rate_at(0, 100, 10, 256) > 0
 
 
 def test_what_is_looked_up_is_what_the_authors_scripts_set():

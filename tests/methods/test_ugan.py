@@ -1,10 +1,11 @@
-"""UGAN's turns: who takes a gradient from whom, what each one's loss is, and what its halves leave out."""
+"""UGAN's updates: where gradients stop, what each loss is, and what its halves leave out."""
 
 import dataclasses
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 
 from likewise.data.batch import Batch, Pixels
 from likewise.encoders import build_encoder
@@ -12,71 +13,118 @@ from likewise.encoders.adversaries import Generator, PairDiscriminator
 from likewise.encoders.build import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.losses.adversarial import feature_matching, pull_away
-from likewise.methods import Progress, with_view_size
+from likewise.methods import Progress, Step, with_view_size
 from likewise.methods.nets import kept_statistics
 from likewise.methods.ugan import UGAN
-from likewise.training.turns import turns_of
+from likewise.training.manual_backward import ManualBackward
 from methods.test_contract import CLASSES, loader, method, nets_of, progress
 
-PLAYERS = ("discriminator", "good generator", "bad generator", "classifier")
-PARTS = {
+NETWORKS = {
     "discriminator": {"discriminator"},
-    "good generator": {"good_generator"},
-    "bad generator": {"bad_generator"},
+    "good_generator": {"good_generator"},
+    "bad_generator": {"bad_generator"},
     "classifier": {"encoder", "classifier"},
 }
+"""Each loss by name, and the networks that learn from it."""
 LATE = progress(step=9)
 """when good fakes count fully"""
 
 
-def gradients(rule, nets, player, where=LATE):
-    """Which parts get a gradient other than zero in a player's turn, had all of them asked for one."""
-    nets.requires_grad_(True)
-    rule.step(nets, loader(rule).batch(3), where._replace(player=player)).loss.backward()
+def objective(rule, nets, name):
+    """What an adversary minimises, as `before_step` hands it over."""
+    found = {}
+
+    def backward(objective, batch, progress):
+        found[len(found)] = objective
+        return Step(torch.zeros(()))
+
+    for optimizer in nets.optimizers.values():
+        optimizer.step = lambda network, rate: None
+    names = list(rule.before_step(nets, loader(rule).batch(3), LATE, backward))
+    return found[names.index(name)]
+
+
+def loss(rule, nets, name, where=LATE):
+    """One of the four losses of a step."""
+    learns = rule if name == "classifier" else objective(rule, nets, name)
+    return learns.step(nets, loader(rule).batch(3), where).loss
+
+
+def with_gradient(nets):
     return {
         key.partition(".")[0] for key, p in nets.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
     }
 
 
-def test_players_and_their_optimisers_are_those_of_the_parents():
+def test_optimisers_are_those_of_the_parents_and_in_their_order():
     rule = UGAN()
-    assert tuple(player.name for player in rule.players) == PLAYERS
-    assert {player.name: set(player.parts) for player in rule.players} == PARTS
-    betas = [(player.recipe or rule.recipe).momentum for player in rule.players]
-    assert betas == [0.5, 0.5, 0.0, 0.5]
+    recipes = rule.adversary_recipes
+    assert list(recipes) == ["discriminator", "good_generator", "bad_generator"]
+    assert [recipe.momentum for recipe in (*recipes.values(), rule.recipe)] == [0.5, 0.5, 0.0, 0.5]
+    assert [recipe.learning_rate for recipe in recipes.values()] == [3e-4, 3e-4, 1e-3]
+    assert {recipe.weight_decay for recipe in recipes.values()} == {0.0}
 
 
 @pytest.mark.parametrize(
-    ("player", "reached"),
+    ("name", "reached"),
     [
-        ("discriminator", {"discriminator"}),  # fakes and labels come without gradient
-        ("good generator", {"discriminator", "good_generator"}),  # through the discriminator, which waits
-        ("bad generator", {"encoder", "bad_generator"}),  # through the classifier's features, which wait
+        ("discriminator", {"discriminator"}),  # fakes and pseudo-labels come without gradient
+        ("good_generator", {"discriminator", "good_generator"}),  # through the discriminator, which is frozen
+        ("bad_generator", {"encoder", "bad_generator"}),  # through the classifier's features, which are frozen
         ("classifier", {"encoder", "classifier"}),  # neither from fakes nor from the discriminator's doubt
     ],
 )
-def test_where_gradients_stop_even_if_nobody_were_held(player, reached):
+def test_where_gradients_stop_even_if_no_network_were_frozen(name, reached):
     rule = method("ugan")
-    assert gradients(rule, nets_of(rule), player) == reached
+    nets = nets_of(rule).requires_grad_(True)
+    loss(rule, nets, name).backward()
+    assert with_gradient(nets) == reached
 
 
-@pytest.mark.parametrize("player", PLAYERS)
-def test_in_a_turn_its_player_alone_has_a_gradient(player):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_loss_moves_its_own_network_alone(name):
     rule = method("ugan")
     nets = nets_of(rule)
-    turn = next(turn for turn in turns_of(rule, nets, rule.recipe) if turn.player == player)
-    turn.begin()
-    rule.step(nets, loader(rule).batch(3), LATE._replace(player=player)).loss.backward()
-    assert {key.partition(".")[0] for key, p in nets.named_parameters() if p.grad is not None} == PARTS[player]
+    if name == "classifier":
+        loss(rule, nets, name).backward()
+    else:
+        backward = ManualBackward(Fabric(accelerator="cpu", devices=1), nets)
+        backward(objective(rule, nets, name), loader(rule).batch(3), LATE)
+    assert with_gradient(nets) == NETWORKS[name]
 
 
-def test_real_features_pull_no_encoder_in_the_bad_generators_turn():
+def test_a_step_updates_the_adversaries_in_order_and_each_alone():
+    """Discriminator, good generator, bad generator: an update sees those before it."""
+    rule, changed = method("ugan"), []
+    nets = nets_of(rule)
+    backward = ManualBackward(Fabric(accelerator="cpu", devices=1), nets)
+
+    def watched(objective, batch, progress):
+        before.update({key: value.clone() for key, value in nets.named_parameters()})
+        return backward(objective, batch, progress)
+
+    before = {}
+    for name, optimizer in nets.optimizers.items():
+
+        def step(network, rate, name=name, update=optimizer.step):
+            update(network, rate)
+            moved = {key for key, value in nets.named_parameters() if not torch.equal(value, before[key])}
+            changed.append((name, {key.partition(".")[0] for key in moved}))
+
+        optimizer.step = step
+    rule.before_step(nets, loader(rule).batch(3), LATE, watched)
+    assert changed == [(name, {name}) for name in rule.adversary_recipes]
+
+
+def test_real_features_pull_no_encoder_in_the_bad_generators_update():
     """The bad generator learns through its own images' features; the real ones are only where they should lie."""
     rule = method("ugan")
     nets = nets_of(rule)
-    rows = rule.embed(nets, loader(rule).batch(3), LATE._replace(player="bad generator"))
-    step = rule.compute_loss(nets, rows, LATE._replace(player="bad generator"))
-    assert torch.autograd.grad(step.loss, rows["seen"], allow_unused=True) == (None,)
+    adversary = objective(rule, nets, "bad_generator")
+    rows = adversary.embed(nets, loader(rule).batch(3), LATE)
+    leaves = {name: row.detach().requires_grad_() for name, row in rows.items()}
+    step = adversary.compute_loss(nets, leaves, LATE)
+    assert torch.autograd.grad(step.loss, leaves["seen"], allow_unused=True) == (None,)
     expected = feature_matching(rows["made"], rows["seen"]) + 0.8 * pull_away(rows["made"])
     assert step.loss.item() == pytest.approx(expected.item())
 
@@ -91,10 +139,10 @@ def test_the_discriminators_loss_weighs_its_pairs():
         torch.randn(count, generator=torch.Generator().manual_seed(count)) for count in (20, 180, 50)
     )
     rows = {"support": labelled, "seen": guessed, "made": made}
-    step = UGAN().compute_loss(None, rows, Progress(0, 2, player="discriminator"))
+    step = UGAN().discriminator_loss(None, rows, Progress(0, 2))
     expected = bce(torch.cat([labelled, guessed]), True) + bce(made, False) / 2 + bce(guessed, False) / 2
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    fooled = UGAN().compute_loss(None, {"made": made}, Progress(0, 2, player="good generator"))
+    fooled = UGAN().good_generator_loss(None, {"made": made}, Progress(0, 2))
     assert fooled.loss.item() == pytest.approx(bce(made, True).item() / 2, rel=1e-6)
 
 
@@ -109,7 +157,7 @@ def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
     labels, classes = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([3, 3, 2, 1, 0, 0])
     judged = torch.linspace(-2, 2, 6, dtype=torch.float64)
     rows = {"support": support, "labels": labels, "seen": seen, "bad": bad, "judged": judged}
-    where = Progress(step, 101, player="classifier")
+    where = Progress(step, 101)
     if counts:
         rows |= {"good": good, "classes": classes}
     found = UGAN().compute_loss(None, rows, where)
@@ -127,31 +175,33 @@ def test_the_classifiers_loss_is_the_sum_of_its_terms(step, counts):
 def test_good_fakes_are_made_once_they_count():
     rule = method("ugan")
     nets, batch = nets_of(rule), loader(rule).batch(3)
-    assert "good" not in rule.embed(nets, batch, Progress(0, 11, player="classifier"))
-    rows = rule.embed(nets, batch, Progress(5, 11, player="classifier"))
+    assert "good" not in rule.embed(nets, batch, Progress(0, 11))
+    rows = rule.embed(nets, batch, Progress(5, 11))
     assert rows["good"].shape == (8, CLASSES)
     assert int(rows["classes"].min()) >= 0 and int(rows["classes"].max()) < CLASSES
 
 
 HALVES = {
-    "good fakes alone": ({"bad_weight": 0.0}, {"discriminator", "good generator", "classifier"}),
-    "bad fakes alone": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad generator", "classifier"}),
-    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"classifier"}),
+    "good fakes alone": ({"bad_weight": 0.0}, {"discriminator", "good_generator"}),
+    "bad fakes alone": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad_generator"}),
+    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, set()),
 }
 
 
 @pytest.mark.parametrize("half", HALVES)
 def test_a_half_leaves_the_others_out(half):
-    weights, players = HALVES[half]
+    weights, adversaries = HALVES[half]
     rule = dataclasses.replace(method("ugan"), **weights)
     nets = nets_of(rule)
-    assert {player.name for player in rule.players} == players
-    assert {name for name, _ in nets.named_children()} == set().union(*(PARTS[player] for player in players))
-    for turn in turns_of(rule, nets, rule.recipe):
-        turn.begin()
-        step = rule.step(nets, loader(rule).batch(3), LATE._replace(player=turn.player))
-        step.loss.backward()
-        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in turn.learns)
+    assert set(rule.adversary_recipes) == set(nets.optimizers) == adversaries
+    assert {name for name, _ in nets.named_children()} == {"encoder", "classifier", "optimizers", *adversaries}
+    start = {key: value.clone() for key, value in nets.named_parameters()}
+    steps = rule.before_step(
+        nets, loader(rule).batch(3), LATE, ManualBackward(Fabric(accelerator="cpu", devices=1), nets)
+    )
+    assert set(steps) == adversaries
+    still = {key.partition(".")[0] for key, value in nets.named_parameters() if torch.equal(value, start[key])}
+    assert still == {"encoder", "classifier"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -162,9 +212,8 @@ def test_generators_make_images_of_the_runs_size(size, channels):
     nets = rule.build(build_encoder(EncoderSettings("conv4", size, *statistics)), 5)
     pixels = torch.zeros(3, channels, size, size, dtype=torch.uint8)
     batch = Batch(Pixels(pixels, torch.ones(3)), torch.zeros(3, dtype=torch.long), torch.arange(3))
-    where = progress()._replace(player="classifier")
-    good, classes = rule.good_fakes(nets, batch, where)
-    for made in (good, rule.bad_fakes(nets, batch, where)):
+    good, classes = rule.good_fakes(nets, batch, progress())
+    for made in (good, rule.bad_fakes(nets, batch, progress())):
         assert made.shape == (3, channels, size, size)
         assert 0 <= made.min() and made.max() <= 1
     assert nets.discriminator(good, classes).shape == (3,)
@@ -199,8 +248,8 @@ def test_fakes_move_no_statistics_of_the_encoder():
     for weight in (1.0, 0.0):
         rule = dataclasses.replace(method("ugan"), bad_weight=weight)
         nets = nets_of(rule)
-        for player in rule.players:
-            rule.embed(nets, loader(rule).batch(3), LATE._replace(player=player.name))
+        rule.before_step(nets, loader(rule).batch(3), LATE, ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
+        rule.embed(nets, loader(rule).batch(3), LATE)
         ends.append({key: value for key, value in nets.encoder.state_dict().items() if "running" in key})
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])

@@ -36,18 +36,19 @@ def test_more_labels_hold_those_of_fewer_and_all_arms_see_the_same():
     assert torch.equal(few[few >= 0], more[few >= 0])
 
 
-def test_it_is_the_methods_own_turns_that_are_trained():
+def test_it_is_the_methods_own_steps_that_are_trained():
     ours = PlaneUGAN
-    assert ours.embed is UGAN.embed and ours.compute_loss is UGAN.compute_loss and ours.players is UGAN.players
+    assert ours.embed is UGAN.embed and ours.compute_loss is UGAN.compute_loss and ours.before_step is UGAN.before_step
 
 
-def test_all_players_of_an_arm_learn_and_no_others_are_there():
+def test_all_networks_of_an_arm_learn_and_no_others_are_there():
     for without in HALVES.values():
         arm = rule(**without)
         start, end = (
             learn(Plane(points=80, steps=steps, batch=16), arm, 2, seed=0)[0].state_dict() for steps in (1, 4)
         )
-        assert {key.partition(".")[0] for key in start} == {part for each in arm.players for part in each.parts}
+        networks = {"encoder", "classifier", *arm.adversary_recipes}
+        assert {key.partition(".")[0] for key in start} - {"optimizers"} == networks
         still = [key for key, value in start.items() if torch.equal(value, end[key]) and "mean" not in key]
         assert [key for key in still if not key.endswith("std")] == []
 

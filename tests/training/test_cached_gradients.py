@@ -24,7 +24,7 @@ from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
 from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
-from methods.test_contract import ALL, CLASSES, TURNS, beside, images, loader, method, nets_of
+from methods.test_contract import ALL, CLASSES, beside, images, loader, method, nets_of
 from training.test_resume import StopAfter, losses
 from training.test_two_processes import results_of_two
 
@@ -49,7 +49,6 @@ def rule_of(name):
 
 
 EVERY = [*ALL, "prototypes"]
-EVERY_TURN = [*TURNS, "prototypes"]
 
 
 def networks(rule, batch_norm=True, dropout=0.0):
@@ -93,7 +92,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 12])  # a support of 8 rows is even, uneven, and absent from some parts
-@pytest.mark.parametrize("name", EVERY_TURN)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_gradient_is_that_of_the_whole_batch(name, pieces):
     rule = rule_of(name)
     batch = batch_of(rule)
@@ -112,7 +111,7 @@ class ScaledBackward(Precision):
         super().backward(1024 * tensor, model, *arguments, **more)
 
 
-@pytest.mark.parametrize("name", EVERY_TURN)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_scaled_loss_is_scaled_once(name):
     rule = rule_of(name)
     batch = batch_of(rule)
@@ -144,7 +143,7 @@ def by_hand(rule, nets, pieces, batch):
 
 
 @pytest.mark.parametrize("pieces", [2, 3])
-@pytest.mark.parametrize("name", EVERY_TURN)
+@pytest.mark.parametrize("name", EVERY)
 def test_with_batch_norm_and_dropout_it_is_that_of_the_microbatches_held_at_once(name, pieces):
     """Both passes must drop the same units, and normalise alike."""
     rule = rule_of(name)
@@ -153,7 +152,7 @@ def test_with_batch_norm_and_dropout_it_is_that_of_the_microbatches_held_at_once
     assert_same(found, by_hand(rule, networks(rule, dropout=0.3), pieces, batch))
 
 
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_running_statistics_move_once_a_step(name):
     rule = method(name)
     batch, states = batch_of(rule), []
@@ -282,7 +281,7 @@ def peak_of(rule, pieces, batch):
 
 
 @pytest.mark.parametrize("pieces", [2, 8])
-@pytest.mark.parametrize("name", TURNS)
+@pytest.mark.parametrize("name", ALL)
 def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
     rule = method(name)
     nets, batch = networks(rule), loader(rule, count=128, batch_size=128).batch(0)

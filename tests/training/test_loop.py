@@ -11,7 +11,6 @@ from likewise.data.loader import Loader
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
 from likewise.training import LoopSettings, train
-from likewise.training.optimizers import rate_at
 from methods.test_contract import images, loader, method, nets_of
 
 
@@ -59,7 +58,7 @@ def test_rates_follow_the_recipe(tmp_path):
     rule, recipe = method("simclr"), Recipe("sgd", 0.3, warm_up=0.5)
     run(rule, nets_of(rule), loader(rule), folder=tmp_path, recipe=recipe)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["lr"] for line in lines] == [rate_at(recipe, step, 4, 4, 8) for step in range(4)]
+    assert [line["lr"] for line in lines] == [recipe.rate_at(step, 4, 4, 8) for step in range(4)]
     assert [line["images"] for line in lines] == [16, 32, 48, 64]
 
 

@@ -6,7 +6,7 @@ import torch
 
 from likewise.errors import LikewiseError
 from likewise.methods import Recipe
-from likewise.training.optimizers import build_optimizer, peak_rate, rate_at
+from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import choose_precision, cpu_multiplies_bfloat16
 from likewise.training.prepare import prepare
 from likewise.training.settings import TrainSettings
@@ -109,7 +109,7 @@ def test_support_never_asks_for_more_than_is_labelled():
 
 def test_rates_rise_then_fall_and_scale_with_the_batch():
     recipe = Recipe("sgd", 0.4, warm_up=0.1)
-    rates = [rate_at(recipe, step, 100, 20, 256) for step in range(100)]
+    rates = [recipe.rate_at(step, 100, 20, 256) for step in range(100)]
     assert rates.index(max(rates)) == 10
     assert max(rates) == pytest.approx(0.4)
     assert rates[:10] == sorted(rates[:10])
@@ -117,9 +117,9 @@ def test_rates_rise_then_fall_and_scale_with_the_batch():
     assert rates[55] == pytest.approx(0.2, abs=1e-6)
     assert 0 < rates[0] < 0.05
     assert rates[-1] < 0.001
-    assert peak_rate(recipe, 512) == pytest.approx(0.8)
-    assert peak_rate(Recipe("adamw", 0.1), 1024) == pytest.approx(0.2)
-    assert all(rate_at(recipe, 0, steps, 1, 256) > 0 for steps in (1, 2, 3))
+    assert recipe.peak_rate(512) == pytest.approx(0.8)
+    assert Recipe("adamw", 0.1).peak_rate(1024) == pytest.approx(0.2)
+    assert all(recipe.rate_at(0, steps, 1, 256) > 0 for steps in (1, 2, 3))
 
 
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])

@@ -11,8 +11,7 @@ from likewise.data.loader import Loader
 from likewise.encoders import Encoder
 from likewise.losses import tiles_kept, tiles_torch
 from likewise.methods import Progress
-from likewise.training.turns import turns_of
-from methods.test_contract import ALL, CLASSES, beside, images, method, nets_of, take_turns
+from methods.test_contract import ALL, CLASSES, beside, images, method, nets_of, take_step
 
 STEPS = 3
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
@@ -24,13 +23,12 @@ def trained(name, at=0, of=1):
     rule = method(name)
     nets = synchronise_batch_norm(nets_of(rule)).double()
     batches = Loader(images(rule=rule), torch.arange(32) % CLASSES, 8, 5, rule.support, 0, at, of, beside(rule))
-    turns = turns_of(rule, nets, rule.recipe)
     for module in nets.modules():
         if isinstance(module, Encoder):
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     for number, batch in enumerate(batches.batches(0, STEPS)):
         where = Progress(number, STEPS, 2, at, of)
-        step = take_turns(rule, nets, turns, batch, where, 0.1, average_over_ranks if of > 1 else lambda gradient: None)
+        step = take_step(rule, nets, batch, where, 0.1, average_over_ranks if of > 1 else lambda gradient: None)
     return step.loss.detach(), {key: value.clone() for key, value in nets.state_dict().items()}
 
 

@@ -18,8 +18,8 @@ from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.illustration import Illustration, Matched
+from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
-from likewise.methods.player import Player
 from likewise.methods.preset import Preset, find_preset
 from likewise.methods.progress import Progress
 from likewise.methods.recipe import Recipe
@@ -114,6 +114,23 @@ class Method:
         """`compute_loss` of this rank's rows and those of all others."""
         return self.compute_loss(nets, {name: gather(row) for name, row in rows.items()}, progress)
 
+    def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
+        """Update networks that have an optimiser of their own, before the main optimiser's step.
+
+        Such networks take no gradient otherwise (``requires_grad_(False)`` in `build`) and keep the optimiser's state
+        among the networks (`manual_optimization.AdamWModule`), so that checkpoints hold it.
+
+        Args:
+            nets: what `build` made.
+            batch: the step's.
+            progress: where training stands.
+            backward: computes an `Objective`'s loss and the gradients of its network.
+
+        Returns:
+            the step of each update by its name; the log gets its loss as ``<name>_loss``, and its metrics.
+        """
+        return {}
+
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Move what gradients do not: teachers and queues."""
 
@@ -135,11 +152,6 @@ class Method:
     def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
         """The places that it matches, for pictures, where it matches places."""
         return None
-
-    @property
-    def players(self) -> tuple[Player, ...]:
-        """Who learns in turn within a step, in this order; nobody named: all parts learn at once."""
-        return ()
 
     @property
     def support(self) -> Support | None:

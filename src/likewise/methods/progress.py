@@ -21,8 +21,8 @@ class Progress(NamedTuple):
     """which slice of the global batch is held here; for the draws alone"""
     world_size: int = 1
     """how many slices there are"""
-    player: str = ""
-    """whose turn it is, of a method with several `players`"""
+    steps_per_epoch: int = 1
+    """optimiser steps of one pass over the training images"""
 
     @property
     def fraction(self) -> float:

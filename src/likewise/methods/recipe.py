@@ -1,9 +1,13 @@
-"""How a method's paper trains it, where the reader of the paper would look for it: beside the method."""
+"""How a method's paper trains it, where the reader of the paper would look for it: next to the method."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+REFERENCE_BATCH = 256
+"""The batch size for which recipes state their rates."""
 
 
 @dataclass(frozen=True)
@@ -20,3 +24,26 @@ class Recipe:
     """on weights; biases and batch-norm parameters are left out"""
     warm_up: float = 0.05
     """share of the steps over which the rate rises from 0, at most ten epochs; then it falls to 0 by a cosine"""
+
+    def peak_rate(self, batch_size: int) -> float:
+        """The highest learning rate: linear in the batch size for sgd and lars, in its square root for adamw."""
+        scale = batch_size / REFERENCE_BATCH
+        return self.learning_rate * (math.sqrt(scale) if self.optimizer == "adamw" else scale)
+
+    def rate_at(self, step: int, steps: int, steps_per_epoch: int, batch_size: int) -> float:
+        """The learning rate of a step: a linear warm-up, then a cosine to 0.
+
+        Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts. The warm-up takes the recipe's
+        share of the run, at most ten epochs, and never the whole run.
+
+        Args:
+            step: counted from 0, in optimiser steps.
+            steps: optimiser steps of the run.
+            steps_per_epoch: optimiser steps of one pass over the training images.
+            batch_size: images whose gradients make one optimiser step.
+        """
+        peak = self.peak_rate(batch_size)
+        warm_up = min(round(self.warm_up * steps), 10 * steps_per_epoch, steps - 1)
+        if step < warm_up:
+            return peak * (step + 1) / (warm_up + 1)
+        return peak * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1))) / 2

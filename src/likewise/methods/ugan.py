@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor, nn
 
 from likewise.data.batch import Batch
+from likewise.data.loader import Support
+from likewise.encoders import Encoder
+from likewise.encoders.adversaries import Generator, PairDiscriminator
+from likewise.errors import LikewiseError
 from likewise.losses import adversarial as game
 from likewise.methods.cross_entropy import labelled_cross_entropy
-from likewise.methods.generating import Generating
-from likewise.methods.method import Nets, Outputs, Progress, Step, together
+from likewise.methods.fake_pictures import draw_fakes
+from likewise.methods.illustration import Illustration
+from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
 from likewise.methods.nets import kept_statistics
 from likewise.methods.presets.ugan import PRESETS
 from likewise.methods.recipe import Recipe
+from likewise.views.policies import ViewPolicy, whole
 
 
 @dataclass(frozen=True)
-class UGAN(Generating):
+class UGAN(Method):
     """Li et al. 2019, reconstructed: its abstract could be read, its body could not.
 
-    Players, terms and weights are those of the two methods that it joins, as their code has them: Triple-GAN (Li et al.
-    2017, https://arxiv.org/abs/1703.02291) for good fakes, Bad-GAN (Dai et al. 2017, https://arxiv.org/abs/1705.09783)
-    for bad ones. How UGAN weighs the two against each other is ours.
+    A classifier with its encoder and up to three adversaries. A good generator makes images of a class, and a
+    discriminator tells whether an image and its class belong together; a bad generator makes images of no class. Terms
+    and weights are those of the two methods that it joins, as their code has them: Triple-GAN (Li et al. 2017,
+    https://arxiv.org/abs/1703.02291) for good fakes, Bad-GAN (Dai et al. 2017, https://arxiv.org/abs/1705.09783) for
+    bad ones. How UGAN weighs the two against each other is ours.
+
+    `embed` and `compute_loss` are the classifier's. The adversaries have optimisers of their own and are updated in
+    `before_step`. Fakes carry a gradient in the update of their own generator alone.
     """
 
     title = "UGAN"
@@ -36,87 +50,195 @@ class UGAN(Generating):
     recipe = Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4)
     presets = PRESETS
 
+    noise: int = 100
+    """numbers that a fake is made of, each from 0 to 1 (Triple-GAN and Bad-GAN: 100)"""
+    width: int = 32
+    """channels before a generator's last layer, and of the discriminator's first map (both papers' generators: 128)"""
+    game_rate: float = 3e-4
+    """learning rate of discriminator and good generator, for a batch of 256 (Triple-GAN's code: 3e-4)"""
+    bad_rate: float = 1e-3
+    """learning rate of the bad generator, for a batch of 256 (Bad-GAN's code: 1e-3 for SVHN, 3e-4 for CIFAR-10)"""
+    classes_per_batch: int = 10
+    """classes in a labelled batch, or all if there are fewer"""
+    images_per_class: int = 4
+    """labelled images of each class in a labelled batch (Triple-GAN's code: 20 in all for SVHN; Bad-GAN's: 64)"""
+    views: ViewPolicy = field(default_factory=whole)
+    """views of an image: all of it, unchanged, as both papers have it for SVHN"""
     good_weight: float = 0.03
-    """of the classes of good fakes, once they count (Triple-GAN's code: 0.03 for SVHN)"""
+    """weight of the classifier's loss on good fakes, once they count (Triple-GAN's code: 0.03 for SVHN)"""
     good_from: float = 0.2
     """share of the run until good fakes count; by twice that they count fully (Triple-GAN's code: 0.2, at once)"""
     discriminator_confidence_weight: float = 0.01
-    """of confidence in labels that the discriminator doubts (Triple-GAN's code: 0.01)"""
+    """weight of being confident in a pseudo-label that the discriminator doubts (Triple-GAN's code: 0.01)"""
     pseudo_label_share: float = 0.9
-    """of guessed labels among the pairs that the discriminator takes for real (Triple-GAN's code: 180 of 200)"""
+    """share of pseudo-labels among the pairs that the discriminator takes for real (Triple-GAN's code: 180 of 200)"""
     bad_weight: float = 1.0
-    """of telling real images from bad fakes (Bad-GAN's code: 1)"""
+    """weight of telling real images from bad fakes (Bad-GAN's code: 1)"""
     pull_away_weight: float = 0.8
-    """of bad fakes' differing from each other (Bad-GAN's code: 0.8)"""
+    """weight of bad fakes' difference from each other (Bad-GAN's code: 0.8)"""
     entropy_weight: float = 0.1
-    """of being sure of each unlabelled image (Bad-GAN's code: 0.1 for SVHN; Triple-GAN's: 0.3)"""
+    """weight of the entropy of each unlabelled image's prediction (Bad-GAN's code: 0.1 for SVHN; Triple-GAN's: 0.3)"""
     class_balance_weight: float = 1e-3
-    """of using all classes alike (Triple-GAN's code: 1e-3)"""
+    """weight of predicting all classes equally often (Triple-GAN's code: 1e-3)"""
 
     @property
     def good(self) -> bool:
-        """Without weights of their own, good fakes and their discriminator are left out: Bad-GAN's half."""
+        """Whether there are good fakes; without weights they and their discriminator are left out: Bad-GAN's half."""
         return self.good_weight > 0 or self.discriminator_confidence_weight > 0
 
     @property
     def bad(self) -> bool:
-        """Without its weight the bad generator is left out: Triple-GAN's half."""
+        """Whether there are bad fakes; without its weight the bad generator is left out: Triple-GAN's half."""
         return self.bad_weight > 0
 
-    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """What the one whose turn it is learns from, for each image."""
-        if progress.player == "good generator":
-            return {"made": nets.discriminator(*self.good_fakes(nets, batch, progress))}
-        seen = {"seen": self.view(batch, progress, "view")}
-        if progress.player == "bad generator":
-            shown = {**seen, "made": self.bad_fakes(nets, batch, progress)}
-            with kept_statistics(nets.encoder):
-                return {name: nets.encoder(pixels) for name, pixels in shown.items()}
-        if batch.support is not None:  # else a microbatch that got no row of it
-            seen["support"] = self.view(batch.support, progress, "support")
-        return (self._pairs if progress.player == "discriminator" else self._logits)(nets, batch, seen, progress)
+    @property
+    def support(self) -> Support:
+        """Classes x images, labelled."""
+        return Support(self.classes_per_batch, self.images_per_class)
 
-    def _pairs(self, nets: Nets, batch: Batch, seen: Outputs, progress: Progress) -> Outputs:
-        """The discriminator's: labelled images, others with the classifier's guess, good fakes with their class."""
+    @property
+    def adversary_recipes(self) -> Mapping[str, Recipe]:
+        """The optimiser of each adversary, by its name in the networks and in the order of its update.
+
+        Beta 1 of Adam is that of the parents' code: 0.5 for discriminator and good generator, 0 for the bad generator.
+        """
+        recipes: dict[str, Recipe] = {}
+        if self.good:
+            game_recipe = Recipe("adamw", self.game_rate, momentum=0.5, weight_decay=0.0)
+            recipes["discriminator"] = game_recipe
+            recipes["good_generator"] = game_recipe
+        if self.bad:
+            recipes["bad_generator"] = Recipe("adamw", self.bad_rate, momentum=0.0, weight_decay=0.0)
+        return recipes
+
+    def build(self, encoder: Encoder, classes: int) -> Nets:
+        """A linear classifier on the encoder, and the adversaries in use with their optimisers."""
+        classifier = nn.Linear(encoder.width, classes)
+        networks = self.adversaries(encoder.channels, classes)
+        used = {name: networks[name].requires_grad_(False) for name in self.adversary_recipes}
+        optimizers = {name: AdamWModule(networks[name], recipe) for name, recipe in self.adversary_recipes.items()}
+        return Nets(encoder=encoder, classifier=classifier, **used, optimizers=nn.ModuleDict(optimizers))
+
+    def adversaries(self, channels: int, classes: int) -> Mapping[str, nn.Module]:
+        """Discriminator and generators, for images like the run's."""
+        size = self.views.size
+        if size is None:
+            raise LikewiseError(
+                f"{self.title} makes images of one size, but its views name none: take views=whole(28), or let the run "
+                f"choose by likewise.train."
+            )
+        return {
+            "discriminator": PairDiscriminator(channels, self.width, classes),
+            "good_generator": Generator(self.noise, channels, size, self.width, classes),
+            "bad_generator": Generator(self.noise, channels, size, self.width),
+        }
+
+    # The adversaries, which are updated before the classifier.
+
+    def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
+        """One update of each adversary by its own loss and optimiser, in the order of `adversary_recipes`."""
+        halves = {
+            "discriminator": (self.embed_pairs, self.discriminator_loss),
+            "good_generator": (self.embed_judged_fakes, self.good_generator_loss),
+            "bad_generator": (self.embed_fake_features, self.bad_generator_loss),
+        }
+        batch_size = batch.size * progress.world_size
+        steps: dict[str, Step] = {}
+        for name, recipe in self.adversary_recipes.items():
+            network = getattr(nets, name)
+            steps[name] = backward(Objective(network, *halves[name]), batch, progress)
+            rate = recipe.rate_at(progress.step, progress.steps, progress.steps_per_epoch, batch_size)
+            nets.optimizers[name].step(network, rate)
+        return steps
+
+    def embed_pairs(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
+        """The discriminator's logits [B] of images with their label or pseudo-label, and of good fakes with theirs."""
+        views = self._views(batch, progress)
         with torch.no_grad(), kept_statistics(nets.encoder):
-            classes = {"seen": self.classify(nets, seen["seen"]).argmax(dim=1)}
+            classes = {"seen": self.classify(nets, views["seen"]).argmax(dim=1)}
         if batch.support is not None:
             classes["support"] = batch.support.labels
-        rows = {name: nets.discriminator(view, classes[name]) for name, view in seen.items()}
-        return {**rows, "made": nets.discriminator(*self.good_fakes(nets, batch, progress))}
+        rows = {name: nets.discriminator(view, classes[name]) for name, view in views.items()}
+        with torch.no_grad():
+            fakes = self.good_fakes(nets, batch, progress, "discriminator")
+        return {**rows, "made": nets.discriminator(*fakes)}
 
-    def _logits(self, nets: Nets, batch: Batch, seen: Outputs, progress: Progress) -> Outputs:
-        """The classifier's; fakes go through by themselves, so that none moves a statistic of real images."""
-        rows = {name: nets.classifier(features) for name, features in together(nets.encoder, seen).items()}
+    def discriminator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+        """Real pairs are labelled or pseudo-labelled; made ones are half good fakes, half pseudo-labelled."""
+        labelled = game.bce_gan_loss(rows["support"], real=True)
+        pseudo_labelled = game.bce_gan_loss(rows["seen"], real=True)
+        made = game.bce_gan_loss(rows["made"], real=False) + game.bce_gan_loss(rows["seen"], real=False)
+        return Step(torch.lerp(labelled, pseudo_labelled, self.pseudo_label_share) + made / 2)
+
+    def embed_judged_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
+        """The discriminator's logits [B] of good fakes, with a gradient to their generator."""
+        return {"made": nets.discriminator(*self.good_fakes(nets, batch, progress, "good generator"))}
+
+    def good_generator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+        """Good fakes should be taken for real."""
+        return Step(game.bce_gan_loss(rows["made"], real=True) / 2)
+
+    def embed_fake_features(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
+        """The encoder's features [B, D] of images and of bad fakes, with a gradient to their generator."""
+        pixels = {
+            "seen": self.view(batch, progress, "view"),
+            "made": self.bad_fakes(nets, batch, progress, "bad generator"),
+        }
+        with kept_statistics(nets.encoder):
+            return {name: nets.encoder(each) for name, each in pixels.items()}
+
+    def bad_generator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+        """The mean features of bad fakes should be those of images, and fakes should differ from each other."""
+        similarity = game.pull_away(rows["made"])
+        matching = game.feature_matching(rows["made"], rows["seen"])
+        return Step(matching + self.pull_away_weight * similarity, {"bad_similarity": similarity.detach()})
+
+    def good_fakes(
+        self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier"
+    ) -> tuple[Tensor, Tensor]:
+        """An image [B, C, S, S] for each row of the batch, and its class [B], drawn uniformly.
+
+        Args:
+            nets: the networks.
+            batch: for which rows.
+            progress: where training stands.
+            learner: which network learns from them: each has its own noise.
+        """
+        rng, device = progress.rng(f"good fakes of the {learner}", batch), batch.indices.device
+        classes = (rng.uniform() * nets.classifier.out_features).long().to(device)
+        noise = rng.uniform(columns=self.noise).to(device)
+        return nets.good_generator(noise, classes), classes
+
+    def bad_fakes(self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier") -> Tensor:
+        """An image [B, C, S, S] for each row of the batch; arguments as for `good_fakes`."""
+        rng, device = progress.rng(f"bad fakes of the {learner}", batch), batch.indices.device
+        return nets.bad_generator(rng.uniform(columns=self.noise).to(device))
+
+    # The classifier, which the main optimiser updates.
+
+    def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
+        """Logits [B, classes] of views, labelled images and fakes, and the discriminator's of the pseudo-labels."""
+        views = self._views(batch, progress)
+        features = together(nets.encoder, views)
+        rows = {name: nets.classifier(each) for name, each in features.items()}
         if batch.support is not None:
             rows["labels"] = batch.support.labels
-        with kept_statistics(nets.encoder):
-            if self.bad:
-                rows["bad"] = self.classify(nets, self.bad_fakes(nets, batch, progress))
-            if self._good_weight(progress):
-                made, rows["classes"] = self.good_fakes(nets, batch, progress)
-                rows["good"] = self.classify(nets, made)
+        with torch.no_grad():  # fakes carry a gradient in the update of their own generator alone
+            bad = self.bad_fakes(nets, batch, progress) if self.bad else None
+            good = self.good_fakes(nets, batch, progress) if self._good_weight(progress) else None
+        with kept_statistics(nets.encoder):  # fakes move no statistic of real images
+            if bad is not None:
+                rows["bad"] = self.classify(nets, bad)
+            if good is not None:
+                rows["good"], rows["classes"] = self.classify(nets, good[0]), good[1]
         if self.discriminator_confidence_weight:
-            rows["judged"] = nets.discriminator(seen["seen"], rows["seen"].argmax(dim=1)).detach()
+            rows["judged"] = nets.discriminator(views["seen"], rows["seen"].argmax(dim=1)).detach()
         return rows
 
     def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """The loss of the one whose turn it is."""
-        if progress.player == "good generator":
-            return Step(game.bce_gan_loss(rows["made"], real=True) / 2)
-        if progress.player == "bad generator":
-            alike = game.pull_away(rows["made"])
-            matched = game.feature_matching(rows["made"], rows["seen"])
-            return Step(matched + self.pull_away_weight * alike, {"bad_alike": alike.detach()})
-        if progress.player == "discriminator":
-            labelled, guessed = (game.bce_gan_loss(rows[name], real=True) for name in ("support", "seen"))
-            fake = game.bce_gan_loss(rows["made"], real=False) + game.bce_gan_loss(rows["seen"], real=False)
-            return Step(torch.lerp(labelled, guessed, self.pseudo_label_share) + fake / 2)
-        return self._answers(rows, progress)
-
-    def _answers(self, rows: Outputs, progress: Progress) -> Step:
-        """The classifier's loss: labels, real against bad fakes, sure and even guesses, good fakes, the doubted."""
-        seen, supervised = rows["seen"], labelled_cross_entropy(rows["support"], rows["labels"])
+        """Labels, real images against bad fakes, confident and balanced predictions, good fakes, doubted ones."""
+        seen = rows["seen"]  # [B, classes]
+        supervised = labelled_cross_entropy(rows["support"], rows["labels"])
         loss = (
             supervised
             + self.entropy_weight * game.prediction_entropy(seen)
@@ -124,9 +246,8 @@ class UGAN(Generating):
         )
         metrics = {"supervised": supervised.detach(), "seen_top_logit": seen.detach().amax(dim=1).mean()}
         if "bad" in rows:
-            loss = loss + self.bad_weight * (
-                game.class_evidence(seen, real=True) + game.class_evidence(rows["bad"], real=False)
-            )
+            real_evidence = game.class_evidence(seen, real=True)
+            loss = loss + self.bad_weight * (real_evidence + game.class_evidence(rows["bad"], real=False))
             metrics["bad_top_logit"] = rows["bad"].detach().amax(dim=1).mean()
         if "good" in rows:
             loss = loss + self._good_weight(progress) * labelled_cross_entropy(rows["good"], rows["classes"])
@@ -134,6 +255,29 @@ class UGAN(Generating):
             loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, rows["judged"])
         return Step(loss, metrics)
 
+    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
+        """Logits of the trained classifier."""
+        return nets.classifier(nets.encoder(pixels))
+
+    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
+        """Good fakes of each class, and bad fakes, with what the classifier makes of them."""
+        good = self.good_fakes(nets, batch, progress) if self.good else None
+        bad = self.bad_fakes(nets, batch, progress) if self.bad else None
+        real = batch if batch.support is None else batch.support
+        labelled = self.view(real, progress, "view"), real.labels
+        return draw_fakes(lambda pixels: self.classify(nets, pixels), labelled, good, bad)
+
+    def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
+        """A view [B, C, S, S] of each image."""
+        return self.views(batch.pixels, progress.rng(name, batch)).pixels
+
+    def _views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Views of the batch's images and, unless this is a microbatch without any, of its labelled images."""
+        views = {"seen": self.view(batch, progress, "view")}
+        if batch.support is not None:
+            views["support"] = self.view(batch.support, progress, "support")
+        return views
+
     def _good_weight(self, progress: Progress) -> float:
-        """What the classes of good fakes weigh: nothing while they are nothing like images."""
+        """What the classes of good fakes weigh: nothing while they do not look like images."""
         return self.good_weight * min(max(progress.fraction / max(self.good_from, 1e-9) - 1, 0.0), 1.0)

@@ -50,7 +50,7 @@ class Plane:
     test: int = 2000
     """unseen points on which errors are taken"""
     steps: int = 500
-    """of all players"""
+    """of training"""
     batch: int = 128
     """unlabelled points of a step"""
     noise: int = 8
@@ -166,7 +166,7 @@ class PlaneUGAN(UGAN):
         """The points."""
         return batch.pixels.images
 
-    def others(self, channels: int, classes: int) -> Mapping[str, nn.Module]:
+    def adversaries(self, channels: int, classes: int) -> Mapping[str, nn.Module]:
         """Small networks of the plane."""
         return {
             "discriminator": PlaneDiscriminator(classes),

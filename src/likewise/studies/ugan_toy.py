@@ -136,7 +136,7 @@ def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, shown: Tensor, fakes:
     along = torch.linspace(0, 1, GRID)
     places = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
     regions = rule.classify(nets, places[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
-    batch, last = points.as_batch(fakes), Progress(0, 1, player="classifier")
+    batch, last = points.as_batch(fakes), Progress(0, 1)
     good, classes = rule.good_fakes(nets, batch, last) if rule.good else (None, None)
     bad = rule.bad_fakes(nets, batch, last).flatten(1) if rule.bad else None
     return PlanePicture(

@@ -21,7 +21,6 @@ from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Progress
 from likewise.training.cached_gradients import divisors, normalises_batches
 from likewise.training.memory_layout import channels_last
-from likewise.training.turns import turns_of
 
 FEW = 4
 """Outputs that are embedded to measure; twice as many once more, for the slope."""
@@ -53,7 +52,6 @@ class Trial:
         nets: what it built.
         images: those that will be learned from; what is tried has their shape.
         beside: what the method learns from beside pixels; the first rows of it are tried.
-        player: whose turn is tried, of a method with several `Method.players`.
     """
 
     def __init__(
@@ -63,13 +61,10 @@ class Trial:
         nets: Nets,
         images: Images,
         beside: Mapping[str, IndexedFeature] | None = None,
-        player: str = "",
     ) -> None:
         self.fabric, self.method, self.images, self.modalities = fabric, method, images, beside or {}
-        self.player = player
         self.support_rows = FEW if method.support else 0
         self.nets = copy.deepcopy(nets).train()
-        next(turn for turn in turns_of(method, self.nets, method.recipe) if turn.player == player).begin()
         if world_size() > 1:
             synchronise_batch_norm(self.nets)
         channels_last(self.nets.to(fabric.device))
@@ -96,7 +91,7 @@ class Trial:
     def _embed(self, rows: int, support_rows: int) -> list[Tensor]:
         batch, progress = (
             self._batch(rows, support_rows).to(self.fabric.device),
-            Progress(1, 2, 0, rank(), world_size(), self.player),
+            Progress(1, 2, 0, rank(), world_size()),
         )
         generators = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with torch.random.fork_rng(generators), self.fabric.autocast():
@@ -185,10 +180,8 @@ def memory_line(fabric: Fabric, method: Method, nets: Nets, loader: Loader, piec
     """
     images = loader.batch_size // world_size()
     support = loader.support.classes * loader.support.images // world_size() if loader.support else 0
-    names = [player.name for player in method.players] or [""]
-    trials = [Trial(fabric, method, nets, loader.images, loader.modalities, name) for name in names]
-    tried = [(trial, trial.activations()) for trial in trials]
-    trial, activations = max(tried, key=lambda each: each[1].of(images, support))  # turns come one after the other
+    trial = Trial(fabric, method, nets, loader.images, loader.modalities)
+    activations = trial.activations()
     sizes = {size: activations.of(size, -(-support // (images // size))) for size in divisors(images)}
     if pieces > 1:
         microbatch = images // pieces

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -18,7 +18,11 @@ from torch import Tensor, nn
 from likewise.data.batch import Batch
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Outputs, Progress, Step
+from likewise.methods.manual_optimization import Objective
 from likewise.randomness import seed_networks
+
+if TYPE_CHECKING:
+    from likewise.training.manual_backward import _OneDevice
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """What PyTorch calls the statistics that a batch normalisation keeps for evaluation."""
@@ -27,7 +31,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 class Learner(nn.Module):
     """A method bound to its networks, so that one forward is one loss: what data parallelism and autocast wrap."""
 
-    def __init__(self, method: Method, nets: Nets) -> None:
+    def __init__(self, method: Method | Objective, nets: Nets) -> None:
         super().__init__()
         self.method, self.nets = method, nets
 
@@ -36,10 +40,15 @@ class Learner(nn.Module):
         return (self.method.embed if embed_only else self.method.step)(self.nets, batch, progress)
 
 
+def gradients_of(fabric: Fabric | _OneDevice, learner: nn.Module, pieces: int) -> JointGradients | CachedGradients:
+    """How the gradient of a batch is made: at once, or in microbatches if there are several ``pieces``."""
+    return CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+
+
 class JointGradients:
     """The whole batch through the networks at once."""
 
-    def __init__(self, fabric: Fabric, learner: nn.Module) -> None:
+    def __init__(self, fabric: Fabric | _OneDevice, learner: nn.Module) -> None:
         self.fabric, self.learner = fabric, learner
 
     def forward(self, batch: Batch, progress: Progress) -> Step:
@@ -72,7 +81,7 @@ class CachedGradients:
         pieces: microbatches in a device's batch; at least 2.
     """
 
-    def __init__(self, fabric: Fabric, learner: nn.Module, pieces: int) -> None:
+    def __init__(self, fabric: Fabric | _OneDevice, learner: nn.Module, pieces: int) -> None:
         self.fabric, self.learner, self.pieces = fabric, learner, pieces
         bound = cast(Learner, learner)  # what wraps it hands its attributes on
         self.method, self.nets = bound.method, bound.nets

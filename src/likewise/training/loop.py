@@ -1,4 +1,4 @@
-"""The only training loop: batch, each turn's step, backward and update, after_update; it resumes where it stopped."""
+"""The only training loop: batch, forward, backward, optimiser step, after_update; it resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from likewise.collectives import mean_over_ranks, rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch
@@ -21,17 +22,17 @@ from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
-from likewise.training.cached_gradients import count_microbatches
+from likewise.training.cached_gradients import Learner, count_microbatches, gradients_of
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
+from likewise.training.manual_backward import ManualBackward
 from likewise.training.memory_layout import channels_last
-from likewise.training.optimizers import rate_at
+from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
-from likewise.training.turns import Seat, step_of_all, turns_of
 
 Evaluate = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave them as it found them."""
@@ -119,12 +120,14 @@ class _Training:
         self.fabric, self.method, self.nets, self.plan = fabric, method, nets, plan
         self.run, self.observe, self.screen = run, observe, screen
         self.loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
+        self.recipe, self.counting = recipe, False
         pieces = count_microbatches(plan.microbatch, loader.batch_size // world_size(), nets)
-        turns = turns_of(method, nets, recipe)
-        self.seats = [Seat(fabric, turn, method, nets, loader.batch_size, pieces) for turn in turns]
-        self.turn = turns[-1]
-        optimizers = {seat.optimizer_name: seat.optimizer for seat in self.seats}
-        self.held = {"learner": self.seats[0].learner, **optimizers}
+        wrapped = fabric.setup(Learner(method, nets), build_optimizer(recipe, nets, loader.batch_size))
+        self.learner: nn.Module = wrapped[0]
+        self.optimizer: Optimizer = wrapped[1]
+        self.gradients = gradients_of(fabric, self.learner, pieces)
+        self.manual_backward = ManualBackward(fabric, nets, pieces)
+        self.held = {"learner": self.learner, "optimizer": self.optimizer}
         self.state = TrainingState()
         if run is not None and run.checkpoint.exists():
             self.state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**self.held, **asdict(self.state)}))
@@ -154,39 +157,33 @@ class _Training:
                     since = time.perf_counter()
                     self.times.begin("data")
         finally:
-            self.turn.end()
             self.log.close()
 
     def _update(self, batch: Batch) -> tuple[Step, float]:
-        """The turn of each player, or of everything at once; then what gradients do not move."""
-        at, plan = self.state.step, self.plan
-        progress = Progress(at, plan.steps, plan.seed, rank(), world_size())
+        """One step: the method's own updates, forward, backward, the optimiser, and what gradients do not move."""
+        at, plan, loader = self.state.step, self.plan, self.loader
+        progress = Progress(at, plan.steps, plan.seed, rank(), world_size(), loader.steps_per_epoch)
+        rate = self.recipe.rate_at(at, plan.steps, loader.steps_per_epoch, loader.batch_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         seed_networks(plan.seed, at, progress.rank, "dropout")
-        steps: dict[str, Step] = {}
-        rate = 0.0
-        for seat in self.seats:
-            self.turn = seat.turn
-            steps[seat.turn.player], rate = self._take(seat, batch, progress._replace(player=seat.turn.player))
-        step = step_of_all(steps)
+
+        self.times.begin("forward")
+        manual = self.method.before_step(self.nets, batch, progress, self.manual_backward)
+        self.counting = True
+        step = self.gradients.forward(batch, progress)
+        if self.fabric.device.type == "cpu":  # elsewhere reading a loss would stall the device; `_tell` does it
+            for loss in (*(each.loss for each in manual.values()), step.loss.detach()):
+                self.health.check_loss(float(loss), at, rate, self.saved)
+
+        self.times.begin("backward")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.gradients.backward(step)
+        self.counting = False
+        self.optimizer.step()
         self.method.after_update(self.nets, step, progress)
         self.state.step += 1
-        return step, rate
-
-    def _take(self, seat: Seat, batch: Batch, progress: Progress) -> tuple[Step, float]:
-        """One turn: one forward, one backward, one step of its optimiser."""
-        self.times.begin("forward")
-        at, loader = progress.step, self.loader
-        rate = rate_at(seat.turn.recipe, at, progress.steps, loader.steps_per_epoch, loader.batch_size)
-        seat.set_rate(rate)
-        seat.turn.begin()
-        step: Step = seat.gradients.forward(batch, progress)
-        if self.fabric.device.type == "cpu":  # elsewhere reading the loss would stall the device; `_tell` does it
-            self.health.check_loss(float(step.loss.detach()), at, rate, self.saved)
-        self.times.begin("backward")
-        seat.optimizer.zero_grad(set_to_none=True)
-        seat.gradients.backward(step)
-        seat.optimizer.step()
-        return step, rate
+        return with_metrics_of(step, manual), rate
 
     def _tell(self, step: Step, rate: float) -> None:
         """Every so often: loss and metrics to the log and the display, and a look at their health."""
@@ -230,8 +227,8 @@ class _Training:
             self.saved = self.state.step
 
     def _count(self, images: int) -> None:
-        """Count the images that the encoder learns from: none in another's turn, nor in a pass that fills a cache."""
-        if torch.is_grad_enabled() and self.turn.trains_encoder:
+        """Count the images that the main loss is taken of: none in a method's own updates, nor to fill a cache."""
+        if torch.is_grad_enabled() and self.counting:
             self.state.images += images * world_size()
 
 
@@ -250,6 +247,15 @@ def counted_images(encoder: Encoder, count: Callable[[int], None]) -> Iterator[N
         yield
     finally:
         del encoder.normalise  # from here on the class's own again
+
+
+def with_metrics_of(step: Step, manual: Mapping[str, Step]) -> Step:
+    """A step whose metrics hold those of the method's own updates, and their losses as ``<name>_loss``."""
+    metrics: dict[str, Tensor] = {}
+    for name, each in manual.items():
+        metrics[f"{name}_loss"] = each.loss
+        metrics |= each.metrics
+    return step._replace(metrics={**metrics, **step.metrics})
 
 
 def _due(step: int, every: int, steps: int) -> bool:

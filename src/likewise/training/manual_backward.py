@@ -1,0 +1,97 @@
+"""Gradients of networks that a method updates itself, made as those of the main step are: `Method.before_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from likewise.collectives import mean_over_ranks
+from likewise.data.batch import Batch
+from likewise.methods import Nets, Outputs, Progress, Step
+from likewise.methods.manual_optimization import Objective
+from likewise.training.cached_gradients import Learner, gradients_of
+from likewise.training.precision import precision_of
+
+
+class ManualBackward:
+    """The ``backward`` that a method's `before_step` is given.
+
+    Args:
+        fabric: device and precision, launched. Loss scaling belongs to the main optimiser, so with ``--precision 16``
+            these losses are computed in float32.
+        nets: what the method built.
+        pieces: microbatches in a device's batch.
+    """
+
+    def __init__(self, fabric: Fabric, nets: Nets, pieces: int = 1) -> None:
+        self.nets, self.pieces = nets, pieces
+        self.device = _OneDevice(fabric)
+
+    def __call__(self, objective: Objective, batch: Batch, progress: Progress) -> Step:
+        """Compute the loss, and put the gradients of its network, averaged over ranks, into ``.grad``."""
+        learner = _AutocastLearner(self.device, objective, self.nets)
+        gradients = gradients_of(self.device, learner, self.pieces)
+        objective.network.zero_grad(set_to_none=True)
+        with only_trainable(self.nets, objective.network):
+            step = gradients.forward(batch, progress)
+            gradients.backward(step)
+        for parameter in objective.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = mean_over_ranks(parameter.grad)
+        return step._replace(loss=step.loss.detach())
+
+
+@contextmanager
+def only_trainable(nets: nn.Module, network: nn.Module) -> Iterator[None]:
+    """While the context is open, the parameters of one network take gradients, and no others do."""
+    trainable = [parameter for parameter in nets.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    network.requires_grad_(True)
+    try:
+        yield
+    finally:
+        network.requires_grad_(False)
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+class _OneDevice:
+    """What gradients need of Fabric, without data parallelism, which knows the main optimiser's networks alone."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+
+    def autocast(self) -> AbstractContextManager:
+        """The run's number format, but float32 instead of float16."""
+        return nullcontext() if precision_of(self._fabric).startswith("16") else self._fabric.autocast()
+
+    def backward(self, loss: Tensor) -> None:
+        """Plain PyTorch's."""
+        loss.backward()
+
+    def no_backward_sync(self, learner: nn.Module, enabled: bool) -> AbstractContextManager:
+        """Nothing is synchronised by a backward pass."""
+        return nullcontext()
+
+
+class _AutocastLearner(Learner):
+    """A learner that Fabric does not wrap: like Fabric it enters the number format and gives float32 rows."""
+
+    def __init__(self, device: _OneDevice, objective: Objective, nets: Nets) -> None:
+        super().__init__(objective, nets)
+        self.device = device
+
+    def forward(self, batch: Batch, progress: Progress, embed_only: bool = False) -> Step | Outputs:
+        """One step of the objective, or the rows of its first half."""
+        with self.device.autocast():
+            made = super().forward(batch, progress, embed_only)
+        if not embed_only:
+            return made
+        rows = cast(Outputs, made)
+        return {name: row.float() if row.dtype == torch.bfloat16 else row for name, row in rows.items()}
