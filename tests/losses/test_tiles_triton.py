@@ -222,7 +222,9 @@ def test_kernels_of_rows_that_are_compared_with_nothing(scale):
     everyone, same = tiles_triton.forward(z, z, alone, alone, alone, SMALL)
     assert torch.isfinite(everyone).all()
     assert (same == -math.inf).all()
-    compare_square(z, alone, alone.clamp(min=10), gradient_tolerance=2e-6 if scale < 2 else 1e-4)
+    # A score of thousands is off by its last bit in float32, and its exponential by as much.
+    rounding = torch.finfo(z.dtype).eps * float((z @ z.T).abs().max())
+    compare_square(z, alone, alone.clamp(min=10), gradient_tolerance=max(2e-6, rounding))
 
     one = rows(1, 8, 3, scale=scale)
     nobody, _ = tiles_triton.forward(one, one, alone[:1], None, None, SMALL)
