@@ -18,7 +18,7 @@ from measuring import Table, keep
 from rich.console import Console
 
 from likewise.api import run_training
-from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.methods import METHODS
 from likewise.run import Run
 from likewise.run_folder import read_json
@@ -66,7 +66,7 @@ def main(settings: Settings) -> None:
                 labels=labels, steps=settings.steps, batch_size=settings.batch, seed=settings.seed, num_evals=0,
                 loggers=(), out=str(Path(folder) / name),
             )  # fmt: skip
-            measures = EvaluationSettings(few=None)
+            measures = EvaluationSettings(few_label=None)
             run = run_training(data, asked, name, None, Console(quiet=True), measures=measures)
             cells = [" / ".join(filter(None, (share(run, who, score) for who in ("trained", "untrained"))))
                      for score in COLUMNS.values()]  # fmt: skip

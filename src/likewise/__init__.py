@@ -17,18 +17,32 @@ if TYPE_CHECKING:
     from likewise.api import compare, doctor, load, train
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
+    from likewise.evaluation.evaluate import evaluate
     from likewise.run import Run
     from likewise.studies import study
 
 __version__ = "0.1.0"
 
-__all__ = ["LikewiseError", "Run", "compare", "doctor", "load", "losses", "methods", "reproduce", "study", "train"]
+__all__ = [
+    "LikewiseError",
+    "Run",
+    "compare",
+    "doctor",
+    "evaluate",
+    "load",
+    "losses",
+    "methods",
+    "reproduce",
+    "study",
+    "train",
+]
 
 _HOMES = {
     "LikewiseError": "likewise.errors",
     "Run": "likewise.run",
     "compare": "likewise.api",
     "doctor": "likewise.api",
+    "evaluate": "likewise.evaluation.evaluate",
     "load": "likewise.api",
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",

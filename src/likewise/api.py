@@ -17,7 +17,7 @@ from likewise.data.loader import Loader
 from likewise.data.sources.open import open_manifest
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores

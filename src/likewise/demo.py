@@ -19,7 +19,7 @@ from torch import Tensor
 from likewise.api import run_training
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
-from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.linear_probe import LinearProbe
@@ -114,7 +114,7 @@ class Arms:
         started = time.perf_counter()
         settings = self._settings(self.plan.simclr_steps, out=str(self.out / "simclr"))
         run = run_training(
-            DATA, settings, self._simclr(), self.plan.recipe, self.console, measures=EvaluationSettings(few=None)
+            DATA, settings, self._simclr(), self.plan.recipe, self.console, measures=EvaluationSettings(few_label=None)
         )
         return run.encoder, list(self._probes(run.encoder, started))
 

@@ -22,7 +22,7 @@ from likewise.data.video.sound_file import read_sound
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import EvaluationSettings
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn

@@ -1,9 +1,12 @@
 """Means over classes, their intervals and their gains, against counts made one by one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
+from likewise.evaluation.evaluate_features import Examples, evaluate_encoders
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.statistics.class_groups import class_groups, class_mean, rare_classes
 from likewise.evaluation.statistics.confidence import (
     class_mean_accuracy,
@@ -115,12 +118,13 @@ def test_rare_classes_are_those_of_the_images_that_training_saw():
     train, test = torch.arange(90), torch.arange(90, 120)
     seen = (labels[:90] != 2) | (train < 12)
     networks = {"trained": torch.nn.Flatten(), "untrained": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Tanh())}
-    asked = Examples(store, test, labels[90:], ids[90:])
-    quick = EvaluationSettings(few=None)
-    without = evaluate(networks, Examples(store, train, labels[:90], ids[:90]), asked, centre(), quick)
-    assert [score.name for score in without.scores["trained"]] == ["knn20_top1", "linear_top1"]
-    found = evaluate(networks, Examples(store, train, labels[:90], ids[:90], seen=seen), asked, centre(), quick)
-    scores = {score.name: score for score in found.scores["trained"]}
+    held_out = Examples(images=store, index=test, labels=labels[90:], ids=ids[90:])
+    bank = Examples(images=store, index=train, labels=labels[:90], ids=ids[:90])
+    quick = EvaluationSettings(few_label=None)
+    without = evaluate_encoders(networks, bank, held_out, centre(), quick)
+    assert [score.name for score in without.by_encoder["trained"]] == ["knn20_top1", "linear_top1"]
+    found = evaluate_encoders(networks, replace(bank, seen_in_training=seen), held_out, centre(), quick)
+    scores = {score.name: score for score in found.by_encoder["trained"]}
     assert list(scores)[2:] == ["knn20_rare_top1", "linear_rare_top1", "knn20_frequent_top1", "linear_frequent_top1"]
     assert scores["knn20_top1"].protocol["bank"] == 90, "the bank is the whole"
     assert found.predictions is not None
@@ -129,6 +133,6 @@ def test_rare_classes_are_those_of_the_images_that_training_saw():
     assert scores["linear_rare_top1"].value == pytest.approx(float(right[rare].double().mean()))
     assert scores["linear_rare_top1"].count == int(rare.sum())
     gains = {gain.name: gain for gain in found.gains}
-    other = {score.name: score for score in found.scores["untrained"]}
+    other = {score.name: score for score in found.by_encoder["untrained"]}
     for name, score in scores.items():
         assert gains[name].value == pytest.approx(score.value - other[name].value)

@@ -1,162 +1,184 @@
-"""All measures of several encoders at once: pairing, absent labels, and what is written."""
+"""`likewise.evaluate`: any network and any matrix, by the same protocols, and what is refused."""
 
 import json
-from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from likewise.data.batch import Pixels
+import likewise
+from likewise.data.sources.named_sets import fashion_mnist_mini
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import EvaluationSettings, Examples, evaluate
-from likewise.evaluation.metrics.few_label import FewLabel
-from likewise.evaluation.metrics.knn import Knn
-from likewise.evaluation.statistics.confidence import crossed_difference, paired_difference
-from likewise.evaluation.statistics.scores import Features, Score
-from likewise.views.policies import centre
+from likewise.vectors import Vectors
 
-QUICK = EvaluationSettings(few=FewLabel(per_class=(2, 100), draws=2))
+FAST = {"measures": ("knn", "linear", "label_free")}
 
 
-class Stored:
-    """Images in memory that count how often each was read."""
-
-    def __init__(self, images: torch.Tensor) -> None:
-        self.images, self.reads = images, torch.zeros(len(images))
-
-    def read(self, index: torch.Tensor) -> Pixels:
-        self.reads[index] += 1
-        return Pixels(self.images[index], torch.ones(len(index)))
+def clusters(count: int = 120, classes: int = 3, seed: int = 0):
+    """Features [N, 8] about one centre for each class, and their labels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    centres = np.eye(8)[:classes] * 2
+    return (centres[labels] + random.normal(size=(count, 8))).astype(np.float32), labels
 
 
-def examples() -> tuple[Stored, Examples, Examples]:
-    """Images whose left half tells the class faintly; 90 to learn from, 45 to test on."""
-    random = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 200, (135, 1, 4, 4), dtype=torch.uint8, generator=random)
-    labels = torch.arange(135) % 3
-    images[..., :2] = (images[..., :2] // 2 + 25 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-    store = Stored(images)
-    ids = [str(number) for number in range(135)]
-    train, test = torch.arange(90), torch.arange(90, 135)
-    return store, Examples(store, train, labels[train], ids[:90]), Examples(store, test, labels[test], ids[90:])
+def grey_images(count: int = 120):
+    """uint8 [N, 8, 8] whose brightness tells the class faintly, and the labels."""
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    noise = random.integers(0, 160, (count, 8, 8))
+    return (noise + 40 * labels[:, None, None]).astype(np.uint8), labels
 
 
-def left() -> nn.Module:
-    """Sees the half that tells the class."""
-    return nn.Sequential(nn.Flatten(), _Columns(torch.arange(16) % 4 < 2))
+def numbers(evaluation):
+    return [(s.name, s.value, s.low, s.high, s.count) for s in next(iter(evaluation.by_encoder.values()))]
 
 
-def right() -> nn.Module:
-    """Sees the half that tells nothing."""
-    return nn.Sequential(nn.Flatten(), _Columns(torch.arange(16) % 4 >= 2))
-
-
-class _Columns(nn.Module):
-    def __init__(self, kept: torch.Tensor) -> None:
-        super().__init__()
-        self.kept = kept
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows[:, self.kept]
-
-
-def unlabelled(part: Examples) -> Examples:
-    return Examples(part.images, part.index, torch.full_like(part.labels, -1), part.ids)
-
-
-def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
-    store, train, test = examples()
-    found = evaluate({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
-    names = ["knn20_top1", "linear_top1", "few2_top1"]
-    assert [score.name for score in found.scores["trained"]] == names
-    assert [score.name for score in found.scores["untrained"]] == names
-    assert [(gain.name, gain.over) for gain in found.gains] == [(name, "untrained") for name in names]
-    for gain, mine, theirs in zip(found.gains, found.scores["trained"], found.scores["untrained"], strict=True):
-        assert gain.value == pytest.approx(mine.value - theirs.value)
-        assert gain.low < gain.value < gain.high
-    assert found.gains[1].low > 0
-    assert "100 labels a class" in found.notes[0]
-    assert found.predictions is not None
-    assert float((found.predictions == test.labels).float().mean()) == pytest.approx(found.scores["trained"][1].value)
-    assert (store.reads == 2).all(), "features are to be extracted once per encoder"
-
-
-def test_gains_are_paired_by_image():
-    _, train, test = examples()
-    found = evaluate({"trained": left(), "untrained": right()}, train, test, centre(), QUICK)
-    banks = {who: encoder.eval() for who, encoder in (("trained", left()), ("untrained", right()))}
-    correct = []
-    for encoder in banks.values():
-        rows = encoder(train.images.read(torch.arange(135)).images.float() / 255)
-        outcome = Knn().evaluate(Features(rows[:90], train.labels), Features(rows[90:], test.labels))
-        correct.append(outcome.predictions == test.labels)
-    assert tuple(found.gains[0][2:]) == pytest.approx(tuple(paired_difference(*correct)))
-
-
-@pytest.mark.parametrize("absent", ["test set", "test labels", "training labels", "second class"])
-def test_without_labels_the_label_free_measures_are_given_with_a_reason(absent):
-    _, train, test = examples()
-    if absent == "second class":
-        train = Examples(train.images, train.index, torch.zeros_like(train.labels), train.ids)
-    found = evaluate(
-        {"trained": left(), "untrained": right()},
-        unlabelled(train) if absent == "training labels" else train,
-        None if absent == "test set" else unlabelled(test) if absent == "test labels" else test,
-        centre(),
-        QUICK,
-    )
-    assert found.scores == {"trained": [], "untrained": []} and found.gains == [] and found.predictions is None
-    reasons = {"training labels": "no training image has a label", "second class": "of one class"}
-    assert reasons.get(absent, "no labelled test images") in found.notes[0]
-    assert found.label_free["trained"]["effective_rank"] > 1
-    assert len(found.vectors) == (90 if absent == "test set" else 45)
-
-
-def test_what_is_written_is_plain_json_and_reads_back():
-    _, train, test = examples()
-    found = evaluate({"trained": left()}, train, test, centre(), QUICK)
+def test_a_matrix_gets_every_measure_with_its_interval():
+    vectors, labels = clusters(200)
+    found = likewise.evaluate(vectors, labels=labels, test=0.3)
+    assert list(found.scores) == ["knn20_top1", "linear_top1", "few2_top1", "few4_top1", "few10_top1"]
+    assert all(0.5 < value <= 1 for value in found.scores.values())
+    assert all(s.low < s.value < s.high or s.value == 1 for s in found.by_encoder["encoder"])
+    assert found.by_encoder["encoder"][0].count == 60
+    assert found.label_free["encoder"]["effective_rank"] > 3
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert [Score.from_json(each) for each in written["trained"]] == found.scores["trained"]
-    assert set(written) == {"trained", "gains", "label_free", "calibration", "notes"}
-    one = Examples(test.images, test.index[:1], test.labels[:1], test.ids[:1])
-    alone = evaluate({"trained": left()}, train, one, centre(), QUICK)
-    json.dumps(alone.to_json(), allow_nan=False)
-    assert alone.scores["trained"][0].count == 1
+    assert {score["name"]: score["value"] for score in written["encoder"]} == found.scores
+    for name in ("knn20_top1", "effective_rank"):
+        assert name in str(found)
 
 
-def test_a_diverged_encoder_is_named():
-    class Diverged(nn.Module):
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return pixels.flatten(1) / 0
-
-    _, train, test = examples()
-    with pytest.raises(LikewiseError, match="trained encoder's features are NaN"):
-        evaluate({"trained": Diverged()}, train, test, centre(), QUICK)
-    with pytest.raises(LikewiseError, match="trained encoder's features are NaN"):
-        evaluate({"trained": Diverged()}, train, unlabelled(test), centre(), QUICK)
-    with pytest.raises(LikewiseError, match="no encoder"):
-        evaluate({}, train, test, centre(), QUICK)
-
-
-def test_crossed_gains_are_used_for_draws():
-    _, train, test = examples()
-    found = evaluate({"trained": left(), "untrained": left()}, train, test, centre(), QUICK)
-    assert found.gains[2].value == 0 and found.gains[2].low < 0 < found.gains[2].high
-    same = torch.ones(2, 45, dtype=torch.bool)
-    assert tuple(found.gains[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
+def test_a_mask_a_pair_and_a_share_say_the_same_of_the_same_rows():
+    vectors, labels = clusters()
+    test = np.arange(120) % 4 == 0
+    by_mask = likewise.evaluate(vectors, labels=labels, test=test, **FAST)
+    by_list = likewise.evaluate(torch.from_numpy(vectors), labels=labels.tolist(), test=test.tolist(), **FAST)
+    pair = (vectors[~test], vectors[test]), (labels[~test], labels[test])
+    by_pair = likewise.evaluate(pair[0], labels=pair[1], **FAST)
+    assert numbers(by_mask) == numbers(by_list) == numbers(by_pair)
+    share = likewise.evaluate(vectors, labels=labels, test=0.25, seed=3, **FAST)
+    assert numbers(share) == numbers(likewise.evaluate(vectors, labels=labels, test=0.25, seed=3, **FAST))
+    assert not torch.equal(share.vectors, likewise.evaluate(vectors, labels=labels, test=0.25, seed=4, **FAST).vectors)
 
 
-def test_groups_widen_the_intervals_of_scores_and_gains():
-    store, train, test = examples()
-    four = torch.arange(45).repeat_interleave(4)  # every test image four times: a group
-    copies = Examples(store, test.index[four], test.labels[four], [f"copy {row}" for row in range(180)])
-    encoders = {"trained": left(), "untrained": right()}
-    plain = evaluate(encoders, train, copies, centre(4), QUICK)
-    grouped = evaluate(encoders, train, replace(copies, groups=four), centre(4), QUICK)
-    for before, after in zip(plain.scores["trained"], grouped.scores["trained"], strict=True):
-        assert after.value == before.value and after.protocol["groups"] == 45
-        assert 1.5 < (after.high - after.low) / (before.high - before.low) < 2.5, "four copies, twice the width"
-    assert len(plain.gains) == len(grouped.gains) > 2
-    for before, after in zip(plain.gains, grouped.gains, strict=True):
-        assert after.high - after.low > 1.5 * (before.high - before.low)
+def test_names_are_labels_too_and_missing_ones_are_left_out():
+    vectors, labels = clusters()
+    names = [None if row % 10 == 9 else "abc"[label] for row, label in enumerate(labels)]
+    test = np.arange(120) >= 60
+    found = likewise.evaluate(Vectors([], names, torch.from_numpy(vectors)), test=test, **FAST)
+    assert found.by_encoder["encoder"][0].count == 54
+    assert found.by_encoder["encoder"][0].protocol["bank"] == 54
+
+
+class Brightness(nn.Module):
+    """The mean brightness of each quarter, as a map [B, C, 2, 2]."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert not self.training and 0 <= pixels.min() <= pixels.max() <= 1
+        return nn.functional.adaptive_avg_pool2d(pixels, 2)
+
+
+def test_a_network_a_function_and_their_features_are_scored_alike():
+    images, labels = grey_images()
+    test = np.arange(120) >= 90
+    asked = {"data": images, "labels": labels, "test": test, **FAST}
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 5)).train()
+    by_network = likewise.evaluate(network, **asked)
+    assert network.training, "the mode is given back"
+    with torch.no_grad():
+        features = network(torch.from_numpy(images)[:, None].float() / 255)
+    by_function = likewise.evaluate(lambda pixels: network(pixels).detach().numpy(), **asked)
+    by_matrix = likewise.evaluate(features, labels=labels, test=test, **FAST)
+    with_data = likewise.evaluate(features, **asked)
+    assert numbers(by_network) == numbers(by_function) == numbers(by_matrix) == numbers(with_data)
+
+
+def test_a_map_is_averaged_over_its_locations():
+    images, labels = grey_images()
+    found = likewise.evaluate(Brightness(), images, labels, 0.25, **FAST)
+    assert found.vectors.shape == (30, 1)
+    assert found.scores["linear_top1"] > 0.8
+
+
+def test_a_network_may_ask_for_another_size_and_for_colour():
+    images, labels = grey_images()
+    shapes = set()
+
+    def network(pixels):
+        shapes.add(tuple(pixels.shape[1:]))
+        return pixels.mean(dim=(2, 3))
+
+    likewise.evaluate(network, images, labels, 0.25, image_size=12, channels=3, measures=["knn"])
+    assert shapes == {(3, 12, 12)}
+
+
+def test_a_baseline_has_paired_differences():
+    vectors, labels = clusters()
+    noise = np.random.default_rng(1).normal(size=(120, 4))
+    found = likewise.evaluate(vectors, labels=labels, test=0.5, baseline=noise, **FAST)
+    assert [(gain.name, gain.over) for gain in found.gains] == [("knn20_top1", "baseline"), ("linear_top1", "baseline")]
+    for gain, score in zip(found.gains, found.by_encoder["baseline"], strict=True):
+        assert gain.value == pytest.approx(found.scores[gain.name] - score.value)
+        assert 0 < gain.low < gain.value < gain.high
+    several = likewise.evaluate(vectors, labels=labels, test=0.5, baseline={"noise": noise, "itself": vectors}, **FAST)
+    assert list(several.by_encoder) == ["encoder", "noise", "itself"]
+    assert [gain.value for gain in several.gains if gain.over == "itself"] == [0, 0]
+
+
+def test_without_labels_the_label_free_measures_are_given():
+    vectors, labels = clusters()
+    found = likewise.evaluate(vectors)
+    assert found.scores == {} and found.label_free["encoder"]["effective_rank"] > 3
+    assert len(found.notes) == 1
+    only = likewise.evaluate(vectors, labels=labels, measures=["label_free"])
+    assert only.scores == {} and only.label_free == found.label_free
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    few = fashion_mnist_mini().take(np.arange(0, 12_000, 20))
+    out = tmp_path_factory.mktemp("run") / "run"
+    return likewise.train(few.hold_out(0.2, 0, "val"), method="simclr", steps=2, batch_size=16, out=out, device="cpu")
+
+
+def test_a_run_and_its_folder_get_the_scores_that_the_run_has(run):
+    few = fashion_mnist_mini().take(np.arange(0, 12_000, 20)).hold_out(0.2, 0, "val")
+    found = likewise.evaluate(run, few)
+    assert found.scores == run.scores
+    assert (
+        likewise.evaluate(str(run.folder.path), few, measures=["knn"]).scores["knn20_top1"] == run.scores["knn20_top1"]
+    )
+    with pytest.raises(LikewiseError, match="image_size=64"):
+        likewise.evaluate(run, few, image_size=64)
+
+
+def refused(match, *given, **more):
+    with pytest.raises(LikewiseError, match=match):
+        likewise.evaluate(*given, **more)
+
+
+def test_what_cannot_be_scored_is_refused_with_what_to_give():
+    vectors, labels = clusters()
+    images, _ = grey_images()
+    broken = vectors.copy()
+    broken[[3, 7]] = np.nan
+    refused("rows 3, 7", broken, labels=labels, test=0.2)
+    refused("120 rows.*119 labels", vectors, labels=labels[1:], test=0.2)
+    refused("test=0.2", vectors, labels=labels)
+    refused(r"test=1\.5", vectors, labels=labels, test=1.5)
+    refused("119 entries", vectors, labels=labels, test=np.ones(119, bool))
+    refused("test=0.2", vectors, labels=labels, test=np.ones(120, bool))
+    refused("label_free", vectors, labels=np.zeros(120, int), test=0.2)
+    refused(r"\[120, 8, 1\]", vectors[:, :, None], labels=labels, test=0.2)
+    refused(r"\(train_labels, test_labels\)", (vectors, vectors), labels=labels.tolist())
+    refused("120 training and 120 test", (vectors, vectors), labels=(labels, labels[1:]))
+    refused("8 columns.*5", (vectors, vectors[:, :5]), labels=(labels, labels))
+    refused("no images", nn.Flatten(), labels=labels, test=0.2)
+    refused("119 rows.*120", vectors[1:], images, labels, 0.2)
+    refused("'knn'", vectors, labels=labels, test=0.2, measures=["knm"])
+    refused("'gains'", vectors, labels=labels, test=0.2, baseline={"gains": vectors})
+    refused("of type int", 3, images, labels, 0.2)
+    refused("image_size=224", nn.Linear(5, 5), images, labels, 0.2)
+    refused(r"shape \[64, 8\]|shape \[\d+, 1, 8\]", lambda pixels: pixels.mean(3), images, labels, 0.2)
+    refused("NaN", lambda pixels: pixels.mean((2, 3)) / 0, images, labels, 0.2)

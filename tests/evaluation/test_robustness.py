@@ -1,6 +1,7 @@
 """Answers on corrupted images: what is corrupted, who is asked, and what is made of it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions import RandomFields, corrupt, robustness
 from likewise.evaluation.corruptions.corrupted_scores import corrupted_scores
 from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
-from likewise.evaluation.evaluate import Examples
+from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.statistics.scores import Features
 from likewise.views.policies import centre
@@ -35,7 +36,9 @@ def examples() -> Examples:
     images = torch.randint(0, 60, (30, 1, 16, 16), dtype=torch.uint8, generator=random)
     images += (labels * 60).to(torch.uint8).view(-1, 1, 1, 1)
     labels[:3] = -1
-    return Examples(Stored(images), torch.arange(30), labels, [f"{row}.png" for row in range(30)])
+    return Examples(
+        images=Stored(images), index=torch.arange(30), labels=labels, ids=[f"{row}.png" for row in range(30)]
+    )
 
 
 class Brightness(nn.Module):
@@ -108,7 +111,7 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
 
 def test_a_class_that_the_probe_never_saw_is_never_answered():
     test = examples()
-    some = Examples(test.images, test.index, torch.where(test.labels == 1, -1, test.labels), test.ids)
+    some = replace(test, labels=torch.where(test.labels == 1, -1, test.labels))
     network = ProbedEncoder(Brightness(), probed(Brightness(), some))
     logits = network(test.images.read(test.index).images.float() / 255)
     assert logits.shape == (30, 3)
@@ -125,6 +128,6 @@ def test_what_cannot_be_asked_is_refused():
     with pytest.raises(LikewiseError, match="1 or more"):
         Robustness(images=0)
     test = examples()
-    nothing = Examples(test.images, test.index, torch.full((30,), -1), test.ids)
+    nothing = replace(test, labels=torch.full((30,), -1))
     with pytest.raises(LikewiseError, match="needs labelled test images"):
         ASKED.ask({"probe": Brightness()}, nothing, centre())

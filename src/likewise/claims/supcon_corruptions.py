@@ -11,7 +11,7 @@ from likewise.claims.claim import Arm, Claim, Replicate, Statement
 from likewise.claims.measures import TrainedArm
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
 from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
-from likewise.evaluation.evaluate import Examples
+from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import OwnClassifier
 from likewise.evaluation.statistics.scores import Features
@@ -41,7 +41,9 @@ class Corrupted:
         else:
             classifier = OwnClassifier(prepared.method, trained.nets)
         test = trained.test
-        examples = Examples(test.images, torch.arange(len(test.images)), test.labels, test.manifest.ids)
+        examples = Examples(
+            images=test.images, index=torch.arange(len(test.images)), labels=test.labels, ids=test.manifest.ids
+        )
         asked = Robustness(images=self.images).ask({"it": classifier}, examples, trained.view, trained.device)["it"]
         return {"clean_top1": asked.clean, "corrupted_top1": float(asked.accuracy.mean())}
 

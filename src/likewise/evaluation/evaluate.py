@@ -1,251 +1,382 @@
-"""Every score of every encoder, side by side."""
+"""``likewise.evaluate``: any encoder, or any matrix of features, scored by the protocols of a run's final scores."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
-from likewise.errors import LikewiseError
-from likewise.evaluation.features import PlainView, ReadsPixels, extract
-from likewise.evaluation.metrics.calibration import Calibration
+from likewise.data.images import default_channels, default_size, stored_size
+from likewise.data.manifest import Manifest, class_counts
+from likewise.data.pixel_source import ArrayPixels
+from likewise.data.sources.arrays import listed, numbered
+from likewise.data.sources.open import open_manifest
+from likewise.data.video.clip_frames import open_frames
+from likewise.encoders import load_encoder
+from likewise.errors import LikewiseError, did_you_mean
+from likewise.evaluation.evaluate_features import FeatureSource, Part, Targets, evaluate_features
+from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
+from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.knn import Knn
-from likewise.evaluation.metrics.label_free import label_free
-from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
-from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
-from likewise.evaluation.statistics.confidence import (
-    Interval,
-    class_mean_difference,
-    crossed_difference,
-    paired_difference,
-)
-from likewise.evaluation.statistics.design_effect import (
-    asked_about,
-    design_effect,
-    influence_on_mean,
-    widened,
-    with_cluster_adjusted_ci,
-)
-from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_usable
+from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.run_folder import RunFolder
+from likewise.vectors import Vectors, read_vectors
+from likewise.views.policies import CentreView
+
+Measure = Literal["knn", "linear", "few_label", "label_free"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+RESERVED = ("gains", "label_free", "calibration", "notes", "encoder")
+"""Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Images to be evaluated on."""
+class _Network(NamedTuple):
+    """An encoder of images, and what it asks of them."""
 
-    images: ReadsPixels
-    """where the pixels are"""
-    index: Tensor
-    """int64 [N], positions in ``images``"""
-    labels: Tensor
-    """int64 [N], the label of each position, UNLABELLED where there is none"""
-    ids: Sequence[str]
-    """N stable ids, by which few labels are drawn"""
-    shown: Tensor | None = None
-    """int64 [N], the labels that training was shown, where those are fewer: what they alone buy is then asked too"""
-    seen: Tensor | None = None
-    """bool [N], which of these images training saw, where it did not see them all: by those, classes are rare or not"""
-    groups: Tensor | None = None
-    """int64 [N], which images belong together, where that is known: intervals over test images are then wider"""
+    network: nn.Module
+    """float [B, C, H, W] in [0, 1] -> [B, D]"""
+    image_size: int | None = None
+    """pixels along a side; None: chosen from the data"""
+    channels: int | None = None
+    """colour channels; None: as the images have"""
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What is measured and how."""
+class _Matrix(NamedTuple):
+    """Features that are already there."""
 
-    knn: Knn = field(default_factory=Knn)
-    """nearest neighbours"""
-    linear: LinearProbe = field(default_factory=LinearProbe)
-    """the probe on all labels"""
-    few: FewLabel | None = field(default_factory=FewLabel)
-    """the probe on few labels; None leaves it out"""
-    batch_size: int = 512
-    """images encoded at a time"""
-
-
-class ScoreDifference(NamedTuple):
-    """By how much the first encoder beats another one, on the same images and the same draws."""
-
-    name: str
-    """which score"""
-    over: str
-    """the other encoder"""
-    value: float
-    """difference of the scores, above 0 where the first is better"""
-    low: float
-    """lower end of the 95 % interval of the difference"""
-    high: float
-    """upper end"""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of several encoders; the first encoder is the one in question, the others are its baselines."""
-
-    scores: dict[str, list[Score]]
-    """by encoder; empty lists where accuracy could not be measured"""
-    gains: list[ScoreDifference]
-    """the first encoder against each of the others, score by score"""
-    label_free: dict[str, dict[str, float]]
-    """by encoder: effective rank, spread, uniformity, over the test images (the training images without any)"""
-    calibration: dict[str, dict[str, Calibration]]
-    """by encoder, by the score whose classifier it is about"""
-    probes: dict[str, FittedProbe]
-    """by encoder: the linear probe on all labels, where there is one"""
-    predictions: Tensor | None
-    """int64 [N]: the first encoder's linear probe on the test images"""
     vectors: Tensor
-    """float32 [N, D]: the first encoder's features of the test images (of the training images without any)"""
-    notes: tuple[str, ...]
-    """what could not be measured, and why"""
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``scores.json`` holds: a list of scores under each encoder's name, and the rest beside."""
-        return {
-            **{who: [score.to_json() for score in scores] for who, scores in self.scores.items()},
-            "gains": [gain._asdict() for gain in self.gains],
-            "label_free": {
-                who: {name: None if math.isnan(value) else value for name, value in measures.items()}
-                for who, measures in self.label_free.items()
-            },
-            "calibration": {
-                who: {name: each.to_json() for name, each in found.items()} for who, found in self.calibration.items()
-            },
-            "notes": list(self.notes),
-        }
+    """float32 [N, D]"""
+    labels: Any = None
+    """the labels that came with them, or None"""
+    train_rows: int | None = None
+    """how many of the first rows are training features, where two matrices were given"""
 
 
 def evaluate(
-    encoders: Mapping[str, nn.Module],
-    train: Examples,
-    test: Examples | None,
-    view: PlainView,
-    settings: EvaluationSettings | None = None,
+    encoder: Any,
+    data: Any = None,
+    labels: Any = None,
+    test: Any = None,
+    *,
+    measures: Sequence[Measure] = MEASURES,
+    baseline: Any = None,
+    k: int = 20,
+    few_labels: Sequence[int] = (2, 4, 10, 50),
+    image_size: int | None = None,
+    channels: int | None = None,
+    batch_size: int = 256,
     device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
+    seed: int = 0,
 ) -> Evaluation:
-    """Extract features once per encoder, then ask every measure.
+    """Score an encoder, or features, by nearest neighbours, linear probes and label-free measures.
 
-    Without labelled test images, or with fewer than two classes among the training labels, only the label-free
-    measures are given, and a note says why.
+    >>> likewise.evaluate(network, "photos/", labels="labels.csv", test=0.2)
+    >>> likewise.evaluate(features, labels=targets, test=is_test)
+
+    The protocols are those of a run's final scores; each score's ``protocol`` states them in full. Probes and
+    neighbours learn from the training part and are measured on the test part. A validation part of the data is used
+    for neither.
 
     Args:
-        encoders: by name, the one in question first: trained, untrained, start.
-        train: images to learn from; their labels are those that the probes may see.
-        test: images to be measured on, or None.
-        view: what an encoder is shown of an image.
-        settings: what is measured; None takes the defaults.
-        device: where to compute; None leaves each encoder where it is.
-        autocast: precision of the forward pass, for instance ``torch.bfloat16``.
+        encoder: what to score. A network: any ``nn.Module``, or function, from float [B, C, H, W] in [0, 1] to
+            features [B, D], or to a map [B, D, h, w], whose mean over locations is taken. A run, or its folder.
+            Features: a matrix [N, D] (NumPy, tensor, `Vectors`, or the file of ``likewise embed``), or a pair of
+            matrices (train, test).
+        data: images, as for `likewise.train`. Features need none; with data, row i belongs to example i.
+        labels: N classes, as numbers or names (-1, None or "" is unlabelled); of a pair of matrices, a pair. With
+            data, also a CSV file of image_path,label, or nothing where the data have labels.
+        test: what to measure on: a share of each class, between 0 and 1, drawn by ``seed``; or bool [N], True where an
+            example belongs to the test part; or other data. None takes the test part that the data have.
+        measures: which to take, of ``knn``, ``linear``, ``few_label`` and ``label_free``.
+        baseline: another encoder or matrix, or several by name. Each gets the same scores, and each score a paired
+            difference with its 95 % interval.
+        k: neighbours that vote.
+        few_labels: labels of each class, one linear probe score for each amount.
+        image_size: pixels along a side of the images that a network is given; a run has its own.
+        channels: colour channels of those images, for instance 3 for a colour network on grey images.
+        batch_size: images encoded at a time.
+        device: where to compute features; None leaves a network where it is.
+        seed: of the held-out share, the labels drawn and the validation folds of the probes.
 
     Raises:
-        LikewiseError: there is no encoder, or one gives NaN or infinite features.
+        LikewiseError: the data, labels or features cannot be used, with what to give instead.
     """
-    if not encoders:
-        raise LikewiseError("evaluate() was given no encoder; give at least one by name, such as {'trained': encoder}.")
-    settings = settings or EvaluationSettings()
-    reason = _why_unmeasurable(train.labels, None if test is None else test.labels)
-    few = settings.few.within(train.labels) if settings.few and not reason else None
-    groups = class_groups(_seen(train), test.labels) if test and not reason else []
+    settings = _settings(measures, k, few_labels, seed)
+    subject = _subject(encoder, image_size, channels)
+    baselines = {name: _subject(each, image_size, channels) for name, each in _named(baseline).items()}
+    manifest = _parts_of(_open(subject, data, labels, test), test, seed)
+    _require_classes(manifest, settings)
+    train = manifest.split("train")
+    held_out = manifest.split("test")
+    sources = {
+        name: _source(name, each, manifest, batch_size, device)
+        for name, each in {"encoder": subject, **baselines}.items()
+    }
+    return evaluate_features(sources, _targets(train), _targets(held_out) if len(held_out) else None, settings)
 
-    def features(encoder: nn.Module, part: Examples) -> Features:
-        vectors = extract(encoder, part.images, part.index, view, settings.batch_size, device, autocast)
-        return Features(vectors, part.labels)
 
-    outcomes: dict[str, list[Measurement]] = {}
-    measures: dict[str, dict[str, float]] = {}
-    vectors: dict[str, Tensor] = {}
-    probes: dict[str, FittedProbe] = {}
-    for who, encoder in encoders.items():
-        queries = features(encoder, test or train)
-        require_usable(queries.vectors, f"{who} encoder's")
-        vectors[who], measures[who], outcomes[who] = queries.vectors, label_free(queries.vectors), []
-        if not reason:
-            bank = features(encoder, train)
-            require_usable(bank.vectors, f"{who} encoder's")
-            probes[who] = settings.linear.fit(bank)
-            found = _outcomes(settings, probes[who], few, groups, bank, queries, train)
-            outcomes[who] = [
-                with_cluster_adjusted_ci(outcome, queries.labels, test.groups if test else None) for outcome in found
-            ]
-    first, *others = outcomes
-    return Evaluation(
-        {who: [outcome.score for outcome in found] for who, found in outcomes.items()},
-        [gain for other in others if test for gain in _gains(outcomes[first], other, outcomes[other], test)],
-        measures,
-        {who: {e.score.name: e.calibration for e in found if e.calibration} for who, found in outcomes.items()},
-        probes,
-        next((each.predictions for each in outcomes[first] if each.score.name == "linear_top1"), None),
-        vectors[first],
-        _notes(reason, settings.few, few),
+def _settings(measures: Sequence[str], k: int, few_labels: Sequence[int], seed: int) -> EvaluationSettings:
+    for name in measures:
+        if name not in MEASURES:
+            raise LikewiseError(f"measures={name!r} was given. {did_you_mean(name, MEASURES)}")
+    probe = LinearProbe(seed=seed)
+    return EvaluationSettings(
+        knn=Knn(k) if "knn" in measures else None,
+        linear=probe if "linear" in measures else None,
+        few_label=FewLabel(tuple(few_labels), seed=seed, probe=probe) if "few_label" in measures else None,
+        label_free="label_free" in measures,
     )
 
 
-def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
-    """Why accuracy cannot be measured with these labels; None where it can."""
-    if test is None or not bool((test != UNLABELLED).any()):
-        return "there are no labelled test images"
-    classes = train[train != UNLABELLED].unique()
+def _named(baseline: Any) -> Mapping[str, Any]:
+    """Baselines by name."""
+    if baseline is None:
+        return {}
+    if not isinstance(baseline, Mapping):
+        return {"baseline": baseline}
+    for name in baseline:
+        if name in RESERVED:
+            raise LikewiseError(f"baseline={{{name!r}: ...}} was given, but that name is taken. Choose another one.")
+    return baseline
+
+
+def _subject(given: Any, image_size: int | None, channels: int | None) -> _Network | _Matrix:
+    """What was given to be scored, as a network or as features."""
+    if isinstance(given, nn.Module):
+        return _Network(_Pooled(given), image_size, channels)
+    if isinstance(given, Vectors):
+        return _Matrix(_float_matrix(given.vectors), given.labels)
+    if isinstance(given, (np.ndarray, Tensor)):
+        return _Matrix(_float_matrix(given))
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        return _pair(*given)
+    if isinstance(given, (str, Path)) and Path(given).suffix == ".parquet":
+        vectors = read_vectors(Path(given))
+        return _Matrix(_float_matrix(vectors.vectors), vectors.labels)
+    folder = getattr(given, "folder", given)
+    if isinstance(folder, (str, Path, RunFolder)):
+        return _encoder_of_run(folder if isinstance(folder, RunFolder) else RunFolder(folder), image_size)
+    if callable(given):
+        return _Network(_Pooled(given), image_size, channels)
+    raise LikewiseError(
+        f"evaluate() was given an encoder of type {type(given).__name__}; allowed: an nn.Module, a function of images, "
+        f"a run or its folder, a matrix of features [N, D], or a pair of matrices (train, test)."
+    )
+
+
+def _encoder_of_run(folder: RunFolder, image_size: int | None) -> _Network:
+    encoder, settings = load_encoder(folder.require().path)
+    if settings.frames > 1:
+        raise LikewiseError(
+            f"{folder.path} learned from videos. Score it with likewise.load({str(folder.path)!r}).evaluate(data)."
+        )
+    if image_size not in (None, settings.image_size):
+        raise LikewiseError(
+            f"image_size={image_size} was given, but the encoder of {folder.path} reads images of "
+            f"{settings.image_size} pixels. Leave image_size out."
+        )
+    return _Network(encoder, settings.image_size, settings.channels)
+
+
+def _pair(train: Any, test: Any) -> _Matrix:
+    """Training features above test features."""
+    first, second = _float_matrix(train), _float_matrix(test)
+    if first.shape[1] != second.shape[1]:
+        raise LikewiseError(
+            f"Training features have {first.shape[1]} columns and test features {second.shape[1]}; they must be the "
+            f"same features of other examples."
+        )
+    return _Matrix(torch.cat([first, second]), train_rows=len(first))
+
+
+def _float_matrix(given: Any) -> Tensor:
+    """Float32 [N, D] on the CPU.
+
+    Raises:
+        LikewiseError: another shape, or values that are not finite.
+    """
+    vectors = torch.as_tensor(given).detach().cpu().float()
+    if vectors.ndim != 2 or not vectors.numel():
+        raise LikewiseError(
+            f"Features of shape {list(vectors.shape)} were given; allowed: [N, D], one row an example. Images belong "
+            f"into data=; maps [N, D, h, w] can be given as features.mean((2, 3))."
+        )
+    bad = (~vectors.isfinite().all(dim=1)).nonzero().flatten()
+    if len(bad):
+        rows = ", ".join(map(str, bad[:5].tolist()))
+        raise LikewiseError(
+            f"{len(bad):,} of {len(vectors):,} rows of the features hold NaN or infinity (rows {rows}"
+            f"{', ...' if len(bad) > 5 else ''}). Leave those rows and their labels out: "
+            f"keep = numpy.isfinite(features).all(axis=1)."
+        )
+    return vectors
+
+
+class _Pooled(nn.Module):
+    """A network or a function, whose maps are averaged over locations and whose output is checked."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function  # registered as a part where it is a module, so that it goes to eval mode
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, H, W] in [0, 1] -> [B, D]."""
+        try:
+            found = self.function(pixels)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise LikewiseError(
+                f"The encoder failed on images of shape {list(pixels.shape)}: {reason}. Give the size and channels "
+                f"that it reads, for instance image_size=224, channels=3."
+            ) from error
+        features = torch.as_tensor(found) if isinstance(found, (np.ndarray, Tensor)) else None
+        if features is None or features.ndim not in (2, 4) or len(features) != len(pixels):
+            shape = type(found).__name__ if features is None else f"shape {list(features.shape)}"
+            raise LikewiseError(
+                f"The encoder gave {shape} for {len(pixels)} images; allowed: features [B, D] or a map [B, D, h, w]. "
+                f"Give a function that returns those: lambda images: model(images).last_hidden_state[:, 0]."
+            )
+        return features.mean(dim=(2, 3)) if features.ndim == 4 else features
+
+
+def _open(subject: _Network | _Matrix, data: Any, labels: Any, test: Any) -> Manifest:
+    """The examples with labels and, where they bring some, splits."""
+    if data is not None:
+        other = test if _is_data(test) else None
+        return open_manifest(data, labels, test_data=other)
+    if isinstance(subject, _Network):
+        raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
+    if _is_data(test):
+        raise LikewiseError(
+            "evaluate() was given features and test data. Give both parts as features: "
+            "evaluate((train, test), labels=(train_labels, test_labels))."
+        )
+    return _manifest_of_rows(subject, labels)
+
+
+def _is_data(test: Any) -> bool:
+    """Whether ``test`` is a source of images, and neither a share nor a mask."""
+    return test is not None and not isinstance(test, float) and _mask(test) is None
+
+
+def _mask(test: Any) -> np.ndarray | None:
+    """Bool [N], where ``test`` is that."""
+    if isinstance(test, (str, Path, float, Manifest)) or test is None:
+        return None
+    if isinstance(test, (tuple, list)) and not all(isinstance(each, bool) for each in test):
+        return None
+    values = np.asarray(test)
+    return values if values.dtype == np.bool_ and values.ndim == 1 else None
+
+
+def _manifest_of_rows(subject: _Matrix, labels: Any) -> Manifest:
+    """The rows of a matrix as examples; each has one grey pixel, for they have no picture."""
+    count = len(subject.vectors)
+    labels = subject.labels if labels is None else labels
+    if labels is not None and subject.train_rows is not None:
+        labels = _joined(labels, subject.train_rows, count - subject.train_rows)
+    given = [None] * count if labels is None else listed(labels)
+    if len(given) != count:
+        raise LikewiseError(f"{count:,} rows of features, but {len(given):,} labels. Give one for each, -1 for none.")
+    numbers, names = numbered(given, (), "labels")
+    splits = np.full(count, "train")
+    if subject.train_rows is not None:
+        splits = np.where(np.arange(count) < subject.train_rows, "train", "test")
+    pixels = ArrayPixels(np.zeros((count, 1, 1), np.uint8))
+    return Manifest("features", pixels, numbers, splits, [str(row) for row in range(count)], names)
+
+
+def _joined(labels: Any, train: int, test: int) -> list[Any]:
+    """Labels of both parts in one list."""
+    if not isinstance(labels, (tuple, list)) or len(labels) != 2:
+        raise LikewiseError("Two matrices were given, but one list of labels. Give labels=(train_labels, test_labels).")
+    first, second = listed(labels[0]), listed(labels[1])
+    if (len(first), len(second)) != (train, test):
+        raise LikewiseError(
+            f"{train:,} training and {test:,} test rows of features, but {len(first):,} and {len(second):,} labels. "
+            f"Give one for each row, -1 for none."
+        )
+    return first + second
+
+
+def _parts_of(manifest: Manifest, test: Any, seed: int) -> Manifest:
+    """The examples with a training and a test part."""
+    mask = _mask(test)
+    if mask is not None:
+        if len(mask) != len(manifest):
+            raise LikewiseError(f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples.")
+        manifest = replace(manifest, splits=np.where(mask, "test", "train"))
+    elif isinstance(test, float):
+        if not 0 < test < 1:
+            raise LikewiseError(f"test={test} was given; a share lies between 0 and 1, for instance test=0.2.")
+        anew = replace(manifest, splits=np.full(len(manifest), "train"))
+        manifest = anew.hold_out(test, seed)
+    if not (manifest.splits == "train").any():
+        raise LikewiseError("All examples are in the test part, so there is nothing to learn from. Give test=0.2.")
+    return manifest
+
+
+def _require_classes(manifest: Manifest, settings: EvaluationSettings) -> None:
+    """Refuse labels that cannot be scored; without any label the label-free measures are still given."""
+    if not manifest.labelled() or not (settings.knn or settings.linear or settings.few_label):
+        return
+    only = "Or give measures=['label_free'], which needs no labels."
+    if not (manifest.split("test").labels != UNLABELLED).any():
+        raise LikewiseError(
+            f"No labelled example is in a test part, so no score can be given. Hold some out: test=0.2, or "
+            f"test=mask, bool [N]. {only}"
+        )
+    classes = class_counts(manifest.split("train").labels)
     if len(classes) < 2:
-        return "no training image has a label" if not len(classes) else "all training labels are of one class"
-    return None
+        raise LikewiseError(
+            f"{len(classes)} of the classes {', '.join(manifest.class_names[:5])} has training examples, but scores "
+            f"need two. Give labels of a second class, or another test part. {only}"
+        )
 
 
-def _seen(train: Examples) -> Tensor:
-    """Labels of the images that training saw."""
-    return train.labels if train.seen is None else train.labels[train.seen]
+def _targets(part: Manifest) -> Targets:
+    groups = part.groups
+    numbers = None if groups is None else torch.from_numpy(np.unique(groups.names, return_inverse=True)[1])
+    return Targets(labels=part.labels, ids=part.ids, groups=numbers)
 
 
-def _outcomes(
-    settings: EvaluationSettings,
-    probe: FittedProbe,
-    few: FewLabel | None,
-    groups: Sequence[ClassGroup],
-    bank: Features,
-    queries: Features,
-    train: Examples,
-) -> Iterator[Measurement]:
-    everything = settings.knn.evaluate(bank, queries), probe.evaluate(queries)
-    yield from everything
-    if train.shown is not None and len(train.shown[train.shown != UNLABELLED].unique()) > 1:
-        outcome = settings.linear.evaluate(Features(bank.vectors, train.shown), queries)
-        yield outcome._replace(score=replace(outcome.score, name="linear_on_budget_top1"))
-    if few:
-        yield from few.evaluate(bank, queries, train.ids)
-    for group in groups:
-        yield from (class_mean(outcome, queries.labels, group) for outcome in everything)
+def _source(
+    name: str,
+    subject: _Network | _Matrix,
+    manifest: Manifest,
+    batch_size: int,
+    device: torch.device | str | None,
+) -> FeatureSource:
+    """The features of a part of the data."""
+    if isinstance(subject, _Matrix):
+        if len(subject.vectors) != len(manifest):
+            raise LikewiseError(
+                f"{name}: {len(subject.vectors):,} rows of features for {len(manifest):,} examples. Row i must belong "
+                f"to example i."
+            )
+        return partial(_rows, subject.vectors, manifest.splits)
+    return partial(_extracted, subject, manifest, batch_size, device)
 
 
-def _gains(mine: list[Measurement], other: str, theirs: list[Measurement], test: Examples) -> Iterator[ScoreDifference]:
-    """Paired differences; averages over draws are told by their predictions, [draws, N]."""
-    for ours, its in zip(mine, theirs, strict=True):
-        yield ScoreDifference(ours.score.name, other, *_difference(ours, its, test.labels, test.groups))
+def _rows(vectors: Tensor, splits: np.ndarray, part: Part) -> Tensor:
+    return vectors[torch.from_numpy(splits == part)]
 
 
-def _difference(ours: Measurement, its: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:
-    asked = asked_about(ours, labels)
-    right, rival = (answers[..., asked] == labels[asked] for answers in (ours.predictions, its.predictions))
-    if ours.classes is not None:
-        found = class_mean_difference(right, rival, labels[asked])
-    else:
-        found = paired_difference(right, rival) if right.ndim == 1 else crossed_difference(right, rival)
-    if groups is None:
-        return found
-    influence = influence_on_mean(right.double() - rival.double(), labels[asked], ours.classes)
-    return widened(found, design_effect(influence, groups[asked]), -1.0)
-
-
-def _notes(reason: str | None, asked: FewLabel | None, paid: FewLabel | None) -> tuple[str, ...]:
-    if reason:
-        return (f"Accuracy was not measured: {reason}. The label-free measures need no label.",)
-    left_out = [amount for amount in asked.per_class if paid and amount not in paid.per_class] if asked else []
-    if left_out:
-        amounts = ", ".join(map(str, left_out))
-        return (f"Not probed with {amounts} labels a class: some class has fewer labelled training images.",)
-    return ()
+def _extracted(
+    subject: _Network, manifest: Manifest, batch_size: int, device: torch.device | str | None, part: Part
+) -> Tensor:
+    """Features of a part's images, opened at the size that the network is given."""
+    size = subject.image_size or default_size(manifest)
+    channels = subject.channels or default_channels(manifest)
+    examples = manifest.split(part)
+    images = open_frames(examples, stored_size(manifest, size), channels, 1)
+    index = torch.arange(len(examples))
+    return extract(subject.network, images, index, CentreView(size), batch_size, device)

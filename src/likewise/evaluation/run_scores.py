@@ -17,14 +17,15 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.clip_pictures import STRIP, spectrograms, thumbnails
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.corruptions.robustness import Robustness
-from likewise.evaluation.evaluate import Evaluation, EvaluationSettings, Examples, ScoreDifference, evaluate
+from likewise.evaluation.evaluate_features import Examples, evaluate_encoders
+from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
 from likewise.evaluation.place_samples import write_places
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
-from likewise.evaluation.statistics.scores import Measurement
+from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import generator, seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -81,7 +82,7 @@ def score_encoder(
     view = CentreView(settings.image_size)
     encoders = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
-    evaluation = evaluate(
+    evaluation = evaluate_encoders(
         encoders,
         _examples(splits["train"], shown, seen),
         _examples(test) if test else None,
@@ -240,4 +241,12 @@ def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = N
     fewer = None if shown is None or torch.equal(shown, split.labels) else shown
     known, everyone = split.manifest.groups, torch.arange(len(split.manifest))
     groups = torch.from_numpy(np.unique(known.names, return_inverse=True)[1]) if known is not None else None
-    return Examples(split.images, everyone, split.labels, split.manifest.ids, fewer, seen, groups)
+    return Examples(
+        labels=split.labels,
+        ids=split.manifest.ids,
+        visible_labels=fewer,
+        seen_in_training=seen,
+        groups=groups,
+        images=split.images,
+        index=everyone,
+    )

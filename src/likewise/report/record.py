@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import ScoreDifference
-from likewise.evaluation.statistics.scores import Score
+from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.methods import METHODS
 from likewise.methods.illustration import Illustration
 from likewise.report.pictures.illustration_section import read_illustration

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from likewise.evaluation.corruptions.robustness import Answers, ProbedEncoder, Robustness
-from likewise.evaluation.evaluate import Examples, ScoreDifference
+from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.features import PlainView
 from likewise.evaluation.metrics.linear_probe import FittedProbe
-from likewise.evaluation.statistics.scores import Score
+from likewise.evaluation.statistics.scores import Score, ScoreDifference
 
 LINEAR, CLASSIFIER = "linear", "classifier"
 

@@ -14,7 +14,7 @@ from likewise.data.batch import UNLABELLED, Pixels
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions import KINDS, SEVERITIES, RandomFields, corrupt
 from likewise.evaluation.corruptions.corrupt import require_known
-from likewise.evaluation.evaluate import Examples
+from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.features import PlainView, frozen
 from likewise.evaluation.metrics.calibration import Calibration, calibration
 from likewise.evaluation.metrics.linear_probe import FittedProbe

@@ -16,11 +16,10 @@ from likewise.data.columns.masks import NOTHING, Masks
 from likewise.encoders import Encoder
 from likewise.encoders.locations import as_places, dense_map, dense_stage, read_at
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluate import ScoreDifference
 from likewise.evaluation.features import ReadsPixels, frozen
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.confidence import bootstrapped
-from likewise.evaluation.statistics.scores import Features, Score
+from likewise.evaluation.statistics.scores import Features, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.image.crop import centre_boxes
 from likewise.views.image.making import make_view

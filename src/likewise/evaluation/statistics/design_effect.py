@@ -73,15 +73,15 @@ def with_cluster_adjusted_ci(outcome: Measurement, labels: Tensor, groups: Tenso
     """
     if groups is None or outcome.predictions.shape[-1] != len(labels):
         return outcome
-    asked = asked_about(outcome, labels)
-    right = (outcome.predictions[..., asked] == labels[asked]).double()
-    effect = design_effect(influence_on_mean(right, labels[asked], outcome.classes), groups[asked])
+    counted = counted_rows(outcome, labels)
+    right = (outcome.predictions[..., counted] == labels[counted]).double()
+    effect = design_effect(influence_on_mean(right, labels[counted], outcome.classes), groups[counted])
     score = outcome.score
     _, low, high = widened(Interval(score.value, score.low, score.high), effect, 0.0)
-    told = {"groups": len(groups[asked].unique()), "design_effect": round(effect, 2)}
-    return outcome._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **told}))
+    added = {"groups": len(groups[counted].unique()), "design_effect": round(effect, 2)}
+    return outcome._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **added}))
 
 
-def asked_about(outcome: Measurement, labels: Tensor) -> Tensor:
+def counted_rows(outcome: Measurement, labels: Tensor) -> Tensor:
     """Bool [N]: the test images that a score is taken over."""
     return labels != UNLABELLED if outcome.classes is None else torch.isin(labels, outcome.classes)

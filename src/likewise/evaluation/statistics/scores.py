@@ -58,6 +58,21 @@ class Score:
         return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"
 
 
+class ScoreDifference(NamedTuple):
+    """How much better the first encoder scores than another one, on the same test images."""
+
+    name: str
+    """which score"""
+    over: str
+    """the other encoder"""
+    value: float
+    """the first encoder's score minus the other's, above 0 where the first is better"""
+    low: float
+    """lower end of the 95 % interval of the difference"""
+    high: float
+    """upper end"""
+
+
 class Hits(NamedTuple):
     """Which queries were answered rightly, of a score that is no accuracy of classes."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from likewise.evaluation.evaluate import ScoreDifference
-from likewise.evaluation.statistics.scores import Score
+from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import (

@@ -1,0 +1,235 @@
+"""Every measure of every encoder, from features that are already there or are extracted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
+from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
+from likewise.evaluation.features import PlainView, ReadsPixels, extract
+from likewise.evaluation.metrics.few_label import FewLabel
+from likewise.evaluation.metrics.label_free import label_free
+from likewise.evaluation.metrics.linear_probe import FittedProbe
+from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
+from likewise.evaluation.statistics.confidence import (
+    Interval,
+    class_mean_difference,
+    crossed_difference,
+    paired_difference,
+)
+from likewise.evaluation.statistics.design_effect import (
+    counted_rows,
+    design_effect,
+    influence_on_mean,
+    widened,
+    with_cluster_adjusted_ci,
+)
+from likewise.evaluation.statistics.scores import Features, Measurement, ScoreDifference, require_usable
+
+Part = Literal["train", "test"]
+
+FeatureSource = Callable[[Part], Tensor]
+"""The features of one part of the data, float32 [N, D]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """What is known of N examples besides their features."""
+
+    labels: Tensor
+    """int64 [N], UNLABELLED where there is none"""
+    ids: Sequence[str]
+    """N stable ids; few labels are drawn by them"""
+    visible_labels: Tensor | None = None
+    """int64 [N], the labels that training saw, where those are fewer; they then have a probe of their own"""
+    seen_in_training: Tensor | None = None
+    """bool [N], which examples training saw, where it did not see them all; they decide which classes are rare"""
+    groups: Tensor | None = None
+    """int64 [N], which examples belong together, where that is known; intervals over test images are then wider"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples(Targets):
+    """Images to be evaluated on."""
+
+    images: ReadsPixels
+    """where the pixels are"""
+    index: Tensor
+    """int64 [N], positions in ``images``"""
+
+
+def evaluate_encoders(
+    encoders: Mapping[str, nn.Module],
+    train: Examples,
+    test: Examples | None,
+    view: PlainView,
+    settings: EvaluationSettings | None = None,
+    device: torch.device | str | None = None,
+    autocast: torch.dtype | None = None,
+) -> Evaluation:
+    """Extract each encoder's features once, then take every measure; see `evaluate_features`.
+
+    Args:
+        encoders: by name, the one in question first: trained, untrained, start.
+        train: images to learn from; the probes see their labels.
+        test: images to be measured on, or None.
+        view: the pixels that an encoder is given of an image.
+        settings: what is measured; None takes the defaults.
+        device: where to compute; None leaves each encoder where it is.
+        autocast: precision of the forward pass, for instance ``torch.bfloat16``.
+
+    Raises:
+        LikewiseError: there is no encoder, or one gives NaN or infinite features.
+    """
+    settings = settings or EvaluationSettings()
+
+    def features(encoder: nn.Module, part: Part) -> Tensor:
+        examples = test if part == "test" and test is not None else train
+        return extract(encoder, examples.images, examples.index, view, settings.batch_size, device, autocast)
+
+    sources = {name: partial(features, encoder) for name, encoder in encoders.items()}
+    return evaluate_features(sources, train, test, settings)
+
+
+def evaluate_features(
+    sources: Mapping[str, FeatureSource], train: Targets, test: Targets | None, settings: EvaluationSettings
+) -> Evaluation:
+    """Take every measure of every encoder's features.
+
+    Without labelled test images, or with fewer than two classes among the training labels, only the label-free
+    measures are given, and a note says why.
+
+    Args:
+        sources: by encoder, the one in question first. Each part is asked for once, one encoder after another, so
+            that features of two encoders need not be in memory together.
+        train: what is known of the training images; the probes see their labels.
+        test: what is known of the test images, or None.
+        settings: what is measured.
+
+    Raises:
+        LikewiseError: there is no encoder, or features are NaN or infinite.
+    """
+    if not sources:
+        raise LikewiseError("There is no encoder to evaluate; give at least one by name, such as {'trained': encoder}.")
+    reason = _why_unmeasurable(train.labels, None if test is None else test.labels)
+    few_label = settings.few_label.within(train.labels) if settings.few_label and not reason else None
+    groups = class_groups(_seen(train), test.labels) if test and not reason else []
+
+    measurements: dict[str, list[Measurement]] = {}
+    measures: dict[str, dict[str, float]] = {}
+    probes: dict[str, FittedProbe] = {}
+    first_vectors: Tensor | None = None
+    for name, source in sources.items():
+        queries = Features(source("test" if test else "train"), (test or train).labels)
+        require_usable(queries.vectors, f"{name} encoder's")
+        first_vectors = queries.vectors if first_vectors is None else first_vectors
+        measures[name] = label_free(queries.vectors) if settings.label_free else {}
+        measurements[name] = []
+        if reason or test is None:
+            continue
+        bank = Features(source("train"), train.labels)
+        require_usable(bank.vectors, f"{name} encoder's")
+        if settings.linear:
+            probes[name] = settings.linear.fit(bank)
+        for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
+            measurements[name].append(with_cluster_adjusted_ci(measurement, test.labels, test.groups))
+    assert first_vectors is not None
+    first, *others = measurements
+    gains = [gain for other in others if test for gain in _gains(measurements[first], other, measurements[other], test)]
+    return Evaluation(
+        by_encoder={name: [each.score for each in found] for name, found in measurements.items()},
+        gains=gains,
+        label_free=measures,
+        calibration={name: _calibrations(found) for name, found in measurements.items()},
+        probes=probes,
+        predictions=next((each.predictions for each in measurements[first] if each.score.name == "linear_top1"), None),
+        vectors=first_vectors,
+        notes=_notes(reason, settings.few_label, few_label),
+    )
+
+
+def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
+    """Why accuracy cannot be measured with these labels; None where it can."""
+    if test is None or not bool((test != UNLABELLED).any()):
+        return "there are no labelled test images"
+    classes = train[train != UNLABELLED].unique()
+    if len(classes) < 2:
+        return "no training image has a label" if not len(classes) else "all training labels are of one class"
+    return None
+
+
+def _seen(train: Targets) -> Tensor:
+    """Labels of the images that training saw."""
+    return train.labels if train.seen_in_training is None else train.labels[train.seen_in_training]
+
+
+def _measured(
+    settings: EvaluationSettings,
+    probe: FittedProbe | None,
+    few_label: FewLabel | None,
+    groups: Sequence[ClassGroup],
+    bank: Features,
+    queries: Features,
+    train: Targets,
+) -> Iterator[Measurement]:
+    on_all_labels = []
+    if settings.knn:
+        on_all_labels.append(settings.knn.evaluate(bank, queries))
+    if probe:
+        on_all_labels.append(probe.evaluate(queries))
+    yield from on_all_labels
+    visible = train.visible_labels
+    if settings.linear and visible is not None and len(visible[visible != UNLABELLED].unique()) > 1:
+        measurement = settings.linear.evaluate(Features(bank.vectors, visible), queries)
+        yield measurement._replace(score=replace(measurement.score, name="linear_on_budget_top1"))
+    if few_label:
+        yield from few_label.evaluate(bank, queries, train.ids)
+    for group in groups:
+        for measurement in on_all_labels:
+            yield class_mean(measurement, queries.labels, group)
+
+
+def _calibrations(found: Sequence[Measurement]) -> dict:
+    return {each.score.name: each.calibration for each in found if each.calibration}
+
+
+def _gains(first: list[Measurement], other: str, others: list[Measurement], test: Targets) -> Iterator[ScoreDifference]:
+    """Paired differences, score by score."""
+    for one, another in zip(first, others, strict=True):
+        yield ScoreDifference(one.score.name, other, *_difference(one, another, test.labels, test.groups))
+
+
+def _difference(first: Measurement, second: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:
+    """The first score minus the second; predictions are [N], or [repeats, N] of averages over draws of labels."""
+    counted = counted_rows(first, labels)
+    right = first.predictions[..., counted] == labels[counted]
+    rival = second.predictions[..., counted] == labels[counted]
+    if first.classes is not None:
+        found = class_mean_difference(right, rival, labels[counted])
+    elif right.ndim == 1:
+        found = paired_difference(right, rival)
+    else:
+        found = crossed_difference(right, rival)
+    if groups is None:
+        return found
+    influence = influence_on_mean(right.double() - rival.double(), labels[counted], first.classes)
+    return widened(found, design_effect(influence, groups[counted]), -1.0)
+
+
+def _notes(reason: str | None, wanted: FewLabel | None, possible: FewLabel | None) -> tuple[str, ...]:
+    if reason:
+        return (f"Accuracy was not measured: {reason}. The label-free measures need no label.",)
+    if wanted is None or possible is None:
+        return ()
+    left_out = [amount for amount in wanted.per_class if amount not in possible.per_class]
+    if not left_out:
+        return ()
+    amounts = ", ".join(map(str, left_out))
+    return (f"Not probed with {amounts} labels a class: some class has fewer labelled training images.",)
