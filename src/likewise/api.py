@@ -18,16 +18,16 @@ from likewise.data.sources.open import open_manifest
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluation import EvaluationSettings
-from likewise.evaluation.illustrate import illustrate
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import own_classifier_outcomes
-from likewise.evaluation.place_samples import write_matches
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
 from likewise.report.pages.page import write_report
+from likewise.report.pictures.method_pictures import IMAGES
+from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import findings_table, first_screen, last_screen
 from likewise.run import Run
 from likewise.run_folder import RunFolder, read_json, write_json
@@ -146,8 +146,7 @@ def _run(
             save_encoder(nets.encoder, prepared.encoder, run)
             prepared.method.keep(nets, prepared.transforms, run)
             write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
-            illustrate(run, prepared, nets, steps, fabric.device)
-            _score(fabric, prepared, nets, run, measures)
+            _score(fabric, prepared, nets, steps, run, measures)
             screen.say(last_screen(run))
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
@@ -175,15 +174,21 @@ def _train(
     return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
 
 
-def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings) -> None:
-    """Final scores and the page."""
+def _score(
+    fabric: Fabric, prepared: Prepared, nets: Nets, steps: int, run: RunFolder, measures: EvaluationSettings
+) -> None:
+    """Final scores, pictures and the page."""
     seed, splits = prepared.settings.seed, prepared.splits
     scored = score_encoder(nets.encoder, prepared.encoder, splits, seed, fabric.device, measures, prepared.shown)
     test, view = splits.get("test"), CentreView(prepared.encoder.image_size)
     own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
-    extra = multimodal_scores(run, scored, test, seed)
-    write_scores(run, scored, {**extra, "trained": [*own, *extra.get("trained", [])]})
-    write_matches(run, prepared.method, nets, prepared.train, Progress(0, 1, seed), fabric.device)
+    multimodal = multimodal_scores(run, scored, test, seed)
+    extra = {**multimodal.outcomes, "trained": [*own, *multimodal.outcomes.get("trained", [])]}
+    write_scores(run, scored, extra)
+    write_pictures(run, scored, multimodal.retrieved)
+    few = dataclasses.replace(prepared.settings, batch_size=min(prepared.batch_size, IMAGES))
+    loader, last = dataclasses.replace(prepared, settings=few).loader(), Progress(steps - 1, steps, seed)
+    write_method_pictures(run, prepared.method, nets, loader, prepared.train, last, fabric.device)
     write_report(run)
 
 

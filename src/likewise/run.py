@@ -35,6 +35,7 @@ from likewise.export import Format, export_encoder
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
 from likewise.report.pages.page import write_report
+from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
 from likewise.training.clip_reading import clip_sampling_of, with_clips
@@ -235,7 +236,8 @@ class Run:
         scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
         target = _elsewhere(self.folder, data)
         test = splits.get("test")
-        extra = multimodal_scores(self.folder, scored, test, seed, target)
+        multimodal = multimodal_scores(self.folder, scored, test, seed)
+        extra = multimodal.outcomes
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:
@@ -246,6 +248,7 @@ class Run:
             for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
         write_scores(target, scored, extra, corrupted)
+        write_pictures(target, scored, multimodal.retrieved)
         if data is None:
             self.report()
         if console is not None:

@@ -89,13 +89,13 @@ class RunFolder:
         return self.path / "illustration.npz"
 
     @property
-    def places(self) -> Path:
-        """Features of the places of a few images, and what a linear classifier makes of their pixels, for the page."""
-        return self.path / "places.npz"
+    def locations(self) -> Path:
+        """Dense features of a few images and, with masks, the segmentation of their pixels, for the page."""
+        return self.path / "locations.npz"
 
     @property
     def matches(self) -> Path:
-        """Two views of a few images and the places that the method matched, for the page."""
+        """Two views of a few images and the locations that the method matched, for the page."""
         return self.path / "matches.npz"
 
     @property
@@ -145,7 +145,7 @@ class RunFolder:
             self.teacher._empty()
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.places, self.matches,
+            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.locations, self.matches,
             self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from likewise.claims.dense_measures import share_on_one_object
-from likewise.methods.illustration import Matched
+from likewise.methods.setsim import MatchedViews
 from likewise.views.view import View
 
 
@@ -33,6 +33,6 @@ def test_the_share_of_pairs_on_one_object():
         [[[0.5, 0, -0.3], [0, 0.6, 0.2]], [[-0.7, 0, 0.1], [0, 0.4, -0.1]], [[1.0, 0, 0], [0, 1.0, 0]]]
     )
     pairs = torch.from_numpy(random.random((3, 16, 16)) < 0.3)
-    matched = Matched(View(torch.zeros(3), boxes), View(torch.zeros(3), boxes.flip(0)), pairs)
+    matched = MatchedViews(View(torch.zeros(3), boxes), View(torch.zeros(3), boxes.flip(0)), pairs)
     assert share_on_one_object(matched, masks) == pytest.approx(naive(matched, masks), rel=1e-6)
     assert share_on_one_object(matched._replace(pairs=pairs & False), masks) == 0

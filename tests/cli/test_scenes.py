@@ -58,7 +58,7 @@ def test_the_page_shows_where(run):
     page = run.folder.report.read_text()
     for title in ("What it sees where", "Places it matched", "Places it takes for alike", "segmentation, mean IoU"):
         assert title in page
-    with np.load(run.folder.places) as places:
+    with np.load(run.folder.locations) as places:
         assert places["images"].shape[1] == places["masks"].shape[1] and places["aspect"][0] == pytest.approx(64 / 48)
     with np.load(run.folder.matches) as matches:
         assert matches["pairs"].dtype == bool and matches["pairs"].any()

@@ -69,13 +69,13 @@ def test_its_scores_stand_beside_untrained_ones(folder):
     assert gain["low"] < difference < gain["high"]
     page = (folder / "report.html").read_text()
     assert "sound to clip, recall at 1" in page
-    assert "Where it sounds" in page
+    assert 'id="illustration"' in page
 
 
 def test_the_page_shows_what_sounds_find(folder, chromium):
     with np.load(folder / "retrieved.npz") as kept:
         own = kept["rank"]
-        assert kept["heard"].shape == (8, 24, 3 * SIDE) and kept["heard"].std() > 20
+        assert kept["spectrograms"].shape == (8, 24, 3 * SIDE) and kept["spectrograms"].std() > 20
         assert kept["thumbnails"].shape == (8, 7, SIDE, 3 * SIDE, 1)
         for row in range(8):  # a clip that was found first is framed there, and is the picture beside its sound
             assert kept["right"][row].tolist() == [place == own[row] for place in range(6)]
@@ -84,7 +84,7 @@ def test_the_page_shows_what_sounds_find(folder, chromium):
     page = chromium.new_page(viewport={"width": 1100, "height": 900})
     page.goto(f"file://{(folder / 'report.html').resolve()}")
     drawn = [each.bounding_box() for each in page.query_selector_all("#sounds .spectrogram")]
-    strips = [each.bounding_box() for each in page.query_selector_all("#neighbours .heard img")]
+    strips = [each.bounding_box() for each in page.query_selector_all("#neighbours .sound img")]
     assert {(box["width"], box["height"]) for box in drawn} == {(168, 28)}
     assert {round(box["height"]) for box in strips} == {84} and {round(box["width"]) for box in strips} == {168}
     page.close()

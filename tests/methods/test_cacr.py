@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from likewise.errors import LikewiseError
 from likewise.losses import cacr
 from likewise.methods.cacr import CACR
+from likewise.report.pictures.method_pictures import illustrate
 from losses.test_attraction_repulsion import naive_attraction, naive_repulsion
 from methods.test_contract import loader, nets_of, progress, sliced
 from training.test_cached_gradients import assert_same, batch_of, gradients, networks
@@ -82,7 +83,7 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
     if queue:
         nets.queue.rows = F.normalize(nets.queue.rows, dim=1)
     with torch.no_grad():
-        made = rule.illustrate(nets, batch, progress())
+        made = illustrate(rule, nets, batch, progress())
         rows = rule.embed(nets, batch, progress())
     z = F.normalize(rows["queries"], dim=2)
     keys = F.normalize(rows["keys"], dim=2) if queue else z

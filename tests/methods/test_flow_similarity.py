@@ -12,6 +12,7 @@ from likewise.losses import kernel_alignment, kernel_regression
 from likewise.losses.kernel_matching import gaussian_log_kernel
 from likewise.methods import Progress
 from likewise.randomness import generator
+from likewise.report.pictures.method_pictures import illustrate
 from likewise.views.policies import ViewPolicy
 from methods.test_contract import method, nets_of
 
@@ -44,7 +45,7 @@ def random_flow(size=3.0):
 def test_flow_is_that_of_the_frame_which_is_seen():
     starts = set()
     for step in range(6):
-        frames, motion = UNTOUCHED._look(clips(), progress(step))
+        frames, motion = UNTOUCHED.frames_and_motion(clips(), progress(step))
         assert frames.shape == (CLIPS, 1, SIZE, SIZE) and motion.shape == (CLIPS, 2, SIZE, SIZE)
         number = (frames[:, 0, 0, 0] * 255 / 50).round()
         torch.testing.assert_close(motion[:, 0, 3, 1], number + 1)
@@ -57,7 +58,7 @@ def test_flow_follows_the_crop_and_turns_with_a_mirror():
     """What is enlarged moves farther, and what is mirrored to the left."""
     mirrored = dataclasses.replace(UNTOUCHED, views=dataclasses.replace(UNTOUCHED.views, flip=1.0))
     enlarged = dataclasses.replace(UNTOUCHED, views=dataclasses.replace(UNTOUCHED.views, crop_area=(0.5, 0.5)))
-    plain, turned, larger = (rule._look(clips(), progress())[1] for rule in (UNTOUCHED, mirrored, enlarged))
+    plain, turned, larger = (rule.frames_and_motion(clips(), progress())[1] for rule in (UNTOUCHED, mirrored, enlarged))
     torch.testing.assert_close(turned[:, 0], -plain[:, 0].flip(-1), rtol=1e-4, atol=1e-5)
     assert plain[:, 0].max() > 0 > turned[:, 0].min()
     fastest = plain.amax(dim=(1, 2, 3)), larger.amax(dim=(1, 2, 3))
@@ -105,9 +106,9 @@ def test_the_other_losses_are_those_that_were_asked_for(name):
 
 
 def test_pictures_show_the_frame_its_motion_and_its_embeddings():
-    made = RULE.illustrate(nets_of(RULE).eval(), clips(random_flow()), progress())
+    made = illustrate(RULE, nets_of(RULE).eval(), clips(random_flow()), progress())
     assert len(made.rows) == 6
-    assert [picture.column for picture in made.rows[0]] == ["frame", "its motion", "its pixels' embeddings"]
+    assert [picture.column for picture in made.rows[0]] == ["frame", "its motion", "embeddings of its pixels"]
     assert all(picture.pixels.shape == (3, SIZE, SIZE) for row in made.rows for picture in row)
 
 

@@ -12,6 +12,7 @@ from likewise.losses import dense
 from likewise.methods import Progress, with_view_size
 from likewise.methods.global_local import GlobalLocal, heard_with
 from likewise.randomness import seed_networks
+from likewise.report.pictures.method_pictures import illustrate
 from likewise.views.view import View
 
 B, KEPT, FRAMES, SIDE, PER_FRAME = 4, 9, 4, 16, 640
@@ -80,7 +81,7 @@ def test_attention_is_drawn_over_frames():
     method = rule()
     nets = nets_of(method).eval()
     with torch.no_grad():
-        drawn = method.illustrate(nets, batch(), progress())
+        drawn = illustrate(method, nets, batch(), progress())
     assert len(drawn.rows) == B
     pixels = torch.stack([picture.pixels for row in drawn.rows for picture in row])
     assert pixels.shape[1:] == (1, SIDE, SIDE)

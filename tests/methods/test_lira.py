@@ -11,9 +11,10 @@ from likewise.encoders import EncoderSettings, build_encoder
 from likewise.encoders.lip_networks import lip_encoder
 from likewise.errors import LikewiseError
 from likewise.methods import Progress, with_view_size
-from likewise.methods.illustration import Illustration
 from likewise.methods.lira import LiRA
 from likewise.randomness import generator, seed_networks
+from likewise.report.pictures.illustration import Illustration
+from likewise.report.pictures.method_pictures import illustrate
 
 CLIPS, KEPT, FRAMES, BANDS, SIZE = 6, 9, 5, 8, 12
 
@@ -100,10 +101,10 @@ def test_its_pictures_show_low_bands_at_the_bottom_and_time_to_the_right(tmp_pat
     clips.modalities[SOUND][:, :, 0] = 9.0  # the lowest band, at all times
     networks = nets(method).eval()
     with torch.no_grad():
-        made = method.illustrate(networks, clips, Progress(0, 1))
+        made = illustrate(method, networks, clips, Progress(0, 1))
     made.save(tmp_path / "kept.npz")
     rows = Illustration.load(tmp_path / "kept.npz").rows
-    assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == ["seen", "heard", "guessed"]
+    assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == ["frame", "target", "prediction"]
     heard = rows[0][1].pixels
     assert heard[:, -1].min() == 1 and heard[:, 0].max() == 0
     assert rows[0][2].said.endswith("%")

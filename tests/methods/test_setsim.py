@@ -56,7 +56,7 @@ def test_both_queues_move():
 
 def test_the_pairs_that_are_drawn_are_those_that_are_learned_from():
     nets, batch = nets_of(SETSIM).eval(), loader(SETSIM).batch(3)
-    drawn = SETSIM.matched(nets, batch, progress())
+    drawn = SETSIM.match_views(nets, batch, progress())
     assert torch.equal(drawn.pairs, SETSIM.embed(nets, batch, progress())["pairs"].bool())
 
 

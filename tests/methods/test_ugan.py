@@ -16,6 +16,7 @@ from likewise.losses.adversarial import feature_matching, pull_away
 from likewise.methods import Progress, Step, with_view_size
 from likewise.methods.nets import kept_statistics
 from likewise.methods.ugan import UGAN
+from likewise.report.pictures.method_pictures import illustrate
 from likewise.training.manual_backward import ManualBackward
 from methods.test_contract import CLASSES, loader, method, nets_of, progress
 
@@ -272,14 +273,14 @@ def test_it_draws_good_fakes_by_class_and_bad_ones_after_them():
     rule = method("ugan")
     nets = nets_of(rule).eval()
     batch = loader(rule, count=128, batch_size=128).batch(0)
-    drawn = rule.illustrate(nets, batch, progress())
+    drawn = illustrate(rule, nets, batch, progress())
     columns = [{picture.column for picture in row} for row in drawn.rows]
     assert columns[:CLASSES] == CLASSES * [{"labelled", "good fakes"}]
     assert columns[CLASSES:] and all(row == {"bad fakes"} for row in columns[CLASSES:])
     assert all(picture.pixels.shape == (1, 12, 12) for row in drawn.rows for picture in row)
     assert all(picture.said.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
     bad_alone = dataclasses.replace(rule, good_weight=0.0, discriminator_confidence_weight=0.0)
-    rows = bad_alone.illustrate(nets_of(bad_alone).eval(), batch, progress()).rows
+    rows = illustrate(bad_alone, nets_of(bad_alone).eval(), batch, progress()).rows
     assert {picture.column for row in rows for picture in row} == {"bad fakes"}
     labels_alone = dataclasses.replace(bad_alone, bad_weight=0.0)
-    assert labels_alone.illustrate(nets_of(labels_alone).eval(), batch, progress()) is None
+    assert illustrate(labels_alone, nets_of(labels_alone).eval(), batch, progress()) is None

@@ -4,9 +4,9 @@ import re
 
 import torch
 
-from likewise.methods.illustration import SIDE, Illustration, Picture
 from likewise.report.pages.embedding_map import EmbeddingMap
 from likewise.report.pages.page import write_report
+from likewise.report.pictures.illustration import SIDE, Illustration, Picture
 from report.test_pictures import decoded
 
 

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from synthetic_run import CLASSES, write_run
 
-from likewise.methods.illustration import Illustration, Picture
 from likewise.report.compare import compare
 from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
 from likewise.report.pages.page import write_report
+from likewise.report.pictures.illustration import Illustration, Picture
 from likewise.run_folder import RunFolder
 from likewise.studies import feature_decoupling
 from likewise.studies.decoupling_page import write_decoupling_page

@@ -81,7 +81,7 @@ def test_prediction_and_truth_are_what_was_kept():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_shows_all_of_it(chromium, make_run, scheme):
     run = make_run()
-    np.savez(run.places, **places())
+    np.savez(run.locations, **places())
     np.savez(run.matches, **matches())
     write_report(run)
     with opened(chromium, run.report, scheme, width=500) as page:
@@ -98,6 +98,6 @@ def test_the_page_shows_all_of_it(chromium, make_run, scheme):
 
 def test_a_run_without_pictures_has_no_empty_sections(make_run):
     run = make_run()
-    run.places.write_bytes(b"damaged")
+    run.locations.write_bytes(b"damaged")
     write_report(run)
     assert "Places it" not in run.report.read_text()

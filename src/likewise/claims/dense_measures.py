@@ -22,8 +22,7 @@ from likewise.evaluation.metrics.segmentation import SceneImages, SegmentationPr
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
-from likewise.methods.illustration import Matched
-from likewise.methods.setsim import SetSim
+from likewise.methods.setsim import MatchedViews, SetSim
 from likewise.randomness import generator
 from likewise.training.splits import Split
 
@@ -66,7 +65,7 @@ class MatchedOnObjects:
         rows = torch.arange(min(self.images, len(test.images)))
         batch = Batch(test.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(trained.device)
         with frozen(trained.nets):
-            matched = method.matched(trained.nets, batch, Progress(0, 1, trained.prepared.settings.seed))
+            matched = method.match_views(trained.nets, batch, Progress(0, 1, trained.prepared.settings.seed))
         return share_on_one_object(matched, [masks.read(row) for row in rows.tolist()])
 
 
@@ -100,7 +99,7 @@ class SameObject:
         return {"same_object_auc": float(torch.cat(areas).nanmean())}
 
 
-def share_on_one_object(matched: Matched, masks: list[np.ndarray]) -> float:
+def share_on_one_object(matched: MatchedViews, masks: list[np.ndarray]) -> float:
     """The share of pairs whose two centres lie on the same class above 0; 0 where there is no pair.
 
     Args:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.sound_scores import sound_scores
 from likewise.evaluation.statistics.scores import Measurement
@@ -10,17 +13,24 @@ from likewise.run_folder import RunFolder
 from likewise.training.splits import Split
 
 
-def multimodal_scores(
-    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder | None = None
-) -> dict[str, list[Measurement]]:
-    """Scores by encoder, without predictions of classes; none for a run that learned from pixels alone.
+class MultimodalScores(NamedTuple):
+    """Scores against texts or sounds."""
+
+    outcomes: dict[str, list[Measurement]]
+    """by encoder, without predictions of classes; empty for a run that learned from pixels alone"""
+    retrieved: Retrieved | None
+    """the test images as texts or sounds rank them"""
+
+
+def multimodal_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> MultimodalScores:
+    """Scores of the encoders against texts and sounds.
 
     Args:
         run: where the space lies that the run's networks share with texts or with sounds.
         scored: the encoders.
         test: the test images.
-        seed: of the untrained networks beside the baselines.
-        target: where what was found is kept for the page; None: in the run.
+        seed: of the untrained networks of the baselines.
     """
-    asked = run, scored, test, seed, target or run
-    return text_scores(*asked) | sound_scores(*asked)
+    by_text, texts = text_scores(run, scored, test, seed)
+    by_sound, sounds = sound_scores(run, scored, test, seed)
+    return MultimodalScores(by_text | by_sound, sounds or texts)

@@ -1,10 +1,9 @@
-"""The final scores of a run, and the gallery that its page shows."""
+"""The final scores of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
-from likewise.evaluation.clip_pictures import STRIP, spectrograms, thumbnails
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.corruptions.robustness import Robustness
 from likewise.evaluation.evaluate_features import Examples, evaluate_encoders
@@ -22,18 +20,14 @@ from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
 from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
-from likewise.evaluation.place_samples import write_places
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
 from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
 from likewise.methods.cross_entropy import CrossEntropy
-from likewise.randomness import generator, seed_networks
+from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder, write_json
 from likewise.training.splits import Split
 from likewise.views.policies import CentreView
-
-GALLERY = 2000
-"""Test images at most whose vectors and thumbnails the page shows."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +171,7 @@ def write_scores(
     extra: Mapping[str, Sequence[Measurement]],
     corrupted: CorruptedScores | None = None,
 ) -> None:
-    """Write ``scores.json``, ``gallery.npz`` and ``places.npz``; ``extra`` outcomes join those of their encoder."""
+    """Write ``scores.json``; ``extra`` outcomes join those of their encoder."""
     content = scored.evaluation.to_json()
     if scored.segmentation is not None:
         for who, scores in scored.segmentation.scores.items():
@@ -197,10 +191,6 @@ def write_scores(
         content["gains"] += [gain._asdict() for gain in corrupted.gains()]
         content["corruptions"] = corrupted.to_json()
     write_json(run.scores, content)
-    _write_gallery(run, scored)
-    encoder = scored.encoders["trained"]
-    if scored.shown_on.images.frames == 1:  # places of clips have a time too, which a picture does not show
-        write_places(run, encoder, scored.image_size, scored.shown_on, scored.segmentation, scored.device)
 
 
 def _gains_of_hits(outcomes: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
@@ -211,29 +201,6 @@ def _gains_of_hits(outcomes: Mapping[str, Sequence[Measurement]]) -> Iterator[Sc
             mine, its = ours.get(outcome.score.name), outcome.hits
             if who != "trained" and mine is not None and its is not None and len(mine.right) == len(its.right):
                 yield ScoreDifference(outcome.score.name, who, *clustered_difference(mine.right, its.right, mine.owner))
-
-
-def _write_gallery(run: RunFolder, scored: Scored) -> None:
-    split, evaluation = scored.shown_on, scored.evaluation
-    count = len(evaluation.vectors)
-    most = GALLERY if split.images.frames == 1 else GALLERY // STRIP
-    index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values
-    everywhere = torch.full((count,), UNLABELLED)
-    predictions = evaluation.predictions if evaluation.predictions is not None else everywhere
-    pictures: dict[str, Any] = thumbnails(split, index)
-    if split.images.frames > 1 and (heard := spectrograms(split, index)) is not None:
-        pictures["heard"] = heard
-    np.savez_compressed(
-        run.gallery,
-        vectors=evaluation.vectors[index].numpy().astype(np.float16),
-        labels=split.labels[index].numpy(),
-        predictions=predictions[index].numpy(),
-        **pictures,
-        ids=np.array([split.manifest.ids[i] for i in index.tolist()]),
-        class_names=np.array(split.manifest.class_names, dtype=str),
-        all_labels=split.labels.numpy(),
-        all_predictions=predictions.numpy(),
-    )
 
 
 def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:

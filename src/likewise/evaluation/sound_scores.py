@@ -12,9 +12,7 @@ from likewise.data.columns.boxes import SOUND_BOX, Boxes
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import middle_start
 from likewise.encoders import Encoder
-from likewise.evaluation.clip_pictures import spectrograms
 from likewise.evaluation.features import frozen
-from likewise.evaluation.found_examples import keep_found, picked
 from likewise.evaluation.metrics.audio_visual import (
     BOOTSTRAP,
     EFFECTIVE,
@@ -22,7 +20,7 @@ from likewise.evaluation.metrics.audio_visual import (
     mean_of_clips,
     sync_auc,
 )
-from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, ranks, retrieval_outcomes
+from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, ranks, retrieval_outcomes
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
@@ -62,40 +60,33 @@ class AudioVisualEmbeddings(NamedTuple):
 
 
 def sound_scores(
-    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
-) -> dict[str, list[Measurement]]:
-    """Scores by encoder, without predictions of classes.
+    run: RunFolder, scored: Scored, test: Split | None, seed: int
+) -> tuple[dict[str, list[Measurement]], Retrieved | None]:
+    """Scores by encoder, and the test clips as the trained encoder's sounds rank them.
 
-    The trained encoder's and its baselines', whose space and sounds are those of untrained networks.
+    The baselines' space and sounds are those of untrained networks.
 
     Args:
         run: where the space of clips and sounds lies; without one there are no scores.
         scored: the encoders.
         test: the test clips.
         seed: of the untrained networks.
-        target: where the sounds and clips for the page go.
     """
-    space = load_sound_space(run)
-    if space is None or test is None or test.clips is None or int(test.has_sound().sum()) < 2:
-        return {}
+    trained = load_sound_space(run)
+    if trained is None or test is None or test.clips is None or int(test.has_sound().sum()) < 2:
+        return {}, None
     seed_networks(seed, "untrained space")
-    untrained, found = SoundSpace(space.settings).eval(), {}
+    untrained = SoundSpace(trained.settings).eval()
+    positions = test.has_sound().nonzero().flatten()
+    scores, retrieved = {}, None
     for who, encoder in scored.encoders.items():
-        beside = space if who == "trained" else untrained
-        met = embed_audio_visual(encoder, beside, test, scored.image_size, scored.device)
+        space = trained if who == "trained" else untrained
+        met = embed_audio_visual(encoder, space, test, scored.image_size, scored.device)
         ranked = ranks_of(met)
-        found[who] = outcomes_of(met, ranked)
+        scores[who] = outcomes_of(met, ranked)
         if who == "trained":
-            _keep_examples(target, test, met, ranked)
-    return found
-
-
-def _keep_examples(target: RunFolder, test: Split, met: AudioVisualEmbeddings, ranked: Ranks) -> None:
-    positions, rank = test.has_sound().nonzero().flatten(), ranked.of_texts
-    rows = picked(met.sounds, met.clips, ranked.owner, rank)
-    heard = spectrograms(test, positions[rows])
-    assert heard is not None
-    keep_found(target, test, positions, met.clips, {"heard": heard}, met.sounds[rows], rows, rank[rows])
+            retrieved = Retrieved(positions, met.clips, met.sounds, ranked.owner, ranked.of_texts, texts=None)
+    return scores, retrieved
 
 
 def ranks_of(met: AudioVisualEmbeddings) -> Ranks:

@@ -13,8 +13,7 @@ from likewise.data.columns.tokens import Tokenizer
 from likewise.data.manifest import Manifest
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
-from likewise.evaluation.found_examples import keep_found, picked
-from likewise.evaluation.metrics.retrieval import TEMPLATES, ranks, retrieval_outcomes, zero_shot_outcomes
+from likewise.evaluation.metrics.retrieval import TEMPLATES, Retrieved, ranks, retrieval_outcomes, zero_shot_outcomes
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
@@ -35,43 +34,40 @@ class Asked(NamedTuple):
 
 
 def text_scores(
-    run: RunFolder, scored: Scored, test: Split | None, seed: int, target: RunFolder
-) -> dict[str, list[Measurement]]:
-    """Scores by encoder, without predictions of classes.
+    run: RunFolder, scored: Scored, test: Split | None, seed: int
+) -> tuple[dict[str, list[Measurement]], Retrieved | None]:
+    """Scores by encoder, and the test images as the trained encoder's captions rank them.
 
-    The trained encoder's and its baselines', whose projections and texts are those of an untrained space.
+    The baselines' projections and texts are those of an untrained space.
 
     Args:
         run: where the shared space lies; without one there are no scores.
         scored: the encoders, and the trained one's features of the test images.
         test: the test images.
         seed: of the untrained space.
-        target: where the captions and images for the page go.
     """
     loaded = load_space(run)
     if loaded is None or test is None:
-        return {}
-    space, tokenizer = loaded
+        return {}, None
+    trained, tokenizer = loaded
     seed_networks(seed, "untrained space")
-    untrained = build_space(space.settings).eval()
-    asked, scores = asked_of(test.manifest), {}
+    untrained = build_space(trained.settings).eval()
+    asked, scores, retrieved = asked_of(test.manifest), {}, None
     for who, network in scored.encoders.items():
         if who == "trained":
-            beside, features = space.to(scored.device), scored.evaluation.vectors
+            space, features = trained.to(scored.device), scored.evaluation.vectors
         else:
-            beside, features = untrained.to(scored.device), _features(network, test, scored.image_size, scored.device)
-        images = in_space(beside, features)
-        scores[who] = _zero_shot(images, beside, tokenizer, test)
-        if asked is not None:
-            texts, mine = beside.vectors(tokenizer, asked.texts), images[asked.positions]
-            found = ranks(mine, texts, asked.owner)
-            scores[who] = retrieval_outcomes(found) + scores[who]
-            if who == "trained":
-                rows = picked(texts, mine, asked.owner, found.of_texts)
-                said = np.array([asked.texts[i] for i in rows.tolist()], dtype=str)
-                which = texts[rows], asked.owner[rows], found.of_texts[rows]
-                keep_found(target, test, asked.positions, mine, {"captions": said}, *which)
-    return scores
+            space, features = untrained.to(scored.device), _features(network, test, scored.image_size, scored.device)
+        images = in_space(space, features)
+        scores[who] = _zero_shot(images, space, tokenizer, test)
+        if asked is None:
+            continue
+        texts, captioned = space.vectors(tokenizer, asked.texts), images[asked.positions]
+        found = ranks(captioned, texts, asked.owner)
+        scores[who] = retrieval_outcomes(found) + scores[who]
+        if who == "trained":
+            retrieved = Retrieved(asked.positions, captioned, texts, asked.owner, found.of_texts, asked.texts)
+    return scores, retrieved
 
 
 def _features(network: nn.Module, split: Split, size: int, device: torch.device) -> Tensor:

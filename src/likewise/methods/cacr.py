@@ -13,15 +13,11 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
     attraction_among_views,
-    attraction_weights,
     contrastive_repulsion,
     repulsion_among_views,
-    repulsion_weights,
     unit_views,
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
-from likewise.methods.contrastive_weights import draw_weights
-from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.cacr import PRESETS
 from likewise.methods.recipe import Recipe
@@ -80,7 +76,7 @@ class CACR(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All views of each image, by the teacher too if there is one."""
-        views = torch.cat(self._shown(batch, progress))
+        views = torch.cat(self.draw_views(batch, progress))
         rows = {"queries": self._by_image(nets.head(nets.encoder(views)))}
         if self.queue:
             with torch.no_grad():
@@ -108,21 +104,8 @@ class CACR(Method):
             nets.queue.push(step.memory_updates["queue"])
             ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)
 
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
-        """The weights of a few images: of all their other views, and of the images that push them most."""
-        views, rows = self._shown(batch, progress), self.embed(nets, batch, progress)
-        z, seen, past = unit_views(rows["queries"]), 1, 0
-        keys, others = z, z[seen]
-        if "keys" in rows:  # each view meets the queue and the same view of other images
-            keys, seen, past = unit_views(rows["keys"]), 0, self.queue
-            others = torch.cat([nets.queue.rows, z[seen]])
-        own = past + torch.arange(batch.size, device=z.device)
-        pulls = attraction_weights(z[0], keys[1:].transpose(0, 1), self.attraction_sharpness)
-        pushes = repulsion_weights(z[0], others, self.repulsion_sharpness, own)[:, past:]
-        return draw_weights(views, pulls, views[seen], pushes, len(others) - 1)
-
-    def _shown(self, batch: Batch, progress: Progress) -> list[Tensor]:
-        """Each image's views, [B, C, S, S] each."""
+    def draw_views(self, batch: Batch, progress: Progress) -> list[Tensor]:
+        """Each image's views, float [B, C, S, S] each."""
         names = [f"view {v}" for v in range(self.positives + 1)]
         return [self.views(batch.pixels, progress.rng(name, batch)).pixels for name in names]
 

@@ -14,17 +14,16 @@ from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import FLOW, AsKept
 from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
-from likewise.encoders.locations import all_locations, hypercolumns, read_at, sample_locations
+from likewise.encoders.locations import hypercolumns, read_at, sample_locations
 from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
 from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, mean_cosine
 from likewise.methods.clip_sampling import ClipSampling
-from likewise.methods.illustration import Illustration, picture_rows, principal_colours
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.motion.flow import evened, flow_colours, flow_view, lengths, mean_length, own_motion
+from likewise.views.motion.flow import evened, flow_view, lengths, mean_length, own_motion
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.policies import ViewPolicy, single_frame
 
@@ -80,7 +79,7 @@ class FlowSimilarity(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Some pixels of one frame of each clip, and their motion until the next frame."""
-        frames, motion = self._look(batch, progress)
+        frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
         places = sample_locations(rng, self.positions, lengths(motion), self.fast).to(frames.device)
         moving = (mean_length(motion) > self.still).float()
@@ -106,23 +105,7 @@ class FlowSimilarity(Method):
         made = nets.head(hypercolumns(maps, places))
         return unit(made.flatten(0, 1)).unflatten(0, made.shape[:2])
 
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
-        """Frames, how they move, and what the network, which sees a frame alone, takes for one."""
-        frames, motion = (part[:6] for part in self._look(batch, progress))
-        side = min(frames.shape[-1], 64)
-        made = self.embeddings(nets, frames, all_locations(side).to(frames).expand(len(frames), -1, -1))
-        pictures = {
-            "frame": frames,
-            "its motion": flow_colours(motion),
-            "its pixels' embeddings": principal_colours(made, side),
-        }
-        said = (
-            "Motion is optical flow less the camera's; hue is direction, white stands still. Embeddings are of the "
-            "frame alone: their three principal components as red, green and blue, one scale for all pictures."
-        )
-        return Illustration("What it takes for one thing", said, picture_rows(pictures))
-
-    def _look(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
+    def frames_and_motion(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A frame of each clip [B, C, S, S], and its own motion until the next in the view's pixels [B, 2, S, S]."""
         start = random_start(progress.rng("instant", batch), batch.pixels, 2)  # so that a next frame is there
         view = self.views(batch.pixels, progress.rng("view", batch), start=start)

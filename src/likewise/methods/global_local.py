@@ -14,9 +14,7 @@ from likewise.data.video.clip_columns import SOUND, AsKept
 from likewise.encoders import Encoder
 from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
 from likewise.losses import mil_nce
-from likewise.methods.attention_drawn import draw_attention
 from likewise.methods.clip_sampling import ClipSampling
-from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.global_local import PRESETS
 from likewise.methods.recipe import Recipe
@@ -98,11 +96,6 @@ class GlobalLocal(Method):
     def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
         """The space, by which a sound finds clips."""
         save_sound_space(nets.space, run)
-
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
-        """Where the attention of a few clips lies."""
-        view = self.views(batch.pixels, progress.rng("view", batch))
-        return draw_attention(view.pixels, self.compared(nets, view, heard_with(view, batch)).attention)
 
 
 def heard_with(view: View, batch: Batch) -> Tensor:

@@ -18,8 +18,6 @@ from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
 from likewise.losses import masked_l1, r2_score
 from likewise.methods.clip_sampling import ClipSampling
-from likewise.methods.heard_pictures import draw_heard
-from likewise.methods.illustration import Illustration
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
@@ -102,11 +100,6 @@ class LiRA(Method):
     def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The mean absolute error over the frames of all clips."""
         return Step(masked_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
-
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
-        """What is guessed of a few training clips beside what was heard."""
-        view = self.views(batch.pixels, progress.rng("view", batch))
-        return draw_heard(view.pixels, self.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND]))
 
 
 def error_shares(rows: Outputs) -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
 from likewise.methods.clip_sampling import ClipSampling
-from likewise.methods.illustration import Illustration, Matched
 from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
 from likewise.methods.preset import Preset, find_preset
@@ -144,14 +143,6 @@ class Method:
 
     def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
         """Write what is wanted of the networks after training besides the encoder."""
-
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
-        """Pictures for the run's page: of at most 256 training images, in eval mode and without gradient, last."""
-        return None
-
-    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched | None:
-        """The places that it matches, for pictures, where it matches places."""
-        return None
 
     @property
     def support(self) -> Support | None:

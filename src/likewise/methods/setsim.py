@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,19 @@ from likewise.losses import queue_nce, set_similarity
 from likewise.losses.float32 import unit
 from likewise.losses.matched_sets import Matcher
 from likewise.memory import Queue, ema_update, make_ema_copy
-from likewise.methods.illustration import Matched
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.setsim import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
 from likewise.views.view import View
+
+
+class MatchedViews(NamedTuple):
+    """Two views of B images, and bool [B, U, V]: which locations, row by row, the method matches."""
+
+    first: View
+    second: View
+    pairs: Tensor
 
 
 @dataclass(frozen=True)
@@ -112,12 +119,12 @@ class SetSim(Method):
         nets.place_queue.push(step.memory_updates["place_queue"])
         ema_update(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.place_head]), self.momentum)
 
-    def matched(self, nets: Nets, batch: Batch, progress: Progress) -> Matched:
+    def match_views(self, nets: Nets, batch: Batch, progress: Progress) -> MatchedViews:
         """Two views and their pairs, as `embed` would match them."""
         first, second = self._two_views(batch, progress)
         maps = self._map(nets.encoder, first.pixels)[1], self._map(nets.teacher[0], second.pixels)[1]
         mine, its = map(as_places, maps)
-        return Matched(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
+        return MatchedViews(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
 
     def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
         return [self.views(batch.pixels, progress.rng(name, batch)) for name in ("first view", "second view")]

@@ -15,8 +15,6 @@ from likewise.encoders.adversaries import Generator, PairDiscriminator
 from likewise.errors import LikewiseError
 from likewise.losses import adversarial as game
 from likewise.methods.cross_entropy import labelled_cross_entropy
-from likewise.methods.fake_pictures import draw_fakes
-from likewise.methods.illustration import Illustration
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
 from likewise.methods.nets import kept_statistics
@@ -258,14 +256,6 @@ class UGAN(Method):
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the trained classifier."""
         return nets.classifier(nets.encoder(pixels))
-
-    def illustrate(self, nets: Nets, batch: Batch, progress: Progress) -> Illustration | None:
-        """Good fakes of each class, and bad fakes, with what the classifier makes of them."""
-        good = self.good_fakes(nets, batch, progress) if self.good else None
-        bad = self.bad_fakes(nets, batch, progress) if self.bad else None
-        real = batch if batch.support is None else batch.support
-        labelled = self.view(real, progress, "view"), real.labels
-        return draw_fakes(lambda pixels: self.classify(nets, pixels), labelled, good, bad)
 
     def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
         """A view [B, C, S, S] of each image."""

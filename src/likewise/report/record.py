@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.methods import METHODS
-from likewise.methods.illustration import Illustration
+from likewise.report.pictures.gallery import Gallery, read_gallery
+from likewise.report.pictures.illustration import Illustration
 from likewise.report.pictures.illustration_section import read_illustration
 from likewise.run_folder import RunFolder, read_json
 
-NONE = -1
-"""A label or a prediction that there is none of."""
-
 ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
 """Whose scores a run holds, in the order that a reader compares them."""
-
-
-class Gallery(NamedTuple):
-    """Sample images with what the encoder and the probe made of them."""
-
-    vectors: np.ndarray
-    """float32 [n, D]"""
-    labels: np.ndarray
-    """int64 [n], NONE where there is none"""
-    predictions: np.ndarray
-    """int64 [n], NONE where none was made"""
-    thumbnails: np.ndarray
-    """uint8 [n, H, W, C], C = 1 or 3"""
-    strips: np.ndarray | None
-    """uint8 [n, H, several W, C]: of clips some frames side by side"""
-    heard: np.ndarray | None
-    """uint8 [n, h, several W]: of clips with sound what was heard meanwhile"""
-    ids: list[str]
-    class_names: list[str]
-    all_labels: np.ndarray
-    """int64 [m]: labels of the whole test set"""
-    all_predictions: np.ndarray
-    """int64 [m]"""
-
-    def name(self, label: int) -> str:
-        """A class's name; a number that has no name is shown as the number."""
-        return self.class_names[label] if 0 <= label < len(self.class_names) else f"class {label}"
 
 
 @dataclass(frozen=True)
@@ -141,41 +109,6 @@ class RunRecord:
         """The last logged value of something that only grows: step, images, seconds."""
         lines = self.curve(key)
         return lines[-1][key] if lines else None
-
-
-def read_gallery(path: Path, missing: list[str]) -> Gallery | None:
-    """The gallery, or None and a sentence in ``missing``."""
-    if not path.exists():
-        missing.append(f"{path.name} is absent, so there is no map, no neighbours and no confusion matrix.")
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return _gallery(dict(arrays))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        missing.append(f"{path.name} cannot be read ({error}), so there is no map and no neighbours.")
-        return None
-
-
-def _gallery(arrays: dict[str, np.ndarray]) -> Gallery:
-    vectors = np.nan_to_num(arrays["vectors"].astype(np.float32), posinf=0, neginf=0)
-    thumbnails = arrays["thumbnails"]
-    rows = len(vectors)
-    return Gallery(
-        vectors,
-        _column(arrays, "labels", rows),
-        _column(arrays, "predictions", rows),
-        thumbnails[..., None] if thumbnails.ndim == 3 else thumbnails,
-        arrays.get("strips"),
-        arrays.get("heard"),
-        [str(each) for each in arrays["ids"]],
-        [str(each) for each in arrays["class_names"]],
-        np.asarray(arrays.get("all_labels", []), dtype=np.int64),
-        np.asarray(arrays.get("all_predictions", []), dtype=np.int64),
-    )
-
-
-def _column(arrays: dict[str, np.ndarray], name: str, rows: int) -> np.ndarray:
-    return arrays.get(name, np.full(rows, NONE)).astype(np.int64)
 
 
 def _content(path: Path) -> dict[str, Any] | str:

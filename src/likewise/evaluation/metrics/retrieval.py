@@ -62,6 +62,23 @@ def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
     return Ranks(torch.cat(of_texts), of_images, owner)
 
 
+class Retrieved(NamedTuple):
+    """Test images, and the texts or sounds that rank them."""
+
+    positions: Tensor
+    """int64 [N], each image's position in the test split"""
+    images: Tensor
+    """unit vectors [N, D]"""
+    queries: Tensor
+    """unit vectors [M, D]"""
+    owner: Tensor
+    """int64 [M], the image of each query"""
+    rank: Tensor
+    """int64 [M], how many images are ranked before the query's own"""
+    texts: list[str] | None
+    """the M queries where they are texts; None: they are the sounds of the clips"""
+
+
 class RetrievalDirections(NamedTuple):
     """What is looked for by what, in words."""
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from likewise.data.batch import UNLABELLED
 from likewise.evaluation import per_class
 from likewise.report.pages.markup import Child, Markup, element, table
-from likewise.report.record import NONE, Gallery
+from likewise.report.pictures.gallery import Gallery
 from likewise.report.wording import count, percent
 
 SHOWN = 20
@@ -20,7 +21,7 @@ WORST = 8
 def confusion(gallery: Gallery) -> list[Child]:
     """The body of the section: worst classes, then the matrix."""
     labels, answers = gallery.all_labels, gallery.all_predictions
-    read = answers != NONE
+    read = answers != UNLABELLED
     classes = max(len(gallery.class_names), int(labels.max(initial=-1)) + 1, int(answers.max(initial=-1)) + 1)
     matrix = per_class.confusion(torch.from_numpy(answers[read]), torch.from_numpy(labels[read]), classes)
     if not matrix.any():

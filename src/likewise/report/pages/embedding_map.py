@@ -11,10 +11,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from likewise.data.batch import UNLABELLED
 from likewise.report.pages.chart import GREY, MARKERS, chart, colour, figure, plain
 from likewise.report.pages.markup import Markup
+from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.thumbnails import sheet
-from likewise.report.record import NONE, Gallery
 from likewise.report.wording import amount, count
 
 COLOURED = 10
@@ -70,7 +71,7 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
     rows = settings.chosen(len(gallery.vectors))
     places = settings.places(gallery.vectors[rows])
     labels, predictions = gallery.labels[rows], gallery.predictions[rows]
-    wrong = (labels != NONE) & (predictions != NONE) & (labels != predictions)
+    wrong = (labels != UNLABELLED) & (predictions != UNLABELLED) & (labels != predictions)
     drawn = figure(_traces(gallery, places, labels, wrong))
     drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
     drawn.update_layout(legend={"itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
@@ -87,11 +88,11 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
 
 def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
     """The frequent classes in colours, others and unlabelled images in grey; wrongly read images as crosses."""
-    known, frequency = np.unique(labels[labels != NONE], return_counts=True)
+    known, frequency = np.unique(labels[labels != UNLABELLED], return_counts=True)
     coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
     groups = [(gallery.name(label), labels == label, colour(place)) for place, label in enumerate(coloured)]
-    groups.append(("other classes", (labels != NONE) & ~np.isin(labels, coloured), GREY))
-    groups.append(("no label", labels == NONE, GREY))
+    groups.append(("other classes", (labels != UNLABELLED) & ~np.isin(labels, coloured), GREY))
+    groups.append(("no label", labels == UNLABELLED, GREY))
     traces = []
     for place, (name, members, paint) in enumerate(groups):
         right, crosses = members & ~wrong, members & wrong
@@ -125,8 +126,8 @@ def _lines(gallery: Gallery, rows: np.ndarray) -> list[list[str]]:
     lines = []
     for row in rows:
         label, prediction = int(gallery.labels[row]), int(gallery.predictions[row])
-        said = [gallery.name(label) if label != NONE else "no label"]
-        if prediction != NONE and prediction != label:
+        said = [gallery.name(label) if label != UNLABELLED else "no label"]
+        if prediction != UNLABELLED and prediction != label:
             said.append(f"read as {gallery.name(prediction)}")
         lines.append([*said, gallery.ids[row]])
     return lines

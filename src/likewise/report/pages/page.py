@@ -15,12 +15,13 @@ from likewise.report.pages.markup import Child, Markup, element
 from likewise.report.pages.next_steps import next_steps
 from likewise.report.pages.score_table import headline, label_free_table, scores_table, verdict
 from likewise.report.pages.settings import settings_table
+from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.illustration_section import illustration_section
 from likewise.report.pictures.locations import alike_places, matched_places, read_arrays
 from likewise.report.pictures.neighbours import neighbours
 from likewise.report.pictures.retrieved import retrieved
 from likewise.report.pictures.segments import segments
-from likewise.report.record import Gallery, RunRecord
+from likewise.report.record import RunRecord
 from likewise.report.wording import amount, count, duration, interval, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
 
@@ -96,7 +97,7 @@ def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Sect
 
 def _place_sections(record: RunRecord) -> list[Section]:
     """What the encoder makes of places of images, where the run has kept some."""
-    places, matches, sections = read_arrays(record.folder.places), read_arrays(record.folder.matches), []
+    places, matches, sections = read_arrays(record.folder.locations), read_arrays(record.folder.matches), []
     if "masks" in places:
         sections.append(
             Section("segments", "What it sees where", segments(places, record.more_scores.get("iou") or {}))

@@ -8,9 +8,9 @@ from itertools import groupby
 
 import numpy as np
 
-from likewise.methods.illustration import Illustration, Picture
 from likewise.report.pages.document import Section
 from likewise.report.pages.markup import Markup, element
+from likewise.report.pictures.illustration import Illustration, Picture
 from likewise.report.pictures.thumbnails import image_uri
 from likewise.run_folder import RunFolder
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from likewise.data.batch import UNLABELLED
 from likewise.report.pages.markup import Child, Markup, element
+from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.thumbnails import HEIGHT, above, picture
-from likewise.report.record import NONE, Gallery
 from likewise.report.wording import amount
 
 QUERIES = 10
@@ -21,7 +22,7 @@ def neighbours(gallery: Gallery) -> list[Child]:
     nearest = nearest_rows(gallery.vectors, rows)
     shown = gallery.labels[nearest]
     asked = gallery.labels[rows][:, None]
-    judged = (shown != NONE) & (asked != NONE)
+    judged = (shown != UNLABELLED) & (asked != UNLABELLED)
     said = "Nearest by cosine similarity among the sample images, the nearest first."
     if judged.any():
         same = int(((shown == asked) & judged).sum())
@@ -31,13 +32,17 @@ def neighbours(gallery: Gallery) -> list[Child]:
         )
     if gallery.strips is not None:
         said += " Each picture shows a clip's first, middle and last frame."
-    if gallery.heard is not None:
+    if gallery.spectrograms is not None:
         said += " Below them what is heard meanwhile: low bands at the bottom, loud ones bright."
-    form = ["neighbours", "strips" if gallery.strips is not None else "", "heard" if gallery.heard is not None else ""]
+    form = [
+        "neighbours",
+        "strips" if gallery.strips is not None else "",
+        "sound" if gallery.spectrograms is not None else "",
+    ]
     items = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
     return [
         element("p", said),
-        element("ul", items, class_=" ".join(filter(None, form))),
+        element("ul", items, class_=" ".join(form)),
     ]
 
 
@@ -47,7 +52,7 @@ def queries(labels: np.ndarray, number: int = QUERIES) -> np.ndarray:
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         turn[members] = np.arange(len(members))
-    order = np.lexsort((labels, turn, labels == NONE))
+    order = np.lexsort((labels, turn, labels == UNLABELLED))
     return order[:number]
 
 
@@ -71,7 +76,7 @@ def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS
 
 def _row(gallery: Gallery, row: int, near: list[int]) -> Markup:
     label = int(gallery.labels[row])
-    name = gallery.name(label) if label != NONE else "no label"
+    name = gallery.name(label) if label != UNLABELLED else "no label"
     shown = _picture(gallery, row, f"Asked about: {name}")
     asked = element("div", shown, element("span", name), class_="query")
     items = [_neighbour(gallery, label, each) for each in near]
@@ -80,8 +85,8 @@ def _row(gallery: Gallery, row: int, near: list[int]) -> Markup:
 
 def _neighbour(gallery: Gallery, asked: int, row: int) -> Markup:
     label = int(gallery.labels[row])
-    name = gallery.name(label) if label != NONE else "no label"
-    judged = NONE not in (asked, label)
+    name = gallery.name(label) if label != UNLABELLED else "no label"
+    judged = UNLABELLED not in (asked, label)
     verdict = ("same" if asked == label else "other") if judged else ""
     said = {"same": "same class", "other": "another class", "": "not judged"}[verdict]
     shown = _picture(gallery, row, f"{name} ({said})")
@@ -94,6 +99,6 @@ def _picture(gallery: Gallery, row: int, said: str) -> Markup:
     if gallery.strips is None:
         return picture(gallery.thumbnails[row], said)
     strip = gallery.strips[row]
-    if gallery.heard is None:
+    if gallery.spectrograms is None:
         return picture(strip, said)
-    return picture(above(strip, gallery.heard[row]), said, HEIGHT * 3 // 2)
+    return picture(above(strip, gallery.spectrograms[row]), said, HEIGHT * 3 // 2)

@@ -40,7 +40,7 @@ def retrieved(path: Path) -> Iterator[Section]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             kept = dict(arrays)
-        words = SOUND if "heard" in kept else CAPTION
+        words = SOUND if "spectrograms" in kept else CAPTION
         body = _body(kept, words)
     except (KeyError, IndexError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         body = [element("p", f"{path.name} cannot be read ({error}).", class_="soft")]
@@ -62,7 +62,7 @@ def _body(kept: dict[str, np.ndarray], words: Words) -> list[Child]:
 def _row(kept: dict[str, np.ndarray], row: int, words: Words) -> Markup:
     rank, thumbnails = int(kept["rank"][row]), kept["thumbnails"][row]
     place = "found first" if rank == 0 else f"its own is number {count(rank + 1)}"
-    heard = spectrogram(kept["heard"][row], "The sound") if words is SOUND else None
+    heard = spectrogram(kept["spectrograms"][row], "The sound") if words is SOUND else None
     caption = str(kept["captions"][row]) if words is CAPTION else ""
     own = picture(thumbnails[0], f"The {words.query}'s own {words.image}")
     asked = element("div", own, heard, element("span", caption, element("small", f" ({place})")), class_="query")

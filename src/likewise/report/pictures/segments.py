@@ -21,7 +21,7 @@ def segments(places: Mapping[str, np.ndarray], iou: Mapping[str, Mapping[str, fl
     """The body of the section: image, prediction and true mask in rows, and how well each class is told.
 
     Args:
-        places: arrays of ``places.npz``.
+        places: arrays of ``locations.npz``.
         iou: by encoder and class name, as ``scores.json`` has it.
     """
     names = [str(name) for name in places["mask_names"]]

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.views.view import View
-
 SIDE = 96
 """Pixels along a side of a kept picture at most."""
 
@@ -27,14 +25,6 @@ class Picture(NamedTuple):
     """what stands below it, a number for instance"""
     column: str
     """the heading under which it stands in its row"""
-
-
-class Matched(NamedTuple):
-    """Two views, and bool [B, U, V]: the places, row by row, that a method takes for the same."""
-
-    first: View
-    second: View
-    pairs: Tensor
 
 
 @dataclass(frozen=True)

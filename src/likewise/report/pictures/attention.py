@@ -1,0 +1,53 @@
+"""Global-local contrast on a page: spatial attention laid over a clip's frames."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.methods import Nets, Progress
+from likewise.methods.global_local import GlobalLocal, heard_with
+from likewise.report.pictures.illustration import Illustration, Picture
+
+CLIPS = 6
+"""clips that are drawn"""
+FRAMES = 3
+"""frames drawn of each clip"""
+BACKGROUND = 0.15
+"""brightness of a pixel without attention, as a share of its own"""
+
+
+def illustrate_attention(method: GlobalLocal, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+    """Where the attention of a few clips lies."""
+    view = method.views(batch.pixels, progress.rng("view", batch))
+    attention = method.compared(nets, view, heard_with(view, batch)).attention
+    return draw_attention(view.pixels, attention)
+
+
+def draw_attention(clips: Tensor, attention: Tensor) -> Illustration:
+    """A row for each clip: some of its frames, then the same frames lit by the attention.
+
+    Args:
+        clips: [B, T, C, S, S] in [0, 1].
+        attention: [B, L], L = s * s row by row, adding up to 1.
+    """
+    side = round(attention.shape[1] ** 0.5)
+    maps = attention.float().view(-1, 1, side, side)
+    light = F.interpolate(maps, clips.shape[-1], mode="bilinear")  # [B, 1, S, S]
+    light = light / light.amax(dim=(2, 3), keepdim=True)
+    frames = torch.linspace(0, clips.shape[1] - 1, min(FRAMES, clips.shape[1])).round().long().tolist()
+    rows = []
+    for clip, bright, weights in zip(clips[:CLIPS], light, attention, strict=False):
+        peak = weights.max().item() * len(weights)
+        row = [Picture(clip[t], f"frame {t + 1}", "frames") for t in frames]
+        for t in frames:
+            caption = "" if t else f"peak: {peak:.1f} times uniform attention"
+            row.append(Picture(clip[t] * (BACKGROUND + (1 - BACKGROUND) * bright), caption, "attention"))
+        rows.append(row)
+    return Illustration(
+        "Spatial attention to sound",
+        "Frames of training clips, and the same frames lit by how similar each location is to the clip's sound.",
+        rows,
+    )

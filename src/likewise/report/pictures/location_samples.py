@@ -1,0 +1,96 @@
+"""A few images with their dense features and matched locations, stored in a run's folder for its page."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED, Batch
+from likewise.data.columns.masks import NOTHING, Masks
+from likewise.encoders.locations import as_places, dense_map
+from likewise.evaluation.features import frozen
+from likewise.evaluation.metrics.segmentation import SHOWN, Segmentation, whole
+from likewise.evaluation.run_scores import Scored
+from likewise.methods import Method, Nets, Progress
+from likewise.methods.setsim import SetSim
+from likewise.run_folder import RunFolder
+from likewise.training.splits import Split
+
+PICTURE = 160
+"""Pixels along a side of a picture at most."""
+SIDE = 8
+"""Locations along a side at most, so that they can be told apart on a page; a larger map is averaged."""
+MATCHED = 4
+"""Images whose matches are drawn."""
+
+
+@torch.no_grad()
+def write_locations(run: RunFolder, scored: Scored) -> None:
+    """Write ``locations.npz``: images, their dense features and, with masks, the predicted and true segmentation."""
+    split, segmentation = scored.shown_on, scored.segmentation
+    encoder, size = scored.encoders["trained"], scored.image_size
+    rows = _evenly(len(split.manifest), SHOWN) if segmentation is None else segmentation.shown
+    pixels = split.images.read(rows)
+    with frozen(encoder.to(scored.device)):
+        _, maps = encoder.forward_with_maps(whole(pixels, size).to(scored.device))
+    content = {
+        "images": _bytes(whole(pixels, min(size, PICTURE))),
+        "aspect": pixels.aspect.numpy(),
+        "features": as_places(dense_map(maps, at_most=SIDE)).cpu().numpy().astype(np.float16),
+    }
+    masks = split.manifest.masks
+    if segmentation is not None and masks is not None:
+        content |= _segmented(segmentation, masks, rows, side=content["images"].shape[1])
+    np.savez_compressed(run.locations, **content)
+
+
+def _segmented(segmentation: Segmentation, masks: Masks, rows: Tensor, side: int) -> dict[str, np.ndarray]:
+    """True and predicted classes of the images' pixels, int16 [n, side, side], and the names of the classes."""
+    true = [masks.read(row) for row in rows.tolist()]
+    largest = NOTHING
+    for mask in (*true, *segmentation.predictions):
+        largest = max(largest, int(mask.max()))
+    return {
+        "masks": np.stack([_nearest(mask, side) for mask in true]),
+        "predictions": np.stack([_nearest(mask, side) for mask in segmentation.predictions]),
+        "mask_names": np.array([masks.name(label) for label in range(largest + 1)], dtype=str),
+    }
+
+
+@torch.no_grad()
+def write_matches(
+    run: RunFolder, method: Method, nets: Nets, split: Split, progress: Progress, device: torch.device
+) -> None:
+    """Write ``matches.npz``, where the method matches locations: two views of a few images, and the pairs."""
+    if not isinstance(method, SetSim):
+        return
+    rows = _evenly(len(split.manifest), MATCHED)
+    batch = Batch(split.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(device)
+    with frozen(nets):
+        matched = method.match_views(nets, batch, progress)
+    np.savez_compressed(
+        run.matches,
+        first=_bytes(matched.first.pixels),
+        second=_bytes(matched.second.pixels),
+        pairs=matched.pairs.cpu().numpy(),
+    )
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    """Int64: at most so many positions, evenly from all."""
+    return torch.linspace(0, count - 1, min(most, count)).round().long()
+
+
+def _bytes(pixels: Tensor) -> np.ndarray:
+    """Float [B, C, S, S] in [0, 1] -> uint8 [B, S, S, C]."""
+    return pixels.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _nearest(mask: np.ndarray, side: int) -> np.ndarray:
+    """A mask of any size as int16 [side, side]: of each pixel the value at its centre."""
+    height, width = mask.shape
+    centres = (np.arange(side) + 0.5) / side
+    rows = (centres * height).astype(np.int64)
+    columns = (centres * width).astype(np.int64)
+    return mask[rows][:, columns].astype(np.int16)

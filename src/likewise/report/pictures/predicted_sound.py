@@ -1,0 +1,59 @@
+"""LiRA on a page: the sound predicted from silent lips, next to the true one."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from likewise.data.batch import Batch
+from likewise.data.video.clip_columns import SOUND
+from likewise.methods import Nets, Progress
+from likewise.methods.lira import LiRA
+from likewise.methods.method import Outputs
+from likewise.report.pictures.illustration import SIDE, Illustration, Picture
+from likewise.views.audio.log_mel import as_picture
+
+CLIPS = 8
+"""clips that are drawn"""
+EXPLANATION = (
+    "Training clips as in the last step: the middle frame of the window, the acoustic features of its sound (time from "
+    "left to right, low bands at the bottom, high values bright), and the features predicted from the silent frames. "
+    "The number is the mean absolute error relative to that of always predicting the mean."
+)
+
+
+def illustrate_predicted_sound(method: LiRA, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
+    """Predicted next to true acoustic features of a few training clips."""
+    view = method.views(batch.pixels, progress.rng("view", batch))
+    return draw_predicted_sound(view.pixels, method.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND]))
+
+
+def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
+    """A row of pictures for each of a few clips.
+
+    Args:
+        pixels: float [B, T, C, S, S] in [0, 1], the frames.
+        rows: ``guess`` and ``heard``, [B, T, F] each, standardised.
+    """
+    prediction, target = rows["guess"].float(), rows["heard"].float()
+    error = (prediction - target).abs().mean(dim=(1, 2)) / target.abs().mean(dim=(1, 2))  # [B]
+    middle, channels = pixels.shape[1] // 2, pixels.shape[2]
+    drawn = []
+    for clip in range(min(CLIPS, len(pixels))):
+        drawn.append(
+            [
+                Picture(_square(pixels[clip, middle]), "", "frame"),
+                Picture(_bands(target[clip], channels), "", "target"),
+                Picture(_bands(prediction[clip], channels), f"{100 * float(error[clip]):.0f}%", "prediction"),
+            ]
+        )
+    return Illustration("Sound predicted from lips", EXPLANATION, drawn)
+
+
+def _bands(values: Tensor, channels: int) -> Tensor:
+    """[T, F] -> [channels, SIDE, SIDE] in [0, 1], time to the right and the first band at the bottom."""
+    return _square(as_picture(values.T)[None]).expand(channels, -1, -1)
+
+
+def _square(picture: Tensor) -> Tensor:
+    return F.interpolate(picture[None], size=(SIDE, SIDE), mode="nearest")[0]
