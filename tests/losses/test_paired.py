@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.losses import LossInputError, optimal_transport_targets, pair_divergence, pair_nce, pair_targets
+from likewise.losses import LossInputError, clip_loss, optimal_transport_targets, pair_divergence, pair_targets
 
 N, D = 5, 4
 
@@ -41,14 +41,14 @@ def test_pair_nce_is_the_mean_of_both_cross_entropies(epsilon):
     images, texts, scale = pairs()
     targets = smoothed(epsilon)
     expected = naive_cross_entropy(images, texts, scale, targets) + naive_cross_entropy(texts, images, scale, targets)
-    assert_same_with_gradients(pair_nce(images, texts, scale, epsilon), expected / 2, [images, texts, scale])
+    assert_same_with_gradients(clip_loss(images, texts, scale, epsilon), expected / 2, [images, texts, scale])
 
 
 def test_a_perfect_match_costs_nothing_and_a_collapse_log_n():
     unlike = torch.eye(N)
-    assert pair_nce(unlike, unlike, 100.0).item() == pytest.approx(0, abs=1e-6)
+    assert clip_loss(unlike, unlike, 100.0).item() == pytest.approx(0, abs=1e-6)
     same = torch.ones(N, D) / math.sqrt(D)
-    assert pair_nce(same, same, 100.0).item() == pytest.approx(math.log(N), rel=1e-5)
+    assert clip_loss(same, same, 100.0).item() == pytest.approx(math.log(N), rel=1e-5)
 
 
 def test_pair_divergence_is_the_mean_of_both_kl_divergences():
@@ -74,7 +74,7 @@ def test_pair_divergence_is_nothing_where_both_agree_and_sends_targets_no_gradie
 def test_certain_targets_make_the_divergence_pair_nce():
     images, texts, scale = pairs()
     eye = torch.eye(N, dtype=torch.float64)
-    torch.testing.assert_close(pair_divergence(images, texts, eye, eye, scale), pair_nce(images, texts, scale))
+    torch.testing.assert_close(pair_divergence(images, texts, eye, eye, scale), clip_loss(images, texts, scale))
 
 
 @pytest.mark.parametrize(("c_v", "c_t"), [(0, 0), (1, 1), (0.5, 2)])
@@ -108,7 +108,7 @@ def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
 
 
 @pytest.mark.parametrize("call", [
-    lambda v, t: pair_nce(v[:1], t[:1], 5.0), lambda v, t: pair_nce(v, t[:3], 5.0),
+    lambda v, t: clip_loss(v[:1], t[:1], 5.0), lambda v, t: clip_loss(v, t[:3], 5.0),
     lambda v, t: pair_targets(v, t[:, :2]), lambda v, t: optimal_transport_targets(v[:0], t[:0]),
 ])  # fmt: skip
 def test_what_is_no_batch_of_pairs_is_refused(call):
@@ -120,12 +120,12 @@ def test_what_is_no_batch_of_pairs_is_refused(call):
 def test_smoothing_has_its_bounds():
     images, texts, scale = pairs()
     with pytest.raises(LossInputError, match="smoothing=1"):
-        pair_nce(images, texts, scale, 1.0)
+        clip_loss(images, texts, scale, 1.0)
 
 
 def test_in_bfloat16_it_is_computed_in_float32():
     images, texts, _ = pairs()
     rounded = images.bfloat16(), texts.bfloat16()
-    found = pair_nce(*rounded, 7.0)
+    found = clip_loss(*rounded, 7.0)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, pair_nce(*(each.float() for each in rounded), 7.0))
+    torch.testing.assert_close(found, clip_loss(*(each.float() for each in rounded), 7.0))

@@ -11,7 +11,7 @@ from likewise.data.columns.tokens import NO_TOKEN
 from likewise.encoders.text import SmallTransformer, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
-from likewise.losses import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
+from likewise.losses import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
 from likewise.methods import Recipe
 from likewise.methods.clip import CLIP
 from likewise.views.policies import captioned
@@ -98,7 +98,7 @@ def test_distillation_mixes_what_the_data_name_with_what_the_teacher_believes(ta
         "all": lambda: pair_targets(v, t, 20.0, 1, 1), "cross": lambda: pair_targets(v, t, 20.0, 0, 0),
         "transport": lambda: optimal_transport_targets(v, t),
     }[targets]()  # fmt: skip
-    named = pair_nce(rows["image"], rows["text"], nets.scale())
+    named = clip_loss(rows["image"], rows["text"], nets.scale())
     taught = pair_divergence(rows["image"], rows["text"], *believed, nets.soft_scale())
     assert taught.item() > 0.01
     found = rule.compute_loss(nets, rows, progress()).loss

@@ -1,4 +1,4 @@
-"""Tensors in, a scalar out: pure functions that any PyTorch loop can call."""
+"""Tensors in, a scalar out: pure functions, and the same losses as modules for loops that hold a criterion."""
 
 from likewise.losses.assignment import sinkhorn, swapped_prediction
 from likewise.losses.attraction_repulsion import (
@@ -19,19 +19,42 @@ from likewise.losses.distillation import (
 )
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
-from likewise.losses.paired import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
+from likewise.losses.modules import (
+    BarlowTwinsLoss,
+    CACRLoss,
+    CLIPLoss,
+    InfoNCELoss,
+    ISDLoss,
+    NegativeCosineSimilarity,
+    NTXentLoss,
+    SuNCEtLoss,
+    SupConLoss,
+    SwAVLoss,
+)
+from likewise.losses.paired import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
 from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
 from likewise.losses.regression import cosine_regression, masked_l1, r2_score
 from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 
 __all__ = [
+    "BarlowTwinsLoss",
+    "CACRLoss",
+    "CLIPLoss",
+    "ISDLoss",
+    "InfoNCELoss",
     "LossInputError",
+    "NTXentLoss",
+    "NegativeCosineSimilarity",
+    "SuNCEtLoss",
+    "SupConLoss",
+    "SwAVLoss",
     "agreement",
     "aligned",
     "attraction_weights",
     "barlow_twins",
     "cacr",
+    "clip_loss",
     "confident",
     "contrastive_attraction",
     "contrastive_repulsion",
@@ -48,7 +71,6 @@ __all__ = [
     "nt_xent",
     "optimal_transport_targets",
     "pair_divergence",
-    "pair_nce",
     "pair_targets",
     "probability_cross_entropy",
     "queue_nce",

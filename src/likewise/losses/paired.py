@@ -19,7 +19,7 @@ APART = 100.0
 
 
 @in_float32
-def pair_nce(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
+def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
     """CLIP's loss (Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020).
 
     Args:
@@ -34,7 +34,7 @@ def pair_nce(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: fl
     """
     _check_pairs(images, texts)
     if not 0 <= smoothing < 1:
-        raise LossInputError(f"pair_nce was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
+        raise LossInputError(f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
     other = smoothing / (len(images) - 1)
     scaled = images * scale
     alike = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other

@@ -18,7 +18,7 @@ from likewise.encoders.shared_space import TOKENIZER, SpaceSettings, build_space
 from likewise.encoders.text import SMALL_TEXT, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
-from likewise.losses import pair_nce
+from likewise.losses import clip_loss
 from likewise.losses.float32 import unit
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.clip import PRESETS
@@ -103,7 +103,7 @@ class CLIP(Method):
     def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each finds its partner, both ways."""
         scale = nets.scale()
-        loss = pair_nce(rows["image"], rows["text"], scale, self.smoothing)
+        loss = clip_loss(rows["image"], rows["text"], scale, self.smoothing)
         return Step(loss, {"feature_std": feature_std(rows["image"]), "scale": scale.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:

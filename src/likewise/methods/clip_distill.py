@@ -12,7 +12,7 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
-from likewise.losses import optimal_transport_targets, pair_divergence, pair_nce, pair_targets
+from likewise.losses import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
 from likewise.losses.float32 import unit
 from likewise.memory import ema_update, make_ema_copy
 from likewise.memory.teacher import momentum_at
@@ -72,7 +72,7 @@ class CLIPDistill(CLIP):
         """Half the partner that the data name, half what the teacher believes."""
         images, texts = rows["image"], rows["text"]
         of_images, of_texts = self.believed(rows["teacher image"], rows["teacher text"])
-        named = pair_nce(images, texts, nets.scale(), self.smoothing)
+        named = clip_loss(images, texts, nets.scale(), self.smoothing)
         taught = pair_divergence(images, texts, of_images, of_texts, nets.soft_scale())
         metrics = {
             "feature_std": feature_std(images),
