@@ -22,6 +22,7 @@ check: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --strict --clean
 
 # One file stands for a finished installation, so that an interrupted one is made again.
 .venv/ready: pyproject.toml
@@ -31,4 +32,4 @@ docs: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

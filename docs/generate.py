@@ -78,12 +78,32 @@ def method_page(name: str) -> str:
     Raises:
         ValueError: the page has no place for the table.
     """
-    written = (FOLDER / "methods" / f"{name}.md").read_text()
-    if written.count(BEGIN) != 1 or written.count(END) != 1:
-        raise ValueError(f"docs/methods/{name}.md needs one line {BEGIN!r} and below it one line {END!r}")
-    before, _, rest = written.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n\n{presets_table(METHODS[name])}\n\n{END}{after}"
+    return renew(FOLDER / "methods" / f"{name}.md", BEGIN, END, presets_table(METHODS[name]))
+
+
+def renew(page: Path, begin: str, end: str, content: str) -> str:
+    """A page written by hand, with what stands between two lines replaced.
+
+    Raises:
+        ValueError: the page lacks one of the lines.
+    """
+    written = page.read_text()
+    if written.count(begin) != 1 or written.count(end) != 1:
+        raise ValueError(f"{page} needs one line {begin!r} and below it one line {end!r}")
+    before, _, rest = written.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
+
+
+DEMO_BEGIN, DEMO_END = "<!-- demo, made by `make docs` -->", "<!-- end of demo -->"
+
+
+def label_dial_page() -> str:
+    """The page about label budgets with the demo's table of accuracies renewed; all else is written by hand."""
+    summary = (FOLDER.parent / "evidence" / "demo" / "README.md").read_text()
+    table = [line for line in summary.splitlines() if line.startswith("|")]
+    caption = "Accuracy on 2,000 test images, mean over three seeds (each seed). From `evidence/demo/README.md`."
+    return renew(FOLDER / "label-dial.md", DEMO_BEGIN, DEMO_END, "\n".join([caption, "", *table]))
 
 
 PERFORMANCE = """# Performance
@@ -169,12 +189,12 @@ def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
             lines.append(f"| {arm} | {score} | {shares} | {views} | {seconds} |")
     machines = {f"{each['machine']} ({each['device']}, {each['precision']})" for each in content["environments"]}
     commits = {each["commit"] or "unknown" for each in content["environments"]}
-    code = f"../src/likewise/claims/{name.replace('-', '_')}.py"
+    code = f"src/likewise/claims/{name.replace('-', '_')}.py"
     lines += [
         "",
         f"On {content['data']}; all runs together {content['images']:,} views, {content['seconds'] / 60:.1f} minutes. "
-        f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(machines))}. [The claim]({code}), "
-        f"[every setting, seed and curve](../evidence/claims/{name}.json).",
+        f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(machines))}. The claim is in `{code}`, "
+        f"every setting, seed and curve in `evidence/claims/{name}.json`.",
         "",
     ]
     return "\n".join(lines + ([findings.read_text().strip(), ""] if findings.exists() else []))
@@ -185,7 +205,12 @@ def seed_columns(seeds: list[int]) -> str:
     return " | ".join(["mean", *[f"seed {seed}" for seed in seeds]])
 
 
-PAGES = {"methods.md": methods_page, "performance.md": performance_page, "results.md": results_page}
+PAGES = {
+    "methods.md": methods_page,
+    "label-dial.md": label_dial_page,
+    "performance.md": performance_page,
+    "results.md": results_page,
+}
 PAGES |= {f"methods/{name}.md": partial(method_page, name) for name in METHODS}
 
 if __name__ == "__main__":

@@ -118,16 +118,6 @@ def test_every_method_has_a_page_of_its_own():
         assert "https://arxiv.org/abs/" in page, name
 
 
-def test_generated_pages_are_current():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from generate import PAGES
-    finally:
-        sys.path.pop(0)
-    for page, write in PAGES.items():
-        assert (ROOT / "docs" / page).read_text() == write(), "run `make docs`"
-
-
 @pytest.mark.parametrize("target", ["demo", "test"])
 def test_make_sets_itself_up(target):
     """Both commands stand in the Makefile behind the installation, which itself depends on the dependencies' list."""
