@@ -10,7 +10,6 @@ from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.statistics.class_groups import class_groups, class_mean, rare_classes
 from likewise.evaluation.statistics.confidence import (
     class_mean_accuracy,
-    class_mean_difference,
     paired_difference,
     repeated_accuracy,
     repeated_difference,
@@ -60,7 +59,7 @@ def test_with_one_class_the_intervals_are_the_known_ones():
     first, second = torch.rand(2, 80, generator=random) < 0.7
     one = torch.zeros(80, dtype=torch.int64)
     assert tuple(class_mean_accuracy(first, one)) == pytest.approx(tuple(wilson(float(first.double().mean()), 80)))
-    assert tuple(class_mean_difference(first, second, one)) == pytest.approx(tuple(paired_difference(first, second)))
+    assert tuple(paired_difference(first, second, one)) == pytest.approx(tuple(paired_difference(first, second)))
     assert repeated_accuracy(first[None]).value == pytest.approx(float(first.double().mean()))
     assert tuple(repeated_difference(first[None], second[None])) == pytest.approx(
         tuple(paired_difference(first, second)), abs=2e-3
@@ -78,7 +77,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     for _ in range(runs):
         draw = torch.rand(90, generator=random)
         first, second = draw < chance[labels], torch.rand(90, generator=random) < other[labels]
-        mean, difference = class_mean_accuracy(first, labels), class_mean_difference(first, second, labels)
+        mean, difference = class_mean_accuracy(first, labels), paired_difference(first, second, labels)
         held["mean"] += mean.low <= float(chance.mean()) <= mean.high
         held["difference"] += difference.low <= float((chance - other).mean()) <= difference.high
         ease = torch.rand(2, 60, generator=random)  # an image is easy or hard under all questions
@@ -92,7 +91,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 def test_certainty_is_never_claimed():
     every = torch.ones(12, dtype=torch.bool)
     assert class_mean_accuracy(every, labels_of(10, 2)).low < 0.9
-    same = class_mean_difference(every, every, labels_of(10, 2))
+    same = paired_difference(every, every, labels_of(10, 2))
     assert same.low < 0 == same.value < same.high
     assert repeated_accuracy(every.view(3, 4)).low < 0.7
     assert repeated_accuracy(every.view(12, 1)).low < 0.7, "one image asked twelve times is one image"

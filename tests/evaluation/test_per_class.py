@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from likewise.errors import LikewiseError
-from likewise.evaluation.per_class import confusion, per_class_accuracy, worst_classes
+from likewise.evaluation.metrics.per_class import confusion, per_class_accuracy, worst_classes
 
 
 def test_confusion_has_true_classes_as_rows():

@@ -19,7 +19,7 @@ from likewise.evaluation.metrics.segmentation import (
     pixel_accuracy,
     whole,
 )
-from likewise.evaluation.statistics.confidence import bootstrapped
+from likewise.evaluation.statistics.confidence import bootstrap
 from likewise.randomness import generator
 
 CLASSES = 4
@@ -157,7 +157,7 @@ def test_the_bootstrap_covers_as_often_as_it_says():
     covered = 0
     for study in range(200):
         table = (torch.rand(80, 1, generator=generator(study, "study")) < 0.3).double()
-        interval = bootstrapped(table, lambda sums: sums[..., 0] / 80, seed=study, draws=300)
+        interval = bootstrap(table, lambda sums: sums[..., 0] / 80, seed=study)
         covered += interval.low <= 0.3 <= interval.high
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -165,5 +165,5 @@ def test_the_bootstrap_covers_as_often_as_it_says():
 def test_the_bootstrap_draws_images_and_not_pixels():
     """Two images of many pixels, one all right and one all wrong: nothing is known."""
     tables = torch.tensor([[[900.0, 0], [0, 900]], [[0, 900], [900, 0]]])
-    interval = bootstrapped(tables, pixel_accuracy)
+    interval = bootstrap(tables, pixel_accuracy)
     assert (interval.value, interval.low, interval.high) == (0.5, 0, 1)

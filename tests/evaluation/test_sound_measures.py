@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from likewise.evaluation.metrics.audio_visual import attention_in_boxes, mean_of_clips, sync_auc
+from likewise.evaluation.metrics.audio_visual import attention_in_boxes, sync_auc
+from likewise.evaluation.statistics.confidence import image_mean
 
 
 def test_the_area_is_the_share_of_pairs_in_order_over_all_clips():
@@ -53,8 +54,8 @@ def test_even_attention_has_the_share_of_the_boxs_area():
     assert attention_in_boxes(torch.full((1, 49), 1 / 49), boxes).item() == pytest.approx(0.58 * 0.7, rel=1e-5)
 
 
-def test_the_mean_of_clips_keeps_within_its_interval():
-    found = mean_of_clips(torch.tensor([0.2, 0.3, 0.4, 0.9]))
+def test_the_image_mean_keeps_within_its_interval():
+    found = image_mean(torch.tensor([0.2, 0.3, 0.4, 0.9]))
     assert found.value == pytest.approx(0.45)
     assert 0 < found.low < 0.45 < found.high < 1
-    assert mean_of_clips(torch.tensor([1.0, 1.0])).value == 1.0
+    assert image_mean(torch.tensor([1.0, 1.0])).value == 1.0

@@ -20,7 +20,6 @@ from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
 from likewise.evaluation.statistics.confidence import (
     Interval,
-    class_mean_difference,
     crossed_difference,
     paired_difference,
 )
@@ -211,15 +210,11 @@ def _difference(first: Measurement, second: Measurement, labels: Tensor, groups:
     counted = counted_rows(first, labels)
     right = first.predictions[..., counted] == labels[counted]
     rival = second.predictions[..., counted] == labels[counted]
-    if first.classes is not None:
-        found = class_mean_difference(right, rival, labels[counted])
-    elif right.ndim == 1:
-        found = paired_difference(right, rival)
-    else:
-        found = crossed_difference(right, rival)
+    classes = labels[counted] if first.classes is not None else None
+    found = paired_difference(right, rival, classes) if right.ndim == 1 else crossed_difference(right, rival)
     if groups is None:
         return found
-    influence = influence_on_mean(right.double() - rival.double(), labels[counted], first.classes)
+    influence = influence_on_mean(right.double() - rival.double(), classes)
     return widened(found, design_effect(influence, groups[counted]), -1.0)
 
 

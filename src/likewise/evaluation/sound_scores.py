@@ -15,13 +15,12 @@ from likewise.encoders import Encoder
 from likewise.evaluation.features import frozen
 from likewise.evaluation.metrics.audio_visual import (
     BOOTSTRAP,
-    EFFECTIVE,
     attention_in_boxes,
-    mean_of_clips,
     sync_auc,
 )
 from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, ranks, retrieval_outcomes
 from likewise.evaluation.run_scores import Scored
+from likewise.evaluation.statistics.confidence import IMAGE_MEAN, image_mean
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
@@ -112,8 +111,8 @@ def outcomes_of(met: AudioVisualEmbeddings, ranked: Ranks) -> list[Measurement]:
 def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
     """The share of the attention that lies where it sounds; by chance as much as that is of the picture."""
     even = float((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).mean())
-    protocol = {"chance": round(even, 4), "interval": EFFECTIVE}
-    return [Score("attention_in_box", *mean_of_clips(attention_in_boxes(attention, boxes)), len(boxes), protocol)]
+    protocol = {"chance": round(even, 4), "interval": IMAGE_MEAN}
+    return [Score("attention_in_box", *image_mean(attention_in_boxes(attention, boxes)), len(boxes), protocol)]
 
 
 @torch.no_grad()

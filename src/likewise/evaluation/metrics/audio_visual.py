@@ -5,14 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.evaluation.statistics.confidence import Interval, wilson
+from likewise.evaluation.statistics.confidence import Interval, percentiles, resampled_counts
 from likewise.randomness import generator
 
-RESAMPLED = 1000
-"""BatchRNG of test clips with replacement, for an interval."""
-
 BOOTSTRAP = "percentiles of 1,000 draws of the test clips with replacement, 95 %"
-EFFECTIVE = "Wilson interval at the effective sample size of a mean over test clips, 95 %"
 
 
 def sync_auc(in_step: Tensor, shifted: Tensor, fits: Tensor) -> Interval:
@@ -30,11 +26,9 @@ def sync_auc(in_step: Tensor, shifted: Tensor, fits: Tensor) -> Interval:
         higher[row] = (((own > shifted).float() + (own == shifted).float() / 2) * fits).sum(dim=1)
     each = fits.sum(dim=1).float()
     value = float(higher.sum() / (len(in_step) * each.sum()))
-    chosen = torch.randint(len(in_step), (RESAMPLED, len(in_step)), generator=generator(0, "sync"))
-    drawn = torch.zeros(RESAMPLED, len(in_step)).scatter_add_(1, chosen, torch.ones(chosen.shape))
-    areas = ((drawn @ higher) * drawn).sum(dim=1) / (len(in_step) * (drawn @ each))
-    low, high = areas.nanquantile(torch.tensor([0.025, 0.975])).tolist()
-    return Interval(value, min(low, value), max(high, value))
+    counts = resampled_counts(len(in_step), generator(0, "sync")).float()  # [R, N]
+    areas = ((counts @ higher) * counts).sum(dim=1) / (len(in_step) * (counts @ each))
+    return percentiles(value, areas)
 
 
 def attention_in_boxes(attention: Tensor, boxes: Tensor) -> Tensor:
@@ -48,13 +42,6 @@ def attention_in_boxes(attention: Tensor, boxes: Tensor) -> Tensor:
     left, top, right, bottom = boxes.to(attention).unbind(dim=1)
     return torch.einsum("nyx,ny,nx->n", attention.unflatten(1, (side, side)), _covered(top, bottom, side),
                         _covered(left, right, side))  # fmt: skip
-
-
-def mean_of_clips(shares: Tensor) -> Interval:
-    """Mean of shares [N] from 0 to 1, one a clip."""
-    mean = float(shares.double().mean())
-    variance = float(shares.double().var()) / len(shares) if len(shares) > 1 else 0.0
-    return wilson(mean, mean * (1 - mean) / variance if variance > 0 else len(shares))
 
 
 def _covered(low: Tensor, high: Tensor, side: int) -> Tensor:

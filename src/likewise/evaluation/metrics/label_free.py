@@ -1,4 +1,4 @@
-"""What can be said of features without a label: are they spread out, and do two views of an image agree?"""
+"""Measures of features that need no labels: how many directions they use, and how evenly they spread."""
 
 from __future__ import annotations
 
@@ -41,19 +41,6 @@ def effective_rank(vectors: Tensor) -> float:
 
 
 @torch.no_grad()
-def alignment(first: Tensor, second: Tensor) -> float:
-    """Mean squared distance between the unit vectors of two views of the same images, in [0, 4]; lower is closer.
-
-    Wang and Isola 2020, section 4.1 (alpha = 2), https://arxiv.org/abs/2005.10242.
-
-    Args:
-        first: float [N, D].
-        second: float [N, D], another view of the same images in the same order.
-    """
-    return float((F.normalize(first.float(), dim=1) - F.normalize(second.float(), dim=1)).square().sum(dim=1).mean())
-
-
-@torch.no_grad()
 def uniformity(vectors: Tensor) -> float:
     """Log of the mean of exp(-2 ||u - v||^2) over pairs of unit vectors; lower is more even, 0 when all are equal.
 
@@ -77,21 +64,11 @@ def uniformity(vectors: Tensor) -> float:
     return math.log(max(total, 1e-300) / (count * (count - 1)))
 
 
-def label_free(vectors: Tensor, other_view: Tensor | None = None) -> dict[str, float]:
-    """Every measure that needs no label.
-
-    Args:
-        vectors: float [N, D].
-        other_view: float [N, D], features of another view of the same images, for ``alignment``.
-
-    Returns:
-        ``effective_rank``, ``feature_std``, ``uniformity`` (over at most 4,096 evenly placed rows) and, with a second
-        view, ``alignment``.
-    """
+def label_free(vectors: Tensor) -> dict[str, float]:
+    """``effective_rank``, ``feature_std`` and ``uniformity`` (over at most 4,096 evenly spaced rows) of [N, D]."""
     some = torch.linspace(0, len(vectors) - 1, min(PAIRS, len(vectors))).long()
-    measures = {
+    return {
         "effective_rank": effective_rank(vectors),
         "feature_std": float(feature_std(vectors)),
         "uniformity": uniformity(vectors[some]),
     }
-    return measures if other_view is None else measures | {"alignment": alignment(vectors, other_view)}

@@ -18,7 +18,7 @@ from likewise.encoders.locations import as_places, dense_map, dense_stage, read_
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import ReadsPixels, frozen
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
-from likewise.evaluation.statistics.confidence import bootstrapped
+from likewise.evaluation.statistics.confidence import bootstrap
 from likewise.evaluation.statistics.scores import Features, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.image.crop import centre_boxes
@@ -200,14 +200,14 @@ class SegmentationProbe:
         measures = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
         scores = {
             who: [
-                Score(name, *bootstrapped(table, measure, self.seed), len(table), protocols[who] | {"interval": BOOT})
+                Score(name, *bootstrap(table, measure, self.seed), len(table), protocols[who] | {"interval": BOOT})
                 for name, measure in measures.items()
             ]
             for who, table in tables.items()
         }
         gains = [
             ScoreDifference(
-                name, other, *bootstrapped(torch.stack([tables[first], tables[other]], 1), _more(measure), self.seed)
+                name, other, *bootstrap(torch.stack([tables[first], tables[other]], 1), _more(measure), self.seed)
             )
             for other in others
             for name, measure in measures.items()

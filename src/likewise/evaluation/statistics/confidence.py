@@ -1,4 +1,10 @@
-"""How far a measured accuracy may lie from the true one."""
+"""Confidence intervals of accuracies, and of paired differences of accuracies.
+
+Two forms serve every score. An accuracy gets Wilson's interval, at the effective sample size where its variance is
+not that of independent images. A difference gets a symmetric interval around an estimate to which one disagreement of
+each kind is added, so that two equal encoders are not taken for certainly equal. What is no mean over images gets a
+bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +20,12 @@ from likewise.randomness import generator
 
 WILSON = "Wilson 1927 score interval over test images, 95 %"
 CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95 %"
+IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95 %"
 REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95 %"
 CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95 %"
+
+RESAMPLES = 1000
+"""bootstrap samples"""
 
 
 class Interval(NamedTuple):
@@ -39,38 +49,146 @@ def wilson(share: float, count: float, quantile: float | None = None, confidence
         quantile: q; ``None`` takes the normal one for ``confidence``.
         confidence: chance that the interval covers the true accuracy.
     """
-    q = float(ndtri(0.5 + confidence / 2)) if quantile is None else quantile
+    q = _t_quantile(math.inf, confidence) if quantile is None else quantile
     shrink = 1 + q * q / count
     centre = (share + q * q / (2 * count)) / shrink
     half = q * math.sqrt(share * (1 - share) / count + q * q / (4 * count * count)) / shrink
     # Rounding may leave an end a hair outside [0, 1], or on the wrong side of the estimate.
-    return Interval(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
+    low = min(max(centre - half, 0.0), share)
+    high = max(min(centre + half, 1.0), share)
+    return Interval(share, low, high)
 
 
-def paired_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+def accuracy(predictions: Tensor, labels: Tensor) -> tuple[Interval, int]:
+    """Top-1 accuracy with Wilson's interval, and the number of labelled images that it is over."""
+    known = labels >= 0
+    correct = (predictions == labels)[known]
+    return wilson(float(correct.double().mean()), len(correct)), len(correct)
+
+
+def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean over classes of each class's accuracy, with an interval for new test images of each class.
+
+    The variance is that of a stratified sample, the sum over the C classes of p (1 - p) / n / C^2. One image right and
+    one wrong are added to each class for the variance alone, so that a class of few images which are all right is not
+    taken for certain.
+
+    Args:
+        correct: bool [N], whether each image was right.
+        labels: int64 [N], the class of each.
+        confidence: chance that the interval covers the true mean.
+    """
+    classes = by_class(correct, labels)
+    cautious = (classes.sums + 1) / (classes.counts + 2)  # [C]
+    mean = cautious.mean()
+    variance = (cautious * (1 - cautious) / classes.counts).sum() / len(classes.counts) ** 2
+    value = float((classes.sums / classes.counts).mean())
+    return wilson(value, float(mean * (1 - mean) / variance), confidence=confidence)
+
+
+def image_mean(shares: Tensor, answers: float = math.inf, confidence: float = 0.95) -> Interval:
+    """Mean of a share from 0 to 1 for each image, with an interval for new images.
+
+    Args:
+        shares: float [N].
+        answers: how many right-or-wrong answers the shares are made of in all; the effective sample size is no larger.
+        confidence: chance that the interval covers the true mean.
+    """
+    shares = shares.double()
+    images = len(shares)
+    value = float(shares.mean())
+    variance = float(shares.var(unbiased=True)) / images if images > 1 else 0.0
+    return wilson(value, _effective_size(value, variance, images, answers), confidence=confidence)
+
+
+def repeated_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean of several answers to each test image, with an interval for new images under the same conditions.
+
+    Args:
+        correct: bool [R, N], whether answer r to image n was right, for instance under corruption r.
+        confidence: chance that the interval covers the true mean.
+    """
+    return image_mean(correct.double().mean(dim=0), correct.numel(), confidence)
+
+
+def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+    """Accuracy averaged over draws of the labelled images, with an interval for new draws and new test images.
+
+    Args:
+        correct: bool [R, N], whether the probe of draw r was right on image n.
+        confidence: chance that the interval covers the true mean accuracy.
+    """
+    mean, variance, freedom = crossed_mean(correct)
+    effective = _effective_size(mean, variance, correct.shape[1], correct.numel())
+    return wilson(mean, effective, _t_quantile(freedom, confidence))
+
+
+def _effective_size(mean: float, variance: float, images: int, answers: float) -> float:
+    """The number of independent images whose accuracy would vary as much: p (1 - p) / variance."""
+    if variance <= 0:  # all right or all wrong: several answers to one image that agree count as one
+        return images
+    return min(mean * (1 - mean) / variance, answers)
+
+
+def paired_difference(
+    first: Tensor, second: Tensor, labels: Tensor | None = None, confidence: float = 0.95
+) -> Interval:
     """Accuracy of the first encoder minus the second's, on the same test images.
 
     The adjusted Wald interval of Bonett and Price 2012, https://doi.org/10.3102/1076998611411915: add one image to
     each of the two kinds of disagreement, then treat the difference as normal. Only images on which the two disagree
-    carry information, which is why this is narrower than what two separate intervals suggest.
+    carry information, which is why this is narrower than what two separate intervals suggest. Of a mean over C
+    classes, each class's difference is taken so; the two added images are shared out among the classes.
 
     Args:
         first: bool [N], whether the first encoder was right.
         second: bool [N], the same images in the same order.
+        labels: int64 [N], the class of each, where the accuracies are means over classes; None: means over images.
         confidence: chance that the interval covers the true difference.
     """
-    count, won, lost = len(first), int((first & ~second).sum()), int((second & ~first).sum())
-    gain, loss = (won + 1) / (count + 2), (lost + 1) / (count + 2)
-    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt((gain + loss - (gain - loss) ** 2) / (count + 2))
-    return Interval((won - lost) / count, max(gain - loss - half, -1.0), min(gain - loss + half, 1.0))
+    won, lost = by_class(first & ~second, labels), by_class(second & ~first, labels)
+    count, classes = won.counts, len(won.counts)
+    gain = (won.sums + 1 / classes) / (count + 2 / classes)  # [C]
+    loss = (lost.sums + 1 / classes) / (count + 2 / classes)  # [C]
+    variance = ((gain + loss - (gain - loss) ** 2) / (count + 2 / classes)).sum() / classes**2
+    value = float(((won.sums - lost.sums) / count).mean())
+    return _around(value, float((gain - loss).mean()), float(variance), _t_quantile(math.inf, confidence))
+
+
+def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+    """Mean of several answers to each image by the first encoder, minus the second's to the same.
+
+    Args:
+        first: bool [R, N], as for `repeated_accuracy`.
+        second: bool [R, N].
+        confidence: chance that the interval covers the true difference.
+    """
+    shares = first.double().mean(dim=0) - second.double().mean(dim=0)  # [N]
+    images = len(shares)
+    # One image of each kind of disagreement is added, as in paired_difference.
+    variance = float((shares.square().sum() + 2) / (images + 2) - (shares.sum() / (images + 2)) ** 2) / (images + 2)
+    mean = float(shares.mean())
+    return _around(mean, mean, variance, _t_quantile(math.inf, confidence))
+
+
+def crossed_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+    """Accuracy of the first encoder minus the second's, averaged over the same draws of labels and the same images.
+
+    Args:
+        first: bool [R, N], as for `crossed_accuracy`.
+        second: bool [R, N].
+        confidence: chance that the interval covers the true difference.
+    """
+    mean, variance, freedom = crossed_mean(first.double() - second.double())
+    variance += _added_disagreements(first.shape[1])
+    return _around(mean, mean, variance, _t_quantile(freedom, confidence))
 
 
 def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidence: float = 0.95) -> Interval:
     """Share of the first's queries that were answered rightly minus the second's, where images have several each.
 
     A ratio estimator over images: the queries of one are not independent (Liang and Zeger 1986,
-    https://doi.org/10.1093/biomet/73.1.13, with working independence). One image of each kind of disagreement is
-    added to the variance, as in `crossed_difference`.
+    https://doi.org/10.1093/biomet/73.1.13, with working independence).
 
     Args:
         first: bool [M].
@@ -78,23 +196,36 @@ def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidenc
         owner: int64 [M], the image of each, 0 to N - 1.
         confidence: chance that the interval covers the true difference.
     """
-    count, images = len(first), int(owner.max()) + 1
-    mean = float((first.double() - second.double()).mean())
-    apart = torch.zeros(images, dtype=torch.float64).index_add_(0, owner, first.double() - second.double() - mean)
-    variance = float(apart.square().sum()) / count**2 * images / max(images - 1, 1)
-    half = _t_quantile(max(images - 1, 1), confidence) * math.sqrt(variance + 2 / (images + 2) ** 2)
-    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
+    images = int(owner.max()) + 1
+    difference = first.double() - second.double()  # [M]
+    mean = difference.mean()
+    by_image = torch.zeros(images, dtype=torch.float64).index_add_(0, owner, difference - mean)
+    freedom = max(images - 1, 1)
+    variance = float(by_image.square().sum()) / len(first) ** 2 * images / freedom + _added_disagreements(images)
+    return _around(float(mean), float(mean), variance, _t_quantile(freedom, confidence))
 
 
-class Crossed(NamedTuple):
+def _added_disagreements(images: int) -> float:
+    """The variance that one image of each kind of disagreement adds, as in `paired_difference`."""
+    return 2 / (images + 2) ** 2
+
+
+def _around(value: float, centre: float, variance: float, quantile: float) -> Interval:
+    """A difference with the interval of so many standard deviations about its centre, within [-1, 1]."""
+    half = quantile * math.sqrt(variance)
+    return Interval(value, max(centre - half, -1.0), min(centre + half, 1.0))
+
+
+class CrossedMean(NamedTuple):
     """Mean of a draws x images table, and how uncertain that mean is."""
 
     mean: float
     variance: float
     freedom: float
+    """degrees of freedom of the variance"""
 
 
-def crossed_mean(table: Tensor) -> Crossed:
+def crossed_mean(table: Tensor) -> CrossedMean:
     """Mean over draws and images, where either might have come out differently.
 
     Two-way analysis of variance with both factors random: the variances of the R row means and of the N column means,
@@ -106,135 +237,39 @@ def crossed_mean(table: Tensor) -> Crossed:
     """
     table = table.double()
     draws, images = table.shape
-    mean, rows, columns = table.mean(), table.mean(dim=1, keepdim=True), table.mean(dim=0, keepdim=True)
-    squares = (
-        (rows - mean).square().sum(),
-        (columns - mean).square().sum(),
-        (table - rows - columns + mean).square().sum(),
-    )
-    counts = (draws, images, draws * images)
-    free = (draws - 1, images - 1, (draws - 1) * (images - 1))
-    by_draw, by_image, both = (
-        float(square) / max(freedom, 1) / count for square, freedom, count in zip(squares, free, counts, strict=True)
-    )
+    mean = table.mean()
+    rows, columns = table.mean(dim=1, keepdim=True), table.mean(dim=0, keepdim=True)  # [R, 1], [1, N]
+    freedom = (max(draws - 1, 1), max(images - 1, 1), max((draws - 1) * (images - 1), 1))
+    by_draw = float((rows - mean).square().sum()) / freedom[0] / draws
+    by_image = float((columns - mean).square().sum()) / freedom[1] / images
+    both = float((table - rows - columns + mean).square().sum()) / freedom[2] / (draws * images)
     variance = max(by_draw + by_image - both, by_draw, by_image)
-    weight = sum(part**2 / max(freedom, 1) for part, freedom in zip((by_draw, by_image, both), free, strict=True))
-    return Crossed(float(mean), variance, variance**2 / weight if weight > 0 else math.inf)
+    weight = by_draw**2 / freedom[0] + by_image**2 / freedom[1] + both**2 / freedom[2]
+    return CrossedMean(float(mean), variance, variance**2 / weight if weight > 0 else math.inf)
 
 
-def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
-    """Interval around an accuracy averaged over draws of the labelled images, for new draws and new test images.
+class ClassSums(NamedTuple):
+    """Sums over the images of each class that occurs."""
 
-    Wilson's interval at the effective sample size p(1-p) / variance, with a t quantile (the design-effect form that
-    surveys use), so it keeps to [0, 1].
-
-    Args:
-        correct: bool [R, N], whether the probe of draw r was right on image n.
-        confidence: chance that the interval covers the true mean accuracy.
-    """
-    mean, variance, freedom = crossed_mean(correct)
-    # All right or all wrong: draws that agree tell no more than one of them.
-    effective = min(mean * (1 - mean) / variance, correct.numel()) if variance > 0 else correct.shape[1]
-    return wilson(mean, effective, _t_quantile(freedom, confidence))
+    sums: Tensor
+    """float64 [C]"""
+    counts: Tensor
+    """float64 [C], images of each class"""
+    index: Tensor
+    """int64 [N], which of the C classes each image belongs to"""
 
 
-def crossed_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
-    """The same for the difference of two encoders probed with the same draws on the same images.
-
-    Args:
-        first: bool [R, N].
-        second: bool [R, N].
-        confidence: chance that the interval covers the true difference.
-    """
-    mean, variance, freedom = crossed_mean(first.double() - second.double())
-    images = first.shape[1]
-    # One image of each kind of disagreement, as in paired_difference: two equal encoders are not known to be equal.
-    half = _t_quantile(freedom, confidence) * math.sqrt(variance + 2 / (images + 2) ** 2)
-    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
+def by_class(values: Tensor, labels: Tensor | None) -> ClassSums:
+    """Sums of values [N] by the class of each image, int64 [N]; None: all are of one class."""
+    if labels is None:
+        labels = torch.zeros(len(values), dtype=torch.int64)
+    _, index, counts = labels.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, index, values.double())
+    return ClassSums(sums, counts.double(), index)
 
 
-def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
-    """Mean over classes of the share of each that was right, with an interval for new test images of each class.
-
-    The variance is that of a stratified sample, the sum over the C classes of p (1 - p) / n / C^2. Wilson's interval is
-    then taken at the effective sample size, as in ``crossed_accuracy``. One image right and one wrong are added to each
-    class for the variance alone, so that a class of few images which are all right is not taken for certain.
-
-    Args:
-        correct: bool [N], whether each image was right.
-        labels: int64 [N], the class of each.
-        confidence: chance that the interval covers the true mean.
-    """
-    right, count = _by_class(correct, labels)
-    cautious = (right + 1) / (count + 2)
-    mean, variance = cautious.mean(), (cautious * (1 - cautious) / count).sum() / len(count) ** 2
-    value = float((right / count).mean())
-    return wilson(value, float(mean * (1 - mean) / variance), confidence=confidence)
-
-
-def class_mean_difference(first: Tensor, second: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
-    """Mean over classes of the first encoder's accuracy minus the second's, on the same test images.
-
-    ``paired_difference`` within each class, averaged over classes: the two added images are shared out among them.
-
-    Args:
-        first: bool [N], whether the first encoder was right.
-        second: bool [N], the same images in the same order.
-        labels: int64 [N], the class of each.
-        confidence: chance that the interval covers the true difference.
-    """
-    won, count = _by_class(first & ~second, labels)
-    lost, _ = _by_class(second & ~first, labels)
-    classes = len(count)
-    gain, loss = ((part + 1 / classes) / (count + 2 / classes) for part in (won, lost))
-    variance = ((gain + loss - (gain - loss) ** 2) / (count + 2 / classes)).sum() / classes**2
-    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt(float(variance))
-    middle = float((gain - loss).mean())
-    return Interval(float(((won - lost) / count).mean()), max(middle - half, -1.0), min(middle + half, 1.0))
-
-
-def _by_class(chosen: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """How many images of each class that occurs are chosen, and how many it has: float64 [C] each."""
-    _, place, count = labels.unique(return_inverse=True, return_counts=True)
-    return torch.zeros(len(count), dtype=torch.float64).index_add_(0, place, chosen.double()), count.double()
-
-
-def repeated_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
-    """Mean of several answers to each test image, with an interval for new images under the same questions.
-
-    Args:
-        correct: bool [R, N], whether answer r to image n was right, for instance under corruption r.
-        confidence: chance that the interval covers the true mean.
-    """
-    shares, images = correct.double().mean(dim=0), correct.shape[1]
-    value, variance = float(shares.mean()), float(shares.var(unbiased=True)) / images if images > 1 else 0.0
-    # All right or all wrong: answers to one image that agree tell no more than one of them.
-    effective = min(value * (1 - value) / variance, correct.numel()) if variance > 0 else images
-    return wilson(value, effective, confidence=confidence)
-
-
-def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
-    """The same for the difference of two encoders asked the same of the same images.
-
-    Args:
-        first: bool [R, N].
-        second: bool [R, N].
-        confidence: chance that the interval covers the true difference.
-    """
-    shares = first.double().mean(dim=0) - second.double().mean(dim=0)
-    images = len(shares)
-    # One image of each kind of disagreement, as in paired_difference.
-    variance = float((shares.square().sum() + 2) / (images + 2) - (shares.sum() / (images + 2)) ** 2) / (images + 2)
-    half, mean = float(ndtri(0.5 + confidence / 2)) * math.sqrt(variance), float(shares.mean())
-    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))
-
-
-def bootstrapped(
-    tables: Tensor,
-    statistic: Callable[[Tensor], Tensor],
-    seed: int = 0,
-    draws: int = 1000,
-    confidence: float = 0.95,
+def bootstrap(
+    tables: Tensor, statistic: Callable[[Tensor], Tensor], seed: int = 0, confidence: float = 0.95
 ) -> Interval:
     """A statistic of summed tables with its percentile interval over images drawn anew, with replacement.
 
@@ -245,27 +280,28 @@ def bootstrapped(
         tables: [N, ...], one an image.
         statistic: sums of tables [R, ...] -> [R].
         seed: of the draws.
-        draws: how many.
         confidence: share of the draws between the ends.
     """
-    images = len(tables)
-    drawn = torch.randint(images, (draws, images), generator=generator(seed, "bootstrap"))
-    counts = torch.zeros(draws, images, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    counts = resampled_counts(len(tables), generator(seed, "bootstrap"))  # [R, N]
     sums = (counts @ tables.double().flatten(1)).unflatten(1, tables.shape[1:])
-    found = statistic(sums)
-    tail = (1 - confidence) / 2
-    low, high = found[~found.isnan()].quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     value = float(statistic(tables.double().sum(dim=0, keepdim=True)))
+    return percentiles(value, statistic(sums), confidence)
+
+
+def resampled_counts(images: int, random: torch.Generator) -> Tensor:
+    """How often each image is in each of the bootstrap samples: float64 [R, N]."""
+    drawn = torch.randint(images, (RESAMPLES, images), generator=random)
+    return torch.zeros(RESAMPLES, images, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+
+
+def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
+    """An estimate with the percentiles of its bootstrap samples [R]; NaN among them are left out."""
+    tail = (1 - confidence) / 2
+    low, high = resampled.nanquantile(torch.tensor([tail, 1 - tail], dtype=resampled.dtype)).tolist()
     return Interval(value, min(low, value), max(high, value))
 
 
 def _t_quantile(freedom: float, confidence: float) -> float:
+    """The quantile of Student's t distribution; of the normal one for infinitely many degrees of freedom."""
     tail = 0.5 + confidence / 2
     return float(ndtri(tail)) if math.isinf(freedom) else float(stdtrit(freedom, tail))
-
-
-def accuracy(predictions: Tensor, labels: Tensor) -> tuple[Interval, int]:
-    """Top-1 accuracy with Wilson's interval, and the labelled images that it was taken over."""
-    known = labels >= 0
-    correct = (predictions == labels)[known]
-    return wilson(float(correct.double().mean()), len(correct)), int(torch.count_nonzero(known))

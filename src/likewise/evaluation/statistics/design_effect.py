@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
-from likewise.evaluation.statistics.confidence import Interval
+from likewise.evaluation.statistics.confidence import Interval, by_class
 from likewise.evaluation.statistics.scores import Measurement
 
 
@@ -37,23 +37,20 @@ def design_effect(influence: Tensor, groups: Tensor) -> float:
     return max(float(together.square().sum()) / alone * there / (there - 1), 1.0)
 
 
-def influence_on_mean(values: Tensor, labels: Tensor, classes: Tensor | None) -> Tensor:
-    """How far each image moves a mean over images, or over ``classes`` where that is what the score is.
+def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
+    """How far each image moves a mean over images, or a mean over classes.
 
     Args:
         values: float64 [..., N], whether each was right, or by how much more one encoder was.
-        labels: int64 [N].
-        classes: int64 [C], or None.
+        labels: int64 [N], where the score is a mean over classes; None: a mean over images.
 
     Returns:
         float64 [N]; draws of labels are averaged.
     """
-    each = values.reshape(-1, values.shape[-1]).mean(dim=0)
-    if classes is None:
-        return (each - each.mean()) / len(each)
-    _, kind, count = labels.unique(return_inverse=True, return_counts=True)
-    means = torch.zeros(len(count), dtype=torch.float64).index_add_(0, kind, each) / count
-    return (each - means[kind]) / count[kind] / len(count)
+    each = values.reshape(-1, values.shape[-1]).mean(dim=0)  # [N]
+    classes = by_class(each, labels)
+    means = classes.sums / classes.counts  # [C]
+    return (each - means[classes.index]) / classes.counts[classes.index] / len(classes.counts)
 
 
 def widened(interval: Interval, effect: float, lowest: float) -> Interval:
@@ -75,7 +72,8 @@ def with_cluster_adjusted_ci(outcome: Measurement, labels: Tensor, groups: Tenso
         return outcome
     counted = counted_rows(outcome, labels)
     right = (outcome.predictions[..., counted] == labels[counted]).double()
-    effect = design_effect(influence_on_mean(right, labels[counted], outcome.classes), groups[counted])
+    classes = labels[counted] if outcome.classes is not None else None
+    effect = design_effect(influence_on_mean(right, classes), groups[counted])
     score = outcome.score
     _, low, high = widened(Interval(score.value, score.low, score.high), effect, 0.0)
     added = {"groups": len(groups[counted].unique()), "design_effect": round(effect, 2)}

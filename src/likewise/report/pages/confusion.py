@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
-from likewise.evaluation import per_class
+from likewise.evaluation.metrics import per_class
 from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.pictures.gallery import Gallery
 from likewise.report.wording import count, percent
