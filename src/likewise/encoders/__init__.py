@@ -1,6 +1,25 @@
-"""Example -> features: timm's backbones and small ones of ours, behind one contract."""
+"""Example -> features: timm's backbones, small ones of ours and any module of yours, behind one contract."""
 
-from likewise.encoders.build import EncoderSettings, build_encoder, choose_encoder, load_encoder, save_encoder
+from likewise.encoders.build import (
+    EncoderSettings,
+    build_encoder,
+    choose_encoder,
+    encoder_from_module,
+    load_encoder,
+    save_encoder,
+    with_module,
+)
 from likewise.encoders.encoder import Encoder
+from likewise.encoders.from_module import ModuleEncoder
 
-__all__ = ["Encoder", "EncoderSettings", "build_encoder", "choose_encoder", "load_encoder", "save_encoder"]
+__all__ = [
+    "Encoder",
+    "EncoderSettings",
+    "ModuleEncoder",
+    "build_encoder",
+    "choose_encoder",
+    "encoder_from_module",
+    "load_encoder",
+    "save_encoder",
+    "with_module",
+]

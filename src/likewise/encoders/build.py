@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from likewise.encoders import clip_networks
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
+from likewise.encoders.from_module import MODULE, ModuleEncoder, import_path, rebuilt_module, reinitialised
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.encoders.weights import load_weights
@@ -61,6 +63,12 @@ class EncoderSettings:
     """frames a second of the videos that it learned from; 0: it learned from images"""
     region: tuple[float, float, float, float] = WHOLE
     """left, top, right and bottom of the part of each video's frames that it is shown, as shares of their sides"""
+    module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
+    """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the module itself."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.metadata.get("stored", True)}
 
     @property
     def channels(self) -> int:
@@ -145,6 +153,43 @@ def _clip_settings(
     return EncoderSettings(name, image_size, mean, std, False, pretrained, frames)
 
 
+def encoder_from_module(
+    module: torch.nn.Module, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Encoder, EncoderSettings]:
+    """A user's module as an encoder, and the settings by which copies of it are built.
+
+    Args:
+        module: from [B, C, S, S] to [B, D] or to a map [B, D, h, w]. An `Encoder` keeps its own mean and std.
+        image_size: side in pixels of the images that it will see.
+        mean: of the training images, per channel.
+        std: of the training images, per channel.
+
+    Raises:
+        LikewiseError: the module cannot read such images, or gives something else.
+    """
+    if isinstance(module, Encoder):
+        if module.channels != len(mean):
+            raise LikewiseError(
+                f"The encoder {type(module).__name__} reads {module.channels} channels, but these images have "
+                f"{len(mean)}."
+            )
+        encoder = module
+        mean, std = tuple(module.mean.flatten().tolist()), tuple(module.std.flatten().tolist())
+    else:
+        encoder = ModuleEncoder(module, image_size, mean, std)
+    settings = EncoderSettings(MODULE + import_path(module), image_size, mean, std, pretrained="module", module=module)
+    return encoder, settings
+
+
+def _from_module(settings: EncoderSettings, as_given: bool) -> Encoder:
+    """A copy of a user's module, with the weights that it came with or with new random ones."""
+    module = settings.module or rebuilt_module(settings.name.removeprefix(MODULE))
+    network = copy.deepcopy(module) if as_given else reinitialised(module)
+    if isinstance(network, Encoder):
+        return network
+    return ModuleEncoder(network, settings.image_size, settings.mean, settings.std)
+
+
 def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """The encoder that settings describe, at its start.
 
@@ -153,6 +198,8 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         fetch: bring the pretrained start's weights; without it the same network at random, the untrained baseline.
     """
     origin = settings.pretrained if fetch else ""
+    if settings.name.startswith(MODULE):
+        return _from_module(settings, as_given=origin == "module")
     if reads_clips(settings.name):
         clips = build_clip_encoder(settings.name, settings.mean, settings.std)
         encoder: Encoder = clips
@@ -190,7 +237,7 @@ def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) ->
     partial = run.weights.with_name(run.weights.name + ".partial")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}, partial)
     partial.replace(run.weights)
-    write_json(run.encoder, asdict(settings))
+    write_json(run.encoder, settings.to_json())
 
 
 def encoder_settings_of(run: RunFolder) -> EncoderSettings:
@@ -208,10 +255,35 @@ def encoder_settings_of(run: RunFolder) -> EncoderSettings:
     return EncoderSettings(**read)
 
 
-def load_encoder(path: str | Path) -> tuple[Encoder, EncoderSettings]:
-    """The encoder of a run's folder, in eval mode, and how it was built."""
+def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
+    """The encoder of a run's folder, in eval mode, and how it was built.
+
+    Args:
+        path: the run's folder.
+        module: of the shape that the run was trained with, where it was a user's and cannot be built from its name.
+
+    Raises:
+        LikewiseError: the folder holds no finished run, or the weights do not fit the module.
+    """
     run = RunFolder(path)
-    settings = encoder_settings_of(run)
+    settings = with_module(encoder_settings_of(run), module)
     encoder = build_encoder(settings, fetch=False)
-    encoder.load_state_dict(load_file(run.weights))
+    try:
+        encoder.load_state_dict(load_file(run.weights))
+    except RuntimeError as error:
+        raise LikewiseError(f"The weights of {run.path} do not fit the encoder {settings.name}: {error}") from error
     return encoder.eval(), settings
+
+
+def with_module(settings: EncoderSettings, module: torch.nn.Module | None) -> EncoderSettings:
+    """The settings of a stored encoder with the user's module that copies of it are made from.
+
+    Raises:
+        LikewiseError: the encoder was none of the user's.
+    """
+    if settings.name.startswith(MODULE):
+        # The module may be in any state: it gives the shape, and is no pretrained start.
+        return replace(settings, module=module, pretrained="")
+    if module is not None:
+        raise LikewiseError(f"The encoder of this run is {settings.name}, which is built by name. Leave encoder= out.")
+    return settings

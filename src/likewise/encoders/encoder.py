@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from likewise.errors import LikewiseError
 
-class Encoder(nn.Module, ABC):
+
+class Encoder(nn.Module):
     """Pixels in, features out.
 
     ``forward`` gives pooled features [B, width]; ``feature_map`` gives [B, width, s, s]; ``stages`` gives the parts
@@ -19,13 +20,10 @@ class Encoder(nn.Module, ABC):
 
     mean: Tensor
     std: Tensor
-    entrance: nn.Module
-    """what all pixels pass through whichever way they take, so that a hook on it sees them"""
 
     def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.width = width
-        self.entrance = nn.Identity()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
@@ -34,17 +32,28 @@ class Encoder(nn.Module, ABC):
         """Colour channels of the images it reads."""
         return self.mean.shape[1]
 
-    @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
-        """The parts that turn normalised pixels into the feature map when run in order."""
+        """The parts that turn normalised pixels into the feature map when run in order.
 
-    @abstractmethod
+        Raises:
+            LikewiseError: the network has none; LoCo, HSAKD and SetSim need them.
+        """
+        raise LikewiseError(f"{type(self).__name__} cannot be run stage by stage, which this method needs.")
+
     def another_stage(self) -> nn.Module:
-        """A new stage like the last one, to run after it: [B, width, s, s] -> the same shape."""
+        """A new stage like the last one, to run after it: [B, width, s, s] -> the same shape.
+
+        Raises:
+            LikewiseError: the network has none; HSAKD needs it.
+        """
+        raise LikewiseError(
+            f"{type(self).__name__} cannot be given another stage, which this method needs. Choose a ResNet, for "
+            f"instance --encoder timm/resnet18."
+        )
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> zero mean, unit variance per channel."""
-        return (self.entrance(pixels) - self.mean) / self.std
+        return (pixels - self.mean) / self.std
 
     @torch.no_grad()
     def stage_widths(self) -> list[int]:

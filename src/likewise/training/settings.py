@@ -120,7 +120,8 @@ does, whatever their size on one device; ``config.json`` says it beside the sett
 def to_json(value: Any) -> Any:
     """A settings object as plain JSON content."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        stored = (field for field in dataclasses.fields(value) if field.metadata.get("stored", True))
+        return {field.name: to_json(getattr(value, field.name)) for field in stored}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):

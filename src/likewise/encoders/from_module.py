@@ -1,0 +1,166 @@
+"""Any ``nn.Module`` as an encoder: what it gives is found by showing it one grey image."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likewise.encoders.encoder import Encoder
+from likewise.errors import LikewiseError
+
+MODULE = "module:"
+"""What stands before the import path of a user's module where an encoder's name is stored."""
+
+
+class ModuleEncoder(Encoder):
+    """A user's network, from normalised pixels [B, C, S, S] to features [B, D] or to a map [B, D, h, w].
+
+    Args:
+        network: the module; it is used as it is, not copied.
+        image_size: side in pixels of the images that it will see.
+        mean: subtracted per channel before the module; ``(0, 0, 0)`` where the module normalises itself.
+        std: divides per channel; ``(1, 1, 1)`` where the module normalises itself.
+
+    Raises:
+        LikewiseError: the module cannot read such images, or gives something else than [B, D] or [B, D, h, w].
+    """
+
+    def __init__(self, network: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        features = _dry_run(network, len(mean), image_size)
+        super().__init__(features.shape[1], mean, std)
+        self.network = network
+        self.gives_map = features.dim() == 4
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> [B, width]; a map is averaged over its locations."""
+        features = self.network(self.normalise(pixels))
+        return self.pool(features) if self.gives_map else features
+
+    def feature_map(self, pixels: Tensor) -> Tensor:
+        """Float [B, C, S, S] in [0, 1] -> [B, width, h, w].
+
+        Raises:
+            LikewiseError: the module gives pooled features.
+        """
+        self._require_map()
+        return self.network(self.normalise(pixels))
+
+    def forward_with_maps(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` gives, and the map after each stage; the last map alone where there are no stages."""
+        self._require_map()
+        if self._stages is not None:
+            return super().forward_with_maps(pixels)
+        features = self.network(self.normalise(pixels))
+        return self.pool(features), [features]
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The children of an ``nn.Sequential`` that gives a map, or what the module's own ``stages()`` returns.
+
+        Raises:
+            LikewiseError: the module has neither.
+        """
+        if self._stages is None:
+            raise LikewiseError(
+                f"{_class_name(self.network)} cannot be run stage by stage, which this method needs. Give an "
+                f"nn.Sequential of stages that ends in a map [B, D, h, w], or a module whose stages() returns them."
+            )
+        return self._stages
+
+    @property
+    def _stages(self) -> list[nn.Module] | None:
+        stages: Any = getattr(self.network, "stages", None)
+        if callable(stages) and not isinstance(stages, nn.Module):
+            return list(stages())
+        if self.gives_map and isinstance(self.network, nn.Sequential):
+            return list(self.network)
+        return None
+
+    def _require_map(self) -> None:
+        if not self.gives_map:
+            raise LikewiseError(
+                f"{_class_name(self.network)} gives pooled features [B, {self.width}], but a map [B, D, h, w] is "
+                f"needed here. Give the module without its last pooling."
+            )
+
+
+def import_path(module: nn.Module) -> str:
+    """Where the class of a module is defined: ``package.file:Class``."""
+    return f"{type(module).__module__}:{type(module).__qualname__}"
+
+
+def rebuilt_module(path: str) -> nn.Module:
+    """A new module from `import_path`, made by calling its class without arguments.
+
+    Raises:
+        LikewiseError: the class cannot be imported, or needs arguments; pass the module then.
+    """
+    file, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(file)
+        for part in name.split("."):
+            found = getattr(found, part)
+        module = found()
+    except Exception as error:  # a user's code may raise anything
+        raise LikewiseError(
+            f"The encoder of this run is {path}, which cannot be built again from its name "
+            f"({type(error).__name__}: {error}). Pass a module of the same shape: "
+            f"likewise.load(path, encoder=module)."
+        ) from error
+    return module
+
+
+def reinitialised(module: nn.Module) -> nn.Module:
+    """A copy with new random weights: the untrained baseline of a user's module.
+
+    Every submodule that has ``reset_parameters`` resets itself. Parameters of other submodules are drawn anew from a
+    normal distribution with the mean and the standard deviation that they have.
+    """
+    network = copy.deepcopy(module)
+    for part in network.modules():
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if callable(reset):
+            reset()
+            continue
+        for parameter in part.parameters(recurse=False):
+            spread = float(parameter.detach().std(correction=0))
+            if spread > 0:
+                nn.init.normal_(parameter, float(parameter.detach().mean()), spread)
+    return network
+
+
+@torch.no_grad()
+def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
+    """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
+    modes = {module: module.training for module in network.modules()}
+    like = next(network.parameters(), torch.zeros(1))
+    network.eval()
+    try:
+        features = network(torch.zeros(1, channels, image_size, image_size, device=like.device, dtype=like.dtype))
+    except Exception as error:  # a user's code may raise anything
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "
+            f"{error}. Choose its number of input channels and --image-size to fit."
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    if not isinstance(features, Tensor):
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} gives {type(features).__name__}; allowed is a tensor [B, D] or a map "
+            f"[B, D, h, w]. Wrap it in a module that returns that tensor alone."
+        )
+    if features.dim() not in (2, 4) or len(features) != 1:
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} gives {tuple(features.shape)} for one image; allowed is [B, D] or "
+            f"a map [B, D, h, w]."
+        )
+    return features
+
+
+def _class_name(module: nn.Module) -> str:
+    return type(module).__name__

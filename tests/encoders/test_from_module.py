@@ -1,0 +1,128 @@
+"""A user's module as an encoder: its width, its map, its weights on disk and back."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from likewise.encoders import Encoder, build_encoder, encoder_from_module, load_encoder, save_encoder
+from likewise.errors import LikewiseError
+from likewise.run_folder import RunFolder, write_json
+
+GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
+class Pooled(nn.Module):
+    """[B, 3, S, S] -> [B, 5]; can be made without arguments."""
+
+    def __init__(self, channels=3, width=5):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.scale = nn.Parameter(torch.randn(4))
+        self.last = nn.Linear(4, width)
+
+    def forward(self, pixels):
+        return self.last(self.layers(pixels).mean(dim=(2, 3)) * self.scale)
+
+
+class Named(nn.Module):
+    def forward(self, pixels):
+        return {"features": pixels.mean(dim=(2, 3))}
+
+
+def mapping(channels=3):
+    return nn.Sequential(nn.Conv2d(channels, 6, 3, padding=1), nn.Conv2d(6, 7, 3, stride=2, padding=1))
+
+
+def test_pooled_features_have_the_width_of_a_dry_run():
+    module = Pooled().train()
+    before = copy.deepcopy(module.state_dict())
+    encoder, settings = encoder_from_module(module, 16, *COLOUR)
+    assert isinstance(encoder, Encoder) and encoder.width == 5 and encoder.channels == 3
+    assert module.training and all(torch.equal(module.state_dict()[k], v) for k, v in before.items())
+    pixels = torch.rand(2, 3, 16, 16)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in COLOUR)
+    encoder.eval()
+    assert torch.equal(encoder(pixels), module.eval()((pixels - mean) / std))
+    assert settings.name.endswith(":Pooled") and settings.image_size == 16
+    with pytest.raises(LikewiseError, match="map"):
+        encoder.feature_map(pixels)
+    with pytest.raises(LikewiseError, match="stages"):
+        encoder.stages()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 13])
+def test_a_map_is_pooled_and_a_sequential_has_stages(channels):
+    encoder, _ = encoder_from_module(mapping(channels), 16, (0.5,) * channels, (0.25,) * channels)
+    pixels = torch.rand(2, channels, 16, 16)
+    maps = encoder.feature_map(pixels)
+    assert maps.shape == (2, 7, 8, 8) and encoder.width == 7
+    assert torch.allclose(encoder(pixels), maps.mean(dim=(2, 3)))
+    assert encoder.stage_widths() == [6, 7]
+    pooled, found = encoder.forward_with_maps(pixels)
+    assert torch.equal(found[-1], maps) and torch.allclose(pooled, encoder(pixels))
+
+
+def test_copies_have_the_weights_as_given_and_the_baseline_has_new_ones():
+    module = Pooled()
+    encoder, settings = encoder_from_module(module, 16, *COLOUR)
+    start, untrained = build_encoder(settings), build_encoder(settings, fetch=False)
+    for name, given in encoder.state_dict().items():
+        assert torch.equal(start.state_dict()[name], given)
+    changed = {n for n, given in encoder.named_parameters() if not torch.equal(untrained.state_dict()[n], given)}
+    assert {"network.layers.0.weight", "network.last.weight", "network.scale"} <= changed
+    with torch.no_grad():
+        start.network.last.weight.zero_()
+    assert module.last.weight.abs().sum() > 0
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    write_json(folder.config, {})
+    return folder
+
+
+def test_a_class_without_arguments_is_loaded_from_its_name(run):
+    encoder, settings = encoder_from_module(Pooled(), 16, *COLOUR)
+    save_encoder(encoder, settings, run)
+    loaded, read = load_encoder(run.path)
+    assert read == settings.__class__(**{**settings.to_json(), "pretrained": ""})
+    for name, weight in encoder.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight)
+
+
+def test_a_class_with_arguments_asks_for_the_module(run):
+    module = Pooled(channels=1, width=9)
+    encoder, settings = encoder_from_module(module, 16, *GRAY)
+    save_encoder(encoder, settings, run)
+    with pytest.raises(LikewiseError, match=r"Pooled|encoder=module"):
+        load_encoder(run.path)
+    loaded, _ = load_encoder(run.path, Pooled(channels=1, width=9))
+    assert torch.equal(loaded.network.last.weight, module.last.weight)
+    with pytest.raises(LikewiseError, match=r"last\.weight"):
+        load_encoder(run.path, Pooled(channels=1, width=3))
+
+
+@pytest.mark.parametrize(
+    ("module", "named"),
+    [
+        (Named(), "dict"),
+        (nn.Flatten(start_dim=0), r"\(768,\)"),
+        (Pooled(channels=4), "Pooled"),
+    ],
+    ids=["dictionary", "one vector", "channels"],
+)
+def test_what_is_no_encoder_is_refused(module, named):
+    with pytest.raises(LikewiseError, match=named):
+        encoder_from_module(module, 16, *COLOUR)
+
+
+def test_an_encoder_keeps_its_own_normalisation():
+    mine, _ = encoder_from_module(Pooled(), 16, (0.0,) * 3, (1.0,) * 3)
+    again, settings = encoder_from_module(mine, 16, *COLOUR)
+    assert again is mine and settings.mean == (0.0, 0.0, 0.0)
+    pixels = torch.rand(1, 3, 16, 16)
+    assert torch.equal(build_encoder(settings).eval()(pixels), mine.eval()(pixels))
