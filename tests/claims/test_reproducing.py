@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 import torch
 from rich.console import Console
 
+from likewise import cli
 from likewise.claims import CLAIMS
 from likewise.claims.claim import ONLINE, Arm, Claim, Statement
 from likewise.claims.hsakd_over_kd import Auxiliary
 from likewise.claims.measures import Classifier, Linear, Neighbours
 from likewise.claims.reproducing import Reproduction, reproduce
-from likewise.data.sources.named_sets import fashion_mnist_mini
+from likewise.data.sources import named_sets
+from likewise.data.sources.named_sets import NAMED_SETS, fashion_mnist_mini, named_set
+from likewise.data.synthetic.fashion_pairs import fashion_pairs
 from likewise.errors import LikewiseError
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.hsakd_teacher import HSAKDTeacher
@@ -189,32 +193,49 @@ def test_neighbours_are_balanced_where_training_was_not(data):
     assert found["knn1_top1"] == pytest.approx(0.2 * found["knn1_large"] + 0.8 * found["knn1_rare"])
 
 
+@pytest.fixture
+def an_eighth(monkeypatch):
+    """The generated sets with an eighth of their examples; otherwise they are made as ever."""
+
+    def fewer(make, images, labels, count, seed):
+        return make(images, labels, count // 8, seed)
+
+    for maker in ("flow_videos", "sound_videos"):
+        monkeypatch.setattr(named_sets, maker, partial(fewer, getattr(named_sets, maker)))
+    monkeypatch.setattr(named_sets, "SPOKEN", {"train": 80, "test": 20})
+    monkeypatch.setitem(NAMED_SETS, "synthetic-lip-videos", named_sets.synthetic_lip_videos.__wrapped__)
+    few = fashion_mnist_mini().take(np.arange(0, 12_000, 8))
+    monkeypatch.setitem(NAMED_SETS, "fashion-pairs", partial(fashion_pairs, lambda: few))
+
+
 @pytest.mark.parametrize("name", CLAIMS)
-def test_every_arm_of_a_registered_claim_can_be_built(name):
-    """On small arrays, but for captions: what matters is that method, settings and recipe fit together."""
+def test_every_arm_of_a_registered_claim_can_be_built(name, an_eighth):
+    """On few examples: what matters is that data, method, settings and recipe fit together."""
     claim = CLAIMS[name]
     images = torch.randint(0, 256, (2000, 28, 28), dtype=torch.uint8).numpy()
     labels = (torch.arange(2000) % 10).numpy()
+    modalities = any(arm.method.modalities for arm in claim.arms)
+    source = named_set(claim.data) if modalities else (images, labels)
     for arm in claim.arms:
-        source = claim.data if arm.method.modalities else (images, labels)
         prepared = prepare(source, replace(arm.settings, seed=0), arm.method, arm.recipe)
         assert prepared.steps(prepared.loader()) >= 2
         assert arm.measures
-    told = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
-    assert json.loads(json.dumps(told)) == told  # else a reproduction could not be told from its own record
+    arms = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
+    assert json.loads(json.dumps(arms)) == arms  # else a reproduction would not recognise its own record
 
 
-def test_the_command_line_from_end_to_end(data, tmp_path, likewise):
+def test_the_command_line_from_end_to_end(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     words = ("reproduce", "supcon-out-or-in", "--data", data, "--seeds", "0", "--steps-share", "0.007", "--out", "out")
-    ran = likewise(*words, "--device", "cpu")
-    assert ran.returncode == 0, ran.stderr
-    assert "4 of 4  L_in, 20 % wrong labels, seed 0" in ran.stdout
-    assert "a look, not evidence" in ran.stdout
+    cli.main([*words, "--device", "cpu"])
+    printed = capsys.readouterr().out
+    assert "4 of 4  L_in, 20 % wrong labels, seed 0" in printed
+    assert "not evidence" in printed
     assert (tmp_path / "out" / "report.html").exists()
-    listed = likewise("reproduce")
-    assert listed.returncode == 0
-    assert "supcon-out-or-in" in listed.stdout
-    assert "not run yet" in listed.stdout
+    cli.main(["reproduce"])
+    listed = capsys.readouterr().out
+    assert "supcon-out-or-in" in listed
+    assert "not run yet" in listed
 
 
 def test_the_page_opens_and_draws_its_curves(done, chromium):
