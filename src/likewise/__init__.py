@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise import losses, methods
+    from likewise import encoders, losses, methods, views
     from likewise.api import compare, doctor, load, train
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
@@ -28,6 +28,7 @@ __all__ = [
     "Run",
     "compare",
     "doctor",
+    "encoders",
     "evaluate",
     "load",
     "losses",
@@ -35,6 +36,7 @@ __all__ = [
     "reproduce",
     "study",
     "train",
+    "views",
 ]
 
 _HOMES = {
@@ -53,7 +55,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("losses", "methods"):
+    if name in ("encoders", "losses", "methods", "views"):
         return importlib.import_module(f"likewise.{name}")
     raise AttributeError(f"module 'likewise' has no attribute {name!r}")
 

@@ -14,7 +14,7 @@ from likewise.heads import LearnedScale
 from likewise.losses import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
 from likewise.methods import Recipe
 from likewise.methods.clip import CLIP
-from likewise.views.policies import captioned
+from likewise.views.policies import mild_crop
 from methods.test_contract import loader, method, nets_of, progress, take_steps
 from training.test_cached_gradients import batch_of
 
@@ -150,7 +150,7 @@ def test_over_the_steps_every_caption_of_an_image_is_shown():
 
 
 def test_a_captioned_view_changes_neither_colours_nor_sides():
-    policy = captioned()
+    policy = mild_crop()
     assert (policy.flip, policy.jitter, policy.grey, policy.blur) == (0, 0, 0, 0)
 
 

@@ -265,7 +265,7 @@ def test_statistics_are_kept_for_a_while_only_and_those_at_rest_stay_so():
 
 
 def test_without_a_size_it_says_what_to_do():
-    with pytest.raises(LikewiseError, match=r"views=whole\(28\)"):
+    with pytest.raises(LikewiseError, match=r"views=identity\(28\)"):
         UGAN().build(build_encoder(EncoderSettings("conv4", 12, (0.4,), (0.3,))), 3)
 
 

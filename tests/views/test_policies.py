@@ -12,7 +12,20 @@ from likewise.randomness import BatchRNG
 from likewise.views import policies
 from likewise.views.image.blur import gaussian_blur, kernel_size
 from likewise.views.image.colour import grey, solarize
-from likewise.views.policies import ViewPolicy, centre, moco_v2, simclr, simclr_small, strong, supcon, weak
+from likewise.views.policies import (
+    ViewPolicy,
+    byol,
+    centre,
+    comatch_strong,
+    identity,
+    moco_v2,
+    rand_augment,
+    simclr,
+    simclr_small,
+    strong,
+    supcon,
+    weak,
+)
 from likewise.views.view import View
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -174,8 +187,36 @@ def test_settings_that_cannot_be_are_refused(settings: dict, told: str) -> None:
         ViewPolicy(**settings)
 
 
-def test_images_of_other_channels_crop_but_are_refused_colour() -> None:
-    pixels = noise(4, channels=4)
-    assert view_of(weak(), pixels).shape == (4, 4, 32, 32)
-    with pytest.raises(LikewiseError, match="4 channels"):
-        view_of(simclr(), pixels)
+@pytest.mark.parametrize("channels", [2, 4, 13])
+def test_images_without_rgb_have_each_channel_changed_by_itself(channels) -> None:
+    pixels = Pixels(torch.full((64, channels, 8, 8), 100, dtype=torch.uint8), torch.ones(64))
+    policy = replace(identity(8), jitter=0.5, saturation=0.6, hue=0.1, grey=0.5)
+    view = view_of(policy, pixels)
+    factors = (view[:, :, 0, 0] * 255 / 100).clamp(max=2.55)  # [B, C]
+    changed = (factors - 1).abs().amax(dim=1) > 1e-3
+    assert 0.25 < changed.float().mean() < 0.75
+    assert factors.min() >= 0.4 - 1e-3 and factors.max() <= 1.6 + 1e-3
+    assert factors[changed].std(dim=1).median() > 0.05  # not all channels of an image by one factor
+    (note,) = policy.notes(channels)
+    assert f"{channels} channels" in note and "saturation" in note and "hue" in note
+    assert policy.notes(3) == policy.notes(1) == weak().notes(channels) == []
+
+
+@pytest.mark.parametrize("channels", [2, 13])
+def test_every_policy_takes_any_number_of_channels(channels) -> None:
+    pixels = noise(4, channels=channels)
+    for policy in (simclr(), moco_v2(), byol()[1], rand_augment(), comatch_strong(), weak()):
+        view = view_of(replace(policy, size=16), pixels)
+        assert view.shape == (4, channels, 16, 16)
+        assert 0 <= view.min() and view.max() <= 1
+
+
+def test_contrast_without_rgb_is_that_of_each_channel() -> None:
+    pixels = noise(3, channels=2)._replace(aspect=torch.ones(3))
+    exact = pixels.images.float() / 255
+    view = view_of(replace(identity(32), jitter=1.0, contrast=0.5), pixels)
+    centred = exact - exact.mean(dim=(2, 3), keepdim=True)
+    ratio = (view - exact.mean(dim=(2, 3), keepdim=True)) / centred
+    inside = (view > 0) & (view < 1) & (centred.abs() > 0.1)
+    for image in range(3):
+        assert ratio[image][inside[image]].std() < 1e-3

@@ -18,7 +18,7 @@ from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.kd import KD
 from likewise.training.settings import TrainSettings
 from likewise.views.image.rotations import class_logits
-from likewise.views.policies import shifted
+from likewise.views.policies import fixmatch_weak
 
 
 class LastAuxiliary(nn.Module):
@@ -60,7 +60,7 @@ CLAIM = Claim(
         "four times, hence KD with four times the epochs. Some kinds of clothes look alike when turned."
     ),
     arms=(
-        arm("cross-entropy", CrossEntropy(views=shifted())),
+        arm("cross-entropy", CrossEntropy(views=fixmatch_weak())),
         arm("KD", KD(temperature=3)),
         arm("KD, four times as long", KD(temperature=3), 32),
         arm("HSAKD", HSAKD()),

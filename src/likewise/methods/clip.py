@@ -24,7 +24,7 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step, featu
 from likewise.methods.presets.clip import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
-from likewise.views.policies import ViewPolicy, captioned
+from likewise.views.policies import ViewPolicy, mild_crop
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class CLIP(Method):
     """multiplies the cosines at first, then learned between 1 and 100 (paper: 1 / 0.07)"""
     smoothing: float = 0.0
     """share of each target that is spread over the other pairs: label smoothing (paper: none)"""
-    views: ViewPolicy = field(default_factory=captioned)
+    views: ViewPolicy = field(default_factory=mild_crop)
     """what the image encoder sees: a random crop alone, for captions speak of colours and sides"""
 
     @property

@@ -18,7 +18,7 @@ from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, together, two_views
 from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, comatch_strong, shifted, supcon
+from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class CoMatch(Method):
     """width of the head's hidden layer (paper: the encoder's own, 128 for CIFAR-10)"""
     dim: int = 64
     """width of the embedding (paper: 64)"""
-    weak_views: ViewPolicy = field(default_factory=shifted)
+    weak_views: ViewPolicy = field(default_factory=fixmatch_weak)
     """by which images are guessed, and labelled ones learned"""
     strong_views: ViewPolicy = field(default_factory=comatch_strong)
     """of the view that learns the guess (paper: RandAugment and Cutout)"""

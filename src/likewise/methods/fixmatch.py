@@ -15,7 +15,7 @@ from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
 from likewise.methods.presets.fixmatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, fixmatch_strong, shifted
+from likewise.views.policies import ViewPolicy, fixmatch_strong, fixmatch_weak
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FixMatch(Method):
     """classes in a support batch, or all if there are fewer"""
     images_per_class: int = 4
     """labelled images of each (paper: 64 images in all beside 448 unlabelled ones)"""
-    weak_views: ViewPolicy = field(default_factory=shifted)
+    weak_views: ViewPolicy = field(default_factory=fixmatch_weak)
     """by which images are guessed, and labelled ones learned"""
     strong_views: ViewPolicy = field(default_factory=fixmatch_strong)
     """of the view that learns the guess (paper: RandAugment and Cutout)"""

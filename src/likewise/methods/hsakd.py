@@ -20,7 +20,7 @@ from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.image.rotations import ROTATIONS
-from likewise.views.policies import ViewPolicy, shifted
+from likewise.views.policies import ViewPolicy, fixmatch_weak
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class HSAKD(Taught):
     """network of a teacher that is trained first; auto: the next larger one of the encoder's family"""
     temperature: float = 3.0
     """divides both networks' logits (paper: 3)"""
-    views: ViewPolicy = field(default_factory=shifted)
+    views: ViewPolicy = field(default_factory=fixmatch_weak)
     """shift and flip, before the rotations; the same view for both networks"""
 
     def earlier(self, given: Method | None) -> Earlier | None:

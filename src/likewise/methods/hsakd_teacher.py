@@ -17,7 +17,7 @@ from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
-from likewise.views.policies import ViewPolicy, shifted
+from likewise.views.policies import ViewPolicy, fixmatch_weak
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class HSAKDTeacher(Taught):
 
     teacher: str = ""
     """folder of a run whose encoder and classifier are kept as they are; without one all is learned together"""
-    views: ViewPolicy = field(default_factory=shifted)
+    views: ViewPolicy = field(default_factory=fixmatch_weak)
     """shift and flip, before the rotations"""
 
     def earlier(self, given: Method | None) -> Earlier | None:

@@ -15,7 +15,7 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.kd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.methods.taught import Earlier, Taught
-from likewise.views.policies import ViewPolicy, shifted
+from likewise.views.policies import ViewPolicy, fixmatch_weak
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class KD(Taught):
     """divides both logits (paper: 1 to 20; 4 in CRD's benchmark, 3 in HSAKD's)"""
     teacher_weight: float = 1.0
     """of the teacher's answers beside the labels (HSAKD's benchmark: 1)"""
-    views: ViewPolicy = field(default_factory=shifted)
+    views: ViewPolicy = field(default_factory=fixmatch_weak)
     """shift and flip, the same view for both networks"""
 
     def earlier(self, given: Method | None) -> Earlier | None:

@@ -20,7 +20,7 @@ from likewise.methods.method import Method, Nets, Outputs, Progress, Step, toget
 from likewise.methods.nets import kept_statistics
 from likewise.methods.presets.ugan import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, whole
+from likewise.views.policies import ViewPolicy, identity
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class UGAN(Method):
     """classes in a labelled batch, or all if there are fewer"""
     images_per_class: int = 4
     """labelled images of each class in a labelled batch (Triple-GAN's code: 20 in all for SVHN; Bad-GAN's: 64)"""
-    views: ViewPolicy = field(default_factory=whole)
+    views: ViewPolicy = field(default_factory=identity)
     """views of an image: all of it, unchanged, as both papers have it for SVHN"""
     good_weight: float = 0.03
     """weight of the classifier's loss on good fakes, once they count (Triple-GAN's code: 0.03 for SVHN)"""
@@ -122,8 +122,8 @@ class UGAN(Method):
         size = self.views.size
         if size is None:
             raise LikewiseError(
-                f"{self.title} makes images of one size, but its views name none: take views=whole(28), or let the run "
-                f"choose by likewise.train."
+                f"{self.title} makes images of one size, but its views name none: take views=identity(28), or let "
+                f"likewise.train choose it."
             )
         return {
             "discriminator": PairDiscriminator(channels, self.width, classes),

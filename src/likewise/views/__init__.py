@@ -1,1 +1,54 @@
-"""What the network is shown: random views made batched, on the device, with their geometry."""
+"""What the network sees: random views made in batches, on the device, with their geometry.
+
+Every policy is also a transform for one image or a uint8 batch: ``likewise.views.simclr(size=224)(image)``.
+"""
+
+from likewise.views.policies import (
+    CentreView,
+    ViewPolicy,
+    byol,
+    centre,
+    comatch_strong,
+    fixmatch_strong,
+    fixmatch_weak,
+    gray_small,
+    identity,
+    lips,
+    mild_crop,
+    moco_v2,
+    rand_augment,
+    simclr,
+    simclr_small,
+    single_frame,
+    strong,
+    supcon,
+    swav,
+    swav_small_crop,
+    weak,
+)
+from likewise.views.view import View
+
+__all__ = [
+    "CentreView",
+    "View",
+    "ViewPolicy",
+    "byol",
+    "centre",
+    "comatch_strong",
+    "fixmatch_strong",
+    "fixmatch_weak",
+    "gray_small",
+    "identity",
+    "lips",
+    "mild_crop",
+    "moco_v2",
+    "rand_augment",
+    "simclr",
+    "simclr_small",
+    "single_frame",
+    "strong",
+    "supcon",
+    "swav",
+    "swav_small_crop",
+    "weak",
+]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import overload
 
+import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from likewise.data.batch import Pixels
@@ -16,7 +19,11 @@ from likewise.views.image.making import make_view
 from likewise.views.image.random_ops import random_operations
 from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
+from likewise.views.transform import as_transform
 from likewise.views.view import View
+
+GREY_OR_RGB = (1, 3)
+"""Numbers of channels for which the changes of colour are defined."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +88,42 @@ class ViewPolicy:
         self._require("random_ops", self.random_ops >= 0, "0 or more")
         self._require("blur_sigma", 0 < self.blur_sigma[0] <= self.blur_sigma[1], "two widths, 0 < least <= greatest")
 
-    def __call__(self, pixels: Pixels, rng: BatchRNG, start: Tensor | None = None) -> View:
-        """Make one view of each image or clip, on the device that they are on.
+    @overload
+    def __call__(self, pixels: Pixels, rng: BatchRNG, start: Tensor | None = None) -> View: ...
+    @overload
+    def __call__(self, pixels: Image | Tensor | np.ndarray) -> Tensor: ...
+    def __call__(
+        self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None, start: Tensor | None = None
+    ) -> View | Tensor:
+        """One random view of each image or clip, on the device that they are on.
 
-        The same key gives the same view, and a part of the global batch gets that part's views. BatchRNG are read in a
-        fixed order whatever is switched on, so that two policies with the same key crop alike.
+        As a transform it takes one image (PIL, or uint8 [C, H, W]) and gives float32 [C, S, S] in [0, 1], or a uint8
+        batch [B, C, H, W] and gives [B, C, S, S]. The randomness is then PyTorch's, as in torchvision.
+
+        In training it takes stored images and ``rng``. The same key gives the same view, and a part of the global batch
+        gets that part's views. Numbers are drawn in a fixed order whatever is switched on, so that two policies with
+        the same key crop alike.
 
         Args:
-            pixels: the stored images.
+            pixels: images.
             rng: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
-                CPU even where images are not, for which rows a change touches is then known without waiting.
+                CPU even where images are not: which rows a change touches is then known without waiting.
             start: int64 [B], the first frame that is shown of each clip; None draws it.
+
+        Raises:
+            LikewiseError: what was given is no image, or no uint8.
         """
-        self._refuse_channels(pixels.images.shape[-3])
-        plan, size, images = self._plan(pixels, rng), self.size or pixels.images.shape[-1], pixels.images
+        if not isinstance(pixels, Pixels):
+            return as_transform(self, pixels)
+        assert rng is not None
+        images = pixels.images
+        params = self._plan(pixels, rng)
+        size = self.size or images.shape[-1]
         if images.ndim == 4:
-            return make_view(images, plan, size)
+            return make_view(images, params, size)
         frames = self.frames or images.shape[1]
         start = random_start(rng, pixels, frames) if start is None else start
-        return make_view(frames_from(images, start, frames), plan, size)._replace(start=start)
+        return make_view(frames_from(images, start, frames), params, size)._replace(start=start)
 
     def _plan(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         box = random_boxes(rng, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
@@ -115,22 +139,39 @@ class ViewPolicy:
             rng.uniform(*self.blur_sigma),
             rng.chance(self.solarize),
         )
+        channels = pixels.images.shape[-3]
+        if channels not in GREY_OR_RGB:
+            changes = self._without_colour(changes, jittered, channels, rng)
         hole = CutoutParams(rng.uniform(columns=2), self.cutout)
         operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
         return ViewParams(box, changes, operations if self.random_ops else None, hole if self.cutout else None)
 
     def _active(self, channels: int) -> Tensor:
         """Bool [4]: which of ``colour.CHANGES`` would do something."""
-        colour = channels > 1
-        strengths = self.brightness, self.contrast, self.saturation * colour, self.hue * colour
+        has_colour = channels == 3
+        strengths = self.brightness, self.contrast, self.saturation * has_colour, self.hue * has_colour
         return torch.tensor(strengths) > 0
 
-    def _refuse_channels(self, channels: int) -> None:
-        if channels not in (1, 3) and (self.jitter > 0 or self.grey > 0 or self.random_ops > 0):
-            raise LikewiseError(
-                f"images of {channels} channels: jitter, grey and random_ops need 1 (grey) or 3 (RGB). "
-                "Give views=weak(), which only crops and flips."
-            )
+    def _without_colour(self, changes: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG) -> ColourParams:
+        """What needs RGB replaced by a factor for each channel, as strong as saturation or hue would have been."""
+        strength = self._channel_strength()
+        if not strength:
+            return changes._replace(grey=torch.zeros_like(changes.grey))
+        factors = rng.stream("channels").uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)  # [B, C]
+        factors = factors.where(jittered[:, None], 1.0)
+        return changes._replace(grey=torch.zeros_like(changes.grey), channel_factors=factors)
+
+    def _channel_strength(self) -> float:
+        return max(self.saturation, self.hue) if self.jitter else 0.0
+
+    def notes(self, channels: int) -> list[str]:
+        """What of this policy is done otherwise to images of so many channels."""
+        needs_rgb = {"saturation": self.saturation, "hue": self.hue} if self.jitter else {}
+        named = [name for name, strength in {**needs_rgb, "grey": self.grey}.items() if strength]
+        if channels in GREY_OR_RGB or not named:
+            return []
+        instead = "each channel is made brighter or darker instead" if self._channel_strength() else "it is left out"
+        return [f"images of {channels} channels have no {', '.join(named)}: {instead}"]
 
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:
@@ -152,130 +193,155 @@ class CentreView:
                 f"CentreView(share={self.share!r}): allowed is a share of the side, above 0 and up to 1."
             )
 
-    def __call__(self, pixels: Pixels, rng: BatchRNG | None = None) -> View:
-        """The same view every time; ``rng`` is taken so that both kinds of policy are called alike."""
-        return make_view(
-            pixels.images, ViewParams(centre_boxes(pixels.aspect, self.share)), self.size or pixels.images.shape[-1]
-        )
+    @overload
+    def __call__(self, pixels: Pixels, rng: BatchRNG | None = None) -> View: ...
+    @overload
+    def __call__(self, pixels: Image | Tensor | np.ndarray) -> Tensor: ...
+    def __call__(self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None) -> View | Tensor:
+        """The same view every time, of stored images or as a transform; see `ViewPolicy.__call__`."""
+        if not isinstance(pixels, Pixels):
+            return as_transform(self, pixels)
+        params = ViewParams(centre_boxes(pixels.aspect, self.share))
+        return make_view(pixels.images, params, self.size or pixels.images.shape[-1])
 
 
-def simclr(strength: float = 1.0) -> ViewPolicy:
+def simclr(strength: float = 1.0, size: int | None = None) -> ViewPolicy:
     """SimCLR on ImageNet, strength 1 (Chen et al. 2020, App. A, https://arxiv.org/abs/2002.05709)."""
     colour, hue = 0.8 * strength, 0.2 * strength
-    return ViewPolicy(jitter=0.8, brightness=colour, contrast=colour, saturation=colour, hue=hue, grey=0.2, blur=0.5)
-
-
-def simclr_small() -> ViewPolicy:
-    """SimCLR on CIFAR: half the colour strength and no blur (App. B.9 of the same paper)."""
-    return replace(simclr(strength=0.5), blur=0.0)
-
-
-def gray_small() -> ViewPolicy:
-    """For small gray images, of no paper: no hue to turn, and no blur, which hides what tells a shirt from a coat."""
-    return ViewPolicy(crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
-
-
-def supcon() -> ViewPolicy:
-    """SupCon on CIFAR, as the authors' PyTorch code has it: MoCo v2's policy without the blur."""
-    return replace(moco_v2(), blur=0.0)
-
-
-def moco_v2() -> ViewPolicy:
-    """MoCo v2 (Chen et al. 2020, Sec. 3, https://arxiv.org/abs/2003.04297)."""
     return ViewPolicy(
-        crop_area=(0.2, 1.0), jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2, blur=0.5
+        size, jitter=0.8, brightness=colour, contrast=colour, saturation=colour, hue=hue, grey=0.2, blur=0.5
     )
 
 
-def whole(size: int | None = None) -> ViewPolicy:
+def simclr_small(size: int | None = None) -> ViewPolicy:
+    """SimCLR on CIFAR: half the colour strength and no blur (App. B.9 of the same paper)."""
+    return replace(simclr(0.5, size), blur=0.0)
+
+
+def gray_small(size: int | None = None) -> ViewPolicy:
+    """For small gray images, of no paper: no hue to turn, and no blur, which hides what tells a shirt from a coat."""
+    return ViewPolicy(size, crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
+
+
+def supcon(size: int | None = None) -> ViewPolicy:
+    """SupCon on CIFAR, as the authors' PyTorch code has it: MoCo v2's policy without the blur."""
+    return replace(moco_v2(size), blur=0.0)
+
+
+def moco_v2(size: int | None = None) -> ViewPolicy:
+    """MoCo v2 (Chen et al. 2020, Sec. 3, https://arxiv.org/abs/2003.04297)."""
+    return ViewPolicy(
+        size,
+        crop_area=(0.2, 1.0),
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        grey=0.2,
+        blur=0.5,
+    )
+
+
+def identity(size: int | None = None) -> ViewPolicy:
     """All of the image, unchanged, for methods without augmentation; of one that is not square, its middle."""
     return ViewPolicy(size, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
 
 
-def weak() -> ViewPolicy:
+def weak(size: int | None = None) -> ViewPolicy:
     """Crop and flip alone: ISD's teacher view (Tejankar et al. 2021, https://arxiv.org/abs/2012.09259)."""
-    return ViewPolicy(crop_area=(0.2, 1.0))
+    return ViewPolicy(size, crop_area=(0.2, 1.0))
 
 
-def captioned() -> ViewPolicy:
+def mild_crop(size: int | None = None) -> ViewPolicy:
     """A crop alone, as CLIP's (Radford et al. 2021, Sec. 2.4, https://arxiv.org/abs/2103.00020).
 
     A caption names colours and sides, so neither is changed. The paper's 400 million images want hardly any crop; ours
     leaves out as much as four tenths.
     """
-    return ViewPolicy(crop_area=(0.6, 1.0), flip=0.0)
+    return ViewPolicy(size, crop_area=(0.6, 1.0), flip=0.0)
 
 
-def lips() -> ViewPolicy:
+def lips(size: int | None = None) -> ViewPolicy:
     """For clips of mouths: flip, and a random square of at least 88 of 96 pixels, without colour changes.
 
     Lip reading's usual crop is of exactly 88 (Ma et al. 2021, https://arxiv.org/abs/2106.09171, Sec. 3) and its tests
     show the centre; evaluation here shows the whole frame, so training sees that size too.
     """
-    return ViewPolicy(crop_area=((88 / 96) ** 2, 1.0), crop_ratio=(1.0, 1.0))
+    return ViewPolicy(size, crop_area=((88 / 96) ** 2, 1.0), crop_ratio=(1.0, 1.0))
 
 
-def shifted() -> ViewPolicy:
+def fixmatch_weak(size: int | None = None) -> ViewPolicy:
     """FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685), nearly.
 
     The authors flip, and shift by up to an eighth of the side, mirroring pixels in at the edge. Ours shows a square of
     at least 7/8 of the side instead and mirrors nothing in.
     """
-    return ViewPolicy(crop_area=(0.77, 1.0), crop_ratio=(1.0, 1.0))
+    return ViewPolicy(size, crop_area=(0.77, 1.0), crop_ratio=(1.0, 1.0))
 
 
-def rand_augment(ops: int = 2, chance: float = 1.0, strength: tuple[float, float] = (0.0, 1.0)) -> ViewPolicy:
+def rand_augment(
+    ops: int = 2, chance: float = 1.0, strength: tuple[float, float] = (0.0, 1.0), size: int | None = None
+) -> ViewPolicy:
     """RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719) on FixMatch's weak view, without Cutout."""
-    return replace(shifted(), random_ops=ops, op_chance=chance, op_strength=strength)
+    return replace(fixmatch_weak(size), random_ops=ops, op_chance=chance, op_strength=strength)
 
 
-def fixmatch_strong() -> ViewPolicy:
+def fixmatch_strong(size: int | None = None) -> ViewPolicy:
     """FixMatch's strong view: two operations of any strength, then Cutout of half the side.
 
     Sohn et al. 2020, Sec. 2.3 and App. D, https://arxiv.org/abs/2001.07685. The authors' code leaves each operation out
     half of the time, as CoMatch does; their paper does not.
     """
-    return replace(rand_augment(), cutout=0.5)
+    return replace(rand_augment(size=size), cutout=0.5)
 
 
-def comatch_strong() -> ViewPolicy:
+def comatch_strong(size: int | None = None) -> ViewPolicy:
     """CoMatch's first strong view of small images: two operations at full strength, each made half of the time.
 
     Then Cutout of half the side, as in the authors' code, https://github.com/salesforce/CoMatch, where solarize at full
     strength inverts nothing.
     """
-    return replace(rand_augment(chance=0.5, strength=(1.0, 1.0)), cutout=0.5)
+    return replace(rand_augment(chance=0.5, strength=(1.0, 1.0), size=size), cutout=0.5)
 
 
-def single_frame() -> ViewPolicy:
+def single_frame(size: int | None = None) -> ViewPolicy:
     """One frame of a clip with mild crop, flip and colour: for what pixels show rather than what the image is."""
     return ViewPolicy(
-        crop_area=(0.4, 1.0), jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.1, frames=1
+        size,
+        crop_area=(0.4, 1.0),
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.1,
+        grey=0.1,
+        frames=1,
     )
 
 
-def strong() -> ViewPolicy:
+def strong(size: int | None = None) -> ViewPolicy:
     """ISD's student view, which is MoCo v2's policy."""
-    return moco_v2()
+    return moco_v2(size)
 
 
-def byol() -> tuple[ViewPolicy, ViewPolicy]:
-    """BYOL's unlike pair: always blurred, and seldom blurred but at times solarized.
+def byol(size: int | None = None) -> tuple[ViewPolicy, ViewPolicy]:
+    """BYOL's two policies: always blurred, and seldom blurred but at times solarized.
 
     Grill et al. 2020, App. B, Table 6 (https://arxiv.org/abs/2006.07733).
     """
-    first = replace(simclr(), brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, blur=1.0)
+    first = replace(simclr(size=size), brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, blur=1.0)
     return first, replace(first, blur=0.1, solarize=0.2)
 
 
-def swav() -> ViewPolicy:
+def swav(size: int | None = None) -> ViewPolicy:
     """SwAV's views: SimCLR's, of at least 14 % of the image (Caron et al. 2020, App. A.1, https://arxiv.org/abs/2006.09882)."""
-    return replace(simclr(), crop_area=(0.14, 1.0))
+    return replace(simclr(size=size), crop_area=(0.14, 1.0))
 
 
-def swav_small_crop() -> ViewPolicy:
+def swav_small_crop(size: int | None = None) -> ViewPolicy:
     """SwAV's small crops: the same, of 5 to 14 % of the image; they are shown in fewer pixels."""
-    return replace(simclr(), crop_area=(0.05, 0.14))
+    return replace(simclr(size=size), crop_area=(0.05, 0.14))
 
 
 def centre(size: int | None = None, share: float = 1.0) -> CentreView:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from likewise.views.image.blur import gaussian_blur, kernel_size
-from likewise.views.image.colour import grey, jitter, solarize
+from likewise.views.image.colour import grey, jitter, scale_channels, solarize
 from likewise.views.image.crop import resample
 from likewise.views.image.view_params import ColourParams, ViewParams
 
@@ -23,6 +23,8 @@ def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
 
 
 def _apply(view: Tensor, changes: ColourParams) -> None:
+    if changes.channel_factors is not None:
+        view.copy_(scale_channels(view, changes.channel_factors.to(view.device)))
     jitter(view, changes.factors, changes.order)
     _change(view, changes.grey, lambda chosen, _: grey(chosen))
     sigma, taps = changes.sigma.to(view.device), kernel_size(view.shape[-1])

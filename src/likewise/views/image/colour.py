@@ -1,7 +1,8 @@
 """Changes of colour, each row by its own factor.
 
-Images are float32 [B, C, H, W] in [0, 1] with C = 3 (RGB) or 1 (grey); factors are float32 [B]. Every function equals
-torchvision's float functional of the same purpose, applied image by image. None changes its input but ``jitter``.
+Images are float32 [B, C, H, W] in [0, 1]; factors are float32 [B]. With C = 3 (RGB) or 1 (grey) every function equals
+torchvision's float functional of the same purpose, applied image by image. With any other C there is no colour:
+saturation and hue do nothing, and contrast treats each channel by itself. None changes its input but ``jitter``.
 """
 
 from __future__ import annotations
@@ -29,22 +30,29 @@ def brighten(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Moved away from (factor > 1) or towards the image's mean luminance."""
-    return _blend(luminance(images).mean(dim=(1, 2, 3), keepdim=True), images, factor)
+    """Moved away from (factor > 1) or towards the image's mean luminance; of C channels each towards its own mean."""
+    if images.shape[1] in (1, 3):
+        return _blend(luminance(images).mean(dim=(1, 2, 3), keepdim=True), images, factor)
+    return _blend(images.mean(dim=(2, 3), keepdim=True), images, factor)
+
+
+def scale_channels(images: Tensor, factors: Tensor) -> Tensor:
+    """[B, C, H, W], each channel multiplied by its own factor [B, C]."""
+    return (images * factors[:, :, None, None]).clamp_(0, 1)
 
 
 def saturate(images: Tensor, factor: Tensor) -> Tensor:
-    """Moved away from (factor > 1) or towards each pixel's luminance; does nothing to a grey image."""
-    return images if images.shape[1] == 1 else _blend(luminance(images), images, factor)
+    """Moved away from (factor > 1) or towards each pixel's luminance; does nothing where there is no RGB."""
+    return images if images.shape[1] != 3 else _blend(luminance(images), images, factor)
 
 
 def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Hue turned by a share of the circle, in [-0.5, 0.5]; does nothing to a grey image.
+    """Hue turned by a share of the circle, in [-0.5, 0.5]; does nothing where there is no RGB.
 
     HSV's chroma and value stay as they are, so the way back needs neither saturation nor the table of six sectors:
     each channel is a trapezium of the hue, between the pixel's least and greatest channel.
     """
-    if images.shape[1] == 1:
+    if images.shape[1] != 3:
         return images
     red, green, blue = images.unbind(dim=1)
     least = torch.minimum(torch.minimum(red, green), blue)

@@ -25,7 +25,7 @@ def make_view(images: Tensor, plan: ViewParams, size: int) -> View:
     if images.ndim == 5:
         frames = make_view(images.flatten(0, 1), plan.repeated(images.shape[1]), size)
         return View(frames.pixels.unflatten(0, images.shape[:2]), frames.box[:: images.shape[1]])
-    make = native.make if native.can_make(images) else batched.make
+    make = native.make if native.can_make(images) and not _changes_channels(images, plan) else batched.make
     pixels, box = make(images, plan, size), plan.box.to(images.device)
     with torch.autocast(images.device.type, enabled=False):
         if plan.operations is not None:
@@ -33,3 +33,10 @@ def make_view(images: Tensor, plan: ViewParams, size: int) -> View:
         if plan.hole is not None:
             cut_out(pixels, plan.hole.centre, plan.hole.side)
     return View(pixels, box)
+
+
+def _changes_channels(images: Tensor, plan: ViewParams) -> bool:
+    """Whether tones of images that are neither grey nor RGB change, which the compiled code does not know."""
+    if images.shape[1] in (1, 3) or plan.changes is None:
+        return False
+    return plan.changes.channel_factors is not None or bool((plan.changes.order >= 0).any())

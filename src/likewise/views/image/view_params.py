@@ -22,6 +22,8 @@ class ColourParams(NamedTuple):
     """float32 [B]: the blur's standard deviation in the view's pixels"""
     solarized: Tensor
     """bool [B]"""
+    channel_factors: Tensor | None = None
+    """float32 [B, C]: a factor for each channel, applied first; None of grey and RGB images"""
 
 
 class RandAugmentParams(NamedTuple):

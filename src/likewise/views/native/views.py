@@ -59,6 +59,7 @@ def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
 def _on_cpu(plan: ViewParams, rows: int) -> dict[str, Tensor]:
     """The plan's parts by name, laid out as C++ reads them; no more than the box where nothing else is planned."""
     parts = {"box": plan.box, **(plan.changes._asdict() if plan.changes is not None else {})}
+    parts.pop("channel_factors", None)
     for name, part in parts.items():
         if len(part) != rows:
             raise ValueError(f"{rows} images, but the plan's {name} has {len(part)} rows")
