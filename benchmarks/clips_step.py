@@ -27,11 +27,11 @@ from likewise.data.batch import Batch, Pixels
 from likewise.encoders import EncoderSettings, build_encoder
 from likewise.methods import Nets, Progress, Recipe
 from likewise.methods.simclr import SimCLR
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
 from likewise.training.memory_layout import channels_last
-from likewise.training.networks import build_nets
 from likewise.training.optimizers import build_optimizer
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
 
 FRAMES, SIDE = 8, 32
 METHODS = {

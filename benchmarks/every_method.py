@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +17,13 @@ import tyro
 from measuring import Table, keep
 from rich.console import Console
 
-from likewise.api import run_training
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.methods import METHODS
-from likewise.run import Run
+from likewise.methods.distillation import DistillationMethod
 from likewise.run_folder import read_json
-from likewise.training.settings import TrainSettings
+from likewise.runs.run import Run
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import run_training
 
 LABELS = {"no labels": "none", "some labels": "10", "all labels": "all"}
 """What a method that needs them is shown."""
@@ -67,7 +68,12 @@ def main(settings: Settings) -> None:
                 loggers=(), out=str(Path(folder) / name),
             )  # fmt: skip
             measures = EvaluationSettings(few_label=None)
-            run = run_training(data, asked, name, None, Console(quiet=True), measures=measures)
+            method = kind()
+            if isinstance(method, DistillationMethod) and method.requires_teacher:
+                teacher = replace(asked, encoder="conv4-double", out=f"{asked.out}-teacher")
+                run_training(data, teacher, method.trains_teacher, None, Console(quiet=True), measures=measures)
+                method = replace(method, teacher=str(teacher.out))
+            run = run_training(data, asked, method, None, Console(quiet=True), measures=measures)
             cells = [" / ".join(filter(None, (share(run, who, score) for who in ("trained", "untrained"))))
                      for score in COLUMNS.values()]  # fmt: skip
             print(name, *cells, flush=True)

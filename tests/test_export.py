@@ -8,8 +8,8 @@ import torch
 
 from likewise.encoders import build_encoder, choose_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.export import export_encoder
 from likewise.run_folder import RunFolder, write_json
+from likewise.runs.export import export_encoder
 
 STATISTICS = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
@@ -54,7 +54,7 @@ def test_onnx_gives_the_same_features_for_any_batch(tmp_path, name):
 
 
 def test_a_graph_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
-    from likewise import export
+    from likewise.runs import export
 
     target = tmp_path / "graph.onnx"
     target.write_bytes(b"a graph")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likewise import encoders, losses, methods, views
-    from likewise.api import compare, doctor, load, train
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
-    from likewise.run import Run
+    from likewise.runs.api import compare, doctor, load, train
+    from likewise.runs.run import Run
     from likewise.studies import study
 
 __version__ = "0.1.0"
@@ -41,14 +41,14 @@ __all__ = [
 
 _HOMES = {
     "LikewiseError": "likewise.errors",
-    "Run": "likewise.run",
-    "compare": "likewise.api",
-    "doctor": "likewise.api",
+    "Run": "likewise.runs.run",
+    "compare": "likewise.runs.api",
+    "doctor": "likewise.runs.api",
     "evaluate": "likewise.evaluation.evaluate",
-    "load": "likewise.api",
+    "load": "likewise.runs.api",
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",
-    "train": "likewise.api",
+    "train": "likewise.runs.api",
 }
 
 

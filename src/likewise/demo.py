@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from likewise.api import run_training
 from likewise.data.label_budget import LabelBudget
 from likewise.encoders import Encoder
 from likewise.evaluation.evaluation import EvaluationSettings
@@ -33,11 +32,12 @@ from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
 from likewise.run_folder import make_folder, write_json
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings, to_json
+from likewise.runs.train_run import run_training
 from likewise.training import LoopSettings, train
 from likewise.training.launch import environment, launch
-from likewise.training.networks import build_nets
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings, to_json
 from likewise.views.policies import CentreView, gray_small
 
 DATA = "fashion-mnist-mini"
@@ -92,7 +92,7 @@ class Arms:
     def __init__(self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console) -> None:
         self.plan, self.seed, self.out, self.overwrite, self.console = plan, seed, out, overwrite, console
         self.prepared = prepare(DATA, self._settings(plan.simclr_steps), self._simclr(), plan.recipe)
-        self.fabric, self.precision = launch(self.prepared.settings, None)
+        self.fabric, self.precision = launch()
         self.view = CentreView(self.prepared.encoder.image_size)
 
     def labels_only(self) -> Iterator[LabelPoint]:
@@ -163,7 +163,7 @@ class Arms:
         """Train a method from a start, or from the seed's first weights."""
         rule = with_view_size(rule, self.prepared.encoder.image_size)
         settings = replace(self.prepared.settings, batch_size=batch_size)
-        prepared = replace(self.prepared, method=rule, shown=shown, settings=settings)
+        prepared = replace(self.prepared, method=rule, visible_labels=shown, settings=settings)
         nets = build_nets(prepared)
         if start is not None:
             nets.encoder.load_state_dict(start.state_dict())

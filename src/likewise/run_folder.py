@@ -11,6 +11,13 @@ from typing import Any
 
 from likewise.errors import EnvironmentIOError, LikewiseError
 
+FORMAT = 2
+"""Of ``config.json``; raised when its content changes. A run of another format is refused."""
+
+UNCOMPARED = ("out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every", "microbatch")
+"""Settings in ``config.json`` that may differ when a run is resumed: they do not change what is learned. The number of
+microbatches does, whatever their size on one device; ``config.json`` has it next to the settings."""
+
 
 class RunFolder:
     """A run on disk: settings, logs, weights, scores and the page, each under a fixed name."""
@@ -103,16 +110,6 @@ class RunFolder:
         """The page."""
         return self.path / "report.html"
 
-    @property
-    def teacher(self) -> RunFolder:
-        """The run of the teacher, where one was trained first."""
-        return RunFolder(self.path / "teacher")
-
-    @property
-    def done(self) -> bool:
-        """Whether everything was written; the page comes last."""
-        return self.report.exists()
-
     def create(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder, or refuse to touch one that already holds something."""
         try:
@@ -140,9 +137,7 @@ class RunFolder:
             ) from error
 
     def _empty(self) -> None:
-        """Remove what a run and its teacher's wrote; files that are not a run's stay."""
-        if self.teacher.config.exists():
-            self.teacher._empty()
+        """Remove what a run wrote; other files stay."""
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
             self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.locations, self.matches,

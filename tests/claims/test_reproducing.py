@@ -24,8 +24,8 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.kd import KD
 from likewise.methods.simclr import SimCLR
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
 
 SETTINGS = TrainSettings(steps=4, batch_size=32, num_evals=2)
 IMAGES = 800
@@ -182,8 +182,8 @@ def test_neighbours_are_balanced_where_training_was_not(data):
     prepared = prepare(data, thin)
     assert torch.bincount(prepared.train.labels).tolist() == [72] * 2 + [7] * 8
 
-    from likewise.api import build_nets
     from likewise.claims.measures import TrainedArm
+    from likewise.runs.networks import build_nets
 
     trained = TrainedArm(data, prepared, build_nets(prepared), torch.device("cpu"))
     bank = Neighbours(1)._bank(trained)
@@ -217,7 +217,8 @@ def test_every_arm_of_a_registered_claim_can_be_built(name, an_eighth):
     modalities = any(arm.method.modalities for arm in claim.arms)
     source = named_set(claim.data) if modalities else (images, labels)
     for arm in claim.arms:
-        prepared = prepare(source, replace(arm.settings, seed=0), arm.method, arm.recipe)
+        method = replace(arm.method, teacher="a folder") if arm.teacher else arm.method
+        prepared = prepare(source, replace(arm.settings, seed=0), method, arm.recipe)
         assert prepared.steps(prepared.loader()) >= 2
         assert arm.measures
     arms = Reproduction(name, claim, (0,), claim.data, 1.0, Path("unused"), "cpu", Console(quiet=True)).arms
@@ -261,7 +262,11 @@ def test_the_page_opens_and_draws_its_curves(done, chromium):
 
 def test_an_arms_teacher_is_trained_first_and_kept(data, tmp_path):
     settings = replace(SETTINGS, encoder="conv4-half")
-    arms = (Arm("KD", KD(), settings, (Classifier(),)), Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)))
+    teacher = Arm("teacher", CrossEntropy(), replace(settings, encoder="conv4"), ())
+    arms = (
+        Arm("KD", KD(), settings, (Classifier(),), teacher=teacher),
+        Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)),
+    )
     claim = tiny(data, arms=arms, statements=())
     first, second = reproduction(tmp_path / "out", claim).run(None, False).results
     assert 0 < first.scores["classifier_top1"] < 1

@@ -10,7 +10,7 @@ from likewise.claims.claim import ONLINE, Arm, Claim, Replicate, Result, Stateme
 from likewise.claims.measures import Linear
 from likewise.claims.outcome import FAILS, HOLDS, UNTOLD, ClaimOutcome, judge, overall
 from likewise.methods.simclr import SimCLR
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 MACHINE = {"commit": "abc", "machine": "2 x made up", "device": "cpu", "precision": "32-true"}
 

@@ -21,7 +21,7 @@ import likewise as lw
 from cli.conftest import SHORT
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.report.terminal import last_screen
-from likewise.training.settings import TrainSettings, from_json
+from likewise.runs.settings import TrainSettings, from_json
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
 
 
 def _settings_of(run):
-    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"])
+    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"]).data
 
 
 def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):
@@ -247,7 +247,7 @@ def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_pa
 
 
 def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypatch):
-    from likewise import api
+    from likewise.runs import train_run
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -261,7 +261,7 @@ def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypa
         "out": tmp_path / "a",
     }
     with monkeypatch.context() as patch:
-        patch.setattr(api, "score_encoder", interrupted)
+        patch.setattr(train_run, "score_encoder", interrupted)
         with pytest.raises(lw.LikewiseError, match="To continue: the same call"):
             lw.train(str(photographs), method="simclr", **settings)
     weights = (tmp_path / "a" / "encoder.safetensors").read_bytes()

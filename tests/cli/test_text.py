@@ -17,8 +17,8 @@ from likewise.data.sources.open import open_manifest
 from likewise.encoders.shared_space import load_space
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
 from likewise.vectors import Vectors
 
 WORDS = ("red", "green", "blue", "grey")

@@ -13,9 +13,9 @@ from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
 from likewise.data.sources.open import open_manifest
+from likewise.data.splits import open_split_manifest
 from likewise.errors import LikewiseError
-from likewise.training.settings import TrainSettings
-from likewise.training.splits import open_split_manifest
+from likewise.runs.settings import TrainSettings
 
 
 def texts(manifest):

@@ -16,9 +16,9 @@ from likewise.data.video.clip_columns import FLOW, SOUND, START, AsKept
 from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import as_clips, clip_manifest
 from likewise.data.video.optical_flow import unpacked
+from likewise.data.video.sound_windows import samples_from
 from likewise.data.video.video_decoding import ClipShape
 from likewise.errors import LikewiseError
-from likewise.views.motion.temporal_windows import samples_from
 
 SHAPE = ClipShape(size=24, frames=6, frame_rate=8)
 

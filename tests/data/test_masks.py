@@ -15,8 +15,9 @@ from likewise.data.sources.named_sets import named_set
 from likewise.data.sources.open import open_manifest
 from likewise.data.synthetic.scenes import paste_scenes
 from likewise.errors import LikewiseError
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import data_summary
 
 
 def picture(seed, size=(8, 6), mode="RGB", kind="PNG"):
@@ -70,11 +71,11 @@ def test_the_void_value_comes_from_the_settings(tmp_path):
     assert str(prepared.masks).startswith(
         "10 of 10 train, 4 of 4 test images have one: 3 classes (0 to 2); 11 is no class"
     )
-    assert prepared.found()["masks"]["ignore_index"] == 11
+    assert data_summary(prepared)["masks"]["ignore_index"] == 11
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
     assert prepared.masks is not None and list(prepared.masks.classes) == [0, 1, 2, 11]
     without = prepare(train, TrainSettings(test_data=test, masks="none"), "simclr")
-    assert without.masks is None and without.manifest.masks is None and without.found()["warnings"] == []
+    assert without.masks is None and without.manifest.masks is None and data_summary(without)["warnings"] == []
 
 
 def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
@@ -160,7 +161,7 @@ def test_masks_without_test_masks_are_said_and_not_scored(tmp_path):
     test = write_parquet(tmp_path / "test.parquet", [None] * 4, count=4)
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
     assert prepared.masks is None
-    assert any("segmentation cannot be scored" in warning for warning in prepared.found()["warnings"])
+    assert any("segmentation cannot be scored" in warning for warning in data_summary(prepared)["warnings"])
 
 
 def test_scenes_show_what_their_masks_say():

@@ -6,10 +6,10 @@ import torch
 
 from data.captioned import captioned_parquet
 from likewise.data.video.clips import clip_manifest
-from likewise.evaluation.online import OnlineScores
-from likewise.training.networks import build_nets
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import online_scores
 
 FRAMES, KEPT, PER_FRAME, SIDE, VALIDATION = 4, 12, 640, 12, 20
 WORDS = ("red", "green", "blue", "grey", "white")
@@ -39,7 +39,7 @@ def test_sounds_of_the_middle_window_find_their_clips():
     made = clip_manifest("made", frames, 25, splits=splits, sound=sound)
     prepared = prepare(made, TrainSettings(labels="none", frames=FRAMES, device="cpu"), "global-local")
     nets = build_nets(prepared)
-    logged = OnlineScores(prepared, torch.device("cpu"))(nets)
+    logged = online_scores(prepared, torch.device("cpu"))(nets)
     nets.eval()
     rows = [row for row in range(30, count) if row != 35]
     first = (KEPT - FRAMES) // 2
@@ -54,10 +54,10 @@ def test_sounds_of_the_middle_window_find_their_clips():
 def test_captions_find_validation_images(tmp_path):
     captions = [[f"a {WORDS[i % 5]} thing {i}", f"{i} of {WORDS[i % 5]}"][: 1 + i % 2] for i in range(60)]
     data = captioned_parquet(tmp_path / "set.parquet", captions)
-    prepared = prepare(data, TrainSettings(image_size=12, device="cpu", validation=0.4, labels="none"), "clip")
+    prepared = prepare(data, TrainSettings(image_size=12, device="cpu", val_fraction=0.4, labels="none"), "clip")
     nets = build_nets(prepared)
     nets.space.train()
-    logged = OnlineScores(prepared, torch.device("cpu"))(nets)
+    logged = online_scores(prepared, torch.device("cpu"))(nets)
     assert nets.space.training, "a look changes nothing"
     nets.eval()
     split = prepared.splits["val"]

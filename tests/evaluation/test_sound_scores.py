@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from likewise.data.columns.boxes import SOUND_BOX, Boxes
+from likewise.data.splits import Split
 from likewise.data.video.clip_columns import SOUND
 from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import clip_manifest
@@ -14,7 +15,6 @@ from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.metrics.audio_visual import attention_in_boxes
 from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, outcomes_of, ranks_of
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
-from likewise.training.splits import Split
 
 COUNT, KEPT, FRAMES, SIDE, PER_FRAME = 5, 24, 6, 16, 640
 

@@ -16,10 +16,10 @@ from likewise.data.video.clips import clip_manifest
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size
-from likewise.methods.taught import Taught, Teacher
+from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.randomness import generator, seed_networks
+from likewise.runs.settings import from_json, to_json
 from likewise.training.manual_backward import ManualBackward
-from likewise.training.settings import from_json, to_json
 
 ALL = sorted(METHODS)
 SIZE, CLASSES = 12, 4
@@ -41,8 +41,9 @@ def nets_of(rule, seed=0):
     seed_networks(seed)
     encoder = build_encoder(EncoderSettings(encoder_of(rule), SIZE, (0.4,), (0.3,)))
     nets = rule.build(encoder, CLASSES)
-    if isinstance(rule, Taught) and (earlier := rule.earlier(None)):
-        rule.adopt(nets, Teacher(earlier.method, nets_of(earlier.method, seed + 1)))
+    if isinstance(rule, DistillationMethod) and rule.requires_teacher:
+        teacher = METHODS[rule.trains_teacher]()
+        rule.adopt(nets, Teacher(teacher, nets_of(teacher, seed + 1)))
     return nets
 
 

@@ -15,9 +15,9 @@ from likewise.methods.isd import ISD
 from likewise.methods.preset import NAMES
 from likewise.methods.simclr import SimCLR
 from likewise.report.describe import setting_docs
+from likewise.runs.defaults import defaults_of
+from likewise.runs.settings import TrainSettings, from_json, to_json
 from likewise.training.manual_backward import ManualBackward
-from likewise.training.settings import TrainSettings, from_json, to_json
-from likewise.training.start import start_of
 from methods.test_contract import SIZE, loader, nets_of, progress
 
 ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.presets]
@@ -112,16 +112,16 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
 
 
 def test_a_start_is_the_preset_and_without_one_the_defaults():
-    plain = start_of("simclr")
+    plain = defaults_of("simclr")
     assert (plain.method, plain.recipe, plain.settings) == (SimCLR(), SimCLR.recipe, TrainSettings())
-    assert start_of("auto") == ("auto", None, TrainSettings())
+    assert defaults_of("auto") == ("auto", None, TrainSettings())
     mine = SimCLR(temperature=0.3)
-    assert start_of(mine).method is mine
-    start = start_of("simclr", "imagenet")
+    assert defaults_of(mine).method is mine
+    start = defaults_of("simclr", "imagenet")
     assert start.method == SimCLR(temperature=0.1, hidden=2048)
     assert start.recipe == SimCLR.presets["imagenet"].recipe
     assert start.settings == TrainSettings(preset="imagenet", batch_size=4096, epochs=100, image_size=224)
-    assert start_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
+    assert defaults_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_a_start_is_the_preset_and_without_one_the_defaults():
 )
 def test_what_cannot_be_started_from_is_named(method, preset, said):
     with pytest.raises(LikewiseError, match=said):
-        start_of(method, preset)
+        defaults_of(method, preset)

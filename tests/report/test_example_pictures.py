@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from likewise.data.splits import open_splits
+from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.clips import clip_manifest
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.report.pictures.example_pictures import BANDS, spectrograms, thumbnails
-from likewise.training.splits import open_splits
 
 KEPT, SEEN, PER_FRAME, SIDE = 24, 12, 640, 16
 

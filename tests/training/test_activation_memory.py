@@ -8,12 +8,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
 from likewise.training import activation_memory
 from likewise.training.activation_memory import Trial, memory_line, saved_bytes
 from likewise.training.cached_gradients import count_microbatches
-from likewise.training.networks import build_nets
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
 from methods.test_contract import ALL, images, loader, method, nets_of, progress
 
 

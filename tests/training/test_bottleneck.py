@@ -126,9 +126,9 @@ def test_workers_that_decode_too_slowly_are_named_with_the_remedy(tmp_path, monk
     assert isinstance(opened, FileImages)
     slow = FileImages(SlowPixels(opened.source), opened.ids, SIZE, 1)
     _, said = run(tmp_path, Loader(slow, torch.arange(16) % 4, 8, 5, workers=1))
-    assert "waits for data" in said and ": raise --workers (1 now, of 4 cores)" in said
+    assert "waits for data" in said and ": raise --num-workers (1 now, of 4 cores)" in said
     everywhere = dataclasses.replace(loader(method("simclr")), images=slow, workers=4, labels=torch.zeros(16))
-    assert remedy_for(everywhere) == "choose a smaller --image-size, for --workers 4 keep all 4 cores busy"
+    assert remedy_for(everywhere) == "choose a smaller --image-size, for --num-workers 4 keep all 4 cores busy"
 
 
 class SlowPixels:

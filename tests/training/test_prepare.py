@@ -6,10 +6,11 @@ import torch
 
 from likewise.errors import LikewiseError
 from likewise.methods import Recipe
+from likewise.runs.prepare import prepare
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import data_summary
 from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import choose_precision, cpu_multiplies_bfloat16
-from likewise.training.prepare import prepare
-from likewise.training.settings import TrainSettings
 
 
 def arrays(count=120, classes=3):
@@ -30,7 +31,7 @@ def test_parts_are_held_out_once_and_never_shared():
 
 def test_the_budget_hides_labels_of_the_training_part_alone():
     prepared = prepare(arrays(), TrainSettings(labels="4"))
-    assert torch.bincount(prepared.shown[prepared.shown >= 0]).tolist() == [4, 4, 4]
+    assert torch.bincount(prepared.visible_labels[prepared.visible_labels >= 0]).tolist() == [4, 4, 4]
     assert (prepared.splits["test"].labels >= 0).all()
     assert prepared.train.labels.min() >= 0
     assert set(prepared.loader().batch(0).labels.tolist()) <= {-1, 0, 1, 2}
@@ -45,12 +46,13 @@ def test_who_learns_from_labels_alone_is_shown_labelled_images_alone(batch_size,
     for step in range(5):
         batch = loader.batch(step)
         assert (batch.labels >= 0).all()
-        own = prepared.train.images.read(prepared.learned[batch.indices % 12])
+        own = prepared.train.images.read(prepared.train_indices[batch.indices % 12])
         assert torch.equal(batch.pixels.images, own.images)
-        assert torch.equal(batch.labels, prepared.train.labels[prepared.learned[batch.indices % 12]])
-    assert "Cross-entropy learns from the 12 labelled of 87 training images alone" in prepared.found()["notes"]
-    everything = prepare(arrays(), TrainSettings(labels="4"), "kd")
-    assert len(everything.learned) == 87 and not everything.found()["notes"]
+        assert torch.equal(batch.labels, prepared.train.labels[prepared.train_indices[batch.indices % 12]])
+    (note,) = data_summary(prepared)["notes"]
+    assert "12" in note and "87" in note
+    everything = prepare(arrays(), TrainSettings(labels="4"), "simclr")
+    assert len(everything.train_indices) == 87 and not data_summary(everything)["notes"]
 
 
 @pytest.mark.parametrize(
@@ -84,13 +86,13 @@ def test_rare_classes_are_as_many_as_asked_for():
 
 def test_labels_are_falsified_for_training_alone_and_it_is_said():
     clean, noisy = prepare(arrays(600), TrainSettings()), prepare(arrays(600), TrainSettings(label_noise=0.3))
-    assert 0.2 < (clean.shown != noisy.shown).double().mean() < 0.4
-    assert noisy.with_label_noise == int((noisy.shown != noisy.train.labels).sum()) > 0
+    assert 0.2 < (clean.visible_labels != noisy.visible_labels).double().mean() < 0.4
     for name, split in noisy.splits.items():
         assert torch.equal(split.labels, clean.splits[name].labels)  # what scores are taken by stays true
-    assert torch.equal(noisy.loader().labels, noisy.shown)
-    assert noisy.found()["noisy_labels"] == noisy.with_label_noise
-    assert clean.found()["noisy_labels"] == 0
+    assert torch.equal(noisy.loader().labels, noisy.visible_labels)
+    flipped = int((noisy.visible_labels != noisy.train.labels).sum())
+    assert data_summary(noisy)["noisy_labels"] == flipped > 0
+    assert data_summary(clean)["noisy_labels"] == 0
 
 
 def test_the_encoder_is_told_the_statistics_of_the_training_images():

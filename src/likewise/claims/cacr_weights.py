@@ -12,7 +12,7 @@ from likewise.claims.protocol import VIEWS
 from likewise.losses.attraction_repulsion import attraction_weights, repulsion_weights
 from likewise.methods.cacr import CACR
 from likewise.randomness import generator
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 SETTINGS = TrainSettings(labels="none", steps=300, batch_size=128, num_evals=6)
 

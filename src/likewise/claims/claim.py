@@ -10,7 +10,7 @@ from typing import Any, Literal
 from likewise.claims.measures import Measure
 from likewise.methods import Method, Recipe
 from likewise.report.speed_up import first_crossing
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 ONLINE = "knn20_top1"
 """The score of the curves: nearest neighbours on images held out of training, never the test images."""
@@ -32,6 +32,8 @@ class Arm:
     """what is asked of it at the end, on the test images"""
     recipe: Recipe | None = None
     """optimiser and schedule; None takes the method's own"""
+    teacher: Arm | None = None
+    """how the run that a distillation method learns from is trained, with the same seed; its scores are not compared"""
 
 
 @dataclass(frozen=True)

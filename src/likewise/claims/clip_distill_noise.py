@@ -14,7 +14,7 @@ from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.methods import Method
 from likewise.methods.clip import CLIP
 from likewise.methods.clip_distill import CLIPDistill
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 NOISE = ", 40 % wrong captions"
 SCORE = "text_to_image_r10"

@@ -8,7 +8,7 @@ from likewise.claims.measures import Classifier
 from likewise.claims.protocol import VIEWS
 from likewise.methods.comatch import CoMatch
 from likewise.methods.fixmatch import FixMatch
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 from likewise.views.policies import comatch_strong
 
 SETTINGS = TrainSettings(labels="4", steps=600, batch_size=224, num_evals=6)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.claims.measures import TrainedArm
 from likewise.data.batch import UNLABELLED, Batch
+from likewise.data.splits import Split
 from likewise.encoders import Encoder
 from likewise.encoders.locations import all_locations
 from likewise.errors import LikewiseError
@@ -24,7 +25,6 @@ from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
 from likewise.methods.setsim import MatchedViews, SetSim
 from likewise.randomness import generator
-from likewise.training.splits import Split
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.dense_measures import SameObject
 from likewise.methods import Recipe
 from likewise.methods.flow_similarity import FlowSimilarity
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 ENTROPY, REGRESSION, UNTRAINED = "cross-entropy", "regression", "untrained"
 METHOD = FlowSimilarity(positions=128)

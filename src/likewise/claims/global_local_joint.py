@@ -13,7 +13,7 @@ from likewise.encoders import Encoder
 from likewise.evaluation.sound_scores import embed_audio_visual, outcomes_of, ranks_of
 from likewise.methods import Recipe
 from likewise.methods.global_local import GlobalLocal
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 JOINT, WHOLES, MOMENTS = "wholes and moments", "wholes alone", "moments alone"
 SETTINGS = TrainSettings(labels="none", steps=400, batch_size=32, image_size=32, num_evals=0)

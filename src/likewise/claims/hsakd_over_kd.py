@@ -1,9 +1,9 @@
-"""HSAKD: what a teacher says of class and rotation at every depth teaches more than its classes."""
+"""HSAKD: a teacher's predictions of class and rotation at every depth teach more than its classes alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.kd import KD
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 from likewise.views.image.rotations import class_logits
 from likewise.views.policies import fixmatch_weak
 
@@ -44,10 +44,13 @@ class Auxiliary:
         return {"auxiliary_top1": float((logits.argmax(dim=1) == test.labels).double().mean())}
 
 
-def arm(name: str, method: Method, epochs: float = 8, *more: Measure) -> Arm:
-    """A way to train the small encoder, all with one recipe."""
+def arm(name: str, method: Method, epochs: float = 8, *more: Measure, teacher: Method | None = None) -> Arm:
+    """A way to train the small encoder, all with one recipe; a teacher is a larger one, trained as long."""
     settings = TrainSettings(encoder="conv4-half", epochs=epochs, batch_size=256, num_evals=4)
-    return Arm(name, method, settings, (Classifier(), *more), KD.recipe)
+    trains_teacher = None
+    if teacher is not None:
+        trains_teacher = Arm(f"teacher of {name}", teacher, replace(settings, encoder="conv4"), ())
+    return Arm(name, method, settings, (Classifier(), *more), KD.recipe, trains_teacher)
 
 
 CLAIM = Claim(
@@ -61,9 +64,9 @@ CLAIM = Claim(
     ),
     arms=(
         arm("cross-entropy", CrossEntropy(views=fixmatch_weak())),
-        arm("KD", KD(temperature=3)),
-        arm("KD, four times as long", KD(temperature=3), 32),
-        arm("HSAKD", HSAKD()),
+        arm("KD", KD(temperature=3), teacher=CrossEntropy(views=fixmatch_weak())),
+        arm("KD, four times as long", KD(temperature=3), 32, teacher=CrossEntropy(views=fixmatch_weak())),
+        arm("HSAKD", HSAKD(), teacher=HSAKDTeacher()),
         arm("class and rotation", HSAKDTeacher(), 8, Auxiliary()),
     ),
     statements=(

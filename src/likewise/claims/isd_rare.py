@@ -7,7 +7,7 @@ from likewise.claims.measures import Neighbours
 from likewise.claims.protocol import VIEWS
 from likewise.methods.isd import ISD
 from likewise.methods.moco import MoCoV2
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 SETTINGS = TrainSettings(
     labels="none",

@@ -72,7 +72,7 @@ class WordsRead:
         starts = {"fine_tuned_top1": trained.nets.encoder}
         if self.from_scratch:
             starts["from_scratch_top1"] = baselines(prepared.encoder, seed)["untrained"]
-        fabric, found = launch(prepared.settings, None)[0], {}
+        fabric, found = launch(prepared.settings.device, devices=1)[0], {}
         for name, start in starts.items():
             nets = self.rule.fit(fabric, start, train.images, shown, train.manifest.classes)
             outcome = classifier_outcome(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})

@@ -6,7 +6,7 @@ from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.lip_measures import SoundPredicted, WordsRead
 from likewise.methods import Recipe
 from likewise.methods.lira import LiRA
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 OWN, OTHERS = "each clip's own sound", "another clip's sound"
 RECIPE = Recipe("adamw", 1e-2, weight_decay=1e-2, warm_up=0.1)

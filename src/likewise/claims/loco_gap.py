@@ -8,7 +8,7 @@ from likewise.claims.protocol import RECIPE, VIEWS
 from likewise.methods import Method
 from likewise.methods.loco import LoCo
 from likewise.methods.simclr import SimCLR
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 END_TO_END, ISOLATED, OVERLAPPING = "end to end (SimCLR)", "isolated stages (GIM)", "overlapping pairs (LoCo)"
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from likewise.data.splits import Split, open_before_imbalance
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import classifier_outcome
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
-from likewise.training.prepare import Prepared
-from likewise.training.splits import Split, open_before_imbalance
+from likewise.runs.prepare import Prepared
 from likewise.views.policies import CentreView
 
 
@@ -66,7 +66,7 @@ class Linear:
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         prepared = trained.prepared
-        labels = prepared.shown if self.shown else prepared.train.labels
+        labels = prepared.visible_labels if self.shown else prepared.train.labels
         fitted = LinearProbe(seed=prepared.settings.seed).fit(Features(trained.features("train"), labels))
         right = fitted.predict(trained.features("test")) == trained.test.labels
         return {"linear_on_budget_top1" if self.shown else "linear_top1": float(right.double().mean())}

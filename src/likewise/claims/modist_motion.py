@@ -8,7 +8,7 @@ from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.measures import Linear
 from likewise.methods import Recipe
 from likewise.methods.modist import MoDist
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 from likewise.views.policies import ViewPolicy
 
 EDGES, DIFFERENCE, ALONE = "MoDist, flow edges", "MoDist, frame difference", "clips alone (MoCo)"

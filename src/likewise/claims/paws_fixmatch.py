@@ -10,7 +10,7 @@ from likewise.claims.measures import Classifier, Linear
 from likewise.claims.protocol import RECIPE, VIEWS
 from likewise.methods.fixmatch import FixMatch
 from likewise.methods.paws import PAWS
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 SETTINGS = TrainSettings(labels="9", steps=300, batch_size=256, num_evals=6)
 PER_CLASS = 9

@@ -19,19 +19,20 @@ from likewise.claims.outcome import ClaimOutcome, judge
 from likewise.claims.screens import arms_table, opening
 from likewise.data.loader import Loader
 from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.methods import Nets, method_name
 from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import Prepared, prepare
+from likewise.runs.settings import to_json
+from likewise.runs.train_run import online_scores, run_training
 from likewise.training import Interrupted, LoopSettings, TrainingState, train
 from likewise.training.launch import environment, launch
-from likewise.training.networks import build_nets, earlier_stage
-from likewise.training.prepare import Prepared, prepare
 from likewise.training.screen import Screen
-from likewise.training.settings import to_json
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-VARIED = ("seed", "out", "overwrite", "resume", "loggers", "workers", "device", "devices", "save_every")
+VARIED = ("seed", "out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every")
 """Settings that the reproduction decides, not the arm."""
 
 
@@ -95,7 +96,8 @@ class Reproduction:
         console: Console,
     ) -> None:
         self.name, self.claim, self.seeds, self.data = name, claim, seeds, data
-        self.steps_share, self.out, self.device, self.console = steps_share, out, device, console
+        self.steps_share, self.out, self.console = steps_share, out, console
+        self.device: Device = device
         self.arms = {arm.name: _told(arm) for arm in claim.arms}
         if not seeds or len(set(seeds)) != len(seeds):
             raise LikewiseError(f"Seeds {list(seeds)} were given; give one or more, each once, for instance 0 1 2.")
@@ -146,10 +148,13 @@ class Reproduction:
         return result
 
     def _train(self, arm: Arm, seed: int, folder: RunFolder) -> Result:
-        """An arm's training, then what is asked of it."""
+        """An arm's training, then its measures."""
         settings = replace(arm.settings, seed=seed, device=self.device, devices=1, loggers=())
-        prepared = prepare(self.data, settings, arm.method, arm.recipe)
-        fabric, precision = launch(settings, None)
+        method = arm.method
+        if arm.teacher is not None:
+            method = replace(method, teacher=str(self._train_teacher(arm.teacher, seed, folder)))  # type: ignore[call-arg]
+        prepared = prepare(self.data, settings, method, arm.recipe)
+        fabric, precision = launch(self.device, devices=1, precision=settings.precision)
         loader = prepared.loader()
         nets, state = self._learn(fabric, prepared, loader, folder)
         trained, scores, since = TrainedArm(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
@@ -168,25 +173,38 @@ class Reproduction:
             environment(fabric, precision),
         )
 
+    def _train_teacher(self, arm: Arm, seed: int, folder: RunFolder) -> Path:
+        """The run that a distillation arm learns from, in a folder inside its own; trained if it is not there yet."""
+        out = RunFolder(folder.path / "teacher")
+        if out.report.exists():
+            return out.path
+        settings = replace(
+            arm.settings, seed=seed, device=self.device, devices=1, loggers=(), out=str(out.path),
+            resume=out.config.exists(), steps=self._steps(prepare(self.data, arm.settings, arm.method, arm.recipe)),
+        )  # fmt: skip
+        again = "the same command"
+        run_training(
+            self.data, settings, arm.method, arm.recipe, self.console, again, EvaluationSettings(few_label=None)
+        )
+        return out.path
+
     def _learn(
         self, fabric: Fabric, prepared: Prepared, loader: Loader, folder: RunFolder
     ) -> tuple[Nets, TrainingState]:
-        """The loop of every other run, from its checkpoint if there is one; that of a teacher that it needs first."""
-        earlier = earlier_stage(prepared, folder)
-        nets, settings = build_nets(prepared, earlier), prepared.settings
-        if earlier is not None:
-            folder.teacher.create(resume=True)
-            taught, _ = self._learn(fabric, earlier, earlier.loader(), folder.teacher)
-            nets.teacher.nets.load_state_dict(taught.state_dict())
-        steps = max(round(self.steps_share * prepared.steps(loader)), 2)
+        """The loop of every other run, from its checkpoint if there is one."""
+        nets, settings, steps = build_nets(prepared), prepared.settings, self._steps(prepared)
         every = max(steps // settings.num_evals, 1) if settings.num_evals else 0
         plan = LoopSettings(steps, settings.seed, eval_every=every, save_every=max(steps // 4, 1))
-        online, screen = OnlineScores(prepared, fabric.device), Screen(self.console)
+        online, screen = online_scores(prepared, fabric.device), Screen(self.console)
         try:
             state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
         except Interrupted as stop:
             raise Interrupted(f"{stop} Everything is kept: the same command goes on from there.") from None
         return nets, state
+
+    def _steps(self, prepared: Prepared) -> int:
+        """Optimiser steps of an arm, at the share of the claim's steps that is asked for."""
+        return max(round(self.steps_share * prepared.steps(prepared.loader())), 2)
 
     def _enter(self, overwrite: bool) -> None:
         """Take the folder: empty, or left by a reproduction of the same claim with the same settings."""
@@ -242,11 +260,13 @@ def _told(arm: Arm) -> dict[str, Any]:
     """Every setting of an arm, as JSON."""
     settings = {name: value for name, value in to_json(arm.settings).items() if name not in VARIED}
     measures = [{"name": type(measure).__name__, **to_json(measure)} for measure in arm.measures]
+    teacher = {"teacher": _told(arm.teacher)} if arm.teacher else {}
     return {
         "method": {"name": method_name(arm.method), "settings": to_json(arm.method)},
         "recipe": to_json(arm.recipe or arm.method.recipe),
         "settings": settings,
         "measures": measures,
+        **teacher,
     }
 
 

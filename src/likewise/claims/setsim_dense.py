@@ -7,7 +7,7 @@ from likewise.claims.dense_measures import MatchedOnObjects, Segmented
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Recipe
 from likewise.methods.setsim import SetSim
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 from likewise.views.policies import supcon
 
 SETS, WHOLE, NEAREST = "sets of places (SetSim)", "whole images (MoCo v2)", "nearest places (DenseCL)"

@@ -13,7 +13,7 @@ from likewise.losses import suncet, sup_con
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.randomness import generator
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 MEASURES = (Neighbours(), Linear(shown=True))
 SIMCLR, SUNCET, HALF = "SimCLR", "SimCLR + SuNCEt", "SimCLR + SuNCEt, half the epochs"

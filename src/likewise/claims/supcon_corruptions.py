@@ -17,7 +17,7 @@ from likewise.evaluation.own_classifier import OwnClassifier
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 
 @dataclass(frozen=True)

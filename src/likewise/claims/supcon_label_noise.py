@@ -7,7 +7,7 @@ from likewise.claims.measures import Classifier, Linear
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 NOISE = ", 20 % wrong labels"
 

@@ -10,7 +10,7 @@ from likewise.claims.protocol import RECIPE, VIEWS
 from likewise.losses import sup_con
 from likewise.methods.supcon import SupCon
 from likewise.randomness import generator
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 
 def arm(kind: str, noise: float) -> Arm:

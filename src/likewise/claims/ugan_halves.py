@@ -7,7 +7,7 @@ from typing import Any
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
 from likewise.claims.measures import Classifier
 from likewise.methods.ugan import UGAN
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 SETTINGS = TrainSettings(labels="10", steps=700, batch_size=64, num_evals=7)
 NO_GOOD: dict[str, Any] = {"good_weight": 0.0, "discriminator_confidence_weight": 0.0}

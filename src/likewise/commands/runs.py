@@ -10,11 +10,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from likewise import api
 from likewise.commands.words import Positional, parse
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.masks import MaskClasses
 from likewise.errors import LikewiseError
+from likewise.runs import api
 
 
 @dataclass(frozen=True)

@@ -11,40 +11,40 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from likewise import api
 from likewise.commands.words import Positional, parse, spell_out, take_option
 from likewise.methods import METHODS, Method, Recipe
 from likewise.methods.preset import NAMES
 from likewise.report.method_screens import train_help
-from likewise.training.settings import TrainSettings
-from likewise.training.start import Start, start_of
+from likewise.runs import api
+from likewise.runs.defaults import Defaults, defaults_of
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import run_training
 
 
 def train(words: list[str]) -> None:
     """``likewise train DATA --method NAME ...``."""
     name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
     preset, rest = take_option(rest, "--preset", "", NAMES)
-    start = start_of(name, preset or None)
-    options = parse(_train_options(start), rest, "likewise train")
+    options = parse(_train_options(defaults_of(name, preset or None)), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
     method = getattr(options, "method", name)
-    api.run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
+    run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 
 
-def _train_options(start: Start) -> type:
+def _train_options(defaults: Defaults) -> type:
     """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
     fields: list[Any] = [
         ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
-        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: start.settings)),
+        ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: defaults.settings)),
     ]
-    if isinstance(start.method, Method):
+    if isinstance(defaults.method, Method):
         fields += [
-            ("method", type(start.method), field(default_factory=lambda: start.method)),
-            ("recipe", Recipe, start.recipe),
+            ("method", type(defaults.method), field(default_factory=lambda: defaults.method)),
+            ("recipe", Recipe, defaults.recipe),
         ]
     options = make_dataclass("Train", fields, frozen=True)
-    options.__doc__ = train_help(start, shutil.get_terminal_size().columns)
+    options.__doc__ = train_help(defaults.method, defaults.settings.preset, shutil.get_terminal_size().columns)
     return options
 
 

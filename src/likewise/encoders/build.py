@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
 from likewise.encoders import clip_networks
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
@@ -23,19 +24,8 @@ from likewise.run_folder import RunFolder, read_json, write_json
 SMALL_IMAGE = 64
 """Up to this many pixels a ResNet gets the 3x3 stride-1 stem: the usual one would leave a map of 1x1 of 28 pixels."""
 
-LARGER = {
-    "conv4-half": "conv4",
-    "conv4": "conv4-double",
-    "timm/resnet18": "timm/resnet34",
-    "timm/resnet34": "timm/resnet50",
-}
-"""The next encoder of a family, which a smaller one can learn from."""
-
 OURS = (*SMALL, *NINE)
 """Names of networks of ours; any other is timm's."""
-
-WHOLE = (0.0, 0.0, 1.0, 1.0)
-"""The region that is a whole frame."""
 
 RUN_START = "run:"
 """What stands before a run's folder where that is the pretrained start."""
@@ -61,7 +51,7 @@ class EncoderSettings:
     """of a video that it is shown at a time; 1: it reads images"""
     frame_rate: float = 0.0
     """frames a second of the videos that it learned from; 0: it learned from images"""
-    region: tuple[float, float, float, float] = WHOLE
+    region: Region = WHOLE_FRAME
     """left, top, right and bottom of the part of each video's frames that it is shown, as shares of their sides"""
     module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
     """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
@@ -74,6 +64,11 @@ class EncoderSettings:
     def channels(self) -> int:
         """Colour channels."""
         return len(self.mean)
+
+    @property
+    def clip_sampling(self) -> ClipSampling | None:
+        """What it sees of videos at a time; None where it learned from still images."""
+        return ClipSampling(self.frames, self.frame_rate) if self.frame_rate > 0 else None
 
 
 def choose_encoder(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.sound_scores import sound_scores
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.evaluation.text_scores import text_scores
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
 
 
 class MultimodalScores(NamedTuple):

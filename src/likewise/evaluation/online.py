@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.images import Images
+from likewise.data.splits import Split
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.label_free import effective_rank
@@ -15,7 +17,6 @@ from likewise.evaluation.online_retrieval import OnlineRetrieval
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.randomness import generator
-from likewise.training.prepare import Prepared
 from likewise.views.policies import CentreView
 
 BANK, QUERIES = 2000, 1000
@@ -27,21 +28,35 @@ class OnlineScores:
 
     Labels that the budget hides are used to measure here, as the field does for its online scores; no method ever
     sees them. Without validation labels only the label-free measure is taken.
+
+    Args:
+        splits: train, and val where there is one.
+        image_size: pixels along a side that the encoder sees.
+        seed: of the sample of images.
+        device: where to compute.
+        tokenizer: of captions, where the run learns from captions.
     """
 
-    def __init__(self, prepared: Prepared, device: torch.device) -> None:
-        self.device, self.view, self.knn = device, CentreView(prepared.encoder.image_size), Knn()
-        train, validation = prepared.train, prepared.splits.get("val")
-        everyone = torch.arange(len(train.manifest))
+    def __init__(
+        self,
+        splits: Mapping[str, Split],
+        image_size: int,
+        seed: int,
+        device: torch.device,
+        tokenizer: ColumnTransform | None = None,
+    ) -> None:
+        self.device, self.view, self.knn = device, CentreView(image_size), Knn()
+        train, validation = splits["train"], splits.get("val")
         known = train.known()
-        self.bank = _sample(known if len(known) else everyone, BANK, prepared.settings.seed)
+        candidates = known if len(known) else torch.arange(len(train.manifest))
+        self.bank = _sample(candidates, BANK, seed)
         self.bank_labels, self.bank_images = train.labels[self.bank], train.images
         self.queries = self.query_labels = self.retrieval = None
         if validation is not None:
-            some = _sample(torch.arange(len(validation.manifest)), QUERIES, prepared.settings.seed)
-            self.retrieval = OnlineRetrieval(prepared, validation, some, self.view, device)
+            some = _sample(torch.arange(len(validation.manifest)), QUERIES, seed)
+            self.retrieval = OnlineRetrieval(validation, some, self.view, device, tokenizer)
         if validation is not None and len(known):
-            self.queries = _sample(validation.known(), QUERIES, prepared.settings.seed)
+            self.queries = _sample(validation.known(), QUERIES, seed)
             self.query_labels, self.query_images = validation.labels[self.queries], validation.images
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:

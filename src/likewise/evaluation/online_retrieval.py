@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.column import ColumnTransform
 from likewise.data.columns.tokens import Tokenizer
+from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace
 from likewise.evaluation.features import PlainView, extract, frozen
 from likewise.evaluation.metrics.retrieval import RetrievalDirections, ranks, retrieval_outcomes
@@ -16,8 +17,6 @@ from likewise.evaluation.sound_scores import SIDES
 from likewise.evaluation.text_scores import asked_of, in_space
 from likewise.heads.sound_space import SoundSpace
 from likewise.methods import Nets
-from likewise.training.prepare import Prepared
-from likewise.training.splits import Split
 
 AMONG = "_r5"
 """What is logged: recall among the first five. The very first tells little of few images, ten are most of them."""
@@ -29,18 +28,23 @@ class OnlineRetrieval:
     """Recall both ways among some examples.
 
     Args:
-        prepared: the run.
         split: where the examples are; no method learns from it.
         positions: int64 [N], those that are looked at. Of them count those that have a caption, or a sound.
         view: what the encoder is shown.
         device: where to compute.
+        tokenizer: of captions, where the run learns from captions.
     """
 
     def __init__(
-        self, prepared: Prepared, split: Split, positions: Tensor, view: PlainView, device: torch.device
+        self,
+        split: Split,
+        positions: Tensor,
+        view: PlainView,
+        device: torch.device,
+        tokenizer: ColumnTransform | None = None,
     ) -> None:
         self.split, self.view, self.device = split, view, device
-        self.tokenizer, self.captions = prepared.transforms.get(CAPTIONS), asked_of(split.manifest.take(positions))
+        self.tokenizer, self.captions = tokenizer, asked_of(split.manifest.take(positions))
         self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
         self.heard = positions[split.has_sound()[positions]]
 
@@ -66,7 +70,7 @@ class OnlineRetrieval:
         with frozen(space):
             clips = space.of_clips(self._features(nets, self.heard))
             parts = self.heard.split(SOUNDS_AT_A_TIME)
-            sounds = torch.cat([space.of_sounds(self.split.heard(part), frames) for part in parts])
+            sounds = torch.cat([space.of_sounds(self.split.audio_window(part), frames) for part in parts])
         return _recall(clips, sounds, torch.arange(len(clips)), SIDES)
 
     def _features(self, nets: Nets, index: Tensor) -> Tensor:

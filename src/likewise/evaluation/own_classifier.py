@@ -14,7 +14,7 @@ from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.methods import Method, Nets
-from likewise.methods.taught import Teacher
+from likewise.methods.distillation import Teacher
 
 OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
 """What `own_classifier_outcomes` can give."""

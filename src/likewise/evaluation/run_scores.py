@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.splits import Split
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
@@ -26,7 +27,6 @@ from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder, write_json
-from likewise.training.splits import Split
 from likewise.views.policies import CentreView
 
 

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.data.columns.boxes import SOUND_BOX, Boxes
+from likewise.data.splits import Split
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import middle_start
+from likewise.data.video.sound_windows import sound_of_frames
 from likewise.encoders import Encoder
 from likewise.evaluation.features import frozen
 from likewise.evaluation.metrics.audio_visual import (
@@ -25,8 +27,7 @@ from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
-from likewise.views.motion.temporal_windows import frames_from, sound_of_frames
+from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import CentreView
 
 SHIFTS = (*range(-8, -2), *range(3, 9))

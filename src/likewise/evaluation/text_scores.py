@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.manifest import Manifest
+from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.retrieval import TEMPLATES, Retrieved, ranks, retrieval_outcomes, zero_shot_outcomes
@@ -18,7 +19,6 @@ from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
 from likewise.views.policies import CentreView
 
 

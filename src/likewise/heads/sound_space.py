@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from likewise.data.video.sound_windows import samples_from
 from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
 from likewise.heads.spatial_attention import attended, attention
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.views.audio.log_mel import LogMel
-from likewise.views.motion.temporal_windows import samples_from
 
 SPACE, WEIGHTS = "space.json", "space.safetensors"
 """what lies in a run's folder ``sound``"""

@@ -12,6 +12,7 @@ from likewise.data.batch import Batch
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import FLOW, AsKept
+from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
 from likewise.encoders.locations import hypercolumns, read_at, sample_locations
@@ -19,7 +20,6 @@ from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
 from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, mean_cosine
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe

@@ -11,15 +11,15 @@ from likewise.data.batch import Batch
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import SOUND, AsKept
+from likewise.data.video.clip_sampling import ClipSampling
+from likewise.data.video.sound_windows import sound_of_frames
 from likewise.encoders import Encoder
 from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
 from likewise.losses import mil_nce
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.global_local import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.run_folder import RunFolder
-from likewise.views.motion.temporal_windows import sound_of_frames
 from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
 

@@ -1,4 +1,4 @@
-"""HSAKD: a student learns at every depth what its teacher says of class and rotation at once."""
+"""HSAKD: a student learns its teacher's joint prediction of class and rotation at every depth."""
 
 from __future__ import annotations
 
@@ -13,50 +13,53 @@ from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.losses import knowledge_distillation
 from likewise.methods.cross_entropy import label_term
+from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.image.rotations import ROTATIONS
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
 
 @dataclass(frozen=True)
-class HSAKD(Taught):
+class HSAKD(DistillationMethod):
     """Yang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.13715.
 
-    Four rotations of each image go through both networks. The labels teach the unturned rows alone; the teacher's
-    softened answers teach all rows, at the end (classes) and at every depth (class and rotation). The auxiliary
-    classifiers serve learning and are not exported. A run of another method with a classifier may be given as the
-    teacher too: it is then given auxiliary classifiers first.
+    Four rotations of each image go through both networks. Cross-entropy is taken on the unrotated rows alone; the
+    teacher's softened predictions teach all rows, at the end (classes) and at every depth (class and rotation). The
+    auxiliary classifiers serve training and are not exported. The teacher is a run of hsakd-teacher.
     """
 
     title = "HSAKD"
     paper = "Yang et al. 2021, https://arxiv.org/abs/2107.13715"
     needs = "all labels"
-    idea = "A small classifier learns a large one's answers to turned images, at every depth; KD's stronger form."
+    idea = "A small classifier learns a large one's predictions for rotated images, at every depth; KD's stronger form."
     choose_when = "as for kd, and training may take many times as long"
     recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
     presets = PRESETS
+    trains_teacher = "hsakd-teacher"
 
-    teacher_encoder: str = "auto"
-    """network of a teacher that is trained first; auto: the next larger one of the encoder's family"""
     temperature: float = 3.0
     """divides both networks' logits (paper: 3)"""
     views: ViewPolicy = field(default_factory=fixmatch_weak)
     """shift and flip, before the rotations; the same view for both networks"""
 
-    def earlier(self, given: Method | None) -> Earlier | None:
-        """HSAKD's teacher, on the network of the run that was given or else on a larger encoder."""
-        if isinstance(given, HSAKDTeacher):
-            return None
-        return Earlier(HSAKDTeacher(teacher=self.teacher, views=self.views), self.teacher_encoder)
+    def check_teacher(self, teacher: Method) -> None:
+        """Refuse a run without auxiliary classifiers, with the command that trains them.
 
-    def check(self, given: Method) -> None:
-        """What can teach is what `HSAKDTeacher` can be made of."""
-        HSAKDTeacher().check(given)
+        Raises:
+            LikewiseError: it is a run of another method than hsakd-teacher or hsakd.
+        """
+        super().check_teacher(teacher)
+        if not isinstance(teacher, HSAKDTeacher | HSAKD):
+            raise LikewiseError(
+                f"HSAKD learns from a teacher with auxiliary classifiers, which {type(teacher).title} does not train. "
+                f"Train them on that run's frozen network, then give the new run:\n"
+                f"  likewise train DATA --method hsakd-teacher --method.teacher {self.teacher} --out runs/teacher\n"
+                f"  likewise train DATA --method hsakd --method.teacher runs/teacher"
+            )
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier, and an auxiliary classifier for each of its stages; the teacher comes by `adopt`."""
@@ -64,12 +67,12 @@ class HSAKD(Taught):
         return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes))
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
-        """Put the teacher beside what is learned; both must have as many stages."""
-        mine, theirs = len(nets.auxiliaries), len(teacher.nets.auxiliaries)
-        if mine != theirs:
+        """Put the frozen teacher next to the networks that learn; both encoders must have as many stages."""
+        stages, teacher_stages = len(nets.auxiliaries), len(teacher.nets.auxiliaries)
+        if stages != teacher_stages:
             raise LikewiseError(
-                f"The encoder has {mine} stages and its teacher {theirs}; HSAKD teaches stage by stage. Choose "
-                f"--encoder or --method.teacher-encoder so that both have as many."
+                f"The encoder has {stages} stages and its teacher's {teacher_stages}; HSAKD teaches stage by stage. "
+                f"Choose --encoder or --method.teacher so that both have as many."
             )
         super().adopt(nets, teacher)
 

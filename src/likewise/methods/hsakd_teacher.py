@@ -12,20 +12,20 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
+from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.methods.taught import Earlier, Taught, Teacher
 from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
 
 @dataclass(frozen=True)
-class HSAKDTeacher(Taught):
+class HSAKDTeacher(DistillationMethod):
     """Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715.
 
     Everything is learned together (the authors' stronger "Teacher*"). With the folder of a run in ``teacher`` its
-    encoder and classifier are kept as they are, and the auxiliary classifiers alone are learned.
+    encoder and classifier are frozen, and the auxiliary classifiers alone are learned.
     """
 
     title = "HSAKD's teacher"
@@ -33,28 +33,30 @@ class HSAKDTeacher(Taught):
     needs = "all labels"
     only_labelled = True
     also_needs = ""
+    requires_teacher = False
     idea = "Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd."
-    choose_when = "a teacher for hsakd is wanted with settings of its own; hsakd trains one by itself"
+    choose_when = "a teacher for hsakd is to be trained"
     recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
     presets = PRESETS
-    keeps_network = True
+    starts_from_teacher = True
 
     teacher: str = ""
-    """folder of a run whose encoder and classifier are kept as they are; without one all is learned together"""
+    """folder of a finished run whose encoder and classifier are frozen; empty: everything is learned together"""
     views: ViewPolicy = field(default_factory=fixmatch_weak)
     """shift and flip, before the rotations"""
 
-    def earlier(self, given: Method | None) -> Earlier | None:
-        """Nothing comes first."""
-        return None
+    def check_teacher(self, teacher: Method) -> None:
+        """Refuse a network whose classifier is not a layer on its encoder's features.
 
-    def check(self, given: Method) -> None:
-        """Refuse a network whose classifier is not a layer on its encoder's features."""
-        super().check(given)
-        if not isinstance(given, CrossEntropy | Taught):
+        Raises:
+            LikewiseError: it trains no classifier, or one on another network than the encoder.
+        """
+        super().check_teacher(teacher)
+        if not isinstance(teacher, CrossEntropy | DistillationMethod):
             raise LikewiseError(
-                f"{type(given).title}'s classifier stands on a network that follows its encoder, which cannot be given "
-                f"auxiliary classifiers. Give --method.teacher a run of cross-entropy, kd, hsakd or hsakd-teacher."
+                f"{type(teacher).title}'s classifier is not a layer on its encoder's features, so auxiliary "
+                f"classifiers cannot be added to it. Give --method.teacher a run of cross-entropy, kd, hsakd or "
+                f"hsakd-teacher."
             )
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
@@ -63,7 +65,7 @@ class HSAKDTeacher(Taught):
         return Nets(encoder=encoder, classifier=classifier, auxiliaries=auxiliary_heads(encoder, ROTATIONS * classes))
 
     def adopt(self, nets: Nets, teacher: Teacher) -> None:
-        """Take over the encoder and the classifier, which then learn no more."""
+        """Copy the teacher's encoder and classifier, and freeze them."""
         for name in ("encoder", "classifier"):
             getattr(nets, name).load_state_dict(getattr(teacher.nets, name).state_dict())
         nets.finish("encoder", "classifier")

@@ -12,12 +12,12 @@ from likewise.data.batch import Batch
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import SOUND, Sound
+from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders import Encoder
 from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
 from likewise.losses import masked_l1, r2_score
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe

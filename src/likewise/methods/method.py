@@ -14,9 +14,9 @@ from likewise.data.batch import Batch
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.loader import Support
 from likewise.data.manifest import Manifest
+from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
 from likewise.methods.preset import Preset, find_preset

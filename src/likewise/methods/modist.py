@@ -13,6 +13,7 @@ from likewise.data.batch import Batch
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.manifest import Manifest
 from likewise.data.video.clip_columns import FLOW, AsKept
+from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
 from likewise.encoders.motion import motion_network
 from likewise.errors import LikewiseError
@@ -20,7 +21,6 @@ from likewise.heads import mlp
 from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, ema_update, make_ema_copy, momentum_to_one, queue_warning
-from likewise.methods.clip_sampling import ClipSampling
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.presets.modist import PRESETS
 from likewise.methods.recipe import Recipe

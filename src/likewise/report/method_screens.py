@@ -12,7 +12,6 @@ from rich.text import Text
 
 from likewise.methods import METHODS, Method
 from likewise.report.describe import LABELS, needs_of, setting_docs, settings_of, shown, training_of
-from likewise.training.start import Start
 
 
 def methods_screen() -> RenderableType:
@@ -59,17 +58,15 @@ def method_screen(name: str, kind: type[Method]) -> RenderableType:
     return Group(Text(kind.title, "bold"), "", facts, "", about, "", settings, "", presets)
 
 
-def train_help(start: Start, width: int) -> str:
+def train_help(method: str | Method, preset: str | None, width: int) -> str:
     """What stands above the options of ``likewise train --help``."""
     lead = "Learn from images and however many labels."
     data = "\n\nArgs:\n    data: folder, Parquet, tar, CSV or array file, or fashion-mnist, fashion-mnist-mini"
-    if isinstance(start.method, Method):
-        kind = type(start.method)
+    if isinstance(method, Method):
+        kind = type(method)
         presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.presets.items()]
         about = f"{kind.title}: {kind.idea} Needs {needs_of(kind)}; choose it when {kind.choose_when}. {kind.paper}."
-        given = (
-            f"--preset NAME starts from a published run (now: {start.settings.preset or 'none'}); what is typed wins:"
-        )
+        given = f"--preset NAME starts from a published run (now: {preset or 'none'}); what is typed wins:"
         return f"{lead}\n\n{about}\n\n{given}\n\n{_columns(presets, width)}{data}"
     groups = [
         f"  {heading}\n" + _columns(((name, kind.choose_when) for name, kind in _of(needs)), width)

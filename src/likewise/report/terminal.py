@@ -3,47 +3,73 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from likewise.data.checks.doctor import Findings
+from likewise.data.checks.mask_check import MasksFound
+from likewise.encoders import EncoderSettings
 from likewise.evaluation.statistics.scores import Score
-from likewise.methods import method_name
+from likewise.methods import Method, method_name
 from likewise.report.wording import is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_json
-from likewise.training.prepare import Prepared
 
 
-def first_screen(
-    prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str = "", earlier: Prepared | None = None
-) -> RenderableType:
-    """What was found in the data, and what will happen; first of all an ``earlier`` run, if there is one."""
-    found = prepared.found()
+class RunOutline(NamedTuple):
+    """What a run is about to do, for its first screen."""
+
+    method: Method
+    method_reason: str
+    """why it was chosen; empty where it was named"""
+    preset: str | None
+    encoder: EncoderSettings
+    optimizer: str
+    batch_size: int
+    steps: int
+    epochs: float
+    device: str
+    """with the number format and its reason"""
+    output: str
+    """the run's folder"""
+    teacher: str = ""
+    """the run that it learns from; empty without one"""
+    memory: str = ""
+    """what training takes of the device's memory; empty where that is little"""
+
+
+def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutline) -> RenderableType:
+    """What was found in the data, and what will happen.
+
+    Args:
+        found: as `likewise.report.data_summary.summarise_data` gives it.
+        masks: the classes of the masks, where training and test images have masks.
+        run: what will happen.
+    """
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
     if clips := found["clips"]:
         grid.add_row("videos", _videos(clips))
-    if prepared.masks:
-        grid.add_row("masks", str(prepared.masks))
-    grid.add_row("method", _method(prepared))
-    grid.add_row("encoder", _encoder(prepared))
-    if teacher := _teacher(prepared, run, earlier):
-        grid.add_row("teacher", teacher)
-    rows = f"{prepared.batch_size} {'clips' if found['clips'] else 'images'}" + (
-        " and a labelled support" if prepared.method.support else ""
-    )
-    epochs = steps * prepared.batch_size / max(len(prepared.learned), 1)
-    grid.add_row("training", f"{steps:,} steps of {rows} ({epochs:,.1f} epochs), {prepared.recipe.optimizer}, {device}")
-    if memory:
-        grid.add_row("memory", memory)
-    grid.add_row("output", str(run.path))
-    notes = [f"note: {note}" for note in found["notes"]] + [f"[yellow]warning: {w}[/yellow]" for w in found["warnings"]]
-    return Group(grid, *notes)
+    if masks:
+        grid.add_row("masks", str(masks))
+    grid.add_row("method", _method(run))
+    grid.add_row("encoder", _encoder(run.encoder))
+    if run.teacher:
+        grid.add_row("teacher", run.teacher)
+    images = "clips" if found["clips"] else "images"
+    support = " and a labelled support" if run.method.support else ""
+    batch = f"{run.steps:,} steps of {run.batch_size} {images}{support} ({run.epochs:,.1f} epochs)"
+    grid.add_row("training", f"{batch}, {run.optimizer}, {run.device}")
+    if run.memory:
+        grid.add_row("memory", run.memory)
+    grid.add_row("output", run.output)
+    notes = [f"note: {note}" for note in found["notes"]]
+    warnings = [f"[yellow]warning: {warning}[/yellow]" for warning in found["warnings"]]
+    return Group(grid, *notes, *warnings)
 
 
 def _splits(splits: dict[str, int]) -> str:
@@ -71,27 +97,18 @@ def _labels(found: dict[str, object]) -> str:
     return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
 
 
-def _method(prepared: Prepared) -> str:
-    why = f", chosen because {prepared.method_reason}" if prepared.method_reason else ""
-    preset = f", preset {prepared.settings.preset}" if prepared.settings.preset else ""
-    return f"{method_name(prepared.method)}{preset}{why} ({type(prepared.method).paper})"
+def _method(run: RunOutline) -> str:
+    why = f", chosen because {run.method_reason}" if run.method_reason else ""
+    preset = f", preset {run.preset}" if run.preset else ""
+    return f"{method_name(run.method)}{preset}{why} ({type(run.method).paper})"
 
 
-def _encoder(prepared: Prepared) -> str:
-    encoder = prepared.encoder
+def _encoder(encoder: EncoderSettings) -> str:
     parts = [f"{encoder.name} on {encoder.image_size} px, {encoder.channels} channel{'s' * (encoder.channels > 1)}"]
     if encoder.small_stem:
         parts.append("with the 3x3 stride-1 stem for small images")
     parts.append(f"starting from {encoder.pretrained}" if encoder.pretrained else "starting at random")
     return ", ".join(parts)
-
-
-def _teacher(prepared: Prepared, run: RunFolder, earlier: Prepared | None) -> str:
-    """Whom the method learns from; nothing where it has no teacher."""
-    if earlier is None:
-        return str(getattr(prepared.method, "teacher", ""))
-    when = "trained already" if run.teacher.done else "trained first"
-    return f"{method_name(earlier.method)} on {_encoder(earlier)}, {when}, in {run.teacher.path}"
 
 
 def last_screen(run: RunFolder) -> RenderableType:

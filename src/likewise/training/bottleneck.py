@@ -122,8 +122,8 @@ def remedy_for(loader: Loader) -> str:
         return "choose a smaller --image-size"
     cores = os.cpu_count() or 1
     if loader.workers < cores:
-        return f"raise --workers ({loader.workers} now, of {cores} cores)"
-    return f"choose a smaller --image-size, for --workers {loader.workers} keep all {cores} cores busy"
+        return f"raise --num-workers ({loader.workers} now, of {cores} cores)"
+    return f"choose a smaller --image-size, for --num-workers {loader.workers} keep all {cores} cores busy"
 
 
 def _clock_of(device: torch.device) -> tuple[Callable[[], Any], Callable[[Any, Any], float]]:

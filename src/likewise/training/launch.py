@@ -1,4 +1,4 @@
-"""Devices, and what machine it was: the environment that a run records."""
+"""Devices, and the environment that a run records."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,47 +16,63 @@ from lightning_fabric import Fabric
 
 from likewise import __version__
 from likewise.errors import LikewiseError
-from likewise.training.logs import build_loggers
-from likewise.training.precision import Chosen, choose_precision
-from likewise.training.settings import TrainSettings
+from likewise.training.logs import LoggerName, build_loggers
+from likewise.training.precision import Chosen, Precision, choose_precision
 from likewise.views.native.library import why_not
 
+DeviceKind = Literal["auto", "cpu", "cuda", "mps"]
 
-def choose_device(wanted: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
-    """The device asked for, or the fastest there is.
+
+def choose_device(wanted: DeviceKind) -> torch.device:
+    """The kind of device that was named, or the fastest that is present.
 
     Raises:
-        LikewiseError: it is not there.
+        LikewiseError: PyTorch sees no such device.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    names = [name for name, is_present in present.items() if is_present]
     if wanted == "auto":
-        return torch.device(next(name for name, present in there.items() if present))
-    if not there[wanted]:
-        present = ", ".join(name for name, is_there in there.items() if is_there)
-        raise LikewiseError(f"--device {wanted} was given, but PyTorch sees no such device here. There is: {present}.")
+        return torch.device(names[0])
+    if not present[wanted]:
+        raise LikewiseError(
+            f"--device {wanted} was given, but PyTorch sees no such device here. Present: {', '.join(names)}."
+        )
     return torch.device(wanted)
 
 
-def launch(settings: TrainSettings, folder: Path | None) -> tuple[Fabric, Chosen]:
-    """Fabric on the settings' devices, launched, and the precision with its reason.
+def launch(
+    kind: DeviceKind = "auto",
+    devices: int = 0,
+    precision: Precision = "auto",
+    loggers: Sequence[LoggerName] = (),
+    folder: Path | None = None,
+) -> tuple[Fabric, Chosen]:
+    """Fabric on some devices, launched, and the precision with its reason.
 
-    Under torchrun or SLURM the ranks that they started are used; otherwise Fabric starts one process a GPU.
+    Under torchrun or SLURM the ranks that they started are used; otherwise Fabric starts one process for each device.
+
+    Args:
+        kind: of device.
+        devices: how many; 0: every GPU, or the processes that were started outside.
+        precision: number format of the network.
+        loggers: what to write besides ``metrics.jsonl``.
+        folder: of the run; None writes no logs.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen tells
-    device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
+        logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
+    device = choose_device(kind)
+    chosen = choose_precision(precision, device)
     outside = int(os.environ.get("WORLD_SIZE", 1))
-    count = settings.devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
+    count = devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
     fabric = Fabric(
         accelerator=device.type,
         devices=count,
         strategy="ddp" if count > 1 else "auto",
-        precision=precision.fabric,
-        loggers=build_loggers(settings.loggers, folder) if folder is not None else None,
+        precision=chosen.fabric,
+        loggers=build_loggers(loggers, folder) if folder is not None else None,
     )
     fabric.launch()
-    return fabric, precision
+    return fabric, chosen
 
 
 def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from likewise.report.pages.markup import Child, Markup, element, table
 from likewise.report.wording import amount
-from likewise.training.settings import UNCOMPARED
+from likewise.run_folder import UNCOMPARED
 
 ABSENT = "–"
 

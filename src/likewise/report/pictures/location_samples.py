@@ -8,6 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.masks import NOTHING, Masks
+from likewise.data.splits import Split
 from likewise.encoders.locations import as_places, dense_map
 from likewise.evaluation.features import frozen
 from likewise.evaluation.metrics.segmentation import SHOWN, Segmentation, whole
@@ -15,7 +16,6 @@ from likewise.evaluation.run_scores import Scored
 from likewise.methods import Method, Nets, Progress
 from likewise.methods.setsim import SetSim
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
 
 PICTURE = 160
 """Pixels along a side of a picture at most."""

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.report.pictures.example_pictures import spectrograms, thumbnails
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
 
 QUERIES = 5
 """of the best and of the worst queries each, so many are on the page"""

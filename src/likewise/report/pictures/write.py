@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from likewise.data.loader import Loader
+from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.evaluation.run_scores import Scored
 from likewise.methods import Method, Nets, Progress
@@ -13,7 +14,6 @@ from likewise.report.pictures.location_samples import write_locations, write_mat
 from likewise.report.pictures.method_pictures import draws_pictures, illustrate
 from likewise.report.pictures.retrieval_examples import write_retrieved
 from likewise.run_folder import RunFolder
-from likewise.training.splits import Split
 
 
 def write_pictures(run: RunFolder, scored: Scored, retrieved: Retrieved | None = None) -> None:

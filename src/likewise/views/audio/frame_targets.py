@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.columns.column import Column, IndexedFeature
+from likewise.data.video.sound_windows import samples_from
 from likewise.errors import LikewiseError
 from likewise.randomness import generator
 from likewise.views.audio.acoustic_targets import AcousticTarget
-from likewise.views.motion.temporal_windows import samples_from
 
 AT_A_TIME = 64
 """Clips whose target is computed at once."""

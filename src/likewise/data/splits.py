@@ -1,4 +1,4 @@
-"""The parts of the data: which images train, validate and test, opened at the size that a run needs."""
+"""The parts of the data: which images train, validate and test, and which of their labels training may see."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.masks import mask_folder
+from likewise.data.data_settings import DataSettings
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.label_noise import with_label_noise
@@ -23,11 +24,10 @@ from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
+from likewise.data.video.clip_reading import with_clips
+from likewise.data.video.clip_sampling import ClipSampling
+from likewise.data.video.sound_windows import sound_of_frames
 from likewise.errors import LikewiseError
-from likewise.methods.clip_sampling import ClipSampling
-from likewise.training.clip_reading import with_clips
-from likewise.training.settings import TrainSettings
-from likewise.views.motion.temporal_windows import sound_of_frames
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Split:
     manifest: Manifest
     """with all labels that are known"""
     images: Images
-    """decoded to one size: what the encoder is shown, of clips a window of frames in their middle"""
+    """decoded to one size, as the encoder sees them; of clips a window of frames in their middle"""
     clips: Images | None = None
-    """of clips all that is kept, which methods learn from"""
+    """all stored frames of clips, which methods learn from"""
 
     @property
     def train_images(self) -> Images:
@@ -54,49 +54,60 @@ class Split:
     def has_sound(self) -> Tensor:
         """Bool [N]: which examples have sound that is not all silence."""
         column = self.manifest.columns.get(SOUND)
-        return (
-            torch.zeros(len(self.manifest), dtype=torch.bool) if column is None else torch.from_numpy(column.present())
-        )
+        if column is None:
+            return torch.zeros(len(self.manifest), dtype=torch.bool)
+        return torch.from_numpy(column.present())
 
-    def heard(self, index: Tensor) -> Tensor:
-        """What is heard while exactly the frames of ``images`` are seen: int64 [B] -> float [B, samples] in [-1, 1]."""
-        column, pixels, frames = self.manifest.columns[SOUND], self.manifest.pixels, self.images.frames
+    def audio_window(self, index: Tensor) -> Tensor:
+        """The sound of exactly the frames in ``images``: int64 [B] -> float [B, samples] in [-1, 1]."""
+        column, pixels = self.manifest.columns[SOUND], self.manifest.pixels
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
-        kept, shown = pixels.clips.frames.shape[1], pixels.clips.shown[pixels.rows[index.numpy()]]
-        return sound_of_frames(column.read(index), middle_start(shown, frames), frames, kept)
+        frames = self.images.frames
+        stored_frames = pixels.clips.frames.shape[1]
+        video_frames = pixels.clips.shown[pixels.rows[index.numpy()]]  # [B]; the last frame repeats after them
+        return sound_of_frames(column.read(index), middle_start(video_frames, frames), frames, stored_frames)
 
     def known(self) -> Tensor:
-        """int64 positions of the examples whose label is known."""
+        """int64 indices of the examples whose label is known."""
         return (self.labels != UNLABELLED).nonzero().flatten()
 
 
 def open_split_manifest(
-    data: Any, settings: TrainSettings, time: ClipSampling | None = None, size: int | None = None
+    data: Any, settings: DataSettings, sampling: ClipSampling | None = None, size: int | None = None
 ) -> Manifest:
-    """The data with train, val and test decided: what they bring, else parts of what can be scored held out.
+    """The data with train, val and test decided: the splits that they have, or else parts held out.
 
     Args:
         data: any source.
-        settings: labels, held-out shares, masks, captions, what is kept of videos.
-        time: what the encoder sees of videos at a time; None: still pictures.
-        size: pixels along a side that it is shown of clips; None: chosen by the data.
+        settings: labels, held-out fractions, masks, captions, the part of each video that is stored.
+        sampling: what the encoder sees of videos at a time; None: still images.
+        size: pixels along a side of the clips that it sees; None: chosen by the data.
     """
     labels = settings.labels if is_label_file(settings.labels) else None
-    columns = ColumnNames(settings.label_column, settings.group_column)
-    found = open_manifest(data, labels, settings.test_data, settings.captions, columns)
-    manifest = with_clips(_with_masks(found, settings), settings, time, size)
-    present = set(manifest.splits.tolist())
-    told_apart = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.columns)
-    if "test" not in present and (told_apart or manifest.masks is not None):
-        manifest = manifest.hold_out(settings.test, settings.seed, "test")
-    if "val" not in present and told_apart:
-        manifest = manifest.hold_out(settings.validation, settings.seed, "val")
+    names = ColumnNames(settings.label_column, settings.group_column)
+    found = open_manifest(data, labels, settings.test_data, settings.captions, names)
+    masked = _with_masks(found, settings)
+    manifest = with_clips(masked, sampling, size, settings.seconds, settings.region)
+    manifest = _with_held_out_parts(manifest, settings)
     if settings.caption_noise:
         manifest = _with_caption_noise(manifest, settings)
-    return manifest if settings.imbalance == "none" or not manifest.labelled() else _imbalanced(manifest, settings)
+    if settings.imbalance == "none" or not manifest.labelled():
+        return manifest
+    return _imbalanced(manifest, settings)
 
 
-def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
+def _with_held_out_parts(manifest: Manifest, settings: DataSettings) -> Manifest:
+    """Test and val parts held out of what can be scored, where the data have no such split."""
+    present = set(manifest.splits.tolist())
+    scorable = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.columns)
+    if "test" not in present and (scorable or manifest.masks is not None):
+        manifest = manifest.hold_out(settings.test_fraction, settings.seed, "test")
+    if "val" not in present and scorable:
+        manifest = manifest.hold_out(settings.val_fraction, settings.seed, "val")
+    return manifest
+
+
+def _with_masks(manifest: Manifest, settings: DataSettings) -> Manifest:
     """The masks of a folder of their own, if one is named, and what their values mean."""
     if settings.masks == "none":
         return replace(manifest, masks=None)
@@ -106,7 +117,7 @@ def _with_masks(manifest: Manifest, settings: TrainSettings) -> Manifest:
     return replace(manifest, masks=replace(masks, ignore_index=settings.ignore_index, classes=settings.mask_classes))
 
 
-def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest:
+def _with_caption_noise(manifest: Manifest, settings: DataSettings) -> Manifest:
     """The same examples, a share of the training images with the captions of others."""
     captions = manifest.columns.get(CAPTIONS)
     if not isinstance(captions, Captions):
@@ -116,41 +127,41 @@ def _with_caption_noise(manifest: Manifest, settings: TrainSettings) -> Manifest
     return replace(manifest, columns={**manifest.columns, CAPTIONS: noisy})
 
 
-def _imbalanced(manifest: Manifest, settings: TrainSettings) -> Manifest:
-    """The training images thinned out to unequal classes; validation and test images stay as they are."""
+def _imbalanced(manifest: Manifest, settings: DataSettings) -> Manifest:
+    """Classes of unequal size, by leaving out training images; validation and test images stay as they are."""
     train = np.flatnonzero(manifest.splits == "train")
-    kept = _kept(manifest.labels[torch.from_numpy(train)], settings)
+    retained = _retained(manifest.labels[torch.from_numpy(train)], settings)
     others = np.flatnonzero(manifest.splits != "train")
-    return manifest.take(np.sort(np.concatenate([train[kept.numpy()], others])))
+    return manifest.take(np.sort(np.concatenate([train[retained.numpy()], others])))
 
 
-def _kept(labels: Tensor, settings: TrainSettings) -> Tensor:
-    """Sorted positions of the training images that the imbalance leaves."""
+def _retained(labels: Tensor, settings: DataSettings) -> Tensor:
+    """Sorted indices of the training images that the imbalance retains."""
     if settings.imbalance == "long-tail":
         return long_tailed(labels, settings.imbalance_ratio, settings.seed)
     return step_imbalanced(labels, settings.imbalance_rare, settings.imbalance_ratio, settings.seed)
 
 
 def open_before_imbalance(
-    data: Any, settings: TrainSettings, size: int, channels: int | None = None, time: ClipSampling | None = None
+    data: Any, settings: DataSettings, size: int, channels: int | None = None, sampling: ClipSampling | None = None
 ) -> tuple[dict[str, Split], Tensor]:
-    """The splits as they were before ``settings.imbalance`` thinned out the training images.
+    """The splits as they were before ``settings.imbalance`` left out training images.
 
     Returns:
-        The splits, and bool [N] for the N training images: which of them it left, in their order.
+        The splits, and bool [N] for the N training images: which of them it retains, in their order.
     """
-    whole = open_split_manifest(data, replace(settings, imbalance="none"), time, size)
-    splits = open_splits(whole, size, channels, time)
+    whole = open_split_manifest(data, replace(settings, imbalance="none"), sampling, size)
+    splits = open_splits(whole, size, channels, sampling)
     seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
-    seen[_kept(splits["train"].labels, settings)] = True
+    seen[_retained(splits["train"].labels, settings)] = True
     return splits, seen
 
 
 def open_splits(
-    manifest: Manifest, size: int, channels: int | None = None, time: ClipSampling | None = None
+    manifest: Manifest, size: int, channels: int | None = None, sampling: ClipSampling | None = None
 ) -> dict[str, Split]:
     """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
-    frames = time.frames if time is not None else 1
+    frames = sampling.frames if sampling is not None else 1
     stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
     opened = {}
     for name in ("train", "val", "test"):
@@ -166,14 +177,14 @@ def open_splits(
     return opened
 
 
-def budget_of(settings: TrainSettings) -> LabelBudget:
+def budget_of(settings: DataSettings) -> LabelBudget:
     """The label budget that the settings name."""
     text = settings.budget if is_label_file(settings.labels) else settings.labels
     return LabelBudget.parse(text, settings.seed)
 
 
-def visible_labels(settings: TrainSettings, train: Manifest) -> Tensor:
-    """int64 [N]: what training sees of the training split's labels: the budget's, some falsified if asked for."""
+def visible_labels(settings: DataSettings, train: Manifest) -> Tensor:
+    """int64 [N]: the training labels within the budget, -1 elsewhere; some are flipped where label noise is set."""
     budgeted = budget_of(settings).apply(train.labels, train.ids, train.class_names)
     if not settings.label_noise:
         return budgeted

@@ -1,4 +1,4 @@
-"""What a run begins with before anything is typed: a method's defaults, or one of its presets."""
+"""The defaults of a run: a method's own, or those of one of its presets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, find_method
 from likewise.methods.preset import find_preset
-from likewise.training.settings import TrainSettings
+from likewise.runs.settings import TrainSettings
 
 
-class Start(NamedTuple):
-    """Defaults over which what is typed wins."""
+class Defaults(NamedTuple):
+    """What a run uses where no other option is given."""
 
     method: str | Method
     """an instance, but ``auto`` where the labels are to decide"""
@@ -21,7 +21,7 @@ class Start(NamedTuple):
     """batch size, epochs and image size"""
 
 
-def start_of(method: str | Method, preset: str | None = None) -> Start:
+def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     """A method's defaults, or those of a preset.
 
     Args:
@@ -33,7 +33,7 @@ def start_of(method: str | Method, preset: str | None = None) -> Start:
     """
     if preset is None:
         known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
-        return Start(known, known.recipe if isinstance(known, Method) else None, TrainSettings())
+        return Defaults(known, known.recipe if isinstance(known, Method) else None, TrainSettings())
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
         raise LikewiseError(
@@ -45,4 +45,4 @@ def start_of(method: str | Method, preset: str | None = None) -> Start:
     settings = TrainSettings(
         preset=preset, batch_size=chosen.batch_size, epochs=chosen.epochs, image_size=chosen.image_size
     )
-    return Start(kind.preset(preset), chosen.recipe, settings)
+    return Defaults(kind.preset(preset), chosen.recipe, settings)

@@ -15,9 +15,18 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.columns.tokens import Tokenizer
+from likewise.data.data_settings import DataSettings
 from likewise.data.images import stored_size
 from likewise.data.sources.open import open_manifest
+from likewise.data.splits import (
+    Split,
+    open_before_imbalance,
+    open_split_manifest,
+    open_splits,
+    visible_labels,
+)
 from likewise.data.video.clip_frames import open_frames
+from likewise.data.video.clip_reading import with_clips
 from likewise.data.video.sound_file import read_sound
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
@@ -31,24 +40,16 @@ from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.evaluation.text_scores import in_space
-from likewise.export import Format, export_encoder
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder, read_json
-from likewise.training.clip_reading import clip_sampling_of, with_clips
+from likewise.runs.export import Format, export_encoder
+from likewise.runs.settings import TrainSettings, from_json
+from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
-from likewise.training.networks import load_trained, method_of
-from likewise.training.settings import TrainSettings, from_json
-from likewise.training.splits import (
-    Split,
-    open_before_imbalance,
-    open_split_manifest,
-    open_splits,
-    visible_labels,
-)
 from likewise.vectors import SearchResult, Vectors, most_alike, read_vectors
 from likewise.views.policies import CentreView
 
@@ -94,8 +95,8 @@ class Run:
     def embed(self, data: Any, batch_size: int = 256) -> Vectors:
         """Vectors of images, as the encoder sees their centre."""
         encoder, settings = self._loaded
-        read = TrainSettings(region=settings.region)
-        manifest = with_clips(open_manifest(data), read, clip_sampling_of(settings), settings.image_size)
+        sampling, size = settings.clip_sampling, settings.image_size
+        manifest = with_clips(open_manifest(data), sampling, size, region=settings.region)
         stored = stored_size(manifest, settings.image_size)
         images = open_frames(manifest, stored, settings.channels, settings.frames)
         vectors = extract(
@@ -219,9 +220,9 @@ class Run:
         if neighbours < 1:
             raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"])
+        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"]).data
         device, seed = choose_device("auto"), trained_with.seed
-        other = TrainSettings(
+        other = DataSettings(
             labels=labels or "all",
             seed=seed,
             masks=masks,
@@ -244,7 +245,7 @@ class Run:
             own = self._own_classifier() if data is None else None
             corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
-            fabric, _ = launch(TrainSettings(devices=1), None)
+            fabric, _ = launch(devices=1)
             for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
         write_scores(target, scored, extra, corrupted)
@@ -255,23 +256,23 @@ class Run:
             console.print(last_screen(target))
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _open(self, data: Any, asked: TrainSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
+    def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
-        size, channels, time = settings.image_size, settings.channels, clip_sampling_of(settings)
+        size, channels, sampling = settings.image_size, settings.channels, settings.clip_sampling
         if not full_bank:
-            manifest = open_split_manifest(source, asked, time, size)
+            manifest = open_split_manifest(source, wanted, sampling, size)
             look_at_masks(manifest)
-            splits = open_splits(manifest, size, channels, time)
-            return splits, visible_labels(asked, splits["train"].manifest), None
-        if asked.imbalance == "none":
+            splits = open_splits(manifest, size, channels, sampling)
+            return splits, visible_labels(wanted, splits["train"].manifest), None
+        if wanted.imbalance == "none":
             raise LikewiseError(
                 "--full-bank brings back the training images that --imbalance left out, but "
                 + ("other data were given. Leave one of the two out." if data else "this run left none out.")
             )
-        splits, seen = open_before_imbalance(source, asked, size, channels, time)
+        splits, seen = open_before_imbalance(source, wanted, size, channels, sampling)
         shown = torch.full((len(seen),), UNLABELLED)
-        shown[seen] = visible_labels(asked, splits["train"].manifest.take(seen.nonzero().flatten()))
+        shown[seen] = visible_labels(wanted, splits["train"].manifest.take(seen.nonzero().flatten()))
         return splits, shown, seen
 
     def _own_classifier(self) -> OwnClassifier | None:
@@ -294,7 +295,7 @@ class Run:
         return [Measurement(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
-        """Write the encoder for other tools; see `likewise.export.export_encoder`."""
+        """Write the encoder for other tools; see `likewise.runs.export.export_encoder`."""
         return export_encoder(self.folder, *self._loaded, to, out)
 
     def report(self) -> Path:

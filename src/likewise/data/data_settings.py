@@ -1,0 +1,56 @@
+"""What a run reads and which part of it training may see: the settings that the data need, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from likewise.data.columns.masks import MaskClasses
+from likewise.data.video.clip_sampling import Region
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Labels, splits, masks, captions, the part of each video that is stored, and changes of the data for studies."""
+
+    labels: str = "all"
+    """labels that training may see: none, all, 10 (for each class), total:4000, 1% (of each class), a split file, or a
+    CSV of image_path,label"""
+    label_column: str | None = None
+    """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
+    group_column: str | None = None
+    """the column of Parquet files that says which rows belong together (one scene, one speaker): a group is then never
+    divided between splits; default: group, also in a CSV of labels"""
+    budget: str = "all"
+    """label budget where --labels names a CSV file: none, all, 10 (for each class), total:4000, 1% or a split file"""
+    captions: str | None = None
+    """a CSV of image_path,caption, a line for each caption, where the data have no captions of their own"""
+    caption_noise: float = 0.0
+    """share of the training images that get another image's captions, 0 to 1, for a study"""
+    test_data: str | None = None
+    """a second data source with the test images; default: the data's test split, or else a part held out"""
+    masks: str | None = None
+    """folder of PNG masks, one an image under the same relative path, that give each pixel's class; none: no masks.
+    Default: the column "mask" of Parquet files"""
+    ignore_index: int = 255
+    """the value in masks of pixels that belong to no class; they are neither learned from nor counted"""
+    mask_classes: MaskClasses = "numbers"
+    """numbers: the values of a mask are classes; binary: they number objects, and all but 0 are one class"""
+    seconds: float | None = None
+    """seconds of each video that are read, from its beginning; default: the median length, at most 10"""
+    region: Region | None = None
+    """part of each video's frames that is read, as shares of their sides: left top right bottom; default: all"""
+    val_fraction: float = 0.1
+    """share of the labelled training images that validates, 0 to 1, where the data have no val split"""
+    test_fraction: float = 0.2
+    """share of the labelled images that tests, 0 to 1, where the data have no test split"""
+    imbalance: Literal["none", "long-tail", "step"] = "none"
+    """leave out labelled training images, for a study: long-tail (exponential class sizes) or step (some are rare)"""
+    imbalance_ratio: float = 10.0
+    """images of the most frequent class for each image of the rarest, with --imbalance"""
+    imbalance_rare: float = 0.5
+    """share of the classes that are rare, 0 to 1, with --imbalance step; the last classes are"""
+    label_noise: float = 0.0
+    """share of the visible training labels that are flipped to another class, 0 to 1, for a study"""
+    seed: int = 0
+    """seed of weights, order, views, held-out parts and label budgets"""

@@ -1,0 +1,35 @@
+"""The part of a clip's sound that belongs to some of its frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LOUDEST = 32767
+"""The sample of int16 that stands for 1."""
+
+
+def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
+    """Sound from each row's own first sample on: int16 [B, n] -> float32 [B, length] in [-1, 1], silence past its end.
+
+    Args:
+        sound: as it is kept.
+        first: int64 [B]; below 0 is silence before the sound began.
+        length: how many samples.
+    """
+    index = first.to(sound.device)[:, None] + torch.arange(length, device=sound.device)
+    inside = (index >= 0) & (index < sound.shape[1])
+    return sound.gather(1, index.clamp(0, sound.shape[1] - 1)).float().div(LOUDEST).masked_fill(~inside, 0.0)
+
+
+def sound_of_frames(sound: Tensor, start: Tensor, frames: int, kept: int) -> Tensor:
+    """The sound of exactly so many frames from each row's own first one on, float32 [B, samples] in [-1, 1].
+
+    Args:
+        sound: int16 [B, n] of all frames that are kept, from the first one on.
+        start: int64 [B], frames; below 0 is silence before the first.
+        frames: how many.
+        kept: how many frames the sound lasts.
+    """
+    first = torch.div(start * sound.shape[1], kept, rounding_mode="floor")
+    return samples_from(sound, first, frames * sound.shape[1] // kept)

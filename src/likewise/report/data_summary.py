@@ -1,0 +1,90 @@
+"""What was found in the data, for the first screen, ``data.json`` and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.checks.mask_check import MasksFound
+from likewise.data.manifest import Manifest, class_counts
+from likewise.data.splits import Split
+from likewise.encoders import EncoderSettings
+from likewise.methods import Method
+
+
+def summarise_data(
+    manifest: Manifest,
+    splits: Mapping[str, Split],
+    visible_labels: Tensor,
+    method: Method,
+    encoder: EncoderSettings,
+    used: int,
+    masks: MasksFound | None = None,
+) -> dict[str, Any]:
+    """Counts, classes, skipped files, notes and warnings as JSON content.
+
+    Args:
+        manifest: all examples.
+        splits: the opened parts.
+        visible_labels: int64 [N] labels of the training split that training may see, -1 elsewhere.
+        method: what learns.
+        encoder: what it sees.
+        used: training images that the method is given.
+        masks: the classes of the masks, where training and test images have masks.
+    """
+    found, train = manifest.summary(), splits["train"]
+    visible = visible_labels != UNLABELLED
+    flipped = visible & (visible_labels != train.labels)
+    warnings = [*found["warnings"], *_mask_warnings(manifest, masks, encoder), *method.warnings(len(train.manifest))]
+    return {
+        "source": found["source"],
+        "splits": {name: len(split.manifest) for name, split in splits.items()},
+        "classes": _classes(manifest, visible_labels),
+        "labelled": found["labelled"],
+        "unlabelled": found["unlabelled"],
+        "visible_labels": int(visible.sum()),
+        "noisy_labels": int(flipped.sum()),
+        "image_size": encoder.image_size,
+        "channels": encoder.channels,
+        "clips": _clips(train, encoder),
+        "sizes": found["sizes"],
+        "masks": masks._asdict() if masks else None,
+        "columns": found["columns"],
+        "skipped": found["skipped"],
+        "notes": [*found["notes"], *_left_out(method, used, len(visible_labels))],
+        "warnings": warnings,
+    }
+
+
+def _classes(manifest: Manifest, visible_labels: Tensor) -> list[dict[str, Any]]:
+    """Each class with its images and its visible labels."""
+    counts, visible = class_counts(manifest.labels), class_counts(visible_labels)
+    return [
+        {"name": name, "count": counts.get(label, 0), "visible_labels": visible.get(label, 0)}
+        for label, name in enumerate(manifest.class_names)
+    ]
+
+
+def _clips(train: Split, encoder: EncoderSettings) -> dict[str, Any] | None:
+    """How much of videos is stored and how much the encoder sees, where the run learns from clips."""
+    if train.clips is None:
+        return None
+    return {"kept": train.clips.frames, "seen": encoder.frames, "frame_rate": encoder.frame_rate}
+
+
+def _left_out(method: Method, used: int, images: int) -> list[str]:
+    """A note where images were left out because they have no label."""
+    if used == images:
+        return []
+    return [f"{type(method).title} learns from the {used:,} labelled of {images:,} training images alone"]
+
+
+def _mask_warnings(manifest: Manifest, masks: MasksFound | None, encoder: EncoderSettings) -> list[str]:
+    if masks is not None and encoder.frames > 1:
+        return ["masks are of single frames and the encoder sees several, so segmentation is not scored."]
+    if manifest.masks is None or masks is not None:
+        return []
+    return ["there are masks, but not both in train and in test, so segmentation cannot be scored."]

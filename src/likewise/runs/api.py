@@ -1,0 +1,91 @@
+"""likewise from Python: train, load, compare, doctor. The command line calls these and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from likewise.data.checks.doctor import Findings, examine
+from likewise.data.sources.open import open_manifest
+from likewise.errors import LikewiseError, did_you_mean
+from likewise.methods import Method, Recipe
+from likewise.report.compare import compare as compare_folders
+from likewise.report.comparison import Comparison
+from likewise.report.terminal import findings_table
+from likewise.run_folder import RunFolder
+from likewise.runs.defaults import defaults_of
+from likewise.runs.run import Run
+from likewise.runs.settings import TrainSettings
+from likewise.runs.train_run import run_training
+
+
+def train(
+    data: Any,
+    labels: str | int = "all",
+    method: str | Method = "auto",
+    out: str | Path | None = None,
+    recipe: Recipe | None = None,
+    **settings: Any,
+) -> Run:
+    """Learn an encoder from images and however many labels, score it, and write its page.
+
+    Args:
+        data: a folder, a Parquet, tar or CSV file, arrays, a pair (images, labels), or the name of a bundled set.
+        labels: what training may see: ``none``, ``all``, ``10`` (a class), ``1%``, a split file, or a CSV file.
+        method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
+        out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
+        recipe: optimiser and schedule, where not the method's own or the preset's.
+        settings: any field of `likewise.runs.settings.TrainSettings`. With ``preset="imagenet"`` the method's
+            settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
+
+    Raises:
+        LikewiseError: anything that cannot be used, with what to do instead.
+    """
+    known = {field.name for field in dataclasses.fields(TrainSettings)}
+    for name in settings:
+        if name not in known:
+            raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
+    defaults = defaults_of(method, settings.get("preset"))
+    folder = None if out is None else str(out)
+    chosen = dataclasses.replace(defaults.settings, labels=str(labels), out=folder, **settings)
+    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True))
+
+
+def load(path: str | Path) -> Run:
+    """A run that was trained earlier, from its folder.
+
+    Raises:
+        LikewiseError: the folder holds no run.
+    """
+    return Run(RunFolder(path).require().path)
+
+
+def compare(
+    runs: Sequence[str | Path | Run],
+    out: str | Path = "compare.html",
+    score: str | None = None,
+    allow_unlike: bool = False,
+    console: Console | None = None,
+) -> Comparison:
+    """Several runs on one page: the first is what the others are measured against.
+
+    Raises:
+        LikewiseError: fewer than two runs, or scores that were taken by different protocols.
+    """
+    folders = [RunFolder(run.folder.path if isinstance(run, Run) else run).require() for run in runs]
+    comparison = compare_folders(folders, Path(out), score, allow_unlike=allow_unlike)
+    if console is not None:
+        console.print(comparison)
+    return comparison
+
+
+def doctor(data: Any, labels: str | None = None, console: Console | None = None) -> Findings:
+    """Look for what would spoil a run: unusable, tiny and duplicate files, leaks between splits, odd classes."""
+    findings = examine(open_manifest(data, labels))
+    if console is not None:
+        console.print(findings_table(findings))
+    return findings

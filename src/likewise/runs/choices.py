@@ -1,0 +1,115 @@
+"""What a run decides where the settings leave it open: the method, the encoder, the support of a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import NamedTuple
+
+from torch import Tensor
+
+from likewise import encoders, methods
+from likewise.data.loader import Support
+from likewise.data.manifest import class_counts
+from likewise.data.splits import channel_statistics
+from likewise.data.video.clip_sampling import WHOLE_FRAME
+from likewise.encoders import EncoderSettings
+from likewise.encoders.build import RUN_START, encoder_settings_of
+from likewise.errors import LikewiseError
+from likewise.methods import METHODS, Method
+from likewise.methods.distillation import DistillationMethod
+from likewise.run_folder import RunFolder
+from likewise.runs.inputs import Inputs
+from likewise.runs.open_data import RunData
+from likewise.runs.settings import TrainSettings
+
+
+class ChosenMethod(NamedTuple):
+    """A method, and why it was chosen; no reason where it was named."""
+
+    method: Method
+    reason: str
+
+
+def choose_method(named: Method | None, visible_labels: Tensor) -> ChosenMethod:
+    """The method that was named, or the one that suits the labels.
+
+    Raises:
+        LikewiseError: the method needs labels that training may not see or that do not exist.
+    """
+    counts = class_counts(visible_labels)
+    if named is not None:
+        require_labels(named, counts)
+        return ChosenMethod(named, "")
+    fewest = min(counts.values(), default=0)
+    name, reason = methods.choose_method(sum(counts.values()), len(visible_labels), fewest, len(counts))
+    return ChosenMethod(METHODS[name](), reason)
+
+
+def require_labels(method: Method, counts: dict[int, int]) -> None:
+    """Refuse a method that needs more labels than training may see; ``counts``: labels of each class."""
+    if method.needs == "no labels":
+        return
+    remedy = "Show labels with --labels (all, 10, 1%, or a CSV of image_path,label), or choose --method simclr."
+    if len(counts) < 2:
+        have = "no image is labelled" if not counts else "all labels name one class"
+        raise LikewiseError(f"{method.title} learns from labels of at least two classes, but {have}. {remedy}")
+    if method.support and min(counts.values()) < 2:
+        raise LikewiseError(
+            f"{method.title} needs two labelled images of each class, but a class has only one. {remedy}"
+        )
+
+
+def fitted_support(method: Method, visible_labels: Tensor) -> Support | None:
+    """The method's support set, reduced to the labelled classes and images that there are."""
+    support = method.support
+    if support is None:
+        return None
+    counts = class_counts(visible_labels)
+    # An image stands twice in a batch only where a class has a single labelled image.
+    images = min(support.images, max(min(counts.values()), 2))
+    return dataclasses.replace(support, classes=min(support.classes, len(counts)), images=images)
+
+
+def start_folder(settings: TrainSettings, method: Method | None) -> str:
+    """The run whose encoder is the start: of ``--from``, or a teacher whose network is kept; empty without one."""
+    if settings.from_run:
+        return settings.from_run
+    return method.teacher if isinstance(method, DistillationMethod) and method.starts_from_teacher else ""
+
+
+def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSettings | None:
+    """The settings of the encoder that a run starts from, if it is that of another run."""
+    folder = start_folder(settings, method)
+    return encoder_settings_of(RunFolder(folder)) if folder else None
+
+
+def choose_encoder(settings: TrainSettings, method: Method, data: RunData, inputs: Inputs) -> EncoderSettings:
+    """The network that the settings or the method name, or one that suits the images; with the data's statistics.
+
+    Raises:
+        LikewiseError: there is no such network, or it does not read these images.
+    """
+    mean, std = channel_statistics(data.train.images)
+    folder = start_folder(settings, method)
+    if folder:
+        chosen = _from_run(folder, data.image_size, len(mean))
+    else:
+        name = method.network if settings.encoder == "auto" else settings.encoder
+        frames = inputs.sampling.frames if inputs.sampling else 1
+        pretrained = settings.pretrained or ""
+        chosen = encoders.choose_encoder(name, data.image_size, mean, std, settings.stem, pretrained, frames)
+    if inputs.sampling is None:
+        return chosen
+    frames, frame_rate = inputs.sampling
+    return replace(chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME)
+
+
+def _from_run(folder: str, image_size: int, channels: int) -> EncoderSettings:
+    """The encoder of another run, at this run's image size."""
+    start = encoder_settings_of(RunFolder(folder))
+    if start.channels != channels:
+        raise LikewiseError(
+            f"The encoder of {folder} reads {start.channels} colour channels, but these images have {channels}."
+        )
+    return replace(start, image_size=image_size, pretrained=f"{RUN_START}{RunFolder(folder).path}")

@@ -1,0 +1,163 @@
+"""Everything that a run is made of, decided before anything is written or trained."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.checks.mask_check import MasksFound
+from likewise.data.columns.column import ColumnTransform, IndexedFeature
+from likewise.data.loader import Loader
+from likewise.data.manifest import Manifest
+from likewise.data.splits import Split
+from likewise.encoders import EncoderSettings
+from likewise.errors import LikewiseError
+from likewise.methods import Method, Recipe, find_method, with_view_size
+from likewise.runs.choices import choose_encoder, choose_method, fitted_support, start_encoder
+from likewise.runs.inputs import choose_inputs
+from likewise.runs.open_data import open_data
+from likewise.runs.settings import TrainSettings
+from likewise.runs.teacher import require_teacher
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run, ready to go."""
+
+    settings: TrainSettings
+    """as given; image size and region are those of the encoder that the run starts from, if it has one"""
+    manifest: Manifest
+    """all examples, with their splits"""
+    splits: dict[str, Split]
+    """train always; val and test where there are labels to hold out"""
+    visible_labels: Tensor
+    """int64 [N] labels of the training split that training may see, -1 elsewhere"""
+    method: Method
+    """with its views sized"""
+    method_reason: str
+    """why it was chosen; empty where it was named"""
+    recipe: Recipe
+    """the method's, unless another was given"""
+    encoder: EncoderSettings
+    """network and normalisation"""
+    masks: MasksFound | None = None
+    """the classes of the masks, where training and test images have masks"""
+    transforms: Mapping[str, ColumnTransform] = field(default_factory=dict)
+    """how the columns of other modalities become numbers, by name"""
+    modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
+    """those numbers of the training split"""
+
+    @property
+    def train(self) -> Split:
+        """The training split."""
+        return self.splits["train"]
+
+    @property
+    def train_indices(self) -> Tensor:
+        """Int64, sorted indices in the training split of the images that the method is given."""
+        if self.method.only_labelled:
+            return (self.visible_labels != UNLABELLED).nonzero().flatten()
+        return torch.arange(len(self.visible_labels))
+
+    @property
+    def batch_size(self) -> int:
+        """As given, or 256; of fewer than 1,024 images the power of two within a quarter, but 8 where there are 8."""
+        if self.settings.batch_size is not None:
+            return self.settings.batch_size
+        count = len(self.train_indices)
+        limit = max(count // 4, min(8, count), 2)
+        return min(256, 1 << (limit.bit_length() - 1))
+
+    def loader(self, rank: int = 0, world_size: int = 1) -> Loader:
+        """Batches of the training split for one rank.
+
+        Where a method learns from labelled images alone and there are fewer than a batch, they are repeated, each time
+        in another view.
+        """
+        settings = self.settings
+        images, labels, indices = self.train.train_images, self.visible_labels, self.train_indices
+        if len(indices) < len(labels):
+            indices = indices.repeat(math.ceil(self.batch_size / len(indices)))
+            images, labels = images.take(indices), labels[indices]
+        return Loader(
+            images,
+            labels,
+            self.batch_size,
+            settings.seed,
+            fitted_support(self.method, self.visible_labels),
+            min(os.cpu_count() or 1, 8) if settings.num_workers < 0 else settings.num_workers,
+            rank,
+            world_size,
+            self.modalities,
+        )
+
+    def steps(self, loader: Loader) -> int:
+        """Optimiser steps of the whole run."""
+        return self.settings.steps or max(round(self.settings.epochs * loader.steps_per_epoch), 1)
+
+
+def prepare(
+    data: Any, settings: TrainSettings, method: str | Method = "auto", recipe: Recipe | None = None
+) -> Prepared:
+    """Open the data, hide labels, and choose what the settings leave open.
+
+    Raises:
+        LikewiseError: anything that cannot be used, named.
+    """
+    check_settings(settings)
+    named = named_method(method)
+    require_teacher(named)
+    inputs = choose_inputs(settings, named, start_encoder(settings, named))
+    opened = open_data(data, settings.data, inputs, named)
+    rule, reason = choose_method(named, opened.visible_labels)
+    train = opened.train.manifest
+    transforms = rule.transforms(train)
+    return Prepared(
+        replace(settings, image_size=inputs.image_size, region=inputs.region),
+        opened.manifest,
+        opened.splits,
+        opened.visible_labels,
+        with_view_size(rule, opened.image_size, inputs.sampling.frames if inputs.sampling else None),
+        reason,
+        recipe or rule.recipe,
+        choose_encoder(settings, rule, opened, inputs),
+        opened.masks,
+        transforms,
+        {name: transform.of(train.columns[name]) for name, transform in transforms.items()},
+    )
+
+
+def named_method(method: str | Method) -> Method | None:
+    """The method of a name, with its defaults, or the instance that was given; None for ``auto``."""
+    if isinstance(method, Method):
+        return method
+    return None if method == "auto" else find_method(method)()
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Refuse settings that contradict each other or lie outside their range."""
+    if settings.resume and settings.overwrite:
+        raise LikewiseError("--resume continues a run and --overwrite deletes it; give one of them.")
+    if settings.pretrained and settings.from_run:
+        raise LikewiseError("--pretrained and --from both name a start; give one of them.")
+    above = {
+        "--epochs": (settings.epochs, 0),
+        "--steps": (settings.steps, 0),
+        "--image-size": (settings.image_size, 7),
+    }
+    for option, (value, low) in above.items():
+        if value is not None and value <= low:
+            raise LikewiseError(f"{option} {value} was given; it must be above {low}.")
+    fractions = {"--val-fraction": settings.val_fraction, "--test-fraction": settings.test_fraction}
+    for option, share in fractions.items():
+        if not 0 < share < 1:
+            raise LikewiseError(f"{option} {share} was given; it is a share between 0 and 1, for instance 0.1.")
+    if not 0 <= settings.caption_noise <= 1:
+        raise LikewiseError(f"--caption-noise {settings.caption_noise} was given; it is a share from 0 to 1.")

@@ -1,0 +1,107 @@
+"""Every setting of a run but its method: one definition for Python, the command line and ``config.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from likewise.data.data_settings import DataSettings
+from likewise.training.launch import DeviceKind
+from likewise.training.logs import LoggerName
+from likewise.training.precision import Precision
+
+SettingsT = TypeVar("SettingsT")
+
+
+@dataclass(frozen=True)
+class TrainSettings(DataSettings):
+    """The data, the network, how long to train, where to compute, and what to write."""
+
+    preset: str | None = None
+    """start from a published run of the method: small, middle, imagenet, ...; other options override it"""
+    out: str | None = None
+    """folder for the run; a folder that is not empty is refused without --resume or --overwrite. Default:
+    runs/<data>-<method>"""
+    encoder: str = "auto"
+    """network: conv4, conv4-half, conv4-double, conv4-wide, conv9, conv9-half or any timm name (timm/resnet18); auto
+    chooses by image size"""
+    stem: Literal["auto", "small", "standard"] = "auto"
+    """first layers of a ResNet: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
+    pretrained: str | None = None
+    """weights to start from: timm (timm's own), or a local file"""
+    from_run: str | None = None
+    """run folder whose encoder is the start; typed --from. Image size, frame rate and region are that run's unless
+    they are given"""
+    image_size: int | None = None
+    """side of the images that the network sees, in pixels; default: small images as they are, photographs at 128,
+    clips at 64"""
+    frames: int | None = None
+    """frames of a video that the network sees at a time; default: the method's, or 16 for an encoder of clips"""
+    frame_rate: float | None = None
+    """frames a second at which videos are read; default: the method's, or 8"""
+    epochs: float = 100
+    """passes over the training images"""
+    steps: int | None = None
+    """optimiser steps of the whole run; overrides --epochs"""
+    batch_size: int | None = None
+    """images in a step, over all devices; their views are not counted. Default: 256, or about a quarter of a small
+    data set"""
+    microbatch: int | None = None
+    """images that a device embeds at a time, where a batch does not fit its memory: the same gradient for about a
+    third more time, except that batch normalisation sees a microbatch at a time; default: the whole batch"""
+    precision: Precision = "auto"
+    """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
+    compile: bool = False
+    """compile the encoder (torch.compile): a minute at the start, then 1.1x as fast for ResNet-18 on a CPU"""
+    device: DeviceKind = "auto"
+    """kind of device to train on; auto takes a GPU where there is one"""
+    devices: int = 0
+    """number of devices, a process each; 0: every GPU, or one CPU process"""
+    num_workers: int = -1
+    """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
+    num_evals: int = 10
+    """how often online scores are taken during the run; 0: never"""
+    save_every: int | None = None
+    """steps between checkpoints; default: a twentieth of the run"""
+    loggers: tuple[LoggerName, ...] = ("csv", "tensorboard")
+    """logs to write besides metrics.jsonl"""
+    overwrite: bool = False
+    """replace the run in the output folder"""
+    resume: bool = False
+    """continue the run in the output folder"""
+
+    @property
+    def data(self) -> DataSettings:
+        """The settings that the data need."""
+        return DataSettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(DataSettings)})
+
+
+def to_json(value: Any) -> Any:
+    """A settings object as plain JSON content."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        stored = (field for field in dataclasses.fields(value) if field.metadata.get("stored", True))
+        return {field.name: to_json(getattr(value, field.name)) for field in stored}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: to_json(item) for name, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[SettingsT], content: Mapping[str, Any]) -> SettingsT:
+    """The settings object that `to_json` wrote."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _restored(hints[name], value) for name, value in content.items()})
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_json(typing.cast(type, hint), value)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and value is not None:
+        return _restored(next(part for part in typing.get_args(hint) if part is not type(None)), value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,94 @@
+"""The teacher of a distillation method: the networks of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from likewise.encoders import EncoderSettings
+from likewise.errors import LikewiseError
+from likewise.methods import Method, method_name
+from likewise.methods.distillation import DistillationMethod, Teacher
+from likewise.run_folder import RunFolder, read_json
+from likewise.runs.trained import load_trained, method_of
+
+
+def require_teacher(method: Method | None) -> None:
+    """Refuse a method that needs a teacher and names none, with the two commands to type.
+
+    Raises:
+        LikewiseError: no teacher is named.
+    """
+    if not isinstance(method, DistillationMethod) or method.teacher or not method.requires_teacher:
+        return
+    name = method_name(method)
+    raise LikewiseError(
+        f"{method.title} learns from a trained run: --method.teacher RUN is required. Type two commands:\n"
+        f"  likewise train DATA --method {method.trains_teacher} --encoder LARGER --out runs/teacher\n"
+        f"  likewise train DATA --method {name} --method.teacher runs/teacher"
+    )
+
+
+def load_teacher(path: str, student: DistillationMethod, encoder: EncoderSettings, classes: Sequence[str]) -> Teacher:
+    """The networks of a finished run, if they can teach on these images.
+
+    Args:
+        path: the run's folder.
+        student: the method that learns from it.
+        encoder: the student's.
+        classes: names of the classes in the student's data.
+
+    Raises:
+        LikewiseError: the folder holds no finished run, its method cannot teach the student's, or its images differ.
+    """
+    run = RunFolder(path)
+    student.check_teacher(method_of(run))
+    trained = load_trained(run.path)
+    compared = {
+        "colour channels": (trained.encoder.channels, encoder.channels),
+        "pixels along a side": (trained.encoder.image_size, encoder.image_size),
+        "classes": (trained.class_names, tuple(classes)),
+    }
+    differences = [
+        f"{what}: {_listed(theirs)} in {run.path}, {_listed(ours)} here"
+        for what, (theirs, ours) in compared.items()
+        if theirs != ours
+    ]
+    if differences:
+        raise LikewiseError(
+            f"The run {run.path} cannot teach on these images ({'; '.join(differences)}). Give --method.teacher a run "
+            f"on the same classes and --image-size."
+        )
+    return Teacher(trained.method, trained.nets)
+
+
+def check_teacher_leakage(path: str, source: str, train_ids: Collection[str]) -> str:
+    """A warning where the teacher was trained on other splits of the same data; empty where there is no leakage.
+
+    Where the data have no test split, the held-out images depend on the seed and on ``test_fraction``. The images that
+    the teacher was tested on are in its gallery; none of them may be among the student's training images.
+
+    Args:
+        path: the teacher's folder.
+        source: of the student's data.
+        train_ids: of the student's training images.
+    """
+    run = RunFolder(path)
+    if not run.gallery.exists() or read_json(run.data)["source"] != source:
+        return ""
+    with np.load(run.gallery) as gallery:
+        tested = set(gallery["ids"].tolist())
+    if tested.isdisjoint(train_ids):
+        return ""
+    return (
+        f"The teacher in {run.path} held out other test images, so it has learned from some of those that it and its "
+        f"student are scored on here. Give the same --seed and --test-fraction as for that run."
+    )
+
+
+def _listed(value: int | tuple[str, ...]) -> str:
+    if isinstance(value, int):
+        return str(value)
+    more = f", ... ({len(value)})" if len(value) > 6 else ""
+    return (", ".join(value[:6]) + more) or "none"

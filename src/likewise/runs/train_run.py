@@ -1,0 +1,215 @@
+"""One run from data to page: prepare, train, score, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from likewise.collectives import rank, world_size
+from likewise.data.columns.captions import CAPTIONS
+from likewise.data.loader import Loader
+from likewise.encoders import save_encoder
+from likewise.evaluation.evaluation import EvaluationSettings
+from likewise.evaluation.multimodal_scores import multimodal_scores
+from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.own_classifier import own_classifier_outcomes
+from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.methods import Method, Nets, Progress, Recipe, method_name
+from likewise.methods.distillation import DistillationMethod
+from likewise.report.data_summary import summarise_data
+from likewise.report.pages.page import write_report
+from likewise.report.pictures.method_pictures import IMAGES
+from likewise.report.pictures.write import write_method_pictures, write_pictures
+from likewise.report.terminal import RunOutline, first_screen, last_screen
+from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.runs.config import write_config
+from likewise.runs.networks import build_nets
+from likewise.runs.prepare import Prepared, prepare
+from likewise.runs.run import Run
+from likewise.runs.settings import TrainSettings
+from likewise.runs.teacher import check_teacher_leakage
+from likewise.training import Interrupted, LoopSettings, TrainingState
+from likewise.training import train as train_networks
+from likewise.training.activation_memory import memory_line
+from likewise.training.cached_gradients import count_microbatches
+from likewise.training.launch import environment, launch
+from likewise.training.screen import Screen
+from likewise.views.policies import CentreView
+
+ALL_MEASURES = EvaluationSettings()
+"""What is scored at the end of a run."""
+
+
+def run_training(
+    data: Any,
+    settings: TrainSettings,
+    method: str | Method,
+    recipe: Recipe | None,
+    console: Console,
+    resume_line: str = "the same call with out='{out}' and resume=True",
+    measures: EvaluationSettings = ALL_MEASURES,
+) -> Run:
+    """Prepare, train, score and report. `likewise.train` with its settings gathered.
+
+    Args:
+        data: as for `likewise.train`.
+        settings: everything but the method.
+        method: name or instance.
+        recipe: None takes the method's own.
+        console: where screens go.
+        resume_line: what continues an interrupted run; {out} in it becomes the run's folder.
+        measures: what is scored at the end.
+    """
+    prepared = prepare(data, settings, method, recipe)
+    run = RunFolder(prepared.settings.out or _free_folder(data, prepared))
+    resume_line = resume_line.replace("{out}", str(run.path))
+    # A batch that does not fit, weights that are missing and an unsuitable teacher are refused before anything is
+    # written, and so is a batch or a microbatch that cannot be divided among the devices.
+    prepared.loader()
+    nets = build_nets(prepared)
+    fabric, precision = _launch(prepared.settings, run)
+    loader = prepared.loader(rank(), world_size())
+    microbatches = count_microbatches(prepared.settings.microbatch, loader.batch_size // world_size(), nets)
+    memory = memory_line(fabric, prepared.method, nets, loader, microbatches)
+    screen = Screen(console, enabled=fabric.is_global_zero)
+    found = data_summary(prepared)
+    if fabric.is_global_zero:
+        run.create(overwrite=prepared.settings.overwrite, resume=prepared.settings.resume)
+        write_config(run, data, prepared, resume_line, microbatches)
+        write_json(run.data, found)
+        write_json(run.environment, environment(fabric, precision))
+        screen.keep(run.log)
+    fabric.barrier()
+    device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
+    screen.say(first_screen(found, prepared.masks, _outline(prepared, run, prepared.steps(loader), device, memory)))
+    if warning := _teacher_leakage(prepared):
+        screen.say(f"[yellow]warning: {warning}[/yellow]")
+    try:
+        state = _train(fabric, prepared, nets, loader, run, screen)
+        if fabric.is_global_zero:
+            _finish(fabric, prepared, nets, state, run, measures)
+            screen.say(last_screen(run))
+    except Interrupted as stop:
+        raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
+    except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
+        raise Interrupted(f"Interrupted. What was saved is kept. To continue: {resume_line}") from None
+    return Run(run.path)
+
+
+def data_summary(prepared: Prepared) -> dict[str, Any]:
+    """What was found in the data of a run, as ``data.json`` has it."""
+    return summarise_data(
+        prepared.manifest,
+        prepared.splits,
+        prepared.visible_labels,
+        prepared.method,
+        prepared.encoder,
+        len(prepared.train_indices),
+        prepared.masks,
+    )
+
+
+def online_scores(prepared: Prepared, device: torch.device) -> OnlineScores:
+    """The scores that are taken while a run goes on."""
+    size, seed = prepared.encoder.image_size, prepared.settings.seed
+    return OnlineScores(prepared.splits, size, seed, device, prepared.transforms.get(CAPTIONS))
+
+
+def _launch(settings: TrainSettings, run: RunFolder) -> Any:
+    return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path)
+
+
+def _outline(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str) -> RunOutline:
+    method = prepared.method
+    return RunOutline(
+        method,
+        prepared.method_reason,
+        prepared.settings.preset,
+        prepared.encoder,
+        prepared.recipe.optimizer,
+        prepared.batch_size,
+        steps,
+        steps * prepared.batch_size / max(len(prepared.train_indices), 1),
+        device,
+        str(run.path),
+        method.teacher if isinstance(method, DistillationMethod) else "",
+        memory,
+    )
+
+
+def _teacher_leakage(prepared: Prepared) -> str:
+    """A warning where the teacher has learned from images that this run tests on."""
+    method = prepared.method
+    if not isinstance(method, DistillationMethod) or not method.teacher:
+        return ""
+    return check_teacher_leakage(method.teacher, prepared.manifest.source, prepared.train.manifest.ids)
+
+
+def _train(
+    fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder, screen: Screen
+) -> TrainingState:
+    """The loop, with online scores taken by the first rank."""
+    settings, steps = prepared.settings, prepared.steps(loader)
+    plan = LoopSettings(
+        steps,
+        settings.seed,
+        eval_every=max(steps // settings.num_evals, 1) if settings.num_evals else 0,
+        save_every=settings.save_every or max(steps // 20, 1),
+        microbatch=settings.microbatch,
+    )
+    online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
+    if settings.compile:
+        screen.say("Compiling the encoder at the first step, which takes about a minute.")
+        nets.encoder.compile()
+    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
+
+
+def _finish(
+    fabric: Fabric,
+    prepared: Prepared,
+    nets: Nets,
+    state: TrainingState,
+    run: RunFolder,
+    measures: EvaluationSettings,
+) -> None:
+    """Weights, final scores, pictures and the page."""
+    method, settings = prepared.method, prepared.settings
+    save_encoder(nets.encoder, prepared.encoder, run)
+    method.keep(nets, prepared.transforms, run)
+    write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
+    _score(fabric, prepared, nets, run, measures)
+    few = dataclasses.replace(settings, batch_size=min(prepared.batch_size, IMAGES))
+    loader = dataclasses.replace(prepared, settings=few).loader()
+    last_step = Progress(state.step - 1, state.step, settings.seed)
+    write_method_pictures(run, method, nets, loader, prepared.train, last_step, fabric.device)
+    write_report(run)
+
+
+def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings) -> None:
+    """``scores.json`` and the pictures of what was scored."""
+    seed, splits, settings = prepared.settings.seed, prepared.splits, prepared.encoder
+    labels = prepared.visible_labels
+    scored = score_encoder(nets.encoder, settings, splits, seed, fabric.device, measures, labels)
+    test, view = splits.get("test"), CentreView(settings.image_size)
+    own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
+    multimodal = multimodal_scores(run, scored, test, seed)
+    write_scores(run, scored, {**multimodal.outcomes, "trained": [*own, *multimodal.outcomes.get("trained", [])]})
+    write_pictures(run, scored, multimodal.retrieved)
+
+
+def _free_folder(data: Any, prepared: Prepared) -> str:
+    """``runs/<data>-<method>``, or the first of that name with a number that is free."""
+    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
+    name = f"runs/{stem}-{method_name(prepared.method)}"
+    for number in itertools.count(1):
+        folder = name if number == 1 else f"{name}-{number}"
+        if prepared.settings.resume or not Path(folder).exists():
+            return folder
+    raise AssertionError("unreachable")
