@@ -57,6 +57,10 @@ class BatchRNG:
         """An independent stream for the same rows: one per view, so that views do not depend on call order."""
         return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.every)
 
+    def row_numbers(self) -> Tensor:
+        """int64 [B]: the position of each of our rows in the global batch."""
+        return torch.arange(self.first, self._end, self.every)
+
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""
         shape = (self.total,) if columns is None else (self.total, columns)

@@ -22,9 +22,17 @@ class Pixels(NamedTuple):
     shown: Tensor | None = None
     """int64 [B], of clips: frames before the video ended, whose last one stays from there on; None of images"""
 
+    views: Mapping[str, Tensor] | None = None
+    """float32 [B, C, S, S] each: views that a user's callable has made already, by the name of their random stream"""
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
         """Each part changed alike: moved to a device, or some of its rows."""
-        return Pixels(change(self.images), change(self.aspect), None if self.shown is None else change(self.shown))
+        return Pixels(
+            change(self.images),
+            change(self.aspect),
+            None if self.shown is None else change(self.shown),
+            None if self.views is None else {name: change(view) for name, view in self.views.items()},
+        )
 
 
 class Place(NamedTuple):

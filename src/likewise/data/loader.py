@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from likewise.data.batch import Batch
+from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.column import IndexedFeature
 from likewise.data.images import FileImages, Images
 from likewise.data.samplers import ClassBalanced, shuffled
@@ -28,6 +28,17 @@ class Support:
     """images of each class"""
     until_step: int | None = None
     """from this step on none is decoded; None means that there is no end"""
+
+
+class ViewStream(NamedTuple):
+    """Views that the loader makes, because a user's callable makes them one image at a time."""
+
+    name: str
+    """of the random stream, and in `Pixels.views`"""
+    make: Callable[[Pixels, Sequence[tuple[int | str, ...]]], Tensor]
+    """stored images and a key for the randomness of each -> float32 [B, C, S, S]"""
+    of_support: bool
+    """whether they are of the support rows"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,8 @@ class Loader:
     """into how many slices it is cut"""
     modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
     """what the method learns from beside pixels, by name"""
+    view_streams: Sequence[ViewStream] = ()
+    """views that are made here, in the workers"""
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -91,7 +104,7 @@ class Loader:
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps first_step..last_step-1, on the CPU."""
         steps = range(first_step, last_step)
-        if not isinstance(self.images, FileImages):
+        if not isinstance(self.images, FileImages) and not self.view_streams:
             yield from (self.batch(step) for step in steps)
             return
         decoding = DataLoader(
@@ -109,9 +122,23 @@ class Loader:
     def batch(self, step: int) -> Batch:
         """Our rows of one step's batch, decoded here and now."""
         batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step))
+        batch = self._with_views(batch, step, of_support=False)
         if self._draw_support is None or (self.support and _ended(self.support, step)):
             return batch
-        return batch._replace(support=self._rows(self._draw_support(step)))
+        support = self._rows(self._draw_support(step))
+        return batch._replace(support=self._with_views(support, step, of_support=True))
+
+    def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
+        """The rows with the views that are made here, each by its place in the global batch."""
+        streams = [stream for stream in self.view_streams if stream.of_support == of_support]
+        if not streams:
+            return rows
+        first = self.rank * rows.size
+        views = {}
+        for stream in streams:
+            keys = [(self.seed, step, stream.name, first + row) for row in range(rows.size)]
+            views[stream.name] = stream.make(rows.pixels, keys)
+        return rows._replace(pixels=rows.pixels._replace(views=views))
 
     def _rows(self, positions: Tensor) -> Batch:
         share = len(positions) // self.world_size
@@ -138,7 +165,7 @@ class Loader:
 class _Steps(Dataset):
     """Batches by step, for a DataLoader whose workers each decode whole batches."""
 
-    def __init__(self, loader: Loader, images: FileImages) -> None:
+    def __init__(self, loader: Loader, images: Images) -> None:
         self.loader, self.images = loader, images
 
     def __getitem__(self, step: int) -> tuple[Batch, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from likewise.methods.method import MethodT
+from likewise.views.from_callable import CallableViews
 from likewise.views.policies import ViewPolicy, byol, moco_v2, simclr, simclr_small, supcon, swav, swav_small_crop
 
 SMALL_VIEW = 64
@@ -31,10 +32,11 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
     changed = {}
     for field in dataclasses.fields(method):
         policy = getattr(method, field.name)
-        if not isinstance(policy, ViewPolicy):
+        if not isinstance(policy, ViewPolicy | CallableViews):
             continue
         if policy.size is None:
-            policy = for_small.get(policy, policy) if size <= SMALL_VIEW else policy
+            if size <= SMALL_VIEW and isinstance(policy, ViewPolicy):
+                policy = for_small.get(policy, policy)
             policy = dataclasses.replace(policy, size=max(round(size * field.metadata.get("side", 1)), 2))
         if policy.frames is None:
             policy = dataclasses.replace(policy, frames=frames)

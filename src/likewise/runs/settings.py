@@ -94,7 +94,9 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[SettingsT], content: Mapping[str, Any]) -> SettingsT:
-    """The settings object that `to_json` wrote."""
+    """The settings object that `to_json` wrote; a class may restore itself by a class method ``restored``."""
+    if hasattr(kind, "restored"):
+        return kind.restored(content)  # type: ignore[attr-defined]
     hints = typing.get_type_hints(kind)
     return kind(**{name: _restored(hints[name], value) for name, value in content.items()})
 

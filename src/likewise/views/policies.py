@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
+from likewise.views.from_callable import CallableViews
 from likewise.views.image.colour import CHANGES
 from likewise.views.image.crop import centre_boxes, random_boxes
 from likewise.views.image.making import make_view
@@ -172,6 +174,16 @@ class ViewPolicy:
             return []
         instead = "each channel is made brighter or darker instead" if self._channel_strength() else "it is left out"
         return [f"images of {channels} channels have no {', '.join(named)}: {instead}"]
+
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> ViewPolicy | CallableViews:
+        """The views of a stored run; a user's callable is known by its name alone, and cannot be called again."""
+        if "source" in content:
+            return CallableViews.restored(content)
+        settings: dict[str, Any] = {}
+        for name, value in content.items():
+            settings[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**settings)
 
     def _require(self, name: str, fine: bool, allowed: str) -> None:
         if not fine:

@@ -1,0 +1,77 @@
+"""A user's own augmentation in place of a method's: which setting it replaces, and what the loader has to make."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from likewise.data.batch import Batch
+from likewise.data.loader import ViewStream
+from likewise.errors import LikewiseError
+from likewise.methods.method import Method, MethodT, Nets
+from likewise.methods.progress import Progress
+from likewise.views.from_callable import AskedFor, CallableViews
+from likewise.views.policies import ViewPolicy
+
+UserViews = ViewPolicy | Callable[..., Any]
+"""A policy of ours, or a callable on a PIL image, on a uint8 tensor [C, H, W], or of albumentations."""
+
+
+def view_settings(method: Method) -> list[str]:
+    """Names of the settings of a method that say how views are made."""
+    fields = dataclasses.fields(method)
+    return [field.name for field in fields if isinstance(getattr(method, field.name), ViewPolicy | CallableViews)]
+
+
+def with_views(method: MethodT, views: UserViews | Mapping[str, UserViews]) -> MethodT:
+    """The method with the user's views.
+
+    Args:
+        method: the rule.
+        views: one policy or callable for a method with a single setting of views; else one for each setting that is
+            to change, by its name: ``{"weak_views": f, "strong_views": g}``.
+
+    Raises:
+        LikewiseError: the method has several such settings and they are not named, or one is none of its own.
+    """
+    names = view_settings(method)
+    if not isinstance(views, Mapping):
+        if len(names) != 1:
+            example = ", ".join(f"{name!r}: ..." for name in names)
+            raise LikewiseError(
+                f"{type(method).__name__} makes several kinds of views, so views= must name which to replace: "
+                f"views={{{example}}}. Those left out stay as they are."
+            )
+        views = {names[0]: views}
+    unknown = sorted(set(views) - set(names))
+    if unknown:
+        raise LikewiseError(f"{type(method).__name__} has no views {unknown[0]!r}. Allowed: {', '.join(names)}.")
+    given = {name: each if isinstance(each, ViewPolicy) else CallableViews(each) for name, each in views.items()}
+    return dataclasses.replace(method, **given)
+
+
+@torch.no_grad()
+def view_streams(method: Method, nets: Nets, batch: Batch, progress: Progress) -> list[ViewStream]:
+    """What the loader has to make of a user's callables, found by a dry run on a few images; networks stay as they are.
+
+    Args:
+        method: the rule.
+        nets: what it built.
+        batch: any batch of the loader's, with its support.
+        progress: the first step.
+    """
+    if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
+        return []
+    asked, asked_of_support = AskedFor(), AskedFor()
+    first = batch.parts(max(batch.size // 2, 1))[0]
+    first = first._replace(pixels=first.pixels._replace(views=asked))
+    if batch.support is not None:
+        support = batch.support.parts(max(batch.support.size // 2, 1))[0]
+        first = first._replace(support=support._replace(pixels=support.pixels._replace(views=asked_of_support)))
+    method.embed(copy.deepcopy(nets).eval(), first, progress)
+    streams = [ViewStream(name, views.make, of_support=False) for name, views in asked.asked.items()]
+    return streams + [ViewStream(name, views.make, of_support=True) for name, views in asked_of_support.asked.items()]

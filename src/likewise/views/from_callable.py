@@ -1,0 +1,196 @@
+"""A user's own augmentation as views: any callable on a PIL image, on a uint8 tensor, or of albumentations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import to_image
+
+from likewise.data.batch import Pixels
+from likewise.errors import LikewiseError
+from likewise.randomness import BatchRNG, generator
+from likewise.views.view import View
+
+Takes = Literal["pil", "tensor", "albumentations"]
+"""What a callable is given: a PIL image, uint8 [C, H, W], or ``image=`` uint8 [H, W, C]."""
+
+
+@dataclass(frozen=True)
+class CallableViews:
+    """Views that a user's callable makes, one image at a time, where a method expects a `ViewPolicy`.
+
+    The loader makes them in its workers, under the names that a dry run of the method asked for, and puts them into
+    `Pixels.views`. What is not there is made when it is asked for. Before each call the generators of Python, NumPy and
+    PyTorch are seeded by (seed, step, name, image), so that a resumed run sees the same views and so do two devices.
+    """
+
+    transform: Callable[..., Any] = field(metadata={"stored": False})
+    """the callable; must be picklable where the loader has workers"""
+    source: str = ""
+    """what it is, for ``config.json``: its import path, or its repr"""
+    size: int | None = None
+    """pixels along a side of the views that the encoder expects; None: the run's image size"""
+    frames: int | None = None
+    """of clips, which are not supported: it stays None"""
+
+    def __post_init__(self) -> None:
+        if not callable(self.transform):
+            raise LikewiseError(
+                f"views= takes a policy of likewise.views or a callable on one image; {type(self.transform).__name__} "
+                f"was given."
+            )
+        if not self.source:
+            object.__setattr__(self, "source", described(self.transform))
+
+    def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
+        """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here."""
+        name = str(rng.key[-1])
+        # Where a view lies in its image is not known: a method that matches locations sees that nothing overlaps.
+        unknown = torch.full((len(pixels.images), 2, 3), torch.nan, device=pixels.images.device)
+        if isinstance(pixels.views, AskedFor):
+            return View(pixels.views.note(name, self, pixels.images), unknown)
+        made = None if pixels.views is None else pixels.views.get(name)
+        if made is None:
+            keys = [(*rng.key, int(row)) for row in rng.row_numbers()]
+            made = self.make(pixels, keys).to(pixels.images.device)
+        return View(made, unknown)
+
+    def make(self, pixels: Pixels, keys: Sequence[tuple[int | str, ...]]) -> Tensor:
+        """One view of each image: uint8 [B, C, S', S'] -> float32 [B, C, S, S] in [0, 1].
+
+        Args:
+            pixels: the stored images.
+            keys: what each view's randomness is a function of.
+
+        Raises:
+            LikewiseError: images are clips, or the callable gives what is no view of ``size`` pixels.
+        """
+        if pixels.images.dim() != 4:
+            raise LikewiseError("views= takes a callable for images, but this method learns from clips.")
+        views = []
+        for image, aspect, key in zip(pixels.images.cpu(), pixels.aspect.tolist(), keys, strict=True):
+            with seeded(self.transform, key):
+                given = self._call(unsqueezed(image, aspect))
+            views.append(self._checked(given, channels=len(image)))
+        return torch.stack(views)
+
+    def _call(self, image: Tensor) -> Any:
+        takes = what_it_takes(self.transform)
+        if takes == "albumentations":
+            return self.transform(image=image.permute(1, 2, 0).numpy())["image"]
+        if takes == "pil" and len(image) in (1, 3):
+            return self.transform(as_pil(image))
+        return self.transform(image)
+
+    def _checked(self, given: Any, channels: int) -> Tensor:
+        """What the callable gave as float32 [C, S, S] in [0, 1]."""
+        if isinstance(given, Image.Image):
+            given = to_image(given)
+        if isinstance(given, np.ndarray):
+            planes = given[None] if given.ndim == 2 else given.transpose(2, 0, 1)
+            given = torch.from_numpy(np.ascontiguousarray(planes))
+        if not isinstance(given, Tensor) or given.dim() != 3:
+            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise LikewiseError(f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}.")
+        view = given.as_subclass(Tensor)
+        view = view.float() / 255 if view.dtype == torch.uint8 else view.float()
+        if len(view) != channels or view.shape[1] != view.shape[2] or self.size not in (None, view.shape[1]):
+            size = self.size or "S"
+            raise LikewiseError(
+                f"views= must give images [{channels}, {size}, {size}]; {self.source} gave {tuple(view.shape)}. Let it "
+                f"end in a crop or a resize to that size, or set image_size={view.shape[-1]}."
+            )
+        low, high = float(view.min()), float(view.max())
+        if low < -1e-4 or high > 1 + 1e-4:
+            raise LikewiseError(
+                f"views= must give values from 0 to 1; {self.source} gave {low:.3g} to {high:.3g}. Leave Normalize "
+                f"out: the encoder normalises."
+            )
+        return view.clamp(0, 1)
+
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> CallableViews:
+        """The views of a stored run: they know what made them, and refuse to be made again."""
+        source = content["source"]
+
+        def gone(image: Any) -> Any:
+            raise LikewiseError(f"The views of this run were made by {source}, which is not stored with it.")
+
+        return cls(gone, source, content["size"], content["frames"])
+
+    def notes(self, channels: int) -> list[str]:
+        """Nothing: the callable sees the channels as they are."""
+        return []
+
+
+class AskedFor(dict[str, Tensor]):
+    """Stands for `Pixels.views` in a dry run of a method, and notes which views it asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: dict[str, CallableViews] = {}
+
+    def note(self, name: str, views: CallableViews, images: Tensor) -> Tensor:
+        """Grey views [B, C, S, S] in place of those that were asked for."""
+        self.asked[name] = views
+        size = views.size or images.shape[-1]
+        return torch.full((*images.shape[:2], size, size), 0.5, device=images.device)
+
+
+def described(transform: Callable[..., Any]) -> str:
+    """The import path of a function, or the repr of an object on one line."""
+    if hasattr(transform, "__qualname__"):
+        return f"{transform.__module__}:{transform.__qualname__}"
+    return " ".join(repr(transform).split())
+
+
+def what_it_takes(transform: Callable[..., Any]) -> Takes:
+    """A PIL image, but for albumentations and for what is marked with ``takes = "tensor"``."""
+    if type(transform).__module__.partition(".")[0] == "albumentations":
+        return "albumentations"
+    return getattr(transform, "takes", "pil")
+
+
+def as_pil(image: Tensor) -> Image.Image:
+    """uint8 [C, H, W], C = 1 or 3 -> a PIL image."""
+    if len(image) == 1:
+        return Image.fromarray(image[0].numpy())
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def unsqueezed(image: Tensor, aspect: float) -> Tensor:
+    """A stored square uint8 [C, S, S] in the file's geometry: its longer side is S again."""
+    side = image.shape[-1]
+    height = max(round(side / max(aspect, 1)), 1)
+    width = max(round(side * min(aspect, 1)), 1)
+    if (height, width) == (side, side):
+        return image
+    resized = torch.nn.functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)
+    return resized[0]
+
+
+@contextmanager
+def seeded(transform: Callable[..., Any], key: tuple[int | str, ...]) -> Iterator[None]:
+    """Python's, NumPy's and PyTorch's generators as a function of a key, and afterwards as they were."""
+    seed = generator(*key).initial_seed() % 2**32
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    own_generators = getattr(transform, "set_random_seed", None)  # of albumentations
+    if own_generators is not None:
+        own_generators(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)

@@ -1,0 +1,170 @@
+"""A user's own augmentation: made in the loader's workers, the same after a stop and on two devices."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from likewise.data.batch import Batch, Pixels
+from likewise.data.images import InMemoryImages
+from likewise.data.loader import Loader, Support
+from likewise.encoders import build_encoder, choose_encoder
+from likewise.errors import LikewiseError
+from likewise.methods import METHODS, Progress, with_view_size
+from likewise.methods.user_views import view_streams, with_views
+from likewise.randomness import BatchRNG, generator
+from likewise.runs.settings import from_json, to_json
+from likewise.views import ViewPolicy, identity
+from likewise.views.from_callable import CallableViews, unsqueezed
+
+SIZE, COUNT = 16, 24
+TORCHVISION = v2.Compose([v2.RandomResizedCrop(SIZE, scale=(0.3, 1.0)), v2.RandomHorizontalFlip(), v2.ColorJitter(0.4)])
+
+
+def of_pil(image):
+    """A function on a PIL image, with Python's randomness."""
+    assert isinstance(image, Image.Image)
+    return image.rotate(random.uniform(-30, 30)).resize((SIZE, SIZE))
+
+
+def of_tensor(image):
+    """A function on uint8 [C, H, W], with NumPy's randomness."""
+    assert image.dtype == torch.uint8
+    return (image[:, :SIZE, :SIZE].float() / 255 * np.random.uniform(0.5, 1)).clamp(0, 1)
+
+
+of_tensor.takes = "tensor"
+
+
+def pixels(count=COUNT, channels=3, side=SIZE):
+    images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator(3))
+    return Pixels(images, torch.ones(count))
+
+
+def made(transform, key=0, **changes):
+    given = pixels(**changes)
+    return CallableViews(transform, size=SIZE)(given, BatchRNG((key, "view"), len(given.images))).pixels
+
+
+@pytest.mark.parametrize("transform", [TORCHVISION, of_pil, of_tensor], ids=["torchvision", "PIL", "tensor"])
+def test_views_are_a_function_of_the_key(transform):
+    before = random.getstate(), torch.get_rng_state()
+    views = made(transform)
+    assert views.shape == (COUNT, 3, SIZE, SIZE) and views.dtype == torch.float32
+    assert 0 <= views.min() and views.max() <= 1
+    assert torch.equal(views, made(transform))
+    assert not torch.equal(views, made(transform, key=1))
+    assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_albumentations_is_given_arrays():
+    albumentations = pytest.importorskip("albumentations", reason="albumentations is not installed")
+    compose = albumentations.Compose([albumentations.RandomCrop(SIZE, SIZE), albumentations.HorizontalFlip(p=0.5)])
+    views = made(compose, side=24)
+    assert torch.equal(views, made(compose, side=24)) and not torch.equal(views, made(compose, key=1, side=24))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 13])
+def test_images_of_any_channels_reach_the_callable(channels):
+    assert made(of_tensor, channels=channels).shape == (COUNT, channels, SIZE, SIZE)
+    assert made(v2.RandomHorizontalFlip(), channels=channels).shape == (COUNT, channels, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("transform", "named"),
+    [
+        (v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.1] * 3)]), "Normalize"),
+        (v2.Resize((8, 8)), r"image_size=8"),
+        (v2.Resize((SIZE, 8)), r"\(3, 16, 8\)"),
+        (v2.Grayscale(), r"\(1, 16, 16\)"),
+        (lambda image: None, "NoneType"),
+    ],
+    ids=["normalised", "another size", "oblong", "channels", "nothing"],
+)
+def test_what_is_no_view_is_refused(transform, named):
+    compose = transform if not isinstance(transform, v2.Compose) else v2.Compose([v2.ToImage(), *transform.transforms])
+    with pytest.raises(LikewiseError, match=named):
+        made(compose)
+    with pytest.raises(LikewiseError, match="callable"):
+        CallableViews("flip")
+
+
+def test_an_oblong_image_has_its_shape_back():
+    assert unsqueezed(torch.zeros(3, 32, 32, dtype=torch.uint8), 2.0).shape == (3, 16, 32)
+    assert unsqueezed(torch.zeros(3, 32, 32, dtype=torch.uint8), 0.5).shape == (3, 32, 16)
+
+
+def test_a_method_with_several_kinds_of_views_wants_names():
+    simclr = with_views(METHODS["simclr"](), of_pil)
+    assert isinstance(simclr.views, CallableViews)
+    comatch = METHODS["comatch"]()
+    with pytest.raises(LikewiseError, match="strong_views"):
+        with_views(comatch, of_pil)
+    with pytest.raises(LikewiseError, match="weak_views"):
+        with_views(comatch, {"weak": of_pil})
+    both = with_views(comatch, {"weak_views": identity(), "strong_views": of_pil})
+    assert both.weak_views == identity() and isinstance(both.strong_views, CallableViews)
+    assert isinstance(both.other_views, ViewPolicy)
+
+
+def test_a_stored_method_knows_what_made_its_views():
+    rule = with_view_size(with_views(METHODS["simclr"](), of_pil), SIZE)
+    stored = to_json(rule)
+    assert stored["views"]["source"].endswith(":of_pil") and stored["views"]["size"] == SIZE
+    again = from_json(METHODS["simclr"], stored)
+    assert to_json(again) == stored
+    with pytest.raises(LikewiseError, match="of_pil"):
+        again.views(pixels(2), BatchRNG((0, "view"), 2))
+    assert from_json(METHODS["simclr"], to_json(METHODS["simclr"]())) == METHODS["simclr"]()
+
+
+def setup(name="suncet", transform=of_pil, **options):
+    rule = with_view_size(with_views(METHODS[name](), transform), SIZE)
+    nets = rule.build(build_encoder(choose_encoder("conv4", SIZE, (0.5,) * 3, (0.2,) * 3)), 2)
+    support = Support(2, 4) if rule.support else None
+    loader = Loader(InMemoryImages(pixels()), torch.arange(COUNT) % 2, 8, 5, support, **options)
+    streams = view_streams(rule, nets, loader.batch(0), Progress(0, 4, 5))
+    return rule, nets, replace(loader, view_streams=streams)
+
+
+def test_a_dry_run_finds_what_the_method_asks_for_and_leaves_its_networks():
+    rule, nets, loader = setup()
+    weights = {name: value.clone() for name, value in nets.state_dict().items()}
+    streams = view_streams(rule, nets, loader.batch(0), Progress(0, 4, 5))
+    assert sorted((stream.name, stream.of_support) for stream in streams) == [
+        ("first view", False), ("second view", False), ("support", True),
+    ]  # fmt: skip
+    assert all(torch.equal(value, weights[name]) for name, value in nets.state_dict().items())
+    assert view_streams(METHODS["simclr"](), nets, loader.batch(0), Progress(0, 4, 5)) == []
+
+
+def test_what_the_loader_makes_is_what_the_method_would_make():
+    rule, nets, loader = setup()
+    batch, progress = loader.batch(2), Progress(2, 4, 5)
+    assert set(batch.pixels.views) == {"first view", "second view"} and set(batch.support.pixels.views) == {"support"}
+    plain = replace(loader, view_streams=()).batch(2)
+    assert plain.pixels.views is None
+    nets.eval()
+    for name, rows in rule.embed(nets, batch, progress).items():
+        assert torch.equal(rows, rule.embed(nets, plain, progress)[name])
+
+
+def test_workers_and_ranks_make_the_same_views():
+    _, _, loader = setup()
+    one = [batch.pixels.views["first view"] for batch in loader.batches(0, 3)]
+    two = [batch.pixels.views["first view"] for batch in replace(loader, workers=2).batches(0, 3)]
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    halves = [replace(loader, rank=rank, world_size=2).batch(1).pixels.views["first view"] for rank in range(2)]
+    assert torch.equal(torch.cat(halves), one[1])
+    assert not torch.equal(one[0], one[1])
+
+
+def test_a_microbatch_has_its_own_views():
+    _, _, loader = setup()
+    batch = loader.batch(0)
+    parts: list[Batch] = batch.parts(2)
+    assert torch.equal(parts[1].pixels.views["first view"], batch.pixels.views["first view"][1::2])
