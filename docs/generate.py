@@ -145,11 +145,11 @@ def figure(value: float | None) -> str:
 
 RESULTS = """# Results
 
-Made by `make docs` from evidence/claims, where `likewise reproduce NAME --keep evidence/claims` puts what came out. A
-paper's claim is checked at small scale: minutes of training on two cores, where the paper took days of GPUs. What
-does not hold here may well hold there; it is kept all the same. A statement holds where the mean (or median) of the
-seeds meets the inequality and two thirds of the seeds do so by themselves. No choice was made on test images, unless
-what was found says so.
+Made by `make docs` from evidence/claims, where `likewise reproduce NAME --keep evidence/claims` stores the outcomes. A
+paper's claim is tested at small scale: minutes of training on two cores, where the paper took days of GPUs. A claim
+that does not hold here may well hold there; it is listed all the same. A statement holds where the mean (or median) of
+the seeds meets the inequality and two thirds of the seeds do so on their own. No choice was made on test images, unless
+the findings say so.
 """
 
 
@@ -162,22 +162,22 @@ def results_page() -> str:
         title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
         verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
         rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} |")
-    table = ["| claim | what the paper says | paper | |", "| --- | --- | --- | --- |", *rows]
+    table = ["| claim | the paper's claim | paper | |", "| --- | --- | --- | --- |", *rows]
     sections = [outcome_section(name, content, kept / f"{name}.md") for name, content in outcomes.items()]
     return "\n".join([RESULTS, *table, "", *sections])
 
 
 def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
-    """One claim: what was said, what came out, what it took, what was found."""
+    """One claim: its statements, scores, cost and findings."""
     seeds = content["seeds"]
     lines = [f"## {name}", "", f"**{content['verdict']}**: {content['sentence']} ({content['paper']})", ""]
-    lines += [content["check"], "", f"| statement | to be | {seed_columns(seeds)} | |"]
+    lines += [content["check"], "", f"| statement | required | {seed_columns(seeds)} | |"]
     lines += ["| --- " * (len(seeds) + 4) + "|"]
     for each in content["statements"]:
-        unit, premise = each["unit"], f" Asked only if: {each['premise']}." if each["premise"] else ""
-        values = [outcome.shown(value, unit) for value in (each["value"], *each["by_seed"])]
+        unit, premise = each["unit"], f" Tested only if: {each['premise']}." if each["premise"] else ""
+        values = [outcome.format_value(value, unit) for value in (each["value"], *each["by_seed"])]
         values[0] += " (median)" if each["over_seeds"] == "median" else ""
-        bound = f"{each['relation']} {outcome.shown(each['bound'], unit)}"
+        bound = f"{each['relation']} {outcome.format_value(each['bound'], unit)}"
         sentence = each["sentence"].replace("|", "\\|")
         lines.append(f"| {sentence}.{premise} | {bound} | {' | '.join(values)} | {each['verdict']} |")
     lines += ["", f"| arm | score | {seed_columns(seeds)} | views | seconds |", "| --- " * (len(seeds) + 5) + "|"]

@@ -1,4 +1,4 @@
-"""How often matched places show one object, against a look at each pair."""
+"""How often matched locations show one object, against a naive count over each pair."""
 
 import numpy as np
 import pytest

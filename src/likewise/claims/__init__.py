@@ -1,4 +1,4 @@
-"""Published claims, one short file each, checked at small scale by ``likewise reproduce``."""
+"""Published claims, one short file each, tested at small scale by ``likewise reproduce``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CLAIMS: dict[str, Claim] = {
 
 
 def find_claim(name: str) -> Claim:
-    """A claim by its name; capitals and underscores are forgiven."""
+    """A claim by its name; capitals and underscores are accepted."""
     known = name.lower().replace("_", "-")
     if known not in CLAIMS:
         raise LikewiseError(f"There is no claim {name!r}. {did_you_mean(known, CLAIMS)}")

@@ -1,4 +1,4 @@
-"""What a published claim is here: a sentence of a paper, the arms that it compares, and inequalities with numbers."""
+"""A published claim: a sentence of a paper, the arms that it compares, and inequalities with numeric bounds."""
 
 from __future__ import annotations
 
@@ -13,132 +13,138 @@ from likewise.report.speed_up import first_crossing
 from likewise.runs.settings import TrainSettings
 
 ONLINE = "knn20_top1"
-"""The score of the curves: nearest neighbours on images held out of training, never the test images."""
+"""The score of the learning curves: nearest neighbours on validation images, never on test images."""
 
 Axis = Literal["images", "seconds", "epochs"]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the ways of learning that a claim compares."""
+    """One of the training runs that a claim compares."""
 
     name: str
-    """as tables and pages call it"""
+    """its name in tables and on pages"""
     method: Method
     """with its settings"""
     settings: TrainSettings
-    """what it learns from and for how long; the seed is the reproduction's"""
+    """data and length of training; the reproduction sets the seed"""
     measures: tuple[Measure, ...]
-    """what is asked of it at the end, on the test images"""
+    """what is measured after training, on the test images"""
     recipe: Recipe | None = None
-    """optimiser and schedule; None takes the method's own"""
+    """optimiser and schedule; None: the method's own"""
     teacher: Arm | None = None
     """how the run that a distillation method learns from is trained, with the same seed; its scores are not compared"""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one arm gave with one seed."""
+    """One arm trained with one seed."""
 
     arm: str
-    """its name"""
+    """the arm's name"""
     seed: int
-    """of weights, order, views, parts held out, labels drawn and falsified"""
+    """of weights, order, views, held-out parts, label budget and label noise"""
     scores: Mapping[str, float]
-    """by name, each a share of test images from 0 to 1"""
+    """by name; accuracies are shares of the test images from 0 to 1"""
     curve: list[dict[str, float]]
     """`ONLINE` during training: step, epochs, images, seconds, score"""
     steps: int
-    """of the optimiser"""
+    """optimiser steps"""
     epochs: float
     """passes over the training images, support not counted"""
     images: int
-    """views that the trained encoder forwarded with gradient, support counted, teachers not"""
+    """views that the trained encoder processed with gradient: support included, teachers not"""
     seconds: float
-    """of training, looking at scores left out"""
-    measuring: float
-    """seconds that the final measures took"""
+    """training time, without online scores"""
+    evaluation_seconds: float
+    """time of the final measures"""
     environment: dict[str, Any]
     """commit, versions, machine, precision"""
 
 
 @dataclass(frozen=True)
 class Replicate:
-    """The results of all arms with one seed, which share data, held-out parts and first weights."""
+    """The results of all arms with one seed; they share data, held-out parts and initial weights."""
 
     seed: int
-    """of all of them"""
+    """the seed of all arms"""
     results: Mapping[str, Result]
-    """by arm"""
+    """by the arm's name"""
 
     def score(self, arm: str, name: str) -> float:
         """A final score on the test images."""
         return self.results[arm].scores[name]
 
-    def ahead(self, first: str, second: str, name: str) -> float:
-        """By how much one arm's score is above another's."""
+    def difference(self, first: str, second: str, name: str) -> float:
+        """One arm's score minus another's."""
         return self.score(first, name) - self.score(second, name)
 
     def share_to_reach(self, arm: str, reference: str, cost: Axis) -> float:
-        """What an arm spent to reach the reference's last online score, as a share of what the reference spent.
+        """An arm's cost of reaching the reference's last online score, as a share of the reference's cost.
 
-        The reference too is charged where its curve first reaches that score. Infinite where the arm never does.
+        The reference's cost, too, is where its curve first reaches that score. Infinite where the arm never does.
         """
-        curves = self.results[arm].curve, self.results[reference].curve
-        target = curves[1][-1][ONLINE]
-        mine, theirs = (first_crossing([p[cost] for p in c], [p[ONLINE] for p in c], target) for c in curves)
-        if mine is None or theirs is None:
+        target = self.results[reference].curve[-1][ONLINE]
+        spent = _cost_to_reach(target, self.results[arm].curve, cost)
+        reference_spent = _cost_to_reach(target, self.results[reference].curve, cost)
+        if spent is None or reference_spent is None:
             return math.inf
-        return mine.place / theirs.place
+        return spent / reference_spent
+
+
+def _cost_to_reach(target: float, curve: list[dict[str, float]], cost: Axis) -> float | None:
+    """The cost at which a curve first reaches a score; None where it never does."""
+    crossing = first_crossing([point[cost] for point in curve], [point[ONLINE] for point in curve], target)
+    return None if crossing is None else crossing.place
 
 
 @dataclass(frozen=True)
 class Statement:
-    """An inequality: a number from each seed, and what it has to be.
+    """An inequality: a number from each seed, and its bound.
 
-    It holds where the numbers' mean meets it and so do two thirds of the seeds, each by itself.
+    It holds where the mean over seeds meets it and two thirds of the seeds meet it on their own.
     """
 
     sentence: str
-    """what is compared, in words"""
+    """the quantity, in words"""
     value: Callable[[Replicate], float]
-    """the number of one seed: mostly a paired difference of two arms"""
+    """its value with one seed, mostly a paired difference of two arms"""
     relation: Literal[">", ">=", "<=", "<"]
-    """to the bound"""
+    """how the value must compare with the bound"""
     bound: float
-    """to be met"""
+    """the bound"""
     unit: Literal["points", "share", "number"] = "points"
-    """points: a difference of accuracies, shown in percent; share: of a cost; number: as it is"""
+    """points: a difference of accuracies, printed in percent; share: of a cost; number: as it is"""
     over_seeds: Literal["mean", "median"] = "mean"
-    """how seeds are put together; a median where a number can be infinite"""
+    """how seeds are averaged; the median where a value can be infinite"""
     algebra: bool = False
     """whether it is exact and needs no training, so that it says nothing about learning"""
     premise: Statement | None = None
-    """what has to hold for the question to make sense; else it cannot be told"""
+    """the condition under which the statement makes sense; without it the verdict is inconclusive"""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper, and how it is checked at small scale."""
+    """A sentence of a paper, and how it is tested at small scale."""
 
     paper: str
-    """authors, year, where in the paper, address"""
+    """authors, year, section, URL"""
     sentence: str
     """what the paper claims, in a sentence"""
     check: str
-    """how it is checked here, and where that differs from the paper"""
+    """how it is tested here, and where that differs from the paper"""
     arms: tuple[Arm, ...]
-    """what is compared"""
+    """the training runs that are compared"""
     statements: tuple[Statement, ...]
-    """what has to come out"""
+    """the inequalities that must hold"""
     minutes: float
-    """expected for all arms and three seeds on two quiet cores"""
+    """expected time of all arms and three seeds on two idle cores"""
     axis: Axis
-    """the cost that the curves are drawn against"""
+    """the cost on the x axis of the learning curves"""
     data: str = "fashion-mnist-mini"
-    """a named set; fashion-mnist is Debian's dataset-fashion-mnist, or is downloaded"""
+    """a built-in data set; fashion-mnist is Debian's dataset-fashion-mnist, or is downloaded"""
     seeds: tuple[int, ...] = field(default=(0, 1, 2))
-    """that count as evidence"""
+    """the seeds that evidence needs"""
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]

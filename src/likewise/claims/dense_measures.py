@@ -12,27 +12,28 @@ import torch
 from torch import Tensor
 
 from likewise.claims.measures import TrainedArm
+from likewise.claims.object_pairs import same_object_auc
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.splits import Split
 from likewise.encoders import Encoder
 from likewise.encoders.locations import all_locations
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import frozen
-from likewise.evaluation.metrics.object_pairs import same_object_auc
 from likewise.evaluation.metrics.segmentation import SceneImages, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
 from likewise.methods.flow_similarity import FlowSimilarity
 from likewise.methods.setsim import MatchedViews, SetSim
 from likewise.randomness import generator
+from likewise.views.view import View
 
 
 @dataclass(frozen=True)
-class Segmented:
+class PixelClassifier:
     """A linear classifier for each pixel on the frozen map: ``linear_miou`` and ``linear_pixel_accuracy``."""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
-        """Mean intersection over union, and the share of pixels told, on the test images."""
+        """Mean intersection over union and pixel accuracy on the test images."""
         prepared = trained.prepared
         train, test = (_scenes(prepared.splits[name]) for name in ("train", "test"))
         probe, size = SegmentationProbe(seed=prepared.settings.seed), prepared.encoder.image_size
@@ -42,17 +43,17 @@ class Segmented:
 
 
 @dataclass(frozen=True)
-class MatchedOnObjects:
-    """How often matched places show one object: ``matched_by_attention`` and ``matched_by_nearest``.
+class MatchPrecision:
+    """How often matched locations show one object: ``matched_by_attention`` and ``matched_by_nearest``.
 
     The share of pairs whose two centres lie on the same class other than 0, the background.
     """
 
     images: int = 500
-    """test images that are matched, two views each"""
+    """test images, two views each"""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
-        """Of the encoder's own maps, matched by attention and cosine alone, and by the nearest place of every place."""
+        """On the encoder's own maps: by attention and cosine, and by each location's nearest one."""
         method = trained.prepared.method
         assert isinstance(method, SetSim)
         matchers = {"attention": Matcher(nearest=False), "nearest": Matcher(attention=False)}
@@ -71,31 +72,33 @@ class MatchedOnObjects:
 
 @dataclass(frozen=True)
 class SameObject:
-    """Whether pixels of one object are more alike to the method than an object's and the background's.
+    """Whether pixels of one object are more similar than pixels of an object and of the background.
 
-    ``same_object_auc``: the mean over test images of `likewise.evaluation.metrics.object_pairs.same_object_auc`.
+    ``same_object_auc``: the mean over test images of `likewise.claims.object_pairs.same_object_auc`.
     """
 
     images: int = 500
     """test images at most"""
-    places: int = 256
-    """pixels of each, drawn evenly"""
+    pixels: int = 256
+    """pixels sampled uniformly from each"""
 
     @torch.no_grad()
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
-        """Of the embeddings that the method makes of pixels, which are more than its encoder's maps."""
+        """On the method's pixel embeddings, which are more than its encoder's maps."""
         method, test = trained.prepared.method, trained.test
         assert isinstance(method, FlowSimilarity)
         rows, masks = torch.arange(min(self.images, len(test.images))), _scenes(test).masks
-        places = torch.rand(len(rows), self.places, 2, generator=generator(0, "places")) * 2 - 1
+        locations = torch.rand(len(rows), self.pixels, 2, generator=generator(0, "places")) * 2 - 1  # [N, P, 2]
         whole_view = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-        shown = [classes_at(whole_view, at, masks.read(row)) for row, at in zip(rows.tolist(), places, strict=True)]
+        objects = torch.stack(
+            [classes_at(whole_view, locations[row], masks.read(row)) for row in rows.tolist()]
+        )  # [N, P]
         areas = []
         with frozen(trained.nets):
             for some in rows.split(64):
                 pixels = whole(test.images.read(some), trained.prepared.encoder.image_size).to(trained.device)
-                embeddings = method.embeddings(trained.nets, pixels, places[some].to(trained.device))
-                areas.append(same_object_auc(embeddings, torch.stack([shown[row] for row in some.tolist()])))
+                embeddings = method.embeddings(trained.nets, pixels, locations[some].to(trained.device))
+                areas.append(same_object_auc(embeddings, objects[some]))
         return {"same_object_auc": float(torch.cat(areas).nanmean())}
 
 
@@ -107,27 +110,29 @@ def share_on_one_object(matched: MatchedViews, masks: list[np.ndarray]) -> float
         masks: B of them, int16 [H, W].
     """
     centres = all_locations(round(matched.pairs.shape[1] ** 0.5))
-    shown = [
-        torch.stack([classes_at(box, centres, mask) for box, mask in zip(view.box.cpu(), masks, strict=True)])
-        for view in (matched.first, matched.second)
-    ]  # [B, U] each
-    same = (shown[0][:, :, None] == shown[1][:, None, :]) & (shown[0] > 0)[:, :, None]
+    first, second = (_classes_of_view(view, centres, masks) for view in (matched.first, matched.second))  # [B, U]
+    same = (first[:, :, None] == second[:, None, :]) & (first > 0)[:, :, None]  # [B, U, U]
     pairs = matched.pairs.cpu()
     return float((same & pairs).sum() / pairs.sum().clamp(min=1))
 
 
-def classes_at(box: Tensor, places: Tensor, mask: np.ndarray) -> Tensor:
-    """What a mask [H, W] shows at places [P, 2] of a view's [-1, 1] plane, int64 [P].
+def _classes_of_view(view: View, locations: Tensor, masks: list[np.ndarray]) -> Tensor:
+    """The masks' classes at the same locations [U, 2] of every image's view, int64 [B, U]."""
+    return torch.stack([classes_at(box, locations, mask) for box, mask in zip(view.box.cpu(), masks, strict=True)])
+
+
+def classes_at(box: Tensor, locations: Tensor, mask: np.ndarray) -> Tensor:
+    """The classes of a mask [H, W] at locations [P, 2] of a view's [-1, 1] plane, int64 [P].
 
     Args:
-        box: float [2, 3], from the view's plane to the image's; it turns nothing.
-        places: to the right and down.
+        box: float [2, 3], from the view's plane to the image's, without rotation.
+        locations: x to the right, y down.
         mask: of the whole image.
     """
     (across, _, left), (_, down, top) = box.tolist()
     height, width = mask.shape
-    x = ((across * places[:, 0] + left + 1) / 2 * width).long().clamp(0, width - 1)
-    y = ((down * places[:, 1] + top + 1) / 2 * height).long().clamp(0, height - 1)
+    x = ((across * locations[:, 0] + left + 1) / 2 * width).long().clamp(0, width - 1)
+    y = ((down * locations[:, 1] + top + 1) / 2 * height).long().clamp(0, height - 1)
     return torch.from_numpy(mask.astype(np.int64))[y, x]
 
 

@@ -1,4 +1,4 @@
-"""ISD: on unbalanced images the rare classes gain most."""
+"""ISD: on class-imbalanced data the rare classes gain most."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ MEASURES = (Neighbours(1, {"large": (0, 1), "rare": tuple(range(2, 10))}),)
 
 
 def gain(replicate: Replicate, group: str) -> float:
-    """ISD's neighbours over MoCo v2's on the test images of some classes."""
-    return replicate.ahead("ISD", "MoCo v2", f"knn1_{group}")
+    """ISD's nearest-neighbour accuracy minus MoCo v2's on the test images of a group of classes."""
+    return replicate.difference("ISD", "MoCo v2", f"knn1_{group}")
 
 
 CLAIM = Claim(
     paper="Tejankar et al. 2021, https://arxiv.org/abs/2012.09259",
-    sentence="On unbalanced images ISD is ahead of MoCo v2 for the rare classes, by more than for the large ones.",
+    sentence="On class-imbalanced data ISD beats MoCo v2 on the rare classes, by more than on the large ones.",
     check=(
-        "Two large classes (T-shirt/top and Trouser, 5,400 images each) and eight rare ones (415 each), the "
-        "paper's ratio of 13 : 1; 14.5 epochs; then the nearest neighbour of each test image in a balanced bank, "
-        "by class. Each by its own recipe, with a queue of 2,048 and one teacher's pass an image, which is not "
-        "counted. The paper has 38 classes of ImageNet and draws ten times which are large; here the seeds share "
-        "them and draw the images."
+        "Two large classes (T-shirt/top and Trouser, 5,400 images each) and eight rare ones (415 each), the paper's "
+        "ratio of 13 : 1; 14.5 epochs; then 1-NN accuracy with a balanced bank, by class. Each method uses its own "
+        "recipe, a queue of 2,048, and one teacher pass an image, which is not counted. The paper has 38 classes of "
+        "ImageNet and draws the large ones ten times; here all seeds share the large classes and draw the images."
     ),
     arms=(
         Arm("ISD", ISD(queue=2048, student_views=VIEWS), SETTINGS, MEASURES),
@@ -43,7 +42,7 @@ CLAIM = Claim(
     statements=(
         Statement("ISD - MoCo v2 on the rare classes", lambda r: gain(r, "rare"), ">", 0.0),
         Statement(
-            "that gain less the gain on the large classes", lambda r: gain(r, "rare") - gain(r, "large"), ">=", 0.0
+            "the same difference, rare classes - large classes", lambda r: gain(r, "rare") - gain(r, "large"), ">=", 0.0
         ),
     ),
     minutes=8,

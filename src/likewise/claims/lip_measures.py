@@ -1,4 +1,4 @@
-"""What a claim about lips asks: how well they predict the sound of test clips, and words read after few labels."""
+"""What a claim about lip reading measures: predicted sound on test clips, and words read after a few labels."""
 
 from __future__ import annotations
 
@@ -27,54 +27,54 @@ from likewise.views.view import View
 
 
 @dataclass(frozen=True)
-class SoundPredicted:
-    """The own sound of the test clips' centre windows: ``share_of_mean_error`` and ``r2_score``."""
+class SoundPrediction:
+    """Prediction of the sound of the test clips' centre windows: ``share_of_mean_error`` and ``r2_score``."""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
-        """Of the clips that can be heard, all frames together."""
+        """Over all frames of the clips that have sound."""
         prepared, column = trained.prepared, trained.test.manifest.columns[SOUND]
         method, reader, rows = prepared.method, prepared.transforms[SOUND], []
         assert isinstance(method, LiRA) and isinstance(reader, AudioFrameTargets)
-        heard = dataclasses.replace(reader, shuffled=False).of(column)
+        targets = dataclasses.replace(reader, shuffled=False).of(column)
         clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
         with frozen(trained.nets), torch.no_grad():
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
-                rows.append(method.compared(trained.nets, view, pixels.shown, heard.read(index)))
-        together = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-        return {name: float(value) for name, value in error_shares(together).items()}
+                rows.append(method.compared(trained.nets, view, pixels.shown, targets.read(index)))
+        frames = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        return {name: float(value) for name, value in error_shares(frames).items()}
 
 
 def _centre_window(pixels: Pixels, frames: int, view: CentreView) -> View:
-    """The window that evaluation shows of whole clips, and where it begins."""
+    """The window of whole clips that evaluation uses, with its first frame."""
     assert pixels.shown is not None
     start = (pixels.shown - frames).clamp(min=0) // 2
     return view(pixels._replace(images=frames_from(pixels.images, start, frames)))._replace(start=start)
 
 
 @dataclass(frozen=True)
-class WordsRead:
+class WordAccuracy:
     """Accuracy on test clips after fine-tuning with a few labels of each word: ``fine_tuned_top1``."""
 
     labels: int = 10
-    """of each word"""
+    """labelled clips of each word"""
     from_scratch: bool = False
-    """whether the same is asked of an untrained encoder too, ``from_scratch_top1``"""
+    """whether to measure an untrained encoder too, ``from_scratch_top1``"""
     rule: FineTune = field(default_factory=lambda: FineTune(batch_size=32, views=lips()))
-    """how long, and with which crops"""
+    """length of fine-tuning, and its views"""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
-        """Both starts see the same labels in the same order."""
+        """Accuracies; both starts see the same labels in the same order."""
         prepared, seed = trained.prepared, trained.prepared.settings.seed
         train, test = prepared.train, trained.test
-        shown = LabelBudget(per_class=self.labels, seed=seed).apply(train.labels, train.manifest.ids)
+        visible = LabelBudget(per_class=self.labels, seed=seed).apply(train.labels, train.manifest.ids)
         starts = {"fine_tuned_top1": trained.nets.encoder}
         if self.from_scratch:
             starts["from_scratch_top1"] = baselines(prepared.encoder, seed)["untrained"]
         fabric, found = launch(prepared.settings.device, devices=1)[0], {}
         for name, start in starts.items():
-            nets = self.rule.fit(fabric, start, train.images, shown, train.manifest.classes)
+            nets = self.rule.fit(fabric, start, train.images, visible, train.manifest.classes)
             outcome = classifier_outcome(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
             found[name] = outcome.score.value
         return found

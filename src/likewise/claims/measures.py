@@ -1,4 +1,4 @@
-"""What a claim asks of a trained encoder, on the test images, by a protocol that is fixed beforehand."""
+"""What a claim measures of a trained encoder, on the test images, by a fixed protocol."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from likewise.views.policies import CentreView
 
 
 class TrainedArm:
-    """An arm after its training: networks, data, and the encoder's features, taken once."""
+    """An arm after training: networks, data, and the encoder's features, extracted once."""
 
     def __init__(self, data: Any, prepared: Prepared, nets: Nets, device: torch.device) -> None:
         self.data, self.prepared, self.nets, self.device = data, prepared, nets, device
         self.view = CentreView(prepared.encoder.image_size)
-        self._kept: dict[str, Tensor] = {}
+        self._features: dict[str, Tensor] = {}
 
     @property
     def test(self) -> Split:
@@ -35,9 +35,9 @@ class TrainedArm:
 
     def features(self, name: str) -> Tensor:
         """Float32 [N, D]: the features of a split's images."""
-        if name not in self._kept:
-            self._kept[name] = self.features_of(self.prepared.splits[name])
-        return self._kept[name]
+        if name not in self._features:
+            self._features[name] = self.features_of(self.prepared.splits[name])
+        return self._features[name]
 
     def features_of(self, split: Split) -> Tensor:
         """Float32 [N, D]: the features of any images."""
@@ -45,7 +45,7 @@ class TrainedArm:
 
 
 class Measure(Protocol):
-    """A frozen dataclass that scores what was trained."""
+    """A frozen dataclass that scores a trained arm."""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Scores by name."""
@@ -54,22 +54,22 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear probe on the frozen features, its strength chosen within the labels that it is fitted on.
+    """A linear probe on the frozen features; its L2 strength is chosen within the labels that it is fitted on.
 
     ``linear_top1`` is fitted on all true labels of the training images. ``linear_on_budget_top1`` is fitted on the
-    labels that training was shown, so that one who has no others could have had it: fewer, or some of them wrong.
+    labels that training saw: fewer, or with label noise.
     """
 
-    shown: bool = False
-    """on the labels shown instead of all true ones"""
+    on_budget: bool = False
+    """whether to fit on the labels that training saw instead of all true ones"""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         prepared = trained.prepared
-        labels = prepared.visible_labels if self.shown else prepared.train.labels
+        labels = prepared.visible_labels if self.on_budget else prepared.train.labels
         fitted = LinearProbe(seed=prepared.settings.seed).fit(Features(trained.features("train"), labels))
         right = fitted.predict(trained.features("test")) == trained.test.labels
-        return {"linear_on_budget_top1" if self.shown else "linear_top1": float(right.double().mean())}
+        return {"linear_on_budget_top1" if self.on_budget else "linear_top1": float(right.double().mean())}
 
 
 @dataclass(frozen=True)
@@ -85,22 +85,22 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Nearest neighbours among balanced images: ``knn<k>_top1``, and ``knn<k>_<group>`` of some classes each.
+    """Nearest neighbours in a balanced bank: ``knn<k>_top1``, and ``knn<k>_<group>`` of some classes each.
 
-    The bank is the training images before any of them were left out by an imbalance, as ISD's paper has it for
-    unbalanced data: it is the encoder that is asked, not the bank.
+    The bank is the training images before an imbalance left any of them out, as in ISD's paper: the score is about the
+    encoder and not about the bank.
     """
 
     k: int = 20
-    """neighbours that vote"""
+    """number of neighbours"""
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """classes by the name of their group"""
+    """classes of each named group"""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images, and on those of each group."""
         test = trained.test.labels
-        answers = Knn(self.k).predict(self._bank(trained), trained.features("test"))
-        right = (answers == test).double()
+        predictions = Knn(self.k).predict(self._bank(trained), trained.features("test"))
+        right = (predictions == test).double()
         found = {f"knn{self.k}_top1": float(right.mean())}
         for name, classes in self.groups.items():
             found[f"knn{self.k}_{name}"] = float(right[torch.isin(test, torch.tensor(classes))].mean())

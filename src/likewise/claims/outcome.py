@@ -1,4 +1,4 @@
-"""What came of a claim: numbers seed by seed, a verdict on each statement, and the file that keeps them."""
+"""The outcome of a reproduction: each seed's numbers, a verdict on each statement, and the JSON that stores them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from likewise.claims.claim import Claim, Replicate, Result, Statement
 
-HOLDS, FAILS, UNTOLD = "holds here", "does not hold here", "cannot be told here"
+HOLDS, FAILS, INCONCLUSIVE = "holds here", "does not hold here", "inconclusive here"
 
-FORMAT = 1
-"""Of the file; raised when what it holds changes."""
+FORMAT = 2
+"""version of the stored JSON; raised when its content changes"""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A statement and its numbers."""
+class StatementVerdict:
+    """A statement with the numbers of each seed, and whether it holds."""
 
     sentence: str
     relation: str
@@ -26,24 +26,24 @@ class Judged:
     unit: str
     over_seeds: str
     by_seed: list[float]
-    """in the order of the seeds; infinite where something was never reached"""
+    """in the order of the seeds; infinite where a score was never reached"""
     value: float
     """mean or median of them"""
     met: int
-    """seeds that meet it by themselves"""
+    """how many seeds meet the inequality, each on its own"""
     verdict: str
     algebra: bool = False
-    """exact, without any training"""
+    """whether it is exact and needs no training"""
     premise: str = ""
-    """what had to hold first, with its numbers"""
+    """the condition under which the statement is tested, with its numbers"""
 
     def __str__(self) -> str:
         """The inequality with its numbers, and the verdict."""
-        seeds = ", ".join(shown(value, self.unit) for value in self.by_seed)
-        why = f", for it is asked only if: {self.premise}" if self.verdict == UNTOLD else ""
+        seeds = ", ".join(format_value(value, self.unit) for value in self.by_seed)
+        reason = f" (tested only if: {self.premise})" if self.verdict == INCONCLUSIVE else ""
         return (
-            f"{self.sentence}: {self.over_seeds} {shown(self.value, self.unit)} ({seeds}), to be "
-            f"{self.relation} {shown(self.bound, self.unit)}; {self.verdict}{why}"
+            f"{self.sentence}: {self.over_seeds} {format_value(self.value, self.unit)} ({seeds}), required "
+            f"{self.relation} {format_value(self.bound, self.unit)}; {self.verdict}{reason}"
         )
 
 
@@ -54,30 +54,30 @@ class ClaimOutcome:
     claim: str
     """its name"""
     about: Claim
-    """what was claimed and compared"""
+    """the claim itself"""
     data: str
-    """what was learned from"""
+    """the data set"""
     steps_share: float
-    """of the claim's steps; 1 but for a look"""
+    """share of the claim's steps that were trained; evidence needs all of them, 1"""
     seeds: tuple[int, ...]
     arms: dict[str, Any]
     """every setting of each arm"""
     results: list[Result]
-    statements: list[Judged]
+    statements: list[StatementVerdict]
 
     @property
     def verdict(self) -> str:
-        """On the claim as a whole."""
+        """The verdict on the claim as a whole."""
         return overall(self.statements)
 
     @property
     def is_evidence(self) -> bool:
-        """Whether nothing was shortened: all of the claim's seeds, steps and data."""
+        """Whether all of the claim's seeds and steps were run, on its own data."""
         whole = self.steps_share == 1 and self.data == self.about.data
         return whole and set(self.seeds) >= set(self.about.seeds)
 
     def to_json(self) -> dict[str, Any]:
-        """What the file holds; numbers that are not finite are null."""
+        """The content of the stored JSON; numbers that are not finite are null."""
         environments = list({str(result.environment): result.environment for result in self.results}.values())
         results = [asdict(result) for result in self.results]
         for result in results:
@@ -92,9 +92,9 @@ class ClaimOutcome:
             "data": self.data,
             "steps_share": self.steps_share,
             "seeds": list(self.seeds),
-            "statements": [asdict(judged) for judged in self.statements],
+            "statements": [asdict(statement) for statement in self.statements],
             "images": sum(result.images for result in self.results),
-            "seconds": sum(result.seconds + result.measuring for result in self.results),
+            "seconds": sum(result.seconds + result.evaluation_seconds for result in self.results),
             "environments": environments,
             "arms": self.arms,
             "results": results,
@@ -102,39 +102,49 @@ class ClaimOutcome:
         return _finite(content)
 
 
-def judge(statement: Statement, replicates: Sequence[Replicate]) -> Judged:
-    """The verdict: the seeds' mean (or median) meets the inequality, and so do two thirds of the seeds by themselves.
+def judge(statement: Statement, replicates: Sequence[Replicate]) -> StatementVerdict:
+    """The verdict: the seeds' mean (or median) meets the inequality, and so do two thirds of the seeds on their own.
 
-    A statement whose premise does not hold cannot be told.
+    A statement whose premise does not hold is inconclusive.
     """
     by_seed = [statement.value(replicate) for replicate in replicates]
-    value = (median if statement.over_seeds == "median" else mean)(by_seed)
+    value = median(by_seed) if statement.over_seeds == "median" else mean(by_seed)
     met = sum(_meets(each, statement) for each in by_seed)
-    verdict = HOLDS if _meets(value, statement) and met >= math.ceil(2 / 3 * len(by_seed)) else FAILS
+    enough = met >= math.ceil(2 / 3 * len(by_seed))
+    verdict = HOLDS if enough and _meets(value, statement) else FAILS
     premise = judge(statement.premise, replicates) if statement.premise else None
     if premise is not None and premise.verdict != HOLDS:
-        verdict = UNTOLD
-    return Judged(
-        statement.sentence, statement.relation, statement.bound, statement.unit, statement.over_seeds,
-        by_seed, value, met, verdict, statement.algebra, str(premise or ""),
-    )  # fmt: skip
+        verdict = INCONCLUSIVE
+    return StatementVerdict(
+        sentence=statement.sentence,
+        relation=statement.relation,
+        bound=statement.bound,
+        unit=statement.unit,
+        over_seeds=statement.over_seeds,
+        by_seed=by_seed,
+        value=value,
+        met=met,
+        verdict=verdict,
+        algebra=statement.algebra,
+        premise=str(premise or ""),
+    )
 
 
-def overall(statements: Sequence[Judged]) -> str:
+def overall(statements: Sequence[StatementVerdict]) -> str:
     """One verdict where all statements agree, else how many of them hold.
 
-    Algebra that comes out as it must says nothing about learning, so it counts only where it fails.
+    Algebra that holds says nothing about learning, so it counts only where it fails.
     """
-    verdicts = [judged.verdict for judged in statements if not (judged.algebra and judged.verdict == HOLDS)]
+    verdicts = [statement.verdict for statement in statements if not (statement.algebra and statement.verdict == HOLDS)]
     if len(set(verdicts)) == 1:
         return verdicts[0]
-    untold = verdicts.count(UNTOLD)
-    rest = f", {untold} cannot be told" if untold else ""
+    inconclusive = verdicts.count(INCONCLUSIVE)
+    rest = f", {inconclusive} inconclusive" if inconclusive else ""
     return f"holds here in {verdicts.count(HOLDS)} of {len(verdicts)} statements{rest}"
 
 
-def shown(value: float | None, unit: str) -> str:
-    """A number as tables show it."""
+def format_value(value: float | None, unit: str) -> str:
+    """A number as tables print it."""
     if value is None or not math.isfinite(value):
         return "never" if unit == "share" else "–"
     return f"{100 * value:+.1f} points" if unit == "points" else f"{value:.3g}"

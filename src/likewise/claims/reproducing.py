@@ -1,4 +1,4 @@
-"""A claim's arms trained over the seeds, each result kept as soon as it is there, and the verdict."""
+"""Trains a claim's arms with every seed, stores each result as soon as it is there, and gives the verdict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from likewise.training.screen import Screen
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 VARIED = ("seed", "out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every")
-"""Settings that the reproduction decides, not the arm."""
+"""settings that the reproduction sets, not the arm"""
 
 
 def reproduce(
@@ -47,23 +47,23 @@ def reproduce(
     device: Device = "auto",
     console: Console | None = None,
 ) -> ClaimOutcome:
-    """Check a published claim at small scale: train its arms with every seed, and judge its inequalities.
+    """Test a published claim at small scale: train its arms with every seed, and check its inequalities.
 
-    A result is kept as soon as it is there, so the same call goes on where an interrupted one stopped.
+    Each result is stored as soon as it is there, so the same call continues an interrupted one.
 
     Args:
         claim: a name from `likewise.claims.CLAIMS`, or a claim of your own.
-        seeds: None takes the claim's, which are those that count as evidence.
-        data: what to learn from; None takes the claim's set.
-        steps_share: train for this share of the claim's steps, for a look.
-        out: where runs, page and ``outcome.json`` go; None is ``runs/claims/<name>``.
-        keep: a folder that is given ``<name>.json`` too, if the outcome counts as evidence.
-        overwrite: replace what an earlier reproduction left in ``out``.
+        seeds: None: the claim's own, which evidence needs.
+        data: the data set; None: the claim's own.
+        steps_share: share of the claim's steps to train for; below 1 the outcome is no evidence.
+        out: folder of the runs, the page and ``outcome.json``; None: ``runs/claims/<name>``.
+        keep: a folder to store ``<name>.json`` in, if the outcome is evidence.
+        overwrite: replace an earlier reproduction in ``out``.
         device: where to compute.
-        console: where progress is shown; None shows nothing.
+        console: where progress is printed; None prints nothing.
 
     Raises:
-        LikewiseError: what is asked for cannot be used, or ``out`` holds a reproduction with other settings.
+        LikewiseError: an argument cannot be used, or ``out`` holds a reproduction with other settings.
         Interrupted: stopped by Ctrl-C or a scheduler, with everything saved.
     """
     about = find_claim(claim) if isinstance(claim, str) else claim
@@ -98,14 +98,14 @@ class Reproduction:
         self.name, self.claim, self.seeds, self.data = name, claim, seeds, data
         self.steps_share, self.out, self.console = steps_share, out, console
         self.device: Device = device
-        self.arms = {arm.name: _told(arm) for arm in claim.arms}
+        self.arms = {arm.name: _arm_settings(arm) for arm in claim.arms}
         if not seeds or len(set(seeds)) != len(seeds):
-            raise LikewiseError(f"Seeds {list(seeds)} were given; give one or more, each once, for instance 0 1 2.")
+            raise LikewiseError(f"--seeds {list(seeds)} was given; give one or more, each once, for instance 0 1 2.")
         if not 0 < steps_share <= 1:
-            raise LikewiseError(f"A steps share of {steps_share} was given; it lies above 0 and up to 1.")
+            raise LikewiseError(f"--steps-share {steps_share} was given; it must be above 0 and at most 1.")
 
     def run(self, keep: Path | None, overwrite: bool) -> ClaimOutcome:
-        """All arms and seeds that are not there yet; then the verdict, the page and the files."""
+        """Train the arms and seeds that have no result yet; then write the verdict, the page and the JSON."""
         if keep is not None:
             self._require_evidence()
         self._enter(overwrite)
@@ -133,22 +133,22 @@ class Reproduction:
         return Replicate(seed, results)
 
     def _result(self, arm: Arm, seed: int, label: str) -> Result:
-        """What is kept already, or what training gives now."""
+        """The stored result, or else the result of training now."""
         folder = RunFolder(self.out / f"{_file_name(arm.name)}-seed-{seed}")
-        kept = folder.path / "result.json"
-        known = kept.exists()
+        stored = folder.path / "result.json"
+        known = stored.exists()
         if not known:
             self.console.print(f"[bold]{label}[/bold]", highlight=False)
             folder.create(resume=True)
-            write_json(kept, to_json(self._train(arm, seed, folder)))
-        result = Result(**read_json(kept))
+            write_json(stored, to_json(self._train(arm, seed, folder)))
+        result = Result(**read_json(stored))
         scores = ", ".join(f"{name} {value:.3f}" for name, value in result.scores.items())
-        before = f"{label}, kept: " if known else "  "
+        before = f"{label}, stored: " if known else "  "
         self.console.print(f"{before}{scores} ({result.seconds:.0f} s)", highlight=False)
         return result
 
     def _train(self, arm: Arm, seed: int, folder: RunFolder) -> Result:
-        """An arm's training, then its measures."""
+        """Train an arm, then measure it."""
         settings = replace(arm.settings, seed=seed, device=self.device, devices=1, loggers=())
         method = arm.method
         if arm.teacher is not None:
@@ -157,20 +157,22 @@ class Reproduction:
         fabric, precision = launch(self.device, devices=1, precision=settings.precision)
         loader = prepared.loader()
         nets, state = self._learn(fabric, prepared, loader, folder)
-        trained, scores, since = TrainedArm(self.data, prepared, nets, fabric.device), {}, time.perf_counter()
+        trained = TrainedArm(self.data, prepared, nets, fabric.device)
+        scores: dict[str, float] = {}
+        since = time.perf_counter()
         for measure in arm.measures:
             scores |= measure(trained)
         return Result(
-            arm.name,
-            seed,
-            scores,
-            _curve(folder, loader.steps_per_epoch),
-            state.step,
-            state.step / loader.steps_per_epoch,
-            state.images,
-            state.seconds,
-            time.perf_counter() - since,
-            environment(fabric, precision),
+            arm=arm.name,
+            seed=seed,
+            scores=scores,
+            curve=_curve(folder, loader.steps_per_epoch),
+            steps=state.step,
+            epochs=state.step / loader.steps_per_epoch,
+            images=state.images,
+            seconds=state.seconds,
+            evaluation_seconds=time.perf_counter() - since,
+            environment=environment(fabric, precision),
         )
 
     def _train_teacher(self, arm: Arm, seed: int, folder: RunFolder) -> Path:
@@ -191,7 +193,7 @@ class Reproduction:
     def _learn(
         self, fabric: Fabric, prepared: Prepared, loader: Loader, folder: RunFolder
     ) -> tuple[Nets, TrainingState]:
-        """The loop of every other run, from its checkpoint if there is one."""
+        """Train as any run does, from the checkpoint if there is one."""
         nets, settings, steps = build_nets(prepared), prepared.settings, self._steps(prepared)
         every = max(steps // settings.num_evals, 1) if settings.num_evals else 0
         plan = LoopSettings(steps, settings.seed, eval_every=every, save_every=max(steps // 4, 1))
@@ -199,7 +201,7 @@ class Reproduction:
         try:
             state = train(fabric, prepared.method, nets, loader, prepared.recipe, plan, folder, online, screen)
         except Interrupted as stop:
-            raise Interrupted(f"{stop} Everything is kept: the same command goes on from there.") from None
+            raise Interrupted(f"{stop} Everything is saved; the same command continues from there.") from None
         return nets, state
 
     def _steps(self, prepared: Prepared) -> int:
@@ -207,15 +209,15 @@ class Reproduction:
         return max(round(self.steps_share * prepared.steps(prepared.loader())), 2)
 
     def _enter(self, overwrite: bool) -> None:
-        """Take the folder: empty, or left by a reproduction of the same claim with the same settings."""
+        """Use the folder, which must be empty or hold a reproduction of the same claim with the same settings."""
         record = self.out / "reproduction.json"
-        # The results of a longer and of a shorter run, or of other settings, must never meet in one table.
-        asked = {"claim": self.name, "data": str(self.data), "steps_share": self.steps_share, "arms": self.arms}
+        # Results of a longer and of a shorter run, or of other settings, must never end up in one table.
+        settings = {"claim": self.name, "data": str(self.data), "steps_share": self.steps_share, "arms": self.arms}
         if record.exists() and overwrite:
             for file in self.out.glob("*-seed-*/**/*"):
                 if file.is_file():
                     file.unlink()
-        elif record.exists() and read_json(record) != asked:
+        elif record.exists() and read_json(record) != settings:
             raise LikewiseError(
                 f"{self.out} holds a reproduction of {read_json(record).get('claim')!r} with other settings, and "
                 f"results of different settings do not belong together. Choose another --out, or replace it with "
@@ -225,7 +227,7 @@ class Reproduction:
             raise LikewiseError(f"{self.out} is not empty and holds no reproduction. Choose another --out.")
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            write_json(record, asked)
+            write_json(record, settings)
         except OSError as error:
             raise EnvironmentIOError(
                 f"Cannot write {self.out}: {error.strerror or error}. Choose another --out."
@@ -235,9 +237,9 @@ class Reproduction:
         whole = self.steps_share == 1 and self.data == self.claim.data
         if not whole or not set(self.seeds) >= set(self.claim.seeds):
             raise LikewiseError(
-                f"--keep takes evidence alone: all steps, the claim's own data ({self.claim.data}) and its seeds "
-                f"({', '.join(map(str, self.claim.seeds))}). Leave out --keep for a look, or --steps-share, --data and "
-                f"--seeds for evidence."
+                f"--keep stores evidence only: all steps, the claim's own data ({self.claim.data}) and its seeds "
+                f"({', '.join(map(str, self.claim.seeds))}). Leave out --keep, or leave out --steps-share, --data and "
+                f"--seeds."
             )
 
     def _write(self, outcome: ClaimOutcome, keep: Path | None) -> None:
@@ -248,19 +250,19 @@ class Reproduction:
             keep.mkdir(parents=True, exist_ok=True)
             write_json(keep / f"{self.name}.json", content)
         self.console.print(arms_table(content))
-        for judged in outcome.statements:
-            self.console.print(str(judged), highlight=False)
-        look = "" if outcome.is_evidence else " (a look, not evidence: seeds, steps or data are not the claim's)"
+        for statement in outcome.statements:
+            self.console.print(str(statement), highlight=False)
+        look = "" if outcome.is_evidence else " (not evidence: seeds, steps or data are not the claim's)"
         self.console.print(f"\n[bold]{outcome.verdict}[/bold]{look}: {self.claim.sentence}", highlight=False)
-        kept = f"kept  {keep / self.name}.json\n" if keep is not None else ""
-        self.console.print(f"\npage  {page}\n{kept}file  {self.out / 'outcome.json'}", highlight=False)
+        stored = f"evidence  {keep / self.name}.json\n" if keep is not None else ""
+        self.console.print(f"\npage  {page}\n{stored}file  {self.out / 'outcome.json'}", highlight=False)
 
 
-def _told(arm: Arm) -> dict[str, Any]:
+def _arm_settings(arm: Arm) -> dict[str, Any]:
     """Every setting of an arm, as JSON."""
     settings = {name: value for name, value in to_json(arm.settings).items() if name not in VARIED}
     measures = [{"name": type(measure).__name__, **to_json(measure)} for measure in arm.measures]
-    teacher = {"teacher": _told(arm.teacher)} if arm.teacher else {}
+    teacher = {"teacher": _arm_settings(arm.teacher)} if arm.teacher else {}
     return {
         "method": {"name": method_name(arm.method), "settings": to_json(arm.method)},
         "recipe": to_json(arm.recipe or arm.method.recipe),
@@ -271,7 +273,7 @@ def _told(arm: Arm) -> dict[str, Any]:
 
 
 def _curve(folder: RunFolder, steps_per_epoch: int) -> list[dict[str, float]]:
-    """The online scores that were logged, each with what it had cost."""
+    """The online scores that were logged, each with its cost."""
     return [
         {
             "step": line["step"],

@@ -1,4 +1,4 @@
-"""A reproduction in the terminal: what will be done, what came out, and the list of claims."""
+"""A reproduction in the terminal: its plan, its scores, and the list of claims."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from likewise.run_folder import read_json
 
 
 def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_share: float) -> RenderableType:
-    """What the paper says, and what will be done about it."""
+    """The paper's claim, and how it will be tested."""
     minutes = claim.minutes * steps_share * len(seeds) / len(claim.seeds)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
@@ -26,13 +26,13 @@ def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_shar
     grid.add_row("arms", ", ".join(arm.name for arm in claim.arms))
     share = f", {100 * steps_share:g} % of the steps" if steps_share != 1 else ""
     grid.add_row(
-        "cost", f"seeds {', '.join(map(str, seeds))} on {data}{share}: about {minutes:.0f} min on 2 quiet cores"
+        "cost", f"seeds {', '.join(map(str, seeds))} on {data}{share}: about {minutes:.0f} min on 2 idle cores"
     )
     return Group(grid, "")
 
 
 def arms_table(content: Mapping[str, Any]) -> Table:
-    """Each arm's scores, the mean and every seed, and what it cost."""
+    """Each arm's scores, mean and by seed, and its cost."""
     table = Table("arm", "score", "mean", *[f"seed {seed}" for seed in content["seeds"]], "views", "seconds")
     for arm, results in by_arm(content).items():
         for score in results[0]["scores"]:
@@ -43,16 +43,16 @@ def arms_table(content: Mapping[str, Any]) -> Table:
 
 
 def by_arm(content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The results of an outcome's file under their arms, in the order of the seeds."""
+    """The results of an outcome's JSON by arm, in the order of the seeds."""
     return {arm: [r for r in content["results"] if r["arm"] == arm] for arm in content["arms"]}
 
 
-def claims_table(claims: Mapping[str, Claim], kept: Path) -> RenderableType:
-    """All claims, with the outcome that is kept of each."""
-    table = Table("claim", "what the paper says", "paper", "minutes", "outcome")
+def claims_table(claims: Mapping[str, Claim], evidence: Path) -> RenderableType:
+    """All claims, with the stored outcome of each."""
+    table = Table("claim", "the paper's claim", "paper", "minutes", "outcome")
     for name, claim in claims.items():
-        file = kept / f"{name}.json"
+        file = evidence / f"{name}.json"
         verdict = read_json(file)["verdict"] if file.exists() else "not run yet"
         table.add_row(name, claim.sentence, claim.paper.partition(",")[0], f"{claim.minutes:g}", verdict)
-    about = f"likewise reproduce NAME checks one; outcomes are read from {kept} (make docs writes docs/results.md)."
+    about = f"likewise reproduce NAME tests one. Outcomes are read from {evidence}; make docs writes docs/results.md."
     return Group(table, about)

@@ -17,16 +17,16 @@ def arm(kind: str, noise: float) -> Arm:
     """SupCon with one of the two losses, on labels of which a share is wrong."""
     name = f"L_{kind}" + (f", {100 * noise:.0f} % wrong labels" if noise else "")
     settings = TrainSettings(steps=300, batch_size=256, num_evals=6, label_noise=noise)
-    return Arm(name, SupCon(kind=kind, views=VIEWS), settings, (Linear(shown=True),), RECIPE)  # type: ignore[arg-type]
+    return Arm(name, SupCon(kind=kind, views=VIEWS), settings, (Linear(on_budget=True),), RECIPE)  # type: ignore[arg-type]
 
 
-def least_gap(replicate: Replicate) -> float:
-    """The least L_out - L_in over 100 random batches of two views, the algebra's side of it (Jensen)."""
-    chance = generator(replicate.seed, "L_out and L_in")
+def smallest_gap(replicate: Replicate) -> float:
+    """The smallest L_out - L_in over 100 random batches of two views, at least 0 by Jensen's inequality."""
+    random = generator(replicate.seed, "L_out and L_in")
     gaps = []
     for _ in range(100):
-        z = torch.randn(16, 2, 8, dtype=torch.float64, generator=chance)
-        labels = torch.randint(0, 4, (16,), generator=chance)
+        z = torch.randn(16, 2, 8, dtype=torch.float64, generator=random)
+        labels = torch.randint(0, 4, (16,), generator=random)
         gaps.append(float(sup_con(z, labels, 0.1, "out") - sup_con(z, labels, 0.1, "in")))
     return min(gaps)
 
@@ -35,19 +35,23 @@ CLAIM = Claim(
     paper="Khosla et al. 2020, Table 1, https://arxiv.org/abs/2004.11362",
     sentence="L_out, whose mean over positives stands outside the logarithm, learns better than L_in.",
     check=(
-        "Accuracy of a linear probe that is fitted on the same labels that training was shown, on clean test "
-        "images; once with true labels as in the paper, once with a fifth of them wrong. 8.5 epochs of 9,000 "
-        "images instead of hundreds of ImageNet; one recipe for both losses."
+        "Accuracy of a linear probe fitted on the labels that training saw, on clean test images; once with true "
+        "labels as in the paper, once with a fifth of them wrong. 8.5 epochs of 9,000 images instead of hundreds of "
+        "ImageNet; one recipe for both losses."
     ),
     arms=(arm("out", 0.0), arm("in", 0.0), arm("out", 0.2), arm("in", 0.2)),
     statements=(
-        Statement("L_out - L_in, true labels", lambda r: r.ahead("L_out", "L_in", "linear_on_budget_top1"), ">=", 0.0),
         Statement(
-            "L_out - L_in, 20 % wrong labels",
-            lambda r: r.ahead("L_out, 20 % wrong labels", "L_in, 20 % wrong labels", "linear_on_budget_top1"),
+            "L_out - L_in, true labels",
+            lambda r: r.difference("L_out", "L_in", "linear_on_budget_top1"),
             ">=", 0.0,
         ),
-        Statement("the least L_out - L_in of 100 random batches", least_gap, ">=", 0.0, unit="number", algebra=True),
+        Statement(
+            "L_out - L_in, 20 % wrong labels",
+            lambda r: r.difference("L_out, 20 % wrong labels", "L_in, 20 % wrong labels", "linear_on_budget_top1"),
+            ">=", 0.0,
+        ),
+        Statement("smallest L_out - L_in of 100 random batches", smallest_gap, ">=", 0.0, unit="number", algebra=True),
     ),
     minutes=8,
     axis="images",

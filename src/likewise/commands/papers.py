@@ -16,22 +16,22 @@ from likewise.report.method_screens import method_screen, methods_screen
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Check a published claim at small scale; an interrupted one goes on by the same command."""
+    """Test a published claim at small scale; the same command continues an interrupted one."""
 
     claim: Positional[str]
-    """which one; `likewise reproduce` alone lists them"""
+    """the claim's name; `likewise reproduce` without one lists them"""
     seeds: tuple[int, ...] | None = None
-    """of weights, order, views and label draws; default: the claim's, mostly 0 1 2"""
+    """random seeds to train with; default: the claim's, mostly 0 1 2"""
     data: str | None = None
-    """learn from other images than the claim's"""
+    """another data set than the claim's"""
     steps_share: float = 1.0
-    """train for this share of the claim's steps, for a look: 0.05"""
+    """share of the claim's steps to train for, for instance 0.05; below 1 the outcome is no evidence"""
     out: str | None = None
-    """the folder of its runs, outcome and page; default: runs/claims/<claim>"""
+    """folder of the runs, the outcome and the page; default: runs/claims/<claim>"""
     keep: str | None = None
-    """a folder that is given the outcome too, as evidence: evidence/claims"""
+    """a second folder to store the outcome in, as evidence: evidence/claims"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """where to compute"""
+    """device to compute on"""
     overwrite: bool = False
     """replace an earlier reproduction in the output folder"""
 

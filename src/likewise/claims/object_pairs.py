@@ -1,4 +1,4 @@
-"""Do the pixels of one object lie closer to each other than to the background? Asked of pairs of pixels."""
+"""Whether pixels of one object are embedded closer to each other than to the background, by pairs of pixels."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from torch import Tensor
 
 
 def same_object_auc(embeddings: Tensor, objects: Tensor) -> Tensor:
-    """How well the cosine of two pixels tells whether both show one object, or one of them the background.
+    """How well the cosine of two pixels separates pairs of one object from pairs of an object and the background.
 
     The area under the receiver operating characteristic: the chance that a pair of one object has the larger cosine,
     ties counting half. Pairs of two objects and of two background pixels are left out, and so is a pixel with itself.
 
     Args:
         embeddings: unit vectors [B, N, D] of N pixels of each image.
-        objects: int [B, N], which object each of them shows; 0 is background.
+        objects: int [B, N], the object of each pixel; 0 is background.
 
     Returns:
         float64 [B], NaN of an image without a pair of either kind.
     """
-    cosines = (embeddings @ embeddings.mT).double().cpu()
-    return torch.stack([_area(*_pairs(each, shown)) for each, shown in zip(cosines, objects.cpu(), strict=True)])
+    cosines = (embeddings @ embeddings.mT).double().cpu()  # [B, N, N]
+    return torch.stack([_area(*_pairs(*image)) for image in zip(cosines, objects.cpu(), strict=True)])
 
 
 def _pairs(cosines: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,9 +30,10 @@ def _pairs(cosines: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
     return cosines[once & (first == second) & (first > 0)], cosines[once & ((first > 0) != (second > 0))]
 
 
-def _area(alike: Tensor, unlike: Tensor) -> Tensor:
-    if not len(alike) or not len(unlike):
-        return alike.new_tensor(torch.nan)
-    ordered = unlike.sort().values
-    below, not_above = (torch.searchsorted(ordered, alike, right=right) for right in (False, True))
-    return (below + not_above).double().mean() / (2 * len(unlike))
+def _area(same: Tensor, different: Tensor) -> Tensor:
+    if not len(same) or not len(different):
+        return same.new_tensor(torch.nan)
+    ordered = different.sort().values
+    below = torch.searchsorted(ordered, same)
+    not_above = torch.searchsorted(ordered, same, right=True)
+    return (below + not_above).double().mean() / (2 * len(different))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from likewise.evaluation.metrics.object_pairs import same_object_auc
+from likewise.claims.object_pairs import same_object_auc
 from likewise.randomness import generator
 
 

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
+from likewise.claims.pseudo_labels import next_steps, pseudo_label_quality
 from likewise.data.batch import Pixels
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
-from likewise.evaluation.metrics.pseudo_label_quality import next_steps, pseudo_label_quality
 from likewise.methods import find_method, with_view_size
 from likewise.methods.method import Progress
 from likewise.randomness import generator, seed_networks
