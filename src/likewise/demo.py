@@ -22,7 +22,7 @@ from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.linear_probe import LinearProbe
-from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.confidence import WILSON, wilson
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Method, Recipe, with_view_size
@@ -104,7 +104,7 @@ class Arms:
             start = build_nets(self.prepared).encoder
             shown, classes = self._shown(budget), self.prepared.manifest.classes
             nets = rule.fit(self.fabric, start, train_split.images, shown, classes)
-            outcome = classifier_outcome(
+            outcome = measure_classifier(
                 "classifier_top1", CrossEntropy(), nets, test.images, test.labels, self.view, {}
             )
             yield self._point(budget, outcome.predictions, started)

@@ -69,7 +69,7 @@ def test_a_bank_smaller_than_k_votes_in_full_and_says_so():
     bank = Features(noise(6, 4), torch.tensor([0, 1, 0, 1, -1, -1]))
     outcome = Knn(k=20).evaluate(bank, Features(noise(3, 4, seed=1), torch.tensor([0, 1, -1])))
     assert outcome.predictions.tolist() == by_loops(bank, noise(3, 4, seed=1), 4, 0.07)
-    assert outcome.score.protocol["k"] == 4 and outcome.score.protocol["k_asked"] == 20
+    assert outcome.score.protocol["k"] == 4 and outcome.score.protocol["k_requested"] == 20
     assert outcome.score.count == 2
 
 

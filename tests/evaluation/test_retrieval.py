@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics import retrieval
-from likewise.evaluation.metrics.retrieval import ranks, retrieval_outcomes, zero_shot_outcomes
+from likewise.evaluation.metrics.retrieval import measure_retrieval, measure_zero_shot, ranks
 
 
 def made(images=12, each=3, seed=0, noise=1.0):
@@ -38,7 +38,7 @@ def test_ranks_are_those_of_sorting(monkeypatch, at_a_time):
 def test_scores_are_shares_of_ranks():
     v, t, owner = made()
     found = ranks(v, t, owner)
-    scores = {each.score.name: each.score for each in retrieval_outcomes(found)}
+    scores = {each.score.name: each.score for each in measure_retrieval(found)}
     assert list(scores) == [f"{way}_r{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)]
     assert scores["text_to_image_r5"].value == pytest.approx(float((found.of_texts < 5).float().mean()))
     assert scores["image_to_text_r1"].value == pytest.approx(float((found.of_images < 1).float().mean()))
@@ -49,7 +49,7 @@ def test_chance_is_what_random_vectors_find():
     owner = torch.arange(60) % 20
     drawn = [F.normalize(torch.randn(80, 50), dim=1).split([20, 60]) for _ in range(200)]
     found = [ranks(v, t, owner) for v, t in drawn]
-    for score in (each.score for each in retrieval_outcomes(found[0])):
+    for score in (each.score for each in measure_retrieval(found[0])):
         of = [each.of_texts if score.name.startswith("text") else each.of_images for each in found]
         k = int(score.name.rpartition("r")[2])
         assert float((torch.stack(of) < k).float().mean()) == pytest.approx(score.protocol["chance"], abs=0.02)
@@ -71,10 +71,10 @@ def test_an_image_without_text_is_refused():
 def test_zero_shot_hits_are_shares_of_the_nearest_classes():
     torch.manual_seed(0)
     v, classes, labels = torch.randn(40, 6), torch.randn(7, 6), torch.randint(0, 7, (40,))
-    scores = {each.score.name: each.score.value for each in zero_shot_outcomes(v, classes, labels)}
+    scores = {each.score.name: each.score.value for each in measure_zero_shot(v, classes, labels)}
     nearest = (v @ classes.T).argsort(dim=1, descending=True)
     for k in (1, 5):
         assert scores[f"zero_shot_hit{k}"] == pytest.approx(
             sum(int(labels[i]) in nearest[i, :k].tolist() for i in range(40)) / 40
         )
-    assert [each.score.name for each in zero_shot_outcomes(v, classes[:3], labels % 3)] == ["zero_shot_hit1"]
+    assert [each.score.name for each in measure_zero_shot(v, classes[:3], labels % 3)] == ["zero_shot_hit1"]

@@ -11,7 +11,7 @@ from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions import RandomFields, corrupt, robustness
 from likewise.evaluation.corruptions.corrupted_scores import corrupted_scores
-from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
+from likewise.evaluation.corruptions.robustness import EncoderWithProbe, Robustness
 from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.statistics.scores import Features
@@ -66,7 +66,7 @@ def test_answers_are_those_given_one_image_at_a_time(monkeypatch):
     test, encoder = examples(), Brightness()
     probe = probed(encoder, test)
     monkeypatch.setattr(robustness, "MOST_ROWS", 4)
-    found = ASKED.ask({"probe": ProbedEncoder(encoder, probe)}, test, centre())["probe"]
+    found = ASKED.evaluate({"probe": EncoderWithProbe(encoder, probe)}, test, centre())["probe"]
     assert found.correct.shape == (3, 2, 25)
     drawn = ASKED._chosen(test.labels)
     assert len(drawn.unique()) == 25 and (test.labels[drawn] >= 0).all()
@@ -112,7 +112,7 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
 def test_a_class_that_the_probe_never_saw_is_never_answered():
     test = examples()
     some = replace(test, labels=torch.where(test.labels == 1, -1, test.labels))
-    network = ProbedEncoder(Brightness(), probed(Brightness(), some))
+    network = EncoderWithProbe(Brightness(), probed(Brightness(), some))
     logits = network(test.images.read(test.index).images.float() / 255)
     assert logits.shape == (30, 3)
     assert (logits[:, 1] == -torch.inf).all()
@@ -130,4 +130,4 @@ def test_what_cannot_be_asked_is_refused():
     test = examples()
     nothing = replace(test, labels=torch.full((30,), -1))
     with pytest.raises(LikewiseError, match="needs labelled test images"):
-        ASKED.ask({"probe": Brightness()}, nothing, centre())
+        ASKED.evaluate({"probe": Brightness()}, nothing, centre())

@@ -13,7 +13,7 @@ from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.metrics.audio_visual import attention_in_boxes
-from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, outcomes_of, ranks_of
+from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, measure_audio_visual, ranks_of
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 
 COUNT, KEPT, FRAMES, SIDE, PER_FRAME = 5, 24, 6, 16, 640
@@ -75,7 +75,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     boxes[1] = np.nan
     test, device = split(boxes), torch.device("cpu")
     met = embed_audio_visual(*networks(), test, SIDE, device)
-    scores = {outcome.score.name: outcome.score for outcome in outcomes_of(met, ranks_of(met))}
+    scores = {outcome.score.name: outcome.score for outcome in measure_audio_visual(met, ranks_of(met))}
     assert list(scores) == ["sound_to_clip_r1", "clip_to_sound_r1", "sync_auc", "attention_in_box"]
     known = torch.tensor([0, 2, 3, 4])
     inside = attention_in_boxes(met.attention[known], torch.from_numpy(boxes[known.numpy()]))
@@ -84,7 +84,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
     test.manifest.pixels.clips.shown[:] = FRAMES
     short = embed_audio_visual(*networks(), test, SIDE, device)
-    assert "sync_auc" not in {outcome.score.name for outcome in outcomes_of(short, ranks_of(short))}
+    assert "sync_auc" not in {outcome.score.name for outcome in measure_audio_visual(short, ranks_of(short))}
 
 
 def test_clips_without_sound_are_left_out():
@@ -117,6 +117,6 @@ def test_a_run_that_knows_tells_every_clip_in_step():
     encoder = clip_encoder("r2plus1d-small", (0.0,), (1.0,)).eval()
     space = Told(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=2)).eval()
     met = embed_audio_visual(encoder, space, test, SIDE, torch.device("cpu"))
-    outcomes = outcomes_of(met, ranks_of(met))
+    outcomes = measure_audio_visual(met, ranks_of(met))
     scores = {outcome.score.name: outcome.score for outcome in outcomes}
     assert scores["sync_auc"].value == 1.0

@@ -74,7 +74,7 @@ def write_run(
         "skipped": [{"id": "broken & <i>.jpg", "reason": "it is empty (0 bytes)"}],
     })  # fmt: skip
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metric_lines(half=half, speed=speed)))
-    knn = {"k": 20, "k_asked": 20, "temperature": 0.07, "bank": 10_000}
+    knn = {"k": 20, "k_requested": 20, "temperature": 0.07, "bank": 10_000}
     probe = {"strength": 0.01, "strength_chosen": "validation part", "validation": 2000, "validation_accuracy": 0.81,
              "labelled": 10_000, "seed": 0}  # fmt: skip
     write_json(run.scores, {

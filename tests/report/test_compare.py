@@ -55,7 +55,7 @@ def test_another_seed_may_differ_but_is_said(make_run):
     ("which", "edit", "said"),
     [
         ("scores", lambda s: s["trained"][0]["protocol"].update(temperature=0.1), "temperature 0.07 and 0.1"),
-        ("scores", lambda s: s["trained"][0]["protocol"].update(k_asked=200), "k asked 20 and 200"),
+        ("scores", lambda s: s["trained"][0]["protocol"].update(k_requested=200), "k requested 20 and 200"),
         ("scores", lambda s: s["trained"][1].update(count=1000), "over 2,000 and 1,000 test images"),
         ("data", lambda d: d["splits"].update(test=1000), "different test images (2000 and 1000)"),
         ("data", lambda d: d["classes"][0].update(name="Shirt"), "different classes"),

@@ -9,8 +9,8 @@ from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.measures import TrainedArm
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.columns.tokens import Tokenizer
-from likewise.evaluation.metrics.retrieval import ranks, retrieval_outcomes
-from likewise.evaluation.text_scores import asked_of, in_space
+from likewise.evaluation.metrics.retrieval import measure_retrieval, ranks
+from likewise.evaluation.text_scores import captioned_images, in_space
 from likewise.methods import Method
 from likewise.methods.clip import CLIP
 from likewise.methods.clip_distill import CLIPDistill
@@ -26,11 +26,11 @@ class Retrieval:
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Recall on the test images that have captions."""
-        asked, tokenizer = asked_of(trained.test.manifest), trained.prepared.transforms[CAPTIONS]
+        asked, tokenizer = captioned_images(trained.test.manifest), trained.prepared.transforms[CAPTIONS]
         assert asked is not None and isinstance(tokenizer, Tokenizer)
         images = in_space(trained.nets.space, trained.features("test"))[asked.positions]
         texts = trained.nets.space.eval().vectors(tokenizer, asked.texts)
-        found = retrieval_outcomes(ranks(images, texts, asked.owner))
+        found = measure_retrieval(ranks(images, texts, asked.owner))
         return {outcome.score.name: outcome.score.value for outcome in found}
 
 

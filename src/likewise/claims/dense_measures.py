@@ -18,7 +18,7 @@ from likewise.data.splits import Split
 from likewise.encoders import Encoder
 from likewise.encoders.locations import all_locations
 from likewise.errors import LikewiseError
-from likewise.evaluation.features import frozen
+from likewise.evaluation.features import eval_mode
 from likewise.evaluation.metrics.segmentation import SceneImages, SegmentationProbe, whole
 from likewise.losses.matched_sets import Matcher
 from likewise.methods import Progress
@@ -65,7 +65,7 @@ class MatchPrecision:
         masks = _scenes(test).masks
         rows = torch.arange(min(self.images, len(test.images)))
         batch = Batch(test.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(trained.device)
-        with frozen(trained.nets):
+        with eval_mode(trained.nets):
             matched = method.match_views(trained.nets, batch, Progress(0, 1, trained.prepared.settings.seed))
         return share_on_one_object(matched, [masks.read(row) for row in rows.tolist()])
 
@@ -94,7 +94,7 @@ class SameObject:
             [classes_at(whole_view, locations[row], masks.read(row)) for row in rows.tolist()]
         )  # [N, P]
         areas = []
-        with frozen(trained.nets):
+        with eval_mode(trained.nets):
             for some in rows.split(64):
                 pixels = whole(test.images.read(some), trained.prepared.encoder.image_size).to(trained.device)
                 embeddings = method.embeddings(trained.nets, pixels, locations[some].to(trained.device))

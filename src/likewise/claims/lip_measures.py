@@ -13,9 +13,9 @@ from likewise.data.batch import Pixels
 from likewise.data.label_budget import LabelBudget
 from likewise.data.video.clip_columns import SOUND
 from likewise.data.video.clip_frames import open_whole_clips
-from likewise.evaluation.features import frozen
+from likewise.evaluation.features import eval_mode
 from likewise.evaluation.metrics.fine_tune import FineTune
-from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.run_scores import baselines
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.lira import LiRA, error_shares
@@ -37,7 +37,7 @@ class SoundPrediction:
         assert isinstance(method, LiRA) and isinstance(reader, AudioFrameTargets)
         targets = dataclasses.replace(reader, shuffled=False).of(column)
         clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
-        with frozen(trained.nets), torch.no_grad():
+        with eval_mode(trained.nets), torch.no_grad():
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
@@ -75,6 +75,6 @@ class WordAccuracy:
         fabric, found = launch(prepared.settings.device, devices=1)[0], {}
         for name, start in starts.items():
             nets = self.rule.fit(fabric, start, train.images, visible, train.manifest.classes)
-            outcome = classifier_outcome(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
+            outcome = measure_classifier(name, CrossEntropy(), nets, test.images, test.labels, trained.view, {})
             found[name] = outcome.score.value
         return found

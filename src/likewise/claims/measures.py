@@ -13,7 +13,7 @@ from likewise.data.splits import Split, open_before_imbalance
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.linear_probe import LinearProbe
-from likewise.evaluation.own_classifier import classifier_outcome
+from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.scores import Features
 from likewise.methods import Nets
 from likewise.runs.prepare import Prepared
@@ -79,7 +79,7 @@ class Classifier:
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         rule, nets, test = trained.prepared.method, trained.nets, trained.test
-        outcome = classifier_outcome("classifier_top1", rule, nets, test.images, test.labels, trained.view, {})
+        outcome = measure_classifier("classifier_top1", rule, nets, test.images, test.labels, trained.view, {})
         return {"classifier_top1": outcome.score.value}
 
 

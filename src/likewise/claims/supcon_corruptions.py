@@ -10,7 +10,7 @@ import torch
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
 from likewise.claims.measures import TrainedArm
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
-from likewise.evaluation.corruptions.robustness import ProbedEncoder, Robustness
+from likewise.evaluation.corruptions.robustness import EncoderWithProbe, Robustness
 from likewise.evaluation.evaluate_features import Examples
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import OwnClassifier
@@ -37,14 +37,14 @@ class CorruptedAccuracy:
         prepared = trained.prepared
         if self.probe:
             bank = Features(trained.features("train"), prepared.train.labels)
-            classifier = ProbedEncoder(trained.nets.encoder, LinearProbe(seed=prepared.settings.seed).fit(bank))
+            classifier = EncoderWithProbe(trained.nets.encoder, LinearProbe(seed=prepared.settings.seed).fit(bank))
         else:
             classifier = OwnClassifier(prepared.method, trained.nets)
         test = trained.test
         examples = Examples(
             images=test.images, index=torch.arange(len(test.images)), labels=test.labels, ids=test.manifest.ids
         )
-        measured = Robustness(images=self.images).ask({"arm": classifier}, examples, trained.view, trained.device)
+        measured = Robustness(images=self.images).evaluate({"arm": classifier}, examples, trained.view, trained.device)
         return {"clean_top1": measured["arm"].clean, "corrupted_top1": float(measured["arm"].accuracy.mean())}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
-from likewise.evaluation.features import PlainView, ReadsPixels, extract
+from likewise.evaluation.features import EvalView, PixelReader, extract
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.label_free import label_free
 from likewise.evaluation.metrics.linear_probe import FittedProbe
@@ -58,7 +58,7 @@ class Targets:
 class Examples(Targets):
     """Images to be evaluated on."""
 
-    images: ReadsPixels
+    images: PixelReader
     """where the pixels are"""
     index: Tensor
     """int64 [N], positions in ``images``"""
@@ -68,7 +68,7 @@ def evaluate_encoders(
     encoders: Mapping[str, nn.Module],
     train: Examples,
     test: Examples | None,
-    view: PlainView,
+    view: EvalView,
     settings: EvaluationSettings | None = None,
     device: torch.device | str | None = None,
     autocast: torch.dtype | None = None,

@@ -19,7 +19,7 @@ READERS = 2
 """threads that decode ahead of the encoder; image decoders leave the interpreter lock"""
 
 
-class ReadsPixels(Protocol):
+class PixelReader(Protocol):
     """Anything that gives decoded images by position."""
 
     def read(self, index: Tensor) -> Pixels:
@@ -27,16 +27,16 @@ class ReadsPixels(Protocol):
         ...
 
 
-PlainView = Callable[[Pixels], View | Tensor]
+EvalView = Callable[[Pixels], View | Tensor]
 """What the encoder is shown of each image, without randomness: ``views.policies.centre()``, or any function to
 float [B, C, S, S] in [0, 1]"""
 
 
 def extract(
     encoder: nn.Module,
-    images: ReadsPixels,
+    images: PixelReader,
     index: Tensor,
-    view: PlainView,
+    view: EvalView,
     batch_size: int = 512,
     device: torch.device | str | None = None,
     autocast: torch.dtype | None = None,
@@ -61,7 +61,7 @@ def extract(
     encoder = encoder.to(where)
     vectors: Tensor | None = None
     filled = 0
-    with frozen(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
+    with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
         for pixels in _read_ahead(images, index.split(max(batch_size // getattr(images, "frames", 1), 1))):
             with torch.inference_mode():
                 shown = view(pixels.map(lambda part: part.to(where, non_blocking=True)))
@@ -76,7 +76,7 @@ def extract(
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[nn.Module]:
+def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
     """The network in eval mode; each of its parts goes back to its own mode at the end."""
     modes = [(part, part.training) for part in network.modules()]
     network.eval()
@@ -87,7 +87,7 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
             part.training = training
 
 
-def _read_ahead(images: ReadsPixels, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
+def _read_ahead(images: PixelReader, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
     """Batches in order, a few of them decoded before they are asked for."""
     waiting: deque[Future[Pixels]] = deque()
     with ThreadPoolExecutor(READERS) as pool:

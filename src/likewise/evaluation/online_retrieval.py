@@ -11,10 +11,10 @@ from likewise.data.columns.column import ColumnTransform
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace
-from likewise.evaluation.features import PlainView, extract, frozen
-from likewise.evaluation.metrics.retrieval import RetrievalDirections, ranks, retrieval_outcomes
-from likewise.evaluation.sound_scores import SIDES
-from likewise.evaluation.text_scores import asked_of, in_space
+from likewise.evaluation.features import EvalView, eval_mode, extract
+from likewise.evaluation.metrics.retrieval import RetrievalDirections, measure_retrieval, ranks
+from likewise.evaluation.sound_scores import SOUND_DIRECTIONS
+from likewise.evaluation.text_scores import captioned_images, in_space
 from likewise.heads.sound_space import SoundSpace
 from likewise.methods import Nets
 
@@ -39,12 +39,12 @@ class OnlineRetrieval:
         self,
         split: Split,
         positions: Tensor,
-        view: PlainView,
+        view: EvalView,
         device: torch.device,
         tokenizer: ColumnTransform | None = None,
     ) -> None:
         self.split, self.view, self.device = split, view, device
-        self.tokenizer, self.captions = tokenizer, asked_of(split.manifest.take(positions))
+        self.tokenizer, self.captions = tokenizer, captioned_images(split.manifest.take(positions))
         self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
         self.heard = positions[split.has_sound()[positions]]
 
@@ -58,7 +58,7 @@ class OnlineRetrieval:
     def _by_texts(self, nets: Nets, space: SharedSpace) -> Mapping[str, float]:
         if self.captions is None or not isinstance(self.tokenizer, Tokenizer):
             return {}
-        with frozen(space):
+        with eval_mode(space):
             images = in_space(space, self._features(nets, self.captioned))
             texts = space.vectors(self.tokenizer, self.captions.texts)
         return _recall(images, texts, self.captions.owner, RetrievalDirections())
@@ -67,16 +67,16 @@ class OnlineRetrieval:
         if len(self.heard) < 2:
             return {}
         frames = self.split.images.frames
-        with frozen(space):
+        with eval_mode(space):
             clips = space.of_clips(self._features(nets, self.heard))
             parts = self.heard.split(SOUNDS_AT_A_TIME)
             sounds = torch.cat([space.of_sounds(self.split.audio_window(part), frames) for part in parts])
-        return _recall(clips, sounds, torch.arange(len(clips)), SIDES)
+        return _recall(clips, sounds, torch.arange(len(clips)), SOUND_DIRECTIONS)
 
     def _features(self, nets: Nets, index: Tensor) -> Tensor:
         return extract(nets.encoder, self.split.images, index, self.view, device=self.device)
 
 
 def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: RetrievalDirections) -> Mapping[str, float]:
-    scores = [outcome.score for outcome in retrieval_outcomes(ranks(images, queries, owner), sides)]
+    scores = [outcome.score for outcome in measure_retrieval(ranks(images, queries, owner), sides)]
     return {score.name: score.value for score in scores if score.name.endswith(AMONG)}

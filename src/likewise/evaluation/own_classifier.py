@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likewise.data.images import Images
 from likewise.errors import LikewiseError
-from likewise.evaluation.features import PlainView, extract
+from likewise.evaluation.features import EvalView, extract
 from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
 from likewise.evaluation.statistics.scores import Measurement, Score
@@ -17,11 +17,11 @@ from likewise.methods import Method, Nets
 from likewise.methods.distillation import Teacher
 
 OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
-"""What `own_classifier_outcomes` can give."""
+"""What `measure_own_classifier` can give."""
 
 
-def classifier_outcome(
-    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView, protocol: dict[str, Any]
+def measure_classifier(
+    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: EvalView, protocol: dict[str, Any]
 ) -> Measurement:
     """Top-1 accuracy and calibration of the classifier that a method trained with its encoder."""
     logits = extract(OwnClassifier(method, nets), images, torch.arange(len(images)), view)
@@ -46,8 +46,8 @@ class OwnClassifier(nn.Module):
         return logits
 
 
-def own_classifier_outcomes(
-    method: Method, nets: Nets, images: Images, labels: Tensor, view: PlainView
+def measure_own_classifier(
+    method: Method, nets: Nets, images: Images, labels: Tensor, view: EvalView
 ) -> list[Measurement]:
     """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
 
@@ -60,16 +60,16 @@ def own_classifier_outcomes(
     """
     if type(method).classify is Method.classify:
         return []
-    own = classifier_outcome("classifier_top1", method, nets, images, labels, view, {})
+    own = measure_classifier("classifier_top1", method, nets, images, labels, view, {})
     teacher = getattr(nets, "teacher", None)
     if not isinstance(teacher, Teacher):
         return [own]
-    theirs = classifier_outcome("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
-    agreement = agreement_score(own.predictions, theirs.predictions)
+    theirs = measure_classifier("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
+    agreement = teacher_agreement(own.predictions, theirs.predictions)
     return [own, theirs, Measurement(agreement, torch.zeros(0))]
 
 
-def agreement_score(student: Tensor, teacher: Tensor) -> Score:
+def teacher_agreement(student: Tensor, teacher: Tensor) -> Score:
     """The share of images to which two networks give the same class, right or wrong.
 
     What distillation is about, where accuracy is what it is for: students often agree with their teacher far less than

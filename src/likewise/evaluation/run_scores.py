@@ -20,7 +20,7 @@ from likewise.evaluation.evaluate_features import Examples, evaluate_encoders
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
-from likewise.evaluation.own_classifier import OwnClassifier, classifier_outcome
+from likewise.evaluation.own_classifier import OwnClassifier, measure_classifier
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
 from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
@@ -35,7 +35,7 @@ class Scored:
     """What an evaluation gave, and on which images."""
 
     evaluation: Evaluation
-    shown_on: Split
+    scored_on: Split
     """the split whose vectors the evaluation holds"""
     encoders: dict[str, Encoder]
     """what was scored, by name"""
@@ -160,7 +160,7 @@ def fine_tune_scores(
     for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
         nets = rule.fit(fabric, start, train.images, shown, train.manifest.classes)
         protocol = {**rule.protocol(), "labels": int((shown != UNLABELLED).sum())}
-        outcome = classifier_outcome("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
+        outcome = measure_classifier("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
         found[who] = [outcome]
     return found
 
@@ -178,7 +178,7 @@ def write_scores(
             content[who] += [score.to_json() for score in scores]
         content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
         content["iou"] = scored.segmentation.per_class
-    test = _examples(scored.shown_on)
+    test = _examples(scored.scored_on)
     for who, outcomes in extra.items():
         outcomes = [with_cluster_adjusted_ci(outcome, test.labels, test.groups) for outcome in outcomes]
         content[who] += [outcome.score.to_json() for outcome in outcomes]

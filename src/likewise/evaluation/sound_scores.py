@@ -14,13 +14,13 @@ from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import middle_start
 from likewise.data.video.sound_windows import sound_of_frames
 from likewise.encoders import Encoder
-from likewise.evaluation.features import frozen
+from likewise.evaluation.features import eval_mode
 from likewise.evaluation.metrics.audio_visual import (
     BOOTSTRAP,
     attention_in_boxes,
     sync_auc,
 )
-from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, ranks, retrieval_outcomes
+from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, measure_retrieval, ranks
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.confidence import IMAGE_MEAN, image_mean
 from likewise.evaluation.statistics.scores import Measurement, Score
@@ -37,7 +37,7 @@ MOST = 2000
 """Test clips at most of which step and attention are measured, evenly from all."""
 
 CLIPS_AT_A_TIME = 32
-SIDES = RetrievalDirections(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
+SOUND_DIRECTIONS = RetrievalDirections(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
 
 
 class AudioVisualEmbeddings(NamedTuple):
@@ -83,7 +83,7 @@ def sound_scores(
         space = trained if who == "trained" else untrained
         met = embed_audio_visual(encoder, space, test, scored.image_size, scored.device)
         ranked = ranks_of(met)
-        scores[who] = outcomes_of(met, ranked)
+        scores[who] = measure_audio_visual(met, ranked)
         if who == "trained":
             retrieved = Retrieved(positions, met.clips, met.sounds, ranked.owner, ranked.of_texts, texts=None)
     return scores, retrieved
@@ -94,10 +94,10 @@ def ranks_of(met: AudioVisualEmbeddings) -> Ranks:
     return ranks(met.clips, met.sounds, torch.arange(len(met.clips)))
 
 
-def outcomes_of(met: AudioVisualEmbeddings, ranked: Ranks) -> list[Measurement]:
+def measure_audio_visual(met: AudioVisualEmbeddings, ranked: Ranks) -> list[Measurement]:
     """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
     count = len(met.clips)
-    outcomes, scores = retrieval_outcomes(ranked, SIDES), list[Score]()
+    outcomes, scores = measure_retrieval(ranked, SOUND_DIRECTIONS), list[Score]()
     some = torch.linspace(0, count - 1, min(count, MOST)).round().long()
     if bool(met.fits[some].any()):
         shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
@@ -126,7 +126,7 @@ def embed_audio_visual(
     boxes = boxes if isinstance(boxes, Boxes) else Boxes.concat([len(test.manifest)])
     assert isinstance(sound, Sound) and whole is not None
     parts = []
-    with frozen(encoder.to(device)), frozen(space.to(device)):
+    with eval_mode(encoder.to(device)), eval_mode(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
             given = whole.read(part), sound.read(part), boxes.read(part)
             parts.append(_met(encoder, space, *given, frames, size, device))

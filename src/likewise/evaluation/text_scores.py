@@ -14,7 +14,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace, build_space, load_space
 from likewise.evaluation.features import extract
-from likewise.evaluation.metrics.retrieval import TEMPLATES, Retrieved, ranks, retrieval_outcomes, zero_shot_outcomes
+from likewise.evaluation.metrics.retrieval import TEMPLATES, Retrieved, measure_retrieval, measure_zero_shot, ranks
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.scores import Measurement
 from likewise.randomness import seed_networks
@@ -22,7 +22,7 @@ from likewise.run_folder import RunFolder
 from likewise.views.policies import CentreView
 
 
-class Asked(NamedTuple):
+class CaptionedImages(NamedTuple):
     """The test images that have captions."""
 
     positions: Tensor
@@ -52,7 +52,7 @@ def text_scores(
     trained, tokenizer = loaded
     seed_networks(seed, "untrained space")
     untrained = build_space(trained.settings).eval()
-    asked, scores, retrieved = asked_of(test.manifest), {}, None
+    asked, scores, retrieved = captioned_images(test.manifest), {}, None
     for who, network in scored.encoders.items():
         if who == "trained":
             space, features = trained.to(scored.device), scored.evaluation.vectors
@@ -64,7 +64,7 @@ def text_scores(
             continue
         texts, captioned = space.vectors(tokenizer, asked.texts), images[asked.positions]
         found = ranks(captioned, texts, asked.owner)
-        scores[who] = retrieval_outcomes(found) + scores[who]
+        scores[who] = measure_retrieval(found) + scores[who]
         if who == "trained":
             retrieved = Retrieved(asked.positions, captioned, texts, asked.owner, found.of_texts, asked.texts)
     return scores, retrieved
@@ -82,7 +82,7 @@ def in_space(space: SharedSpace, features: Tensor) -> Tensor:
     return nn.functional.normalize(space.of_images(features.to(where)).float().cpu(), dim=1)
 
 
-def asked_of(test: Manifest) -> Asked | None:
+def captioned_images(test: Manifest) -> CaptionedImages | None:
     """The captions of test images; None where fewer than two images have one."""
     column = test.columns.get(CAPTIONS)
     if not isinstance(column, Captions) or column.present().sum() < 2:
@@ -90,7 +90,7 @@ def asked_of(test: Manifest) -> Asked | None:
     index = np.flatnonzero(column.present())
     own = [column.texts[int(i)] for i in index]
     owner = torch.repeat_interleave(torch.arange(len(own)), torch.tensor([len(texts) for texts in own]))
-    return Asked(torch.from_numpy(index), [text for texts in own for text in texts], owner)
+    return CaptionedImages(torch.from_numpy(index), [text for texts in own for text in texts], owner)
 
 
 def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Measurement]:
@@ -99,4 +99,4 @@ def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: S
         return []
     said = [template.format(name) for name in names for template in TEMPLATES]
     classes = space.vectors(tokenizer, said).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
-    return zero_shot_outcomes(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
+    return measure_zero_shot(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])

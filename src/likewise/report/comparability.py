@@ -65,7 +65,7 @@ def _test_sets(first: RunRecord, second: RunRecord) -> list[str]:
 def _protocols(first: Score, second: Score) -> list[str]:
     given = {**first.protocol, **second.protocol}
     # Where both say what k was asked for, the k in use follows from the bank.
-    ignored = NO_MATTER | ({"k"} if "k_asked" in first.protocol and "k_asked" in second.protocol else set())
+    ignored = NO_MATTER | ({"k"} if "k_requested" in first.protocol and "k_requested" in second.protocol else set())
     keys = [key for key in given if key not in ignored and not key.startswith(FOLLOWS_FROM_LABELS)]
     name = score_name(first.name)
     found = [

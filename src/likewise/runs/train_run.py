@@ -18,7 +18,7 @@ from likewise.encoders import save_encoder
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
-from likewise.evaluation.own_classifier import own_classifier_outcomes
+from likewise.evaluation.own_classifier import measure_own_classifier
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.distillation import DistillationMethod
@@ -197,7 +197,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     labels = prepared.visible_labels
     scored = score_encoder(nets.encoder, settings, splits, seed, fabric.device, measures, labels)
     test, view = splits.get("test"), CentreView(settings.image_size)
-    own = own_classifier_outcomes(prepared.method, nets, test.images, test.labels, view) if test else []
+    own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view) if test else []
     multimodal = multimodal_scores(run, scored, test, seed)
     write_scores(run, scored, {**multimodal.outcomes, "trained": [*own, *multimodal.outcomes.get("trained", [])]})
     write_pictures(run, scored, multimodal.retrieved)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from likewise.evaluation.corruptions.robustness import Answers, ProbedEncoder, Robustness
+from likewise.evaluation.corruptions.robustness import CorruptionResults, EncoderWithProbe, Robustness
 from likewise.evaluation.evaluate_features import Examples
-from likewise.evaluation.features import PlainView
+from likewise.evaluation.features import EvalView
 from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 
@@ -25,7 +25,7 @@ class CorruptedScores:
     asked: Robustness
     images: int
     """test images asked"""
-    answers: dict[str, dict[str, Answers]]
+    answers: dict[str, dict[str, CorruptionResults]]
     """by classifier (linear, classifier), then by encoder, the one in question first"""
 
     def scores(self) -> dict[str, list[Score]]:
@@ -62,7 +62,7 @@ def corrupted_scores(
     encoders: Mapping[str, nn.Module],
     probes: Mapping[str, FittedProbe],
     test: Examples,
-    view: PlainView,
+    view: EvalView,
     device: torch.device | str = "cpu",
     classifiers: Mapping[str, nn.Module] | None = None,
     asked: Robustness | None = None,
@@ -83,11 +83,11 @@ def corrupted_scores(
     """
     asked = asked or Robustness()
     readers: dict[tuple[str, str], nn.Module] = {
-        (LINEAR, who): ProbedEncoder(encoder, probes[who]) for who, encoder in encoders.items()
+        (LINEAR, who): EncoderWithProbe(encoder, probes[who]) for who, encoder in encoders.items()
     }
     readers |= {(CLASSIFIER, who): classifier for who, classifier in (classifiers or {}).items()}
-    found = asked.ask({"/".join(key): reader for key, reader in readers.items()}, test, view, device)
-    answers: dict[str, dict[str, Answers]] = {}
+    found = asked.evaluate({"/".join(key): reader for key, reader in readers.items()}, test, view, device)
+    answers: dict[str, dict[str, CorruptionResults]] = {}
     for reader, who in readers:
         answers.setdefault(reader, {})[who] = found[f"{reader}/{who}"]
     images = len(next(iter(found.values())).clean_correct)

@@ -15,7 +15,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions import KINDS, SEVERITIES, RandomFields, corrupt
 from likewise.evaluation.corruptions.corrupt import require_known
 from likewise.evaluation.evaluate_features import Examples
-from likewise.evaluation.features import PlainView, frozen
+from likewise.evaluation.features import EvalView, eval_mode
 from likewise.evaluation.metrics.calibration import Calibration, calibration
 from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.confidence import REPEATED, Interval, repeated_accuracy, repeated_difference
@@ -29,7 +29,7 @@ MOST_ROWS = 512
 
 
 @dataclass(frozen=True)
-class Answers:
+class CorruptionResults:
     """What one classifier made of each test image, clean and under each of K kinds at each of S severities."""
 
     kinds: tuple[str, ...]
@@ -67,7 +67,7 @@ class Answers:
         ]
         return [clean, *each]
 
-    def gain(self, over: Answers) -> Interval:
+    def gain(self, over: CorruptionResults) -> Interval:
         """Mean corrupted accuracy minus another classifier's, paired by image."""
         return repeated_difference(self.correct.flatten(0, 1), over.correct.flatten(0, 1))
 
@@ -108,13 +108,13 @@ class Robustness:
         if self.images < 1:
             raise LikewiseError(f"Robustness(images={self.images}): give 1 or more.")
 
-    def ask(
+    def evaluate(
         self,
         classifiers: Mapping[str, nn.Module],
         test: Examples,
-        view: PlainView,
+        view: EvalView,
         device: torch.device | str = "cpu",
-    ) -> dict[str, Answers]:
+    ) -> dict[str, CorruptionResults]:
         """The answers of each classifier; each corrupted batch is made once and shown to all of them.
 
         Args:
@@ -155,7 +155,7 @@ class Robustness:
         order = torch.randperm(len(known), generator=generator(self.seed, "corrupted images"))
         return known[order[: self.images]].sort().values
 
-    def _rows(self, test: Examples, rows: Tensor, view: PlainView) -> int:
+    def _rows(self, test: Examples, rows: Tensor, view: EvalView) -> int:
         one = _shown(view, test.images.read(rows[:1]), "cpu")
         return max(1, min(VALUES // one.numel(), MOST_ROWS))
 
@@ -166,9 +166,9 @@ class Robustness:
             for severity in self.severities:
                 yield corrupt(clean, kind, severity, fields)
 
-    def _answers(self, correct: Tensor, confidence: Tensor) -> Answers:
+    def _answers(self, correct: Tensor, confidence: Tensor) -> CorruptionResults:
         shape = len(self.kinds), len(self.severities), -1
-        return Answers(
+        return CorruptionResults(
             self.kinds,
             self.severities,
             correct[0],
@@ -178,7 +178,7 @@ class Robustness:
         )
 
 
-class ProbedEncoder(nn.Module):
+class EncoderWithProbe(nn.Module):
     """An encoder and a linear probe fitted on its features, as one classifier; eval mode is the caller's affair."""
 
     def __init__(self, encoder: nn.Module, probe: FittedProbe) -> None:
@@ -196,11 +196,11 @@ class ProbedEncoder(nn.Module):
 @torch.inference_mode()
 def _answer(classifier: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence float [B] and class int64 [B], on the CPU."""
-    with frozen(classifier):
+    with eval_mode(classifier):
         best = classifier(images).float().softmax(dim=1).max(dim=1)
     return best.values.cpu(), best.indices.cpu()
 
 
-def _shown(view: PlainView, pixels: Pixels, device: torch.device | str) -> Tensor:
+def _shown(view: EvalView, pixels: Pixels, device: torch.device | str) -> Tensor:
     shown = view(pixels.map(lambda part: part.to(device, non_blocking=True)))
     return shown.pixels if isinstance(shown, View) else shown

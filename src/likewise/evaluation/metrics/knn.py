@@ -66,7 +66,7 @@ class Knn:
         bank = int((train.labels != UNLABELLED).sum())
         return {
             "k": min(self.k, bank),
-            "k_asked": self.k,
+            "k_requested": self.k,
             "temperature": self.temperature,
             "bank": bank,
             "interval": WILSON,

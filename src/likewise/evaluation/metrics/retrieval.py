@@ -88,7 +88,7 @@ class RetrievalDirections(NamedTuple):
     """entries of the protocol"""
 
 
-def retrieval_outcomes(found: Ranks, sides: RetrievalDirections | None = None) -> list[Measurement]:
+def measure_retrieval(found: Ranks, sides: RetrievalDirections | None = None) -> list[Measurement]:
     """Recall at 1, 5 and 10, texts -> images and images -> texts, or whatever ``sides`` calls them."""
     names, counted = sides or RetrievalDirections()
     images, texts = len(found.of_images), len(found.of_texts)
@@ -105,7 +105,7 @@ def retrieval_outcomes(found: Ranks, sides: RetrievalDirections | None = None) -
     ]
 
 
-def zero_shot_outcomes(
+def measure_zero_shot(
     images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)
 ) -> list[Measurement]:
     """Classes that are named by words alone: flat hit@k, the share of images whose class is among the first k.

@@ -16,7 +16,7 @@ from likewise.data.columns.masks import NOTHING, Masks
 from likewise.encoders import Encoder
 from likewise.encoders.locations import as_places, dense_map, dense_stage, read_at
 from likewise.errors import LikewiseError
-from likewise.evaluation.features import ReadsPixels, frozen
+from likewise.evaluation.features import PixelReader, eval_mode
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.confidence import bootstrap
 from likewise.evaluation.statistics.scores import Features, Score, ScoreDifference
@@ -32,7 +32,7 @@ SHOWN = 6
 class SceneImages(NamedTuple):
     """Images and the class of each of their pixels."""
 
-    images: ReadsPixels
+    images: PixelReader
     masks: Masks
 
 
@@ -111,7 +111,7 @@ class SegmentationProbe:
         classes = 1 + max([int(points.labels.max()), *(int(test.masks.read(row).max()) for row in rows.tolist())])
         tables, protocols, predictions = {}, {}, list[np.ndarray]()
         for who, encoder in encoders.items():
-            with frozen(encoder.to(device)):
+            with eval_mode(encoder.to(device)):
                 probe = self._fit(encoder, train, points, size, device)
                 predicted = self._predict(encoder, probe, test, rows, size, device)
                 tables[who] = torch.stack([confusion(each, test.masks.read(row), classes) for row, each in predicted])

@@ -60,7 +60,7 @@ PROTOCOL = {
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
-SAID_BY_NAME = frozenset({"k_asked", "per_class", "seeds"})
+SAID_BY_NAME = frozenset({"k_requested", "per_class", "seeds"})
 """Entries that the score's name or another entry says already."""
 
 
@@ -148,8 +148,8 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> str:
             continue
         shown = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
         said.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(shown))
-    if protocol.get("k_asked", protocol.get("k")) != protocol.get("k"):
-        said.append(f"{protocol['k_asked']} neighbours were asked for, more than there are")
+    if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
+        said.append(f"{protocol['k_requested']} neighbours were asked for, more than there are")
     return "; ".join(said)
 
 

@@ -48,7 +48,7 @@ class Gallery(NamedTuple):
 
 def write_gallery(run: RunFolder, scored: Scored) -> None:
     """Write ``gallery.npz``: a random sample of the images that were scored."""
-    split, evaluation = scored.shown_on, scored.evaluation
+    split, evaluation = scored.scored_on, scored.evaluation
     count = len(evaluation.vectors)
     most = SIZE if split.images.frames == 1 else SIZE // STRIP
     index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values

@@ -10,7 +10,7 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.masks import NOTHING, Masks
 from likewise.data.splits import Split
 from likewise.encoders.locations import as_places, dense_map
-from likewise.evaluation.features import frozen
+from likewise.evaluation.features import eval_mode
 from likewise.evaluation.metrics.segmentation import SHOWN, Segmentation, whole
 from likewise.evaluation.run_scores import Scored
 from likewise.methods import Method, Nets, Progress
@@ -28,11 +28,11 @@ MATCHED = 4
 @torch.no_grad()
 def write_locations(run: RunFolder, scored: Scored) -> None:
     """Write ``locations.npz``: images, their dense features and, with masks, the predicted and true segmentation."""
-    split, segmentation = scored.shown_on, scored.segmentation
+    split, segmentation = scored.scored_on, scored.segmentation
     encoder, size = scored.encoders["trained"], scored.image_size
     rows = _evenly(len(split.manifest), SHOWN) if segmentation is None else segmentation.shown
     pixels = split.images.read(rows)
-    with frozen(encoder.to(scored.device)):
+    with eval_mode(encoder.to(scored.device)):
         _, maps = encoder.forward_with_maps(whole(pixels, size).to(scored.device))
     content = {
         "images": _bytes(whole(pixels, min(size, PICTURE))),
@@ -67,7 +67,7 @@ def write_matches(
         return
     rows = _evenly(len(split.manifest), MATCHED)
     batch = Batch(split.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(device)
-    with frozen(nets):
+    with eval_mode(nets):
         matched = method.match_views(nets, batch, progress)
     np.savez_compressed(
         run.matches,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from likewise.data.batch import Batch
-from likewise.evaluation.features import frozen
+from likewise.evaluation.features import eval_mode
 from likewise.methods import Method, Nets, Progress
 from likewise.methods.cacr import CACR
 from likewise.methods.flow_similarity import FlowSimilarity
@@ -56,7 +56,7 @@ def illustrate(method: Method, nets: Nets, batch: Batch, progress: Progress) -> 
     draw = _illustrate_of(method)
     if draw is None:
         return None
-    with frozen(nets):
+    with eval_mode(nets):
         return draw(method, nets, batch, progress)
 
 
