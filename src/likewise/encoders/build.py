@@ -266,7 +266,11 @@ def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tup
     try:
         encoder.load_state_dict(load_file(run.weights))
     except RuntimeError as error:
-        raise LikewiseError(f"The weights of {run.path} do not fit the encoder {settings.name}: {error}") from error
+        remedy = " Pass a module of the same shape: likewise.load(path, encoder=module)."
+        remedy = remedy if settings.name.startswith(MODULE) else ""
+        raise LikewiseError(
+            f"The weights of {run.path} do not fit the encoder {settings.name}: {error}{remedy}"
+        ) from error
     return encoder.eval(), settings
 
 

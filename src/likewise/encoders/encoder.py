@@ -28,6 +28,11 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     @property
+    def has_map(self) -> bool:
+        """Whether `feature_map` and `forward_with_maps` give a map; a user's module may give pooled features alone."""
+        return True
+
+    @property
     def channels(self) -> int:
         """Colour channels of the images it reads."""
         return self.mean.shape[1]

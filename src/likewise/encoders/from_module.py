@@ -34,12 +34,17 @@ class ModuleEncoder(Encoder):
         features = _dry_run(network, len(mean), image_size)
         super().__init__(features.shape[1], mean, std)
         self.network = network
-        self.gives_map = features.dim() == 4
+        self._gives_map = features.dim() == 4
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the module gives a map [B, D, h, w]."""
+        return self._gives_map
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width]; a map is averaged over its locations."""
         features = self.network(self.normalise(pixels))
-        return self.pool(features) if self.gives_map else features
+        return self.pool(features) if self.has_map else features
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, h, w].
@@ -76,12 +81,12 @@ class ModuleEncoder(Encoder):
         stages: Any = getattr(self.network, "stages", None)
         if callable(stages) and not isinstance(stages, nn.Module):
             return list(stages())
-        if self.gives_map and isinstance(self.network, nn.Sequential):
+        if self.has_map and isinstance(self.network, nn.Sequential):
             return list(self.network)
         return None
 
     def _require_map(self) -> None:
-        if not self.gives_map:
+        if not self.has_map:
             raise LikewiseError(
                 f"{_class_name(self.network)} gives pooled features [B, {self.width}], but a map [B, D, h, w] is "
                 f"needed here. Give the module without its last pooling."

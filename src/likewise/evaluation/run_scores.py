@@ -123,8 +123,11 @@ def _segmentation(
     seed: int,
     device: torch.device,
 ) -> Segmentation | None:
-    """The scores of a linear classifier of pixels, where training and test images have masks, which are of stills."""
-    if settings.frames > 1:
+    """The scores of a linear classifier of pixels, where training and test images have masks, which are of stills.
+
+    An encoder that gives pooled features alone has none.
+    """
+    if settings.frames > 1 or not all(encoder.has_map for encoder in encoders.values()):
         return None
     parts = [
         SceneImages(splits[name].images, masks)

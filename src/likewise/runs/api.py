@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import nn
 
 from likewise.data.checks.doctor import Findings, examine
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods import Method, Recipe
+from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
 from likewise.report.terminal import findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import defaults_of
+from likewise.runs.given import GivenObjects, with_encoder
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
@@ -29,6 +32,8 @@ def train(
     method: str | Method = "auto",
     out: str | Path | None = None,
     recipe: Recipe | None = None,
+    encoder: str | nn.Module | Run = "auto",
+    views: UserViews | Mapping[str, UserViews] | None = None,
     **settings: Any,
 ) -> Run:
     """Learn an encoder from images and however many labels, score it, and write its page.
@@ -39,6 +44,11 @@ def train(
         method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
         out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
         recipe: optimiser and schedule, where not the method's own or the preset's.
+        encoder: a name, a run or its folder, or any module from [B, C, S, S] to features [B, D] or to a map
+            [B, D, h, w].
+        views: how views are made: a policy of `likewise.views`, or a callable on a PIL image, on a uint8 tensor
+            [C, H, W], or of albumentations. A method with several kinds of views takes a mapping from the names of
+            its settings.
         settings: any field of `likewise.runs.settings.TrainSettings`. With ``preset="imagenet"`` the method's
             settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
 
@@ -52,16 +62,23 @@ def train(
     defaults = defaults_of(method, settings.get("preset"))
     folder = None if out is None else str(out)
     chosen = dataclasses.replace(defaults.settings, labels=str(labels), out=folder, **settings)
-    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True))
+    chosen, module = with_encoder(chosen, encoder)
+    given = GivenObjects(module, views)
+    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
     """A run that was trained earlier, from its folder.
+
+    Args:
+        path: the run's folder.
+        encoder: a module of the shape that the run was trained with, where it was a user's and cannot be built again
+            from the name of its class.
 
     Raises:
         LikewiseError: the folder holds no run.
     """
-    return Run(RunFolder(path).require().path)
+    return Run(RunFolder(path).require().path, encoder)
 
 
 def compare(

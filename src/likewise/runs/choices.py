@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import replace
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise import encoders, methods
 from likewise.data.loader import Support
@@ -84,15 +84,26 @@ def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSett
     return encoder_settings_of(RunFolder(folder)) if folder else None
 
 
-def choose_encoder(settings: TrainSettings, method: Method, data: RunData, inputs: Inputs) -> EncoderSettings:
+def choose_encoder(
+    settings: TrainSettings, method: Method, data: RunData, inputs: Inputs, module: nn.Module | None = None
+) -> EncoderSettings:
     """The network that the settings or the method name, or one that suits the images; with the data's statistics.
+
+    Args:
+        settings: of the run.
+        method: with its views.
+        data: opened.
+        inputs: what the encoder sees of each example.
+        module: a user's network, which is taken instead.
 
     Raises:
         LikewiseError: there is no such network, or it does not read these images.
     """
     mean, std = channel_statistics(data.train.images)
     folder = start_folder(settings, method)
-    if folder:
+    if module is not None:
+        _, chosen = encoders.encoder_from_module(module, data.image_size, mean, std)
+    elif folder:
         chosen = _from_run(folder, data.image_size, len(mean))
     else:
         name = method.network if settings.encoder == "auto" else settings.encoder

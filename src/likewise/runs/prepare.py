@@ -20,7 +20,9 @@ from likewise.data.splits import Split
 from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, find_method, with_view_size
+from likewise.methods.user_views import with_views
 from likewise.runs.choices import choose_encoder, choose_method, fitted_support, start_encoder
+from likewise.runs.given import NOTHING_GIVEN, GivenObjects
 from likewise.runs.inputs import choose_inputs
 from likewise.runs.open_data import open_data
 from likewise.runs.settings import TrainSettings
@@ -104,7 +106,11 @@ class Prepared:
 
 
 def prepare(
-    data: Any, settings: TrainSettings, method: str | Method = "auto", recipe: Recipe | None = None
+    data: Any,
+    settings: TrainSettings,
+    method: str | Method = "auto",
+    recipe: Recipe | None = None,
+    given: GivenObjects = NOTHING_GIVEN,
 ) -> Prepared:
     """Open the data, hide labels, and choose what the settings leave open.
 
@@ -117,6 +123,8 @@ def prepare(
     inputs = choose_inputs(settings, named, start_encoder(settings, named))
     opened = open_data(data, settings.data, inputs, named)
     rule, reason = choose_method(named, opened.visible_labels)
+    if given.views is not None:
+        rule = with_views(rule, given.views)
     train = opened.train.manifest
     transforms = rule.transforms(train)
     return Prepared(
@@ -127,7 +135,7 @@ def prepare(
         with_view_size(rule, opened.image_size, inputs.sampling.frames if inputs.sampling else None),
         reason,
         recipe or rule.recipe,
-        choose_encoder(settings, rule, opened, inputs),
+        choose_encoder(settings, rule, opened, inputs, given.encoder),
         opened.masks,
         transforms,
         {name: transform.of(train.columns[name]) for name, transform in transforms.items()},

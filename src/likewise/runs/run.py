@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
@@ -57,15 +57,16 @@ from likewise.views.policies import CentreView
 class Run:
     """What `likewise.train` made: an encoder, its scores and its page."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, encoder: nn.Module | None = None) -> None:
         self.folder = RunFolder(path)
+        self._module = encoder
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder.path)!r})"
 
     @cached_property
     def _loaded(self) -> tuple[Encoder, EncoderSettings]:
-        return load_encoder(self.folder.path)
+        return load_encoder(self.folder.path, self._module)
 
     @cached_property
     def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
@@ -83,7 +84,7 @@ class Run:
     @property
     def nets(self) -> Nets:
         """All networks of the run by name, in eval mode: the encoder, a classifier, heads; from its checkpoint."""
-        return load_trained(self.folder.path).nets
+        return load_trained(self.folder.path, self._module).nets
 
     @property
     def scores(self) -> dict[str, float]:
@@ -283,7 +284,7 @@ class Run:
         """
         if type(method_of(self.folder)).classify is Method.classify:
             return None
-        trained = load_trained(self.folder.path)
+        trained = load_trained(self.folder.path, self._module)
         return OwnClassifier(trained.method, trained.nets)
 
     def _kept_outcomes(self) -> list[Measurement]:

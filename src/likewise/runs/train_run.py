@@ -22,6 +22,7 @@ from likewise.evaluation.own_classifier import measure_own_classifier
 from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.distillation import DistillationMethod
+from likewise.methods.user_views import view_streams
 from likewise.report.data_summary import summarise_data
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.method_pictures import IMAGES
@@ -29,6 +30,7 @@ from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import RunOutline, first_screen, last_screen
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.config import write_config
+from likewise.runs.given import NOTHING_GIVEN, GivenObjects
 from likewise.runs.networks import build_nets
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
@@ -54,6 +56,7 @@ def run_training(
     console: Console,
     resume_line: str = "the same call with out='{out}' and resume=True",
     measures: EvaluationSettings = ALL_MEASURES,
+    given: GivenObjects = NOTHING_GIVEN,
 ) -> Run:
     """Prepare, train, score and report. `likewise.train` with its settings gathered.
 
@@ -65,8 +68,9 @@ def run_training(
         console: where screens go.
         resume_line: what continues an interrupted run; {out} in it becomes the run's folder.
         measures: what is scored at the end.
+        given: parts of the run that were given as objects.
     """
-    prepared = prepare(data, settings, method, recipe)
+    prepared = prepare(data, settings, method, recipe, given)
     run = RunFolder(prepared.settings.out or _free_folder(data, prepared))
     resume_line = resume_line.replace("{out}", str(run.path))
     # A batch that does not fit, weights that are missing and an unsuitable teacher are refused before anything is
@@ -74,7 +78,7 @@ def run_training(
     prepared.loader()
     nets = build_nets(prepared)
     fabric, precision = _launch(prepared.settings, run)
-    loader = prepared.loader(rank(), world_size())
+    loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
     microbatches = count_microbatches(prepared.settings.microbatch, loader.batch_size // world_size(), nets)
     memory = memory_line(fabric, prepared.method, nets, loader, microbatches)
     screen = Screen(console, enabled=fabric.is_global_zero)
@@ -99,7 +103,14 @@ def run_training(
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
         raise Interrupted(f"Interrupted. What was saved is kept. To continue: {resume_line}") from None
-    return Run(run.path)
+    return Run(run.path, given.encoder)
+
+
+def _with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
+    """The loader that makes a user's views in its workers, where there are some."""
+    first_step = Progress(0, prepared.steps(loader), prepared.settings.seed, rank(), world_size())
+    streams = view_streams(prepared.method, nets, loader.batch(0), first_step)
+    return dataclasses.replace(loader, view_streams=streams)
 
 
 def data_summary(prepared: Prepared) -> dict[str, Any]:

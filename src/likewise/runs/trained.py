@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from likewise.encoders import EncoderSettings, build_encoder
+from likewise.encoders import EncoderSettings, build_encoder, with_module
 from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Nets
@@ -25,14 +26,18 @@ class TrainedRun(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def load_trained(path: str | Path) -> TrainedRun:
+def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRun:
     """All networks of a finished run, from its folder; `likewise.encoders.load_encoder` loads the encoder alone.
+
+    Args:
+        path: the run's folder.
+        module: of the shape of the encoder, where that was a user's and cannot be built from its name.
 
     Raises:
         LikewiseError: the folder holds no run, one that was stopped before its end, or one of an unknown method.
     """
     run = RunFolder(path)
-    settings = encoder_settings_of(run)
+    settings = with_module(encoder_settings_of(run), module)
     if not run.checkpoint.exists():
         raise LikewiseError(f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks.")
     method = method_of(run)

@@ -27,9 +27,14 @@ MATCHED = 4
 
 @torch.no_grad()
 def write_locations(run: RunFolder, scored: Scored) -> None:
-    """Write ``locations.npz``: images, their dense features and, with masks, the predicted and true segmentation."""
+    """Write ``locations.npz``: images, their dense features and, with masks, the predicted and true segmentation.
+
+    Nothing is written of an encoder that gives pooled features alone.
+    """
     split, segmentation = scored.scored_on, scored.segmentation
     encoder, size = scored.encoders["trained"], scored.image_size
+    if not encoder.has_map:
+        return
     rows = _evenly(len(split.manifest), SHOWN) if segmentation is None else segmentation.shown
     pixels = split.images.read(rows)
     with eval_mode(encoder.to(scored.device)):
