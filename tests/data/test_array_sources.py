@@ -44,14 +44,31 @@ def test_labels_with_gaps_and_names_are_numbered_in_order():
     assert named.labels.tolist() == [1, 0, -1, 1, 0, 2]
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    ((GRAY, [0, 1]), "6 images, but 2 labels"), ((GRAY, [0, 1, 2, 3, 4, -2]), "-2"), ((GRAY, [0.5] * 6), "0.5"),
-    (GRAY.astype(np.int64), "int64"), (GRAY.astype(np.float32), "from 0 to"), (GRAY[0], "shape"),
-    (np.zeros((2, 8, 8, 5), np.uint8), "channels"), (GRAY[:0], "no image"), (17, "type int"),
+@pytest.mark.parametrize(("data", "value"), [
+    ((GRAY, [0, 1]), "2 labels"), ((GRAY, [0, 1, 2, 3, 4, -2]), "-2"), ((GRAY, [0.5] * 6), "0.5"),
+    (GRAY.astype(np.int64), "int64"), (GRAY.astype(np.float32), "float32"), (GRAY[0], r"\[8, 8\]"),
+    (GRAY[:0], "arrays"), (17, "type int"),
 ])  # fmt: skip
-def test_mistakes_are_one_message(data, said):
-    with pytest.raises(LikewiseError, match=said):
+def test_a_mistake_is_an_error_that_names_the_value(data, value):
+    with pytest.raises(LikewiseError, match=value):
         open_manifest(data)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
+def test_channels_are_first_in_tensors_and_last_in_arrays(channels):
+    array = np.random.default_rng(2).integers(0, 256, (5, 16, 17, channels), dtype=np.uint8)
+    tensor = torch.from_numpy(array).permute(0, 3, 1, 2)
+    for data in (array, tensor):
+        np.testing.assert_array_equal(open_manifest(data).pixels.read(3).pixels, array[3].squeeze())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])
+@pytest.mark.parametrize("sides", [(32, 32), (30, 40)])
+def test_a_shape_with_channels_on_the_other_axis_is_refused_with_the_remedy(channels, sides):
+    with pytest.raises(LikewiseError, match=r"\.transpose\(0, 2, 3, 1\)"):
+        open_manifest(np.zeros((5, channels, *sides), np.uint8))
+    with pytest.raises(LikewiseError, match=r"\.permute\(0, 3, 1, 2\)"):
+        open_manifest(torch.zeros(5, *sides, channels))
 
 
 def test_array_files(tmp_path):

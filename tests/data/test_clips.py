@@ -219,7 +219,7 @@ def test_the_column_of_labels_can_be_named(folder, tmp_path):
     assert named.class_names == ("one", "two") and named.labels.tolist() == [0, 1, 0]
     with pytest.raises(LikewiseError, match=r"no column 'digits'.*Did you mean 'digit'"):
         open_manifest(path, columns=ColumnNames("digits"))
-    with pytest.raises(LikewiseError, match="no Parquet file"):
+    with pytest.raises(LikewiseError, match="--label-column digit"):
         open_manifest(folder, columns=ColumnNames("digit"))
 
 

@@ -115,7 +115,7 @@ def test_a_column_of_parquet_files_says_what_belongs_together(tmp_path, photos):
 
 @pytest.mark.parametrize("data", ["fashion-mnist-mini", np.zeros((4, 8, 8), np.uint8)])
 def test_a_source_without_columns_refuses_the_name_of_one(data):
-    with pytest.raises(LikewiseError, match=r"--group-column film was given, but .* no columns"):
+    with pytest.raises(LikewiseError, match="--group-column film"):
         open_manifest(data, columns=ColumnNames(group="film"))
 
 

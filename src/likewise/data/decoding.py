@@ -11,6 +11,35 @@ ORIENTATION = 0x0112
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes that hold no colour."""
 
+CHANNELS_MODE = "{} channels"
+"""What stands for Pillow's mode where the channels are neither grey nor RGB."""
+
+
+def mode_of_channels(channels: int) -> str:
+    """The mode of an image of 8-bit channels: Pillow's for grey and RGB, else for instance ``13 channels``."""
+    return {1: "L", 3: "RGB"}.get(channels, CHANNELS_MODE.format(channels))
+
+
+def channels_of_mode(mode: str) -> int:
+    """How many channels an image of a mode has once decoded: 1 of grey, 3 of colours, else the mode's own number."""
+    if mode in GRAY_MODES:
+        return 1
+    count, _, rest = mode.partition(" ")
+    return int(count) if rest == "channels" else 3
+
+
+def for_display(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as they can be shown: the first three channels, or the first as grey where there are only two.
+
+    Args:
+        pixels: uint8 [..., C].
+
+    Returns:
+        uint8 [..., 3], or [..., 1].
+    """
+    channels = pixels.shape[-1]
+    return pixels[..., :3] if channels >= 3 else pixels[..., :1]
+
 
 def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     """The pixels of an upright gray or colour JPEG at its full size, by torchvision: uint8 [H, W] or [H, W, 3].
@@ -19,13 +48,13 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     Pillow's four bytes a pixel.
 
     Args:
-        content: the file.
+        content: the file; empty where only the opened image is at hand.
         image: the same, opened by Pillow and not yet decoded.
 
     Returns:
         None for anything else, damaged files included: Pillow then says what is wrong with them.
     """
-    if image.format not in {"JPEG", "MPO"} or image.mode not in {"L", "RGB"}:
+    if not content or image.format not in {"JPEG", "MPO"} or image.mode not in {"L", "RGB"}:
         return None
     if image.getexif().get(ORIENTATION, 1) != 1:
         return None

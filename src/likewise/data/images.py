@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.batch import Pixels
-from likewise.data.decoding import GRAY_MODES
+from likewise.data.decoding import channels_of_mode
 from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
@@ -154,7 +154,8 @@ def open_images(
         manifest: the examples.
         size: side in pixels. ``None``: the images' own where all have one size of at most 96, else 128 or, where most
             images are smaller than that, their median longer side.
-        channels: 1 or 3. ``None``: 1 where every image is gray, else 3.
+        channels: ``None``: 1 where every image is grey, those that they have where these are neither 1 nor 3, else 3.
+            Grey images can be opened with 3 channels and colour images with 1; no other number is converted.
         memory_limit: bytes up to which all images are decoded at once and held in memory.
 
     Raises:
@@ -163,9 +164,16 @@ def open_images(
     if not len(manifest):
         raise LikewiseError(f"{manifest.source}: there are no images to open here.")
     size = size or default_size(manifest)
-    channels = channels or default_channels(manifest)
-    if channels not in (1, 3) or size < 1:
-        raise LikewiseError(f"Images of {size} pixels and {channels} channels were asked for; channels are 1 or 3.")
+    own_channels = default_channels(manifest)
+    channels = channels or own_channels
+    if size < 1:
+        raise LikewiseError(f"An image size of {size} was given; give 1 pixel or more.")
+    if not _convertible(own_channels, channels):
+        raise LikewiseError(
+            f"{manifest.source} has images of {own_channels} channels, but {channels} are needed. Only grey and RGB "
+            f"images are converted into each other: give images of {channels} channels, or an encoder that reads "
+            f"{own_channels}."
+        )
     if isinstance(manifest.pixels, ArrayPixels) and _fits_as_is(manifest.pixels, size, channels):
         return InMemoryImages(_tensor_of(manifest.pixels))
     if len(manifest) * channels * size * size > memory_limit:
@@ -191,25 +199,46 @@ def stored_size(manifest: Manifest, size: int) -> int:
 
 
 def default_channels(manifest: Manifest) -> int:
-    """1 where every image is gray, else 3."""
+    """1 where every image is grey, C where every image has another number C than 1 or 3, else 3.
+
+    Raises:
+        LikewiseError: some images have another number of channels than others, and are not just grey and RGB.
+    """
     modes = set(manifest.pixels.headers.modes.tolist())
-    return 1 if modes <= GRAY_MODES else 3
+    counts = {channels_of_mode(mode) for mode in modes if mode}
+    if counts <= {1, 3}:
+        is_gray = counts == {1} and "" not in modes  # "": the header was not read
+        return 1 if is_gray else 3
+    if len(counts) > 1:
+        raise LikewiseError(
+            f"{manifest.source} has images of {', '.join(map(str, sorted(counts)))} channels. Give images that all "
+            f"have the same channels (grey and RGB may be mixed)."
+        )
+    return counts.pop()
 
 
 def read_square(source: PixelSource, position: int, size: int, channels: int) -> tuple[np.ndarray, float]:
     """Decode one image into uint8 [C, size, size], and its width / height.
 
     Raises:
-        UnreadableImage: it cannot be decoded.
+        UnreadableImage: it cannot be decoded, or has channels that are not converted.
     """
     pixels, aspect = source.read(position, size)
-    if channels == 1 and pixels.ndim == 3:
+    found = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if not _convertible(found, channels):
+        raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")
+    if channels == 1 and found == 3:
         pixels = np.array(Image.fromarray(pixels).convert("L"))
     planes = torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
     if planes.shape[1:] != (size, size):
         # Pillow's filter, to within 1/255 and several times as fast: Pillow would first copy to four bytes a pixel.
         planes = functional.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0]
     return planes.expand(channels, -1, -1).numpy(), aspect
+
+
+def _convertible(found: int, wanted: int) -> bool:
+    """Whether images of so many channels can be read as images of so many others."""
+    return found == wanted or {found, wanted} == {1, 3}
 
 
 def _fits_as_is(source: ArrayPixels, size: int, channels: int) -> bool:

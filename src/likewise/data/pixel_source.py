@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import plain_jpeg, upright_pixels
+from likewise.data.decoding import mode_of_channels, plain_jpeg, upright_pixels
+from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
 VIDEO_MODE = "video"
@@ -42,7 +43,7 @@ class Decoded(NamedTuple):
     """One decoded image, and the shape that it had in its file."""
 
     pixels: np.ndarray
-    """uint8 [H, W] if gray, else [H, W, 3]; upright; perhaps smaller than the file's where a draft was enough"""
+    """uint8 [H, W] of one channel, else [H, W, C]; upright; perhaps smaller than the file's where a draft was enough"""
     aspect: float
     """width / height in the file, once upright"""
 
@@ -115,7 +116,7 @@ class FilePixels:
 
 @dataclass(frozen=True, eq=False)
 class ArrayPixels:
-    """Pixels that lie in memory already: uint8 [N, H, W] or [N, H, W, C], C being 1, 3 or 4."""
+    """Pixels that are in memory already: uint8 [N, H, W] or [N, H, W, C] with any number of channels."""
 
     array: np.ndarray
 
@@ -124,20 +125,21 @@ class ArrayPixels:
 
     @property
     def channels(self) -> int:
-        """1, 3, or 4 (with transparency)."""
+        """Channels of every image. The fourth of four is a channel like the others, not alpha."""
         return 1 if self.array.ndim == 3 else self.array.shape[3]
 
     @property
     def headers(self) -> Headers:
         """One size and one mode for all."""
         height, width = self.array.shape[1:3]
-        mode = {1: "L", 3: "RGB", 4: "RGBA"}[self.channels]
+        mode = mode_of_channels(self.channels)
         return Headers(np.full((len(self), 2), (width, height), np.int32), np.full(len(self), mode))
 
     def read(self, position: int, size: int | None = None) -> Decoded:
         """One row as an image."""
-        row = self.array[position]
-        return _decoded(Image.fromarray(row[..., 0] if row.shape[2:] == (1,) else row))
+        row = np.array(self.array[position])
+        pixels = row[..., 0] if row.shape[2:] == (1,) else row
+        return Decoded(pixels, row.shape[1] / row.shape[0])
 
     def encoded(self, position: int) -> Encoded:
         """Refused: these are pixels."""
@@ -236,17 +238,26 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
     """
     try:
         if is_video(file):
-            return _decoded(Image.fromarray(middle_frame(file, "")), size)
+            return decoded(Image.fromarray(middle_frame(file, "")), size)
         content = file if isinstance(file, bytes) else file.read_bytes()
+        if layout := band_layout(io.BytesIO(content)):
+            return Decoded(read_bands(content, layout), layout.width / layout.height)
         with Image.open(io.BytesIO(content)) as image:
-            return _decoded(image, size, content)
+            return decoded(image, size, content)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
         raise UnreadableImage(f"{name}: {_reason(error)}") from error
 
 
-def _decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -> Decoded:
+def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -> Decoded:
+    """Decode an image that Pillow has opened.
+
+    Args:
+        image: the image.
+        size: a JPEG may be drafted down as long as both sides stay at least twice this.
+        content: the bytes of its file, where they are at hand; JPEGs are decoded faster with them.
+    """
     width, height = image.size
     if size is not None:
         image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None

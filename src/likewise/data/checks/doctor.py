@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
@@ -89,7 +88,7 @@ def _look(manifest: Manifest, row: int) -> _Look | str:
     except UnreadableImage as error:
         return str(error)
     content = f"{pixels.shape} ".encode() + pixels.tobytes()
-    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(Image.fromarray(pixels)))
+    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(pixels))
 
 
 def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:

@@ -17,9 +17,15 @@ BUCKET = 100
 """images with an equal band, of which each is compared with the next so many in the order of the whole hash"""
 
 
-def thumbnail(image: Image.Image) -> np.ndarray:
-    """uint8 [SIDE, SIDE]: the gray thumbnail by which an image is compared."""
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [SIDE, SIDE]: the grey thumbnail by which an image is compared.
+
+    Args:
+        pixels: uint8 [H, W] or [H, W, C]; of other channels than RGB their mean is compared.
+    """
+    is_other = pixels.ndim == 3 and pixels.shape[2] != 3
+    gray = pixels.mean(axis=2).round().astype(np.uint8) if is_other else pixels
+    return np.asarray(Image.fromarray(gray).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def near_duplicates(thumbnails: np.ndarray, like: float = LIKE) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Which columns of Parquet files hold what, where their names do not tell."""
+"""Which columns of a table or of Parquet files hold what, where their names do not say."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ColumnNames(NamedTuple):
         for what, name in self._asdict().items():
             if name is not None:
                 raise LikewiseError(
-                    f"--{what}-column {name} was given, but {source} is no Parquet file, so no columns can be named. "
-                    f"Give a CSV of image_path,label with --labels; it may have a column {what} too."
+                    f"--{what}-column {name} was given, but {source} has no named columns: only tables and Parquet "
+                    f"files do. Give a CSV of image_path,label with --labels; it may have a column {what} too."
                 )
 
 

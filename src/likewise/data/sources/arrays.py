@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import Manifest
+from likewise.data.pixel_arrays import batch_pixels
 from likewise.data.pixel_source import ArrayPixels
 from likewise.errors import LikewiseError
 
@@ -26,9 +27,8 @@ def open_arrays(images: Any, labels: Any = None, source: str = "arrays", split: 
     """Images that are already decoded.
 
     Args:
-        images: [N, H, W], [N, H, W, C] or [N, C, H, W] with C 1, 3 or 4: uint8, uint16 (scaled by its full range),
-            bool, or floating point in [0, 1]. Where both ends could be the channels, NumPy arrays are taken as channels
-            last and tensors as channels first.
+        images: a NumPy array [N, H, W] or [N, H, W, C], or a torch tensor [N, H, W] or [N, C, H, W], with any number
+            of channels: uint8, uint16 (scaled by its full range), bool, or floating point in [0, 1].
         labels: N numbers or names; -1, None or "" is unlabelled.
         source: what messages call it.
         split: the split of all of them.
@@ -36,9 +36,9 @@ def open_arrays(images: Any, labels: Any = None, source: str = "arrays", split: 
     Raises:
         LikewiseError: the shape, the type or the number of labels is another.
     """
-    pixels = ArrayPixels(_channels_last(images, source))
-    if not len(pixels):
+    if not len(images):
         raise LikewiseError(f"{source}: there is no image in it.")
+    pixels = ArrayPixels(batch_pixels(images, source))
     given = [None] * len(pixels) if labels is None else listed(labels)
     if len(given) != len(pixels):
         raise LikewiseError(f"{source}: {len(pixels)} images, but {len(given)} labels. Give one for each, -1 for none.")
@@ -112,37 +112,6 @@ def listed(labels: Any) -> list[Any]:
     flat = labels.tolist() if isinstance(labels, (np.ndarray, Tensor)) else list(labels)
     # Some published sets keep labels as a column [N, 1].
     return [label[0] if isinstance(label, list) and len(label) == 1 else label for label in flat]
-
-
-def _channels_last(images: Any, source: str) -> np.ndarray:
-    """uint8 [N, H, W] or [N, H, W, C]."""
-    first = isinstance(images, Tensor)
-    values = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
-    allowed = "[N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels"
-    if values.ndim not in (3, 4) or 0 in values.shape[1:]:
-        raise LikewiseError(f"{source}: images of shape {list(values.shape)} were given; allowed: {allowed}.")
-    if values.ndim == 4:
-        ends = [axis for axis in ((1, 3) if first else (3, 1)) if values.shape[axis] in (1, 3, 4)]
-        if not ends:
-            raise LikewiseError(f"{source}: images of shape {list(values.shape)} were given; allowed: {allowed}.")
-        values = values if ends[0] == 3 else np.moveaxis(values, 1, 3)
-    return _eight_bit(values, source)
-
-
-def _eight_bit(values: np.ndarray, source: str) -> np.ndarray:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * 255
-    if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1:
-        return np.rint(values * 255).astype(np.uint8)
-    span = f" from {values.min():g} to {values.max():g}" if values.size and values.dtype.kind in "fiu" else ""
-    raise LikewiseError(
-        f"{source}: images of type {values.dtype}{span} were given; allowed: uint8, uint16, bool, or floating point "
-        f"from 0 to 1. Bring them to that range first, without normalisation: the encoder normalises."
-    )
 
 
 def _load(file: Path) -> Any:

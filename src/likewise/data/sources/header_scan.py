@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import ORIENTATION
+from likewise.data.decoding import ORIENTATION, mode_of_channels
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode
+from likewise.data.tiff_bands import band_layout, require_tifffile
 from likewise.data.video.video_decoding import UnreadableVideo, frame_size, is_video
 
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -79,6 +80,8 @@ def read_header(file: Path | bytes) -> Header:
             if not stream.read(1):
                 raise UnreadableImage("zero bytes")
             stream.seek(0)
+            if header := _header_of_bands(stream):
+                return header
             with Image.open(stream) as image:
                 kind, header = image.format, _header(image)
                 whole = _ends_with(stream, ENDINGS.get(kind or "", b""))
@@ -98,6 +101,16 @@ def _video_header(file: Path | bytes) -> Header:
         return Header(*frame_size(file), VIDEO_MODE)
     except UnreadableVideo as error:
         raise UnreadableImage(str(error)) from error
+
+
+def _header_of_bands(stream: IO[bytes]) -> Header | None:
+    """The header of a TIFF whose bands or pages are channels; None of anything else."""
+    layout = band_layout(stream)
+    stream.seek(0)
+    if layout is None:
+        return None
+    require_tifffile(layout)
+    return Header(layout.width, layout.height, mode_of_channels(layout.channels))
 
 
 def _header(image: Image.Image) -> Header:

@@ -1,14 +1,16 @@
-"""One door for everything that a person may point at."""
+"""Opens any source of data: a name, a path, arrays, a data set of torch or Hugging Face, or a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
@@ -17,17 +19,21 @@ from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
 from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
 from likewise.data.sources.concat import concat, with_test_data
+from likewise.data.sources.folder import SPLIT_NAMES, find_examples, open_folder
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.sources.folder import find_examples, open_folder
 from likewise.data.sources.header_scan import scan_files
+from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.shards import find_shards
+from likewise.data.sources.table import open_arrow, open_dataframe
+from likewise.data.sources.torch_dataset import is_map_style, open_dataset
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
 
-Source = str | Path | np.ndarray | Tensor | Manifest | Sequence[Any]
-"""A name, a path (or several of Parquet files or tar archives), images, or a pair of images and labels."""
+Source = Any
+"""A name, a path (or several of Parquet files or tar archives), images, a pair of images and labels, a data set, a
+table, or a dictionary of such by split."""
 
 SHARDS = {".parquet", ".tar"}
 """endings of files that hold many images each"""
@@ -45,11 +51,13 @@ def open_manifest(
     Args:
         data: a named set; a folder of images; a CSV of image_path,label or image_path,caption; Parquet files or
             WebDataset's tar archives (one, a list, a pattern, or a folder of them); ``.npy``, ``.npz`` or ``.pt``;
-            images as an array or tensor; a pair (images, labels).
+            images as an array or tensor; a pair (images, labels); a map-style torch data set; a ``datasets.Dataset`` or
+            ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of these by split,
+            ``{"train": ..., "test": ...}``.
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
-        columns: which columns of Parquet files hold what, where their names do not tell.
+        columns: which columns of Parquet files and tables hold what, where their names do not say.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
@@ -74,15 +82,63 @@ def _open(data: Any, columns: ColumnNames) -> Manifest:
         return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return arrays.open_arrays(*data)
+    if isinstance(data, Mapping):
+        return _open_by_split(data, columns)
+    return _open_foreign(data, columns)
+
+
+def _open_foreign(data: Any, columns: ColumnNames) -> Manifest:
+    """Data sets and tables of other libraries."""
+    if is_hugging_face(data):
+        return open_hugging_face(data, columns)
+    if _library_of(data) == "pandas":
+        return open_dataframe(data, columns)
+    if hasattr(data, "__arrow_c_stream__"):  # tables of pyarrow, polars and others
+        return open_arrow(_arrow_table(data), columns)
+    if isinstance(data, Dataset | DataLoader) or (is_map_style(data) and not isinstance(data, (tuple, list, bytes))):
+        columns.refuse(f"a data set of type {type(data).__name__}")
+        return open_dataset(data)
     raise LikewiseError(
-        f"Data of type {type(data).__name__} was given; allowed: a name ({', '.join(sorted(NAMED_SETS))}), a path, "
-        f"an array or tensor of images, or a pair of images and labels."
+        f"Data of type {type(data).__name__} was given. Allowed: a name ({', '.join(sorted(NAMED_SETS))}), a path, "
+        f"an array or tensor of images, a pair of images and labels, a map-style torch data set, a Hugging Face data "
+        f"set, a pandas or pyarrow table, or a dictionary of such by split."
     )
+
+
+def _library_of(data: Any) -> str:
+    return type(data).__module__.partition(".")[0]
+
+
+def _arrow_table(data: Any) -> Any:
+    import pyarrow as pa  # slow to import
+
+    return data if isinstance(data, pa.Table) else pa.table(data)
+
+
+def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames) -> Manifest:
+    """Several sources, each a split of its own: ``{"train": ..., "test": ...}``."""
+    unknown = [str(name) for name in parts if str(name).lower() not in SPLIT_NAMES]
+    if unknown or not parts:
+        raise LikewiseError(
+            f"A dictionary with the keys {', '.join(map(str, parts)) or 'none'} was given as data. Its keys are the "
+            f"splits train, val, test and unlabelled, for instance {{'train': data['train'], 'test': data['test']}}."
+        )
+    opened = [_as_split(_open(part, columns), SPLIT_NAMES[str(name).lower()]) for name, part in parts.items()]
+    return concat(opened, opened[0].source)
+
+
+def _as_split(manifest: Manifest, split: str) -> Manifest:
+    """All of a manifest's examples as one split."""
+    if split == "unlabelled":
+        return replace(manifest, splits=np.full(len(manifest), "train"), labels=torch.full_like(manifest.labels, -1))
+    return replace(manifest, splits=np.full(len(manifest), split))
 
 
 def _open_path(text: str, columns: ColumnNames) -> Manifest:
     """A named set, or what lies at a path; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
+    if text.startswith(PREFIXES):
+        return _open(load_named(text), columns)
     if text in NAMED_SETS:
         columns.refuse(text)
         return named_set(text)

@@ -91,7 +91,7 @@ def _open(file: Path) -> pq.ParquetFile:
 
 def _columns(file: Path, schema: pa.Schema, label_column: str | None) -> Columns:
     """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
-    features = _features(schema)
+    features = features_of(schema)
     pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
     images = [name for name in pictures if name != MASK]
     marked = [name for name in images if features.get(name, {}).get("_type") == "Image"] or images
@@ -110,7 +110,7 @@ def _columns(file: Path, schema: pa.Schema, label_column: str | None) -> Columns
     return Columns(image, label, class_names, MASK if MASK in pictures else None)
 
 
-def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+def features_of(schema: pa.Schema) -> dict[str, dict[str, Any]]:
     """The Hugging Face features of a schema, where it has them."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]

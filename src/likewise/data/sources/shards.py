@@ -13,11 +13,14 @@ import numpy as np
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.folder import SPLIT_NAMES, describe
-from likewise.data.sources.header_scan import read_header, scan
+from likewise.data.sources.header_scan import Scan, read_header, scan
 from likewise.errors import LikewiseError
 
 LOOK_LIMIT = 2 * 2**30
 """Bytes of a set's files up to which every header is read before step 0; of more, those of each file's first images."""
+
+FIRST = 256
+"""Images of each file that are looked at before step 0 where there are too many bytes to look at all."""
 
 LARGE = "large: only the first images of each file were looked at before step 0"
 """What is noted of such a set."""
@@ -58,7 +61,20 @@ def looked_at(manifest: Manifest, looked: np.ndarray, content: Callable[[int], b
     Raises:
         LikewiseError: no example is left.
     """
-    found = scan(lambda i: read_header(content(int(looked[i]))), len(looked))
+    return with_headers(manifest, looked, scan(lambda i: read_header(content(int(looked[i]))), len(looked)))
+
+
+def with_headers(manifest: Manifest, looked: np.ndarray, found: Scan) -> Manifest:
+    """A manifest with the headers that were read, less the examples that turned out to be no image.
+
+    Args:
+        manifest: its pixels are a dataclass with a field ``headers``.
+        looked: int64 [n], positions of the examples whose headers were read.
+        found: what was found there.
+
+    Raises:
+        LikewiseError: no example is left.
+    """
     refused = {int(looked[i]): reason for i, reason in found.refused.items()}
     skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
     kept = np.setdiff1d(np.arange(len(manifest)), list(refused))

@@ -20,15 +20,12 @@ from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.arrays import numbered
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.sources.shards import LARGE, is_large, looked_at, shard_names, split_of
+from likewise.data.sources.shards import FIRST, LARGE, is_large, looked_at, shard_names, split_of
 from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_member
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
 SUFFIX = ".tar"
-
-FIRST = 256
-"""Images of each archive that are looked at before step 0 where there are too many bytes to look at all."""
 
 TEXT, RECORD, CLASS = "txt", "json", "cls"
 """Endings beside an image: a caption; an object with a caption or several; a class, by number or name."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from likewise.data.decoding import for_display
 from likewise.report.pages.markup import Markup, element
 
 SHEET_BYTES = 750_000
@@ -78,7 +79,7 @@ def _sheet(thumbnails: np.ndarray, kind: str, tile: int) -> tuple[bytes, Sheet]:
 def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
     columns = math.ceil(math.sqrt(len(thumbnails)))
     rows = math.ceil(len(thumbnails) / columns)
-    picture = Image.new("L" if thumbnails.shape[-1] == 1 else "RGB", (columns * tile, rows * tile))
+    picture = Image.new("L" if thumbnails.shape[-1] < 3 else "RGB", (columns * tile, rows * tile))
     for place, thumbnail in enumerate(thumbnails):
         image = _image(thumbnail)
         if image.size != (tile, tile):
@@ -88,7 +89,9 @@ def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
 
 
 def _image(thumbnail: np.ndarray) -> Image.Image:
-    return Image.fromarray(thumbnail[..., 0] if thumbnail.shape[-1] == 1 else thumbnail)
+    """The image of uint8 [H, W, C]; of other channels than grey and RGB the first three, or the first, are shown."""
+    shown = for_display(thumbnail)
+    return Image.fromarray(shown[..., 0] if shown.shape[-1] == 1 else shown)
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:

@@ -1,0 +1,107 @@
+"""Pixels that are given as arrays or tensors: which axis holds the channels, and how values become 8 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+
+USUAL_CHANNELS = (1, 3, 4)
+"""Counts of channels that are taken for channels whatever the other two sides are."""
+
+
+def batch_pixels(images: Any, source: str) -> np.ndarray:
+    """N images as uint8 [N, H, W] or [N, H, W, C].
+
+    Args:
+        images: a NumPy array [N, H, W] or [N, H, W, C], or a torch tensor [N, H, W] or [N, C, H, W]. Any number of
+            channels; uint8, uint16, bool, or floating point in [0, 1].
+        source: what an error calls them.
+
+    Raises:
+        LikewiseError: another shape or type, or the channels seem to be on the other axis.
+    """
+    return eight_bit(_channels_last(images, source, dimensions=4), source)
+
+
+def image_pixels(image: Any, source: str) -> np.ndarray:
+    """One image as uint8 [H, W], or [H, W, C] with two channels or more.
+
+    Args:
+        image: a NumPy array [H, W] or [H, W, C], or a torch tensor [H, W] or [C, H, W], of the types that
+            `batch_pixels` takes.
+        source: what an error calls it.
+
+    Raises:
+        LikewiseError: another shape or type, or the channels seem to be on the other axis.
+    """
+    pixels = eight_bit(_channels_last(image, source, dimensions=3), source)
+    is_gray = pixels.ndim == 3 and pixels.shape[2] == 1
+    return pixels[..., 0] if is_gray else pixels
+
+
+def _channels_last(images: Any, source: str, dimensions: int) -> np.ndarray:
+    """[..., H, W] or [..., H, W, C] of any type; ``dimensions`` counts those of an input with channels."""
+    is_tensor = isinstance(images, Tensor)
+    values = images.detach().cpu().numpy() if is_tensor else np.asarray(images)
+    if values.ndim not in (dimensions - 1, dimensions) or 0 in values.shape[dimensions - 3 :]:
+        leading = "N, " if dimensions == 4 else ""
+        raise LikewiseError(
+            f"{source}: the shape {list(values.shape)} was given. Allowed: a torch tensor [{leading}C, H, W], a NumPy "
+            f"array [{leading}H, W, C], or either without channels as [{leading}H, W]."
+        )
+    if values.ndim < dimensions:
+        return values
+    _check_layout(values.shape, is_tensor, source)
+    return np.moveaxis(values, -3, -1) if is_tensor else values
+
+
+def _check_layout(shape: tuple[int, ...], is_tensor: bool, source: str) -> None:
+    """Refuse a shape that makes sense only if the channels are on the axis where this type does not have them."""
+    first, middle, last = shape[-3:]
+    as_first = _is_plausible(first, middle, last)
+    as_last = _is_plausible(last, first, middle)
+    given, other = (as_first, as_last) if is_tensor else (as_last, as_first)
+    if given or not other:
+        return
+    if is_tensor:
+        expected, remedy = "torch tensor is [N, C, H, W]", "images.permute(0, 3, 1, 2)"
+    else:
+        expected, remedy = "NumPy array is [N, H, W, C]", "images.transpose(0, 2, 3, 1)"
+    if len(shape) == 3:
+        expected = expected.replace("N, ", "")
+        remedy = "image.permute(2, 0, 1)" if is_tensor else "image.transpose(1, 2, 0)"
+    raise LikewiseError(
+        f"{source}: the shape {list(shape)} was given. A {expected}, so this would have "
+        f"{first if is_tensor else last} channels. If its channels are on the other axis, give {remedy}; if they are "
+        f"not, give a {'NumPy array' if is_tensor else 'torch tensor'} in its own order."
+    )
+
+
+def _is_plausible(channels: int, height: int, width: int) -> bool:
+    """Whether three sides look like so many channels of an image of that size."""
+    return channels in USUAL_CHANNELS or height == width or channels < min(height, width)
+
+
+def eight_bit(values: np.ndarray, source: str) -> np.ndarray:
+    """Values as uint8: uint16 scaled by its full range, bool and [0, 1] to 0..255.
+
+    Raises:
+        LikewiseError: another type, or floating point outside [0, 1].
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * 255
+    if values.dtype == np.uint16:
+        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1:
+        return np.rint(values * 255).astype(np.uint8)
+    span = f" from {values.min():g} to {values.max():g}" if values.size and values.dtype.kind in "fiu" else ""
+    raise LikewiseError(
+        f"{source}: pixels of type {values.dtype}{span} were given. Allowed: uint8, uint16, bool, or floating point "
+        f"from 0 to 1. Bring them to that range first, without normalisation: the encoder normalises."
+    )

@@ -1,0 +1,204 @@
+"""Images and labels in the columns of a table in memory: a pandas DataFrame, a pyarrow Table, a polars DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
+from likewise.data.columns.column import Column
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
+from likewise.data.columns.groups import GROUP, Groups
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import Headers
+from likewise.data.sources.arrays import numbered
+from likewise.data.sources.folder import SPLIT_NAMES
+from likewise.data.sources.header_scan import scan
+from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_headers, header_of
+from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
+from likewise.errors import LikewiseError, did_you_mean
+
+IMAGE_COLUMNS = ("image", "img", "images", "picture", "pixels", "image_path", "path", "file_name", "filename", "file")
+"""what a column of images or of their paths may be called, the first that is there"""
+LABEL_COLUMNS = ("label", "labels", "class", "target")
+"""what a column of labels may be called, the first that is there"""
+SPLIT_COLUMN = "split"
+
+
+class Table(NamedTuple):
+    """Columns by name, however they are stored."""
+
+    source: str
+    """what errors call it"""
+    names: Sequence[str]
+    rows: int
+    num_bytes: int
+    column: Callable[[str], Sequence[Any]]
+    """the values of a column that is small: labels, splits, captions"""
+    images: Callable[[str], ImageValues]
+    """the values of a column of images, read by row"""
+    class_names: Mapping[str, tuple[str, ...]] = {}
+    """class names of label columns, where the table has them"""
+    image: str | None = None
+    """the column of images, where the table says which it is"""
+
+
+def open_dataframe(frame: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
+    """The images of a pandas DataFrame; see `open_table`."""
+
+    def values(name: str) -> Sequence[Any]:
+        return frame[name].tolist()
+
+    names = [str(name) for name in frame.columns]
+    return open_table(Table("the DataFrame", names, len(frame), 0, values, values), columns)
+
+
+def open_arrow(table: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
+    """The images of a pyarrow Table; see `open_table`."""
+    from likewise.data.sources.parquet import features_of
+
+    features = features_of(table.schema)
+    return open_table(
+        Table(
+            source="the table",
+            names=table.column_names,
+            rows=table.num_rows,
+            num_bytes=table.nbytes,
+            column=lambda name: table.column(name).to_pylist(),
+            images=lambda name: _ArrowValues(table.column(name)),
+            class_names={name: tuple(feature.get("names", ())) for name, feature in features.items()},
+        ),
+        columns,
+    )
+
+
+class _ArrowValues:
+    """A pyarrow column, each value of which becomes a Python object when it is asked for."""
+
+    def __init__(self, column: Any) -> None:
+        self.column = column
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.column[row].as_py()
+
+
+def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
+    """The images of a table.
+
+    One column has images: PIL images, arrays, bytes of image files, dictionaries ``{bytes, path}``, or paths, which
+    begin at the working directory. Labels, splits (train, val, test), groups and captions may stand in others.
+
+    Args:
+        table: the table.
+        columns: which columns hold labels and groups, where these are not called as usual.
+
+    Raises:
+        LikewiseError: no column of images, a column that was named is not there, or values that do not fit.
+    """
+    image = _image_column(table)
+    label = columns.label or _label_column(table)
+    for option, name in (("label_column", columns.label), ("group_column", columns.group)):
+        if name is not None and name not in table.names:
+            raise LikewiseError(f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}")
+    splits, unlabelled = _splits(table)
+    numbers, class_names = _labels(table, label)
+    numbers[torch.from_numpy(unlabelled)] = UNLABELLED
+    values = table.images(image)
+    unread = Headers(np.zeros((table.rows, 2), np.int32), np.full(table.rows, "", dtype="U16"))
+    manifest = Manifest(
+        source=table.source,
+        pixels=ValuePixels(values, np.arange(table.rows), unread, f"{table.source}, column {image!r}"),
+        labels=numbers,
+        splits=splits,
+        ids=_ids(table, image),
+        class_names=class_names,
+        columns=_other_columns(table, columns.group, image),
+    )
+    return _with_headers(manifest, values, is_large=table.num_bytes > LOOK_LIMIT)
+
+
+def _with_headers(manifest: Manifest, values: ImageValues, is_large: bool) -> Manifest:
+    count = min(len(manifest), FIRST) if is_large else len(manifest)
+    if not count:
+        raise LikewiseError(f"{manifest.source}: there is no image in it.")
+    found = scan(lambda row: header_of(values[row], f"{manifest.source}, row {row}"), count)
+    return fill_headers(with_headers(manifest, np.arange(count), found))
+
+
+def _image_column(table: Table) -> str:
+    named = next((name for name in IMAGE_COLUMNS if name in table.names), None)
+    by_type = (name for name in table.names if table.rows and _holds_image(table.images(name)[0]))
+    found = table.image or named or next(by_type, None)
+    if found is None:
+        raise LikewiseError(
+            f"{table.source} has no column of images. Columns found: {', '.join(table.names)}. Call the column of "
+            f"images image, or that of their paths image_path."
+        )
+    return found
+
+
+def _holds_image(value: Any) -> bool:
+    is_encoded = isinstance(value, bytes) or (isinstance(value, Mapping) and "bytes" in value)
+    is_array = isinstance(value, np.ndarray | Tensor) and value.ndim >= 2
+    return is_encoded or is_array or isinstance(value, Image.Image)
+
+
+def _label_column(table: Table) -> str | None:
+    """The column of labels: by name, else one whose classes have names."""
+    usual = [name for name in LABEL_COLUMNS if name in table.names]
+    with_classes = [name for name, classes in table.class_names.items() if classes]
+    return next(iter(usual + with_classes), None)
+
+
+def _labels(table: Table, name: str | None) -> tuple[Tensor, tuple[str, ...]]:
+    if name is None:
+        return torch.full((table.rows,), UNLABELLED), ()
+    return numbered(table.column(name), table.class_names.get(name, ()), f"the column {name!r}")
+
+
+def _splits(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """The split of each row, str [N], and which rows are training images without label, bool [N]."""
+    if SPLIT_COLUMN not in table.names:
+        return np.full(table.rows, "train"), np.zeros(table.rows, dtype=bool)
+    given = [str(value or "train").strip().lower() for value in table.column(SPLIT_COLUMN)]
+    unknown = sorted(set(given) - set(SPLIT_NAMES))
+    if unknown:
+        raise LikewiseError(
+            f"{table.source}, column {SPLIT_COLUMN!r}: {unknown[0]!r} is no split. Allowed: train, val, test, "
+            f"unlabelled."
+        )
+    named = np.array([SPLIT_NAMES[value] for value in given], dtype="U16")
+    unlabelled = named == "unlabelled"
+    return np.where(unlabelled, "train", named), unlabelled
+
+
+def _other_columns(table: Table, group: str | None, image: str) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    group = group or (GROUP if GROUP in table.names else None)
+    if group is not None:
+        found[GROUP] = Groups.of(table.column(group))
+    caption = next((name for name in COLUMN_NAMES if name in table.names and name != image), None)
+    if caption is not None:
+        captions = Captions.of(table.column(caption))
+        if captions.present().any():
+            found[CAPTIONS] = captions
+    return found
+
+
+def _ids(table: Table, image: str) -> list[str]:
+    """The paths, where the images are files and every path is another; else the row numbers."""
+    first = table.images(image)[0] if table.rows else None
+    if isinstance(first, str):
+        paths = [path if isinstance(path, str) else str(row) for row, path in enumerate(table.column(image))]
+        if len(set(paths)) == len(paths):
+            return paths
+    return [str(row) for row in range(table.rows)]
