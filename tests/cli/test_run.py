@@ -144,7 +144,7 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
 
 
 def _settings_of(run):
-    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"]).data
+    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"]).data_settings
 
 
 def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):

@@ -10,12 +10,12 @@ from data.captioned import captioned_parquet
 from data.pictures import cut_short, photo_folder, save
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.data_settings import DataSettings
 from likewise.data.images import open_images
 from likewise.data.loader import Loader, Support
 from likewise.data.sources.open import open_manifest
-from likewise.data.splits import open_split_manifest
+from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
-from likewise.runs.settings import TrainSettings
 
 
 def texts(manifest):
@@ -105,20 +105,20 @@ def test_what_a_csv_of_captions_can_get_wrong(tmp_path, heading, line, said):
 
 def test_captions_without_labels_are_split_by_id(tmp_path):
     manifest = open_manifest(captioned_parquet(tmp_path / "a.parquet", [f"caption {i}" for i in range(40)]))
-    split = open_split_manifest(manifest, TrainSettings())
+    split = DataSplitter(DataSettings()).list_examples(manifest)
     assert {name: int((split.splits == name).sum()) for name in ("train", "val", "test")} == {
         "train": 29, "val": 3, "test": 8,
     }  # fmt: skip
     assert texts(split) == texts(manifest)
     order = np.random.default_rng(0).permutation(40)
-    shuffled = open_split_manifest(manifest.take(order), TrainSettings())
+    shuffled = DataSplitter(DataSettings()).list_examples(manifest.take(order))
     assert shuffled.splits.tolist() == split.splits[order].tolist()
 
 
 def test_noise_passes_captions_on_and_touches_no_other_split(tmp_path):
     manifest = open_manifest(captioned_parquet(tmp_path / "a.parquet", [f"{i}" if i % 4 else None for i in range(80)]))
-    clean = open_split_manifest(manifest, TrainSettings())
-    noisy, noisier = (open_split_manifest(manifest, TrainSettings(caption_noise=share)) for share in (0.3, 0.6))
+    clean = DataSplitter(DataSettings()).list_examples(manifest)
+    noisy, noisier = (DataSplitter(DataSettings(caption_noise=share)).list_examples(manifest) for share in (0.3, 0.6))
     moved = [np.array([a != b for a, b in zip(texts(clean), texts(each), strict=True)]) for each in (noisy, noisier)]
     train = (clean.splits == "train") & clean.columns[CAPTIONS].present()
     assert [int(m.sum()) for m in moved] == [round(0.3 * train.sum()), round(0.6 * train.sum())]
@@ -128,8 +128,8 @@ def test_noise_passes_captions_on_and_touches_no_other_split(tmp_path):
 
 def test_noise_without_captions_is_refused(tmp_path):
     with pytest.raises(LikewiseError, match="no captions"):
-        open_split_manifest(captioned_parquet(tmp_path / "a.parquet", [0, 1] * 9, "label"),
-                            TrainSettings(caption_noise=0.3))  # fmt: skip
+        manifest = captioned_parquet(tmp_path / "a.parquet", [0, 1] * 9, "label")
+        DataSplitter(DataSettings(caption_noise=0.3)).list_examples(manifest)
 
 
 class Numbers:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from likewise.data.splits import Split, open_before_imbalance
+from likewise.data.splits import Split
+from likewise.data.splitter import DataSplitter
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.linear_probe import LinearProbe
@@ -111,5 +112,6 @@ class Neighbours:
         if prepared.settings.imbalance == "none":
             return Features(trained.features("train"), prepared.train.labels)
         size, channels = prepared.encoder.image_size, prepared.encoder.channels
-        split = open_before_imbalance(trained.data, prepared.settings, size, channels)[0]["train"]
+        splitter = DataSplitter(prepared.settings, size=size)
+        split = splitter.open_before_imbalance(trained.data, channels)[0]["train"]
         return Features(trained.features_of(split), split.labels)

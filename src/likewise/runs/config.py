@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from likewise.data.splits import budget_of
+from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
 from likewise.methods import method_name
 from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder, read_json, write_json
@@ -32,7 +32,7 @@ def write_config(run: RunFolder, data: Any, prepared: Prepared, resume_line: str
         "method": {"name": method_name(prepared.method), "settings": to_json(prepared.method)},
         "recipe": to_json(prepared.recipe),
         "encoder": to_json(prepared.encoder),
-        "labels": str(budget_of(prepared.settings)),
+        "labels": str(DataSplitter(prepared.settings).budget),
         "batch_size": prepared.batch_size,
         # Half as many images on twice as many devices make the same microbatches, so their number is compared.
         "microbatches": microbatches if microbatches > 1 else None,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from likewise.data.checks.mask_check import MasksFound, look_at_masks
 from likewise.data.columns.required_columns import require_columns
-from likewise.data.data_settings import DataSettings
-from likewise.data.images import default_size
 from likewise.data.manifest import Manifest
-from likewise.data.splits import Split, open_split_manifest, open_splits, visible_labels
-from likewise.data.video.clip_reading import clip_size
+from likewise.data.splits import Split
+from likewise.data.splitter import DataSplitter
 from likewise.methods import Method
-from likewise.runs.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,17 @@ class RunData:
         return self.splits["train"]
 
 
-def open_data(data: Any, settings: DataSettings, inputs: Inputs, method: Method | None) -> RunData:
+def open_data(data: Any, splitter: DataSplitter, method: Method | None) -> RunData:
     """Open a source for a run.
 
     Args:
         data: a folder, file, array, table or data set.
-        settings: labels, splits, masks, captions.
-        inputs: what the encoder sees.
+        splitter: decides the splits and hides labels.
         method: whose modalities the examples must have; None where the labels are to choose it.
     """
-    settings = replace(settings, region=inputs.region)
-    found = open_split_manifest(data, settings, inputs.sampling, inputs.image_size)
+    found = splitter.list_examples(data)
     manifest = require_columns(found, method.required_modalities, method.title) if method else found
-    size = inputs.image_size or (clip_size(manifest) if inputs.sampling else default_size(manifest))
     masks = look_at_masks(manifest)
-    splits = open_splits(manifest, size, sampling=inputs.sampling)
-    return RunData(manifest, splits, visible_labels(settings, splits["train"].manifest), size, masks)
+    splits = splitter.open(manifest)
+    labels = splitter.visible_labels(splits["train"].manifest)
+    return RunData(manifest, splits, labels, splitter.image_size(manifest), masks)

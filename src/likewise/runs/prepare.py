@@ -17,6 +17,7 @@ from likewise.data.columns.column import ColumnTransform, IndexedFeature
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
+from likewise.data.splitter import DataSplitter
 from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, find_method, with_view_size
@@ -121,7 +122,9 @@ def prepare(
     named = named_method(method)
     require_teacher(named)
     inputs = choose_inputs(settings, named, start_encoder(settings, named))
-    opened = open_data(data, settings.data, inputs, named)
+    data_settings = replace(settings.data_settings, region=inputs.region)
+    splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
+    opened = open_data(data, splitter, named)
     rule, reason = choose_method(named, opened.visible_labels)
     if given.views is not None:
         rule = with_views(rule, given.views)

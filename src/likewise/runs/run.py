@@ -18,13 +18,8 @@ from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
 from likewise.data.images import stored_size
 from likewise.data.sources.open import open_manifest
-from likewise.data.splits import (
-    Split,
-    open_before_imbalance,
-    open_split_manifest,
-    open_splits,
-    visible_labels,
-)
+from likewise.data.splits import Split
+from likewise.data.splitter import DataSplitter
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
 from likewise.data.video.sound_file import read_sound
@@ -221,7 +216,7 @@ class Run:
         if neighbours < 1:
             raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"]).data
+        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"]).data_settings
         device, seed = choose_device("auto"), trained_with.seed
         other = DataSettings(
             labels=labels or "all",
@@ -260,20 +255,20 @@ class Run:
     def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
-        size, channels, sampling = settings.image_size, settings.channels, settings.clip_sampling
+        splitter = DataSplitter(wanted, settings.clip_sampling, settings.image_size)
         if not full_bank:
-            manifest = open_split_manifest(source, wanted, sampling, size)
+            manifest = splitter.list_examples(source)
             look_at_masks(manifest)
-            splits = open_splits(manifest, size, channels, sampling)
-            return splits, visible_labels(wanted, splits["train"].manifest), None
+            splits = splitter.open(manifest, settings.channels)
+            return splits, splitter.visible_labels(splits["train"].manifest), None
         if wanted.imbalance == "none":
             raise LikewiseError(
                 "--full-bank brings back the training images that --imbalance left out, but "
                 + ("other data were given. Leave one of the two out." if data else "this run left none out.")
             )
-        splits, seen = open_before_imbalance(source, wanted, size, channels, sampling)
+        splits, seen = splitter.open_before_imbalance(source, settings.channels)
         shown = torch.full((len(seen),), UNLABELLED)
-        shown[seen] = visible_labels(wanted, splits["train"].manifest.take(seen.nonzero().flatten()))
+        shown[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))
         return splits, shown, seen
 
     def _own_classifier(self) -> OwnClassifier | None:

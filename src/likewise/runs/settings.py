@@ -76,7 +76,7 @@ class TrainSettings(DataSettings):
     """continue the run in the output folder"""
 
     @property
-    def data(self) -> DataSettings:
+    def data_settings(self) -> DataSettings:
         """The settings that the data need."""
         return DataSettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(DataSettings)})
 

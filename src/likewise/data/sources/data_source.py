@@ -1,0 +1,31 @@
+"""A source of data with the files that belong to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.manifest import Manifest
+from likewise.data.sources.label_file import is_label_file
+from likewise.data.sources.open import open_manifest
+
+
+class DataSource(NamedTuple):
+    """The examples, and what else is to be read for them."""
+
+    data: Any
+    """any source"""
+    labels: str
+    """a CSV of image_path,label; a label budget is none, and the source's own labels are taken"""
+    test_data: Any
+    """a second source with the test examples; None: those of the source"""
+    captions: str | Path | None
+    """a CSV of image_path,caption; None: the source's own"""
+    columns: ColumnNames
+    """which columns of Parquet files hold labels and groups"""
+
+    def open(self) -> Manifest:
+        """The examples of all of them."""
+        labels = self.labels if is_label_file(self.labels) else None
+        return open_manifest(self.data, labels, self.test_data, self.captions, self.columns)
