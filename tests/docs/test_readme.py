@@ -1,11 +1,9 @@
-"""The README's commands and its Python, run as they stand there."""
+"""The commands and the Python of the README and of the pages for beginners, run as they are written there."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import wave
 from pathlib import Path
 
@@ -14,26 +12,20 @@ import pytest
 
 from cli.conftest import SHORT, write_photographs
 from data.videos import write_video
+from likewise.cli import main
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
 
 
-def blocks(language=""):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(page, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def commands():
-    """Every line of the README that calls likewise, without its comment."""
-    lines = [line.partition("#")[0].strip() for block in blocks() for line in block.splitlines()]
-    return [line for line in lines if line.startswith("likewise ")]
-
-
-def run(arguments, folder):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, cwd=folder, env=environment, timeout=400
-    )
+def commands(page):
+    """Every line of a page that calls likewise, without its comment."""
+    lines = [line.partition("#")[0].strip() for block in blocks(page) for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("likewise ")]
 
 
 def weights_of_resnet(path):
@@ -60,53 +52,77 @@ def write_sounding_videos(folder, count=24):
         bell.writeframes((tone * 32767).astype(np.int16).tobytes())
 
 
-def test_every_command_runs_in_order(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # decoded videos are kept below it
-    write_sounding_videos(tmp_path / "videos")
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """The files that the pages speak of, in the folder where the commands run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # decoded videos are cached below it
     photographs = write_photographs(tmp_path / "photos", each=20)
     rows = [f"{path.relative_to(photographs)},{path.parent.name}" for path in sorted(photographs.rglob("*.png"))[::2]]
     (tmp_path / "labels.csv").write_text("\n".join(["image_path,label", *rows]) + "\n")
     shutil.copytree(photographs / "cat", tmp_path / "more")
     shutil.copy(photographs / "cat" / "03.png", tmp_path / "query.png")
-    shutil.copytree(photographs, tmp_path / "fresh")
-    assert len(commands()) >= 8
-    for command in commands():
-        words = shlex.split(command)[1:]
-        if words[0] == "train":
-            words += list(SHORT)
-        if "--pretrained" in words:
-            words.insert(words.index("--pretrained") + 1, str(weights_of_resnet(tmp_path / "resnet18.pth")))
-        if "suncet" in words:
-            words[words.index("--labels") + 1] = "4"  # the photographs made here are too few to show ten of each
-        if words[0] == "compare":  # the README's run without labels is the first that was trained
-            run(["-m", "likewise.cli", "train", "photos", "--method", "simclr", *SHORT], tmp_path)
-            words.append("--allow-unlike")
-        words = [word.replace("query.jpg", "query.png") for word in words]
-        done = run(["-m", "likewise.cli", *words], tmp_path)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (tmp_path / "compare.html").exists()
-    assert "photos" in str(sorted((tmp_path / "runs").iterdir()))
+    return tmp_path
 
 
-def test_python_block_runs(tmp_path):
-    (block,) = blocks("python")
-    (tmp_path / "readme.py").write_text(block)
-    done = run(["readme.py"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "linear_top1" in done.stdout
+def shortened(words, folder):
+    """A command with a few steps on the small data that a test has, and otherwise as it is written."""
+    words = [word.replace("query.jpg", "query.png") for word in words]
+    if words[0] == "train":
+        if "--steps" in words:
+            del words[words.index("--steps") : words.index("--steps") + 2]
+        words += list(SHORT)
+        if "--resume" in words:
+            words.remove("--resume")
+            words.append("--overwrite")
+    if "--devices" in words:
+        words[words.index("--devices") + 1] = "1"
+    if "--pretrained" in words:
+        words.insert(words.index("--pretrained") + 1, str(weights_of_resnet(folder / "resnet18.pth")))
+    if "--labels" in words and words[words.index("--labels") + 1] == "10":
+        words[words.index("--labels") + 1] = "4"  # there are too few photographs here for ten of each class
+    if words[0] == "compare" and "--allow-unlike" not in words:
+        words.append("--allow-unlike")
+    return words
 
 
-def test_every_method_stands_in_the_table():
-    from likewise.methods import METHODS
+def test_every_command_of_the_readme_runs_in_order(data):
+    assert len(commands(README)) >= 8
+    main(["train", "photos", "--method", "simclr", *SHORT])  # the run that `compare` is given besides SuNCEt's
+    for words in commands(README):
+        main(shortened(words, data))
+    assert (data / "compare.html").exists()
+    assert (data / "runs" / "photos-suncet" / "report.html").exists()
 
-    listed = set(re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE))
-    assert listed - {"--method"} == set(METHODS)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["quick-start.md", "label-dial.md", "tasks.md"])
+def test_every_command_of_a_page_runs_in_order(page, data):
+    write_sounding_videos(data / "videos")
+    if page == "tasks.md":
+        main(["train", "photos", "--method", "simclr", *SHORT])
+    for words in commands(ROOT / "docs" / page):
+        if words != ["demo"]:
+            main(shortened(words, data))
+    assert list((data / "runs").glob("*/report.html"))
+
+
+@pytest.mark.parametrize("page", [README, pytest.param(ROOT / "docs" / "quick-start.md", marks=pytest.mark.slow)])
+def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), {})
+    assert list((tmp_path / "runs").glob("*/report.html"))
 
 
 def test_pictures_and_links_are_there():
-    targets = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    targets = re.findall(r"\]\(((?!http)[^)]+)\)", README.read_text())
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 90
 
 
 def test_every_method_has_a_page_of_its_own():
@@ -114,13 +130,17 @@ def test_every_method_has_a_page_of_its_own():
 
     for name in METHODS:
         page = (ROOT / "docs" / "methods" / f"{name}.md").read_text()
-        assert "tep" in page and "## Where it differs" in page and "## What we measured" in page, name
+        for heading in ("## Presets", "## Where it differs", "## What we measured"):
+            assert re.search(f"^{heading}", page, re.MULTILINE), f"{name} has no {heading!r}"
         assert "https://arxiv.org/abs/" in page, name
 
 
-@pytest.mark.parametrize("target", ["demo", "test"])
-def test_make_sets_itself_up(target):
-    """Both commands stand in the Makefile behind the installation, which itself depends on the dependencies' list."""
-    makefile = (ROOT / "Makefile").read_text()
-    assert re.search(rf"^{target}: \.venv/ready$", makefile, re.MULTILINE)
-    assert re.search(r"^\.venv/ready: pyproject\.toml$", makefile, re.MULTILINE)
+@pytest.mark.parametrize(
+    ("target", "command"), [("demo", "likewise demo"), ("test", "pytest"), ("docs", "zensical build")]
+)
+def test_make_installs_what_is_missing_before_a_command(target, command, tmp_path):
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    dry_run = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "pip install" in dry_run
+    assert dry_run.index("pip install") < dry_run.index(command)
