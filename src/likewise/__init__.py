@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise import encoders, losses, methods, views
+    from likewise import encoders, heads, losses, memory, methods, views
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
@@ -30,8 +30,10 @@ __all__ = [
     "doctor",
     "encoders",
     "evaluate",
+    "heads",
     "load",
     "losses",
+    "memory",
     "methods",
     "reproduce",
     "study",
@@ -55,7 +57,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("encoders", "losses", "methods", "views"):
+    if name in ("encoders", "heads", "losses", "memory", "methods", "views"):
         return importlib.import_module(f"likewise.{name}")
     raise AttributeError(f"module 'likewise' has no attribute {name!r}")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.encoders import Encoder, build_encoder, encoder_from_module, load_encoder, save_encoder
+from likewise.encoders import Encoder, ModuleEncoder, build_encoder, encoder_from_module, load_encoder, save_encoder
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder, write_json
 
@@ -123,6 +123,21 @@ def test_what_is_no_encoder_is_refused(module, named):
 def test_an_encoder_keeps_its_own_normalisation():
     mine, _ = encoder_from_module(Pooled(), 16, (0.0,) * 3, (1.0,) * 3)
     again, settings = encoder_from_module(mine, 16, *COLOUR)
+    assert settings.name.endswith(":Pooled") and settings.module is mine.network
     assert again is mine and settings.mean == (0.0, 0.0, 0.0)
     pixels = torch.rand(1, 3, 16, 16)
     assert torch.equal(build_encoder(settings).eval()(pixels), mine.eval()(pixels))
+
+
+def test_a_module_that_normalises_itself_is_loaded_as_such(run):
+    encoder, settings = encoder_from_module(ModuleEncoder(Pooled(), 16, (0.0,) * 3, (1.0,) * 3), 16, *COLOUR)
+    save_encoder(encoder, settings, run)
+    pixels = torch.rand(2, 3, 16, 16)
+    for module in (None, Pooled(), ModuleEncoder(Pooled(), 16, *COLOUR)):
+        loaded, _ = load_encoder(run.path, module)
+        assert torch.equal(loaded(pixels), encoder.eval()(pixels))
+
+
+def test_another_encoder_with_other_channels_is_refused():
+    with pytest.raises(LikewiseError, match="1 channels"):
+        encoder_from_module(ModuleEncoder(Pooled(channels=1), 16, *GRAY), 16, *COLOUR)

@@ -37,9 +37,6 @@ def of_tensor(image):
     return (image[:, :SIZE, :SIZE].float() / 255 * np.random.uniform(0.5, 1)).clamp(0, 1)
 
 
-of_tensor.takes = "tensor"
-
-
 def pixels(count=COUNT, channels=3, side=SIZE):
     images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator(3))
     return Pixels(images, torch.ones(count))
@@ -59,6 +56,21 @@ def test_views_are_a_function_of_the_key(transform):
     assert torch.equal(views, made(transform))
     assert not torch.equal(views, made(transform, key=1))
     assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize(("transform", "takes"), [(of_pil, "pil"), (of_tensor, "tensor"), (TORCHVISION, "pil")])
+def test_what_a_callable_takes_is_found_once(transform, takes):
+    views, calls = CallableViews(lambda image: calls.append(image) or transform(image), size=SIZE), []
+    views(pixels(4), BatchRNG((0, "view"), 4))
+    tried = len(calls) - 4
+    assert views.takes == takes and tried == {"pil": 1, "tensor": 2}[takes]
+    views(pixels(4), BatchRNG((0, "view"), 4))
+    assert len(calls) == tried + 8
+
+
+def test_a_callable_that_takes_nothing_is_refused():
+    with pytest.raises(LikewiseError, match=r"AttributeError.*no_such.*AttributeError"):
+        made(lambda image: image.no_such_method())
 
 
 def test_albumentations_is_given_arrays():

@@ -14,7 +14,14 @@ from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
 from likewise.encoders import clip_networks
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
-from likewise.encoders.from_module import MODULE, ModuleEncoder, import_path, rebuilt_module, reinitialised
+from likewise.encoders.from_module import (
+    MODULE,
+    ModuleEncoder,
+    import_path,
+    network_of,
+    rebuilt_module,
+    reinitialised,
+)
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.encoders.weights import load_weights
@@ -154,7 +161,9 @@ def encoder_from_module(
     """A user's module as an encoder, and the settings by which copies of it are built.
 
     Args:
-        module: from [B, C, S, S] to [B, D] or to a map [B, D, h, w]. An `Encoder` keeps its own mean and std.
+        module: from [B, C, S, S] to [B, D] or to a map [B, D, h, w]. It sees pixels normalised by ``mean`` and ``std``,
+            unless it is an `Encoder`, which keeps its own: wrap a module that normalises itself as
+            ``ModuleEncoder(module, image_size, mean=(0, 0, 0), std=(1, 1, 1))``.
         image_size: side in pixels of the images that it will see.
         mean: of the training images, per channel.
         std: of the training images, per channel.
@@ -172,6 +181,7 @@ def encoder_from_module(
         mean, std = tuple(module.mean.flatten().tolist()), tuple(module.std.flatten().tolist())
     else:
         encoder = ModuleEncoder(module, image_size, mean, std)
+    module = network_of(module)
     settings = EncoderSettings(MODULE + import_path(module), image_size, mean, std, pretrained="module", module=module)
     return encoder, settings
 
@@ -282,7 +292,7 @@ def with_module(settings: EncoderSettings, module: torch.nn.Module | None) -> En
     """
     if settings.name.startswith(MODULE):
         # The module may be in any state: it gives the shape, and is no pretrained start.
-        return replace(settings, module=module, pretrained="")
+        return replace(settings, module=None if module is None else network_of(module), pretrained="")
     if module is not None:
         raise LikewiseError(f"The encoder of this run is {settings.name}, which is built by name. Leave encoder= out.")
     return settings

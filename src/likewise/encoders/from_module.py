@@ -93,6 +93,11 @@ class ModuleEncoder(Encoder):
             )
 
 
+def network_of(module: nn.Module) -> nn.Module:
+    """The user's network inside a `ModuleEncoder`; any other module is itself."""
+    return module.network if isinstance(module, ModuleEncoder) else module
+
+
 def import_path(module: nn.Module) -> str:
     """Where the class of a module is defined: ``package.file:Class``."""
     return f"{type(module).__module__}:{type(module).__qualname__}"

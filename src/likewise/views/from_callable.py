@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2.functional import to_image
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
@@ -21,6 +20,9 @@ from likewise.views.view import View
 
 Takes = Literal["pil", "tensor", "albumentations"]
 """What a callable is given: a PIL image, uint8 [C, H, W], or ``image=`` uint8 [H, W, C]."""
+
+CALLED_WITH = {"pil": "PIL image", "tensor": "uint8 tensor [C, H, W]"}
+"""What a callable whose kind is not known is called with, in this order, until one succeeds."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class CallableViews:
     """pixels along a side of the views that the encoder expects; None: the run's image size"""
     frames: int | None = None
     """of clips, which are not supported: it stays None"""
+    takes: Takes | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
+    """what the callable is given; None: found when it is first called, a PIL image being tried first"""
 
     def __post_init__(self) -> None:
         if not callable(self.transform):
@@ -49,6 +53,8 @@ class CallableViews:
             )
         if not self.source:
             object.__setattr__(self, "source", described(self.transform))
+        if self.takes is None and type(self.transform).__module__.partition(".")[0] == "albumentations":
+            object.__setattr__(self, "takes", "albumentations")
 
     def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
         """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here."""
@@ -77,23 +83,44 @@ class CallableViews:
             raise LikewiseError("views= takes a callable for images, but this method learns from clips.")
         views = []
         for image, aspect, key in zip(pixels.images.cpu(), pixels.aspect.tolist(), keys, strict=True):
+            given = unsqueezed(image, aspect)
+            if self.takes is None:
+                object.__setattr__(self, "takes", self._find_what_it_takes(given, key))
             with seeded(self.transform, key):
-                given = self._call(unsqueezed(image, aspect))
-            views.append(self._checked(given, channels=len(image)))
+                made = self._call(given, self.takes)
+            views.append(self._checked(made, channels=len(image)))
         return torch.stack(views)
 
-    def _call(self, image: Tensor) -> Any:
-        takes = what_it_takes(self.transform)
+    def _call(self, image: Tensor, takes: Takes | None) -> Any:
         if takes == "albumentations":
             return self.transform(image=image.permute(1, 2, 0).numpy())["image"]
-        if takes == "pil" and len(image) in (1, 3):
-            return self.transform(as_pil(image))
-        return self.transform(image)
+        return self.transform(as_pil(image) if takes == "pil" else image)
+
+    def _find_what_it_takes(self, image: Tensor, key: tuple[int | str, ...]) -> Takes:
+        """What the callable can be called with: a PIL image where it takes one, else a tensor.
+
+        Raises:
+            LikewiseError: it fails with both.
+        """
+        failed: list[str] = []
+        candidates: tuple[Takes, ...] = ("pil", "tensor") if len(image) in (1, 3) else ("tensor",)
+        for takes in candidates:
+            try:
+                with seeded(self.transform, key):
+                    self._call(image, takes)
+            except Exception as error:  # a user's code may raise anything
+                failed.append(f"{CALLED_WITH[takes]}: {type(error).__name__}: {error}")
+            else:
+                return takes
+        raise LikewiseError(
+            f"views={self.source} cannot be called with an image [{', '.join(map(str, image.shape))}]. Given a "
+            f"{'; given a '.join(failed)}."
+        )
 
     def _checked(self, given: Any, channels: int) -> Tensor:
         """What the callable gave as float32 [C, S, S] in [0, 1]."""
         if isinstance(given, Image.Image):
-            given = to_image(given)
+            given = np.array(given)
         if isinstance(given, np.ndarray):
             planes = given[None] if given.ndim == 2 else given.transpose(2, 0, 1)
             given = torch.from_numpy(np.ascontiguousarray(planes))
@@ -150,13 +177,6 @@ def described(transform: Callable[..., Any]) -> str:
     if hasattr(transform, "__qualname__"):
         return f"{transform.__module__}:{transform.__qualname__}"
     return " ".join(repr(transform).split())
-
-
-def what_it_takes(transform: Callable[..., Any]) -> Takes:
-    """A PIL image, but for albumentations and for what is marked with ``takes = "tensor"``."""
-    if type(transform).__module__.partition(".")[0] == "albumentations":
-        return "albumentations"
-    return getattr(transform, "takes", "pil")
 
 
 def as_pil(image: Tensor) -> Image.Image:
