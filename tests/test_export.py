@@ -8,7 +8,7 @@ import torch
 
 from likewise.encoders import build_encoder, choose_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, write_json
+from likewise.run_folder import FORMAT, RunFolder, write_json
 from likewise.runs.export import export_encoder
 
 STATISTICS = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -18,7 +18,7 @@ def run_with(tmp_path, name, size=32, stem="auto"):
     settings = choose_encoder(name, size, *STATISTICS, stem=stem)
     encoder = build_encoder(settings).eval()
     run = RunFolder(tmp_path)
-    write_json(run.config, {})
+    write_json(run.config, {"format": FORMAT})
     save_encoder(encoder, settings, run)
     return run, encoder, settings
 

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import likewise as lw
+from likewise import cli
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.run_folder import RunFolder, make_folder, read_json, write_json
 
@@ -63,3 +66,29 @@ def test_a_folder_of_a_command_keeps_what_is_not_its_own(tmp_path):
         make_folder(out / "mine.txt", (), overwrite=True)
     with pytest.raises(EnvironmentIOError, match="Cannot write"):
         make_folder(out / "mine.txt" / "below", (), overwrite=True)
+
+
+@pytest.mark.parametrize("content", [{"format": 1, "settings": {}}, {"settings": {}}])
+@pytest.mark.parametrize("command", ["load", "compare", "resume", "from_run", "evaluate", "report"])
+def test_a_run_of_an_older_format_is_refused_in_one_sentence(command, content, tmp_path, capsys):
+    old = RunFolder(tmp_path / "old")
+    old.create()
+    write_json(old.config, content)
+    data = np.zeros((16, 8, 8), dtype=np.uint8), np.arange(16) % 2
+    if command in ("evaluate", "report"):
+        with pytest.raises(SystemExit) as left:
+            cli.main([command, str(old.path)])
+        assert left.value.code == 2
+        message = capsys.readouterr().err.strip()
+    else:
+        call = {
+            "load": lambda: lw.load(old.path),
+            "compare": lambda: lw.compare([old.path, old.path], tmp_path / "page.html"),
+            "resume": lambda: lw.train(data, method="simclr", out=old.path, resume=True, steps=1),
+            "from_run": lambda: lw.train(data, method="simclr", out=tmp_path / "b", from_run=str(old.path), steps=1),
+        }[command]
+        with pytest.raises(LikewiseError) as refused:
+            call()
+        message = str(refused.value)
+    assert str(old.path) in message and "format 1" in message and "\n" not in message
+    assert read_json(old.config) == content

@@ -149,11 +149,21 @@ class RunFolder:
                 shutil.rmtree(folder)
 
     def require(self) -> RunFolder:
-        """This folder, if it holds a run; else a message that says what a run is."""
+        """This folder, if it holds a run of this format.
+
+        Raises:
+            LikewiseError: it holds no run, or one that an older version wrote.
+        """
         if not self.config.exists():
             raise LikewiseError(
                 f"{self.path} is not a run: it has no config.json. Give a folder that `likewise train` wrote, "
                 f"for instance runs/a."
+            )
+        found = read_json(self.config).get("format", 1)
+        if found != FORMAT:
+            raise LikewiseError(
+                f"{self.path} holds a run of format {found}, and this version of likewise reads format {FORMAT}: train "
+                f"it again."
             )
         return self
 

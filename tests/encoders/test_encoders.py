@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.encoders.weights import load_weights
 from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.run_folder import RunFolder, write_json
+from likewise.run_folder import FORMAT, RunFolder, write_json
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 NAMES = [
@@ -138,7 +138,7 @@ def test_published_weights_out_of_reach_say_what_to_type(monkeypatch):
 
 def test_saved_and_loaded_is_the_same_encoder(tmp_path):
     run = RunFolder(tmp_path)
-    write_json(run.config, {})
+    write_json(run.config, {"format": FORMAT})
     settings = choose_encoder("resnet18", 32, *COLOUR)
     encoder = build_encoder(settings).eval()
     save_encoder(encoder, settings, run)

@@ -8,7 +8,7 @@ from torch import nn
 
 from likewise.encoders import Encoder, ModuleEncoder, build_encoder, encoder_from_module, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, write_json
+from likewise.run_folder import FORMAT, RunFolder, write_json
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
@@ -81,7 +81,7 @@ def test_copies_have_the_weights_as_given_and_the_baseline_has_new_ones():
 def run(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    write_json(folder.config, {})
+    write_json(folder.config, {"format": FORMAT})
     return folder
 
 

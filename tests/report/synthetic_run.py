@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.run_folder import RunFolder, write_json
+from likewise.run_folder import FORMAT, RunFolder, write_json
 
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "<script>alert('x')</script>", 'Bag "quoted" & more']
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200], [200, 200, 40], [200, 40, 200], [40, 200, 200]])
@@ -61,7 +61,7 @@ def write_run(
     path.mkdir(parents=True)
     settings = {"epochs": 20, "batch_size": 256, "seed": 0, "validation": 0.1, "out": str(path)}
     write_json(run.config, {
-        "format": 1, "data": "photos/<clothes>", "method": {"name": method, "settings": {"temperature": 0.2}},
+        "format": FORMAT, "data": "photos/<clothes>", "method": {"name": method, "settings": {"temperature": 0.2}},
         "labels": labels, "encoder": {"name": "small"}, "settings": settings,
     })  # fmt: skip
     write_json(run.environment, {"likewise": "0.1.0", "torch": "2.9", "machine": "2 x Intel Xeon", "device": "cpu",
