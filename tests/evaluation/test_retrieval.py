@@ -24,7 +24,7 @@ def test_ranks_are_those_of_sorting(monkeypatch, at_a_time):
     found = ranks(v, t, owner)
     likeness = (t @ v.T).numpy()
     for m in range(len(t)):
-        assert np.argsort(-likeness[m]).tolist().index(owner[m]) == found.of_texts[m]
+        assert np.argsort(-likeness[m]).tolist().index(owner[m]) == found.of_queries[m]
     for n in range(len(v)):
         order = np.argsort(-likeness[:, n])
         others_first = 0
@@ -40,7 +40,7 @@ def test_scores_are_shares_of_ranks():
     found = ranks(v, t, owner)
     scores = {each.score.name: each.score for each in measure_retrieval(found)}
     assert list(scores) == [f"{way}_r{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)]
-    assert scores["text_to_image_r5"].value == pytest.approx(float((found.of_texts < 5).float().mean()))
+    assert scores["text_to_image_r5"].value == pytest.approx(float((found.of_queries < 5).float().mean()))
     assert scores["image_to_text_r1"].value == pytest.approx(float((found.of_images < 1).float().mean()))
     assert all(score.low <= score.value <= score.high for score in scores.values())
 
@@ -50,7 +50,7 @@ def test_chance_is_what_random_vectors_find():
     drawn = [F.normalize(torch.randn(80, 50), dim=1).split([20, 60]) for _ in range(200)]
     found = [ranks(v, t, owner) for v, t in drawn]
     for score in (each.score for each in measure_retrieval(found[0])):
-        of = [each.of_texts if score.name.startswith("text") else each.of_images for each in found]
+        of = [each.of_queries if score.name.startswith("text") else each.of_images for each in found]
         k = int(score.name.rpartition("r")[2])
         assert float((torch.stack(of) < k).float().mean()) == pytest.approx(score.protocol["chance"], abs=0.02)
 
@@ -58,7 +58,7 @@ def test_chance_is_what_random_vectors_find():
 def test_a_collapse_finds_nothing():
     same = torch.ones(6, 4) / 2
     found = ranks(same, same, torch.arange(6))
-    assert found.of_texts.tolist() == [5] * 6
+    assert found.of_queries.tolist() == [5] * 6
     assert found.of_images.tolist() == [5] * 6
 
 

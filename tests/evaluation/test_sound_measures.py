@@ -9,18 +9,18 @@ from likewise.evaluation.statistics.confidence import image_mean
 
 def test_the_area_is_the_share_of_pairs_in_order_over_all_clips():
     torch.manual_seed(0)
-    in_step, shifted = torch.randn(9).round(decimals=1), torch.randn(9, 4).round(decimals=1)
-    fits = torch.rand(9, 4) < 0.7
-    shifted[0, 0], fits[0, 0] = in_step[3], True  # a tie
+    synchronous, shifted = torch.randn(9).round(decimals=1), torch.randn(9, 4).round(decimals=1)
+    valid = torch.rand(9, 4) < 0.7
+    shifted[0, 0], valid[0, 0] = synchronous[3], True  # a tie
     won = total = 0.0
-    for own in in_step.tolist():
+    for own in synchronous.tolist():
         for row in range(9):
             for k in range(4):
-                if fits[row, k]:
+                if valid[row, k]:
                     other = shifted[row, k].item()
                     won += 1.0 if own > other else 0.5 if own == other else 0.0
                     total += 1
-    found = sync_auc(in_step, shifted, fits)
+    found = sync_auc(synchronous, shifted, valid)
     assert found.value == pytest.approx(won / total)
     assert found.low < found.value < found.high
 
@@ -37,9 +37,9 @@ def test_its_interval_covers_what_new_clips_give():
 
 
 def test_what_is_always_in_order_has_an_area_of_one_and_the_reverse_none():
-    fits = torch.ones(5, 3, dtype=torch.bool)
-    assert sync_auc(torch.ones(5), torch.zeros(5, 3), fits) == (1.0, 1.0, 1.0)
-    assert sync_auc(torch.zeros(5), torch.ones(5, 3), fits).value == 0.0
+    valid = torch.ones(5, 3, dtype=torch.bool)
+    assert sync_auc(torch.ones(5), torch.zeros(5, 3), valid) == (1.0, 1.0, 1.0)
+    assert sync_auc(torch.zeros(5), torch.ones(5, 3), valid).value == 0.0
 
 
 def test_attention_within_a_box_counts_places_by_the_share_that_it_covers():

@@ -13,7 +13,7 @@ from likewise.data.video.clip_frames import open_frames, open_whole_clips
 from likewise.data.video.clips import clip_manifest
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.evaluation.metrics.audio_visual import attention_in_boxes
-from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, measure_audio_visual, ranks_of
+from likewise.evaluation.sound_scores import SHIFTS, embed_audio_visual, measure_audio_visual, sound_ranks
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings
 
 COUNT, KEPT, FRAMES, SIDE, PER_FRAME = 5, 24, 6, 16, 640
@@ -52,8 +52,8 @@ def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later(
     torch.testing.assert_close(found.sounds, own.sound)
     torch.testing.assert_close(found.attention, own.attention)
     torch.testing.assert_close(found.clips, space.of_clips(encoder(pixels)))
-    torch.testing.assert_close(found.in_step, (own.seen[:, :, None] * own.heard).sum(dim=3).mean(dim=(1, 2)))
-    assert found.fits.all()
+    torch.testing.assert_close(found.synchronous, (own.seen[:, :, None] * own.heard).sum(dim=3).mean(dim=(1, 2)))
+    assert found.valid.all()
     for place, shift in enumerate(SHIFTS):
         moments = space.heard(heard(shift), FRAMES)
         expected = (own.seen[:, :, None] * moments).sum(dim=3).mean(dim=(1, 2))
@@ -67,24 +67,27 @@ def test_shifts_beyond_what_was_shown_do_not_count():
     for row, shown in enumerate([24, 24, 12, 9, 4]):
         start = max(shown - FRAMES, 0) // 2
         inside = [0 <= start + k and start + k + FRAMES <= shown for k in SHIFTS]
-        assert found.fits[row].tolist() == inside
+        assert found.valid[row].tolist() == inside
 
 
 def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     boxes = np.tile(np.array([[0.0, 0.0, 0.5, 1.0]], np.float32), (COUNT, 1))
     boxes[1] = np.nan
     test, device = split(boxes), torch.device("cpu")
-    met = embed_audio_visual(*networks(), test, SIDE, device)
-    scores = {outcome.score.name: outcome.score for outcome in measure_audio_visual(met, ranks_of(met))}
+    embeddings = embed_audio_visual(*networks(), test, SIDE, device)
+    scores = {
+        measurement.score.name: measurement.score
+        for measurement in measure_audio_visual(embeddings, sound_ranks(embeddings))
+    }
     assert list(scores) == ["sound_to_clip_r1", "clip_to_sound_r1", "sync_auc", "attention_in_box"]
     known = torch.tensor([0, 2, 3, 4])
-    inside = attention_in_boxes(met.attention[known], torch.from_numpy(boxes[known.numpy()]))
+    inside = attention_in_boxes(embeddings.attention[known], torch.from_numpy(boxes[known.numpy()]))
     assert scores["attention_in_box"].value == pytest.approx(inside.mean().item())
     assert (scores["attention_in_box"].count, scores["attention_in_box"].protocol["chance"]) == (4, 0.5)
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
     test.manifest.pixels.clips.shown[:] = FRAMES
     short = embed_audio_visual(*networks(), test, SIDE, device)
-    assert "sync_auc" not in {outcome.score.name for outcome in measure_audio_visual(short, ranks_of(short))}
+    assert "sync_auc" not in {measurement.score.name for measurement in measure_audio_visual(short, sound_ranks(short))}
 
 
 def test_clips_without_sound_are_left_out():
@@ -92,7 +95,7 @@ def test_clips_without_sound_are_left_out():
     assert len(found.clips) == COUNT - 2
 
 
-class Told(SoundSpace):
+class OracleSpace(SoundSpace):
     """Hears and sees how loud and how bright each frame is: what a perfect run would have learned."""
 
     def heard(self, sound, frames):
@@ -106,7 +109,7 @@ class Told(SoundSpace):
         return made._replace(seen=torch.stack([bright.cos(), bright.sin()], dim=2), heard=self.heard(sound, frames))
 
 
-def test_a_run_that_knows_tells_every_clip_in_step():
+def test_a_perfect_run_separates_every_shift():
     """Brightness of a frame is loudness of its sound: the area is then 1."""
     random = np.random.default_rng(3)
     level = random.permuted(np.tile(np.arange(KEPT), (COUNT, 1)), axis=1) / KEPT  # [N, T], all different
@@ -115,8 +118,8 @@ def test_a_run_that_knows_tells_every_clip_in_step():
     manifest = clip_manifest("made", frames.astype(np.uint8), 25, sound=loud)
     test = Split(manifest, open_frames(manifest, SIDE, 1, FRAMES), open_whole_clips(manifest, 1))
     encoder = clip_encoder("r2plus1d-small", (0.0,), (1.0,)).eval()
-    space = Told(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=2)).eval()
-    met = embed_audio_visual(encoder, space, test, SIDE, torch.device("cpu"))
-    outcomes = measure_audio_visual(met, ranks_of(met))
-    scores = {outcome.score.name: outcome.score for outcome in outcomes}
+    space = OracleSpace(SoundSpaceSettings(encoder.width, 1, bands=8, dim=8, local_dim=2)).eval()
+    embeddings = embed_audio_visual(encoder, space, test, SIDE, torch.device("cpu"))
+    measurements = measure_audio_visual(embeddings, sound_ranks(embeddings))
+    scores = {measurement.score.name: measurement.score for measurement in measurements}
     assert scores["sync_auc"].value == 1.0

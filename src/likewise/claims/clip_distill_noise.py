@@ -26,12 +26,12 @@ class Retrieval:
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Recall on the test images that have captions."""
-        asked, tokenizer = captioned_images(trained.test.manifest), trained.prepared.transforms[CAPTIONS]
-        assert asked is not None and isinstance(tokenizer, Tokenizer)
-        images = in_space(trained.nets.space, trained.features("test"))[asked.positions]
-        texts = trained.nets.space.eval().vectors(tokenizer, asked.texts)
-        found = measure_retrieval(ranks(images, texts, asked.owner))
-        return {outcome.score.name: outcome.score.value for outcome in found}
+        captioned, tokenizer = captioned_images(trained.test.manifest), trained.prepared.transforms[CAPTIONS]
+        assert captioned is not None and isinstance(tokenizer, Tokenizer)
+        images = in_space(trained.nets.space, trained.features("test"))[captioned.positions]
+        texts = trained.nets.space.eval().vectors(tokenizer, captioned.texts)
+        found = measure_retrieval(ranks(images, texts, captioned.owner))
+        return {measurement.score.name: measurement.score.value for measurement in found}
 
 
 def arm(name: str, method: Method, noise: float) -> Arm:

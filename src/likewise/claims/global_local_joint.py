@@ -10,7 +10,7 @@ from typing import cast
 from likewise.claims.claim import Arm, Claim, Statement
 from likewise.claims.measures import TrainedArm
 from likewise.encoders import Encoder
-from likewise.evaluation.sound_scores import embed_audio_visual, measure_audio_visual, ranks_of
+from likewise.evaluation.sound_scores import embed_audio_visual, measure_audio_visual, sound_ranks
 from likewise.methods import Recipe
 from likewise.methods.global_local import GlobalLocal
 from likewise.runs.settings import TrainSettings
@@ -31,7 +31,7 @@ class AudioVisual:
         """Scores of the middle windows of the test clips."""
         encoder, size = cast(Encoder, trained.nets.encoder), trained.prepared.encoder.image_size
         embeddings = embed_audio_visual(encoder, trained.nets.space, trained.test, size, trained.device)
-        scores = [outcome.score for outcome in measure_audio_visual(embeddings, ranks_of(embeddings))]
+        scores = [measurement.score for measurement in measure_audio_visual(embeddings, sound_ranks(embeddings))]
         found = {score.name: score.value for score in scores}
         chance = {score.name: score.protocol["chance"] for score in scores}
         found["over_chance"] = found["sound_to_clip_r1"] / chance["sound_to_clip_r1"]

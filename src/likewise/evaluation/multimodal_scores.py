@@ -1,4 +1,4 @@
-"""What a run can do that learned from more than pixels: scores against texts and against sounds."""
+"""Scores of runs that learned from more than pixels: against texts and against sounds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from likewise.run_folder import RunFolder
 class MultimodalScores(NamedTuple):
     """Scores against texts or sounds."""
 
-    outcomes: dict[str, list[Measurement]]
+    measurements: dict[str, list[Measurement]]
     """by encoder, without predictions of classes; empty for a run that learned from pixels alone"""
     retrieved: Retrieved | None
-    """the test images as texts or sounds rank them"""
+    """the test images that texts or sounds retrieve"""
 
 
 def multimodal_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> MultimodalScores:
     """Scores of the encoders against texts and sounds.
 
     Args:
-        run: where the space lies that the run's networks share with texts or with sounds.
+        run: its folder holds the space shared with texts or with sounds.
         scored: the encoders.
         test: the test images.
         seed: of the untrained networks of the baselines.

@@ -1,4 +1,4 @@
-"""Scores taken while a run goes on: cheap, the same at every look, and never on the test split."""
+"""Scores measured during training: cheap, on the same sample every time, and never on the test split."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from likewise.randomness import generator
 from likewise.views.policies import CentreView
 
 BANK, QUERIES = 2000, 1000
-"""Images compared at each look: enough for a standard error of about 1.5 %."""
+"""images of each evaluation: enough for a standard error of about 1.5 %"""
 
 
 class OnlineScores:
-    """Nearest neighbours and retrieval on the validation split, and how many directions the features use.
+    """Nearest neighbours and retrieval on the validation split, and the effective rank of the features.
 
-    Labels that the budget hides are used to measure here, as the field does for its online scores; no method ever
-    sees them. Without validation labels only the label-free measure is taken.
+    Hidden labels are used for these scores, as is usual for online scores; no method ever sees them. Without
+    validation labels only the effective rank is measured.
 
     Args:
         splits: train, and val where there is one.
@@ -60,7 +60,7 @@ class OnlineScores:
             self.query_labels, self.query_images = validation.labels[self.queries], validation.images
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:
-        """The scores of the networks as they are."""
+        """The networks' scores."""
         bank = self._features(nets, self.bank_images, self.bank)
         scores = {"effective_rank": effective_rank(bank)}
         if self.retrieval is not None:

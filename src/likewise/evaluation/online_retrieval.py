@@ -1,4 +1,4 @@
-"""How often captions or sounds find what they belong to, while a run learns."""
+"""Retrieval by captions or sounds, measured while a run trains."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from likewise.evaluation.text_scores import captioned_images, in_space
 from likewise.heads.sound_space import SoundSpace
 from likewise.methods import Nets
 
-AMONG = "_r5"
-"""What is logged: recall among the first five. The very first tells little of few images, ten are most of them."""
+LOGGED = "_r5"
+"""recall at 5 is logged: recall at 1 is noisy on few images, and 10 are most of them"""
 
 SOUNDS_AT_A_TIME = 64
 
 
 class OnlineRetrieval:
-    """Recall both ways among some examples.
+    """Recall in both directions on a sample of a split.
 
     Args:
-        split: where the examples are; no method learns from it.
-        positions: int64 [N], those that are looked at. Of them count those that have a caption, or a sound.
-        view: what the encoder is shown.
+        split: the examples; no method learns from it.
+        positions: int64 [N], the sample; examples without a caption or sound do not count.
+        view: the encoder's input.
         device: where to compute.
         tokenizer: of captions, where the run learns from captions.
     """
@@ -46,10 +46,10 @@ class OnlineRetrieval:
         self.split, self.view, self.device = split, view, device
         self.tokenizer, self.captions = tokenizer, captioned_images(split.manifest.take(positions))
         self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
-        self.heard = positions[split.has_sound()[positions]]
+        self.with_sound = positions[split.has_sound()[positions]]
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:
-        """The recall of the networks as they are; nothing where they compare images with nothing else."""
+        """The networks' recall; nothing for networks without a shared space."""
         space = getattr(nets, "space", None)
         if isinstance(space, SharedSpace):
             return self._by_texts(nets, space)
@@ -64,12 +64,12 @@ class OnlineRetrieval:
         return _recall(images, texts, self.captions.owner, RetrievalDirections())
 
     def _by_sounds(self, nets: Nets, space: SoundSpace) -> Mapping[str, float]:
-        if len(self.heard) < 2:
+        if len(self.with_sound) < 2:
             return {}
         frames = self.split.images.frames
         with eval_mode(space):
-            clips = space.of_clips(self._features(nets, self.heard))
-            parts = self.heard.split(SOUNDS_AT_A_TIME)
+            clips = space.of_clips(self._features(nets, self.with_sound))
+            parts = self.with_sound.split(SOUNDS_AT_A_TIME)
             sounds = torch.cat([space.of_sounds(self.split.audio_window(part), frames) for part in parts])
         return _recall(clips, sounds, torch.arange(len(clips)), SOUND_DIRECTIONS)
 
@@ -77,6 +77,6 @@ class OnlineRetrieval:
         return extract(nets.encoder, self.split.images, index, self.view, device=self.device)
 
 
-def _recall(images: Tensor, queries: Tensor, owner: Tensor, sides: RetrievalDirections) -> Mapping[str, float]:
-    scores = [outcome.score for outcome in measure_retrieval(ranks(images, queries, owner), sides)]
-    return {score.name: score.value for score in scores if score.name.endswith(AMONG)}
+def _recall(images: Tensor, queries: Tensor, owner: Tensor, directions: RetrievalDirections) -> Mapping[str, float]:
+    scores = [measurement.score for measurement in measure_retrieval(ranks(images, queries, owner), directions)]
+    return {score.name: score.value for score in scores if score.name.endswith(LOGGED)}

@@ -1,4 +1,4 @@
-"""What a run that learned from sound can do, beside an untrained one: retrieval both ways, step, and attention."""
+"""Scores of a run that learned from sound: retrieval, synchronisation, and attention on the source of the sound."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import CentreView
 
 SHIFTS = (*range(-8, -2), *range(3, 9))
-"""Frames by which sound is shifted against sight; fewer than three are hardly heard (0.12 s at 25 frames a second)."""
+"""frames by which sound is shifted; fewer than three are hardly audible (0.12 s at 25 frames a second)"""
 
-MOST = 2000
-"""Test clips at most of which step and attention are measured, evenly from all."""
+MAX_CLIPS = 2000
+"""synchronisation and attention are measured on at most so many test clips, spread evenly"""
 
 CLIPS_AT_A_TIME = 32
 SOUND_DIRECTIONS = RetrievalDirections(("sound_to_clip", "clip_to_sound"), ("clips", "sounds"))
 
 
 class AudioVisualEmbeddings(NamedTuple):
-    """Test clips and their sounds, as a run's networks compare them."""
+    """Embeddings of test clips and of their sounds."""
 
     clips: Tensor
-    """float32 [N, D] of length 1: each as a whole"""
+    """unit vectors, float32 [N, D]: of whole clips"""
     sounds: Tensor
-    """float32 [N, D] of length 1"""
-    in_step: Tensor
-    """float32 [N]: mean cosine of a frame and its own moment of sound"""
+    """unit vectors, float32 [N, D]: of whole sounds"""
+    synchronous: Tensor
+    """float32 [N]: mean cosine of a frame and the sound at its time"""
     shifted: Tensor
     """float32 [N, K]: the same with the sound shifted by each of `SHIFTS`"""
-    fits: Tensor
-    """bool [N, K]: which of those lie within what is kept of the clip"""
+    valid: Tensor
+    """bool [N, K]: which of those shifts stay within the clip"""
     attention: Tensor
-    """float32 [N, L]"""
+    """float32 [N, L], over the L locations of the map"""
     boxes: Tensor
-    """float32 [N, 4] in what the encoder is shown: where it sounds; NaN where the data do not say"""
+    """float32 [N, 4], box of the source of sound in the encoder's view; NaN where the data have none"""
 
 
 def sound_scores(
     run: RunFolder, scored: Scored, test: Split | None, seed: int
 ) -> tuple[dict[str, list[Measurement]], Retrieved | None]:
-    """Scores by encoder, and the test clips as the trained encoder's sounds rank them.
+    """Scores by encoder, and the test clips that the trained encoder retrieves by sound.
 
-    The baselines' space and sounds are those of untrained networks.
+    The baselines use an untrained space of clips and sounds.
 
     Args:
-        run: where the space of clips and sounds lies; without one there are no scores.
+        run: its folder holds the space of clips and sounds; without one there are no scores.
         scored: the encoders.
         test: the test clips.
         seed: of the untrained networks.
@@ -81,46 +81,49 @@ def sound_scores(
     scores, retrieved = {}, None
     for who, encoder in scored.encoders.items():
         space = trained if who == "trained" else untrained
-        met = embed_audio_visual(encoder, space, test, scored.image_size, scored.device)
-        ranked = ranks_of(met)
-        scores[who] = measure_audio_visual(met, ranked)
+        embeddings = embed_audio_visual(encoder, space, test, scored.image_size, scored.device)
+        found = sound_ranks(embeddings)
+        scores[who] = measure_audio_visual(embeddings, found)
         if who == "trained":
-            retrieved = Retrieved(positions, met.clips, met.sounds, ranked.owner, ranked.of_texts, texts=None)
+            clips, sounds = embeddings.clips, embeddings.sounds
+            retrieved = Retrieved(positions, clips, sounds, found.owner, found.of_queries, texts=None)
     return scores, retrieved
 
 
-def ranks_of(met: AudioVisualEmbeddings) -> Ranks:
-    """How many clips each sound finds before its own, and the other way round."""
-    return ranks(met.clips, met.sounds, torch.arange(len(met.clips)))
+def sound_ranks(embeddings: AudioVisualEmbeddings) -> Ranks:
+    """Ranks of clips by sounds, and of sounds by clips."""
+    return ranks(embeddings.clips, embeddings.sounds, torch.arange(len(embeddings.clips)))
 
 
-def measure_audio_visual(met: AudioVisualEmbeddings, ranked: Ranks) -> list[Measurement]:
-    """Recall at 1, 5 and 10 both ways, the area under the curve of step, and attention where it sounds."""
-    count = len(met.clips)
-    outcomes, scores = measure_retrieval(ranked, SOUND_DIRECTIONS), list[Score]()
-    some = torch.linspace(0, count - 1, min(count, MOST)).round().long()
-    if bool(met.fits[some].any()):
-        shifts = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
-        area = sync_auc(met.in_step[some], met.shifted[some], met.fits[some])
-        scores.append(Score("sync_auc", *area, len(some), shifts))
-    known = some[~met.boxes[some].isnan().any(dim=1)]
+def measure_audio_visual(embeddings: AudioVisualEmbeddings, found: Ranks) -> list[Measurement]:
+    """Recall at 1, 5 and 10 in both directions, the area of synchronisation, and attention on the source of sound."""
+    measurements = measure_retrieval(found, SOUND_DIRECTIONS)
+    count = len(embeddings.clips)
+    some = torch.linspace(0, count - 1, min(count, MAX_CLIPS)).round().long()
+    valid = embeddings.valid[some]  # [n, K]
+    if bool(valid.any()):
+        area = sync_auc(embeddings.synchronous[some], embeddings.shifted[some], valid)
+        protocol = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
+        measurements.append(Measurement(Score("sync_auc", *area, len(some), protocol), torch.zeros(0)))
+    known = some[~embeddings.boxes[some].isnan().any(dim=1)]
     if len(known):
-        scores += _attention_scores(met.attention[known], met.boxes[known])
-    return outcomes + [Measurement(score, torch.zeros(0)) for score in scores]
+        score = _attention_score(embeddings.attention[known], embeddings.boxes[known])
+        measurements.append(Measurement(score, torch.zeros(0)))
+    return measurements
 
 
-def _attention_scores(attention: Tensor, boxes: Tensor) -> list[Score]:
-    """The share of the attention that lies where it sounds; by chance as much as that is of the picture."""
-    even = float((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).mean())
-    protocol = {"chance": round(even, 4), "interval": IMAGE_MEAN}
-    return [Score("attention_in_box", *image_mean(attention_in_boxes(attention, boxes)), len(boxes), protocol)]
+def _attention_score(attention: Tensor, boxes: Tensor) -> Score:
+    """The share of the attention inside the source's box; by chance, the box's share of the picture."""
+    chance = float((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).mean())
+    interval = image_mean(attention_in_boxes(attention, boxes))
+    return Score("attention_in_box", *interval, len(boxes), {"chance": round(chance, 4), "interval": IMAGE_MEAN})
 
 
 @torch.no_grad()
 def embed_audio_visual(
     encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device
 ) -> AudioVisualEmbeddings:
-    """The middle window of each test clip that has sound, beside the sound of exactly that time, and shifted."""
+    """Embeddings of the middle window of each test clip that has sound, with the sound of that time, and shifted."""
     rows, frames = test.has_sound().nonzero().flatten(), test.images.frames
     sound, boxes, whole = test.manifest.columns[SOUND], test.manifest.columns.get(SOUND_BOX), test.clips
     boxes = boxes if isinstance(boxes, Boxes) else Boxes.concat([len(test.manifest)])
@@ -128,12 +131,12 @@ def embed_audio_visual(
     parts = []
     with eval_mode(encoder.to(device)), eval_mode(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
-            given = whole.read(part), sound.read(part), boxes.read(part)
-            parts.append(_met(encoder, space, *given, frames, size, device))
+            clips = whole.read(part), sound.read(part), boxes.read(part)
+            parts.append(_embed_batch(encoder, space, *clips, frames, size, device))
     return AudioVisualEmbeddings(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _met(
+def _embed_batch(
     encoder: Encoder,
     space: SoundSpace,
     pixels: Pixels,
@@ -143,30 +146,32 @@ def _met(
     size: int,
     device: torch.device,
 ) -> AudioVisualEmbeddings:
-    kept = pixels.images.shape[1]
-    shown = torch.full((len(sound),), kept) if pixels.shown is None else pixels.shown
-    start = middle_start(shown, frames)
-    window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda each: each.to(device))
+    stored = pixels.images.shape[1]
+    lengths = torch.full((len(sound),), stored) if pixels.shown is None else pixels.shown  # [B] frames
+    start = middle_start(lengths, frames)  # [B]
+    window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda part: part.to(device))
     view = CentreView(size)(window)
     maps = encoder.feature_map(view.pixels)
-    begins = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
-    sounds = [sound_of_frames(sound, begin, frames, kept).to(device) for begin in begins.T]
+    starts = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
+    sounds = [sound_of_frames(sound, first, frames, stored).to(device) for first in starts.T]
     own = space(maps, encoder.normalise(view.pixels), sounds[0])
-    steps = [own.heard, *(space.heard(each, frames) for each in sounds[1:])]
-    scores = torch.stack([torch.einsum("btd,btrd->btr", own.seen, each).mean(dim=(1, 2)) for each in steps], dim=1)
-    fits = (begins >= 0) & (begins + frames <= torch.maximum(shown, torch.tensor(frames))[:, None])
+    sound_features = [own.heard, *(space.heard(shifted, frames) for shifted in sounds[1:])]  # [B, T, R, D] each
+    cosines = [torch.einsum("btd,btrd->btr", own.seen, features).mean(dim=(1, 2)) for features in sound_features]
+    scores = torch.stack(cosines, dim=1)  # [B, 1 + K]
+    last = torch.maximum(lengths, torch.tensor(frames))[:, None]
+    valid = (starts >= 0) & (starts + frames <= last)  # [B, 1 + K]
     return AudioVisualEmbeddings(
         space.of_clips(encoder.pool(maps)),
         own.sound.float().cpu(),
         scores[:, 0].float().cpu(),
         scores[:, 1:].float().cpu(),
-        fits[:, 1:],
+        valid[:, 1:],
         own.attention.float().cpu(),
-        _as_shown(boxes, view.box.cpu()),
+        _boxes_in_view(boxes, view.box.cpu()),
     )
 
 
-def _as_shown(boxes: Tensor, view: Tensor) -> Tensor:
-    """Boxes [B, 4] as shares of the stored frame, as shares of a view [B, 2, 3] of it."""
+def _boxes_in_view(boxes: Tensor, view: Tensor) -> Tensor:
+    """Boxes [B, 4] relative to the stored frame -> relative to a view of it, [B, 2, 3]."""
     scale, shift = view[:, [0, 1], [0, 1]].repeat(1, 2), view[:, :, 2].repeat(1, 2)
     return (((boxes * 2 - 1) - shift) / scale + 1).div(2).clamp(0, 1)

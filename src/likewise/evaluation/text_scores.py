@@ -1,7 +1,8 @@
-"""What a run that learned from texts can do, beside an untrained one: retrieval both ways, classes named in words."""
+"""Scores of a run that learned from texts: retrieval in both directions, and zero-shot classification."""
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -30,18 +31,18 @@ class CaptionedImages(NamedTuple):
     texts: list[str]
     """M captions"""
     owner: Tensor
-    """int64 [M], whose each is, as a place in ``positions``"""
+    """int64 [M], the image of each caption, as an index into ``positions``"""
 
 
 def text_scores(
     run: RunFolder, scored: Scored, test: Split | None, seed: int
 ) -> tuple[dict[str, list[Measurement]], Retrieved | None]:
-    """Scores by encoder, and the test images as the trained encoder's captions rank them.
+    """Scores by encoder, and the test images that the trained encoder retrieves by captions.
 
-    The baselines' projections and texts are those of an untrained space.
+    The baselines use an untrained shared space.
 
     Args:
-        run: where the shared space lies; without one there are no scores.
+        run: its folder holds the shared space; without one there are no scores.
         scored: the encoders, and the trained one's features of the test images.
         test: the test images.
         seed: of the untrained space.
@@ -52,7 +53,8 @@ def text_scores(
     trained, tokenizer = loaded
     seed_networks(seed, "untrained space")
     untrained = build_space(trained.settings).eval()
-    asked, scores, retrieved = captioned_images(test.manifest), {}, None
+    captioned = captioned_images(test.manifest)
+    scores, retrieved = {}, None
     for who, network in scored.encoders.items():
         if who == "trained":
             space, features = trained.to(scored.device), scored.evaluation.vectors
@@ -60,13 +62,14 @@ def text_scores(
             space, features = untrained.to(scored.device), _features(network, test, scored.image_size, scored.device)
         images = in_space(space, features)
         scores[who] = _zero_shot(images, space, tokenizer, test)
-        if asked is None:
+        if captioned is None:
             continue
-        texts, captioned = space.vectors(tokenizer, asked.texts), images[asked.positions]
-        found = ranks(captioned, texts, asked.owner)
+        positions, captions, owner = captioned
+        texts = space.vectors(tokenizer, captions)
+        found = ranks(images[positions], texts, owner)
         scores[who] = measure_retrieval(found) + scores[who]
         if who == "trained":
-            retrieved = Retrieved(asked.positions, captioned, texts, asked.owner, found.of_texts, asked.texts)
+            retrieved = Retrieved(positions, images[positions], texts, owner, found.of_queries, captions)
     return scores, retrieved
 
 
@@ -87,16 +90,17 @@ def captioned_images(test: Manifest) -> CaptionedImages | None:
     column = test.columns.get(CAPTIONS)
     if not isinstance(column, Captions) or column.present().sum() < 2:
         return None
-    index = np.flatnonzero(column.present())
-    own = [column.texts[int(i)] for i in index]
-    owner = torch.repeat_interleave(torch.arange(len(own)), torch.tensor([len(texts) for texts in own]))
-    return CaptionedImages(torch.from_numpy(index), [text for texts in own for text in texts], owner)
+    positions = np.flatnonzero(column.present())
+    by_image = [column.texts[int(position)] for position in positions]
+    counts = torch.tensor([len(texts) for texts in by_image])
+    owner = torch.repeat_interleave(torch.arange(len(by_image)), counts)
+    return CaptionedImages(torch.from_numpy(positions), list(itertools.chain.from_iterable(by_image)), owner)
 
 
 def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Measurement]:
     names, known = test.manifest.class_names, test.known()
     if len(names) < 2 or not len(known):
         return []
-    said = [template.format(name) for name in names for template in TEMPLATES]
-    classes = space.vectors(tokenizer, said).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
+    prompts = [template.format(name) for name in names for template in TEMPLATES]
+    classes = space.vectors(tokenizer, prompts).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
     return measure_zero_shot(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])

@@ -234,7 +234,7 @@ class Run:
         target = _elsewhere(self.folder, data)
         test = splits.get("test")
         multimodal = multimodal_scores(self.folder, scored, test, seed)
-        extra = multimodal.outcomes
+        extra = multimodal.measurements
         extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
         corrupted = None
         if corruptions:

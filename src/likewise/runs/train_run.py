@@ -210,7 +210,9 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     test, view = splits.get("test"), CentreView(settings.image_size)
     own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view) if test else []
     multimodal = multimodal_scores(run, scored, test, seed)
-    write_scores(run, scored, {**multimodal.outcomes, "trained": [*own, *multimodal.outcomes.get("trained", [])]})
+    write_scores(
+        run, scored, {**multimodal.measurements, "trained": [*own, *multimodal.measurements.get("trained", [])]}
+    )
     write_pictures(run, scored, multimodal.retrieved)
 
 

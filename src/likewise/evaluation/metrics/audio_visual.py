@@ -1,4 +1,4 @@
-"""What can be asked of sight and sound that were learned together: are they in step, and where does it sound."""
+"""Measures of video and sound: are they synchronous, and does attention lie on the source of the sound."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from torch import Tensor
 from likewise.evaluation.statistics.confidence import Interval, percentiles, resampled_counts
 from likewise.randomness import generator
 
-BOOTSTRAP = "percentiles of 1,000 draws of the test clips with replacement, 95 %"
+BOOTSTRAP = "bootstrap over test clips, 1,000 samples, percentiles, 95 %"
 
 
-def sync_auc(in_step: Tensor, shifted: Tensor, fits: Tensor) -> Interval:
-    """How well a score tells sound in step with its frames from sound that is shifted: the area under the ROC curve.
+def sync_auc(synchronous: Tensor, shifted: Tensor, valid: Tensor) -> Interval:
+    """How well a score separates synchronous sound from shifted sound: the area under the ROC curve.
 
-    The chance that a clip in step scores higher than a shifted one of any clip, ties counting half; 0.5 is a guess.
+    The chance that a synchronous clip scores higher than a shifted one of any clip, ties counting half; 0.5 is chance.
 
     Args:
-        in_step: float [N], of each clip with its own sound.
-        shifted: float [N, K], of each clip with its sound from earlier or later on.
-        fits: bool [N, K], which of those are within the clip; one at least is.
+        synchronous: float [N], the score of each clip with the sound at its time.
+        shifted: float [N, K], the score of each clip with its sound from earlier or later.
+        valid: bool [N, K], which of those shifts stay within the clip; at least one does.
     """
-    higher = torch.zeros(len(in_step), len(shifted))
-    for row, own in enumerate(in_step):
-        higher[row] = (((own > shifted).float() + (own == shifted).float() / 2) * fits).sum(dim=1)
-    each = fits.sum(dim=1).float()
-    value = float(higher.sum() / (len(in_step) * each.sum()))
-    counts = resampled_counts(len(in_step), generator(0, "sync")).float()  # [R, N]
-    areas = ((counts @ higher) * counts).sum(dim=1) / (len(in_step) * (counts @ each))
+    count = len(synchronous)
+    wins = torch.zeros(count, count)  # [N, N]: over how many shifts of clip m synchronous clip n wins
+    for row, own in enumerate(synchronous):
+        wins[row] = (((own > shifted).float() + (own == shifted).float() / 2) * valid).sum(dim=1)
+    shifts = valid.sum(dim=1).float()  # [N]
+    value = float(wins.sum() / (count * shifts.sum()))
+    samples = resampled_counts(count, generator(0, "sync")).float()  # [R, N]
+    areas = ((samples @ wins) * samples).sum(dim=1) / (count * (samples @ shifts))  # [R]
     return percentiles(value, areas)
 
 
 def attention_in_boxes(attention: Tensor, boxes: Tensor) -> Tensor:
-    """Float [N]: the share of each clip's attention that lies in a box; a place on its edge counts in part.
+    """Float [N]: the share of each clip's attention inside a box; a location on its edge counts in part.
 
     Args:
-        attention: [N, L], L = s * s places row by row, adding up to 1.
-        boxes: [N, 4], left, top, right, bottom as shares of what the encoder is shown.
+        attention: [N, L], over L = s * s locations row by row, adding up to 1.
+        boxes: [N, 4], left, top, right, bottom relative to the encoder's view.
     """
     side = round(attention.shape[1] ** 0.5)
     left, top, right, bottom = boxes.to(attention).unbind(dim=1)
-    return torch.einsum("nyx,ny,nx->n", attention.unflatten(1, (side, side)), _covered(top, bottom, side),
-                        _covered(left, right, side))  # fmt: skip
+    rows, columns = _covered(top, bottom, side), _covered(left, right, side)  # [N, s] each
+    return torch.einsum("nyx,ny,nx->n", attention.unflatten(1, (side, side)), rows, columns)
 
 
 def _covered(low: Tensor, high: Tensor, side: int) -> Tensor:
-    """Float [N, side]: which share of each of so many equal stretches of 0 to 1 lies from low to high."""
+    """Float [N, side]: the share of each of ``side`` equal parts of 0 to 1 that lies between low and high."""
     edges = torch.arange(side + 1, device=low.device) / side
     return (torch.minimum(high[:, None], edges[1:]) - torch.maximum(low[:, None], edges[:-1])).clamp(min=0) * side

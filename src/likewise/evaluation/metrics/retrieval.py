@@ -1,8 +1,8 @@
-"""Texts find images and images find texts: how often the right one is among the first few."""
+"""Retrieval of images by texts or sounds, and of texts or sounds by images: recall at k, zero-shot classification."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,53 +13,58 @@ from likewise.evaluation.statistics.confidence import wilson
 from likewise.evaluation.statistics.scores import Hits, Measurement, Score, require_usable
 
 RANKS = (1, 5, 10)
-"""How many of the first answers are looked at (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)."""
+"""the k of recall at k (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)"""
 
 TEMPLATES = ("{}", "a photo of a {}", "a photo of the {}", "an image of a {}", "a picture of a {}")
-"""What is said of a class in words; the vectors are averaged, as CLIP's authors do with eighty of them."""
+"""prompts of a class; their vectors are averaged, as CLIP's authors do with eighty of them"""
 
 QUERIES_AT_A_TIME = 1024
-"""rows of likenesses that are held at once"""
+"""rows of the similarity matrix in memory at once"""
 
 INTERVAL = "Wilson 1927 score interval over test images, 95 %; captions of one image are not independent"
 
 
 class Ranks(NamedTuple):
-    """How many answers are at least as alike as the right one, itself not counted; 0 is found at once."""
+    """How many candidates are at least as similar as the correct one, itself not counted; 0 is a hit at 1."""
 
-    of_texts: Tensor
-    """int64 [M], for each text the rank of its image"""
+    of_queries: Tensor
+    """int64 [M], for each query (a text or a sound) the rank of its image"""
     of_images: Tensor
-    """int64 [N], for each image the rank of the best of its texts"""
+    """int64 [N], for each image the rank of the best of its queries"""
     owner: Tensor
-    """int64 [M], the image of each text"""
+    """int64 [M], the image of each query"""
 
 
-def ranks(images: Tensor, texts: Tensor, owner: Tensor) -> Ranks:
-    """Ranks both ways. What is as alike as the right answer counts against it, so a collapse finds nothing.
+def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
+    """Ranks in both directions. Ties count against the correct candidate, so a collapsed encoder finds nothing.
 
     Args:
         images: unit vectors [N, D].
-        texts: unit vectors [M, D].
-        owner: int64 [M], the image of each text; every image has one or more.
+        queries: unit vectors [M, D] of texts or sounds.
+        owner: int64 [M], the image of each query; every image has one or more.
+
+    Raises:
+        LikewiseError: an image has no query, or vectors are NaN or infinite.
     """
     require_usable(images, "images'")
-    require_usable(texts, "texts'")
-    of_texts, best = [], torch.full((len(images),), -torch.inf)
-    for part, whose in zip(texts.split(QUERIES_AT_A_TIME), owner.split(QUERIES_AT_A_TIME), strict=True):
-        likeness = part @ images.T
-        right = likeness.gather(1, whose[:, None])
-        of_texts.append((likeness >= right).sum(dim=1) - 1)
-        best.scatter_reduce_(0, whose, right.flatten(), "amax")
+    require_usable(queries, "texts'")
+    chunks = list(zip(queries.split(QUERIES_AT_A_TIME), owner.split(QUERIES_AT_A_TIME), strict=True))
+    of_queries = []
+    best = torch.full((len(images),), -torch.inf)  # [N], each image's similarity to the nearest of its queries
+    for part, own in chunks:
+        similarity = part @ images.T  # [m, N]
+        correct = similarity.gather(1, own[:, None])  # [m, 1]
+        of_queries.append((similarity >= correct).sum(dim=1) - 1)
+        best.scatter_reduce_(0, own, correct.flatten(), "amax")
     if bool(best.isinf().any()):
         raise LikewiseError(f"{int(best.isinf().sum())} of the {len(images)} images have no text to be found by.")
     of_images = torch.zeros(len(images), dtype=torch.int64)
-    for part, whose in zip(texts.split(QUERIES_AT_A_TIME), owner.split(QUERIES_AT_A_TIME), strict=True):
-        likeness = images @ part.T  # [N, m]
-        ahead = likeness >= best[:, None]
-        ahead[whose, torch.arange(len(part))] = False  # its own texts are never in the way
-        of_images += ahead.sum(dim=1)
-    return Ranks(torch.cat(of_texts), of_images, owner)
+    for part, own in chunks:
+        similarity = images @ part.T  # [N, m]
+        as_similar = similarity >= best[:, None]
+        as_similar[own, torch.arange(len(part))] = False  # an image's own queries do not count against it
+        of_images += as_similar.sum(dim=1)
+    return Ranks(torch.cat(of_queries), of_images, owner)
 
 
 class Retrieved(NamedTuple):
@@ -80,35 +85,43 @@ class Retrieved(NamedTuple):
 
 
 class RetrievalDirections(NamedTuple):
-    """What is looked for by what, in words."""
+    """The names of both directions of retrieval."""
 
     names: tuple[str, str] = ("text_to_image", "image_to_text")
-    """of the scores, texts -> images first"""
+    """prefixes of the scores: queries -> images, then images -> queries"""
     counted: tuple[str, str] = ("images", "texts")
-    """entries of the protocol"""
+    """keys of the protocol that hold the number of images and of queries"""
 
 
-def measure_retrieval(found: Ranks, sides: RetrievalDirections | None = None) -> list[Measurement]:
-    """Recall at 1, 5 and 10, texts -> images and images -> texts, or whatever ``sides`` calls them."""
-    names, counted = sides or RetrievalDirections()
-    images, texts = len(found.of_images), len(found.of_texts)
-    counts = dict(zip(counted, (images, texts), strict=True))
-    ways = (
-        (found.of_texts, found.owner, _missed_by_texts),
-        (found.of_images, torch.arange(images), _missed_by_images),
-    )
-    return [
-        _outcome(f"{name}_r{k}", Hits(of < k, owner), images, {**counts, "chance": round(chance, 6)})
-        for name, (of, owner, misses) in zip(names, ways, strict=True)
-        for k in RANKS
-        if (chance := 1 - misses(k, images, texts)) < 1
-    ]
+def measure_retrieval(found: Ranks, directions: RetrievalDirections | None = None) -> list[Measurement]:
+    """Recall at 1, 5 and 10 in both directions; a k that finds everything by chance is left out.
+
+    Args:
+        found: the ranks.
+        directions: names of the scores; None: those of texts and images.
+    """
+    directions = directions or RetrievalDirections()
+    images, queries = len(found.of_images), len(found.of_queries)
+    counts = dict(zip(directions.counted, (images, queries), strict=True))
+    by_queries, by_images = directions.names
+    measurements = []
+    for k in RANKS:
+        chance = _chance_by_queries(k, images)
+        if chance < 1:
+            hits = Hits(found.of_queries < k, found.owner)
+            measurements.append(_recall(f"{by_queries}_r{k}", hits, images, counts, chance))
+    for k in RANKS:
+        chance = _chance_by_images(k, images, queries)
+        if chance < 1:
+            hits = Hits(found.of_images < k, torch.arange(images))
+            measurements.append(_recall(f"{by_images}_r{k}", hits, images, counts, chance))
+    return measurements
 
 
 def measure_zero_shot(
     images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)
 ) -> list[Measurement]:
-    """Classes that are named by words alone: flat hit@k, the share of images whose class is among the first k.
+    """Zero-shot classification by class names: flat hit@k, the share of images whose class is among the first k.
 
     Cheng et al. 2021, Sec. 4, https://arxiv.org/abs/2104.08945.
 
@@ -119,27 +132,31 @@ def measure_zero_shot(
         ranks: each k; those that are not below the number of classes are left out.
     """
     require_usable(images, "images'")
-    likeness = images @ classes.T
-    ahead = (likeness >= likeness.gather(1, labels[:, None])).sum(dim=1) - 1
-    protocol, each = {"classes": len(classes), "templates": len(TEMPLATES)}, torch.arange(len(images))
-    asked = [(k, {**protocol, "chance": round(k / len(classes), 6)}) for k in ranks if k < len(classes)]
-    return [_outcome(f"zero_shot_hit{k}", Hits(ahead < k, each), len(images), words) for k, words in asked]
+    similarity = images @ classes.T  # [N, C]
+    rank = (similarity >= similarity.gather(1, labels[:, None])).sum(dim=1) - 1  # [N]
+    protocol = {"classes": len(classes), "templates": len(TEMPLATES)}
+    measurements = []
+    for k in ranks:
+        if k < len(classes):
+            hits = Hits(rank < k, torch.arange(len(images)))
+            measurements.append(_recall(f"zero_shot_hit{k}", hits, len(images), protocol, k / len(classes)))
+    return measurements
 
 
-def _outcome(name: str, hits: Hits, images: int, protocol: dict[str, float]) -> Measurement:
-    value, low, high = wilson(float(hits.right.double().mean()), images)
-    score = Score(name, value, low, high, images, {**protocol, "interval": INTERVAL})
+def _recall(name: str, hits: Hits, images: int, protocol: Mapping[str, float], chance: float) -> Measurement:
+    interval = wilson(float(hits.right.double().mean()), images)
+    score = Score(name, *interval, images, {**protocol, "chance": round(chance, 6), "interval": INTERVAL})
     return Measurement(score, torch.zeros(0), hits=hits)
 
 
-def _missed_by_texts(k: int, images: int, texts: int) -> float:
-    """How often a text misses its one image among the first k in any order."""
-    return max(1 - k / images, 0.0)
+def _chance_by_queries(k: int, images: int) -> float:
+    """How often a query finds its one image among the first k of a random order."""
+    return min(k / images, 1.0)
 
 
-def _missed_by_images(k: int, images: int, texts: int) -> float:
-    """How often an image with as many texts as all others misses all of them."""
-    missed, own = 1.0, texts / images
+def _chance_by_images(k: int, images: int, queries: int) -> float:
+    """How often an image, with as many queries as every other, finds one of them among the first k."""
+    missed, own = 1.0, queries / images
     for drawn in range(k):
-        missed *= max(1 - own / max(texts - drawn, 1), 0.0)
-    return missed
+        missed *= max(1 - own / max(queries - drawn, 1), 0.0)
+    return 1 - missed

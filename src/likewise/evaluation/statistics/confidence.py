@@ -255,7 +255,7 @@ class ClassSums(NamedTuple):
     """float64 [C]"""
     counts: Tensor
     """float64 [C], images of each class"""
-    index: Tensor
+    positions: Tensor
     """int64 [N], which of the C classes each image belongs to"""
 
 

@@ -50,7 +50,7 @@ def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
     each = values.reshape(-1, values.shape[-1]).mean(dim=0)  # [N]
     classes = by_class(each, labels)
     means = classes.sums / classes.counts  # [C]
-    return (each - means[classes.index]) / classes.counts[classes.index] / len(classes.counts)
+    return (each - means[classes.positions]) / classes.counts[classes.positions] / len(classes.counts)
 
 
 def widened(interval: Interval, effect: float, lowest: float) -> Interval:
