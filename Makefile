@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A process a core, each with one thread: most tests are too small for two.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .PHONY: demo test test-all check docs clean
 

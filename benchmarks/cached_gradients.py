@@ -1,10 +1,10 @@
-"""What a microbatch costs in time and saves in memory: one step of SimCLR, joint and cached, beside what we foretell.
+"""What a microbatch costs in time and saves in memory: one step of SimCLR, joint and cached.
 
 python benchmarks/cached_gradients.py                        # two threads, seconds that go by; a quiet machine
 python benchmarks/cached_gradients.py --clock processor      # while others work on the machine too
 
 Time is measured in turns in this process; memory in a process each, as the growth of its largest resident set over a
-step (Linux tells), which holds gradients, views and the loss besides the activations that are foretold.
+step, as Linux reports it: activations, gradients, views and the loss.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import tyro
@@ -21,13 +22,14 @@ from lightning_fabric import Fabric
 from measuring import Claim, Clock, Table, in_turns, keep, megabytes
 
 from likewise.data.batch import Batch, Pixels
-from likewise.data.images import InMemoryImages
 from likewise.encoders.build import EncoderSettings, build_encoder
 from likewise.methods import Method, Nets, Progress, find_method, with_view_size
 from likewise.randomness import seed_networks
-from likewise.training.activation_memory import Trial, saved_bytes
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner
 from likewise.training.optimizers import build_optimizer
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from training.saved_tensors import saved_bytes
 
 SIZE = 28
 BEFORE = 16
@@ -95,7 +97,7 @@ def megabytes_alone(settings: Settings) -> float:
     return megabytes("VmHWM") - before
 
 
-def told_alone(settings: Settings, microbatch: int) -> float:
+def grown_alone(settings: Settings, microbatch: int) -> float:
     """The same, in a process of its own."""
     words = [sys.executable, __file__, "--alone", str(microbatch), "--batch", str(settings.batch)]
     words += ["--method", settings.method, "--encoder", settings.encoder, "--threads", str(settings.threads)]
@@ -107,9 +109,7 @@ def main(settings: Settings) -> None:
     if settings.alone is not None:
         print(megabytes_alone(settings))
         return
-    fabric, method, nets = made(settings)
-    trial = Trial(fabric, method, nets, InMemoryImages(batch_of(1).pixels))
-    activations, share = trial.activations(), trial.forward_share()
+    _, method, nets = made(settings)
     with torch.no_grad():
         rows = {name: row.requires_grad_() for name, row in method.embed(nets, batch_of(512), Progress(0, 10)).items()}
     of_loss = (
@@ -119,17 +119,15 @@ def main(settings: Settings) -> None:
     seconds = in_turns(
         {str(size): lambda size=size: step(settings.batch, size) for size in sizes}, settings.rounds, settings.clock
     )
-    grown = {size: told_alone(settings, size) for size in sizes}
+    grown = {size: grown_alone(settings, size) for size in sizes}
     joint = seconds[str(settings.batch)]
     table = Table(
         f"a step of {method.title} with {settings.encoder} on {settings.batch:,} images of {SIZE} pixels",
-        ["images at a time", "seconds", "over joint", "foretold", "activations foretold MB", "process grew by MB"],
+        ["images at a time", "seconds", "over joint", "process grew by MB"],
         notes=[f"The loss keeps {of_loss / 1e6:.0f} MB besides, at every size."],
     )
     for size in sizes:
-        foretold = 1 + share * (1 - size / settings.batch)
-        cells = [f"{seconds[str(size)]:.2f}", f"{seconds[str(size)] / joint:.2f}", f"{foretold:.2f}"]
-        cells += [f"{activations.of(size) / 1e6:.0f}", f"{grown[size]:.0f}"]
+        cells = [f"{seconds[str(size)]:.2f}", f"{seconds[str(size)] / joint:.2f}", f"{grown[size]:.0f}"]
         table.rows.append([f"{size:,}" + (" (joint)" if size == settings.batch else ""), *cells])
     least = min(settings.microbatches)
     claims = [

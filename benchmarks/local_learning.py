@@ -8,8 +8,10 @@ Memory is what waits for its backward pass, counted by PyTorch's hooks on saved 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import tyro
@@ -19,7 +21,9 @@ from likewise.data.batch import Batch, Pixels
 from likewise.encoders.build import EncoderSettings, build_encoder
 from likewise.methods import Nets, Progress, find_method, with_view_size
 from likewise.randomness import seed_networks
-from likewise.training.activation_memory import peak_bytes
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from training.saved_tensors import peak_bytes
 
 SIZE = 32
 

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from likewise.runs.api import compare, doctor, load, train
     from likewise.runs.run import Run
     from likewise.studies import study
+    from likewise.training.callbacks import Callback, EarlyStopping
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Callback",
+    "EarlyStopping",
     "LikewiseError",
     "Run",
     "compare",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "likewise.training.callbacks",
+    "EarlyStopping": "likewise.training.callbacks",
     "LikewiseError": "likewise.errors",
     "Run": "likewise.runs.run",
     "compare": "likewise.runs.api",

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+_alone = False
+"""Whether this process computes without the others for now."""
+
 
 def world_size() -> int:
     """How many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    if _alone or not (dist.is_available() and dist.is_initialized()):
+        return 1
+    return dist.get_world_size()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While the context is open, this process waits for no other: all collectives are the identity."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
 
 
 def rank() -> int:
@@ -54,6 +72,20 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+def any_over_ranks(flag: bool, device: torch.device) -> bool:
+    """Whether a flag is set on any rank; every rank must ask."""
+    if world_size() == 1:
+        return flag
+    return bool(mean_over_ranks(torch.tensor(float(flag), device=device)) > 0)
+
+
+def min_over_ranks(number: int, device: torch.device) -> int:
+    """The least of a number over ranks."""
+    if world_size() == 1:
+        return number
+    return int(gather(torch.tensor([number], device=device)).min())
 
 
 class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):

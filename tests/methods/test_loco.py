@@ -17,8 +17,8 @@ from likewise.methods.loco import LoCo
 from likewise.methods.method import two_views
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
-from likewise.training.activation_memory import peak_bytes
 from methods.test_contract import CLASSES, loader, method, nets_of, progress
+from training.saved_tensors import peak_bytes
 
 
 def made(encoder="conv4", double=True):

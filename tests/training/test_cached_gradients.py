@@ -1,9 +1,6 @@
 """A batch that is embedded by microbatches learns what it learns at once, for every registered method."""
 
-import contextlib
 import dataclasses
-import os
-import sys
 from dataclasses import dataclass
 
 import pytest
@@ -12,21 +9,19 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 from torch import nn
 
-from likewise.collectives import synchronise_batch_norm, world_size
+from likewise.collectives import synchronise_batch_norm
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
-from likewise.errors import LikewiseError
 from likewise.losses import nt_xent
 from likewise.methods import Nets, Progress, Recipe, Step
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
-from likewise.training.activation_memory import Trial, peak_bytes, saved_bytes
-from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner, count_microbatches
+from likewise.training.cached_gradients import Learner, gradients_of
 from methods.test_contract import ALL, CLASSES, beside, images, loader, method, nets_of
+from training.saved_tensors import peak_bytes, saved_bytes
 from training.test_resume import StopAfter, losses
-from training.test_two_processes import results_of_two
 
 BATCH = 12
 WHERE = Progress(3, steps=10, seed=2)
@@ -77,7 +72,7 @@ def gradients(rule, nets, pieces, batch, plugin=None):
     """The step and the gradients that the loop would see."""
     fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
     learner = fabric.setup(Learner(rule, nets))
-    ours = CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
+    ours = gradients_of(fabric, learner, pieces)
     step = ours.forward(batch, WHERE)
     ours.backward(step)
     return step, {name: p.grad for name, p in nets.named_parameters() if p.grad is not None}
@@ -194,7 +189,7 @@ def test_batch_norm_in_the_loss_sees_the_whole_batch_and_keeps_its_statistics():
     assert_same(states[1], states[0])
 
 
-def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dropout=0.0):
+def trained(name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dropout=0.0, callbacks=()):
     """Weights and buffers after a few steps of the real loop, in float64."""
     rule = rule_of(name)
     if hasattr(rule, "supervised_until"):  # the support ends half-way
@@ -208,7 +203,8 @@ def trained(name, microbatch, folder=None, observe=None, steps=4, devices=1, dro
     batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, beside(rule, 48))
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None
-    state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, observe or (lambda _: {}))
+    evaluate = evaluate or (lambda _: {})
+    state = train(fabric, rule, nets, batches, Recipe("sgd", 0.2), plan, where, evaluate, None, callbacks)
     return state, {key: value.clone() for key, value in nets.state_dict().items()}
 
 
@@ -236,44 +232,6 @@ def test_a_microbatch_of_the_whole_batch_is_the_whole_batch():
     assert_same(trained("simclr", 16)[1], trained("simclr", None)[1])
 
 
-def one_of_two(at, port, results):
-    torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
-    for name in EVERY:
-        state, weights = trained(name, 2, devices=2)
-        assert world_size() == 2
-        if at == 0:
-            results[name] = (state.images, weights)
-    rule, fabric = rule_of("byol"), Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    nets, batch = synchronise_batch_norm(nets_of(rule)), batch_of(rule, 32)
-    told = Trial(fabric, rule, nets_of(rule), images()).activations()
-    results[f"memory {at}"] = (told.of(32), saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)[0])
-    torch.distributed.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def two_processes():
-    return results_of_two(one_of_two)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
-@pytest.mark.parametrize("name", EVERY)
-def test_two_processes_equal_one_with_microbatches_of_twice_the_size(name, two_processes):
-    """Through Fabric's data parallelism, batch normalisation included: the same rows make up a microbatch."""
-    state, weights = trained(name, 4)
-    images_seen, found = two_processes[name]
-    assert images_seen == state.images
-    assert found.keys() == weights.keys()
-    for key, value in weights.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-7, atol=1e-9, msg=lambda said, key=key: f"{key}: {said}")
-
-
-def test_memory_is_told_rightly_where_batch_norm_spans_devices(two_processes):
-    for at in (0, 1):
-        told, kept = two_processes[f"memory {at}"]
-        assert told == pytest.approx(kept, rel=0.02)
-
-
 def peak_of(rule, pieces, batch):
     """The most bytes that wait for their backward at a time in a step."""
     nets = networks(rule)
@@ -292,35 +250,3 @@ def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
     if name != "loco":  # whose whole step holds less than its halves
         assert peak_of(rule, 1, batch) >= joint
     assert 0.9 * part <= peak_of(rule, pieces, batch) <= 1.1 * (part + loss)
-
-
-@pytest.mark.parametrize(
-    ("microbatch", "said"),
-    [
-        (5, r"--microbatch 5 .* does not cut the 12 images .* Choose one of 2, 3, 4, 6, 12, .*--microbatch 4\."),
-        (24, r"more than the 12 images .*--microbatch 12\."),
-        (1, r"batch normalisation needs 2 images or more.*--microbatch 2\."),
-        (0, r"does not cut .*--microbatch 2\."),
-        (-4, r"does not cut .*--microbatch 2\."),
-    ],
-)
-def test_a_microbatch_that_does_not_fit_is_refused(microbatch, said):
-    with pytest.raises(LikewiseError, match=said):
-        count_microbatches(microbatch, 12, nn.BatchNorm1d(3))
-
-
-def test_microbatches_that_fit():
-    assert [count_microbatches(size, 12, nn.BatchNorm1d(3)) for size in (None, 2, 6, 12)] == [1, 6, 2, 1]
-    assert count_microbatches(1, 12, nn.Linear(3, 3)) == 12
-
-
-def test_a_run_is_not_continued_with_other_microbatches(tmp_path):
-    import likewise as lw
-
-    settings = {"method": "simclr", "batch_size": 8, "device": "cpu", "num_evals": 1, "out": tmp_path / "run"}
-    pictures = images(40).pixels.images[:, 0].numpy()
-    with contextlib.suppress(LikewiseError):
-        lw.train((pictures, torch.arange(40).numpy() % 2), steps=2, microbatch=4, **settings)
-    with pytest.raises(LikewiseError, match="microbatches was 2 and is now 4"):
-        lw.train((pictures, torch.arange(40).numpy() % 2), steps=2, microbatch=2, resume=True, **settings)
-    assert "microbatches of 4: about" in (tmp_path / "run" / "train.log").read_text()

@@ -95,7 +95,7 @@ def test_what_a_checkpoint_holds(tmp_path):
     rule = method("simclr")
     trained(rule, nets_of(rule), tmp_path)
     stored = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert set(stored) == {"learner", "optimizer", "step", "images", "seconds", "format"}
+    assert set(stored) == {"learner", "optimizer", "step", "images", "seconds", "stopped_early", "format"}
     assert all(key.startswith("nets.") for key in stored["learner"])
 
 

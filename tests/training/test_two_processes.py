@@ -1,73 +1,84 @@
 """Two gloo processes take the same steps as one, for every registered method: weights, queues and statistics."""
 
+import os
 import sys
 
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
-from likewise.collectives import BatchNormOverRanks, gather, rank, synchronise_batch_norm, world_size
-from likewise.data.loader import Loader
-from likewise.encoders import Encoder
+from likewise.collectives import BatchNormOverRanks, alone, any_over_ranks, gather, min_over_ranks, rank, world_size
 from likewise.losses import tiles_kept, tiles_torch
-from likewise.methods import Progress
-from methods.test_contract import ALL, CLASSES, beside, images, method, nets_of, take_step
+from likewise.training import Callback
+from methods.test_contract import ALL
+from training.test_cached_gradients import trained
 
-STEPS = 3
+STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
+CACHED = (
+    "prototypes",  # a loss with parameters of its own
+    "byol",  # a teacher and a predictor
+    "moco-v2",  # a queue
+    "suncet",  # a support that ends
+    "swav",  # several crops
+    "comatch",  # memories of pseudo-labels
+    "loco",  # a step of its own
+    "hsakd",  # a frozen teacher
+    "clip",  # captions
+    "modist",  # clips and optical flow
+    "ugan",  # networks with optimisers of their own
+)
+"""Methods that are trained once more with microbatches: one of each kind of step."""
+pytestmark = pytest.mark.xdist_group("two_processes")  # the two processes are started once, for one worker
 
 
-def trained(name, at=0, of=1):
-    """Weights and buffers after a few float64 steps on this rank's share of the batches."""
-    rule = method(name)
-    nets = synchronise_batch_norm(nets_of(rule)).double()
-    batches = Loader(images(rule=rule), torch.arange(32) % CLASSES, 8, 5, rule.support, 0, at, of, beside(rule))
-    for module in nets.modules():
-        if isinstance(module, Encoder):
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
-    for number, batch in enumerate(batches.batches(0, STEPS)):
-        where = Progress(number, STEPS, 2, at, of)
-        step = take_step(rule, nets, batch, where, 0.1, average_over_ranks if of > 1 else lambda gradient: None)
-    return step.loss.detach(), {key: value.clone() for key, value in nets.state_dict().items()}
+class LastLoss(Callback):
+    """Stores the loss of the last step."""
+
+    def on_step(self, state):
+        self.loss = state.loss
 
 
-def average_over_ranks(gradient):
-    """What DistributedDataParallel does."""
-    torch.distributed.all_reduce(gradient)
-    gradient /= 2
+def end_of(name, microbatch=None, devices=1):
+    """The last loss, images counted, and weights and buffers after a few float64 steps of the loop."""
+    last = LastLoss()
+    state, weights = trained(name, microbatch, steps=STEPS, devices=devices, callbacks=[last])
+    return last.loss, state.images, weights
 
 
 def one_of_two(at, port, results):
+    """What each of two processes does; the first one stores what it found."""
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=at, world_size=2)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
+    found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
-    for name in ALL:
-        loss, state = trained(name, at, 2)
-        if at == 0:
-            results[name] = (loss, state)
+    found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in CACHED}
     tiles_kept.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
-    for name in TILED:
-        loss, state = trained(name, at, 2)
-        if at == 0:
-            results[f"{name} in tiles"] = (loss, state)
-    rows = torch.arange(4.0).view(2, 2).add(10 * at).requires_grad_()
-    everyone = gather(rows)
-    (everyone * torch.arange(8.0).view(4, 2)).sum().backward()
-    results[f"gather {at}"] = (everyone.detach(), rows.grad)
+    found |= {f"{name}, in tiles": end_of(name, devices=2) for name in TILED}
+    if at == 0:
+        results.update(found)
+    results[f"gather {at}"] = gathered(at)
+    results[f"any {at}"] = [any_over_ranks(flag, torch.device("cpu")) for flag in (False, at == 1, True)]
+    results[f"min {at}"] = min_over_ranks(5 - at, torch.device("cpu"))
+    with alone():
+        rows = torch.ones(2, 1)
+        results[f"alone {at}"] = world_size() == 1 and gather(rows) is rows
     torch.distributed.destroy_process_group()
+
+
+def gathered(at):
+    rows = torch.arange(4.0).view(2, 2).add(10 * at).requires_grad_()
+    everything = gather(rows)
+    (everything * torch.arange(8.0).view(4, 2)).sum().backward()
+    return everything.detach(), rows.grad
 
 
 @pytest.fixture(scope="module")
 def two_processes():
-    return results_of_two(one_of_two)
-
-
-def results_of_two(process):
-    """What two processes put into a dictionary that they share; each is called with its rank, a port and that."""
     with multiprocessing.Manager() as manager:
         results = manager.dict()
-        multiprocessing.spawn(process, (free_port(), results), nprocs=2)
+        multiprocessing.spawn(one_of_two, (free_port(), results), nprocs=2)
         return dict(results)
 
 
@@ -80,21 +91,36 @@ def free_port():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
-@pytest.mark.parametrize("name", [*ALL, *(f"{name} in tiles" for name in TILED)])
+@pytest.mark.parametrize(
+    "name", [*ALL, *(f"{name}, cached" for name in CACHED), *(f"{name}, in tiles" for name in TILED)]
+)
 def test_two_processes_equal_one(name, two_processes):
-    loss, state = trained(name.split()[0])
-    other_loss, other_state = two_processes[name]
-    assert other_loss.item() == pytest.approx(loss.item(), rel=1e-9)
-    for key, value in state.items():
-        torch.testing.assert_close(other_state[key], value, rtol=1e-7, atol=1e-9, msg=lambda m, key=key: f"{key}: {m}")
+    """Through data parallelism; with microbatches of half the size, for the same rows make up a microbatch."""
+    method_name, _, how = name.partition(", ")
+    loss, images, weights = end_of(method_name, 4 if how == "cached" else None)
+    other_loss, other_images, other_weights = two_processes[name]
+    assert other_loss == pytest.approx(loss, rel=1e-9)
+    assert other_images == images
+    assert other_weights.keys() == weights.keys()
+    for key, value in weights.items():
+        torch.testing.assert_close(
+            other_weights[key], value, rtol=1e-7, atol=1e-9, msg=lambda m, key=key: f"{key}: {m}"
+        )
 
 
 def test_gather_stacks_in_rank_order_and_returns_each_gradient(two_processes):
     for at in (0, 1):
-        everyone, gradient = two_processes[f"gather {at}"]
-        assert everyone.tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
+        everything, gradient = two_processes[f"gather {at}"]
+        assert everything.tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
         # Each rank sends the whole weight back; two of them make twice, which the mean over ranks undoes.
         assert gradient.tolist() == (2 * torch.arange(8.0).view(4, 2)[2 * at : 2 * at + 2]).tolist()
+
+
+def test_a_flag_on_any_rank_is_seen_by_all_and_one_that_is_alone_waits_for_none(two_processes):
+    for at in (0, 1):
+        assert two_processes[f"any {at}"] == [False, True, True]
+        assert two_processes[f"min {at}"] == 4
+        assert two_processes[f"alone {at}"]
 
 
 def test_on_one_process_batch_norm_over_ranks_is_batch_norm():

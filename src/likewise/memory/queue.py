@@ -53,7 +53,7 @@ class Queue(nn.Module):
         where = (self.pushed + len(new) - kept + torch.arange(kept, device=new.device)) % len(self)
         for name, column in {"rows": new, **beside}.items():
             memory: Tensor = getattr(self, name)
-            memory[where] = column.detach()[-kept:].to(memory.dtype)
+            memory[where] = column.detach()[len(new) - kept :].to(memory.dtype)
         self.pushed += len(new)
 
 

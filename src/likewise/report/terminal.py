@@ -37,7 +37,9 @@ class RunOutline(NamedTuple):
     teacher: str = ""
     """the run that it learns from; empty without one"""
     memory: str = ""
-    """what training takes of the device's memory; empty where that is little"""
+    """the microbatches; empty where all images of a step are embedded at once"""
+    accumulate_grad_batches: int = 1
+    model_ema_decay: float | None = None
 
 
 def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutline) -> RenderableType:
@@ -62,8 +64,13 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
         grid.add_row("teacher", run.teacher)
     images = "clips" if found["clips"] else "images"
     support = " and a labelled support" if run.method.support else ""
-    batch = f"{run.steps:,} steps of {run.batch_size} {images}{support} ({run.epochs:,.1f} epochs)"
+    batch = f"{run.batch_size} {images}{support}"
+    if run.accumulate_grad_batches > 1:
+        batch = f"{run.accumulate_grad_batches} batches of {batch}"
+    batch = f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs)"
     grid.add_row("training", f"{batch}, {run.optimizer}, {run.device}")
+    if run.model_ema_decay is not None:
+        grid.add_row("weights", f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder")
     if run.memory:
         grid.add_row("memory", run.memory)
     grid.add_row("output", run.output)

@@ -24,6 +24,7 @@ from likewise.runs.given import GivenObjects, with_encoder
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
+from likewise.training import Callback
 
 
 def train(
@@ -34,6 +35,7 @@ def train(
     recipe: Recipe | None = None,
     encoder: str | nn.Module | Run = "auto",
     views: UserViews | Mapping[str, UserViews] | None = None,
+    callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Run:
     """Learn an encoder from images and however many labels, score it, and write its page.
@@ -49,6 +51,7 @@ def train(
         views: how views are made: a policy of `likewise.views`, or a callable on a PIL image, on a uint8 tensor
             [C, H, W], or of albumentations. A method with several kinds of views takes a mapping from the names of
             its settings.
+        callbacks: code of your own that runs while the network trains, such as ``lw.EarlyStopping``.
         settings: any field of `likewise.runs.settings.TrainSettings`. With ``preset="imagenet"`` the method's
             settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
 
@@ -63,7 +66,7 @@ def train(
     folder = None if out is None else str(out)
     chosen = dataclasses.replace(defaults.settings, labels=str(labels), out=folder, **settings)
     chosen, module = with_encoder(chosen, encoder)
-    given = GivenObjects(module, views)
+    given = GivenObjects(module, views, callbacks)
     return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
 
 

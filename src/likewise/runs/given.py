@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from likewise.methods.user_views import UserViews
 from likewise.run_folder import RunFolder
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
+from likewise.training import Callback
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class GivenObjects:
     """a user's network; None: the one that the settings name"""
     views: UserViews | Mapping[str, UserViews] | None = None
     """a user's views, for all or for some of the method's settings of views; None: the method's own"""
+    callbacks: Sequence[Callback] = ()
+    """code of the user's that runs while the network trains"""
 
 
 NOTHING_GIVEN = GivenObjects()

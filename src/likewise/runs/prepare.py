@@ -103,7 +103,8 @@ class Prepared:
 
     def steps(self, loader: Loader) -> int:
         """Optimiser steps of the whole run."""
-        return self.settings.steps or max(round(self.settings.epochs * loader.steps_per_epoch), 1)
+        batches = self.settings.epochs * loader.steps_per_epoch
+        return self.settings.steps or max(round(batches / self.settings.accumulate_grad_batches), 1)
 
 
 def prepare(
@@ -162,6 +163,8 @@ def check_settings(settings: TrainSettings) -> None:
         "--epochs": (settings.epochs, 0),
         "--steps": (settings.steps, 0),
         "--image-size": (settings.image_size, 7),
+        "--accumulate-grad-batches": (settings.accumulate_grad_batches, 0),
+        "--clip-grad-norm": (settings.clip_grad_norm, 0),
     }
     for option, (value, low) in above.items():
         if value is not None and value <= low:
@@ -170,5 +173,9 @@ def check_settings(settings: TrainSettings) -> None:
     for option, share in fractions.items():
         if not 0 < share < 1:
             raise LikewiseError(f"{option} {share} was given; it is a share between 0 and 1, for instance 0.1.")
+    if settings.model_ema_decay is not None and not 0 < settings.model_ema_decay < 1:
+        raise LikewiseError(
+            f"--model-ema-decay {settings.model_ema_decay} was given; it lies between 0 and 1, for instance 0.999."
+        )
     if not 0 <= settings.caption_noise <= 1:
         raise LikewiseError(f"--caption-noise {settings.caption_noise} was given; it is a share from 0 to 1.")

@@ -51,9 +51,19 @@ class TrainSettings(DataSettings):
     batch_size: int | None = None
     """images in a step, over all devices; their views are not counted. Default: 256, or about a quarter of a small
     data set"""
-    microbatch: int | None = None
-    """images that a device embeds at a time, where a batch does not fit its memory: the same gradient for about a
-    third more time, except that batch normalisation sees a microbatch at a time; default: the whole batch"""
+    microbatch: int | Literal["auto"] | None = None
+    """images that a device embeds at a time, where a batch does not fit its memory: the same gradient, with all
+    negatives, for about a third more time, except that batch normalisation sees a microbatch at a time. auto: the most
+    that fits a GPU, found by trying the first step. Default: the whole batch"""
+    accumulate_grad_batches: int = 1
+    """batches whose gradients are averaged for one optimiser step. Unlike microbatches, they share no negatives: 4
+    batches of 64 contrast 64 images at a time, not 256. Steps count optimiser steps"""
+    clip_grad_norm: float | None = None
+    """largest norm of the gradient of all parameters together; larger gradients are scaled down to it. Default: no
+    limit"""
+    model_ema_decay: float | None = None
+    """decay of a moving average of the weights, for instance 0.999; the average is then scored and saved as the
+    encoder. Default: the newest weights are"""
     precision: Precision = "auto"
     """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
     compile: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,10 @@ from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import check_teacher_leakage
-from likewise.training import Interrupted, LoopSettings, TrainingState
+from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
-from likewise.training.activation_memory import memory_line
-from likewise.training.cached_gradients import count_microbatches
 from likewise.training.launch import environment, launch
+from likewise.training.microbatch import choose_microbatch, count_microbatches, microbatch_line
 from likewise.training.screen import Screen
 from likewise.views.policies import CentreView
 
@@ -79,8 +79,9 @@ def run_training(
     nets = build_nets(prepared)
     fabric, precision = _launch(prepared.settings, run)
     loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
-    microbatches = count_microbatches(prepared.settings.microbatch, loader.batch_size // world_size(), nets)
-    memory = memory_line(fabric, prepared.method, nets, loader, microbatches)
+    microbatch = _microbatch(fabric, prepared, nets, loader, run)
+    microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
+    memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
     screen = Screen(console, enabled=fabric.is_global_zero)
     found = data_summary(prepared)
     if fabric.is_global_zero:
@@ -95,7 +96,7 @@ def run_training(
     if warning := _teacher_leakage(prepared):
         screen.say(f"[yellow]warning: {warning}[/yellow]")
     try:
-        state = _train(fabric, prepared, nets, loader, run, screen)
+        state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
         if fabric.is_global_zero:
             _finish(fabric, prepared, nets, state, run, measures)
             screen.say(last_screen(run))
@@ -137,20 +138,22 @@ def _launch(settings: TrainSettings, run: RunFolder) -> Any:
 
 
 def _outline(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str) -> RunOutline:
-    method = prepared.method
+    method, settings = prepared.method, prepared.settings
     return RunOutline(
         method,
         prepared.method_reason,
-        prepared.settings.preset,
+        settings.preset,
         prepared.encoder,
         prepared.recipe.optimizer,
         prepared.batch_size,
         steps,
-        steps * prepared.batch_size / max(len(prepared.train_indices), 1),
+        steps * settings.accumulate_grad_batches * prepared.batch_size / max(len(prepared.train_indices), 1),
         device,
         str(run.path),
         method.teacher if isinstance(method, DistillationMethod) else "",
         memory,
+        settings.accumulate_grad_batches,
+        settings.model_ema_decay,
     )
 
 
@@ -162,8 +165,23 @@ def _teacher_leakage(prepared: Prepared) -> str:
     return check_teacher_leakage(method.teacher, prepared.manifest.source, prepared.train.manifest.ids)
 
 
+def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:
+    """Images that a device embeds at a time; a resumed run that found its own number keeps it."""
+    settings, wanted = prepared.settings, prepared.settings.microbatch
+    if wanted == "auto" and settings.resume and run.config.exists():
+        wanted = loader.batch_size // world_size() // (read_json(run.config)["microbatches"] or 1)
+    return choose_microbatch(wanted, fabric, prepared.method, nets, loader, prepared.steps(loader))
+
+
 def _train(
-    fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder, screen: Screen
+    fabric: Fabric,
+    prepared: Prepared,
+    nets: Nets,
+    loader: Loader,
+    run: RunFolder,
+    screen: Screen,
+    microbatch: int | None,
+    callbacks: Sequence[Callback],
 ) -> TrainingState:
     """The loop, with online scores taken by the first rank."""
     settings, steps = prepared.settings, prepared.steps(loader)
@@ -172,13 +190,16 @@ def _train(
         settings.seed,
         eval_every=max(steps // settings.num_evals, 1) if settings.num_evals else 0,
         save_every=settings.save_every or max(steps // 20, 1),
-        microbatch=settings.microbatch,
+        microbatch=microbatch,
+        clip_grad_norm=settings.clip_grad_norm,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        model_ema_decay=settings.model_ema_decay,
     )
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if settings.compile:
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
         nets.encoder.compile()
-    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen)
+    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
 
 
 def _finish(

@@ -43,8 +43,9 @@ def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRu
     method = method_of(run)
     class_names = tuple(entry["name"] for entry in read_json(run.data)["classes"])
     nets = method.build(build_encoder(settings, fetch=False), len(class_names))
-    stored = torch.load(run.checkpoint, map_location="cpu", weights_only=True)["learner"]
-    nets.load_state_dict({name: stored[f"nets.{name}"] for name in nets.state_dict()})
+    checkpoint = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+    weights = {name: checkpoint["learner"][f"nets.{name}"] for name in nets.state_dict()}
+    nets.load_state_dict({**weights, **checkpoint.get("model_ema", {})})
     return TrainedRun(method, nets.eval(), settings, class_names)
 
 

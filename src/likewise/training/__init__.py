@@ -1,7 +1,17 @@
-"""The one loop, and what it needs: optimisers, precision, checkpoints, logs, a watch on health."""
+"""The one loop, and what it needs: optimisers, precision, checkpoints, logs, callbacks, a watch on health."""
 
+from likewise.training.callbacks import Callback, CallbackState, EarlyStopping
 from likewise.training.logs import TrainingState
 from likewise.training.loop import Interrupted, LoopSettings, train
 from likewise.training.precision import choose_precision
 
-__all__ = ["Interrupted", "LoopSettings", "TrainingState", "choose_precision", "train"]
+__all__ = [
+    "Callback",
+    "CallbackState",
+    "EarlyStopping",
+    "Interrupted",
+    "LoopSettings",
+    "TrainingState",
+    "choose_precision",
+    "train",
+]

@@ -16,13 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
-from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.randomness import seed_networks
 
 if TYPE_CHECKING:
-    from likewise.training.manual_backward import _OneDevice
+    from likewise.training.manual_backward import OneDevice
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """What PyTorch calls the statistics that a batch normalisation keeps for evaluation."""
@@ -40,7 +39,7 @@ class Learner(nn.Module):
         return (self.method.embed if embed_only else self.method.step)(self.nets, batch, progress)
 
 
-def gradients_of(fabric: Fabric | _OneDevice, learner: nn.Module, pieces: int) -> JointGradients | CachedGradients:
+def gradients_of(fabric: Fabric | OneDevice, learner: nn.Module, pieces: int) -> JointGradients | CachedGradients:
     """How the gradient of a batch is made: at once, or in microbatches if there are several ``pieces``."""
     return CachedGradients(fabric, learner, pieces) if pieces > 1 else JointGradients(fabric, learner)
 
@@ -48,7 +47,7 @@ def gradients_of(fabric: Fabric | _OneDevice, learner: nn.Module, pieces: int) -
 class JointGradients:
     """The whole batch through the networks at once."""
 
-    def __init__(self, fabric: Fabric | _OneDevice, learner: nn.Module) -> None:
+    def __init__(self, fabric: Fabric | OneDevice, learner: nn.Module) -> None:
         self.fabric, self.learner = fabric, learner
 
     def forward(self, batch: Batch, progress: Progress) -> Step:
@@ -81,7 +80,7 @@ class CachedGradients:
         pieces: microbatches in a device's batch; at least 2.
     """
 
-    def __init__(self, fabric: Fabric | _OneDevice, learner: nn.Module, pieces: int) -> None:
+    def __init__(self, fabric: Fabric | OneDevice, learner: nn.Module, pieces: int) -> None:
         self.fabric, self.learner, self.pieces = fabric, learner, pieces
         bound = cast(Learner, learner)  # what wraps it hands its attributes on
         self.method, self.nets = bound.method, bound.nets
@@ -140,47 +139,6 @@ class CachedGradients:
     def _devices_apart(self, number: int) -> AbstractContextManager:
         """Devices average their gradients once a step, with the part that ends the second pass."""
         return self.fabric.no_backward_sync(self.learner, enabled=number > 0)  # type: ignore[arg-type]
-
-
-def count_microbatches(microbatch: int | None, batch: int, nets: nn.Module) -> int:
-    """Into how many microbatches a device's batch is cut.
-
-    Args:
-        microbatch: images of one; None takes them all.
-        batch: images of a step on one device.
-        nets: for which a microbatch of one image may be too few.
-
-    Raises:
-        LikewiseError: it does not divide the batch, or is too small to be normalised.
-    """
-    if microbatch is None:
-        return 1
-    least = 2 if normalises_batches(nets) else 1
-    allowed = [size for size in divisors(batch) if size >= least]
-    if microbatch in allowed:
-        return batch // microbatch
-    nearest = max([size for size in allowed if size <= microbatch], default=allowed[0])
-    why = (
-        f"is more than the {batch} images that a device has in a step"
-        if microbatch > batch
-        else "is too few: batch normalisation needs 2 images or more"
-        if microbatch == 1
-        else f"does not cut the {batch} images that a device has in a step into equal parts"
-    )
-    raise LikewiseError(
-        f"--microbatch {microbatch} was given, which {why}. "
-        f"Choose one of {', '.join(map(str, allowed))}, for instance --microbatch {nearest}."
-    )
-
-
-def divisors(number: int) -> list[int]:
-    """What divides a number, smallest first."""
-    return [size for size in range(1, number + 1) if number % size == 0]
-
-
-def normalises_batches(nets: nn.Module) -> bool:
-    """Whether some layer's output depends on the other rows of the batch, by batch normalisation."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in nets.modules())
 
 
 class _RunningStatistics:

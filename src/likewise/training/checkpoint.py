@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from likewise.errors import EnvironmentIOError, LikewiseError
 
-FORMAT = 1
-"""Raised when what a checkpoint holds changes."""
+FORMAT = 2
+"""Number of the checkpoint's content; it is raised when the content changes."""
 
 
 def save_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
@@ -35,6 +36,12 @@ def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[s
     Raises:
         LikewiseError: the file is not a checkpoint of this run's shape.
     """
+    stored = _format_of(path)
+    if stored != FORMAT:
+        raise LikewiseError(
+            f"{path} was written in checkpoint format {stored}; this version reads {FORMAT}. Continue it with the "
+            f"version that wrote it (see environment.json)."
+        )
     numbers = {name: value for name, value in state.items() if isinstance(value, int | float)}
     filled: dict[str, Any] = {**state, "format": FORMAT}
     try:
@@ -43,9 +50,14 @@ def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[s
         raise LikewiseError(
             f"{path} does not continue this run: {error}. Start afresh with another --out, or with --overwrite."
         ) from error
-    if filled["format"] != FORMAT:
-        raise LikewiseError(
-            f"{path} was written in checkpoint format {filled['format']}; this version reads {FORMAT}. Continue it "
-            f"with the version that wrote it (see environment.json)."
-        )
     return {name: filled[name] for name in numbers}
+
+
+def _format_of(path: Path) -> Any:
+    """The number that a checkpoint carries; the file is mapped, not read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["format"]
+    except Exception as error:
+        raise LikewiseError(
+            f"{path} is not a checkpoint: {error}. Start afresh with another --out, or with --overwrite."
+        ) from error

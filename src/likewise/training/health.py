@@ -1,4 +1,4 @@
-"""Notice while it runs that a run has gone wrong, and say plainly what to do."""
+"""Notice during training that a run has gone wrong, and say what to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import math
 from likewise.errors import LikewiseError
 
 COLLAPSED = 0.1
-"""A spread below this is collapse: healthy embeddings lie near 1, a constant one at 0 (SimSiam's Fig. 2 measure)."""
-
+"""A ``feature_std`` below this is collapse: healthy embeddings lie near 1, constant ones at 0 (SimSiam, Fig. 2)."""
 PATIENCE = 3
-"""Looks in a row at which the spread must be that low: the first steps of a healthy run can be."""
+"""Readings in a row that make a warning: the first steps of a healthy run can look bad."""
 
 
 class TrainingDiverged(LikewiseError):
@@ -19,38 +18,50 @@ class TrainingDiverged(LikewiseError):
     exit_code = 1
 
 
+class Patience:
+    """True once: when a condition has held for `PATIENCE` readings in a row for the first time."""
+
+    def __init__(self) -> None:
+        self._in_a_row, self._done = 0, False
+
+    def check(self, condition: bool) -> bool:
+        """Take in one reading."""
+        self._in_a_row = self._in_a_row + 1 if condition else 0
+        if self._done or self._in_a_row < PATIENCE:
+            return False
+        self._done = True
+        return True
+
+
 class Health:
     """Watches the loss and the spread of the embeddings."""
 
     def __init__(self, precision: str = "32-true") -> None:
         self.precision = precision
         self.last_finite = math.nan
-        self._narrow = 0
-        self._told = False
+        self._collapsed = Patience()
 
     def check_loss(self, loss: float, step: int, rate: float, saved: int) -> None:
         """Raise if the loss is NaN or infinite.
 
         Raises:
-            TrainingDiverged: with the last finite loss, what was kept and what to try.
+            TrainingDiverged: with the last finite loss, the checkpoint that is left, and what to try.
         """
         if math.isfinite(loss):
             self.last_finite = loss
             return
-        kept = f"The checkpoint of step {saved} is kept." if saved else "No checkpoint had been written yet."
+        checkpoint = f"The checkpoint of step {saved} is left." if saved else "No checkpoint had been written yet."
         other = "" if self.precision.startswith("32") else ", --precision 32"
         raise TrainingDiverged(
-            f"The loss became {loss} at step {step} (before: {self.last_finite:.4g}; learning rate {rate:.3g}). {kept} "
-            f"Usual remedies: a smaller --recipe.learning-rate, a longer --recipe.warm-up{other}; `likewise doctor` "
-            f"looks for broken images."
+            f"The loss became {loss} at step {step} (before: {self.last_finite:.4g}; learning rate {rate:.3g}). "
+            f"{checkpoint} Usual remedies: a smaller --recipe.learning-rate, a longer --recipe.warm-up, "
+            f"--clip-grad-norm 1{other}; `likewise doctor` looks for broken images."
         )
 
     def check_feature_std(self, feature_std: float, step: int) -> str | None:
         """A warning, once, when the embeddings have collapsed onto each other."""
-        self._narrow = self._narrow + 1 if feature_std < COLLAPSED else 0
-        if self._narrow < PATIENCE or self._told:
+        if not self._collapsed.check(feature_std < COLLAPSED):
             return None
-        self._told = True
         return (
             f"The embeddings have collapsed: by step {step} all images look the same to the network (feature_std "
             f"{feature_std:.3f} of 1). Stop with Ctrl-C, then try a smaller learning rate, a larger batch, or a "

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's kill, turned into a stop after the step in hand."""
+"""Ctrl-C and a scheduler's signal, turned into a stop after the step in progress."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from types import FrameType
 
 import torch
 
-from likewise.collectives import mean_over_ranks, world_size
+from likewise.collectives import any_over_ranks
 
 
 class Interruption:
-    """While the context is open, SIGINT and SIGTERM ask for a stop; a second one stops at once."""
+    """While the context is open, SIGINT and SIGTERM request a stop; a second one stops at once."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._asked = False
+        self._requested = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                self._before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self._requested:
             raise KeyboardInterrupt
-        self._asked = True
+        self._requested = True
 
-    def asked(self) -> bool:
-        """Whether any rank was asked to stop: all must leave after the same step."""
-        if world_size() == 1:
-            return self._asked
-        return bool(mean_over_ranks(torch.tensor(float(self._asked), device=self._device)) > 0)
+    def requested(self) -> bool:
+        """Whether any process got a signal: all must leave after the same step."""
+        return any_over_ranks(self._requested, self._device)

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: a line of JSON always, and the loggers that were asked for."""
+"""Where a run's numbers go: a line of JSON always, and the loggers of ``--loggers``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class TrainingState:
     images: int = 0
     """images that the trained encoder has forwarded, over all ranks: views and support counted, teachers not"""
     seconds: float = 0.0
-    """time spent in steps, waiting for data included; looking at scores is left out"""
+    """time spent in steps, waiting for data included; evaluation is left out"""
+    stopped_early: bool = False
+    """whether a callback ended training before its last step"""
 
 
 def build_loggers(names: Sequence[LoggerName], folder: Path) -> list[Any]:
@@ -69,7 +71,7 @@ class MetricLog:
             self._file = run.metrics.open("a")
 
     def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:
-        """Add a line that says where the run stands, and hand it to the disk."""
+        """Add a line with these values and where the run stands, and flush it to the disk."""
         if self._file is None:
             return
         where = {"step": state.step, "images": state.images, "seconds": round(state.seconds, 3)}
@@ -80,7 +82,7 @@ class MetricLog:
             self._fabric.log_dict(numbers, step=state.step)
 
     def close(self) -> None:
-        """Close the file and let the loggers write what they hold."""
+        """Close the file and let the loggers write what they have buffered."""
         if self._file is not None:
             self._file.close()
         for logger in self._fabric.loggers:

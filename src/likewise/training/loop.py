@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from likewise.collectives import mean_over_ranks, rank, synchronise_batch_norm, world_size
+from likewise.collectives import any_over_ranks, mean_over_ranks, rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
@@ -22,20 +23,23 @@ from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
-from likewise.training.cached_gradients import Learner, count_microbatches, gradients_of
+from likewise.training.cached_gradients import Learner, gradients_of
+from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.manual_backward import ManualBackward
 from likewise.training.memory_layout import channels_last
+from likewise.training.microbatch import count_microbatches, out_of_memory_error
+from likewise.training.model_ema import ModelEMA
 from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
 
 Evaluate = Callable[[Nets], Mapping[str, float]]
-"""Online scores of the networks as they are, for the log and the display; must leave them as it found them."""
+"""Online scores of the networks as they are, for the log and the display; must leave the networks unchanged."""
 
 
 class Interrupted(LikewiseError):
@@ -46,12 +50,12 @@ class Interrupted(LikewiseError):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long to train and how often to look up."""
+    """How long to train, how gradients become steps, and how often to report."""
 
     steps: int
     """optimiser steps of the whole run"""
     seed: int = 0
-    """of every draw and of the first weights"""
+    """seed of every random number and of the first weights"""
     log_every: int = 10
     """steps between lines of the log"""
     eval_every: int = 0
@@ -60,6 +64,12 @@ class LoopSettings:
     """steps between checkpoints; 0: only at the end or when interrupted"""
     microbatch: int | None = None
     """images that a device embeds at a time; None: all that it has in a step"""
+    clip_grad_norm: float | None = None
+    """largest norm of the gradient of all parameters; None: not clipped"""
+    accumulate_grad_batches: int = 1
+    """batches whose gradients are averaged for one optimiser step"""
+    model_ema_decay: float | None = None
+    """decay of the moving average of the weights that is evaluated; None: the newest weights are"""
 
 
 def train(
@@ -68,23 +78,25 @@ def train(
     nets: Nets,
     loader: Loader,
     recipe: Recipe,
-    plan: LoopSettings,
+    settings: LoopSettings,
     run: RunFolder | None = None,
-    observe: Evaluate | None = None,
+    evaluate: Evaluate | None = None,
     screen: Screen | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> TrainingState:
     """Train ``nets`` in place, from the run's checkpoint if it has one.
 
     Args:
         fabric: devices and precision, launched.
-        method: the rule.
-        nets: what it built.
-        loader: batches by step, this rank's rows.
+        method: the learning rule.
+        nets: what it built. With ``model_ema_decay`` they hold the averaged weights afterwards.
+        loader: batches by step, this process's rows.
         recipe: optimiser and schedule.
-        plan: how long.
-        run: where checkpoints and metrics go; None keeps nothing on disk.
-        observe: online scores.
+        settings: how long, and how.
+        run: where checkpoints and metrics go; None writes nothing.
+        evaluate: online scores.
         screen: where progress is shown; None shows nothing.
+        callbacks: called in this order.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
@@ -94,16 +106,15 @@ def train(
         synchronise_batch_norm(nets)
     channels_last(nets)
     nets.train()
-    training = _Training(
-        fabric, method, nets, loader, recipe, plan, run, observe, screen or Screen(Console(quiet=True))
-    )
-    training.run_to_the_end()
+    screen = screen or Screen(Console(quiet=True))
+    loop = _Loop(fabric, method, nets, loader, recipe, settings, run, evaluate, screen, callbacks)
+    loop.run()
     nets.eval()
-    return training.state
+    return loop.state
 
 
-class _Training:
-    """What the steps of one call of `train` share."""
+class _Loop:
+    """One call of `train`: its objects, and what happens in a step."""
 
     def __init__(
         self,
@@ -112,124 +123,268 @@ class _Training:
         nets: Nets,
         loader: Loader,
         recipe: Recipe,
-        plan: LoopSettings,
-        run: RunFolder | None,
-        observe: Evaluate | None,
+        settings: LoopSettings,
+        folder: RunFolder | None,
+        evaluate: Evaluate | None,
         screen: Screen,
+        callbacks: Sequence[Callback],
     ) -> None:
-        self.fabric, self.method, self.nets, self.plan = fabric, method, nets, plan
-        self.run, self.observe, self.screen = run, observe, screen
-        self.loader = loader.with_support(until_step=method.support_steps(plan.steps)) if loader.support else loader
-        self.recipe, self.counting = recipe, False
-        pieces = count_microbatches(plan.microbatch, loader.batch_size // world_size(), nets)
-        wrapped = fabric.setup(Learner(method, nets), build_optimizer(recipe, nets, loader.batch_size))
+        self.fabric, self.method, self.nets = fabric, method, nets
+        self.recipe, self.settings = recipe, settings
+        self.folder, self.evaluate, self.screen, self.callbacks = folder, evaluate, screen, callbacks
+
+        self.accumulate = settings.accumulate_grad_batches
+        self.batches = settings.steps * self.accumulate
+        if loader.support:
+            loader = loader.with_support(until_step=method.support_steps(self.batches))
+        self.loader = loader
+        self.step_batch_size = loader.batch_size * self.accumulate
+
+        microbatches = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
+        wrapped = fabric.setup(Learner(method, nets), build_optimizer(recipe, nets, self.step_batch_size))
         self.learner: nn.Module = wrapped[0]
         self.optimizer: Optimizer = wrapped[1]
-        self.gradients = gradients_of(fabric, self.learner, pieces)
-        self.manual_backward = ManualBackward(fabric, nets, pieces)
-        self.held = {"learner": self.learner, "optimizer": self.optimizer}
+        self.gradients = gradients_of(fabric, self.learner, microbatches)
+        self.manual_backward = ManualBackward(fabric, nets, microbatches)
+        self.ema = None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
+
         self.state = TrainingState()
-        if run is not None and run.checkpoint.exists():
-            self.state = TrainingState(**load_checkpoint(fabric, run.checkpoint, {**self.held, **asdict(self.state)}))
-        self.saved = self.state.step
+        if folder is not None and folder.checkpoint.exists():
+            self.state = TrainingState(**load_checkpoint(fabric, folder.checkpoint, self.checkpoint()))
+        self.saved_step = self.state.step
+        self.state.stopped_early, self.stop_reason = False, ""
+        self.scores: Mapping[str, float] = {}
+        self.counting = False
+        self.rate = 0.0
+        self.own_losses: list[str] = []
+
         self.health = Health(precision_of(fabric))
         self.times, self.bottleneck = StepTimes(fabric.device), Bottleneck(remedy_for(loader))
-        self.log = MetricLog(fabric, run, self.state.step)
-        self.display = ProgressDisplay(screen, type(method).title, self.state.step, plan.steps)
+        self.log = MetricLog(fabric, folder, self.state.step)
+        self.display = ProgressDisplay(screen, type(method).title, self.state.step, settings.steps)
 
-    def run_to_the_end(self) -> None:
-        """Step after step, until all are done or a signal asks for a stop."""
-        counted = counted_images(self.nets.encoder, self._count)
+    def run(self) -> None:
+        """Step after step, until all are done, a callback stops them, or a signal asks for a stop."""
         try:
+            counted = counted_images(self.nets.encoder, self.count_images)
             with Interruption(self.fabric.device) as interruption, self.display, counted:
-                since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
-                self.times.begin("data")
-                for batch in self.loader.batches(self.state.step, self.plan.steps):
-                    step, rate = self._update(batch.to(self.fabric.device))
-                    self.times.end()
-                    self.state.seconds += time.perf_counter() - since
-                    self._tell(step, rate)
-                    self._look()
-                    stop = interruption.asked()
-                    self._save(step, rate, stop)
-                    if stop and self.state.step < self.plan.steps:
-                        raise Interrupted(f"Stopped at step {self.state.step:,} of {self.plan.steps:,}.")
-                    since = time.perf_counter()
-                    self.times.begin("data")
+                self.train_steps(interruption)
+            if self.ema is not None:
+                self.ema.swap()  # from here on the networks hold the average
+            for callback in self.callbacks:
+                callback.on_end(self.callback_state())
         finally:
             self.log.close()
 
-    def _update(self, batch: Batch) -> tuple[Step, float]:
-        """One step: the method's own updates, forward, backward, the optimiser, and what gradients do not move."""
-        at, plan, loader = self.state.step, self.plan, self.loader
-        progress = Progress(at, plan.steps, plan.seed, rank(), world_size(), loader.steps_per_epoch)
-        rate = self.recipe.rate_at(at, plan.steps, loader.steps_per_epoch, loader.batch_size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        seed_networks(plan.seed, at, progress.rank, "dropout")
+    def train_steps(self, interruption: Interruption) -> None:
+        """Fetch batches and take the steps that are left."""
+        for callback in self.callbacks:
+            callback.on_start(self.callback_state())
+        first_step = self.state.step
+        self.forget_peak_memory()
+        group: list[Step] = []
+        since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
+        self.times.begin("data")
+        for batch in self.loader.batches(first_step * self.accumulate, self.batches):
+            group.append(self.compute_gradients(batch.to(self.fabric.device), len(group)))
+            if len(group) < self.accumulate:
+                self.times.begin("data")
+                continue
+            step = self.update_weights(group)
+            group = []
+            self.times.end()
+            self.state.seconds += time.perf_counter() - since
+            if self.state.step == first_step + 1:
+                self.report_peak_memory()
+            self.report(step)
+            for callback in self.callbacks:
+                callback.on_step(self.callback_state(step))
+            self.take_scores(step)
+            self.save_and_stop(step, interruption)
+            if self.state.stopped_early:
+                return
+            since = time.perf_counter()
+            self.times.begin("data")
 
+    def compute_gradients(self, batch: Batch, number: int) -> Step:
+        """One batch: the method's own updates, forward and backward. ``number`` counts the batches of this step."""
+        progress = self.progress(number)
+        seed_networks(progress.seed, progress.step, progress.rank, "dropout")
+        if number == 0:
+            self.rate = self.learning_rate()
+            self.optimizer.zero_grad(set_to_none=True)
         self.times.begin("forward")
-        manual = self.method.before_step(self.nets, batch, progress, self.manual_backward)
-        self.counting = True
-        step = self.gradients.forward(batch, progress)
-        if self.fabric.device.type == "cpu":  # elsewhere reading a loss would stall the device; `_tell` does it
-            for loss in (*(each.loss for each in manual.values()), step.loss.detach()):
-                self.health.check_loss(float(loss), at, rate, self.saved)
+        try:
+            own_steps = self.method.before_step(self.nets, batch, progress, self.manual_backward)
+            with self.gradients_in_order(number):
+                step = self.gradients.forward(batch, progress)
+                self.own_losses = [f"{name}_loss" for name in own_steps]
+                step = with_metrics_of(step, own_steps)
+                if self.fabric.device.type == "cpu":  # elsewhere reading a loss would stall the device
+                    self.check_losses(float(step.loss.detach()), step.metrics)
+                self.times.begin("backward")
+                self.gradients.backward(step)
+        except torch.cuda.OutOfMemoryError:
+            raise out_of_memory_error(self.fabric.device) from None
+        return step._replace(loss=step.loss.detach())
 
-        self.times.begin("backward")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.gradients.backward(step)
-        self.counting = False
+    def update_weights(self, group: Sequence[Step]) -> Step:
+        """The optimiser's step by the mean gradient of a group of batches, and what gradients do not move."""
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = self.rate
+        step = mean_step(group)
+        if self.accumulate > 1:
+            divide_gradients(self.learner, self.accumulate)
+        if self.settings.clip_grad_norm is not None:
+            norm = self.fabric.clip_gradients(
+                self.learner, self.optimizer, max_norm=self.settings.clip_grad_norm, error_if_nonfinite=False
+            )
+            step = step._replace(metrics={**step.metrics, "grad_norm": norm})
         self.optimizer.step()
-        self.method.after_update(self.nets, step, progress)
+        self.method.after_update(self.nets, step, self.progress(len(group) - 1))
+        if self.ema is not None:
+            self.ema.update()
         self.state.step += 1
-        return with_metrics_of(step, manual), rate
+        return step
 
-    def _tell(self, step: Step, rate: float) -> None:
-        """Every so often: loss and metrics to the log and the display, and a look at their health."""
+    def report(self, step: Step) -> None:
+        """Every few steps: loss and metrics to the log and the display, and a look at their health."""
         state = self.state
-        if state.step % self.plan.log_every and state.step != self.plan.steps:
+        if not _due(state.step, self.settings.log_every, self.settings.steps):
             self.display.step(state.step, state.images, state.seconds, None)
             return
-        loss = float(mean_over_ranks(step.loss.detach()))
-        self.health.check_loss(loss, state.step, rate, self.saved)
+        loss = float(mean_over_ranks(step.loss))
         metrics = {name: float(mean_over_ranks(value)) for name, value in step.metrics.items()}
+        self.check_losses(loss, metrics)
         seconds = self.times.take()
-        parts = {f"seconds_{part}": round(value, 6) for part, value in seconds._asdict().items()} if seconds else {}
-        self.log.write({"loss": loss, "lr": rate, **metrics, **parts}, state)
+        parts: dict[str, float] = {}
+        if seconds is not None:
+            parts = {f"seconds_{part}": round(value, 6) for part, value in seconds._asdict().items()}
+        self.log.write({"loss": loss, "lr": self.rate, **metrics, **parts}, state)
         self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")
         self.display.step(state.step, state.images, state.seconds, loss)
-        self._warn(self.health.check_feature_std(metrics.get("feature_std", 1.0), state.step))
-        self._warn(self.bottleneck.check(seconds, state.step) if seconds else None)
+        self.warn(self.health.check_feature_std(metrics.get("feature_std", 1.0), state.step))
+        self.warn(self.bottleneck.check(seconds, state.step) if seconds else None)
 
-    def _warn(self, warning: str | None) -> None:
+    def take_scores(self, step: Step) -> None:
+        """Online scores, when they are due; the networks are in training mode again afterwards."""
+        if self.evaluate is None or not self.settings.eval_every:
+            return
+        if not _due(self.state.step, self.settings.eval_every, self.settings.steps):
+            return
+        self.nets.eval()
+        with nullcontext() if self.ema is None else self.ema.swapped():
+            self.scores = self.evaluate(self.nets)
+        self.nets.train()
+        self.log.write(self.scores, self.state)
+        self.display.scores(self.scores)
+        for callback in self.callbacks:
+            callback.on_evaluation(self.callback_state(step))
+
+    def save_and_stop(self, step: Step, interruption: Interruption) -> None:
+        """A checkpoint, when it is due; and the end, if a signal or a callback asks for it."""
+        interrupted = interruption.requested()
+        stopped = any_over_ranks(bool(self.stop_reason), self.fabric.device) if self.callbacks else False
+        self.state.stopped_early = stopped and not interrupted and self.state.step < self.settings.steps
+        if interrupted or stopped or _due(self.state.step, self.settings.save_every, self.settings.steps):
+            self.save(step)
+        where = f"step {self.state.step:,} of {self.settings.steps:,}"
+        if interrupted and self.state.step < self.settings.steps:
+            raise Interrupted(f"Stopped at {where}.")
+        if self.state.stopped_early:
+            reason = self.stop_reason or "a callback in another process asked for it"
+            self.log.write({"stopped_early": reason}, self.state)
+            self.screen.say(f"Stopped early at {where}: {reason}.")
+
+    def save(self, step: Step) -> None:
+        """A checkpoint; never of networks that have diverged."""
+        if self.folder is None:
+            return
+        self.check_losses(float(step.loss), step.metrics)
+        save_checkpoint(self.fabric, self.folder.checkpoint, self.checkpoint())
+        self.saved_step = self.state.step
+        for callback in self.callbacks:
+            callback.on_checkpoint(self.callback_state(step))
+
+    # What the steps above are made of.
+
+    def progress(self, number: int) -> Progress:
+        """Where training stands at a batch of this step; methods count batches."""
+        at = self.state.step * self.accumulate + number
+        return Progress(at, self.batches, self.settings.seed, rank(), world_size(), self.loader.steps_per_epoch)
+
+    def learning_rate(self) -> float:
+        """The rate of the next step; the schedule counts optimiser steps."""
+        steps_per_epoch = max(self.loader.steps_per_epoch // self.accumulate, 1)
+        return self.recipe.rate_at(self.state.step, self.settings.steps, steps_per_epoch, self.step_batch_size)
+
+    @contextmanager
+    def gradients_in_order(self, number: int) -> Iterator[None]:
+        """Count the encoder's images, and let devices average their gradients with the last batch of a step alone."""
+        more = number < self.accumulate - 1
+        self.counting = True
+        with self.fabric.no_backward_sync(self.learner, enabled=more):  # type: ignore[arg-type]
+            yield
+        self.counting = False
+
+    def count_images(self, images: int) -> None:
+        """Count the images that the main loss is taken of: none in a method's own updates, nor to fill a cache."""
+        if torch.is_grad_enabled() and self.counting:
+            self.state.images += images * world_size()
+
+    def check_losses(self, loss: float, metrics: Mapping[str, Tensor | float]) -> None:
+        """Raise if the loss, or a loss of the method's own updates, is no number."""
+        for value in (loss, *(float(metrics[name]) for name in self.own_losses)):
+            self.health.check_loss(value, self.state.step, self.rate, self.saved_step)
+
+    def warn(self, warning: str | None) -> None:
         """To the log and the screen, if there is something to warn of."""
         if warning:
             self.log.write({"warning": warning}, self.state)
             self.screen.say(f"[yellow]{warning}[/yellow]")
 
-    def _look(self) -> None:
-        """Online scores, when they are due; the networks are in training mode again afterwards."""
-        if self.observe is None or not self.plan.eval_every:
+    def forget_peak_memory(self) -> None:
+        """Let a GPU measure the memory of what follows."""
+        if self.fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.fabric.device)
+
+    def report_peak_memory(self) -> None:
+        """What a step takes of a GPU's memory at its peak; a CPU does not tell."""
+        device = self.fabric.device
+        if device.type != "cuda":
             return
-        if _due(self.state.step, self.plan.eval_every, self.plan.steps):
-            self.nets.eval()
-            scores = self.observe(self.nets)
-            self.nets.train()
-            self.log.write(scores, self.state)
-            self.display.scores(scores)
+        peak = torch.cuda.max_memory_allocated(device)
+        total = torch.cuda.get_device_properties(device).total_memory
+        self.log.write({"peak_memory_bytes": peak}, self.state)
+        self.screen.say(f"The first step took {peak / 1e9:.1f} of {total / 1e9:.1f} GB of {device} at its peak.")
 
-    def _save(self, step: Step, rate: float, now: bool) -> None:
-        """A checkpoint, when it is due or asked for; never of networks that have diverged."""
-        if self.run is not None and (now or _due(self.state.step, self.plan.save_every, self.plan.steps)):
-            self.health.check_loss(float(step.loss.detach()), self.state.step, rate, self.saved)
-            save_checkpoint(self.fabric, self.run.checkpoint, {**self.held, **asdict(self.state)})
-            self.saved = self.state.step
+    def checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        held: dict[str, Any] = {"learner": self.learner, "optimizer": self.optimizer, **asdict(self.state)}
+        if self.ema is not None:
+            held["model_ema"] = self.ema
+        return held
 
-    def _count(self, images: int) -> None:
-        """Count the images that the main loss is taken of: none in a method's own updates, nor to fill a cache."""
-        if torch.is_grad_enabled() and self.counting:
-            self.state.images += images * world_size()
+    def callback_state(self, step: Step | None = None) -> CallbackState:
+        """What callbacks see."""
+        state = self.state
+        return CallbackState(
+            step=state.step,
+            steps=self.settings.steps,
+            images=state.images,
+            seconds=state.seconds,
+            scores=self.scores,
+            nets=self.nets,
+            optimizer=self.optimizer,
+            run=self.folder,
+            stop=self.request_stop,
+            log=lambda values: self.log.write(values, state),
+            newest=step,
+        )
+
+    def request_stop(self, reason: str) -> None:
+        """End training after the step in progress."""
+        self.stop_reason = reason
 
 
 @contextmanager
@@ -249,13 +404,35 @@ def counted_images(encoder: Encoder, count: Callable[[int], None]) -> Iterator[N
         del encoder.normalise  # from here on the class's own again
 
 
-def with_metrics_of(step: Step, manual: Mapping[str, Step]) -> Step:
+def with_metrics_of(step: Step, own_steps: Mapping[str, Step]) -> Step:
     """A step whose metrics hold those of the method's own updates, and their losses as ``<name>_loss``."""
     metrics: dict[str, Tensor] = {}
-    for name, each in manual.items():
-        metrics[f"{name}_loss"] = each.loss
-        metrics |= each.metrics
+    for name, own_step in own_steps.items():
+        metrics[f"{name}_loss"] = own_step.loss
+        metrics |= own_step.metrics
     return step._replace(metrics={**metrics, **step.metrics})
+
+
+def mean_step(steps: Sequence[Step]) -> Step:
+    """Several batches as one step: the mean of losses and metrics, and the rows of all for the memories."""
+    if len(steps) == 1:
+        return steps[0]
+    loss = torch.stack([step.loss for step in steps]).mean()
+    metrics: dict[str, Tensor] = {}
+    for name in steps[-1].metrics:
+        values = [step.metrics[name] for step in steps if name in step.metrics]
+        metrics[name] = torch.stack([value.float() for value in values]).mean()
+    memory_updates: dict[str, Tensor] = {}
+    for name in steps[-1].memory_updates:
+        memory_updates[name] = torch.cat([step.memory_updates[name] for step in steps])
+    return Step(loss, metrics, memory_updates)
+
+
+def divide_gradients(learner: nn.Module, count: int) -> None:
+    """Turn the sum of the gradients of several batches into their mean."""
+    for parameter in learner.parameters():
+        if parameter.grad is not None:
+            parameter.grad.div_(count)
 
 
 def _due(step: int, every: int, steps: int) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from likewise.collectives import mean_over_ranks
 from likewise.data.batch import Batch
-from likewise.methods import Nets, Outputs, Progress, Step
+from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.precision import precision_of
@@ -30,11 +30,11 @@ class ManualBackward:
 
     def __init__(self, fabric: Fabric, nets: Nets, pieces: int = 1) -> None:
         self.nets, self.pieces = nets, pieces
-        self.device = _OneDevice(fabric)
+        self.device = OneDevice(fabric)
 
     def __call__(self, objective: Objective, batch: Batch, progress: Progress) -> Step:
         """Compute the loss, and put the gradients of its network, averaged over ranks, into ``.grad``."""
-        learner = _AutocastLearner(self.device, objective, self.nets)
+        learner = AutocastLearner(self.device, objective, self.nets)
         gradients = gradients_of(self.device, learner, self.pieces)
         objective.network.zero_grad(set_to_none=True)
         with only_trainable(self.nets, objective.network):
@@ -61,7 +61,7 @@ def only_trainable(nets: nn.Module, network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-class _OneDevice:
+class OneDevice:
     """What gradients need of Fabric, without data parallelism, which knows the main optimiser's networks alone."""
 
     def __init__(self, fabric: Fabric) -> None:
@@ -80,15 +80,15 @@ class _OneDevice:
         return nullcontext()
 
 
-class _AutocastLearner(Learner):
+class AutocastLearner(Learner):
     """A learner that Fabric does not wrap: like Fabric it enters the number format and gives float32 rows."""
 
-    def __init__(self, device: _OneDevice, objective: Objective, nets: Nets) -> None:
-        super().__init__(objective, nets)
+    def __init__(self, device: OneDevice, method: Method | Objective, nets: Nets) -> None:
+        super().__init__(method, nets)
         self.device = device
 
     def forward(self, batch: Batch, progress: Progress, embed_only: bool = False) -> Step | Outputs:
-        """One step of the objective, or the rows of its first half."""
+        """One step, or the rows of its first half."""
         with self.device.autocast():
             made = super().forward(batch, progress, embed_only)
         if not embed_only:
