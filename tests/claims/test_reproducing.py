@@ -255,7 +255,7 @@ def test_the_page_opens_and_draws_its_curves(done, chromium):
     for part in ("holds here", "SimCLR - CE", "label_noise"):
         assert part in text
     page.check("input[value=epochs]")
-    page.wait_for_function("() => document.body.innerText.includes('passes over the training images')")
+    page.wait_for_function("() => document.querySelector('#accuracy .xtitle').textContent === 'epochs'")
     assert complaints == []
     page.close()
 

@@ -134,7 +134,7 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
     assert found["classifier"]["trained"]["clean"] == pytest.approx(scores["classifier_top1"])
     page = run.folder.report.read_text()
     assert 'data-chart="reliability"' in page and 'data-chart="accuracy-by-severity"' in page
-    assert "nearest neighbours (k=1), rare classes" in page
+    assert "k-NN (k=1), rare classes" in page
     for width in (80, 120):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(last_screen(run.folder))

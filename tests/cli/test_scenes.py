@@ -56,10 +56,12 @@ def test_every_run_with_masks_ends_with_segmentation_beside_the_untrained(run):
 
 def test_the_page_shows_where(run):
     page = run.folder.report.read_text()
-    for title in ("What it sees where", "Places it matched", "Places it takes for alike", "segmentation, mean IoU"):
-        assert title in page
-    with np.load(run.folder.locations) as places:
-        assert places["images"].shape[1] == places["masks"].shape[1] and places["aspect"][0] == pytest.approx(64 / 48)
+    for section in ("segments", "matches", "locations"):
+        assert f'<section id="{section}"' in page
+    assert "segmentation, mean IoU" in page
+    with np.load(run.folder.locations) as locations:
+        assert locations["images"].shape[1] == locations["masks"].shape[1]
+        assert locations["aspect"][0] == pytest.approx(64 / 48)
     with np.load(run.folder.matches) as matches:
         assert matches["pairs"].dtype == bool and matches["pairs"].any()
 

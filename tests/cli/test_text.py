@@ -72,9 +72,9 @@ def test_scores_stand_beside_an_untrained_run(folder):
 
 def test_the_page_shows_captions_beside_what_they_found(folder):
     page = (folder / "report.html").read_text()
-    assert "What captions find" in page and "text to image, recall at 1" in page
+    assert '<section id="captions"' in page and "text to image, recall at 1" in page
     with np.load(folder / "retrieved.npz") as kept:
-        assert all(f'aria-label="Images found by: {caption}"' in page for caption in map(str, kept["captions"]))
+        assert all(f'aria-label="Results for {caption}"' in page for caption in map(str, kept["captions"]))
         assert kept["thumbnails"].shape[1] == kept["cosine"].shape[1] + 1
         found_first = kept["rank"] == 0
         assert (kept["right"][:, 0] == found_first).all()

@@ -81,8 +81,8 @@ def shortened(words, folder):
         words.insert(words.index("--pretrained") + 1, str(weights_of_resnet(folder / "resnet18.pth")))
     if "--labels" in words and words[words.index("--labels") + 1] == "10":
         words[words.index("--labels") + 1] = "4"  # there are too few photographs here for ten of each class
-    if words[0] == "compare" and "--allow-unlike" not in words:
-        words.append("--allow-unlike")
+    if words[0] == "compare" and "--allow-incomparable" not in words:
+        words.append("--allow-incomparable")
     return words
 
 

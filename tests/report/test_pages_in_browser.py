@@ -1,11 +1,11 @@
 """Pages as a reader meets them: opened in headless Chromium, with the network watched."""
 
 import io
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from browser import opened
 from PIL import Image
 from synthetic_run import CLASSES, write_run
 
@@ -39,27 +39,6 @@ def decoupling_page(tmp_path_factory):
     return write_decoupling_page(learned, tmp_path_factory.mktemp("study") / "study.html", {"machine": "<any>"})
 
 
-DRAWN = "() => document.querySelectorAll('.chart .main-svg').length > 0"
-
-
-@contextmanager
-def opened(chromium, path, scheme="light", width=1200):
-    """A page that must neither complain nor ask for anything but itself."""
-    page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
-    page.set_default_timeout(180_000)  # a busy machine is slow to lay out 5 MB of charts; that is not what is tested
-    complaints, requests = [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}") or dialog.dismiss())
-    page.goto(path.as_uri())
-    page.wait_for_function(DRAWN)
-    yield page
-    assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
-    page.close()
-
-
 def contrast(first: str, second: str) -> float:
     """WCAG 2.2 contrast of two ``rgb(r, g, b)`` colours."""
 
@@ -88,18 +67,18 @@ def test_charts_are_drawn_and_names_stay_text(chromium, run):
 
 def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
     run = write_run(tmp_path / "drawn")
-    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5 %", "other images push, the strongest (if alike: 0.79% each)")
+    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5 %", "most repelling images (uniform: 0.79% each)")
     row = [
-        picture._replace(column="a view", said=""),
-        *[picture._replace(column="other views pull")] * 4,
+        picture._replace(column="a view", caption=""),
+        *[picture._replace(column="attracting views")] * 4,
         *[picture] * 6,
     ]
-    Illustration("What pulls and what pushes", "The nearest most.", [row] * 3).save(run.illustration)
+    Illustration("Attraction and repulsion", "The nearest most.", [row] * 3).save(run.illustration)
     write_report(run)
     for width in (1200, 380):
         with opened(chromium, run.report, width=width) as page:
             assert page.locator("#illustration img").count() == 33
-            assert page.locator("#illustration figcaption").all_text_contents()[:2] == ["a view", "other views pull"]
+            assert page.locator("#illustration figcaption").all_text_contents()[:2] == ["a view", "attracting views"]
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             drawn = page.locator("#illustration img").nth(5).evaluate("image => [image.naturalWidth, image.width]")
             assert drawn == [12, 56]
@@ -110,6 +89,8 @@ def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, run):
         thumbnails, ids = gallery["thumbnails"], gallery["ids"]
     with opened(chromium, run.report) as page:
         page.locator("#map").scroll_into_view_if_needed()
+        # The card hides when the page scrolls, so the event of this scroll must be over.
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         for trace, point in ((0, 3), (4, 20), (9, 1), (11, 2)):
             mark = page.locator("#map .scatterlayer .trace").nth(trace).locator(".point").nth(point).bounding_box()
             page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2)

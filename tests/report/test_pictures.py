@@ -19,8 +19,8 @@ def test_each_tile_of_a_sheet_is_its_thumbnail():
         thumbnails = np.random.default_rng(0).integers(0, 256, (11, 8, 8, channels), dtype=np.uint8)
         made = sheet(thumbnails)
         picture = decoded(made.uri).reshape(made.rows * 8, made.columns * 8, channels)
-        for place, thumbnail in enumerate(thumbnails):
-            row, column = divmod(place, made.columns)
+        for number, thumbnail in enumerate(thumbnails):
+            row, column = divmod(number, made.columns)
             assert (picture[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] == thumbnail).all()
         assert (decoded(image_uri(thumbnails[5])).reshape(8, 8, channels) == thumbnails[5]).all()
 
@@ -48,7 +48,7 @@ def test_neighbours_equal_a_double_loop():
         assert near.tolist() == expected
 
 
-def test_every_class_is_asked_about_before_any_twice():
+def test_every_class_is_a_query_before_any_is_twice():
     labels = np.array([2, 2, 2, 0, 0, -1, 1, -1, 1])
     assert queries(labels, 5).tolist() == [3, 6, 0, 4, 8]
     assert queries(np.full(4, -1), 3).tolist() == [0, 1, 2]
@@ -60,18 +60,18 @@ def test_the_map_keeps_clusters_and_is_the_same_each_time():
     vectors = (np.eye(4, 16)[labels] + 0.1 * random.normal(size=(160, 16))).astype(np.float32)
     for projection in ("tsne", "pca"):
         settings = EmbeddingMap(projection=projection)
-        places = settings.places(vectors)
-        assert (places == settings.places(vectors)).all()
-        distance = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(160)
+        points = settings.project(vectors)
+        assert (points == settings.project(vectors)).all()
+        distance = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(160)
         assert (labels[distance.argmin(1)] == labels).mean() > (0.95 if projection == "tsne" else 0.6)
 
 
 def test_the_map_of_odd_galleries():
     for vectors in (np.zeros((20, 4)), np.ones((20, 4)), np.ones((1, 4)), np.arange(3.0)[:, None], np.ones((9, 1))):
-        places = EmbeddingMap().places(vectors.astype(np.float32))
-        assert places.shape == (len(vectors), 2) and np.isfinite(places).all()
-    chosen = EmbeddingMap(points=50).chosen(1000)
-    assert len(set(chosen.tolist())) == 50 and (chosen == EmbeddingMap(points=50).chosen(1000)).all()
+        points = EmbeddingMap().project(vectors.astype(np.float32))
+        assert points.shape == (len(vectors), 2) and np.isfinite(points).all()
+    chosen = EmbeddingMap(points=50).sample(1000)
+    assert len(set(chosen.tolist())) == 50 and (chosen == EmbeddingMap(points=50).sample(1000)).all()
 
 
 def test_long_curves_are_means_of_equal_groups():

@@ -132,14 +132,14 @@ class Compare:
     """the page"""
     score: str | None = None
     """the online score that the curves are drawn of; default: one that all runs have"""
-    allow_unlike: bool = False
+    allow_incomparable: bool = False
     """compare scores that were taken by different protocols, which says little"""
 
 
 def compare(words: list[str]) -> None:
     """``likewise compare RUN RUN ...``."""
     given = parse(Compare, words, "likewise compare")
-    api.compare(given.runs, given.out, given.score, given.allow_unlike, Console())
+    api.compare(given.runs, given.out, given.score, given.allow_incomparable, Console())
 
 
 @dataclass(frozen=True)

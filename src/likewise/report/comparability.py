@@ -17,7 +17,7 @@ NO_MATTER = frozenset({"seed", "interval"})
 """Entries that may differ between runs of one protocol."""
 
 
-def unlike(first: RunRecord, second: RunRecord) -> list[str]:
+def incomparable(first: RunRecord, second: RunRecord) -> list[str]:
     """Reasons why the scores of two runs cannot be compared, a phrase each; empty where they can."""
     found = _test_sets(first, second)
     for score in first.scores["trained"]:
@@ -27,7 +27,7 @@ def unlike(first: RunRecord, second: RunRecord) -> list[str]:
     return found
 
 
-def noted(records: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
+def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
     """Differences that a reader should know of, but that leave the scores comparable."""
     said = []
     budgets = [str(record.config.get("labels", "unknown")) for record in records]

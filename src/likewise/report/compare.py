@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.report.comparability import noted, unlike
+from likewise.report.comparability import comparison_notes, incomparable
 from likewise.report.comparison import Comparison
 from likewise.report.pages.compare_page import write_compare_page
 from likewise.report.pages.curves import axes_of, online_scores
@@ -17,7 +17,7 @@ from likewise.run_folder import RunFolder
 
 
 def compare(
-    runs: Sequence[RunFolder], out: Path | None = None, score: str | None = None, allow_unlike: bool = False
+    runs: Sequence[RunFolder], out: Path | None = None, score: str | None = None, allow_incomparable: bool = False
 ) -> Comparison:
     """Lay runs side by side.
 
@@ -25,7 +25,7 @@ def compare(
         runs: two or more; the first is the reference.
         out: where to write the page; ``None`` writes none.
         score: the online accuracy to draw and to measure the speed-up on; by default the first that all runs logged.
-        allow_unlike: compare scores that were taken by different protocols; the page then says in what they differ.
+        allow_incomparable: compare scores of different protocols; the page then says in what these differ.
 
     Raises:
         LikewiseError: fewer than two runs, an unknown score, or unlike protocols.
@@ -37,15 +37,15 @@ def compare(
         )
     names = _names(records)
     differences = tuple(_differences(records, names))
-    if differences and not allow_unlike:
+    if differences and not allow_incomparable:
         raise LikewiseError(
             f"These runs were not scored alike, so their numbers cannot be compared: {'; '.join(differences)}. "
-            f"Score them by one protocol with `likewise evaluate`, or see them side by side with --allow-unlike."
+            f"Score them by one protocol with `likewise evaluate`, or see them side by side with --allow-incomparable."
         )
     chosen = _chosen_score(records, score)
     curves = [_curve(record, name, chosen) for record, name in zip(records, names, strict=True)] if chosen else []
     speed_ups = tuple(each for curve in curves[1:] for each in _speed_ups(curve, curves[0]))
-    comparison = Comparison(records, names, chosen, speed_ups, differences, tuple(noted(records, names)))
+    comparison = Comparison(records, names, chosen, speed_ups, differences, tuple(comparison_notes(records, names)))
     if out is None:
         return comparison
     return replace(comparison, page=write_compare_page(comparison, Path(out)))
@@ -63,7 +63,7 @@ def _differences(records: Sequence[RunRecord], names: Sequence[str]) -> list[str
     return [
         f"{names[0]} and {name}: {reason}"
         for record, name in zip(records[1:], names[1:], strict=True)
-        for reason in unlike(first, record)
+        for reason in incomparable(first, record)
     ]
 
 

@@ -26,7 +26,7 @@ class Comparison:
     """the online accuracy that the curves show; None where the runs have none in common"""
     speed_ups: tuple[SpeedUp, ...]
     """one or two for each run after the first"""
-    unlike: tuple[str, ...]
+    incomparable: tuple[str, ...]
     """why the scores are not comparable; empty unless that was allowed"""
     notes: tuple[str, ...]
     """differences that a reader should know of"""
@@ -37,8 +37,8 @@ class Comparison:
         """Who reached whose accuracy, in how much of the images and of the time."""
         if not self.speed_ups or self.score is None:
             return "The runs logged no online accuracy in common, so no speed-up can be stated."
-        take_columns = f"Accuracy is taken online, by {score_name(self.score)}."
-        return " ".join([*[str(each) for each in self.speed_ups], take_columns])
+        online = f"Accuracy is measured online, by {score_name(self.score)}."
+        return " ".join([*[str(each) for each in self.speed_ups], online])
 
     @property
     def score_names(self) -> list[str]:
@@ -52,6 +52,8 @@ class Comparison:
             scores = [record.score("trained", name) for record in self.records]
             cells = [f"{percent(s.value)}  ({interval(s.low, s.high)})" if s else "–" for s in scores]
             table.add_row(score_name(name), *cells)
-        warnings = [Text(f"Not comparable: {'; '.join(self.unlike)}.", style="bold red")] if self.unlike else []
+        warnings = (
+            [Text(f"Not comparable: {'; '.join(self.incomparable)}.", style="bold red")] if self.incomparable else []
+        )
         lines = [Text(line) for line in (self.sentence, *self.notes, *([f"Page: {self.page}"] if self.page else []))]
         return Group(table, *warnings, *lines)

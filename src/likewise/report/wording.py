@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them: 640,000 images, 1 min 50 s, 71.2%."""
+"""Numbers and names for readers: 640,000 images, 1 min 50 s, 71.2%."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 
 SCORES = {
     "linear_top1": "linear probe",
-    "linear_on_budget_top1": "linear probe on the labels shown",
+    "linear_on_budget_top1": "linear probe on visible labels",
     "fine_tune_top1": "fine-tuned network",
     "linear_miou": "segmentation, mean IoU",
-    "linear_pixel_accuracy": "segmentation, pixels right",
-    "classifier_top1": "its own classifier",
-    "teacher_top1": "its teacher's classifier",
-    "sync_auc": "sight and sound in step, area under the curve",
-    "attention_in_box": "attention where it sounds",
-    "teacher_agreement": "the same answer as its teacher",
+    "linear_pixel_accuracy": "segmentation, pixel accuracy",
+    "classifier_top1": "the method's own classifier",
+    "teacher_top1": "the teacher's classifier",
+    "sync_auc": "audio-visual synchronisation, AUC",
+    "attention_in_box": "attention inside the sound source",
+    "teacher_agreement": "agreement with the teacher",
 }
 CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
 CORRUPTED = "corrupted_"
@@ -70,20 +70,20 @@ def duration(seconds: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """0.4567 -> ``0.46``; large ones lose the decimals that nobody reads."""
+    """0.4567 -> ``0.46``; from 10 on without decimals."""
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def score_name(name: str) -> str:
-    """``knn20_top1`` -> ``nearest neighbours (k=20)``; an unknown name stays as it is."""
+    """``knn20_top1`` -> ``k-NN (k=20)``; an unknown name stays as it is."""
     if match := re.fullmatch(r"knn(\d+)_top1", name):
-        return f"nearest neighbours (k={match[1]})"
+        return f"k-NN (k={match[1]})"
     if match := re.fullmatch(r"few(\d+)_top1", name):
-        return f"probe on {amount(int(match[1]), 'label')} a class"
+        return f"linear probe, {amount(int(match[1]), 'label')} per class"
     if match := re.fullmatch(r"(text_to_image|image_to_text|sound_to_clip|clip_to_sound)_r(\d+)", name):
         return f"{match[1].replace('_', ' ')}, recall at {match[2]}"
     if match := re.fullmatch(r"zero_shot_hit(\d+)", name):
-        return f"classes named in words, hit at {match[1]}"
+        return f"zero-shot, top-{match[1]} accuracy"
     if name.startswith(CORRUPTED):
         return f"{score_name(name.removeprefix(CORRUPTED))}, corrupted images"
     for group, words in CLASS_GROUPS.items():
@@ -93,19 +93,19 @@ def score_name(name: str) -> str:
 
 
 def sentence_case(words: str) -> str:
-    """Words with a capital at their start, and all others as they are: mean IoU stays so."""
-    return words[:1].upper() + words[1:]
+    """The words with a capital at the start; all other letters stay: mean IoU, k-NN."""
+    return words if words.startswith("k-NN") else words[:1].upper() + words[1:]
 
 
 def label_budget(labels: object) -> str:
-    """The ``labels`` setting in words: ``none``, ``all``, ``10`` (a class), ``total:4000``, ``1%`` or a file."""
+    """The ``labels`` setting in words: ``none``, ``all``, ``10`` (per class), ``total:4000``, ``1%`` or a file."""
     text = str(labels)
     if text in ("none", "0", "None"):
         return "no labels"
     if text == "all":
         return "all labels"
     if text.isdigit():
-        return f"{amount(int(text), 'label')} a class"
+        return f"{amount(int(text), 'label')} per class"
     if text.startswith("total:"):
         return f"{amount(int(text.removeprefix('total:')), 'label')} in all"
     if text.endswith("%"):

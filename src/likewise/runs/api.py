@@ -88,7 +88,7 @@ def compare(
     runs: Sequence[str | Path | Run],
     out: str | Path = "compare.html",
     score: str | None = None,
-    allow_unlike: bool = False,
+    allow_incomparable: bool = False,
     console: Console | None = None,
 ) -> Comparison:
     """Several runs on one page: the first is what the others are measured against.
@@ -97,7 +97,7 @@ def compare(
         LikewiseError: fewer than two runs, or scores that were taken by different protocols.
     """
     folders = [RunFolder(run.folder.path if isinstance(run, Run) else run).require() for run in runs]
-    comparison = compare_folders(folders, Path(out), score, allow_unlike=allow_unlike)
+    comparison = compare_folders(folders, Path(out), score, allow_incomparable=allow_incomparable)
     if console is not None:
         console.print(comparison)
     return comparison

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
-from rich.table import Column, Table
+from rich import table as terminal
 
-from likewise.report.pages.chart import DASHES, MARKERS, chart, colour, figure
-from likewise.report.pages.document import Section, document, write_page
-from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.blocks import Listing, Section, Table, Text
+from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure, line_style
+from likewise.report.pages.document import document, write_page
 from likewise.report.wording import amount, duration, listed, percent
 from likewise.studies.feature_decoupling import CASES, Decoupling, Measured, Moment
 from likewise.studies.inequalities import inequalities_table
@@ -21,8 +21,8 @@ COLUMNS = {
     "span": "within the sparse features' span",
     "purity": "|cosine| with the best feature",
     "found": "features found",
-    "same_sparse": "likeness, same sparse part",
-    "same_dense": "likeness, same dense part",
+    "same_sparse": "similarity, same sparse part",
+    "same_dense": "similarity, same dense part",
 }
 """What is measured, as a table's head has it."""
 
@@ -44,18 +44,12 @@ def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str
     """
     sections = [
         Section("neurons", "Where the neurons point", [_sorted_chart(found), _points_chart(found)]),
-        Section("course", "How they got there", [_course_chart(found, "purity"), _course_chart(found, "span")]),
-        Section("numbers", "The numbers", [_numbers(found)]),
-        Section(
-            "claims",
-            "What was to be shown",
-            [inequalities_table(found.claims, CAPTION, 2)],
-        ),
+        Section("course", "During training", [_course_chart(found, "purity"), _course_chart(found, "span")]),
+        Section("numbers", "Numbers", [_numbers(found)]),
+        Section("claims", "Inequalities", [inequalities_table(found.claims, CAPTION, 2)]),
         Section("how", "How it was simulated", [_how(found, environment)]),
     ]
-    lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
-    footer = "Written by likewise. The page is one file and fetches nothing."
-    return write_page(out, document(TITLE, lead, sections, footer))
+    return write_page(out, document(TITLE, [Text(found.sentence, "verdict"), IDEA], sections))
 
 
 IDEA = (
@@ -65,7 +59,7 @@ IDEA = (
 )
 
 
-def _sorted_chart(found: Decoupling) -> Markup:
+def _sorted_chart(found: Decoupling) -> Chart:
     """Neurons in order of their |cosine| with the sparse feature that they fit best."""
     traces, said = [], []
     for name, paint, first in _firsts(found):
@@ -80,7 +74,7 @@ def _sorted_chart(found: Decoupling) -> Markup:
     return chart("sorted", drawn, "|Cosine| of each neuron with its best sparse feature. " + "; ".join(said), caption)
 
 
-def _points_chart(found: Decoupling) -> Markup:
+def _points_chart(found: Decoupling) -> Chart:
     """A point a neuron: sparse or dense along one axis, one feature or a mixture along the other."""
     diagonal = go.Scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": colour(9), "dash": "dot", "width": 1},
@@ -108,7 +102,7 @@ def _points_chart(found: Decoupling) -> Markup:
     return chart("points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460)
 
 
-def _course_chart(found: Decoupling, measure: str) -> Markup:
+def _course_chart(found: Decoupling, measure: str) -> Chart:
     """A measure over training, mean over seeds."""
     traces, ends = [], []
     for name, paint, _ in _firsts(found):
@@ -129,10 +123,13 @@ def _course_chart(found: Decoupling, measure: str) -> Markup:
 
 def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: str, hovertemplate: str) -> go.Scatter:
     return go.Scatter(
-        x=x, y=y, mode=mode, name=name, hovertemplate=hovertemplate + "<extra>%{fullData.name}</extra>",
-        line={"color": colour(paint), "width": 2, "dash": DASHES[paint]},
-        marker={"symbol": MARKERS[paint], "size": 6},
-    )  # fmt: skip
+        x=x,
+        y=y,
+        mode=mode,
+        name=name,
+        hovertemplate=hovertemplate + "<extra>%{fullData.name}</extra>",
+        **line_style(paint, size=6),
+    )
 
 
 def _firsts(found: Decoupling) -> list[tuple[str, int, Measured]]:
@@ -150,33 +147,38 @@ def spread(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def neurons_table(found: Decoupling) -> Table:
+def neurons_table(found: Decoupling) -> terminal.Table:
     """What the neurons became, for the terminal."""
-    numbers = Table(
-        Column("neurons", no_wrap=True), *COLUMNS.values(), title=f"Lowest to highest over seeds {found.seeds}"
-    )
-    for name, outcomes in found.cases.items():
-        numbers.add_row(CASES[name].title, *[spread([getattr(each, key) for each in outcomes]) for key in COLUMNS])
+    title = f"Lowest to highest over seeds {found.seeds}"
+    numbers = terminal.Table(terminal.Column("neurons", no_wrap=True), *COLUMNS.values(), title=title)
+    for row in _rows(found):
+        numbers.add_row(*row)
     return numbers
 
 
-def _numbers(found: Decoupling) -> Markup:
-    rows: list[list[Child]] = []
+def _rows(found: Decoupling) -> list[list[str]]:
+    """For each case its title, and each measure over seeds."""
+    rows = []
     for name, outcomes in found.cases.items():
-        rows.append([CASES[name].title, *[spread([getattr(each, key) for each in outcomes]) for key in COLUMNS]])
+        ranges = [spread([getattr(outcome, key) for outcome in outcomes]) for key in COLUMNS]
+        rows.append([CASES[name].title, *ranges])
+    return rows
+
+
+def _numbers(found: Decoupling) -> Table:
     caption = (
-        f"Lowest to highest of {amount(len(found.seeds), 'seed')}. Likeness is the mean cosine of the responses to two "
-        f"images that share one part and differ in the other. {percent(_empty(found), 0)} of images hold no feature at "
-        f"all, so likeness under a shared sparse part cannot reach 1."
+        f"Lowest to highest of {amount(len(found.seeds), 'seed')}. Similarity is the mean cosine of the responses to "
+        f"two images that share one part and differ in the other. {percent(_empty(found), 0)} of images hold no "
+        f"feature at all, so similarity under a shared sparse part cannot reach 1."
     )
-    return table(caption, ["neurons", *COLUMNS.values()], rows)
+    return Table(caption, ["neurons", *COLUMNS.values()], _rows(found))
 
 
 def _empty(found: Decoupling) -> float:
     return (1 - found.data.chance) ** found.data.features
 
 
-def _how(found: Decoupling, environment: Mapping[str, str]) -> Markup:
+def _how(found: Decoupling, environment: Mapping[str, str]) -> Listing:
     data, learning = found.data, found.learning
     energy = data.noise**2 * data.pixels / (data.chance * data.features)
     facts = [
@@ -192,4 +194,4 @@ def _how(found: Decoupling, environment: Mapping[str, str]) -> Markup:
         + ".",
         "Wen & Li 2021, arXiv 2105.15134. The sizes are ours; docs/studies/feature-decoupling.md says what else is.",
     ]
-    return element("ul", [element("li", fact) for fact in facts])
+    return Listing(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.blocks import Cell, Table
 
 
 class Inequality(Protocol):
@@ -18,7 +18,7 @@ class Inequality(Protocol):
 
     @property
     def wanted(self) -> float:
-        """What was asked for, at least."""
+        """The lower bound."""
         ...
 
     @property
@@ -32,11 +32,11 @@ class Inequality(Protocol):
         ...
 
 
-def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> Markup:
+def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> Table:
     """A row for each: the bound, what was measured to so many digits, and the verdict."""
-    rows: list[list[Child]] = []
+    rows = []
     for claim in claims:
-        held = element("span", "held", class_="good") if claim.held else element("span", "failed", class_="bad")
-        measured = ", ".join(f"{each:.{digits}f}" for each in claim.measured)
-        rows.append([claim.says, f"at least {claim.wanted:.2f}", measured, held])
-    return table(caption, ["that", "wanted", "measured", "verdict"], rows)
+        verdict = Cell("held", tone="good") if claim.held else Cell("failed", tone="bad")
+        measured = ", ".join(f"{value:.{digits}f}" for value in claim.measured)
+        rows.append([claim.says, f"at least {claim.wanted:.2f}", measured, verdict])
+    return Table(caption, ["inequality", "bound", "measured", "verdict"], rows)

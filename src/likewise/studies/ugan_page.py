@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import fmean
 
 import plotly.graph_objects as go
-from rich.table import Column, Table
+from rich import table as terminal
 from torch import Tensor
 
-from likewise.report.pages.chart import MARKERS, chart, colour, figure
-from likewise.report.pages.document import Section, document, write_page
-from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.blocks import Listing, Section, Table, Text
+from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure
+from likewise.report.pages.document import document, write_page
 from likewise.report.wording import duration, listed
 from likewise.studies.inequalities import inequalities_table
 from likewise.studies.ugan_toy import LABELS, OTHER_LABELS, PlanePicture, Toy
@@ -45,25 +45,18 @@ def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Pa
     """
     pictures = [_map(name, picture, found) for name, picture in found.pictures.items()]
     sections = [
-        Section("maps", "What each learned", pictures),
+        Section("maps", "Decision regions", pictures),
         Section("errors", "Errors", [_errors(found)]),
-        Section(
-            "claims",
-            "What was to be shown",
-            [inequalities_table(found.claims, CAPTION, 3)],
-        ),
+        Section("claims", "Inequalities", [inequalities_table(found.claims, CAPTION, 3)]),
         Section("how", "How it was made", [_how(found, environment)]),
     ]
-    lead = [element("p", found.sentence, class_="verdict"), element("p", IDEA)]
-    return write_page(
-        out, document(TITLE, lead, sections, "Written by likewise. The page is one file and fetches nothing.")
-    )
+    return write_page(out, document(TITLE, [Text(found.sentence, "verdict"), IDEA], sections))
 
 
-def errors_table(found: Toy) -> Table:
+def errors_table(found: Toy) -> terminal.Table:
     """Errors for the terminal."""
     title = f"Mean error of seeds {found.seeds}, and lowest to highest"
-    numbers = Table(Column("learns from", no_wrap=True), *MEASURES, title=title)
+    numbers = terminal.Table(terminal.Column("learns from", no_wrap=True), *MEASURES, title=title)
     for name, cells in _cells(found).items():
         numbers.add_row(name, *cells)
     return numbers
@@ -76,7 +69,7 @@ def _cells(found: Toy) -> dict[str, list[str]]:
     return {name: [cell(by.get(labels)) for labels in (LABELS, *OTHER_LABELS)] for name, by in found.errors.items()}
 
 
-def _map(name: str, picture: PlanePicture, found: Toy) -> Markup:
+def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     """Regions in the classes' colours, points in grey, labels and fakes on top."""
     classes = found.plane.classes
     steps = [place / (picture.regions.shape[0] - 1) for place in range(picture.regions.shape[0])]
@@ -112,13 +105,13 @@ def _points(name: str, places: Tensor, paint: str, symbol: str, size: int) -> go
     )  # fmt: skip
 
 
-def _errors(found: Toy) -> Markup:
-    rows: list[list[Child]] = [[name, *cells] for name, cells in _cells(found).items()]
+def _errors(found: Toy) -> Table:
+    rows = [[name, *cells] for name, cells in _cells(found).items()]
     caption = f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
-    return table(caption, ["learns from", *MEASURES], rows)
+    return Table(caption, ["learns from", *MEASURES], rows)
 
 
-def _how(found: Toy, environment: Mapping[str, str]) -> Markup:
+def _how(found: Toy, environment: Mapping[str, str]) -> Listing:
     plane, rule = found.plane, found.rule
     facts = [
         f"{plane.points} points in {plane.classes} bent arms, as many of each class; errors on {plane.test:,} others.",
@@ -130,4 +123,4 @@ def _how(found: Toy, environment: Mapping[str, str]) -> Markup:
         + ".",
         "Li et al. 2019, reconstructed from Triple-GAN (arXiv 1703.02291) and Bad-GAN (arXiv 1705.09783).",
     ]
-    return element("ul", [element("li", fact) for fact in facts])
+    return Listing(facts)

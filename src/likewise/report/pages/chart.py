@@ -1,4 +1,4 @@
-"""Plotly figures in the page's own clothes: drawn by ``page.js``, which knows light, dark and paper."""
+"""Plotly figures as the page draws them: ``page.js`` gives them the colours of light, dark and paper."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
-
-from likewise.report.pages.markup import Child, Markup, element, script_json
 
 SERIES = (
     "#2f7ed8", "#dc6f0a", "#2a9d5c", "#9467d8", "#dd4b4b",
@@ -35,10 +33,10 @@ MARKERS = (
 
 
 class Axis(NamedTuple):
-    """What may be read along the horizontal axis."""
+    """What the horizontal axis shows."""
 
     key: str
-    """the logged quantity: images, seconds, step"""
+    """the logged quantity: images, seconds, step, epochs"""
     title: str
 
 
@@ -46,12 +44,12 @@ AXES = (
     Axis("images", "images seen"),
     Axis("seconds", "seconds of training"),
     Axis("step", "steps"),
-    Axis("epochs", "passes over the training images"),
+    Axis("epochs", "epochs"),
 )
 
 
 def axis_title(key: str) -> str:
-    """How an axis is named."""
+    """The title of an axis."""
     return next(axis.title for axis in AXES if axis.key == key)
 
 
@@ -60,9 +58,17 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def colour(place: int) -> str:
+def colour(number: int) -> str:
     """The colour of the n-th line or class."""
-    return SERIES[place % len(SERIES)]
+    return SERIES[number % len(SERIES)]
+
+
+def line_style(number: int, width: float = 2, size: float = 7) -> dict[str, Any]:
+    """Colour, dash and marker of the n-th line: lines differ by more than colour."""
+    return {
+        "line": {"color": colour(number), "width": width, "dash": DASHES[number % len(DASHES)]},
+        "marker": {"size": size, "symbol": MARKERS[number % len(MARKERS)]},
+    }
 
 
 def figure(traces: Sequence[Any], y_title: str = "", x_title: str = "", **layout: Any) -> go.Figure:
@@ -76,21 +82,49 @@ def figure(traces: Sequence[Any], y_title: str = "", x_title: str = "", **layout
     return drawn.update_layout(**layout)
 
 
+class Chart(NamedTuple):
+    """A figure with its words and its place on the page."""
+
+    name: str
+    """its id, unique on the page"""
+    content: Mapping[str, Any]
+    """what ``page.js`` reads: the figure, the x values of other axes, more for the map"""
+    alternative: str
+    """what someone who cannot see the chart should know"""
+    caption: str
+    height: int
+    """pixels"""
+    kind = "chart"
+
+
+class Charts(NamedTuple):
+    """Charts of one section with a choice of their common horizontal axis."""
+
+    name: str
+    """of the radio buttons"""
+    axes: Sequence[Axis]
+    """the first is drawn first"""
+    charts: Sequence[Chart]
+    titles: Sequence[str] = ()
+    """one for each chart, which then stand side by side"""
+    kind = "charts"
+
+
 def chart(
     name: str,
     drawn: go.Figure,
     alternative: str,
-    caption: Child = None,
+    caption: str = "",
     axes: Mapping[str, Sequence[Sequence[float]]] | None = None,
     height: int = 340,
     **details: Any,
-) -> Markup:
-    """A place for a chart, and what is to be drawn there.
+) -> Chart:
+    """A figure for a page.
 
     Args:
         name: unique on the page.
         drawn: the figure.
-        alternative: what a person who cannot see the chart should know.
+        alternative: what someone who cannot see the chart should know.
         caption: shown below.
         axes: for each key of ``AXES``, the x values of every trace; the first is drawn first.
         height: pixels.
@@ -99,22 +133,9 @@ def chart(
     content: dict[str, Any] = {"figure": json.loads(drawn.to_json() or "{}"), **details}
     if axes:
         content["axes"] = {key: {"title": axis_title(key), "x": values} for key, values in axes.items()}
-    return element(
-        "figure",
-        element("div", class_="chart", id=name, role="img", aria_label=alternative, style=f"height:{height}px"),
-        element("script", script_json(content), type="application/json", data_chart=name),
-        element("figcaption", caption) if caption else None,
-    )
+    return Chart(name, content, alternative, caption, height)
 
 
-def axis_choice(name: str, keys: Sequence[str]) -> Markup:
-    """Radio buttons that choose the horizontal axis of every chart in the same section."""
-    return element(
-        "fieldset",
-        element("legend", "against"),
-        [
-            element("label", element("input", type="radio", name=name, value=key, checked=not place), axis_title(key))
-            for place, key in enumerate(keys)
-        ],
-        class_="axis-choice",
-    )
+def axes_named(keys: Sequence[str]) -> list[Axis]:
+    """The axes of these keys, in their order."""
+    return [Axis(key, axis_title(key)) for key in keys]

@@ -7,91 +7,98 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from likewise.report.pages.chart import DASHES, MARKERS, chart, colour, figure
-from likewise.report.pages.markup import Child, element, table
+from likewise.report.pages.blocks import Block, Cell, Table, Text
+from likewise.report.pages.chart import chart, figure, line_style
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import amount, interval, percent
 
-EXPLAINED = (
+EXPLANATION = (
     "The classifiers learned from clean images. The kinds and their strengths are those of ImageNet-C and CIFAR-10-C "
     "(Hendrycks and Dietterich 2019), the images are made by likewise: these figures may be compared with each other, "
     "not with published ones."
 )
+CLASSIFIERS = {"linear": "linear probe", "classifier": "own classifier"}
+
+Readings = dict[str, dict[str, Any]]
+"""By classifier and encoder in words: accuracies and calibration as ``scores.json`` has them"""
 
 
-def corruption_section(record: RunRecord) -> list[Child]:
+def corruption_section(record: RunRecord) -> list[Block]:
     """The body of the section; empty where nothing was measured."""
     found = record.more_scores.get("corruptions")
     if not found:
         return []
-    readers = _readers(found)
-    said = "; ".join(
-        f"{name} from {percent(each['clean'])} on clean images to {percent(_column(each, -1))}"
-        for name, each in readers.items()
-    )
-    caption = f"Mean over {len(found['kinds'])} kinds; severity 0 is the clean image."
-    return [
-        chart("accuracy-by-severity", _curves(found, readers, "accuracy"), f"Accuracy by severity: {said}", caption),
-        _summary(readers),
-        _by_kind(found, readers),
-        chart(
-            "corrupted-calibration",
-            _curves(found, readers, "calibration_error"),
-            "Expected calibration error by severity.",
-            "Expected calibration error by severity, all kinds together.",
-            height=280,
-        ),
-        element("p", f"{amount(found['images'], 'test image')}. {EXPLAINED}", class_="soft"),
+    readings = _readings(found)
+    falls = [
+        f"{name} from {percent(each['clean'])} on clean images to {percent(_at_severity(each, -1))}"
+        for name, each in readings.items()
     ]
+    accuracy = chart(
+        "accuracy-by-severity",
+        _curves(found, readings, "accuracy"),
+        f"Accuracy by severity: {'; '.join(falls)}",
+        f"Mean over {len(found['kinds'])} kinds; severity 0 is the clean image.",
+    )
+    calibration = chart(
+        "corrupted-calibration",
+        _curves(found, readings, "calibration_error"),
+        "Expected calibration error by severity.",
+        "Expected calibration error by severity, all kinds together.",
+        height=280,
+    )
+    note = Text(f"{amount(found['images'], 'test image')}. {EXPLANATION}")
+    return [accuracy, _summary(readings), _by_kind(found, readings), calibration, note]
 
 
-def _readers(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By classifier and encoder, in words."""
-    words = {"linear": "linear probe", "classifier": "own classifier"}
-    return {
-        f"{words[reader]}, {ENCODERS[who]}": found[reader][who]
-        for reader in words
-        for who in ENCODERS
-        if who in found.get(reader, {})
-    }
+def _readings(found: dict[str, Any]) -> Readings:
+    readings = {}
+    for classifier, name in CLASSIFIERS.items():
+        for who, encoder in ENCODERS.items():
+            if who in found.get(classifier, {}):
+                readings[f"{name}, {encoder}"] = found[classifier][who]
+    return readings
 
 
-def _column(reader: dict[str, Any], severity: int) -> float:
-    return fmean(row[severity] for row in reader["accuracy"])
+def _at_severity(reading: dict[str, Any], index: int) -> float:
+    """Mean accuracy over kinds at one severity."""
+    return fmean(row[index] for row in reading["accuracy"])
 
 
-def _curves(found: dict[str, Any], readers: dict[str, dict[str, Any]], what: str) -> go.Figure:
+def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
     severities = found["severities"]
     traces = []
-    for place, (name, each) in enumerate(readers.items()):
-        accuracy = [each["clean"], *[_column(each, at) for at in range(len(severities))]]
-        values = accuracy if what == "accuracy" else each["calibration_error"]
-        line = {"color": colour(place), "width": 2.5, "dash": DASHES[place % len(DASHES)]}
-        marker = {"size": 8, "symbol": MARKERS[place % len(MARKERS)]}
-        drawn = {"name": name, "mode": "lines+markers", "line": line, "marker": marker, "hovertemplate": "%{y:.1%}"}
-        traces.append(go.Scatter(x=[0, *severities], y=values, **drawn))
+    for number, (name, each) in enumerate(readings.items()):
+        if what == "accuracy":
+            values = [each["clean"], *[_at_severity(each, at) for at in range(len(severities))]]
+        else:
+            values = each["calibration_error"]
+        style = line_style(number, width=2.5, size=8)
+        traces.append(
+            go.Scatter(x=[0, *severities], y=values, name=name, mode="lines+markers", hovertemplate="%{y:.1%}", **style)
+        )
     drawn = figure(traces, what.replace("_", " "), "severity", showlegend=True, hovermode="x unified")
     drawn.update_xaxes(tickvals=[0, *severities])
     return drawn.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
-def _summary(readers: dict[str, dict[str, Any]]) -> Child:
-    rows: list[list[Child]] = []
-    for name, each in readers.items():
+def _summary(readings: Readings) -> Table:
+    rows = []
+    for name, each in readings.items():
         mean = each["corrupted"]
-        value = [element("span", percent(mean["value"]), class_="value"),
-                 element("small", interval(mean["low"], mean["high"]), class_="interval")]  # fmt: skip
-        rows.append([name, percent(each["clean"]), value])
-    return table("Accuracy, over all kinds and severities.", ["classifier", "clean", "corrupted"], rows, "scores")
+        corrupted = Cell(percent(mean["value"]), interval(mean["low"], mean["high"]))
+        rows.append([name, percent(each["clean"]), corrupted])
+    return Table("Accuracy, over all kinds and severities.", ["classifier", "clean", "corrupted"], rows, "scores")
 
 
-def _by_kind(found: dict[str, Any], readers: dict[str, dict[str, Any]]) -> Child:
-    """Severities of the first reader one by one, of the others the mean alone."""
-    first, *others = readers.items()
-    head = ["kind", *[f"severity {at}" for at in found["severities"]], "mean", *[f"mean, {name}" for name, _ in others]]
-    rows: list[list[Child]] = []
+def _by_kind(found: dict[str, Any], readings: Readings) -> Table:
+    """Of the first classifier every severity, of the others the mean alone."""
+    (name, first), *others = readings.items()
+    severities = [f"severity {severity}" for severity in found["severities"]]
+    head = ["kind", *severities, "mean", *[f"mean, {other}" for other, _ in others]]
+    rows = []
     for at, kind in enumerate(found["kinds"]):
-        row = first[1]["accuracy"][at]
-        beside = [percent(fmean(each["accuracy"][at])) for _, each in others]
-        rows.append([kind.replace("_", " "), *map(percent, row), percent(fmean(row)), *beside])
-    return table(f"By kind of corruption: {first[0]}.", head, rows)
+        accuracies = first["accuracy"][at]
+        row = [kind.replace("_", " "), *map(percent, accuracies), percent(fmean(accuracies))]
+        row += [percent(fmean(each["accuracy"][at])) for _, each in others]
+        rows.append(row)
+    return Table(f"By kind of corruption: {name}.", head, rows)

@@ -1,4 +1,4 @@
-"""Loss and accuracy while the run learned, against images seen, seconds and steps."""
+"""Loss and accuracy during training, against images seen, seconds and steps."""
 
 from __future__ import annotations
 
@@ -9,40 +9,49 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from likewise.report.pages.chart import AXES, MARKERS, axis_choice, axis_title, chart, colour, figure
-from likewise.report.pages.markup import Child, Markup, element
+from likewise.report.pages.blocks import Block, Text
+from likewise.report.pages.chart import AXES, MARKERS, Chart, Charts, axes_named, axis_title, chart, colour, figure
 from likewise.report.record import RunRecord
-from likewise.report.wording import amount, count, duration, percent, score_name
+from likewise.report.wording import amount, count, duration, percent, score_name, sentence_case
 
 POINTS = 300
 """points of a loss curve at most; more steps than that are averaged in equal groups"""
 
 ACCURACY, RECALL = "_top1$", r"_r\d+$"
-"""How the names of scores end that are taken while a run learns."""
+"""How the names of scores end that are measured during training."""
 
-RANKS = {"effective_rank": "effective rank", "feature_std": "spread of the unit vectors"}
+RANKS = {"effective_rank": "effective rank", "feature_std": "feature standard deviation"}
 """Measures of collapse that a run may log."""
 
 
 def online_scores(record: RunRecord) -> list[str]:
-    """Names of what was scored while the run learned, accuracies first, each kind in the order it was first logged."""
+    """Names of the scores measured during training, accuracies first, each kind in the order it was first logged."""
     logged = dict.fromkeys(key for line in record.metrics for key in line)
     return [name for kind in (ACCURACY, RECALL) for name in logged if re.search(kind, name)]
 
 
 def axes_of(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """The horizontal axes that every line can be placed on."""
+    """The horizontal axes for which every line has a value."""
     return [axis.key for axis in AXES if all(isinstance(line.get(axis.key), (int, float)) for line in lines)]
 
 
-def curves(record: RunRecord) -> list[Child]:
+def curves(record: RunRecord) -> list[Block]:
     """The body of the section: a choice of axis, and one chart for each thing that was logged."""
     keys = axes_of(record.metrics)
-    shares = _shares(record, keys, ACCURACY, "Accuracy"), _shares(record, keys, RECALL, "Recall")
-    charts = [_loss(record, keys), *shares, *_ranks(record, keys)]
-    if not keys or not any(charts):
-        return [element("p", "Nothing was logged while the run learned.", class_="soft")]
-    return [axis_choice("curve-axis", keys), element("div", charts, class_="charts")]
+    charts = _charts(record, keys) if keys else {}
+    if not charts:
+        return [Text("Nothing was logged during training.")]
+    return [Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
+
+
+def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:
+    """By title: the loss, then what was scored, then measures of collapse."""
+    charts: dict[str, Chart | None] = {"Loss": _loss(record, keys)}
+    charts["Accuracy"] = _shares(record, keys, ACCURACY, "accuracy")
+    charts["Recall"] = _shares(record, keys, RECALL, "recall")
+    for key, title in RANKS.items():
+        charts[title.capitalize()] = _rank(record, keys, key, title)
+    return {title: drawn for title, drawn in charts.items() if drawn is not None}
 
 
 def grouped(lines: Sequence[dict[str, Any]], key: str, points: int = POINTS) -> tuple[np.ndarray, np.ndarray, int]:
@@ -61,77 +70,84 @@ def grouped(lines: Sequence[dict[str, Any]], key: str, points: int = POINTS) -> 
     return last, np.where(number > 0, total / np.maximum(number, 1), np.nan), size
 
 
-def _loss(record: RunRecord, keys: list[str]) -> Markup | None:
+def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
     lines = record.curve("loss")
-    if not lines or not keys:
+    if not lines:
         return None
     last, values, size = grouped(lines, "loss")
-    kept = [lines[place] for place in last]
+    kept = [lines[i] for i in last]
     drawn = figure([_line(kept, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", axis_title(keys[0]))
-    said = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
-    caption = f"{said} Each point is the mean of {size} logged steps." if size > 1 else said
+    alternative = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
+    caption = alternative
+    if size > 1:
+        caption += f" Each point is the mean of {size} logged steps."
     broken = sum(not np.isfinite(line["loss"]) for line in lines)
     if broken:
         caption += f" {amount(broken, 'step')} had a loss that is not a number."
-    return _titled("Loss", chart("loss", drawn, said, caption, _positions(kept, keys, 1)))
+    return chart("loss", drawn, alternative, caption, _positions([kept], keys))
 
 
-def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Markup | None:
-    """Accuracies, or recalls: shares of the validation images that were answered rightly."""
+def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart | None:
+    """Accuracies, or recalls, on validation images."""
     names = [name for name in online_scores(record) if re.search(kind, name)]
-    if not names or not keys:
+    if not names:
         return None
     curves = [record.curve(name) for name in names]
-    traces: list[Any] = [
-        _line(lines, [line[name] for line in lines], score_name(name), keys[0], place, "lines+markers", ".1%")
-        for place, (name, lines) in enumerate(zip(names, curves, strict=True))
-    ]
-    drawn = figure(traces, title.lower(), axis_title(keys[0]), showlegend=len(names) > 1)
+    traces: list[Any] = []
+    reached = []
+    for number, (name, lines) in enumerate(zip(names, curves, strict=True)):
+        values = [line[name] for line in lines]
+        traces.append(_line(lines, values, score_name(name), keys[0], number, "lines+markers", ".1%"))
+        reached.append(_reached(name, lines))
+    drawn = figure(traces, title, axis_title(keys[0]), showlegend=len(names) > 1)
     drawn.update_yaxes(tickformat=".1~%")
-    said = ". ".join(_reached(name, lines) for name, lines in zip(names, curves, strict=True))
-    caption = f"{said}. Taken on validation images while the run learned; the final scores are taken on test images."
-    positions = {key: [[line[key] for line in lines] for lines in curves] for key in keys}
-    return _titled(title, chart(title.lower(), drawn, said, caption, positions))
+    alternative = ". ".join(reached)
+    caption = f"{alternative}. Measured on validation images during training; final scores are of test images."
+    return chart(title, drawn, alternative, caption, _positions(curves, keys))
 
 
-def _ranks(record: RunRecord, keys: list[str]) -> list[Markup]:
-    made = []
-    for key, title in RANKS.items():
-        lines = record.curve(key)
-        if len(lines) < 2 or not keys:
-            continue
-        values = [line[key] for line in lines]
-        drawn = figure([_line(lines, values, title, keys[0], 2, "lines+markers", ".3g")], title, axis_title(keys[0]))
-        drawn.update_yaxes(rangemode="tozero")
-        said = f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; near its floor, an encoder has collapsed."
-        made.append(_titled(title.capitalize(), chart(key, drawn, said, said, _positions(lines, keys, 1))))
-    return made
+def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | None:
+    lines = record.curve(key)
+    if len(lines) < 2:
+        return None
+    values = [line[key] for line in lines]
+    drawn = figure([_line(lines, values, title, keys[0], 2, "lines+markers", ".3g")], title, axis_title(keys[0]))
+    drawn.update_yaxes(rangemode="tozero")
+    alternative = (
+        f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; near its minimum, the encoder has collapsed."
+    )
+    return chart(key, drawn, alternative, alternative, _positions([lines], keys))
 
 
 def _line(
-    lines: Sequence[dict[str, Any]], values: list[float], name: str, key: str, place: int, mode: str, form: str
+    lines: Sequence[dict[str, Any]], values: list[float], name: str, key: str, number: int, mode: str, form: str
 ) -> go.Scatter:
     return go.Scatter(
         x=[line[key] for line in lines],
         y=values,
         name=name,
         mode=mode,
-        line={"color": colour(place), "width": 2},
-        marker={"size": 7, "symbol": MARKERS[place % len(MARKERS)]},
+        line={"color": colour(number), "width": 2},
+        marker={"size": 7, "symbol": MARKERS[number % len(MARKERS)]},
         hovertemplate=f"%{{y:{form}}} at %{{x:,.0f}}<extra></extra>",
     )
 
 
-def _positions(lines: Sequence[dict[str, Any]], keys: list[str], traces: int) -> dict[str, list[list[float]]]:
-    return {key: [[line[key] for line in lines]] * traces for key in keys}
+def _positions(curves: Sequence[Sequence[dict[str, Any]]], keys: list[str]) -> dict[str, list[list[float]]]:
+    """For each axis the x values of every curve."""
+    return {key: [values_of(lines, key) for lines in curves] for key in keys}
+
+
+def values_of(lines: Sequence[dict[str, Any]], key: str) -> list[float]:
+    """What was logged under the key, line by line."""
+    return [line[key] for line in lines]
 
 
 def _reached(name: str, lines: Sequence[dict[str, Any]]) -> str:
     last = lines[-1]
-    place = [f"{count(last['images'])} images"] if "images" in last else []
-    place += [duration(last["seconds"])] if "seconds" in last else []
-    return f"{score_name(name).capitalize()} ended at {percent(last[name])} after {' and '.join(place) or 'training'}"
-
-
-def _titled(title: str, content: Markup) -> Markup:
-    return element("div", element("h3", title), content)
+    cost = []
+    if "images" in last:
+        cost.append(f"{count(last['images'])} images")
+    if "seconds" in last:
+        cost.append(duration(last["seconds"]))
+    return f"{sentence_case(score_name(name))} ended at {percent(last[name])} after {' and '.join(cost) or 'training'}"

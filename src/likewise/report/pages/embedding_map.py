@@ -1,4 +1,4 @@
-"""A flat map of the embeddings: what the encoder takes for alike lies together."""
+"""A two-dimensional map of the embeddings: similar images lie together."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from likewise.data.batch import UNLABELLED
-from likewise.report.pages.chart import GREY, MARKERS, chart, colour, figure, plain
-from likewise.report.pages.markup import Markup
+from likewise.report.pages.chart import GREY, MARKERS, Chart, chart, colour, figure, plain
 from likewise.report.pictures.gallery import Gallery
 from likewise.report.pictures.thumbnails import sheet
 from likewise.report.wording import amount, count
@@ -24,30 +23,30 @@ COLOURED = 10
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """How vectors become places on a plane. The same vectors always give the same map."""
+    """How vectors are projected onto a plane. The same vectors always give the same map."""
 
     points: int = 2000
-    """images shown at most; more are thinned by a seeded draw"""
+    """images drawn at most; more are sampled with a seed"""
     projection: Literal["tsne", "pca"] = "tsne"
     """t-SNE (van der Maaten and Hinton 2008) shows neighbourhoods; PCA keeps distances, and takes no time"""
     perplexity: float = 30.0
-    """t-SNE: how many neighbours a point minds; lowered where there are few points"""
+    """t-SNE: how many neighbours a point has; lowered where there are few points"""
     seed: int = 0
-    """which images are shown"""
+    """which images are drawn"""
 
-    def chosen(self, rows: int) -> np.ndarray:
-        """Rows to show, int64 [min(rows, points)], in order."""
+    def sample(self, rows: int) -> np.ndarray:
+        """Rows to draw, int64 [min(rows, points)], in order."""
         if rows <= self.points:
             return np.arange(rows)
         return np.sort(np.random.default_rng(self.seed).permutation(rows)[: self.points])
 
-    def places(self, vectors: np.ndarray) -> np.ndarray:
+    def project(self, vectors: np.ndarray) -> np.ndarray:
         """float32 [n, D] -> float32 [n, 2]. Vectors are made unit length first, as in cosine similarity."""
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(length > 0, length, 1)
         flat = np.zeros((len(vectors), 2), dtype=np.float32)
         if np.ptp(vectors, axis=0).max() == 0:
-            return flat  # collapsed to one place, or a single image
+            return flat  # collapsed to one point, or a single image
         # One thread: t-SNE's own threads wait on one another in a busy loop, which is far slower on a shared machine.
         with threadpool_limits(1):
             axes = min(2, *vectors.shape)
@@ -59,58 +58,57 @@ class EmbeddingMap:
             maker = TSNE(perplexity=perplexity, init=start, random_state=self.seed, max_iter=500, angle=0.7)
             return maker.fit_transform(vectors).astype(np.float32)
 
-    def described(self, shown: int, rows: int) -> str:
-        """What the reader sees, in a sentence."""
-        how = "PCA" if self.projection == "pca" or shown < 8 else f"t-SNE, perplexity {self.perplexity:g}"
-        drawn = f"{count(shown)} of {amount(rows, 'sample image')}" if shown < rows else amount(rows, "sample image")
-        return f"{drawn}, placed by {how}."
+    def caption(self, drawn: int, rows: int) -> str:
+        """How many images are drawn, and by which projection."""
+        how = "PCA" if self.projection == "pca" or drawn < 8 else f"t-SNE, perplexity {self.perplexity:g}"
+        images = amount(rows, "sample image")
+        return f"{count(drawn)} of {images}, projected by {how}." if drawn < rows else f"{images}, projected by {how}."
 
 
-def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Markup:
+def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     """The map as a chart whose points show their image under the pointer."""
-    rows = settings.chosen(len(gallery.vectors))
-    places = settings.places(gallery.vectors[rows])
+    rows = settings.sample(len(gallery.vectors))
+    points = settings.project(gallery.vectors[rows])
     labels, predictions = gallery.labels[rows], gallery.predictions[rows]
     wrong = (labels != UNLABELLED) & (predictions != UNLABELLED) & (labels != predictions)
-    drawn = figure(_traces(gallery, places, labels, wrong))
+    drawn = figure(_traces(gallery, points, labels, wrong))
     drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
     drawn.update_layout(legend={"itemsizing": "constant"}, margin={"l": 8, "r": 8, "b": 8})
-    said = settings.described(len(rows), len(gallery.vectors))
-    caption = f"{said} Alike to the encoder lies together; distances between far groups mean little."
+    projected = settings.caption(len(rows), len(gallery.vectors))
+    caption = f"{projected} Similar images lie together; distances between far groups mean little."
     if wrong.any():
-        caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe reads wrongly."
+        caption += f" Crosses are the {amount(int(wrong.sum()), 'image')} that the linear probe misclassifies."
     caption += " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
     tiles = sheet(gallery.thumbnails[rows])._asdict()
-    return chart(
-        "map", drawn, f"Map of the embeddings: {said}", caption, height=620, sheet=tiles, lines=_lines(gallery, rows)
-    )
+    alternative = f"Map of the embeddings: {projected}"
+    return chart("map", drawn, alternative, caption, height=620, sheet=tiles, lines=_lines(gallery, rows))
 
 
-def _traces(gallery: Gallery, places: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
-    """The frequent classes in colours, others and unlabelled images in grey; wrongly read images as crosses."""
+def _traces(gallery: Gallery, points: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
+    """The frequent classes in colours, others and unlabelled images in grey; misclassified images as crosses."""
     known, frequency = np.unique(labels[labels != UNLABELLED], return_counts=True)
     coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
-    groups = [(gallery.name(label), labels == label, colour(place)) for place, label in enumerate(coloured)]
+    groups = [(gallery.name(label), labels == label, colour(number)) for number, label in enumerate(coloured)]
     groups.append(("other classes", (labels != UNLABELLED) & ~np.isin(labels, coloured), GREY))
     groups.append(("no label", labels == UNLABELLED, GREY))
     traces = []
-    for place, (name, members, paint) in enumerate(groups):
+    for number, (name, members, paint) in enumerate(groups):
         right, crosses = members & ~wrong, members & wrong
-        symbol = MARKERS[place] if place < len(coloured) else "circle-open"
+        symbol = MARKERS[number] if number < len(coloured) else "circle-open"
         if right.any():
-            traces.append(_trace(places, right, name, paint, symbol))
+            traces.append(_trace(points, right, name, paint, symbol))
         if crosses.any():
-            # One legend entry a class, and it stays where every image of the class is read wrongly.
-            traces.append(_trace(places, crosses, name, paint, "x", legend=not right.any()))
+            # One legend entry a class, and it stays where every image of the class is misclassified.
+            traces.append(_trace(points, crosses, name, paint, "x", legend=not right.any()))
     return traces
 
 
 def _trace(
-    places: np.ndarray, members: np.ndarray, name: str, paint: str, symbol: str, legend: bool = True
+    points: np.ndarray, members: np.ndarray, name: str, paint: str, symbol: str, legend: bool = True
 ) -> go.Scatter:
     return go.Scatter(
-        x=places[members, 0].round(3).tolist(),
-        y=places[members, 1].round(3).tolist(),
+        x=points[members, 0].round(3).tolist(),
+        y=points[members, 1].round(3).tolist(),
         customdata=np.flatnonzero(members).tolist(),
         name=plain(name),
         legendgroup=name,
@@ -122,12 +120,12 @@ def _trace(
 
 
 def _lines(gallery: Gallery, rows: np.ndarray) -> list[list[str]]:
-    """Below each picture: its class, what the probe read, its id."""
+    """Below each picture: its class, a wrong prediction, its id."""
     lines = []
     for row in rows:
         label, prediction = int(gallery.labels[row]), int(gallery.predictions[row])
-        said = [gallery.name(label) if label != UNLABELLED else "no label"]
-        if prediction != UNLABELLED and prediction != label:
-            said.append(f"read as {gallery.name(prediction)}")
-        lines.append([*said, gallery.ids[row]])
+        text = [gallery.name(label)]
+        if prediction not in (UNLABELLED, label):
+            text.append(f"predicted as {gallery.name(prediction)}")
+        lines.append([*text, gallery.ids[row]])
     return lines

@@ -1,10 +1,10 @@
-"""What to type next, for a run in its present state."""
+"""Commands to run next, for a run in its present state."""
 
 from __future__ import annotations
 
 import shlex
 
-from likewise.report.pages.markup import Child, element
+from likewise.report.pages.blocks import Block, Commands
 from likewise.report.record import RunRecord
 
 
@@ -13,14 +13,14 @@ def commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder.path))
     data = shlex.quote(str(record.config.get("data", "photos/")))
     if not record.finished:
-        again = record.config.get("resume", f"likewise train {data} --out {run} --resume")
-        return [("Training has not ended. Go on where it stopped:", again)]
+        resume = record.config.get("resume", f"likewise train {data} --out {run} --resume")
+        return [("Training has not finished. Resume it:", resume)]
     steps = []
     if not record.scores["trained"]:
-        steps.append(("Measure how good it is, on images with labels:", f"likewise evaluate {run} --data {data}"))
-    steps.append(("Turn more images into vectors:", f"likewise embed {run} photos/ --out vectors.parquet"))
-    steps.append(("Find what looks like a picture:", f"likewise search {run} query.jpg --in vectors.parquet"))
-    steps.append(("Lay another run beside this one:", f"likewise compare {run} runs/other"))
+        steps.append(("Score the encoder on labelled images:", f"likewise evaluate {run} --data {data}"))
+    steps.append(("Embed more images:", f"likewise embed {run} photos/ --out vectors.parquet"))
+    steps.append(("Search for images similar to another:", f"likewise search {run} query.jpg --in vectors.parquet"))
+    steps.append(("Compare with another run:", f"likewise compare {run} runs/other"))
     return steps
 
 
@@ -34,8 +34,9 @@ def python_lines(record: RunRecord) -> str:
     )
 
 
-def next_steps(record: RunRecord) -> list[Child]:
+def next_steps(record: RunRecord) -> list[Block]:
     """The body of the section: commands, then Python."""
-    typed = [[element("p", purpose), element("pre", element("code", line))] for purpose, line in commands(record)]
-    load = [element("p", "Load it in Python:"), element("pre", element("code", python_lines(record)))]
-    return [*typed, *(load if record.finished else [])]
+    pairs = commands(record)
+    if record.finished:
+        pairs.append(("Load it in Python:", python_lines(record)))
+    return [Commands(pairs)]

@@ -1,9 +1,9 @@
 "use strict";
 // Draws the charts that the page holds as JSON, and keeps them in step with light, dark and paper.
 (() => {
-  const places = new Map();
+  const charts = new Map();
   for (const script of document.querySelectorAll("script[data-chart]")) {
-    places.set(document.getElementById(script.dataset.chart), JSON.parse(script.textContent));
+    charts.set(document.getElementById(script.dataset.chart), JSON.parse(script.textContent));
   }
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -21,16 +21,16 @@
     return { ...layout, ...themed };
   }
 
-  const dressed = (place) => theme(place.layout ?? places.get(place).figure.layout);
+  const withTheme = (element) => theme(element.layout ?? charts.get(element).figure.layout);
 
-  function draw(place, content) {
+  function draw(element, content) {
     const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-    Plotly.newPlot(place, content.figure.data, theme(content.figure.layout), options);
-    if (content.sheet) showPictures(place, content);
+    Plotly.newPlot(element, content.figure.data, theme(content.figure.layout), options);
+    if (content.sheet) showThumbnails(element, content);
   }
 
   // What a point of the map stands for: its picture cut from the sheet, and lines of text.
-  function showPictures(place, { sheet, lines }) {
+  function showThumbnails(element, { sheet, lines }) {
     const side = 112;
     const card = document.createElement("div");
     const picture = document.createElement("div");
@@ -57,17 +57,17 @@
       card.style.left = `${Math.max(0, left + card.offsetWidth > innerWidth ? left - card.offsetWidth - 32 : left)}px`;
       card.style.top = `${Math.max(0, top + card.offsetHeight > innerHeight ? top - card.offsetHeight - 32 : top)}px`;
     }
-    place.on("plotly_hover", show);
-    place.on("plotly_click", show); // a finger cannot hover
-    place.on("plotly_unhover", () => { card.hidden = true; });
+    element.on("plotly_hover", show);
+    element.on("plotly_click", show); // a finger cannot hover
+    element.on("plotly_unhover", () => { card.hidden = true; });
     addEventListener("scroll", () => { card.hidden = true; }, { passive: true });
   }
 
   function chooseAxis(section, key) {
-    for (const [place, content] of places) {
+    for (const [element, content] of charts) {
       const axis = content.axes?.[key];
-      if (!axis || !section.contains(place)) continue;
-      Plotly.update(place, { x: axis.x }, { "xaxis.title.text": axis.title, "xaxis.autorange": true });
+      if (!axis || !section.contains(element)) continue;
+      Plotly.update(element, { x: axis.x }, { "xaxis.title.text": axis.title, "xaxis.autorange": true });
     }
   }
 
@@ -75,13 +75,13 @@
     choice.addEventListener("change", (event) => chooseAxis(choice.closest("section"), event.target.value));
   }
 
-  const redress = () => { for (const place of places.keys()) Plotly.relayout(place, dressed(place)); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redress);
+  const retheme = () => { for (const element of charts.keys()) Plotly.relayout(element, withTheme(element)); };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme);
   // Paper is narrower than the screen, and always light.
   matchMedia("print").addEventListener("change", () => {
-    redress();
-    for (const place of places.keys()) Plotly.Plots.resize(place);
+    retheme();
+    for (const element of charts.keys()) Plotly.Plots.resize(element);
   });
 
-  for (const [place, content] of places) draw(place, content);
+  for (const [element, content] of charts) draw(element, content);
 })();

@@ -1,12 +1,15 @@
-"""The final scores: trained beside the start and the untrained encoder, each with its interval and protocol."""
+"""The final scores of the trained, the pretrained and the untrained encoder, each with interval and protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
-from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.blocks import Block, Cell, Column, Mark, ScoreRow, ScoreTable, Table, Text
+from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import (
     amount,
@@ -21,13 +24,13 @@ from likewise.report.wording import (
 )
 
 HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
-"""Scores that a verdict rests on, before whatever else there is."""
+"""Scores that a verdict rests on, before any other."""
 
 LABEL_FREE = {
     "alignment": "distance between two views of one image; lower is better (Wang and Isola 2020)",
     "uniformity": "how evenly the vectors fill the sphere; lower is better (Wang and Isola 2020)",
-    "effective_rank": "directions that the vectors make use of; higher is better (RankMe, Garrido et al. 2023)",
-    "feature_std": "how far the unit vectors lie apart: 1 when even, 0 after a collapse (SimSiam, Chen and He 2021)",
+    "effective_rank": "dimensions that the vectors use; higher is better (RankMe, Garrido et al. 2023)",
+    "feature_std": "standard deviation of unit vectors: 1 when even, 0 after a collapse (SimSiam, Chen and He 2021)",
 }
 PROTOCOL = {
     "k": "{} neighbours vote",
@@ -35,7 +38,7 @@ PROTOCOL = {
     "bank": "from {} labelled images",
     "labelled": "fitted on {} labelled images",
     "strength": "L2 strength {}",
-    "strength_chosen": "chosen by {}",
+    "strength_chosen": "chosen on {}",
     "validation": "{} images for that choice",
     "validation_accuracy": "accuracy {} on them",
     "validation_cross_entropy": "cross-entropy {} on them",
@@ -45,7 +48,7 @@ PROTOCOL = {
     "clips": "among {} clips",
     "sounds": "{} sounds",
     "shifted_by": "against sound shifted by {}",
-    "chance": "by chance {}",
+    "chance": "{} by chance",
     "mean_over": "mean over {}",
     "draws": "{} draws of the labels",
     "seed": "seed {}",
@@ -56,153 +59,91 @@ PROTOCOL = {
     "training_images": "of {} images",
     "ignore_index": "value {} is ignored",
     "groups": "in {} groups that belong together",
-    "design_effect": "so the variance is taken {} times",
+    "design_effect": "design effect {}",
     "interval": "{}",
 }
 """A protocol's entries in words; one that is not here is shown under its own name."""
-SAID_BY_NAME = frozenset({"k_requested", "per_class", "seeds"})
-"""Entries that the score's name or another entry says already."""
+NAMED_ELSEWHERE = frozenset({"k_requested", "per_class", "seeds"})
+"""Entries that the score's name or another entry already gives."""
 
 
 def headline(record: RunRecord) -> str | None:
     """The name of the score that a verdict rests on, or None where nothing was scored."""
     names = [score.name for score in record.scores["trained"]]
-    return next((name for name in (*HEADLINES, *names) if name in names), None)
+    for name in (*HEADLINES, *names):
+        if name in names:
+            return name
+    return None
 
 
-def verdict(record: RunRecord, name: str) -> Markup:
-    """What was gained over an untrained encoder, and whether the test images suffice to say so."""
-    trained, untrained, gain = (
-        record.score("trained", name),
-        record.score("untrained", name),
-        record.gain("untrained", name),
-    )
+def verdict(record: RunRecord, name: str) -> Markup | Text:
+    """The gain over an untrained encoder, and whether it is more than chance on the test images."""
+    trained, untrained = record.score("trained", name), record.score("untrained", name)
     if trained is None:
-        return element("p", "The trained encoder has no score.", class_="verdict")
-    asked = f"{_over(name)} {amount(trained.count, f'test {record.example}')}"
-    said = f"{sentence_case(score_name(name))}: {percent(trained.value)} {asked}"
+        return Text("The trained encoder has no score.", "verdict")
+    images = amount(trained.count, f"test {record.example}")
+    measured = f"{sentence_case(score_name(name))}: {percent(trained.value)} on {images}"
     if untrained is None:
-        unknown = "No untrained encoder was scored, so what training gained is unknown."
-        return element("p", f"{said}. {unknown}", class_="verdict")
-    beside = f"{said}, beside {percent(untrained.value)} for an untrained encoder of the same shape. "
-    conclusion, tone = _conclusion(trained, untrained, gain)
-    return element("p", beside, element("strong", conclusion, class_=tone), class_="verdict")
-
-
-def _over(name: str) -> str:
-    """A share is of images, but for segmentation, whose scores are over pixels or classes."""
-    return "on" if name in ("linear_miou", "linear_pixel_accuracy") else "of"
+        return Text(f"{measured}. No untrained encoder was scored, so the gain of training is unknown.", "verdict")
+    sentence = f"{measured}; an untrained encoder of the same architecture reaches {percent(untrained.value)}."
+    conclusion, tone = _conclusion(trained, untrained, record.gain("untrained", name))
+    return render("verdict.html", sentence=sentence, conclusion=conclusion, tone=tone, note="")
 
 
 def _conclusion(trained: Score, untrained: Score, gain: ScoreDifference | None) -> tuple[str, str]:
     """The gain in words, and how to colour it."""
-    low, high = (gain.low, gain.high) if gain else (trained.low - untrained.high, trained.high - untrained.low)
-    said = points(trained.value - untrained.value)
-    if gain:
-        said += f" ({interval(gain.low, gain.high)})"
+    difference = points(trained.value - untrained.value)
+    if gain is not None:
+        low, high = gain.low, gain.high
+        difference += f" (95% interval: {interval(low, high)})"
+    else:
+        low, high = trained.low - untrained.high, trained.high - untrained.low
     if low > 0:
-        return f"Training gained {said}.", "good"
+        return f"Training gained {difference}.", "good"
     if high < 0:
-        return f"Training made it worse: {said}. Look at the curves, and at the learning rate.", "bad"
-    return f"Training changed it by {said}: these test images cannot tell the two apart.", ""
+        return f"Training lost {difference}. Check the training curves and the learning rate.", "bad"
+    return f"Training changed it by {difference}: on these test images the difference is not significant.", ""
 
 
-def scores_table(record: RunRecord) -> list[Child]:
-    """One row a score, one column an encoder, a strip that shows them to scale; below, how each was measured.
+def scores_tables(record: RunRecord) -> list[Block]:
+    """All scores but those on corrupted images, which have a section; means over classes in a table of their own."""
+    names = []
+    for scores in record.scores.values():
+        names += [score.name for score in scores if score.name not in names]
+    tables: list[Block] = []
+    main = [name for name in names if is_main(name)]
+    by_class = [name for name in names if is_over_classes(name)]
+    if main:
+        tables.append(_scores_table(record, main, "Scores on test images, with 95% intervals.", True))
+    if by_class:
+        tables.append(_scores_table(record, by_class, "The same as means over classes, with 95% intervals.", False))
+    return tables
 
-    Means over classes have a table of their own; scores on corrupted images have a section (see ``corruptions``).
-    """
-    names = list(dict.fromkeys(score.name for scores in record.scores.values() for score in scores))
-    but = " (of segmentation: see below)" if "linear_miou" in names else ""
-    caption = f"Share of test images answered rightly{but}, with its 95% interval below."
-    by_class = "The same as a mean over classes, each counting alike, with its 95% interval below."
-    parts = _scores_table(record, [name for name in names if is_main(name)], caption, True)
-    if over_classes := [name for name in names if is_over_classes(name)]:
-        parts += _scores_table(record, over_classes, by_class, False)
-    return parts
 
-
-def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> list[Child]:
-    present = [who for who in ENCODERS if record.scores[who]]
-    gain = {"trained", "untrained"} <= set(present)
-    rows, measured = [], []
+def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
+    encoders = [who for who in ENCODERS if record.scores[who]]
+    gains = {"trained", "untrained"} <= set(encoders)
+    rows = []
     for name in names:
-        scored = {who: score for who in present if (score := record.score(who, name))}
-        row: list[Child] = [score_name(name), *[score_cell(scored.get(who)) for who in present]]
-        if gain:
-            row.append(_gain(record, name))
-        rows.append([*row, strip([(who, ENCODERS[who], score) for who, score in scored.items()])])
-        measured.append(_measured(name, next(iter(scored.values()))))
-    head: list[Child] = ["score", *[[_key(who), ENCODERS[who]] for who in present]]
-    return [
-        table(caption, [*head, *(["gain"] if gain else []), "0% to 100%"], rows, "scores"),
-        element("details", element("summary", "How each was measured"), element("dl", measured), open=open_),
-    ]
+        cells = [score_cell(record.score(who, name)) for who in encoders]
+        if gains:
+            cells.append(_gain(record, name))
+        scored = {who: score for who in encoders if (score := record.score(who, name))}
+        marks = [mark(who, ENCODERS[who], score) for who, score in scored.items()]
+        measured = next(iter(scored.values()))
+        protocol = protocol_in_words(measured.protocol)
+        images = amount(measured.count, "test image")
+        rows.append(ScoreRow(score_name(name), cells, marks, f"{images}; {protocol}" if protocol else images))
+    columns = [Column(who, ENCODERS[who]) for who in encoders]
+    return ScoreTable(caption, columns, rows, gains, open=open_)
 
 
-def protocol_in_words(protocol: Mapping[str, Any]) -> str:
-    """``k`` 20, ``temperature`` 0.07 -> "20 neighbours vote; temperature 0.07"."""
-    said = []
-    for key, value in protocol.items():
-        if key in SAID_BY_NAME:
-            continue
-        shown = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
-        said.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(shown))
-    if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
-        said.append(f"{protocol['k_requested']} neighbours were asked for, more than there are")
-    return "; ".join(said)
-
-
-def strip(scored: Sequence[tuple[str, str, Score]]) -> Markup:
-    """The scores of one row to scale: a dot for each, a bar for its interval.
-
-    Args:
-        scored: for each score its class in the style sheet, what it is called, and the score.
-    """
-    height = 10 * len(scored) + 8
-    said = ", ".join(f"{name} {percent(score.value)}" for _, name, score in scored)
-    marks = [Markup(f'<line x1="{x}%" x2="{x}%" y1="0" y2="{height}"/>') for x in (0, 25, 50, 75, 100)]
-    for place, (who, _, score) in enumerate(scored):
-        y = 9 + 10 * place
-        low, high, value = (f"{100 * min(max(x, 0.0), 1.0):.2f}%" for x in (score.low, score.high, score.value))
-        marks.append(Markup(f'<line class="range {who}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'))
-        marks.append(Markup(f'<circle class="{who}" cx="{value}" cy="{y}" r="3.5"/>'))
-    return element("svg", marks, class_="strip", role="img", aria_label=said, style=f"height:{height}px")
-
-
-def label_free_table(measures: Mapping[str, Any]) -> Markup | None:
-    """Measures that need no labels; trained beside untrained where both were taken."""
-    by_encoder = {who: measures[who] for who in ENCODERS if isinstance(measures.get(who), dict)}
-    columns = by_encoder or {"trained": dict(measures)}
-    names = list(dict.fromkeys(name for values in columns.values() for name in values))
-    if not names:
-        return None
-    rows = [[_measure(name), *[_number(values.get(name)) for values in columns.values()]] for name in names]
-    return table("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}".replace("-", "−")
-
-
-def _measure(name: str) -> list[Child]:
-    return [name.replace("_", " "), element("small", LABEL_FREE[name]) if name in LABEL_FREE else None]
-
-
-def _measured(name: str, score: Score) -> list[Child]:
-    words = [amount(score.count, "test image"), protocol_in_words(score.protocol)]
-    return [element("dt", score_name(name)), element("dd", "; ".join(word for word in words if word))]
-
-
-def score_cell(score: Score | None) -> Child:
+def score_cell(score: Score | None) -> Cell | str:
     """A score above its interval."""
-    if score is None:
-        return "–"
-    return [element("span", percent(score.value), class_="value"),
-            element("small", interval(score.low, score.high), class_="interval")]  # fmt: skip
+    return Cell(percent(score.value), interval(score.low, score.high)) if score else "–"
 
 
-def _gain(record: RunRecord, name: str) -> Child:
+def _gain(record: RunRecord, name: str) -> Cell | str:
     trained, untrained, gain = (
         record.score("trained", name),
         record.score("untrained", name),
@@ -210,21 +151,56 @@ def _gain(record: RunRecord, name: str) -> Child:
     )
     if not trained or not untrained:
         return "–"
-    small = element("small", interval(gain.low, gain.high), class_="interval") if gain else None
-    return [element("span", points(trained.value - untrained.value), class_="value"), small]
+    return Cell(points(trained.value - untrained.value), interval(gain.low, gain.high) if gain else "")
 
 
-def _key(who: str) -> Markup:
-    return element("span", class_=f"key {who}", aria_hidden="true")
+def mark(css: str, name: str, score: Score) -> Mark:
+    """A score on a strip."""
+    low, value, high = (round(100 * min(max(x, 0.0), 1.0), 2) for x in (score.low, score.value, score.high))
+    return Mark(css, f"{name} {percent(score.value)}", low, value, high)
+
+
+def protocol_in_words(protocol: Mapping[str, Any]) -> str:
+    """``k`` 20, ``temperature`` 0.07 -> "20 neighbours vote; temperature 0.07"."""
+    parts = []
+    for key, value in protocol.items():
+        if key in NAMED_ELSEWHERE:
+            continue
+        shown = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
+        parts.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(shown))
+    if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
+        parts.append(f"{protocol['k_requested']} neighbours were requested, more than there are")
+    return "; ".join(parts)
 
 
 def _setting(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return count(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(dict.fromkeys(_setting(each) for each in value))
+        return ", ".join(dict.fromkeys(_setting(item) for item in value))
     return str(value)
+
+
+def label_free_table(measures: Mapping[str, Any]) -> Table | None:
+    """Measures that need no labels, of the trained and the untrained encoder where both were measured."""
+    columns = {who: measures[who] for who in ENCODERS if isinstance(measures.get(who), dict)}
+    if not columns:
+        columns = {"trained": dict(measures)}
+    names = list(dict.fromkeys(name for values in columns.values() for name in values))
+    if not names:
+        return None
+    rows = []
+    for name in names:
+        numbers = [_number(values.get(name)) for values in columns.values()]
+        rows.append([Cell(name.replace("_", " "), note=LABEL_FREE.get(name, "")), *numbers])
+    return Table("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from likewise.report.pages.markup import Child, Markup, element, table
+from likewise.report.pages.blocks import Block, Fold, Table
 from likewise.report.wording import amount
 from likewise.run_folder import UNCOMPARED
 
@@ -21,7 +21,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = _shown(value)
+            found[f"{prefix}{key}"] = _text(value)
     return found
 
 
@@ -37,27 +37,26 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def settings_table(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Child]:
-    """What was asked for, and what it ran on."""
-    asked, ran = list(flat(config).items()), list(flat(environment).items())
-    return [
-        _listing(f"All {amount(len(asked), 'setting')}", "As config.json keeps them.", asked),
-        _listing("Versions and machine", "As environment.json keeps them.", ran) if ran else None,
-    ]
+def settings_tables(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Block]:
+    """The settings of the run, and the versions and machine that it ran on."""
+    settings, versions = list(flat(config).items()), list(flat(environment).items())
+    folds: list[Block] = [_fold(f"All {amount(len(settings), 'setting')}", "From config.json.", settings)]
+    if versions:
+        folds.append(_fold("Versions and machine", "From environment.json.", versions))
+    return folds
 
 
-def _listing(summary: str, caption: str, rows: Sequence[Sequence[str]]) -> Markup:
-    listing = element("div", table(caption, ["name", "value"], rows), class_="plain-settings")
-    return element("details", element("summary", summary), listing)
+def _fold(summary: str, caption: str, rows: Sequence[Sequence[str]]) -> Fold:
+    return Fold(summary, [Table(caption, ["name", "value"], rows, "plain-settings")])
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_shown(each) for each in value) or "none"
+        return ", ".join(_text(each) for each in value) or "none"
     if isinstance(value, Mapping):
         return "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value) or "none"

@@ -42,7 +42,9 @@ class Gallery(NamedTuple):
     """int64 [m]"""
 
     def name(self, label: int) -> str:
-        """A class's name; a number that has no name is shown as the number."""
+        """A class's name; its number where it has no name."""
+        if label == UNLABELLED:
+            return "no label"
         return self.class_names[label] if 0 <= label < len(self.class_names) else f"class {label}"
 
 

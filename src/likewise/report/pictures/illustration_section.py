@@ -1,22 +1,37 @@
-"""A method's own pictures of what it learned: a row for each of a few images."""
+"""A method's own pictures on a run's page: a row for each of a few images."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
-from likewise.report.pages.document import Section
-from likewise.report.pages.markup import Markup, element
+from likewise.report.pages.blocks import Section
+from likewise.report.pages.rendering import render
 from likewise.report.pictures.illustration import Illustration, Picture
-from likewise.report.pictures.thumbnails import image_uri
+from likewise.report.pictures.thumbnails import HEIGHT, PageImage, image_uri
 from likewise.run_folder import RunFolder
 
 
+class DrawnPicture(NamedTuple):
+    """A picture as the page shows it."""
+
+    image: PageImage
+    caption: str
+
+
+class DrawnColumn(NamedTuple):
+    """Pictures side by side under one heading."""
+
+    name: str
+    pictures: Sequence[DrawnPicture]
+
+
 def read_illustration(folder: RunFolder, missing: list[str]) -> Illustration | None:
-    """What the method drew; None where it draws nothing, or cannot be read, which ``missing`` then says."""
+    """The method's pictures; None where there are none, or the file is damaged, which ``missing`` then says."""
     if not folder.illustration.exists():
         return None
     try:
@@ -30,27 +45,15 @@ def read_illustration(folder: RunFolder, missing: list[str]) -> Illustration | N
 
 def illustration_section(illustration: Illustration) -> Section:
     """The part of the page, each row's pictures under their columns' headings."""
-    rows = [_row(number, row) for number, row in enumerate(illustration.rows, start=1)]
-    body = [element("p", illustration.said), element("ul", rows, class_="illustration")]
-    return Section("illustration", illustration.title, body)
+    rows = []
+    for row in illustration.rows:
+        groups = groupby(row, lambda picture: picture.column)
+        rows.append([DrawnColumn(name, [_drawn(picture) for picture in pictures]) for name, pictures in groups])
+    body = render("illustration.html", explanation=illustration.explanation, rows=rows)
+    return Section("illustration", illustration.title, [body])
 
 
-def _row(number: int, pictures: Sequence[Picture]) -> Markup:
-    columns = [_column(number, name, list(group)) for name, group in groupby(pictures, lambda each: each.column)]
-    return element("li", columns)
-
-
-def _column(number: int, name: str, pictures: list[Picture]) -> Markup:
-    items = [
-        element(
-            "li",
-            element("img", src=_uri(each), alt=f"{name}: {each.said}" if each.said else name, width=56, height=56),
-            each.said,
-        )
-        for each in pictures
-    ]
-    return element("figure", element("figcaption", name), element("ol", items, aria_label=f"{name}, example {number}"))
-
-
-def _uri(picture: Picture) -> str:
-    return image_uri((picture.pixels * 255).round().byte().permute(1, 2, 0).numpy().astype(np.uint8))
+def _drawn(picture: Picture) -> DrawnPicture:
+    pixels = (picture.pixels * 255).round().byte().permute(1, 2, 0).numpy().astype(np.uint8)  # [S, S, C]
+    alternative = f"{picture.column}: {picture.caption}" if picture.caption else picture.column
+    return DrawnPicture(PageImage(image_uri(pixels), alternative, HEIGHT, HEIGHT), picture.caption)

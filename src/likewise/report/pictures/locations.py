@@ -1,24 +1,80 @@
-"""Which places of images a run takes for alike: between two views as it learned, and between images."""
+"""Dense features on a page: locations that are matched between two views, and similar locations of different images."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
-from likewise.report.pages.markup import Child, Markup, element
+from likewise.report.pages.rendering import render
 from likewise.report.pictures.thumbnails import image_uri
 from likewise.report.wording import amount
 
 HEIGHT = 128
-"""Pixels of a picture on the page; its width follows from the shape that it had in the file."""
+"""Pixels of a picture on the page; its width follows from the aspect ratio of the file."""
+GAP = 32
+"""Pixels between two views."""
 QUERIES = 3
-"""Places asked about in an image."""
+"""Query locations in an image."""
 COLOURS = ("#ff9f1c", "#2ec4f1", "#ff4f79", "#8bd450", "#c792ff", "#ffe14d", "#00c2a8", "#ff7f50")
 LINES = 24
 """Pairs drawn of an image at most."""
+
+
+class DrawnImage(NamedTuple):
+    """An image in a drawing."""
+
+    uri: str
+    x: str
+    width: str
+
+
+class Square(NamedTuple):
+    """The outline of a location."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    colour: str
+
+
+class Line(NamedTuple):
+    """A line between two locations."""
+
+    x1: str
+    y1: str
+    x2: str
+    y2: str
+    colour: str
+
+
+class Number(NamedTuple):
+    """A number in the middle of a location."""
+
+    text: str
+    x: str
+    y: str
+    colour: str
+
+
+@dataclass
+class Drawing:
+    """One or two images with marks on them; all lengths are pixels of the page."""
+
+    width: str
+    alternative: str = ""
+    caption: str = ""
+    height: int = HEIGHT
+    images: list[DrawnImage] = field(default_factory=list)
+    squares: list[Square] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    numbers: list[Number] = field(default_factory=list)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -30,107 +86,104 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def matched_places(matches: dict[str, np.ndarray]) -> list[Child]:
-    """The body of the section: two views of each image, with lines between places that the method matched."""
-    said = (
-        "Two views of a training image, as the method makes them, and the places that it took for the same at the end "
-        "of training: a line for each pair, a colour for each place of the left view."
+def matched_locations(matches: Mapping[str, np.ndarray]) -> Markup:
+    """The body of the section: two views of each image, with lines between locations that the method matched."""
+    explanation = (
+        "Two views of a training image, and the locations that the method matches between them at the end of training: "
+        "a line for each pair, a colour for each location of the left view."
     )
-    items = [_pair(*each) for each in zip(matches["first"], matches["second"], matches["pairs"], strict=True)]
-    return [element("p", said), element("ul", items, class_="places")]
+    pairs = zip(matches["first"], matches["second"], matches["pairs"], strict=True)
+    return render("locations.html", explanation=explanation, drawings=[_pair(*each) for each in pairs])
 
 
-def alike_places(places: dict[str, np.ndarray]) -> list[Child]:
-    """The body of the section: a few places of the first image, and the most alike place of every other."""
-    features = _unit(places["features"].astype(np.float32))
+def similar_locations(locations: Mapping[str, np.ndarray]) -> Markup | str:
+    """The body of the section: a few locations of the first image, and the most similar location of every other."""
+    features = _unit(locations["features"].astype(np.float32))  # [n, U, D]
     if len(features) < 2:
-        return [element("p", "Places are compared between two images or more.", class_="soft")]
-    asked = telling_places(features[0])
-    side = round(features.shape[1] ** 0.5)
-    said = (
-        f"{amount(len(asked), 'place')} of the first image, and in every other image the place whose features are most "
-        f"alike by cosine, under the same number. No label took part in it."
+        return "Locations are compared between two images or more."
+    queries = distinct_locations(features[0])
+    explanation = (
+        f"{amount(len(queries), 'location')} of the first image, and in every other image the location of the highest "
+        f"cosine similarity, under the same number. No labels are used."
     )
-    pictures = [_marked(places, 0, side, [(int(place), None) for place in asked], "asked about")]
+    marks: list[tuple[int, float | None]] = [(int(location), None) for location in queries]
+    drawings = [_marked(locations, 0, marks, "queries")]
     for image in range(1, len(features)):
-        alike = features[0][asked] @ features[image].T  # [Q, U]
-        found = [(int(row.argmax()), float(row.max())) for row in alike]
-        pictures.append(_marked(places, image, side, found, "most alike"))
-    return [element("p", said), element("ul", [element("li", each) for each in pictures], class_="places")]
+        similarity = features[0][queries] @ features[image].T  # [Q, U]
+        found = [(int(row.argmax()), float(row.max())) for row in similarity]
+        drawings.append(_marked(locations, image, found, "most similar"))
+    return render("locations.html", explanation=explanation, drawings=drawings)
 
 
-def telling_places(features: np.ndarray, number: int = QUERIES) -> np.ndarray:
-    """Places unlike each other: the one least like the image's mean, then in turn the one least like those taken.
+def distinct_locations(features: np.ndarray, number: int = QUERIES) -> np.ndarray:
+    """Dissimilar locations: the least similar to the image's mean, then each time the least similar to those chosen.
 
     Args:
         features: float32 [U, D], rows of length 1.
         number: how many at most.
     """
-    take_columns = [int((features @ features.mean(axis=0)).argmin())]
-    while len(take_columns) < min(number, len(features)):
-        nearest = (features @ features[take_columns].T).max(axis=1)
-        take_columns.append(int(nearest.argmin()))
-    return np.array(take_columns)
+    chosen = [int((features @ features.mean(axis=0)).argmin())]
+    while len(chosen) < min(number, len(features)):
+        nearest = (features @ features[chosen].T).max(axis=1)
+        chosen.append(int(nearest.argmin()))
+    return np.array(chosen)
 
 
 def _marked(
-    places: dict[str, np.ndarray], image: int, side: int, marks: Sequence[tuple[int, float | None]], what: str
-) -> Markup:
-    """An image with numbered squares on some of its places."""
-    width = HEIGHT * float(places["aspect"][image])
-    drawn = [_picture(places["images"][image], 0, width)]
-    said = []
-    for number, (place, cosine) in enumerate(marks, start=1):
-        row, column = divmod(place, side)
-        x, y = column * width / side, row * HEIGHT / side
+    locations: Mapping[str, np.ndarray], image: int, marks: Sequence[tuple[int, float | None]], what: str
+) -> Drawing:
+    """An image with numbered squares on some of its locations."""
+    side = round(locations["features"].shape[1] ** 0.5)
+    width = HEIGHT * float(locations["aspect"][image])
+    cell_width, cell_height = width / side, HEIGHT / side
+    drawing = Drawing(_px(width), images=[DrawnImage(image_uri(locations["images"][image]), "0", _px(width))])
+    marked = []
+    for number, (location, cosine) in enumerate(marks, start=1):
+        row, column = divmod(location, side)
+        x, y = column * cell_width, row * cell_height
         colour = COLOURS[number - 1]
-        drawn.append(_square(x, y, width / side, HEIGHT / side, colour))
-        drawn.append(_number(number, x + width / side / 2, y + HEIGHT / side / 2, colour))
-        said.append(f"{number} in row {row + 1}, column {column + 1}" + (f" ({cosine:.2f})" if cosine else ""))
-    return _svg(width, drawn, f"Image {image + 1}, {what}: {'; '.join(said)}")
+        drawing.squares.append(Square(_px(x), _px(y), _px(cell_width), _px(cell_height), colour))
+        drawing.numbers.append(Number(str(number), _px(x + cell_width / 2), _px(y + cell_height / 2), colour))
+        marked.append(f"{number} in row {row + 1}, column {column + 1}" + (f" ({cosine:.2f})" if cosine else ""))
+    drawing.alternative = f"Image {image + 1}, {what}: {'; '.join(marked)}"
+    return drawing
 
 
-def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Markup:
-    """Two views side by side, and lines between their matched places."""
-    side, gap = round(len(pairs) ** 0.5), 32
-    drawn = [_picture(first, 0, HEIGHT), _picture(second, HEIGHT + gap, HEIGHT)]
-    cell, together = HEIGHT / side, np.argwhere(pairs)
-    shown = together[np.linspace(0, len(together) - 1, min(LINES, len(together))).round().astype(int)]
-    order = {int(u): n for n, u in enumerate(dict.fromkeys(shown[:, 0].tolist()))}
-    for u, v in shown.tolist():
-        colour = COLOURS[order[u] % len(COLOURS)]
-        (y1, x1), (y2, x2) = (divmod(place, side) for place in (u, v))
-        ends = [(x1 + 0.5) * cell, (y1 + 0.5) * cell, (x2 + 0.5) * cell + HEIGHT + gap, (y2 + 0.5) * cell]
-        drawn.append(_square(x1 * cell, y1 * cell, cell, cell, colour))
-        drawn.append(_square(x2 * cell + HEIGHT + gap, y2 * cell, cell, cell, colour))
-        drawn.append(element("line", x1=_at(ends[0]), y1=_at(ends[1]), x2=_at(ends[2]), y2=_at(ends[3]), stroke=colour))
-    total = amount(len(together), "pair")
-    part = f", {len(shown)} of them drawn" if len(shown) < len(together) else ""
-    caption = f"{total} of places{part}" if len(together) else "no places matched"
-    return element("li", _svg(2 * HEIGHT + gap, drawn, caption), element("span", caption, class_="soft"))
+def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Drawing:
+    """Two views side by side, and lines between their matched locations.
+
+    Args:
+        first: uint8 [S, S, C].
+        second: uint8 [S, S, C].
+        pairs: bool [U, U].
+    """
+    side = round(len(pairs) ** 0.5)
+    cell, right = HEIGHT / side, HEIGHT + GAP
+    images = [DrawnImage(image_uri(first), "0", _px(HEIGHT)), DrawnImage(image_uri(second), _px(right), _px(HEIGHT))]
+    drawing = Drawing(_px(right + HEIGHT), images=images)
+    matched = np.argwhere(pairs)  # [P, 2]
+    drawn = matched[np.linspace(0, len(matched) - 1, min(LINES, len(matched))).round().astype(int)]
+    colours: dict[int, str] = {}
+    for u, v in drawn.tolist():
+        colour = colours.setdefault(u, COLOURS[len(colours) % len(COLOURS)])
+        (row1, column1), (row2, column2) = divmod(u, side), divmod(v, side)
+        x1, y1 = column1 * cell, row1 * cell
+        x2, y2 = column2 * cell + right, row2 * cell
+        drawing.squares.append(Square(_px(x1), _px(y1), _px(cell), _px(cell), colour))
+        drawing.squares.append(Square(_px(x2), _px(y2), _px(cell), _px(cell), colour))
+        middle = cell / 2
+        drawing.lines.append(Line(_px(x1 + middle), _px(y1 + middle), _px(x2 + middle), _px(y2 + middle), colour))
+    drawing.caption = drawing.alternative = _pairs(len(matched), len(drawn))
+    return drawing
 
 
-def _svg(width: float, drawn: list[Markup], said: str) -> Markup:
-    box = f"0 0 {_at(width)} {HEIGHT}"
-    return element(
-        "svg", drawn, viewBox=box, width=_at(width), height=HEIGHT, role="img", aria_label=said, class_="marked"
-    )
+def _pairs(matched: int, drawn: int) -> str:
+    if not matched:
+        return "no matched locations"
+    return f"{amount(matched, 'matched pair')}" + (f", {drawn} drawn" if drawn < matched else "")
 
 
-def _picture(image: np.ndarray, x: float, width: float) -> Markup:
-    uri = image_uri(image)
-    return element("image", href=uri, x=_at(x), y=0, width=_at(width), height=HEIGHT, preserveAspectRatio="none")
-
-
-def _square(x: float, y: float, width: float, height: float, colour: str) -> Markup:
-    return element("rect", x=_at(x), y=_at(y), width=_at(width), height=_at(height), stroke=colour, fill="none")
-
-
-def _number(number: int, x: float, y: float, colour: str) -> Markup:
-    return element("text", number, x=_at(x), y=_at(y), fill=colour)
-
-
-def _at(value: float) -> str:
+def _px(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 

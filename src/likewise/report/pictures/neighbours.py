@@ -1,63 +1,64 @@
-"""Sample images beside the images that the encoder takes for most alike."""
+"""Sample images and their nearest neighbours in the space of the encoder's features."""
 
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 
 from likewise.data.batch import UNLABELLED
-from likewise.report.pages.markup import Child, Markup, element
+from likewise.report.pages.rendering import render
 from likewise.report.pictures.gallery import Gallery
-from likewise.report.pictures.thumbnails import HEIGHT, above, picture
+from likewise.report.pictures.image_rows import ImageRow, Result
+from likewise.report.pictures.thumbnails import HEIGHT, PageImage, stack, thumbnail
 from likewise.report.wording import amount
 
 QUERIES = 10
 NEIGHBOURS = 8
 
 
-def neighbours(gallery: Gallery) -> list[Child]:
+def neighbours(gallery: Gallery) -> Markup | str:
     """The body of the section: a row of neighbours for each of a few images."""
     if len(gallery.vectors) < 2:
-        return [element("p", "Neighbours need two images or more in the gallery.", class_="soft")]
+        return "Neighbours need two images or more in the gallery."
     rows = queries(gallery.labels)
     nearest = nearest_rows(gallery.vectors, rows)
-    shown = gallery.labels[nearest]
-    asked = gallery.labels[rows][:, None]
-    judged = (shown != UNLABELLED) & (asked != UNLABELLED)
-    said = "Nearest by cosine similarity among the sample images, the nearest first."
+    css = ["neighbours"]
+    if gallery.strips is not None:
+        css.append("strips")
+    if gallery.spectrograms is not None:
+        css.append("sound")
+    drawn = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
+    return render("image_rows.html", explanation=_explanation(gallery, rows, nearest), css=" ".join(css), rows=drawn)
+
+
+def _explanation(gallery: Gallery, rows: np.ndarray, nearest: np.ndarray) -> str:
+    parts = ["Nearest neighbours by cosine similarity among the sample images, nearest first."]
+    found, wanted = gallery.labels[nearest], gallery.labels[rows][:, None]  # [Q, N], [Q, 1]
+    judged = (found != UNLABELLED) & (wanted != UNLABELLED)
     if judged.any():
-        same = int(((shown == asked) & judged).sum())
-        said += (
-            f" A solid frame marks the same class ({same} of {int(judged.sum())}),"
-            " a dashed frame with a cross another class."
+        same = int(((found == wanted) & judged).sum())
+        parts.append(
+            f"A solid frame marks the same class ({same} of {int(judged.sum())}), a dashed frame with a cross another."
         )
     if gallery.strips is not None:
-        said += " Each picture shows a clip's first, middle and last frame."
+        parts.append("Each picture shows a clip's first, middle and last frame.")
     if gallery.spectrograms is not None:
-        said += " Below them what is heard meanwhile: low bands at the bottom, loud ones bright."
-    form = [
-        "neighbours",
-        "strips" if gallery.strips is not None else "",
-        "sound" if gallery.spectrograms is not None else "",
-    ]
-    items = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
-    return [
-        element("p", said),
-        element("ul", items, class_=" ".join(form)),
-    ]
+        parts.append("Below them is the spectrogram of their sound: low bands at the bottom, loud ones bright.")
+    return " ".join(parts)
 
 
 def queries(labels: np.ndarray, number: int = QUERIES) -> np.ndarray:
-    """Rows to ask about: the first of each class in turn, unlabelled rows last; the same rows every time."""
-    turn = np.empty(len(labels), dtype=np.int64)
+    """Query rows: one of each class, then a second of each, unlabelled rows last; the same rows every time."""
+    rank_in_class = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    order = np.lexsort((labels, turn, labels == UNLABELLED))
+        rank_in_class[members] = np.arange(len(members))
+    order = np.lexsort((labels, rank_in_class, labels == UNLABELLED))
     return order[:number]
 
 
 def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS) -> np.ndarray:
-    """For each asked row its nearest other rows by cosine similarity, nearest first.
+    """For each query row its nearest other rows by cosine similarity, nearest first.
 
     Args:
         vectors: float32 [n, D].
@@ -69,36 +70,38 @@ def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, 1)
-    similarity = unit[rows] @ unit.T
+    similarity = unit[rows] @ unit.T  # [Q, n]
     similarity[np.arange(len(rows)), rows] = -np.inf
     return np.argsort(-similarity, axis=1, kind="stable")[:, : min(number, len(vectors) - 1)]
 
 
-def _row(gallery: Gallery, row: int, near: list[int]) -> Markup:
+def _row(gallery: Gallery, row: int, near: list[int]) -> ImageRow:
     label = int(gallery.labels[row])
-    name = gallery.name(label) if label != UNLABELLED else "no label"
-    shown = _picture(gallery, row, f"Asked about: {name}")
-    asked = element("div", shown, element("span", name), class_="query")
-    items = [_neighbour(gallery, label, each) for each in near]
-    return element("li", asked, element("ol", items, aria_label=f"{amount(len(near), 'neighbour')} of {name}"))
+    name = gallery.name(label)
+    results = [_neighbour(gallery, label, each) for each in near]
+    return ImageRow(
+        [_image(gallery, row, f"Query: {name}")], name, results, f"{amount(len(near), 'neighbour')} of {name}"
+    )
 
 
-def _neighbour(gallery: Gallery, asked: int, row: int) -> Markup:
+def _neighbour(gallery: Gallery, query: int, row: int) -> Result:
     label = int(gallery.labels[row])
-    name = gallery.name(label) if label != UNLABELLED else "no label"
-    judged = UNLABELLED not in (asked, label)
-    verdict = ("same" if asked == label else "other") if judged else ""
-    said = {"same": "same class", "other": "another class", "": "not judged"}[verdict]
-    shown = _picture(gallery, row, f"{name} ({said})")
-    below = element("span", f"✗ {name}") if verdict == "other" else None
-    return element("li", shown, below, class_=f"frame {verdict}".strip(), title=gallery.ids[row])
+    name = gallery.name(label)
+    if UNLABELLED in (query, label):
+        verdict, meaning = "", "class unknown"
+    elif query == label:
+        verdict, meaning = "same", "same class"
+    else:
+        verdict, meaning = "other", "another class"
+    caption = f"✗ {name}" if verdict == "other" else ""
+    return Result(_image(gallery, row, f"{name} ({meaning})"), verdict, caption, gallery.ids[row])
 
 
-def _picture(gallery: Gallery, row: int, said: str) -> Markup:
-    """A thumbnail, or a clip's film strip and what is heard in it."""
+def _image(gallery: Gallery, row: int, alternative: str) -> PageImage:
+    """A thumbnail, or a clip's film strip, above the spectrogram of its sound where there is one."""
     if gallery.strips is None:
-        return picture(gallery.thumbnails[row], said)
+        return thumbnail(gallery.thumbnails[row], alternative)
     strip = gallery.strips[row]
     if gallery.spectrograms is None:
-        return picture(strip, said)
-    return picture(above(strip, gallery.spectrograms[row]), said, HEIGHT * 3 // 2)
+        return thumbnail(strip, alternative)
+    return thumbnail(stack(strip, gallery.spectrograms[row]), alternative, HEIGHT * 3 // 2)

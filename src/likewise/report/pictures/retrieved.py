@@ -1,80 +1,83 @@
-"""Captions or sounds beside the images that they found: those that found their own best, and those that did worst."""
+"""Captions or sounds and the images that they retrieve: the best and the worst queries."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
-from likewise.report.pages.document import Section
-from likewise.report.pages.markup import Child, Markup, element
-from likewise.report.pictures.thumbnails import picture, spectrogram
-from likewise.report.wording import count, sentence_case
+from likewise.report.pages.blocks import Section, Text
+from likewise.report.pages.rendering import render
+from likewise.report.pictures.image_rows import ImageRow, Result
+from likewise.report.pictures.thumbnails import spectrogram, thumbnail
+from likewise.report.wording import count
 
 
 class Words(NamedTuple):
-    """How a kind of query and what it finds are spoken of."""
+    """What a kind of query and its results are called."""
 
-    name: str
+    section: str
+    """id on the page"""
     title: str
     query: str
-    """what asks"""
     image: str
-    """what is found"""
-    form: str
+    css: str
     """classes of the list"""
+    explanation: str = ""
 
 
-CAPTION = Words("captions", "What captions find", "caption", "image", "neighbours")
-SOUND = Words("sounds", "What sounds find", "sound", "clip", "neighbours strips")
+CAPTION = Words("captions", "Retrieval by caption", "caption", "image", "neighbours captions")
+SOUND = Words(
+    "sounds",
+    "Retrieval by sound",
+    "sound",
+    "clip",
+    "neighbours strips",
+    " A sound is drawn as a spectrogram: time to the right, low bands at the bottom, loud ones bright.",
+)
 
 
-def retrieved(path: Path) -> Iterator[Section]:
+def retrieved(path: Path) -> list[Section]:
     """The section; none where nothing was retrieved. One that cannot be read says so."""
     if not path.exists():
-        return
+        return []
     words = CAPTION
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            kept = dict(arrays)
-        words = SOUND if "spectrograms" in kept else CAPTION
-        body = _body(kept, words)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        words = SOUND if "spectrograms" in arrays else CAPTION
+        body = _body(arrays, words)
     except (KeyError, IndexError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        body = [element("p", f"{path.name} cannot be read ({error}).", class_="soft")]
-    yield Section(words.name, words.title, body)
+        body = Text(f"{path.name} cannot be read ({error}).")
+    return [Section(words.section, words.title, [body])]
 
 
-def _body(kept: dict[str, np.ndarray], words: Words) -> list[Child]:
+def _body(arrays: Mapping[str, np.ndarray], words: Words) -> Markup:
     query, image = words.query, words.image
-    drawn = " A sound is drawn as a spectrogram: time to the right, low bands at the bottom, loud ones bright."
-    said = (
-        f"A {query} of a test {image}, that {image}, and the {image}s it found among {count(int(kept['images']))}, the "
-        f"most alike first, with their cosine. First those that found their own best, then those that did worst, one "
-        f"{query} of each {image}. A solid frame marks the {query}'s own {image}.{drawn if words is SOUND else ''}"
+    explanation = (
+        f"Test {image}s ranked by cosine similarity to a {query}, out of {count(int(arrays['images']))}, most similar "
+        f"first. Each row begins with the {query}'s own {image}, which a solid frame marks among the results. The "
+        f"{query}s that rank their own {image} best come first, then the worst, at most one for each {image}."
     )
-    rows = [_row(kept, row, words) for row in range(len(kept["rank"]))]
-    return [element("p", said), element("ul", rows, class_=words.form)]
+    rows = [_row(arrays, row, words) for row in range(len(arrays["rank"]))]
+    return render("image_rows.html", explanation=explanation + words.explanation, css=words.css, rows=rows)
 
 
-def _row(kept: dict[str, np.ndarray], row: int, words: Words) -> Markup:
-    rank, thumbnails = int(kept["rank"][row]), kept["thumbnails"][row]
-    place = "found first" if rank == 0 else f"its own is number {count(rank + 1)}"
-    heard = spectrogram(kept["spectrograms"][row], "The sound") if words is SOUND else None
-    caption = str(kept["captions"][row]) if words is CAPTION else ""
-    own = picture(thumbnails[0], f"The {words.query}'s own {words.image}")
-    asked = element("div", own, heard, element("span", caption, element("small", f" ({place})")), class_="query")
-    found = [
-        _found(pixels, bool(right), float(cosine), words)
-        for pixels, right, cosine in zip(thumbnails[1:], kept["right"][row], kept["cosine"][row], strict=True)
-    ]
-    label = f"{sentence_case(words.image)}s found by: {caption or f'sound {row + 1}'}"
-    return element("li", asked, element("ol", found, aria_label=label))
-
-
-def _found(pixels: np.ndarray, right: bool, cosine: float, words: Words) -> Markup:
-    said = f"{'its own' if right else 'another'} {words.image}, cosine {cosine:.2f}"
-    class_ = "frame same" if right else "frame"
-    return element("li", picture(pixels, said), element("span", f"{cosine:.2f}"), class_=class_)
+def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
+    rank, thumbnails = int(arrays["rank"][row]), arrays["thumbnails"][row]
+    query = [thumbnail(thumbnails[0], f"The {words.query}'s own {words.image}")]
+    caption = ""
+    if words is SOUND:
+        query.append(spectrogram(arrays["spectrograms"][row], "The sound"))
+    else:
+        caption = str(arrays["captions"][row])
+    results = []
+    for pixels, own, cosine in zip(thumbnails[1:], arrays["right"][row], arrays["cosine"][row], strict=True):
+        alternative = f"{'its own' if own else 'another'} {words.image}, cosine {cosine:.2f}"
+        results.append(Result(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}"))
+    alternative = f"Results for {caption or f'sound {row + 1}'}"
+    return ImageRow(query, caption, results, alternative, note=f"rank {count(rank + 1)}")

@@ -11,12 +11,9 @@ import numpy as np
 from PIL import Image
 
 from likewise.data.decoding import for_display
-from likewise.report.pages.markup import Markup, element
 
 SHEET_BYTES = 750_000
-"""a sheet's weight at most; a page should stay light enough to send by mail"""
-
-
+"""a sheet's size at most; a page should stay light enough to send by mail"""
 HEIGHT = 56
 """of a thumbnail on the page, in its pixels"""
 
@@ -31,27 +28,39 @@ class Sheet(NamedTuple):
     rows: int
 
 
-def image_uri(thumbnail: np.ndarray) -> str:
-    """uint8 [H, W, C], C = 1 or 3 -> a ``data:`` address."""
-    return _uri("png", _encoded(_image(thumbnail), "png"))
+def image_uri(pixels: np.ndarray) -> str:
+    """uint8 [H, W, C], C = 1 or 3 -> a ``data:`` URI."""
+    return _uri("png", _encoded(_image(pixels), "png"))
 
 
-def picture(thumbnail: np.ndarray, said: str, height: int = HEIGHT) -> Markup:
-    """uint8 [H, W, C] -> an image so high on the page, with ``said`` for those who do not see it."""
-    width = round(height * thumbnail.shape[1] / thumbnail.shape[0])
-    return element("img", src=image_uri(thumbnail), alt=said, width=width, height=height)
+class PageImage(NamedTuple):
+    """An image on a page."""
+
+    uri: str
+    alternative: str
+    """what someone who cannot see it should know"""
+    width: int
+    height: int
+    """pixels on the page"""
+    css: str = ""
+    """class in the style sheet"""
 
 
-def spectrogram(heard: np.ndarray, said: str) -> Markup:
+def thumbnail(pixels: np.ndarray, alternative: str, height: int = HEIGHT) -> PageImage:
+    """uint8 [H, W, C] -> an image of that height on the page."""
+    width = round(height * pixels.shape[1] / pixels.shape[0])
+    return PageImage(image_uri(pixels), alternative, width, height)
+
+
+def spectrogram(bands: np.ndarray, alternative: str) -> PageImage:
     """uint8 [h, W] -> an image as wide as the film strip that it belongs to, and half as high."""
-    uri = image_uri(heard[..., None])
-    return element("img", src=uri, alt=said, width=3 * HEIGHT, height=HEIGHT // 2, class_="spectrogram")
+    return PageImage(image_uri(bands[..., None]), alternative, 3 * HEIGHT, HEIGHT // 2, "spectrogram")
 
 
-def above(strip: np.ndarray, heard: np.ndarray) -> np.ndarray:
+def stack(strip: np.ndarray, bands: np.ndarray) -> np.ndarray:
     """A film strip uint8 [H, W, C] above its spectrogram uint8 [h, W], brought to half its height."""
     half = len(strip) // 2
-    rows = heard[np.arange(half) * len(heard) // half, :, None]
+    rows = bands[np.arange(half) * len(bands) // half, :, None]
     return np.concatenate([strip, np.broadcast_to(rows, (*rows.shape[:2], strip.shape[-1]))])
 
 
@@ -80,11 +89,11 @@ def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
     columns = math.ceil(math.sqrt(len(thumbnails)))
     rows = math.ceil(len(thumbnails) / columns)
     picture = Image.new("L" if thumbnails.shape[-1] < 3 else "RGB", (columns * tile, rows * tile))
-    for place, thumbnail in enumerate(thumbnails):
-        image = _image(thumbnail)
+    for number, pixels in enumerate(thumbnails):
+        image = _image(pixels)
         if image.size != (tile, tile):
             image = image.resize((tile, tile), Image.Resampling.LANCZOS)
-        picture.paste(image, (place % columns * tile, place // columns * tile))
+        picture.paste(image, (number % columns * tile, number // columns * tile))
     return picture
 
 
