@@ -23,7 +23,10 @@ class Recipe:
     weight_decay: float = 1e-4
     """on weights; biases and batch-norm parameters are left out"""
     warm_up: float = 0.05
-    """share of the steps over which the rate rises from 0, at most ten epochs; then it falls to 0 by a cosine"""
+    """share of the steps over which the rate rises from 0, at most ten epochs"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """the rate after the warm-up: cosine falls to 0 at the last step, constant stays. A finished run that is extended
+    (--resume --steps MORE) equals a longer run only where both have the same rates so far: constant without warm-up"""
 
     def peak_rate(self, batch_size: int) -> float:
         """The highest learning rate: linear in the batch size for sgd and lars, in its square root for adamw."""
@@ -31,10 +34,10 @@ class Recipe:
         return self.learning_rate * (math.sqrt(scale) if self.optimizer == "adamw" else scale)
 
     def rate_at(self, step: int, steps: int, steps_per_epoch: int, batch_size: int) -> float:
-        """The learning rate of a step: a linear warm-up, then a cosine to 0.
+        """The learning rate of a step: a linear warm-up, then a cosine to 0 or the highest rate throughout.
 
-        Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts. The warm-up takes the recipe's
-        share of the run, at most ten epochs, and never the whole run.
+        The cosine is that of Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts. The warm-up
+        takes the recipe's share of the run, at most ten epochs, and never the whole run.
 
         Args:
             step: counted from 0, in optimiser steps.
@@ -46,4 +49,6 @@ class Recipe:
         warm_up = min(round(self.warm_up * steps), 10 * steps_per_epoch, steps - 1)
         if step < warm_up:
             return peak * (step + 1) / (warm_up + 1)
+        if self.schedule == "constant":
+            return peak
         return peak * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1))) / 2

@@ -5,27 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from likewise.data.loader import Loader
 from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
-from likewise.methods import method_name
+from likewise.methods import Recipe, method_name
 from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder, read_json, write_json
 from likewise.runs.prepare import Prepared
 from likewise.runs.settings import to_json
 
+LENGTH = ("steps", "settings.steps", "settings.epochs", "extensions")
+"""Entries that change when a run is made longer."""
 
-def write_config(run: RunFolder, data: Any, prepared: Prepared, resume_line: str, microbatches: int) -> None:
-    """Write ``config.json``; a resumed run must have the settings that it began with.
+
+def write_config(
+    run: RunFolder, data: Any, prepared: Prepared, loader: Loader, resume_line: str, microbatches: int
+) -> str:
+    """Write ``config.json``; a resumed run must have the settings that it began with, but may be made longer.
 
     Args:
         run: the folder.
         data: as it was given.
         prepared: every other setting.
+        loader: of this run.
         resume_line: what to type to continue the run.
         microbatches: of a device's batch.
 
+    Returns:
+        What the extension means for the schedule, to be said on the screen; empty where the run is not made longer.
+
     Raises:
-        LikewiseError: the run in the folder has other settings.
+        LikewiseError: the run in the folder has other settings, or is longer.
     """
+    steps = prepared.steps(loader)
     config = {
         "format": FORMAT,
         "data": str(data) if isinstance(data, str | Path) else f"{type(data).__name__} in memory",
@@ -36,12 +47,42 @@ def write_config(run: RunFolder, data: Any, prepared: Prepared, resume_line: str
         "batch_size": prepared.batch_size,
         # Half as many images on twice as many devices make the same microbatches, so their number is compared.
         "microbatches": microbatches if microbatches > 1 else None,
+        "steps": steps,
+        "extensions": [],
         "resume": resume_line,
         "settings": to_json(prepared.settings),
     }
+    meaning = ""
     if prepared.settings.resume and run.config.exists():
-        _refuse_changes(read_json(run.require().config), config)
+        before = read_json(run.require().config)
+        _refuse_changes(before, config)
+        config["extensions"] = before["extensions"]
+        if steps > before["steps"]:
+            extension = _extension(prepared.recipe, before["steps"], steps, loader)
+            config["extensions"] = [*before["extensions"], extension]
+            meaning = _meaning(extension)
     write_json(run.config, config)
+    return meaning
+
+
+def _extension(recipe: Recipe, before: int, now: int, loader: Loader) -> dict[str, Any]:
+    """How a run was made longer, for ``config.json``."""
+    epoch, batch = loader.steps_per_epoch, loader.batch_size
+    # A hundred steps tell: a schedule that depends on the length differs at nearly every one.
+    probed = range(0, before, max(before // 100, 1))
+    same = all(recipe.rate_at(i, before, epoch, batch) == recipe.rate_at(i, now, epoch, batch) for i in probed)
+    return {"from_steps": before, "to_steps": now, "same_learning_rates": same}
+
+
+def _meaning(extension: dict[str, Any]) -> str:
+    """The schedule of a longer run in one sentence."""
+    lead = f"Extended from {extension['from_steps']:,} to {extension['to_steps']:,} steps"
+    if extension["same_learning_rates"]:
+        return f"{lead}. The learning rates so far are those of a run of that length."
+    return (
+        f"{lead}. From here on the learning rates are those of a run of that length; so far they were those of the "
+        f"shorter run, so the result is not that of a run that was longer from the start."
+    )
 
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -49,12 +90,17 @@ def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
     changed = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name.rpartition(".")[2] not in UNCOMPARED
+        if old.get(name) != new.get(name) and name not in LENGTH and name.rpartition(".")[2] not in UNCOMPARED
     ]
     if changed:
         raise LikewiseError(
             f"--resume continues a run with the settings that it began with, but {'; '.join(changed[:4])}. "
             f"Give the same settings again, or start a new run with another --out."
+        )
+    if now["steps"] < before["steps"]:
+        raise LikewiseError(
+            f"--resume was given with {now['steps']:,} steps, but the run has {before['steps']:,}: a run can be made "
+            f"longer, not shorter. Give --steps {before['steps']} or more, or start a new run with another --out."
         )
 
 

@@ -83,7 +83,7 @@ class TrainSettings(DataSettings):
     overwrite: bool = False
     """replace the run in the output folder"""
     resume: bool = False
-    """continue the run in the output folder"""
+    """continue the run in the output folder; with more --steps or --epochs than it has, also one that is finished"""
 
     @property
     def data_settings(self) -> DataSettings:

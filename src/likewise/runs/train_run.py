@@ -82,17 +82,19 @@ def run_training(
     microbatch = _microbatch(fabric, prepared, nets, loader, run)
     microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
     memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
-    screen = Screen(console, enabled=fabric.is_global_zero)
+    screen, extension = Screen(console, enabled=fabric.is_global_zero), ""
     found = data_summary(prepared)
     if fabric.is_global_zero:
         run.create(overwrite=prepared.settings.overwrite, resume=prepared.settings.resume)
-        write_config(run, data, prepared, resume_line, microbatches)
+        extension = write_config(run, data, prepared, loader, resume_line, microbatches)
         write_json(run.data, found)
         write_json(run.environment, environment(fabric, precision))
         screen.keep(run.log)
     fabric.barrier()
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
     screen.say(first_screen(found, prepared.masks, _outline(prepared, run, prepared.steps(loader), device, memory)))
+    if extension:
+        screen.say(extension)
     if warning := _teacher_leakage(prepared):
         screen.say(f"[yellow]warning: {warning}[/yellow]")
     try:
