@@ -75,7 +75,7 @@ def naive_iou(predictions, masks, classes):
 
 def test_scores_equal_a_loop_over_pixels():
     random = np.random.default_rng(0)
-    masks = [random.integers(-1, 3, (5, 7)) for _ in range(4)]  # class 3 is never shown
+    masks = [random.integers(-1, 3, (5, 7)) for _ in range(4)]  # class 3 never occurs
     predictions = [random.integers(0, 4, (5, 7)) for _ in range(4)]
     tables = torch.stack([confusion(p, m, 4).double() for p, m in zip(predictions, masks, strict=True)])
     naive = naive_iou(predictions, masks, 4)
@@ -87,15 +87,15 @@ def test_scores_equal_a_loop_over_pixels():
     assert float(pixel_accuracy(tables.sum(dim=0))) == right / sum(int((m != -1).sum()) for m in masks)
 
 
-def test_places_drawn_are_those_of_their_labels():
+def test_sampled_locations_have_their_labels():
     probe, train = SegmentationProbe(pixels=600), scenes()
-    points = probe._draw(train.masks)
+    points = probe._sample(train.masks)
     assert points.labels.shape == (12, 50) and points.labels.min() >= 0
-    for row, places, labels in zip(*points, strict=True):
+    for row, locations, labels in zip(*points, strict=True):
         mask = train.masks.read(int(row))
-        across, down = ((places + 1) / 2 * torch.tensor([40, 30])).floor().long().T
+        across, down = ((locations + 1) / 2 * torch.tensor([40, 30])).floor().long().T
         assert labels.tolist() == mask[down, across].tolist()
-    assert torch.equal(probe._draw(train.masks).places, points.places)
+    assert torch.equal(probe._sample(train.masks).locations, points.locations)
 
 
 def test_a_map_that_tells_the_classes_beats_one_that_does_not():
@@ -114,9 +114,9 @@ def test_a_map_that_tells_the_classes_beats_one_that_does_not():
     assert miou.protocol["map"] == "1 of 1, 8 x 8" and miou.protocol["ignore_index"] == 255
     # The predictions that a page shows are those that were scored.
     everyone = SegmentationProbe(pixels=3000, batch_size=12)
-    masks = [test.masks.read(i) for i in found.shown.tolist()]
+    masks = [test.masks.read(i) for i in found.examples.tolist()]
     part = everyone.evaluate(
-        {"trained": Patches()}, train, SceneImages(test.images, _only(test.masks, found.shown)), 32, "cpu"
+        {"trained": Patches()}, train, SceneImages(test.images, _only(test.masks, found.examples)), 32, "cpu"
     )
     assert naive_iou(found.predictions, masks, CLASSES) == pytest.approx(list(part.per_class["trained"].values()))
     assert found.predictions[0].shape == (30, 40)
@@ -137,7 +137,7 @@ def test_void_is_neither_learned_nor_counted():
     assert fewer.scores["trained"][0].count == 4
 
 
-def test_the_encoder_is_shown_the_whole_image():
+def test_the_encoder_sees_the_whole_image():
     images = torch.arange(2 * 3 * 16 * 16).view(2, 3, 16, 16).remainder(256).to(torch.uint8)
     shown = whole(Pixels(images, torch.tensor([1.0, 4 / 3])), 16)
     torch.testing.assert_close(shown, images / 255, rtol=0, atol=1e-5)

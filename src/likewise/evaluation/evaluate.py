@@ -21,7 +21,7 @@ from likewise.data.sources.open import open_manifest
 from likewise.data.video.clip_frames import open_frames
 from likewise.encoders import load_encoder
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.evaluation.evaluate_features import FeatureSource, Part, Targets, evaluate_features
+from likewise.evaluation.evaluate_features import FeatureSource, Part, Targets, evaluate_features, group_numbers
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.features import extract
 from likewise.evaluation.metrics.few_label import FewLabel
@@ -343,9 +343,7 @@ def _require_classes(manifest: Manifest, settings: EvaluationSettings) -> None:
 
 
 def _targets(part: Manifest) -> Targets:
-    groups = part.groups
-    numbers = None if groups is None else torch.from_numpy(np.unique(groups.names, return_inverse=True)[1])
-    return Targets(labels=part.labels, ids=part.ids, groups=numbers)
+    return Targets(labels=part.labels, ids=part.ids, groups=group_numbers(part))
 
 
 def _source(

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.manifest import Manifest
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.features import EvalView, PixelReader, extract
+from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.label_free import label_free
 from likewise.evaluation.metrics.linear_probe import FittedProbe
@@ -195,7 +198,14 @@ def _measured(
             yield class_mean(measurement, queries.labels, group)
 
 
-def _calibrations(found: Sequence[Measurement]) -> dict:
+def group_numbers(manifest: Manifest) -> Tensor | None:
+    """int64 [N], a number for each example's group; None where the data have no groups."""
+    if manifest.groups is None:
+        return None
+    return torch.from_numpy(np.unique(manifest.groups.names, return_inverse=True)[1])
+
+
+def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
     return {each.score.name: each.calibration for each in found if each.calibration}
 
 

@@ -1,4 +1,4 @@
-"""Images through a frozen encoder, once."""
+"""Features of images: one pass through an encoder in eval mode."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from likewise.errors import LikewiseError
 from likewise.views.view import View
 
 READERS = 2
-"""threads that decode ahead of the encoder; image decoders leave the interpreter lock"""
+"""threads that decode ahead of the encoder; image decoders release the interpreter lock"""
 
 
 class PixelReader(Protocol):
-    """Anything that gives decoded images by position."""
+    """Decoded images by position."""
 
     def read(self, index: Tensor) -> Pixels:
         """int64 [B] -> pixels of those images."""
@@ -28,7 +28,7 @@ class PixelReader(Protocol):
 
 
 EvalView = Callable[[Pixels], View | Tensor]
-"""What the encoder is shown of each image, without randomness: ``views.policies.centre()``, or any function to
+"""The encoder's input from stored pixels, without randomness: ``views.policies.centre()``, or any function to
 float [B, C, S, S] in [0, 1]"""
 
 
@@ -43,17 +43,17 @@ def extract(
 ) -> Tensor:
     """Features of some images, float32 [N, D] on the CPU, in the order of ``index``.
 
-    The encoder runs in eval mode, so that batch norm uses what it learned and a score does not depend on the batch it
-    was computed in; afterwards every part of it is in the mode it was found in.
+    The encoder runs in eval mode, so that batch norm uses its running statistics and a score does not depend on the
+    batch; afterwards every module is in the mode that it had before.
 
     Args:
         encoder: float [B, C, S, S] -> [B, D].
         images: where the pixels are.
         index: int64 [N], positions in ``images``.
-        view: what the encoder is shown of an image.
-        batch_size: images at a time; of clips as many as have so many frames.
+        view: the encoder's input from stored pixels.
+        batch_size: images at a time; of clips, the number of frames at a time.
         device: where to compute; ``None`` leaves the encoder where it is.
-        autocast: ``torch.bfloat16`` or so to compute in lower precision; features come out as float32 all the same.
+        autocast: a lower precision of the forward pass, such as ``torch.bfloat16``; features are float32 all the same.
     """
     if not len(index):
         raise LikewiseError("There are no images to take features of: the index is empty.")
@@ -64,9 +64,8 @@ def extract(
     with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
         for pixels in _read_ahead(images, index.split(max(batch_size // getattr(images, "frames", 1), 1))):
             with torch.inference_mode():
-                shown = view(pixels.map(lambda part: part.to(where, non_blocking=True)))
-                batch = encoder(shown.pixels if isinstance(shown, View) else shown)
-            # Made outside inference mode: a probe that differentiates may read the features.
+                batch = encoder(pixels_of_view(view, pixels, where))
+            # Allocated outside inference mode, since a probe that differentiates may read the features.
             if vectors is None:
                 vectors = torch.empty(len(index), batch.shape[1])
             vectors[filled : filled + len(batch)] = batch.float().cpu()
@@ -75,9 +74,15 @@ def extract(
     return vectors
 
 
+def pixels_of_view(view: EvalView, pixels: Pixels, device: torch.device | str) -> Tensor:
+    """The view's pixels on a device, float [B, C, S, S] in [0, 1]."""
+    made = view(pixels.map(lambda part: part.to(device, non_blocking=True)))
+    return made.pixels if isinstance(made, View) else made
+
+
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in eval mode; each of its parts goes back to its own mode at the end."""
+    """The network in eval mode inside the block; each module returns to its own mode at the end."""
     modes = [(part, part.training) for part in network.modules()]
     network.eval()
     try:
@@ -88,7 +93,7 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _read_ahead(images: PixelReader, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
-    """Batches in order, a few of them decoded before they are asked for."""
+    """Batches in order, a few of them decoded ahead."""
     waiting: deque[Future[Pixels]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
         for positions in batches:
@@ -100,5 +105,5 @@ def _read_ahead(images: PixelReader, batches: tuple[Tensor, ...]) -> Iterator[Pi
 
 
 def _device_of(network: nn.Module) -> torch.device:
-    held = next(network.parameters(), None)
-    return torch.device("cpu") if held is None else held.device
+    parameter = next(network.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

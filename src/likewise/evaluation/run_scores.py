@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -16,7 +15,7 @@ from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.corruptions.robustness import Robustness
-from likewise.evaluation.evaluate_features import Examples, evaluate_encoders
+from likewise.evaluation.evaluate_features import Examples, evaluate_encoders, group_numbers
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
@@ -32,28 +31,28 @@ from likewise.views.policies import CentreView
 
 @dataclass(frozen=True)
 class Scored:
-    """What an evaluation gave, and on which images."""
+    """An evaluation, the encoders that it is about, and the split that it was measured on."""
 
     evaluation: Evaluation
     scored_on: Split
-    """the split whose vectors the evaluation holds"""
+    """the split whose features the evaluation holds: test, or train without a test split"""
     encoders: dict[str, Encoder]
-    """what was scored, by name"""
+    """by name: trained, untrained, start"""
     segmentation: Segmentation | None
-    """where training and test images have masks"""
+    """scores of a pixel classifier, where training and test images have masks"""
     image_size: int
-    """side of the square that they see"""
+    """pixels along a side of the encoders' input"""
     device: torch.device
-    """where they compute"""
+    """the encoders' device"""
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
-    """What a trained encoder has to beat: the same network untrained, and the pretrained start if it had one."""
+    """The baselines of a trained encoder: the same network untrained, and its pretrained start if it had one."""
     seed_networks(seed, "weights")
-    compared = {"untrained": build_encoder(settings, fetch=False)}
+    encoders = {"untrained": build_encoder(settings, fetch=False)}
     if settings.pretrained:
-        compared["start"] = build_encoder(settings)
-    return compared
+        encoders["start"] = build_encoder(settings)
+    return encoders
 
 
 def score_encoder(
@@ -63,22 +62,29 @@ def score_encoder(
     seed: int,
     device: torch.device,
     measures: EvaluationSettings | None = None,
-    shown: Tensor | None = None,
-    seen: Tensor | None = None,
+    visible_labels: Tensor | None = None,
+    seen_in_training: Tensor | None = None,
 ) -> Scored:
-    """Scores of an encoder beside its baselines: learned from the training split's labels, taken on the test split.
+    """Scores of an encoder and its baselines: probes are fitted on the training split and measured on the test split.
 
-    All known labels serve the usual protocols; ``linear_on_budget_top1`` is a probe on those that training was shown
-    (``shown``, int64 [N]), and the few-label scores ask how few would do. Where the training split holds images that
-    training did not see (``seen``, bool [N]), neighbours and probes learn from those too; which classes are rare is
-    told by the others.
+    Args:
+        encoder: the trained one.
+        settings: how it is built; baselines are built the same way.
+        splits: train, and test where there is one.
+        seed: of the untrained baseline and of the pixel classifier.
+        device: where to compute.
+        measures: what is measured; None takes the defaults.
+        visible_labels: int64 [N], the training labels that training saw. Probes use all known labels;
+            ``linear_on_budget_top1`` uses these.
+        seen_in_training: bool [N], which training images training saw, where it did not see them all. Neighbours and
+            probes use all of them; which classes are rare depends on those that were seen.
     """
     view = CentreView(settings.image_size)
     encoders = {"trained": encoder, **baselines(settings, seed)}
     test = splits.get("test")
     evaluation = evaluate_encoders(
         encoders,
-        _examples(splits["train"], shown, seen),
+        _examples(splits["train"], visible_labels, seen_in_training),
         _examples(test) if test else None,
         view,
         measures,
@@ -94,7 +100,7 @@ def score_corrupted(
     test: Split | None,
     device: torch.device,
     classifier: OwnClassifier | None = None,
-    asked: Robustness | None = None,
+    robustness: Robustness | None = None,
 ) -> CorruptedScores:
     """The encoders' linear probes, and the method's own classifier, on corrupted test images.
 
@@ -104,7 +110,7 @@ def score_corrupted(
         test: the test images.
         device: where to compute.
         classifier: the method's own, if it has one.
-        asked: which corruptions; None: all, of 2,000 images at most.
+        robustness: which corruptions; None: all, on at most 2,000 images.
 
     Raises:
         LikewiseError: there are no labelled test images, or no labels to fit a probe with.
@@ -112,8 +118,9 @@ def score_corrupted(
     if test is None or not scored.evaluation.probes:
         why = scored.evaluation.notes[0] if scored.evaluation.notes else "There are no labelled test images."
         raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
-    view, own = CentreView(size), {"trained": classifier} if classifier else {}
-    return corrupted_scores(scored.encoders, scored.evaluation.probes, _examples(test), view, device, own, asked)
+    own = {"trained": classifier} if classifier else {}
+    examples, view = _examples(test), CentreView(size)
+    return corrupted_scores(scored.encoders, scored.evaluation.probes, examples, view, device, own, robustness)
 
 
 def _segmentation(
@@ -144,27 +151,27 @@ def fine_tune_scores(
     encoder: Encoder,
     settings: EncoderSettings,
     splits: Mapping[str, Split],
-    shown: Tensor,
+    visible_labels: Tensor,
     seed: int,
     fabric: Fabric,
-    rule: FineTune | None = None,
+    fine_tune: FineTune | None = None,
 ) -> dict[str, list[Measurement]]:
-    """Accuracy after the whole network was trained further on the labels shown, for the encoder and its baselines.
+    """Accuracy after fine-tuning the whole network on the visible labels, for the encoder and its baselines.
 
     Raises:
-        LikewiseError: there are no labelled test images, or fewer than two classes among the labels shown.
+        LikewiseError: there are no labelled test images, or fewer than two classes among the visible labels.
     """
     test, train = splits.get("test"), splits["train"]
-    classes = len(shown[shown != UNLABELLED].unique())
-    if test is None or classes < 2:
+    labelled = visible_labels[visible_labels != UNLABELLED]
+    if test is None or len(labelled.unique()) < 2:
         raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
-    rule = replace(rule or FineTune(), seed=seed)
+    fine_tune = replace(fine_tune or FineTune(), seed=seed)
+    protocol = {**fine_tune.protocol(), "labels": len(labelled)}
     view, method, found = CentreView(settings.image_size), CrossEntropy(), {}
     for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
-        nets = rule.fit(fabric, start, train.images, shown, train.manifest.classes)
-        protocol = {**rule.protocol(), "labels": int((shown != UNLABELLED).sum())}
-        outcome = measure_classifier("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
-        found[who] = [outcome]
+        nets = fine_tune.fit(fabric, start, train.images, visible_labels, train.manifest.classes)
+        measurement = measure_classifier("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
+        found[who] = [measurement]
     return found
 
 
@@ -174,7 +181,7 @@ def write_scores(
     extra: Mapping[str, Sequence[Measurement]],
     corrupted: CorruptedScores | None = None,
 ) -> None:
-    """Write ``scores.json``; ``extra`` outcomes join those of their encoder."""
+    """Write ``scores.json``, with ``extra`` measurements by encoder."""
     content = scored.evaluation.to_json()
     if scored.segmentation is not None:
         for who, scores in scored.segmentation.scores.items():
@@ -182,11 +189,13 @@ def write_scores(
         content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
         content["iou"] = scored.segmentation.per_class
     test = _examples(scored.scored_on)
-    for who, outcomes in extra.items():
-        outcomes = [with_cluster_adjusted_ci(outcome, test.labels, test.groups) for outcome in outcomes]
-        content[who] += [outcome.score.to_json() for outcome in outcomes]
-        found = {outcome.score.name: outcome.calibration.to_json() for outcome in outcomes if outcome.calibration}
-        content["calibration"].setdefault(who, {}).update(found)
+    for who, measurements in extra.items():
+        calibrations = content["calibration"].setdefault(who, {})
+        for measurement in measurements:
+            score = with_cluster_adjusted_ci(measurement, test.labels, test.groups).score
+            content[who].append(score.to_json())
+            if measurement.calibration:
+                calibrations[score.name] = measurement.calibration.to_json()
     content["gains"] += [gain._asdict() for gain in _gains_of_hits(extra)]
     if corrupted is not None:
         for who, scores in corrupted.scores().items():
@@ -196,27 +205,29 @@ def write_scores(
     write_json(run.scores, content)
 
 
-def _gains_of_hits(outcomes: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
-    """By how much the trained encoder finds more than the others, by the same queries."""
-    ours = {outcome.score.name: outcome.hits for outcome in outcomes.get("trained", ())}
-    for who, theirs in outcomes.items():
-        for outcome in theirs:
-            mine, its = ours.get(outcome.score.name), outcome.hits
-            if who != "trained" and mine is not None and its is not None and len(mine.right) == len(its.right):
-                yield ScoreDifference(outcome.score.name, who, *clustered_difference(mine.right, its.right, mine.owner))
+def _gains_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
+    """Paired differences of retrieval scores, the trained encoder's minus each baseline's."""
+    trained = {measurement.score.name: measurement.hits for measurement in by_encoder.get("trained", ())}
+    for who, measurements in by_encoder.items():
+        if who == "trained":
+            continue
+        for measurement in measurements:
+            name, other = measurement.score.name, measurement.hits
+            hits = trained.get(name)
+            if hits is not None and other is not None and len(hits.right) == len(other.right):
+                yield ScoreDifference(name, who, *clustered_difference(hits.right, other.right, hits.owner))
 
 
-def _examples(split: Split, shown: Tensor | None = None, seen: Tensor | None = None) -> Examples:
-    """The split for an evaluation; labels shown count for themselves only where they are not all that are known."""
-    fewer = None if shown is None or torch.equal(shown, split.labels) else shown
-    known, everyone = split.manifest.groups, torch.arange(len(split.manifest))
-    groups = torch.from_numpy(np.unique(known.names, return_inverse=True)[1]) if known is not None else None
+def _examples(split: Split, visible_labels: Tensor | None = None, seen_in_training: Tensor | None = None) -> Examples:
+    """The split for an evaluation; visible labels have a probe of their own only where they are not all known ones."""
+    if visible_labels is not None and torch.equal(visible_labels, split.labels):
+        visible_labels = None
     return Examples(
         labels=split.labels,
         ids=split.manifest.ids,
-        visible_labels=fewer,
-        seen_in_training=seen,
-        groups=groups,
+        visible_labels=visible_labels,
+        seen_in_training=seen_in_training,
+        groups=group_numbers(split.manifest),
         images=split.images,
-        index=everyone,
+        index=torch.arange(len(split.manifest)),
     )

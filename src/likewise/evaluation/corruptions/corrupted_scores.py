@@ -20,42 +20,40 @@ LINEAR, CLASSIFIER = "linear", "classifier"
 
 @dataclass(frozen=True)
 class CorruptedScores:
-    """What probes that were fitted on clean images, and methods' own classifiers, make of corrupted ones."""
+    """Accuracy on corrupted images of probes fitted on clean ones, and of methods' own classifiers."""
 
-    asked: Robustness
+    robustness: Robustness
     images: int
-    """test images asked"""
-    answers: dict[str, dict[str, CorruptionResults]]
+    """number of test images"""
+    results: dict[str, dict[str, CorruptionResults]]
     """by classifier (linear, classifier), then by encoder, the one in question first"""
 
     def scores(self) -> dict[str, list[Score]]:
         """By encoder: ``corrupted_linear_top1``, the mean accuracy over kinds and severities, and the like."""
         found: dict[str, list[Score]] = {}
-        for reader, by_encoder in self.answers.items():
-            for who, answers in by_encoder.items():
-                score = answers.score(f"corrupted_{reader}_top1", self.asked.protocol())
+        for classifier, by_encoder in self.results.items():
+            for who, result in by_encoder.items():
+                score = result.score(f"corrupted_{classifier}_top1", self.robustness.protocol())
                 found.setdefault(who, []).append(score)
         return found
 
     def gains(self) -> list[ScoreDifference]:
         """The first encoder's probe against each other one's, on the same corrupted images."""
-        first, *others = self.answers[LINEAR]
-        mine = self.answers[LINEAR][first]
-        return [
-            ScoreDifference(f"corrupted_{LINEAR}_top1", who, *mine.gain(self.answers[LINEAR][who])) for who in others
-        ]
+        by_encoder = self.results[LINEAR]
+        first, *others = by_encoder
+        name = f"corrupted_{LINEAR}_top1"
+        return [ScoreDifference(name, who, *by_encoder[first].gain(by_encoder[who])) for who in others]
 
     def to_json(self) -> dict[str, Any]:
-        """What ``scores.json`` holds under ``corruptions``."""
-        return {
-            "kinds": list(self.asked.kinds),
-            "severities": list(self.asked.severities),
+        """The content of ``scores.json`` under ``corruptions``."""
+        content: dict[str, Any] = {
+            "kinds": list(self.robustness.kinds),
+            "severities": list(self.robustness.severities),
             "images": self.images,
-            **{
-                reader: {who: answers.to_json() for who, answers in by_encoder.items()}
-                for reader, by_encoder in self.answers.items()
-            },
         }
+        for classifier, by_encoder in self.results.items():
+            content[classifier] = {who: result.to_json() for who, result in by_encoder.items()}
+        return content
 
 
 def corrupted_scores(
@@ -65,30 +63,31 @@ def corrupted_scores(
     view: EvalView,
     device: torch.device | str = "cpu",
     classifiers: Mapping[str, nn.Module] | None = None,
-    asked: Robustness | None = None,
+    robustness: Robustness | None = None,
 ) -> CorruptedScores:
-    """Ask encoders' probes, and classifiers, for the classes of corrupted images; all of them see the same ones.
+    """Measure encoders' probes, and classifiers, on the same corrupted images.
 
     Args:
         encoders: by name, the one in question first.
         probes: by the same names, fitted on clean features (`LinearProbe.fit`).
         test: images to be measured on.
-        view: what an encoder is shown of a clean image.
+        view: the encoders' input from a clean image.
         device: where to compute.
         classifiers: methods' own classifiers by the name of their encoder, pixels -> logits.
-        asked: which corruptions; None: all.
+        robustness: which corruptions; None: all.
 
     Raises:
         LikewiseError: no test image has a label.
     """
-    asked = asked or Robustness()
-    readers: dict[tuple[str, str], nn.Module] = {
-        (LINEAR, who): EncoderWithProbe(encoder, probes[who]) for who, encoder in encoders.items()
-    }
-    readers |= {(CLASSIFIER, who): classifier for who, classifier in (classifiers or {}).items()}
-    found = asked.evaluate({"/".join(key): reader for key, reader in readers.items()}, test, view, device)
-    answers: dict[str, dict[str, CorruptionResults]] = {}
-    for reader, who in readers:
-        answers.setdefault(reader, {})[who] = found[f"{reader}/{who}"]
-    images = len(next(iter(found.values())).clean_correct)
-    return CorruptedScores(asked, images, answers)
+    robustness = robustness or Robustness()
+    networks: dict[tuple[str, str], nn.Module] = {}
+    for who, encoder in encoders.items():
+        networks[LINEAR, who] = EncoderWithProbe(encoder, probes[who])
+    for who, classifier in (classifiers or {}).items():
+        networks[CLASSIFIER, who] = classifier
+    by_key = robustness.evaluate({"/".join(key): network for key, network in networks.items()}, test, view, device)
+    results: dict[str, dict[str, CorruptionResults]] = {}
+    for kind, who in networks:
+        results.setdefault(kind, {})[who] = by_key[f"{kind}/{who}"]
+    images = len(next(iter(by_key.values())).clean_correct)
+    return CorruptedScores(robustness, images, results)

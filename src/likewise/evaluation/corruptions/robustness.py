@@ -10,34 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from likewise.data.batch import UNLABELLED, Pixels
+from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions import KINDS, SEVERITIES, RandomFields, corrupt
 from likewise.evaluation.corruptions.corrupt import require_known
 from likewise.evaluation.evaluate_features import Examples
-from likewise.evaluation.features import EvalView, eval_mode
+from likewise.evaluation.features import EvalView, eval_mode, pixels_of_view
 from likewise.evaluation.metrics.calibration import Calibration, calibration
 from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.confidence import REPEATED, Interval, repeated_accuracy, repeated_difference
 from likewise.evaluation.statistics.scores import Score
 from likewise.randomness import generator
-from likewise.views.view import View
 
 VALUES = 2**22
-"""pixel values corrupted at a time: 16 MB, and some twenty times that while they are"""
-MOST_ROWS = 512
+"""pixel values corrupted at a time: 16 MB, and some twenty times that in temporaries"""
+MAX_ROWS = 512
+"""images corrupted at a time at most"""
 
 
 @dataclass(frozen=True)
 class CorruptionResults:
-    """What one classifier made of each test image, clean and under each of K kinds at each of S severities."""
+    """One classifier's results on N test images, clean and under each of K kinds at each of S severities."""
 
     kinds: tuple[str, ...]
     severities: tuple[int, ...]
     clean_correct: Tensor
     """bool [N]"""
     clean_confidence: Tensor
-    """float32 [N], the probability of the class that was answered"""
+    """float32 [N], the probability of the predicted class"""
     correct: Tensor
     """bool [K, S, N]"""
     confidence: Tensor
@@ -59,13 +59,12 @@ class CorruptionResults:
         return self.correct.double().mean(dim=2)
 
     def calibrations(self) -> list[Calibration]:
-        """Clean first, then by severity, the answers under all kinds in one set of bins: 1 + S of them."""
-        clean = calibration(self.clean_confidence, self.clean_correct)
-        each = [
-            calibration(self.confidence[:, at].flatten(), self.correct[:, at].flatten())
-            for at in range(len(self.severities))
-        ]
-        return [clean, *each]
+        """Calibrations of the clean images, then of each severity with all kinds together: 1 + S of them."""
+        found = [calibration(self.clean_confidence, self.clean_correct)]
+        for severity in range(len(self.severities)):
+            confidence, correct = self.confidence[:, severity], self.correct[:, severity]  # [K, N] each
+            found.append(calibration(confidence.flatten(), correct.flatten()))
+        return found
 
     def gain(self, over: CorruptionResults) -> Interval:
         """Mean corrupted accuracy minus another classifier's, paired by image."""
@@ -87,21 +86,21 @@ class CorruptionResults:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Which corruptions are asked, how strong, and of how many images.
+    """Which corruptions are measured, at which severities, and on how many images.
 
-    After ImageNet-C (Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261), with corruptions of our own
-    making (``views.corruptions``): the scores may be compared with each other, not with published ones. Their mCE
-    divides by AlexNet's errors on ImageNet, which there are none of for other data; accuracies are given instead.
+    After ImageNet-C (Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261), with our own
+    implementation of the corruptions: the scores may be compared with each other, not with published ones. Their mCE
+    divides by AlexNet's errors on ImageNet, which do not exist for other data; accuracies are given instead.
     """
 
     kinds: tuple[str, ...] = KINDS
-    """of the fifteen"""
+    """kinds of corruption; default: all fifteen"""
     severities: tuple[int, ...] = SEVERITIES
-    """of 1 to 5"""
+    """1 to 5"""
     images: int = 2000
-    """labelled test images at most, drawn once: each is asked once for each kind and severity, 75 times"""
+    """labelled test images at most, drawn once; each is corrupted once by each kind and severity, 75 times"""
     seed: int = 0
-    """of the draw and of the corruptions"""
+    """of the sample and of the corruptions"""
 
     def __post_init__(self) -> None:
         require_known(self.kinds, self.severities)
@@ -115,12 +114,12 @@ class Robustness:
         view: EvalView,
         device: torch.device | str = "cpu",
     ) -> dict[str, CorruptionResults]:
-        """The answers of each classifier; each corrupted batch is made once and shown to all of them.
+        """The results of each classifier; each corrupted batch is made once for all of them.
 
         Args:
             classifiers: by name, float [B, C, S, S] in [0, 1] -> logits [B, classes].
             test: images; those without a label are left out.
-            view: what a classifier is shown of a clean image; that is what is corrupted.
+            view: the classifiers' input from a clean image, which is then corrupted.
             device: where to compute.
 
         Raises:
@@ -129,20 +128,20 @@ class Robustness:
         chosen = self._chosen(test.labels)
         labels, rows = test.labels[chosen], test.index[chosen]
         fields = RandomFields.of([test.ids[int(at)] for at in chosen], self.seed, device)
-        looks = 1 + len(self.kinds) * len(self.severities)
-        correct = {who: torch.empty(looks, len(chosen), dtype=torch.bool) for who in classifiers}
-        confidence = {who: torch.empty(looks, len(chosen)) for who in classifiers}
+        conditions = 1 + len(self.kinds) * len(self.severities)
+        correct = {who: torch.empty(conditions, len(chosen), dtype=torch.bool) for who in classifiers}
+        confidence = {who: torch.empty(conditions, len(chosen)) for who in classifiers}
         for part in torch.arange(len(chosen)).split(self._rows(test, rows, view)):
-            clean = _shown(view, test.images.read(rows[part]), device)
-            for look, images in enumerate(self._looks(clean, RandomFields(fields.keys[part.to(device)]))):
+            clean = pixels_of_view(view, test.images.read(rows[part]), device)
+            for condition, images in enumerate(self._conditions(clean, RandomFields(fields.keys[part.to(device)]))):
                 for who, classifier in classifiers.items():
-                    sure, answer = _answer(classifier.to(device), images)
-                    correct[who][look, part] = answer == labels[part]
-                    confidence[who][look, part] = sure
-        return {who: self._answers(correct[who], confidence[who]) for who in classifiers}
+                    probability, predicted = _predict(classifier.to(device), images)
+                    correct[who][condition, part] = predicted == labels[part]
+                    confidence[who][condition, part] = probability
+        return {who: self._results(correct[who], confidence[who]) for who in classifiers}
 
     def protocol(self) -> dict[str, Any]:
-        """What a reader needs to ask for the score again."""
+        """The settings that reproduce the score."""
         return {"kinds": len(self.kinds), "severities": list(self.severities), "seed": self.seed}
 
     def _chosen(self, labels: Tensor) -> Tensor:
@@ -156,17 +155,17 @@ class Robustness:
         return known[order[: self.images]].sort().values
 
     def _rows(self, test: Examples, rows: Tensor, view: EvalView) -> int:
-        one = _shown(view, test.images.read(rows[:1]), "cpu")
-        return max(1, min(VALUES // one.numel(), MOST_ROWS))
+        one = pixels_of_view(view, test.images.read(rows[:1]), "cpu")
+        return max(1, min(VALUES // one.numel(), MAX_ROWS))
 
-    def _looks(self, clean: Tensor, fields: RandomFields) -> Iterator[Tensor]:
-        """The clean batch, then each kind at each severity, made when asked for."""
+    def _conditions(self, clean: Tensor, fields: RandomFields) -> Iterator[Tensor]:
+        """The clean batch, then each kind at each severity, made lazily."""
         yield clean
         for kind in self.kinds:
             for severity in self.severities:
                 yield corrupt(clean, kind, severity, fields)
 
-    def _answers(self, correct: Tensor, confidence: Tensor) -> CorruptionResults:
+    def _results(self, correct: Tensor, confidence: Tensor) -> CorruptionResults:
         shape = len(self.kinds), len(self.severities), -1
         return CorruptionResults(
             self.kinds,
@@ -179,7 +178,7 @@ class Robustness:
 
 
 class EncoderWithProbe(nn.Module):
-    """An encoder and a linear probe fitted on its features, as one classifier; eval mode is the caller's affair."""
+    """An encoder and a linear probe fitted on its features, as one classifier; the caller sets eval mode."""
 
     def __init__(self, encoder: nn.Module, probe: FittedProbe) -> None:
         super().__init__()
@@ -194,13 +193,8 @@ class EncoderWithProbe(nn.Module):
 
 
 @torch.inference_mode()
-def _answer(classifier: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def _predict(classifier: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence float [B] and class int64 [B], on the CPU."""
     with eval_mode(classifier):
         best = classifier(images).float().softmax(dim=1).max(dim=1)
     return best.values.cpu(), best.indices.cpu()
-
-
-def _shown(view: EvalView, pixels: Pixels, device: torch.device | str) -> Tensor:
-    shown = view(pixels.map(lambda part: part.to(device, non_blocking=True)))
-    return shown.pixels if isinstance(shown, View) else shown

@@ -1,9 +1,10 @@
-"""Segmentation by a linear classifier on a frozen map: do the places of an image tell what they show?"""
+"""Semantic segmentation by a linear pixel classifier on a frozen feature map: mean IoU and pixel accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +26,10 @@ from likewise.views.image.crop import centre_boxes
 from likewise.views.image.making import make_view
 from likewise.views.image.view_params import ViewParams
 
-SHOWN = 6
-"""Test images whose prediction is kept for pictures."""
+EXAMPLES = 6
+"""test images whose predictions are stored for pictures"""
+
+INTERVAL = "bootstrap over test images, 1,000 draws, percentiles, 95 %"
 
 
 class SceneImages(NamedTuple):
@@ -37,7 +40,7 @@ class SceneImages(NamedTuple):
 
 
 class Segmentation(NamedTuple):
-    """How well the places of several encoders tell what they show; the first is the one in question."""
+    """Segmentation scores of several encoders; the first is the one in question."""
 
     scores: dict[str, list[Score]]
     """by encoder: linear_miou and linear_pixel_accuracy"""
@@ -45,38 +48,38 @@ class Segmentation(NamedTuple):
     """the first encoder against each of the others"""
     per_class: dict[str, dict[str, float]]
     """by encoder and class name: intersection over union"""
-    shown: Tensor
-    """int64 [n], the test images that a page shows"""
+    examples: Tensor
+    """int64 [n], positions of a few test images"""
     predictions: list[np.ndarray]
-    """of those by the first encoder, int16 [H, W] each, in the size of their masks"""
+    """the first encoder's predictions for those, int16 [H, W] each, of the size of their masks"""
 
 
 class SampledPixels(NamedTuple):
-    """Pixels drawn from training masks."""
+    """Pixels sampled from training masks."""
 
     rows: Tensor
-    """int64 [R], the images that they are from"""
-    places: Tensor
+    """int64 [R], the images of the pixels"""
+    locations: Tensor
     """float32 [R, P, 2]: x and y of each pixel's centre in the image's [-1, 1] plane"""
     labels: Tensor
-    """int64 [R, P]"""
+    """int64 [R, P], their classes"""
 
 
 @dataclass(frozen=True)
 class SegmentationProbe:
-    """Per-pixel multinomial logistic regression on a frozen map, and the mean intersection over union that it reaches.
+    """Mean intersection over union of per-pixel multinomial logistic regression on a frozen map.
 
-    The encoder sees each image whole, squeezed into its square, so that no part of a scene goes unscored. The map is
-    enlarged bilinearly (``align_corners=False``) to the size of the mask, where classes are told and compared; a linear
-    classifier gives the same whether features or its answers are enlarged. It learns from pixels drawn evenly from the
-    training masks. Void pixels are neither drawn nor counted.
+    The encoder sees each whole image, resized to a square, so that every part of a scene is scored. The logits are
+    resized bilinearly (``align_corners=False``) to the size of the mask, where they are compared with it; for a linear
+    classifier that equals resizing the features. It is fitted on pixels sampled uniformly from the training masks.
+    Pixels with ``ignore_index`` are neither sampled nor counted.
 
-    The mean is over the classes that the test masks show; each counts the same. The interval is a bootstrap over test
-    images, whose pixels are not independent of each other.
+    The mean is over the classes in the test masks; each counts the same. The interval is a bootstrap over test images,
+    since the pixels of one image are not independent.
     """
 
     pixels: int = 20_000
-    """training pixels, the same number of each training image"""
+    """training pixels in all, the same number from each training image"""
     images: int = 4_000
     """training images at most"""
     stage: int | None = None
@@ -84,7 +87,7 @@ class SegmentationProbe:
     batch_size: int = 64
     """images encoded at a time"""
     seed: int = 0
-    """of the pixels drawn and of the bootstrap"""
+    """of the sampled pixels and of the bootstrap"""
 
     def evaluate(
         self,
@@ -98,53 +101,62 @@ class SegmentationProbe:
 
         Args:
             encoders: by name.
-            train: to learn from.
+            train: to fit on.
             test: to measure on.
-            size: side of the square that the encoders see.
+            size: pixels along a side of the encoders' input.
             device: where the encoders compute.
 
         Raises:
             LikewiseError: no training pixel or no test pixel has a class, or all training pixels have one.
         """
-        points, rows = self._draw(train.masks), torch.from_numpy(test.masks.known())
-        shown = rows[torch.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().long()]
-        classes = 1 + max([int(points.labels.max()), *(int(test.masks.read(row).max()) for row in rows.tolist())])
+        sampled, rows = self._sample(train.masks), torch.from_numpy(test.masks.known())
+        examples = rows[torch.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().long()]
+        largest = max(int(test.masks.read(row).max()) for row in rows.tolist())
+        classes = 1 + max(int(sampled.labels.max()), largest)
         tables, protocols, predictions = {}, {}, list[np.ndarray]()
         for who, encoder in encoders.items():
             with eval_mode(encoder.to(device)):
-                probe = self._fit(encoder, train, points, size, device)
-                predicted = self._predict(encoder, probe, test, rows, size, device)
-                tables[who] = torch.stack([confusion(each, test.masks.read(row), classes) for row, each in predicted])
-                protocols[who] = self._protocol(encoder, probe, points, size, test.masks.ignore_index)
+                probe = self._fit(encoder, train, sampled, size, device)
+                confusions = []
+                for row, prediction in self._predict(encoder, probe, test, rows, size, device):
+                    confusions.append(confusion(prediction, test.masks.read(row), classes))
+                tables[who] = torch.stack(confusions)  # [N, C, C]
+                protocols[who] = self._protocol(encoder, probe, sampled, size, test.masks.ignore_index)
                 if len(tables) == 1:
-                    predictions = [each for _, each in self._predict(encoder, probe, test, shown, size, device)]
-        return self._measured(tables, protocols, test.masks, shown, predictions)
+                    of_examples = self._predict(encoder, probe, test, examples, size, device)
+                    predictions = [prediction for _, prediction in of_examples]
+        return self._measured(tables, protocols, test.masks, examples, predictions)
 
-    def _draw(self, masks: Masks) -> SampledPixels:
-        """As many pixels of each training mask as are wanted in all, with a class each; a function of the seed."""
+    def _sample(self, masks: Masks) -> SampledPixels:
+        """The same number of pixels from each training mask, with their classes; a function of the seed."""
         known = torch.from_numpy(masks.known())
         order = torch.randperm(len(known), generator=generator(self.seed, "masks"))[: self.images].sort().values
-        each = max(self.pixels // max(len(order), 1), 1)
-        rows, places, labels = [], [], []
+        count = max(self.pixels // max(len(order), 1), 1)
+        rows, locations, labels = [], [], []
         for row in known[order].tolist():
             mask = torch.from_numpy(masks.read(row))
             down, across = (mask != NOTHING).nonzero(as_tuple=True)
             if len(down):
-                drawn = torch.randint(len(down), (each,), generator=generator(self.seed, "pixels", row))
+                drawn = torch.randint(len(down), (count,), generator=generator(self.seed, "pixels", row))
                 y, x = down[drawn], across[drawn]
+                height, width = mask.shape
                 rows.append(row)
-                places.append(torch.stack([(2 * x + 1) / mask.shape[1] - 1, (2 * y + 1) / mask.shape[0] - 1], dim=1))
+                # Centres of pixels in the plane [-1, 1], as grid_sample with align_corners=False has them.
+                locations.append(torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=1))  # [P, 2]
                 labels.append(mask[y, x].long())
         if not rows:
             raise LikewiseError("No pixel of the training masks belongs to a class: all are ignore_index.")
-        return SampledPixels(torch.tensor(rows), torch.stack(places), torch.stack(labels))
+        return SampledPixels(torch.tensor(rows), torch.stack(locations), torch.stack(labels))
 
     def _fit(
-        self, encoder: Encoder, train: SceneImages, points: SampledPixels, size: int, device: torch.device | str
+        self, encoder: Encoder, train: SceneImages, sampled: SampledPixels, size: int, device: torch.device | str
     ) -> FittedProbe:
-        batches = zip(*(part.split(self.batch_size) for part in (points.rows, points.places)), strict=True)
-        vectors = [read_at(self._map(encoder, train.images.read(rows), size, device), at) for rows, at in batches]
-        return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors).flatten(0, 1), points.labels.flatten()))
+        vectors = []
+        for start in range(0, len(sampled.rows), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            maps = self._map(encoder, train.images.read(sampled.rows[batch]), size, device)
+            vectors.append(read_at(maps, sampled.locations[batch]))  # [B, P, D]
+        return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors).flatten(0, 1), sampled.labels.flatten()))
 
     def _predict(
         self,
@@ -156,13 +168,15 @@ class SegmentationProbe:
         device: torch.device | str,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Each test image's position, and its predicted classes int16 [H, W]."""
-        for some in rows.split(self.batch_size):
-            features = self._map(encoder, test.images.read(some), size, device)
-            answers = probe.logits(as_places(features).flatten(0, 1)).unflatten(0, (len(some), *features.shape[2:]))
-            for row, answer in zip(some.tolist(), answers.permute(0, 3, 1, 2), strict=True):
+        for batch in rows.split(self.batch_size):
+            features = self._map(encoder, test.images.read(batch), size, device)  # [B, D, s, s]
+            logits = probe.logits(as_places(features).flatten(0, 1))  # [B * s * s, C]
+            logits = logits.unflatten(0, (len(batch), *features.shape[2:])).permute(0, 3, 1, 2)  # [B, C, s, s]
+            for row, of_image in zip(batch.tolist(), logits, strict=True):
                 width, height = test.masks.size(row)
-                best = interpolate(answer[None], (height, width), mode="bilinear", align_corners=False).argmax(dim=1)
-                yield row, probe.classes[best[0]].numpy().astype(np.int16)
+                full = interpolate(of_image[None], (height, width), mode="bilinear", align_corners=False)
+                column = full.argmax(dim=1)[0]  # [H, W]
+                yield row, probe.classes[column].numpy().astype(np.int16)
 
     @torch.no_grad()
     def _map(self, encoder: Encoder, pixels: Pixels, size: int, device: torch.device | str) -> Tensor:
@@ -171,17 +185,17 @@ class SegmentationProbe:
         return dense_map(maps, self.stage).float().cpu()
 
     def _protocol(
-        self, encoder: Encoder, probe: FittedProbe, points: SampledPixels, size: int, ignore_index: int
+        self, encoder: Encoder, probe: FittedProbe, sampled: SampledPixels, size: int, ignore_index: int
     ) -> dict[str, Any]:
         sides = [side for _, side in encoder.map_shapes(size)]
         stage = dense_stage(sides, self.stage)
         chosen = {key: probe.protocol[key] for key in ("strength", "strength_chosen", "seed")}
         return {
             "map": f"{stage} of {len(sides)}, {sides[stage - 1]} x {sides[stage - 1]}",
-            "image": f"whole, squeezed to {size} x {size}",
-            "enlarged": "bilinearly to the mask's size, align_corners=False",
-            "training_pixels": points.labels.numel(),
-            "training_images": len(points.rows),
+            "image": f"whole, resized to {size} x {size}",
+            "resized": "logits bilinearly to the mask's size, align_corners=False",
+            "training_pixels": sampled.labels.numel(),
+            "training_images": len(sampled.rows),
             "ignore_index": ignore_index,
             **chosen,
         }
@@ -191,65 +205,61 @@ class SegmentationProbe:
         tables: dict[str, Tensor],
         protocols: dict[str, dict[str, Any]],
         masks: Masks,
-        shown: Tensor,
+        examples: Tensor,
         predictions: list[np.ndarray],
     ) -> Segmentation:
         first, *others = tables
         if not bool(tables[first].sum() > 0):
             raise LikewiseError("No pixel of the test masks belongs to a class: all are ignore_index.")
         measures = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
-        scores = {
-            who: [
-                Score(name, *bootstrap(table, measure, self.seed), len(table), protocols[who] | {"interval": BOOT})
-                for name, measure in measures.items()
-            ]
-            for who, table in tables.items()
-        }
-        gains = [
-            ScoreDifference(
-                name, other, *bootstrap(torch.stack([tables[first], tables[other]], 1), _more(measure), self.seed)
-            )
-            for other in others
-            for name, measure in measures.items()
-        ]
-        per_class = {
-            who: {masks.name(c): float(iou) for c, iou in enumerate(ious(table.sum(dim=0))) if not iou.isnan()}
-            for who, table in tables.items()
-        }
-        return Segmentation(scores, gains, per_class, shown, predictions)
+        scores: dict[str, list[Score]] = {who: [] for who in tables}
+        gains = []
+        for name, measure in measures.items():
+            for who, table in tables.items():
+                interval = bootstrap(table, measure, self.seed)
+                scores[who].append(Score(name, *interval, len(table), protocols[who] | {"interval": INTERVAL}))
+        for other in others:
+            both = torch.stack([tables[first], tables[other]], dim=1)  # [N, 2, C, C]
+            for name, measure in measures.items():
+                gains.append(ScoreDifference(name, other, *bootstrap(both, partial(_difference, measure), self.seed)))
+        per_class = {who: _named_ious(masks, table.sum(dim=0)) for who, table in tables.items()}
+        return Segmentation(scores, gains, per_class, examples, predictions)
 
 
-BOOT = "bootstrap over test images, 1,000 draws, percentiles, 95 %"
+def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
+    """The measure of the first of two tables [..., 2, C, C] minus that of the second."""
+    return measure(pair[..., 0, :, :]) - measure(pair[..., 1, :, :])
 
 
-def _more(measure: Any) -> Any:
-    """By how much the first of two tables [..., 2, C, C] does better."""
-    return lambda pair: measure(pair[..., 0, :, :]) - measure(pair[..., 1, :, :])
+def _named_ious(masks: Masks, table: Tensor) -> dict[str, float]:
+    """Intersection over union by class name, from a confusion matrix [C, C]."""
+    return {masks.name(label): float(iou) for label, iou in enumerate(ious(table)) if not iou.isnan()}
 
 
 def whole(pixels: Pixels, size: int) -> Tensor:
-    """Images with all that they show, float [B, C, size, size] in [0, 1]; what is not square stays squeezed."""
+    """Whole images resized to a square, whatever their aspect, float [B, C, size, size] in [0, 1]."""
     return make_view(pixels.images, ViewParams(centre_boxes(torch.ones_like(pixels.aspect), 1.0)), size).pixels
 
 
 def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:
-    """How many pixels of each class (row) were taken for each (column), [C, C]; ignore_index pixels are left out."""
+    """Confusion matrix [C, C], true classes as rows and predictions as columns; ignored pixels are left out."""
     counted = mask != NOTHING
     pairs = mask[counted].astype(np.int64) * classes + predicted[counted]
     return torch.from_numpy(np.bincount(pairs, minlength=classes**2)).view(classes, classes)
 
 
 def ious(table: Tensor) -> Tensor:
-    """Intersection over union of each class, [..., C, C] -> [..., C]; NaN for a class that the masks do not show."""
-    right, true, said = table.diagonal(dim1=-2, dim2=-1), table.sum(dim=-1), table.sum(dim=-2)
-    return torch.where(true > 0, right / (true + said - right), torch.nan)
+    """Intersection over union of each class, [..., C, C] -> [..., C]; NaN for a class that is in no mask."""
+    correct = table.diagonal(dim1=-2, dim2=-1)
+    true, predicted = table.sum(dim=-1), table.sum(dim=-2)
+    return torch.where(true > 0, correct / (true + predicted - correct), torch.nan)
 
 
 def mean_iou(table: Tensor) -> Tensor:
-    """The mean over the classes that the masks show, [..., C, C] -> [...]."""
+    """Mean over the classes in the masks, [..., C, C] -> [...]."""
     return ious(table).nanmean(dim=-1)
 
 
 def pixel_accuracy(table: Tensor) -> Tensor:
-    """Share of pixels whose class was told, [..., C, C] -> [...]."""
+    """Share of pixels classified correctly, [..., C, C] -> [...]."""
     return table.diagonal(dim1=-2, dim2=-1).sum(dim=-1) / table.sum(dim=(-2, -1))

@@ -54,7 +54,7 @@ PROTOCOL = {
     "seed": "seed {}",
     "map": "map {} of the encoder",
     "image": "image {}",
-    "enlarged": "enlarged {}",
+    "resized": "resized {}",
     "training_pixels": "fitted on {} pixels",
     "training_images": "of {} images",
     "ignore_index": "value {} is ignored",

@@ -11,7 +11,7 @@ from likewise.data.columns.masks import NOTHING, Masks
 from likewise.data.splits import Split
 from likewise.encoders.locations import as_places, dense_map
 from likewise.evaluation.features import eval_mode
-from likewise.evaluation.metrics.segmentation import SHOWN, Segmentation, whole
+from likewise.evaluation.metrics.segmentation import EXAMPLES, Segmentation, whole
 from likewise.evaluation.run_scores import Scored
 from likewise.methods import Method, Nets, Progress
 from likewise.methods.setsim import SetSim
@@ -35,7 +35,7 @@ def write_locations(run: RunFolder, scored: Scored) -> None:
     encoder, size = scored.encoders["trained"], scored.image_size
     if not encoder.has_map:
         return
-    rows = _evenly(len(split.manifest), SHOWN) if segmentation is None else segmentation.shown
+    rows = _evenly(len(split.manifest), EXAMPLES) if segmentation is None else segmentation.examples
     pixels = split.images.read(rows)
     with eval_mode(encoder.to(scored.device)):
         _, maps = encoder.forward_with_maps(whole(pixels, size).to(scored.device))
