@@ -252,8 +252,8 @@ def floor(case: Case, speed: float) -> float:
 def difference(case: Case) -> float:
     """The greatest difference between our two ways on these images, in 255ths."""
     pixels = case.stored.map(lambda part: part[:32])
-    plan = case.policy._plan(pixels, BatchRNG((1,), len(pixels.images)))
-    ways = (make(pixels.images, plan, case.size) for make in (native.make, batched.make))
+    params = case.policy.sample_params(pixels, BatchRNG((1,), len(pixels.images)))
+    ways = (make(pixels.images, params, case.size) for make in (native.make, batched.make))
     return (next(ways) - next(ways)).abs().max().item() * 255
 
 

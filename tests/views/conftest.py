@@ -9,7 +9,7 @@ WAYS = ["batched", "compiled"]
 
 @pytest.fixture(scope="session", params=WAYS)
 def make(request):
-    """Each way of making planned views: (images, plan, size) -> pixels."""
+    """Each implementation that makes views: (images, params, size) -> pixels."""
     if request.param == "batched":
         return batched.make
     skip_without_compiled_code()

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from plans import natural, whole_images
+from sampled_params import natural, whole_images
 from torchvision.transforms import functional as reference
 
 from likewise.views.image.blur import gaussian_blur, kernel_size

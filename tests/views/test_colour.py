@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-from plans import natural, synthetic, whole_images
+from sampled_params import natural, synthetic, whole_images
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
@@ -31,7 +31,7 @@ def by_torchvision(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     for row, places in enumerate(order.tolist()):
         for place in places:
             if place >= 0:
-                apply = REFERENCES[colour.CHANGES[place].__name__]
+                apply = REFERENCES[colour.COLOUR_OPS[place].__name__]
                 changed[row] = apply(changed[row], factors[row, place].item())
     return changed
 
@@ -57,7 +57,7 @@ def test_changes_equal_torchvision_in_every_order(make, images_of, channels: int
     assert (view - by_torchvision(images, factors, order)).abs().max() < ONE_LEVEL
 
 
-@pytest.mark.parametrize("change", colour.CHANGES)
+@pytest.mark.parametrize("change", colour.COLOUR_OPS)
 def test_a_change_does_not_alter_its_input(change) -> None:
     images = natural(8, 3) / 255
     before = images.clone()

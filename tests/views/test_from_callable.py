@@ -15,7 +15,7 @@ from likewise.data.loader import Loader, Support
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Progress, with_view_size
-from likewise.methods.user_views import view_streams, with_views
+from likewise.methods.user_views import view_notes, view_streams, with_views
 from likewise.randomness import BatchRNG, generator
 from likewise.runs.settings import from_json, to_json
 from likewise.views import ViewPolicy, identity
@@ -121,6 +121,14 @@ def test_a_method_with_several_kinds_of_views_wants_names():
     both = with_views(comatch, {"weak_views": identity(), "strong_views": of_pil})
     assert both.weak_views == identity() and isinstance(both.strong_views, CallableViews)
     assert isinstance(both.other_views, ViewPolicy)
+
+
+def test_what_needs_rgb_is_noted_once():
+    comatch = METHODS["comatch"]()
+    assert view_notes(comatch, 3) == view_notes(comatch, 1) == []
+    assert len(view_notes(METHODS["byol"](), 13)) == 1
+    assert "13" in view_notes(METHODS["byol"](), 13)[0]
+    assert view_notes(with_views(METHODS["simclr"](), of_pil), 13) == []
 
 
 def test_a_stored_method_knows_what_made_its_views():

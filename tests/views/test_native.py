@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from compiled import skip_without_compiled_code
-from plans import natural, whole_images
+from sampled_params import natural, whole_images
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
@@ -64,9 +64,9 @@ def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8)
 
 
-def planned(policy: ViewPolicy, images: torch.Tensor, key: int = 0) -> ViewParams:
+def sample_params(policy: ViewPolicy, images: torch.Tensor, key: int = 0) -> ViewParams:
     aspect = torch.rand(len(images), generator=torch.Generator().manual_seed(1)) + 0.5
-    return policy._plan(Pixels(images, aspect), BatchRNG((key,), len(images)))
+    return policy.sample_params(Pixels(images, aspect), BatchRNG((key,), len(images)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -76,22 +76,22 @@ def test_compiled_views_equal_those_of_pytorch(what: str, shape: str) -> None:
     policy, images = SINGLY[what], noise(24, channels, height, width)
     if channels == 4:  # there PyTorch's operations change the channels
         policy = replace(policy, jitter=0, grey=0)
-    plan = planned(policy, images)
-    assert (native.make(images, plan, size) - batched.make(images, plan, size)).abs().max() < 1e-4
+    params = sample_params(policy, images)
+    assert (native.make(images, params, size) - batched.make(images, params, size)).abs().max() < 1e-4
 
 
 def test_a_change_may_come_more_than_once() -> None:
     images, order = natural(4, 3), torch.tensor([[1, 0, 1, 3], [1, 1, -1, 1], [-1, 2, 1, 1], [3, 3, 0, 0]])
-    plan = whole_images(4, factors=torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(4, 1), order=order)
-    assert (native.make(images, plan, 24) - batched.make(images, plan, 24)).abs().max() < 1e-4
+    params = whole_images(4, factors=torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(4, 1), order=order)
+    assert (native.make(images, params, 24) - batched.make(images, params, 24)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(("height", "width"), [(300, 300), (256, 320), (120, 120)])
 def test_large_compiled_views_equal_those_of_pytorch(height: int, width: int) -> None:
     """Places are float32, which tells a 1/30,000 of a pixel there: in noise, where neighbours differ most, it shows."""
     images = torch.cat([noise(4, 3, height, width), natural(4, 3, 320)[..., :height, :width]])
-    plan = planned(EVERYTHING, images)
-    difference = (native.make(images, plan, 224) - batched.make(images, plan, 224)).abs()
+    params = sample_params(EVERYTHING, images)
+    difference = (native.make(images, params, 224) - batched.make(images, params, 224)).abs()
     assert difference[:4].max() < 0.1 / 255 and difference[4:].max() < 0.02 / 255
 
 
@@ -104,36 +104,36 @@ def test_the_evaluation_view_equals_that_of_pytorch() -> None:
 
 def test_a_batch_of_one_and_of_none() -> None:
     images = noise(9, 3, 32, 32)
-    plan = planned(EVERYTHING, images)
-    one = ViewParams(plan.box[4:5], type(plan.changes)(*(part[4:5] for part in plan.changes if part is not None)))
-    assert torch.equal(native.make(images[4:5], one, 32), native.make(images, plan, 32)[4:5])
-    assert native.make(images[:0], planned(EVERYTHING, images[:0]), 32).shape == (0, 3, 32, 32)
+    params = sample_params(EVERYTHING, images)
+    one = ViewParams(params.box[4:5], type(params.colour)(*(part[4:5] for part in params.colour if part is not None)))
+    assert torch.equal(native.make(images[4:5], one, 32), native.make(images, params, 32)[4:5])
+    assert native.make(images[:0], sample_params(EVERYTHING, images[:0]), 32).shape == (0, 3, 32, 32)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
     images = noise(300, 3, 40, 40)
-    plan, before = planned(EVERYTHING, images), torch.get_num_threads()
+    params, before = sample_params(EVERYTHING, images), torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = native.make(images, plan, 32)
+    alone = native.make(images, params, 32)
     try:
         torch.set_num_threads(threads)
         assert alone.numel() // native.WORTH_A_THREAD >= threads, "too small to be shared out"
-        assert torch.equal(native.make(images, plan, 32), alone)
+        assert torch.equal(native.make(images, params, 32), alone)
     finally:
         torch.set_num_threads(before)
 
 
 def test_images_may_lie_in_memory_anyhow() -> None:
     images = noise(8, 3, 30, 30)
-    plan, expected = planned(EVERYTHING, images), native.make(images, planned(EVERYTHING, images), 24)
-    assert torch.equal(native.make(images.contiguous(memory_format=torch.channels_last), plan, 24), expected)
-    assert torch.equal(native.make(images.repeat(1, 1, 1, 2)[..., :30], plan, 24), expected)
+    params, expected = sample_params(EVERYTHING, images), native.make(images, sample_params(EVERYTHING, images), 24)
+    assert torch.equal(native.make(images.contiguous(memory_format=torch.channels_last), params, 24), expected)
+    assert torch.equal(native.make(images.repeat(1, 1, 1, 2)[..., :30], params, 24), expected)
 
 
 def test_a_plan_for_another_batch_is_refused() -> None:
     images = noise(4, 3, 16, 16)
-    with pytest.raises(ValueError, match="4 images, but the plan's box has 3 rows"):
+    with pytest.raises(ValueError, match="4 images, but the view parameters' box has 3 rows"):
         native.make(images, whole_images(3), 16)
 
 
@@ -222,7 +222,7 @@ def test_it_can_be_turned_off(monkeypatch) -> None:
     assert library.library() is not None and library.why_not() == ""
 
 
-def test_a_person_is_told_of_a_long_compilation(tmp_path: Path, monkeypatch, caplog) -> None:
+def test_a_long_compilation_is_logged_with_the_folder(tmp_path: Path, monkeypatch, caplog) -> None:
     monkeypatch.setattr(library, "SLOW", 0.0)
     library._build(library._compiler(), tmp_path / "views.so")
-    assert len(caplog.messages) == 1 and f"kept in {tmp_path}" in caplog.messages[0]
+    assert len(caplog.messages) == 1 and str(tmp_path) in caplog.messages[0]

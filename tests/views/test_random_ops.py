@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from plans import natural, synthetic, whole_images
+from sampled_params import natural, synthetic, whole_images
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
@@ -178,8 +178,8 @@ def test_cutout_hides_the_square_that_erase_would(side: float) -> None:
     images, size = natural(12, 3, 32), 32
     half = round(side * size / 2)
     middles = torch.randint(0, 33, (12, 2), generator=torch.Generator().manual_seed(4))
-    hole = CutoutParams(middles / size, side)
-    view = make_view(images, whole_images(12)._replace(hole=hole), size)
+    cutout = CutoutParams(middles / size, side)
+    view = make_view(images, whole_images(12)._replace(cutout=cutout), size)
     for row, (across, down) in enumerate(middles.tolist()):
         top, left = max(down - half, 0), max(across - half, 0)
         height, width = min(down + half, size) - top, min(across + half, size) - left
@@ -223,10 +223,10 @@ class TestAsViews:
         images = torch.stack([line.expand(64, 64), line[:, None].expand(64, 64), torch.zeros(64, 64).byte()])
         policy = replace(STILL, size=32, crop_area=(0.5, 0.8), flip=0.5)
         pixels, rng = Pixels(images.expand(200, 3, 64, 64).contiguous(), torch.ones(200)), BatchRNG((5,), 200)
-        plan = policy._plan(pixels, rng)
+        params = policy.sample_params(pixels, rng)
         kinds = torch.randint(9, 14, (200, 2), generator=torch.Generator().manual_seed(1))
         amount = torch.rand(200, 2, generator=torch.Generator().manual_seed(2)) * 0.5 - 0.25
-        view = make_view(pixels.images, plan._replace(operations=RandAugmentParams(kinds, amount)), 32)
+        view = make_view(pixels.images, params._replace(rand_augment=RandAugmentParams(kinds, amount)), 32)
         place = (torch.arange(32) * 2 + 1) / 32 - 1
         plane = torch.stack([place.expand(32, 32), place[:, None].expand(32, 32), torch.ones(32, 32)])
         where = torch.einsum("bij,jhw->bihw", view.box, plane)  # across and down in [-1, 1]

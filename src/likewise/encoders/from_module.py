@@ -80,7 +80,8 @@ class ModuleEncoder(Encoder):
     def _stages(self) -> list[nn.Module] | None:
         stages: Any = getattr(self.network, "stages", None)
         if callable(stages) and not isinstance(stages, nn.Module):
-            return list(stages())
+            parts: Any = stages()
+            return list(parts)
         if self.has_map and isinstance(self.network, nn.Sequential):
             return list(self.network)
         return None

@@ -54,6 +54,14 @@ def with_views(method: MethodT, views: UserViews | Mapping[str, UserViews]) -> M
     return dataclasses.replace(method, **given)
 
 
+def view_notes(method: Method, channels: int) -> list[str]:
+    """What the policies of a method do differently to images of so many channels, each note once."""
+    notes: dict[str, None] = {}
+    for name in view_settings(method):
+        notes |= dict.fromkeys(getattr(method, name).notes(channels))
+    return list(notes)
+
+
 @torch.no_grad()
 def view_streams(method: Method, nets: Nets, batch: Batch, progress: Progress) -> list[ViewStream]:
     """What the loader has to make of a user's callables, found by a dry run on a few images; networks stay as they are.

@@ -13,6 +13,7 @@ from likewise.data.manifest import Manifest, class_counts
 from likewise.data.splits import Split
 from likewise.encoders import EncoderSettings
 from likewise.methods import Method
+from likewise.methods.user_views import view_notes
 
 
 def summarise_data(
@@ -54,7 +55,11 @@ def summarise_data(
         "masks": masks._asdict() if masks else None,
         "columns": found["columns"],
         "skipped": found["skipped"],
-        "notes": [*found["notes"], *_left_out(method, used, len(visible_labels))],
+        "notes": [
+            *found["notes"],
+            *_left_out(method, used, len(visible_labels)),
+            *view_notes(method, encoder.channels),
+        ],
         "warnings": warnings,
     }
 

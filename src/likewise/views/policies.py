@@ -15,7 +15,7 @@ from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 from likewise.views.from_callable import CallableViews
-from likewise.views.image.colour import CHANGES
+from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import centre_boxes, random_boxes
 from likewise.views.image.making import make_view
 from likewise.views.image.random_ops import random_operations
@@ -25,7 +25,7 @@ from likewise.views.transform import as_transform
 from likewise.views.view import View
 
 GREY_OR_RGB = (1, 3)
-"""Numbers of channels for which the changes of colour are defined."""
+"""Numbers of channels for which saturation, hue and grey are defined."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ViewPolicy:
     """One random view of each image: crop, flip, colour jitter, grey, blur, solarize, RandAugment, Cutout.
 
     The order and the defaults of crop and flip are SimCLR's (Chen et al. 2020, App. A,
-    https://arxiv.org/abs/2002.05709); colour is off until asked for. Probabilities are per image.
+    https://arxiv.org/abs/2002.05709); colour augmentation is off by default. Probabilities are per image.
     """
 
     size: int | None = None
@@ -45,33 +45,33 @@ class ViewPolicy:
     flip: float = 0.5
     """probability of mirroring left and right"""
     jitter: float = 0.0
-    """probability of the four colour changes below, made in random order"""
+    """probability of brightness, contrast, saturation and hue jitter, in random order"""
     brightness: float = 0.0
-    """factor drawn from 1 - brightness (not below 0) to 1 + brightness"""
+    """the factor is uniform in [max(0, 1 - brightness), 1 + brightness]"""
     contrast: float = 0.0
-    """factor drawn likewise"""
+    """the factor is uniform in [max(0, 1 - contrast), 1 + contrast]"""
     saturation: float = 0.0
-    """factor drawn likewise; a grey image has none"""
+    """the factor is uniform in [max(0, 1 - saturation), 1 + saturation]; no effect on grey images"""
     hue: float = 0.0
-    """turn of the colour circle, drawn from -hue to hue, at most 0.5; a grey image has none"""
+    """the shift is uniform in [-hue, hue], as a share of the colour circle; at most 0.5; no effect on grey images"""
     grey: float = 0.0
-    """probability of losing all colour"""
+    """probability of becoming grey"""
     blur: float = 0.0
     """probability of a Gaussian blur"""
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     """least and greatest standard deviation of the blur, in the view's pixels"""
     solarize: float = 0.0
-    """probability of inverting the bright half of the values"""
+    """probability of inverting all values of 0.5 and more"""
     random_ops: int = 0
-    """how many of RandAugment's 14 operations are drawn for each image, with repeats"""
+    """number of RandAugment operations per image, sampled from 14 with replacement"""
     op_chance: float = 1.0
-    """probability that a drawn operation is made"""
+    """probability that a sampled operation is applied"""
     op_strength: tuple[float, float] = (0.0, 1.0)
-    """least and greatest strength of an operation; at 1 an image turns by 30 degrees or moves by 10 of 32 pixels"""
+    """least and greatest strength of an operation; 1 rotates by 30 degrees and translates by 10 of 32 pixels"""
     cutout: float = 0.0
-    """side of a grey square that hides a part of each view, as a share of the view's; 0: none"""
+    """side of Cutout's grey square as a share of the view's side; 0: no Cutout"""
     frames: int | None = None
-    """of a clip: how many consecutive frames are shown, from a random one on; None: all that are kept"""
+    """consecutive frames in a view of a clip, from a random first frame; None: all stored frames"""
 
     def __post_init__(self) -> None:
         for name in ("flip", "jitter", "grey", "blur", "solarize", "op_chance", "cutout"):
@@ -102,24 +102,24 @@ class ViewPolicy:
         As a transform it takes one image (PIL, or uint8 [C, H, W]) and gives float32 [C, S, S] in [0, 1], or a uint8
         batch [B, C, H, W] and gives [B, C, S, S]. The randomness is then PyTorch's, as in torchvision.
 
-        In training it takes stored images and ``rng``. The same key gives the same view, and a part of the global batch
-        gets that part's views. Numbers are drawn in a fixed order whatever is switched on, so that two policies with
-        the same key crop alike.
+        In training it takes stored images and ``rng``. The same key gives the same views, and a part of the global
+        batch gets that part's views. Numbers are sampled in a fixed order, whichever augmentations are on, so that two
+        policies with the same key make the same crops.
 
         Args:
             pixels: images.
-            rng: numbers for as many rows, used up by the call: give each view a stream of its own. Best kept on the
-                CPU even where images are not: which rows a change touches is then known without waiting.
-            start: int64 [B], the first frame that is shown of each clip; None draws it.
+            rng: random numbers for as many rows; each view needs its own stream. Keep it on the CPU even if the images
+                are on a GPU: choosing the rows of an operation then needs no synchronisation.
+            start: int64 [B], the first frame of each clip; None samples it.
 
         Raises:
-            LikewiseError: what was given is no image, or no uint8.
+            LikewiseError: the input is no image, or not uint8.
         """
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)
         assert rng is not None
         images = pixels.images
-        params = self._plan(pixels, rng)
+        params = self.sample_params(pixels, rng)
         size = self.size or images.shape[-1]
         if images.ndim == 4:
             return make_view(images, params, size)
@@ -127,47 +127,48 @@ class ViewPolicy:
         start = random_start(rng, pixels, frames) if start is None else start
         return make_view(frames_from(images, start, frames), params, size)._replace(start=start)
 
-    def _plan(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
+    def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
+        """The random parameters of one view of each image."""
         box = random_boxes(rng, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
         factors = [rng.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
         factors.append(rng.uniform(-self.hue, self.hue))
-        order, jittered = rng.orders(len(CHANGES)), rng.chance(self.jitter)
-        left_out = ~(self._active(pixels.images.shape[-3]).to(order.device)[order] & jittered[:, None])
-        changes = ColourParams(
+        order, jittered = rng.orders(len(COLOUR_OPS)), rng.chance(self.jitter)
+        channels = pixels.images.shape[-3]
+        has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
+        colour = ColourParams(
             torch.stack(factors, dim=1),
-            order.masked_fill(left_out, -1),
+            order.masked_fill(~(has_effect & jittered[:, None]), -1),
             rng.chance(self.grey),
             rng.chance(self.blur),
             rng.uniform(*self.blur_sigma),
             rng.chance(self.solarize),
         )
-        channels = pixels.images.shape[-3]
         if channels not in GREY_OR_RGB:
-            changes = self._without_colour(changes, jittered, channels, rng)
-        hole = CutoutParams(rng.uniform(columns=2), self.cutout)
-        operations = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
-        return ViewParams(box, changes, operations if self.random_ops else None, hole if self.cutout else None)
+            colour = self._per_channel(colour, jittered, channels, rng)
+        cutout = CutoutParams(rng.uniform(columns=2), self.cutout)
+        rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
+        return ViewParams(box, colour, rand_augment if self.random_ops else None, cutout if self.cutout else None)
 
     def _active(self, channels: int) -> Tensor:
-        """Bool [4]: which of ``colour.CHANGES`` would do something."""
+        """Bool [4]: which of ``colour.COLOUR_OPS`` have an effect."""
         has_colour = channels == 3
         strengths = self.brightness, self.contrast, self.saturation * has_colour, self.hue * has_colour
         return torch.tensor(strengths) > 0
 
-    def _without_colour(self, changes: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG) -> ColourParams:
-        """What needs RGB replaced by a factor for each channel, as strong as saturation or hue would have been."""
+    def _per_channel(self, colour: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG) -> ColourParams:
+        """Replaces what needs RGB by a brightness factor per channel, as strong as saturation or hue would be."""
         strength = self._channel_strength()
         if not strength:
-            return changes._replace(grey=torch.zeros_like(changes.grey))
+            return colour._replace(grey=torch.zeros_like(colour.grey))
         factors = rng.stream("channels").uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)  # [B, C]
         factors = factors.where(jittered[:, None], 1.0)
-        return changes._replace(grey=torch.zeros_like(changes.grey), channel_factors=factors)
+        return colour._replace(grey=torch.zeros_like(colour.grey), channel_factors=factors)
 
     def _channel_strength(self) -> float:
         return max(self.saturation, self.hue) if self.jitter else 0.0
 
     def notes(self, channels: int) -> list[str]:
-        """What of this policy is done otherwise to images of so many channels."""
+        """What this policy does differently to images of so many channels, for the first screen."""
         needs_rgb = {"saturation": self.saturation, "hue": self.hue} if self.jitter else {}
         named = [name for name, strength in {**needs_rgb, "grey": self.grey}.items() if strength]
         if channels in GREY_OR_RGB or not named:
@@ -177,7 +178,7 @@ class ViewPolicy:
 
     @classmethod
     def restored(cls, content: Mapping[str, Any]) -> ViewPolicy | CallableViews:
-        """The views of a stored run; a user's callable is known by its name alone, and cannot be called again."""
+        """The views of a stored run. Of a user's callable only the name is stored, so it cannot be called again."""
         if "source" in content:
             return CallableViews.restored(content)
         settings: dict[str, Any] = {}
@@ -192,12 +193,12 @@ class ViewPolicy:
 
 @dataclass(frozen=True)
 class CentreView:
-    """The view for evaluation: the shorter side resized, the centre cut out; nothing is left to chance."""
+    """The view for evaluation: resize the shorter side, then crop the centre. Nothing is random."""
 
     size: int | None = None
     """pixels along a side of the view; None: as stored"""
     share: float = 1.0
-    """side of the cut over the shorter side; 0.875 is ImageNet's habit (224 of 256)"""
+    """side of the crop over the shorter side; 0.875 is usual for ImageNet (224 of 256)"""
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -210,7 +211,7 @@ class CentreView:
     @overload
     def __call__(self, pixels: Image | Tensor | np.ndarray) -> Tensor: ...
     def __call__(self, pixels: Pixels | Image | Tensor | np.ndarray, rng: BatchRNG | None = None) -> View | Tensor:
-        """The same view every time, of stored images or as a transform; see `ViewPolicy.__call__`."""
+        """The centre of stored images, or of one image as a transform; see `ViewPolicy.__call__`."""
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)
         params = ViewParams(centre_boxes(pixels.aspect, self.share))
@@ -231,7 +232,7 @@ def simclr_small(size: int | None = None) -> ViewPolicy:
 
 
 def gray_small(size: int | None = None) -> ViewPolicy:
-    """For small gray images, of no paper: no hue to turn, and no blur, which hides what tells a shirt from a coat."""
+    """For small grey images; not from a paper. No hue, and no blur, which hides the details of 28 pixels."""
     return ViewPolicy(size, crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
 
 
@@ -256,7 +257,7 @@ def moco_v2(size: int | None = None) -> ViewPolicy:
 
 
 def identity(size: int | None = None) -> ViewPolicy:
-    """All of the image, unchanged, for methods without augmentation; of one that is not square, its middle."""
+    """No augmentation: the whole image, or the central square of one that is not square."""
     return ViewPolicy(size, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
 
 
@@ -268,8 +269,8 @@ def weak(size: int | None = None) -> ViewPolicy:
 def mild_crop(size: int | None = None) -> ViewPolicy:
     """A crop alone, as CLIP's (Radford et al. 2021, Sec. 2.4, https://arxiv.org/abs/2103.00020).
 
-    A caption names colours and sides, so neither is changed. The paper's 400 million images want hardly any crop; ours
-    leaves out as much as four tenths.
+    There is no flip and no colour jitter, because captions name colours and sides. The crop keeps at least 60 % of the
+    area, and so is stronger than the paper's, which suits 400 million images.
     """
     return ViewPolicy(size, crop_area=(0.6, 1.0), flip=0.0)
 
@@ -277,17 +278,17 @@ def mild_crop(size: int | None = None) -> ViewPolicy:
 def lips(size: int | None = None) -> ViewPolicy:
     """For clips of mouths: flip, and a random square of at least 88 of 96 pixels, without colour changes.
 
-    Lip reading's usual crop is of exactly 88 (Ma et al. 2021, https://arxiv.org/abs/2106.09171, Sec. 3) and its tests
-    show the centre; evaluation here shows the whole frame, so training sees that size too.
+    The usual crop for lip reading is exactly 88 pixels (Ma et al. 2021, https://arxiv.org/abs/2106.09171, Sec. 3) and
+    tests use the centre. Evaluation here uses the whole frame, so training includes that size.
     """
     return ViewPolicy(size, crop_area=((88 / 96) ** 2, 1.0), crop_ratio=(1.0, 1.0))
 
 
 def fixmatch_weak(size: int | None = None) -> ViewPolicy:
-    """FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685), nearly.
+    """Close to FixMatch's weak view (Sohn et al. 2020, Sec. 2.3, https://arxiv.org/abs/2001.07685).
 
-    The authors flip, and shift by up to an eighth of the side, mirroring pixels in at the edge. Ours shows a square of
-    at least 7/8 of the side instead and mirrors nothing in.
+    The authors flip, and translate by up to an eighth of the side with reflection padding. This policy crops a square
+    of at least 7/8 of the side instead, without padding.
     """
     return ViewPolicy(size, crop_area=(0.77, 1.0), crop_ratio=(1.0, 1.0))
 
@@ -302,23 +303,23 @@ def rand_augment(
 def fixmatch_strong(size: int | None = None) -> ViewPolicy:
     """FixMatch's strong view: two operations of any strength, then Cutout of half the side.
 
-    Sohn et al. 2020, Sec. 2.3 and App. D, https://arxiv.org/abs/2001.07685. The authors' code leaves each operation out
-    half of the time, as CoMatch does; their paper does not.
+    Sohn et al. 2020, Sec. 2.3 and App. D, https://arxiv.org/abs/2001.07685. The authors' code skips each operation with
+    probability 0.5, as CoMatch does; their paper does not.
     """
     return replace(rand_augment(size=size), cutout=0.5)
 
 
 def comatch_strong(size: int | None = None) -> ViewPolicy:
-    """CoMatch's first strong view of small images: two operations at full strength, each made half of the time.
+    """CoMatch's first strong view of small images: two operations at full strength, each with probability 0.5.
 
     Then Cutout of half the side, as in the authors' code, https://github.com/salesforce/CoMatch, where solarize at full
-    strength inverts nothing.
+    strength has no effect.
     """
     return replace(rand_augment(chance=0.5, strength=(1.0, 1.0), size=size), cutout=0.5)
 
 
 def single_frame(size: int | None = None) -> ViewPolicy:
-    """One frame of a clip with mild crop, flip and colour: for what pixels show rather than what the image is."""
+    """One frame of a clip with mild crop, flip and colour jitter, for dense tasks."""
     return ViewPolicy(
         size,
         crop_area=(0.4, 1.0),
@@ -338,7 +339,7 @@ def strong(size: int | None = None) -> ViewPolicy:
 
 
 def byol(size: int | None = None) -> tuple[ViewPolicy, ViewPolicy]:
-    """BYOL's two policies: always blurred, and seldom blurred but at times solarized.
+    """BYOL's two policies: one always blurs; the other blurs with probability 0.1 and solarizes with probability 0.2.
 
     Grill et al. 2020, App. B, Table 6 (https://arxiv.org/abs/2006.07733).
     """
@@ -352,10 +353,10 @@ def swav(size: int | None = None) -> ViewPolicy:
 
 
 def swav_small_crop(size: int | None = None) -> ViewPolicy:
-    """SwAV's small crops: the same, of 5 to 14 % of the image; they are shown in fewer pixels."""
+    """SwAV's small crops: the same with crops of 5 to 14 % of the image, at a smaller size."""
     return replace(simclr(size=size), crop_area=(0.05, 0.14))
 
 
 def centre(size: int | None = None, share: float = 1.0) -> CentreView:
-    """The view for evaluation: the file's centre, with nothing left to chance."""
+    """The view for evaluation: the centre of the image."""
     return CentreView(size, share)

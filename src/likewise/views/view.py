@@ -1,4 +1,4 @@
-"""What the network is shown: pixels, and where in the image they lie."""
+"""A view: its pixels, and which part of the image they show."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class View(NamedTuple):
-    """One view of each image of a batch. Geometry travels with the pixels, for methods that match places."""
+    """One view of each image of a batch. The geometry is for methods that match locations."""
 
     pixels: Tensor
     """float32 [B, C, S, S], or [B, T, C, S, S] of clips, in [0, 1]; normalisation belongs to the encoder"""
     box: Tensor
     """float32 [B, 2, 3]: affine map from the view's [-1, 1] plane to the image's (a flip is a negative width)"""
     start: Tensor | None = None
-    """int64 [B]: the first of the stored frames that a clip's view shows; None of images"""
+    """int64 [B]: the first frame of a view of a clip; None for images"""

@@ -1,4 +1,4 @@
-"""Planned views by batched PyTorch operations, on any device: the definition of what a view is."""
+"""Views by batched PyTorch operations on any device. This is the reference for the compiled code."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from likewise.views.image.crop import resample
 from likewise.views.image.view_params import ColourParams, ViewParams
 
 
-def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
+def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], on the images' device."""
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
-        view = resample(images, plan.box.to(images.device), size)
-        if plan.changes is not None:
-            _apply(view, plan.changes)
+        view = resample(images, params.box.to(images.device), size)
+        if params.colour is not None:
+            _augment_colours(view, params.colour)
         return view
 
 
-def _apply(view: Tensor, changes: ColourParams) -> None:
-    if changes.channel_factors is not None:
-        view.copy_(scale_channels(view, changes.channel_factors.to(view.device)))
-    jitter(view, changes.factors, changes.order)
-    _change(view, changes.grey, lambda chosen, _: grey(chosen))
-    sigma, taps = changes.sigma.to(view.device), kernel_size(view.shape[-1])
-    _change(view, changes.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
-    _change(view, changes.solarized, lambda chosen, _: solarize(chosen))
+def _augment_colours(view: Tensor, colour: ColourParams) -> None:
+    if colour.channel_factors is not None:
+        view.copy_(scale_channels(view, colour.channel_factors.to(view.device)))
+    jitter(view, colour.factors, colour.order)
+    _apply_to_rows(view, colour.grey, lambda chosen, _: grey(chosen))
+    sigma, taps = colour.sigma.to(view.device), kernel_size(view.shape[-1])
+    _apply_to_rows(view, colour.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
+    _apply_to_rows(view, colour.solarized, lambda chosen, _: solarize(chosen))
 
 
-def _change(view: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Alters the chosen rows of the view in place; nothing is computed where none is chosen."""
+def _apply_to_rows(view: Tensor, chosen: Tensor, augment: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Augments the chosen rows of the views in place; computes nothing if no row is chosen."""
     rows = chosen.nonzero()[:, 0].to(view.device)
     if len(rows):
-        view.index_copy_(0, rows, change(view.index_select(0, rows), rows))
+        view.index_copy_(0, rows, augment(view.index_select(0, rows), rows))

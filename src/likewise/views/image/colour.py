@@ -75,29 +75,29 @@ def solarize(images: Tensor, threshold: Tensor | float = 0.5) -> Tensor:
     return torch.where(images >= torch.as_tensor(threshold).view(-1, 1, 1, 1), 1 - images, images)
 
 
-Change = Callable[[Tensor, Tensor], Tensor]
+ColourOp = Callable[[Tensor, Tensor], Tensor]
 
-CHANGES: tuple[Change, ...] = (brighten, contrast, saturate, shift_hue)
-"""The changes of torchvision's ``ColorJitter``."""
+COLOUR_OPS: tuple[ColourOp, ...] = (brighten, contrast, saturate, shift_hue)
+"""The operations of torchvision's ``ColorJitter``."""
 
 
 def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Changes of colour in each row's own order. Alters ``images`` in place and returns it.
+    """ColorJitter with an order of operations for each row. Changes ``images`` in place and returns it.
 
     Args:
         images: float32 [B, C, H, W].
-        factors: float32 [B, 4], a column for each of ``CHANGES``.
-        order: int64 [B, 4], each row's places in ``CHANGES``, first to last; -1 leaves out. Best kept on the CPU even
-            where images are not: which rows a change touches is then known without waiting for the device.
+        factors: float32 [B, 4], a column for each of ``COLOUR_OPS``.
+        order: int64 [B, 4], each row's indices into ``COLOUR_OPS``, in the order of application; -1 is skipped. Keep it
+            on the CPU even if the images are on a GPU: choosing the rows of an operation then needs no synchronisation.
     """
     factors = factors.to(images.device)
-    # What is left out comes last, so that more rows make the same change at the same turn.
+    # Skipped operations come last, so that more rows share an operation in the same column.
     order = order.gather(1, (order < 0).to(torch.uint8).argsort(dim=1, stable=True))
-    for places in order.unbind(dim=1):
-        for place, change in enumerate(CHANGES):
-            rows = (places == place).nonzero()[:, 0].to(images.device)
+    for column in order.unbind(dim=1):  # [B]
+        for index, operation in enumerate(COLOUR_OPS):
+            rows = (column == index).nonzero()[:, 0].to(images.device)
             if len(rows):
-                images.index_copy_(0, rows, change(images.index_select(0, rows), factors[rows, place]))
+                images.index_copy_(0, rows, operation(images.index_select(0, rows), factors[rows, index]))
     return images
 
 

@@ -21,19 +21,19 @@ TRIES = 10
 def random_boxes(
     rng: BatchRNG, aspect: Tensor, area: tuple[float, float], ratio: tuple[float, float], flip: float
 ) -> Tensor:
-    """Boxes of random area and shape at random places, some of them mirrored: float32 [B, 2, 3].
+    """Boxes of random area, aspect ratio and position, some of them mirrored: float32 [B, 2, 3].
 
     Area is uniform and the ratio log-uniform, both in the file's geometry, drawn again until the box fits: Szegedy et
     al. 2015, Sec. 6 (https://arxiv.org/abs/1409.4842) by torchvision's ``RandomResizedCrop``. Ours differs twice:
     edges are not rounded to whole pixels (a 28-pixel image has few of them), and where ten tries fail, as on
-    panoramas, the largest box of an allowed ratio lies at a random place rather than in the centre.
+    panoramas, the largest box of an allowed ratio lies at a random position instead of the centre.
 
     Args:
         rng: random numbers for the B rows.
         aspect: float [B], width / height in the file.
         area: least and greatest share of the image.
         ratio: least and greatest width / height of the box.
-        flip: probability of a mirrored box, told by a negative width.
+        flip: probability of a mirrored box, which has a negative width.
     """
     share = rng.uniform(*area, columns=TRIES)
     shape = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES).exp()
@@ -82,7 +82,7 @@ def _shrink(images: Tensor, box: Tensor, size: int) -> Tensor:
 
 
 def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple[Tensor, Tensor]:
-    """Which pixels of an axis each place of the view sums, and by what weights: int64 and float32 [B, size, taps].
+    """The input pixels that each pixel of the view sums along an axis: int64 indices, float32 weights [B, size, taps].
 
     The filter is Pillow's bilinear one: a triangle that spans one input pixel either way when enlarging and one output
     pixel when shrinking. A pixel outside the box does not count; one cut by the box's edge counts by the part inside.
@@ -100,9 +100,9 @@ def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple
     taps = math.ceil(2 * max(1, pixels / size))  # no box is wider than its image
     first = (wanted - reach + 0.5).floor_()
     index = first[:, :, None] + torch.arange(taps, device=extent.device)
-    place = index + 0.5
-    triangle = 1 - (place - wanted[:, :, None]).abs_() / reach[:, :, None]
-    inside = (extent.abs() * (pixels / 2))[:, None, None] + 0.5 - (place - middle[:, :, None]).abs_()
+    pixel_centre = index + 0.5
+    triangle = 1 - (pixel_centre - wanted[:, :, None]).abs_() / reach[:, :, None]
+    inside = (extent.abs() * (pixels / 2))[:, None, None] + 0.5 - (pixel_centre - middle[:, :, None]).abs_()
     weights = triangle.clamp_(min=0).mul_(inside.clamp_(0, 1))
     return index.clamp_(0, pixels - 1).long(), weights.div_(weights.sum(dim=2, keepdim=True))
 

@@ -81,13 +81,13 @@ def random_operations(rng: BatchRNG, count: int, chance: float, strength: tuple[
     strengths, signs = rng.uniform(*strength, columns=count), rng.uniform(-1, 1, columns=count).sign()
     left_out = rng.uniform(columns=count) >= chance
     amount = torch.zeros_like(strengths)
-    for place, operation in enumerate(OPERATIONS.values()):
-        amount = torch.where(kind == place, operation.amount(strengths, signs), amount)
+    for index, operation in enumerate(OPERATIONS.values()):
+        amount = torch.where(kind == index, operation.amount(strengths, signs), amount)
     return RandAugmentParams(kind.masked_fill(left_out, 0), amount)
 
 
 def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
-    """Makes each row's operations, first to last, in place: float32 [B, C, S, S].
+    """Applies each row's operations in order, in place: float32 [B, C, S, S].
 
     Returns:
         Where the pixels came from: the affine map [B, 2, 3] from the views' [-1, 1] plane to the one before.
@@ -95,12 +95,12 @@ def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
     origin = torch.eye(2, 3, device=views.device).repeat(len(views), 1, 1)
     for kind, amount in zip(operations.kind.unbind(1), operations.amount.unbind(1), strict=True):
         moved = torch.zeros_like(kind, dtype=torch.bool)
-        for place, operation in enumerate(OPERATIONS.values()):
-            rows = (kind == place).nonzero()[:, 0]
+        for index, operation in enumerate(OPERATIONS.values()):
+            rows = (kind == index).nonzero()[:, 0]
             if operation.change is not None and len(rows):
                 chosen = rows.to(views.device)
                 views.index_copy_(0, chosen, operation.change(views[chosen], amount[rows].to(views.device)))
-            moved |= (kind == place) & (operation.move is not None)
+            moved |= (kind == index) & (operation.move is not None)
         rows = moved.nonzero()[:, 0]
         if len(rows):
             chosen, maps = rows.to(views.device), affine_maps(kind[rows], amount[rows]).to(views.device)
@@ -110,10 +110,10 @@ def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
 
 
 def affine_maps(kind: Tensor, amount: Tensor) -> Tensor:
-    """The maps of geometric operations: int64 [B], float32 [B] -> [B, 2, 3]; any other leaves all in place."""
+    """The maps of geometric operations: int64 [B], float32 [B] -> [B, 2, 3]; any other gives the identity."""
     maps = torch.eye(2, 3, device=amount.device).repeat(len(kind), 1, 1)
-    for place, operation in enumerate(OPERATIONS.values()):
-        rows = kind == place
+    for index, operation in enumerate(OPERATIONS.values()):
+        rows = kind == index
         if operation.move is not None:
             lines = operation.move(amount[rows])
             for line, column in ((line, column) for line in range(2) for column in range(3)):
@@ -138,6 +138,6 @@ def cut_out(views: Tensor, centre: Tensor, side: float) -> None:
 
     As much of it as lies inside the view, so that one at a corner hides a quarter.
     """
-    place = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]
-    hidden = (place - centre.to(views.device)[:, :, None] + side / 2).div_(side).floor_() == 0  # [B, 2, S]
+    pixel_centre = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]  # [S]
+    hidden = (pixel_centre - centre.to(views.device)[:, :, None] + side / 2).div_(side).floor_() == 0  # [B, 2, S]
     views.masked_fill_((hidden[:, 1, :, None] & hidden[:, 0, None, :])[:, None], GREY)

@@ -1,4 +1,4 @@
-"""What chance has decided about a batch of views, before any pixel is touched."""
+"""The random parameters of a batch of views: where each crop lies, and how its colours change."""
 
 from __future__ import annotations
 
@@ -8,56 +8,56 @@ from torch import Tensor
 
 
 class ColourParams(NamedTuple):
-    """What is done to each view after its crop, in the order of these fields. One row an image."""
+    """Colour augmentations of each view after its crop, applied in the order of these fields. One row per image."""
 
     factors: Tensor
-    """float32 [B, 4]: a factor for each of ``colour.CHANGES``"""
+    """float32 [B, 4]: a factor for each of ``colour.COLOUR_OPS``"""
     order: Tensor
-    """int64 [B, 4]: each row's places in ``colour.CHANGES``, first to last; -1 leaves out"""
+    """int64 [B, 4]: each row's indices into ``colour.COLOUR_OPS``, in the order of application; -1 is skipped"""
     grey: Tensor
-    """bool [B]: loses all colour"""
+    """bool [B]: whether it becomes grey"""
     blurred: Tensor
-    """bool [B]"""
+    """bool [B]: whether it is blurred"""
     sigma: Tensor
     """float32 [B]: the blur's standard deviation in the view's pixels"""
     solarized: Tensor
-    """bool [B]"""
+    """bool [B]: whether it is solarized"""
     channel_factors: Tensor | None = None
     """float32 [B, C]: a factor for each channel, applied first; None of grey and RGB images"""
 
 
 class RandAugmentParams(NamedTuple):
-    """RandAugment's operations on each view after its changes, first to last. One row an image."""
+    """RandAugment's operations on each view, applied after the colour augmentations, in order. One row per image."""
 
     kind: Tensor
-    """int64 [B, N]: places in ``random_ops.OPERATIONS``"""
+    """int64 [B, N]: indices into ``random_ops.OPERATIONS``"""
     amount: Tensor
-    """float32 [B, N]: a factor, a threshold, an angle, as each operation has it"""
+    """float32 [B, N]: the operation's parameter: a factor, a threshold or an angle"""
 
 
 class CutoutParams(NamedTuple):
-    """Cutout's square, the last thing done to a view."""
+    """Cutout's square; it is applied last."""
 
     centre: Tensor
-    """float32 [B, 2]: across and down, as shares of the side"""
+    """float32 [B, 2]: x and y, as shares of the side"""
     side: float
-    """as a share of the view's"""
+    """as a share of the view's side"""
 
 
 class ViewParams(NamedTuple):
-    """Everything about a batch of views but the pixels. Two ways of making views from one plan give equal views."""
+    """Everything that determines a batch of views, apart from the images."""
 
     box: Tensor
     """float32 [B, 2, 3]: see ``View.box``"""
-    changes: ColourParams | None = None
-    """None: the crop is the view"""
-    operations: RandAugmentParams | None = None
-    """None: the view is not operated on"""
-    hole: CutoutParams | None = None
-    """None: nothing is cut out"""
+    colour: ColourParams | None = None
+    """None: no colour augmentation"""
+    rand_augment: RandAugmentParams | None = None
+    """None: no RandAugment"""
+    cutout: CutoutParams | None = None
+    """None: no Cutout"""
 
     def repeated(self, times: int) -> ViewParams:
-        """The plan of clips' frames, one after the other: all frames of a clip are changed alike."""
+        """The parameters of every frame of clips: all frames of a clip get the same augmentation."""
 
         def for_frames(value: Any) -> Any:
             if isinstance(value, tuple):

@@ -91,8 +91,8 @@ void solarize(float* __restrict values, size_t count) {
   for (size_t i = 0; i < count; ++i) values[i] = values[i] >= 0.5f ? 1 - values[i] : values[i];
 }
 
-enum Change { BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE, CHANGES };  // the order of colour.CHANGES
-constexpr int GREY = CHANGES;                                      // comes last, and needs no factor
+enum Change { BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE, COLOUR_OPS };  // the order of colour.COLOUR_OPS
+constexpr int GREY = COLOUR_OPS;                                      // comes last, and needs no factor
 
 struct Step {
   int change;

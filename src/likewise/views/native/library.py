@@ -1,4 +1,4 @@
-"""``views.cpp`` compiled by the machine's own compiler, once, and kept for later processes.
+"""``views.cpp`` compiled by the machine's own compiler, once, and cached for later processes.
 
 Set ``LIKEWISE_NATIVE=0`` to do without it, ``CXX`` to name the compiler, ``XDG_CACHE_HOME`` to keep the result
 elsewhere than under ``~/.cache``. Without a compiler views are made by PyTorch: equal, but slower; the logger
@@ -33,7 +33,7 @@ FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-ffinite-math-only"),
 )
 SLOW = 1.0
-"""Seconds of compiling from which a person is told what took so long."""
+"""Seconds of compilation above which a warning says what took so long."""
 
 _log = logging.getLogger("likewise.views")
 _one_at_a_time = threading.Lock()
@@ -67,10 +67,10 @@ def _found() -> ctypes.CDLL | str:
 def _loaded() -> ctypes.CDLL | str:
     try:
         compiler = _compiler()
-        kept = _folder() / f"views-{_key(compiler)}.so"
-        if not _is_whole(kept):
-            _build(compiler, kept)
-        loaded = ctypes.CDLL(str(kept))
+        cached = _folder() / f"views-{_key(compiler)}.so"
+        if not _is_intact(cached):
+            _build(compiler, cached)
+        loaded = ctypes.CDLL(str(cached))
     except (_Unavailable, OSError) as reason:
         _log.info("Views are made by PyTorch, many times slower on a CPU than by compiled code: %s", reason)
         return str(reason)
@@ -108,10 +108,10 @@ def _processor() -> str:
     return "\n".join(line for line in described if line.startswith(("model name", "flags", "Features", "CPU part")))
 
 
-def _is_whole(kept: Path) -> bool:
+def _is_intact(cached: Path) -> bool:
     """Whether the file is as it was built: loading one that was cut short could end the process."""
     try:
-        return _digest(kept) == kept.with_suffix(".sha256").read_text()
+        return _digest(cached) == cached.with_suffix(".sha256").read_text()
     except OSError:
         return False
 
@@ -120,19 +120,19 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _build(compiler: list[str], kept: Path) -> None:
-    """Compile beside the place where it is kept, then move it there, so that no other process sees half a file."""
+def _build(compiler: list[str], cached: Path) -> None:
+    """Compile in a temporary folder, then move the library into the cache, so that no process loads half a file."""
     start = time.perf_counter()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        built = Path(folder) / kept.name
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+        built = Path(folder) / cached.name
         command = [*compiler, *FLAGS, str(SOURCE), "-o", str(built)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
-            said = next((line for line in finished.stderr.splitlines() if "error" in line), finished.stderr.strip())
-            raise _Unavailable(f"{compiler[0]} failed: {said}")
+            message = next((line for line in finished.stderr.splitlines() if "error" in line), finished.stderr.strip())
+            raise _Unavailable(f"{compiler[0]} failed: {message}")
         built.with_suffix(".sha256").write_text(_digest(built))
-        os.replace(built, kept)
-        os.replace(built.with_suffix(".sha256"), kept.with_suffix(".sha256"))
+        os.replace(built, cached)
+        os.replace(built.with_suffix(".sha256"), cached.with_suffix(".sha256"))
     if (took := time.perf_counter() - start) > SLOW:
-        _log.warning("Compiled the code that makes views, once for this machine: %.1f s, kept in %s", took, kept.parent)
+        _log.warning("Compiled the code that makes views, once for this machine: %.1f s, in %s", took, cached.parent)

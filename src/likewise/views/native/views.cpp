@@ -1,5 +1,5 @@
 // The views of likewise.views.batched on a CPU, one image after the other, so that a view stays in the cache while it
-// is made. Chance has no part here: the plan (likewise.views.plan.Plan) tells everything. Equal to the tensor
+// is made. Nothing is random here: likewise.views.image.view_params.ViewParams determines everything. Equal to the tensor
 // operations up to rounding; each function names the Python function that defines it, in a header of the same name.
 //
 // Compiled on first use by library.py. Loops over pixels are written for the compiler to vectorise; where it cannot
@@ -19,14 +19,14 @@
 #include "colour.h"
 #include "crop.h"
 
-// A batch and its plan: likewise.views.native.views.Work has the same fields. Parts of the plan that are null are left
+// A batch and its parameters: likewise.views.native.views.Work has the same fields. Parameters that are null are left
 // out.
 struct Work {
   const uint8_t* images;  // [rows, channels, height, width]
   float* views;           // [rows, channels, size, size]
   const float* box;       // [rows, 2, 3]
-  const float* factors;   // [rows, CHANGES]
-  const int64_t* order;   // [rows, CHANGES], -1 leaves out
+  const float* factors;   // [rows, COLOUR_OPS]
+  const int64_t* order;   // [rows, COLOUR_OPS], -1 leaves out
   const uint8_t* grey;    // [rows], as all that follow
   const uint8_t* blurred;
   const float* sigma;
@@ -45,14 +45,14 @@ struct Workspace {
       : crop(int(work.width)), blur(int(work.size), int(work.blur_taps)) {}
 };
 
-// The changes of colour that the plan holds for a row, first to last.
+// The colour augmentations of a row, in the order of application.
 int colour_steps(const Work& work, int64_t row, Step* steps) {
   int count = 0;
-  for (int turn = 0; work.order && turn < CHANGES; ++turn) {
-    const int64_t change = work.order[row * CHANGES + turn];
+  for (int turn = 0; work.order && turn < COLOUR_OPS; ++turn) {
+    const int64_t change = work.order[row * COLOUR_OPS + turn];
     const bool needs_colour = change == SATURATE || change == SHIFT_HUE;
     if (change >= 0 && (work.channels >= 3 || !needs_colour))
-      steps[count++] = {int(change), work.factors[row * CHANGES + change]};
+      steps[count++] = {int(change), work.factors[row * COLOUR_OPS + change]};
   }
   if (work.grey && work.grey[row] && work.channels >= 3) steps[count++] = {GREY, 0};
   return count;
@@ -64,7 +64,7 @@ void make_view(const Work& work, int64_t row, Workspace& room) {
   const int64_t bytes = work.rows * channels * work.height * work.width;
   const Images images = {work.images, work.images + bytes, channels, int(work.height), int(work.width)};
   crop(images, row, work.box + row * 6, size, view, room.crop);
-  Step steps[CHANGES + 1];
+  Step steps[COLOUR_OPS + 1];
   change_colours(steps, colour_steps(work, row, steps), view, channels, pixels);
   if (work.blurred && work.blurred[row]) {
     gaussian(work.sigma[row], int(work.blur_taps), room.blur.kernel);

@@ -1,4 +1,4 @@
-"""Planned views made by the compiled ``views.cpp``."""
+"""Views made by the compiled ``views.cpp``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from likewise.views.image.view_params import ViewParams
 from likewise.views.native.library import library
 
 WORTH_A_THREAD = 2**17
-"""Values of views for which another thread pays: it takes a fraction of a millisecond to start, they about half one."""
+"""Pixel values per thread that make another thread pay off: it takes a fraction of a millisecond to start."""
 
 _TYPES = {
     "box": torch.float32,
@@ -23,44 +23,46 @@ _TYPES = {
     "sigma": torch.float32,
     "solarized": torch.bool,
 }
-_PLACES = ("images", "views", *_TYPES)
+_POINTERS = ("images", "views", *_TYPES)
 _NUMBERS = ("rows", "channels", "height", "width", "size", "blur_taps", "threads")
 
 
 class Work(ctypes.Structure):
     """The arguments of ``likewise_make_views``, as the struct of this name in ``views.cpp`` has them."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in _PLACES] + [(name, ctypes.c_int64) for name in _NUMBERS]
+    _fields_ = [(name, ctypes.c_void_p) for name in _POINTERS] + [(name, ctypes.c_int64) for name in _NUMBERS]
 
 
 def can_make(images: Tensor) -> bool:
-    """Whether these images lie where compiled code can read them, and there is compiled code."""
+    """Whether the images are on the CPU as uint8, and the compiled library is available."""
     return images.device.type == "cpu" and images.dtype == torch.uint8 and library() is not None
 
 
-def make(images: Tensor, plan: ViewParams, size: int) -> Tensor:
+def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1].
 
-    On ``torch.get_num_threads()`` threads where the batch is worth them; the number of threads changes no bit.
+    Large batches use ``torch.get_num_threads()`` threads; the result does not depend on their number.
     """
     compiled = library()
     assert compiled is not None
     rows, channels, height, width = images.shape
     views = torch.empty(rows, channels, size, size)
-    # Held by name until the call returns: it gets their addresses alone.
-    held = {"images": images.contiguous(), "views": views, **_on_cpu(plan, rows)}
+    # The tensors must stay alive until the call returns, because C++ gets their addresses only.
+    tensors = {"images": images.contiguous(), "views": views, **_on_cpu(params, rows)}
     threads = max(1, min(torch.get_num_threads(), views.numel() // WORTH_A_THREAD))
     numbers = zip(_NUMBERS, (rows, channels, height, width, size, kernel_size(size), threads), strict=True)
-    work = Work(**{name: tensor.data_ptr() for name, tensor in held.items()}, **dict(numbers))
+    work = Work(**{name: tensor.data_ptr() for name, tensor in tensors.items()}, **dict(numbers))
     compiled.likewise_make_views(ctypes.byref(work))
     return views
 
 
-def _on_cpu(plan: ViewParams, rows: int) -> dict[str, Tensor]:
-    """The plan's parts by name, laid out as C++ reads them; no more than the box where nothing else is planned."""
-    parts = {"box": plan.box, **(plan.changes._asdict() if plan.changes is not None else {})}
+def _on_cpu(params: ViewParams, rows: int) -> dict[str, Tensor]:
+    """The parameters by name, in the memory layout that C++ expects; no colours if there is no colour augmentation."""
+    parts = {"box": params.box}
+    if params.colour is not None:
+        parts.update(params.colour._asdict())
     parts.pop("channel_factors", None)
     for name, part in parts.items():
         if len(part) != rows:
-            raise ValueError(f"{rows} images, but the plan's {name} has {len(part)} rows")
+            raise ValueError(f"{rows} images, but the view parameters' {name} has {len(part)} rows")
     return {name: part.to("cpu", _TYPES[name]).contiguous() for name, part in parts.items()}

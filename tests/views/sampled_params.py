@@ -1,4 +1,4 @@
-"""Plans in which everything is chosen, and images to make views of."""
+"""View parameters in which nothing is random, and images to make views of."""
 
 import torch
 from sklearn.datasets import load_sample_image
@@ -10,7 +10,7 @@ from likewise.views.image.view_params import ColourParams, ViewParams
 def whole_images(rows: int, **parts: Tensor) -> ViewParams:
     """The whole image of each row, changed by the parts named and no others."""
     never = torch.zeros(rows, dtype=torch.bool)
-    changes = {
+    colour = {
         "factors": torch.ones(rows, 4),
         "order": torch.full((rows, 4), -1),
         "grey": never,
@@ -18,7 +18,7 @@ def whole_images(rows: int, **parts: Tensor) -> ViewParams:
         "sigma": torch.ones(rows),
         "solarized": never,
     }
-    return ViewParams(torch.eye(2, 3).repeat(rows, 1, 1), ColourParams(**(changes | parts)))
+    return ViewParams(torch.eye(2, 3).repeat(rows, 1, 1), ColourParams(**(colour | parts)))
 
 
 def natural(rows: int, channels: int, side: int = 24) -> Tensor:
