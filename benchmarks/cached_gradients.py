@@ -74,7 +74,7 @@ def batch_of(images: int) -> Batch:
 def stepper(settings: Settings) -> Callable[[int, int], None]:
     """Takes a step of so many images, so many at a time."""
     fabric, method, nets = made(settings)
-    learner, optimizer = fabric.setup(Learner(method, nets), build_optimizer(method.recipe, nets, settings.batch))
+    learner, optimizer = fabric.setup(Learner(method, nets), build_optimizer(method.card.recipe, nets, settings.batch))
 
     def step(images: int, microbatch: int) -> None:
         pieces = images // microbatch
@@ -122,7 +122,7 @@ def main(settings: Settings) -> None:
     grown = {size: grown_alone(settings, size) for size in sizes}
     joint = seconds[str(settings.batch)]
     table = Table(
-        f"a step of {method.title} with {settings.encoder} on {settings.batch:,} images of {SIZE} pixels",
+        f"a step of {method.card.title} with {settings.encoder} on {settings.batch:,} images of {SIZE} pixels",
         ["images at a time", "seconds", "over joint", "process grew by MB"],
         notes=[f"The loss keeps {of_loss / 1e6:.0f} MB besides, at every size."],
     )

@@ -62,7 +62,7 @@ def main(settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, kind in METHODS.items():
             data = "fashion-pairs" if kind.modalities else "fashion-mnist-mini"
-            labels, began = LABELS[kind.needs], time.perf_counter()
+            labels, began = LABELS[kind.card.needs], time.perf_counter()
             asked = TrainSettings(
                 labels=labels, steps=settings.steps, batch_size=settings.batch, seed=settings.seed, num_evals=0,
                 loggers=(), out=str(Path(folder) / name),

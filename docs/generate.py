@@ -28,7 +28,7 @@ what is typed beside it wins.
 
 def section(name: str, kind: type[Method]) -> str:
     """One method: idea, source, settings, recipe."""
-    settings, recipe = kind(), kind.recipe
+    settings, recipe = kind(), kind.card.recipe
     rows = [
         f"| `{setting}` | `{shown(getattr(settings, setting))}` | {text} |"
         for setting, text in setting_docs(kind).items()
@@ -38,9 +38,9 @@ def section(name: str, kind: type[Method]) -> str:
     table = ["| setting | default | what it is |", "| --- | --- | --- |", *rows]
     return "\n".join(
         [
-            f"## {kind.title} (`{name}`)",
+            f"## {kind.card.title} (`{name}`)",
             "",
-            f"{kind.idea} Choose it when {kind.choose_when}.",
+            f"{kind.card.idea} Choose it when {kind.card.choose_when}.",
             "",
             about,
             "",
@@ -48,7 +48,7 @@ def section(name: str, kind: type[Method]) -> str:
             "",
             *table,
             "",
-            f"Presets: {', '.join(f'`{preset}`' for preset in kind.presets)}; "
+            f"Presets: {', '.join(f'`{preset}`' for preset in kind.card.presets)}; "
             f"[they, the steps, and where it differs](methods/{name}.md).",
             "",
         ]
@@ -66,7 +66,7 @@ BEGIN, END = "<!-- presets, made by `make docs` -->", "<!-- end of presets -->"
 def presets_table(kind: type[Method]) -> str:
     """A method's presets, what each changes and who says so."""
     lines = ["| `--preset` | for | training | settings | from |", "| --- | --- | --- | --- | --- |"]
-    for name, preset in kind.presets.items():
+    for name, preset in kind.card.presets.items():
         settings = ", ".join(f"`{setting}`" for setting in settings_of(preset)) or "the defaults"
         lines.append(f"| `{name}` | {preset.images} | {training_of(preset)} | {settings} | {preset.source} |")
     return "\n".join(lines)

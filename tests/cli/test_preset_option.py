@@ -82,7 +82,7 @@ def test_help_says_when_to_use_which(capsys, monkeypatch):
     whole = capsys.readouterr().out
     said = " ".join(whole.replace("│", " ").split())
     for kind in METHODS.values():
-        assert kind.choose_when in said
-    assert "large" not in METHODS["cacr"].presets
+        assert kind.card.choose_when in said
+    assert "large" not in METHODS["cacr"].card.presets
     assert "(now: imagenet)" in said
     assert "(default: 65536)" in said

@@ -16,7 +16,7 @@ from likewise.data.sources.named_sets import NAMED_SETS
 from likewise.data.video.clips import clip_manifest
 from likewise.errors import LikewiseError
 from likewise.heads.sound_space import load_sound_space
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import read_json
 from likewise.vectors import read_vectors
 
 COUNT, KEPT, SIDE, PER_FRAME = 24, 14, 12, 640
@@ -94,7 +94,7 @@ def test_a_sound_finds_clips(folder, query, capsys):
     run = likewise.load(folder)
     gallery = read_vectors(folder / "vectors.parquet")
     asked = run.embed_sound([query]).vectors
-    space, sound = load_sound_space(RunFolder(folder)), clips().columns["sound"].read(torch.tensor([20]))[0]
+    space, sound = load_sound_space(folder), clips().columns["sound"].read(torch.tensor([20]))[0]
     torch.testing.assert_close(asked[0], space.of_sound(sound, 4, 25.0))
     best = (gallery.shared @ asked[0]).argsort(descending=True)
     found = run.search_sound(query, gallery, 3)

@@ -16,7 +16,6 @@ from likewise.cli import main
 from likewise.data.sources.open import open_manifest
 from likewise.encoders.shared_space import load_space
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings
 from likewise.vectors import Vectors
@@ -48,7 +47,7 @@ def test_a_run_keeps_all_that_embedding_a_text_needs(folder):
     found = run.embed_text(["a red thing", "赤い犬"])
     assert found.vectors.shape == (2, 128)
     torch.testing.assert_close(found.vectors.norm(dim=1), torch.ones(2))
-    space, tokenizer = load_space(RunFolder(folder))
+    space, tokenizer = load_space(folder)
     expected = space.of_texts(tokenizer.encode(["a red thing"]).long())[0]
     torch.testing.assert_close(found.vectors[0], expected / expected.norm())
     config = json.loads((folder / "config.json").read_text())

@@ -8,7 +8,7 @@ import torch
 
 import likewise as lw
 from likewise.losses.float32 import unit
-from methods.test_contract import SIZE, loader, nets_of, progress
+from methods.fixtures import SIZE, loader, nets_of, progress
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-method.md").read_text()
 FILE, USE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

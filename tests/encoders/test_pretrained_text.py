@@ -8,7 +8,6 @@ from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.shared_space import SpaceSettings, build_space, load_space, save_space
 from likewise.encoders.text import TextSettings
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder
 
 transformers = pytest.importorskip("transformers")
 
@@ -45,11 +44,11 @@ def test_it_learns_only_if_tuned(folder, tuned):
 def test_a_run_needs_the_folder_no_more(folder, tmp_path):
     space = build_space(SpaceSettings(TextSettings(str(folder), length=12), 8, 4))
     tokenizer = Tokenizer.read(folder / "tokenizer.json", 12)
-    save_space(space, tokenizer, RunFolder(tmp_path))
+    save_space(space, tokenizer, tmp_path)
     expected = space.eval().vectors(tokenizer, ["a dog", "cats"])
     hidden = folder.rename(folder.with_name("gone"))
     try:
-        again, read = load_space(RunFolder(tmp_path))
+        again, read = load_space(tmp_path)
     finally:
         hidden.rename(folder)
     torch.testing.assert_close(again.vectors(read, ["a dog", "cats"]), expected)

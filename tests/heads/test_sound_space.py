@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings, load_sound_space, save_sound_space
 from likewise.heads.spatial_attention import attended, attention
-from likewise.run_folder import RunFolder
 
 FRAMES, SIDE, PER_FRAME = 6, 24, 640
 
@@ -92,7 +91,7 @@ def test_a_map_finer_or_coarser_than_the_thin_one_meets_it_place_by_place():
 
 def test_what_is_kept_gives_the_same(tmp_path):
     encoder, space = made()
-    run = RunFolder(tmp_path)
+    run = tmp_path
     assert load_sound_space(run) is None
     save_sound_space(space, run)
     again = load_sound_space(run)

@@ -36,11 +36,11 @@ def test_queue_keeps_no_graph():
 
 def test_columns_stay_beside_their_embedding_and_start_empty():
     queue = Queue(4, 2, guesses=3)
-    assert not queue.held.any()
+    assert not queue.filled.any()
     assert not queue.guesses.any()
     for number in (1.0, 2.0, 3.0):
         queue.push(torch.full((3, 2), number), guesses=torch.full((3, 3), 10 * number))
-        assert queue.held.tolist() == [True] * 3 + [number > 1]
+        assert queue.filled.tolist() == [True] * 3 + [number > 1]
     assert sorted(queue.rows[:, 0].tolist()) == [2, 3, 3, 3]
     assert torch.equal(queue.guesses, 10 * queue.rows[:, :1].expand(4, 3))
 
@@ -66,7 +66,7 @@ def test_queue_survives_a_checkpoint():
     for one in (queue, again):
         one.push(torch.full((1, 2), 2.0))
     assert torch.equal(queue.rows, again.rows)
-    assert again.held.tolist() == [True] * 4 + [False]
+    assert again.filled.tolist() == [True] * 4 + [False]
 
 
 def test_teacher_follows_parameters_and_keeps_its_own_statistics():

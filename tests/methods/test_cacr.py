@@ -11,7 +11,7 @@ from likewise.losses import cacr
 from likewise.methods.cacr import CACR
 from likewise.report.pictures.method_pictures import illustrate
 from losses.test_attraction_repulsion import naive_attraction, naive_repulsion
-from methods.test_contract import loader, nets_of, progress, sliced
+from methods.fixtures import loader, nets_of, progress, sliced
 from training.test_cached_gradients import assert_same, batch_of, gradients, networks
 
 

@@ -15,7 +15,7 @@ from likewise.losses import clip_loss, optimal_transport_targets, pair_divergenc
 from likewise.methods import Recipe
 from likewise.methods.clip import CLIP
 from likewise.views.policies import mild_crop
-from methods.test_contract import loader, method, nets_of, progress, take_steps
+from methods.fixtures import loader, method, nets_of, progress, take_steps
 from training.test_cached_gradients import batch_of
 
 SMALL = TextSettings(vocabulary=50, length=9, width=128, layers=2)
@@ -166,4 +166,4 @@ def test_learning_makes_pairs_find_each_other():
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(LikewiseError, match="hard=2"):
         dataclasses.replace(method("clip-distill"), hard=2)
-    assert CLIP.recipe == Recipe("adamw", learning_rate=1e-3, weight_decay=0.1)
+    assert CLIP.card.recipe == Recipe("adamw", learning_rate=1e-3, weight_decay=0.1)

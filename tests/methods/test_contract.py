@@ -5,116 +5,26 @@ import json
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 
-from likewise.data.batch import Batch, Pixels
-from likewise.data.columns.captions import CAPTIONS
-from likewise.data.images import InMemoryImages
-from likewise.data.loader import Loader
-from likewise.data.video.clip_columns import FLOW, SOUND
-from likewise.data.video.clips import clip_manifest
-from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
-from likewise.methods import METHODS, Progress, with_view_size
-from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.randomness import generator, seed_networks
+from likewise.memory import BatchHistory, Queue, queue_warnings
+from likewise.methods import METHODS
+from likewise.methods.distillation import DistillationMethod
+from likewise.randomness import generator
 from likewise.runs.settings import from_json, to_json
-from likewise.training.manual_backward import ManualBackward
-
-ALL = sorted(METHODS)
-SIZE, CLASSES = 12, 4
-KEPT = 8
-"""frames of each clip, for methods that learn from clips"""
+from methods.fixtures import ALL, CLASSES, loader, method, nets_of, progress, sliced, take_steps
 
 
-def method(name):
-    settings = {field.name for field in dataclasses.fields(METHODS[name])}
-    smaller = {"queue": 16, "hidden": 16, "dim": 8, "classes_per_batch": CLASSES, "images_per_class": 2}
-    smaller |= {"text_width": 16, "vocabulary": 64}
-    kept = {key: value for key, value in smaller.items() if key in settings}
-    rule = dataclasses.replace(METHODS[name](), **kept)
-    return with_view_size(rule, SIZE, min(rule.time.frames, KEPT // 2) if rule.time else None)
+def _has_setting(name, setting):
+    return setting in {field.name for field in dataclasses.fields(METHODS[name])}
 
 
-def nets_of(rule, seed=0):
-    """A method's networks, and beside them those of a teacher that has learned nothing, where it has one."""
-    seed_networks(seed)
-    encoder = build_encoder(EncoderSettings(encoder_of(rule), SIZE, (0.4,), (0.3,)))
-    nets = rule.build(encoder, CLASSES)
-    if isinstance(rule, DistillationMethod) and rule.requires_teacher:
-        teacher = METHODS[rule.trains_teacher]()
-        rule.adopt(nets, Teacher(teacher, nets_of(teacher, seed + 1)))
-    return nets
-
-
-def encoder_of(rule):
-    """The small encoder that suits a method."""
-    if rule.network != "auto":
-        return rule.network
-    return "r2plus1d-small" if rule.time and rule.time.frames > 1 else "conv4"
-
-
-def images(count=32, rule=None):
-    if rule is None or rule.time is None:
-        pixels = torch.randint(0, 256, (count, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
-        return InMemoryImages(Pixels(pixels, torch.ones(count)))
-    shown = torch.randint(KEPT // 2, KEPT + 1, (count,), generator=generator(6))
-    return InMemoryImages(Pixels(clips(count), torch.ones(count), shown))
-
-
-def clips(count):
-    """Noise, uint8."""
-    return torch.randint(0, 256, (count, KEPT, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator(7))
-
-
-def loader(rule, labels=None, count=32, batch_size=8):
-    labels = torch.arange(count) % CLASSES if labels is None else labels
-    return Loader(images(count, rule), labels, batch_size, seed=5, support=rule.support, modalities=beside(rule, count))
-
-
-class Random:
-    """Made-up rows of what lies beside the pixels."""
-
-    def __init__(self, count, name):
-        self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow}[name](count)
-
-    def sound(self, count):
-        """A noise of its own for each clip, 160 samples a frame."""
-        return torch.randint(-9999, 9999, (count, KEPT * 160), dtype=torch.int16, generator=generator(8))
-
-    def flow(self, count):
-        """Up to two pixels either way."""
-        shape = (count, KEPT - 1, 2, SIZE, SIZE)
-        return torch.randint(-128, 129, shape, dtype=torch.int16, generator=generator(8))
-
-    def captions(self, count):
-        """As many captions of as many tokens each, -1 where none is."""
-        rows = torch.randint(0, 50, (count, 3, 6), generator=generator(8))
-        lengths = torch.randint(0, 7, (count, 3), generator=generator(9))
-        lengths[:, 0] = 6  # each image has one caption or more, and those that it has come first
-        lengths = lengths.sort(dim=1, descending=True).values
-        rows[torch.arange(6) >= lengths[..., None]] = -1
-        return rows
-
-    def __len__(self):
-        return len(self.rows)
-
-    def read(self, index):
-        return self.rows[index]
-
-
-def beside(rule, count=32):
-    """What a method wants beside the pixels, of clips as its own readers give it."""
-    made = {name: Random(count, name) for name in rule.modalities}
-    if rule.time is None:
-        return made
-    tracks = {name: rows.rows.numpy() for name, rows in made.items() if name in (SOUND, FLOW)}
-    train = clip_manifest("made", clips(count).numpy(), rule.time.frame_rate, **tracks)
-    return {name: reader.of(train.columns[name]) for name, reader in rule.transforms(train).items()}
-
-
-def progress(step=3):
-    return Progress(step, steps=10, seed=2)
+WITH_TEACHER = [
+    name
+    for name in ALL
+    if _has_setting(name, "momentum")
+    or (issubclass(METHODS[name], DistillationMethod) and METHODS[name].requires_teacher)
+]
+WITH_QUEUE = [name for name in ALL if _has_setting(name, "queue")]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -132,14 +42,27 @@ def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
     assert learned
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_teachers_and_queues_take_no_gradient(name):
+@pytest.mark.parametrize("name", WITH_TEACHER)
+def test_teachers_take_no_gradient(name):
     rule = method(name)
     nets = nets_of(rule)
     rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
-    followers = [p for key, p in nets.named_parameters() if key.startswith("teacher")]
-    assert all(p.grad is None and not p.requires_grad for p in followers)
-    assert all(not buffer.requires_grad for buffer in nets.buffers())
+    teacher = [p for key, p in nets.named_parameters() if key.startswith("teacher")]
+    assert teacher
+    assert all(p.grad is None and not p.requires_grad for p in teacher)
+
+
+@pytest.mark.parametrize("name", WITH_QUEUE)
+def test_queues_take_no_gradient_and_warn_where_they_exceed_the_training_set(name):
+    rule = method(name)
+    nets = nets_of(rule)
+    rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
+    queues = [module for module in nets.modules() if isinstance(module, Queue)]
+    assert {len(queue) for queue in queues if not isinstance(queue, BatchHistory)} == {16}
+    assert all(buffer.grad is None and not buffer.requires_grad for queue in queues for buffer in queue.buffers())
+    assert queue_warnings(nets, 16) == []
+    (warning,) = queue_warnings(nets, 12)
+    assert "16" in warning and "--method.queue 3" in warning
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -152,7 +75,7 @@ def test_a_step_is_a_function_of_seed_and_step(name):
         assert losses[0] != losses[2]
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].needs == "no labels"])
+@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].card.needs == "no labels"])
 def test_methods_without_labels_never_look_at_them(name):
     """Training with every label hidden and with wrong labels gives the same weights, bit for bit."""
     rule = method(name)
@@ -164,7 +87,7 @@ def test_methods_without_labels_never_look_at_them(name):
     assert torch.equal(ends[0], ends[1])
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].needs != "no labels"])
+@pytest.mark.parametrize("name", [n for n in ALL if METHODS[n].card.needs != "no labels"])
 def test_hidden_labels_cannot_leak(name):
     """Labels that the budget hides are -1 in the batch; what they were must not matter, and what is shown must."""
     rule = method(name)
@@ -178,23 +101,6 @@ def test_hidden_labels_cannot_leak(name):
         take_steps(rule, nets, loader(rule, labels), 3)
         ends.append(torch.cat([p.detach().flatten() for p in nets.parameters()]))
     assert not torch.equal(ends[0], ends[1])
-
-
-def take_steps(rule, nets, batches, count):
-    for number, batch in enumerate(batches.batches(0, count)):
-        take_step(rule, nets, batch, Progress(number, count, seed=2), 0.05)
-
-
-def take_step(rule, nets, batch, where, rate):
-    """The method's own updates, plain gradient descent on its loss, and what gradients do not move."""
-    rule.before_step(nets, batch, where, ManualBackward(Fabric(accelerator="cpu", devices=1), nets))
-    step = rule.step(nets, batch, where)
-    learned = [parameter for parameter in nets.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(learned, rate)
-    optimizer.zero_grad()
-    step.loss.backward()
-    optimizer.step()
-    rule.after_update(nets, step, where)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -223,13 +129,6 @@ def test_embed_works_on_each_example_alone(name):
         part = rule.embed(nets, half, progress()._replace(rank=rank, world_size=2))
         for key, row in part.items():
             torch.testing.assert_close(row, whole[key][rows], rtol=1e-4, atol=1e-5)
-
-
-def sliced(batch, rows):
-    pixels = batch.pixels.map(lambda part: part[rows])
-    support = sliced(batch.support, rows) if batch.support is not None else None
-    alongside = {name: part[rows] for name, part in batch.modalities.items()}
-    return Batch(pixels, batch.labels[rows], batch.indices[rows], support, modalities=alongside)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -265,6 +164,6 @@ def test_settings_survive_json(name):
 @pytest.mark.parametrize("name", ALL)
 def test_every_method_says_what_it_is(name):
     kind = METHODS[name]
-    assert "http" in kind.paper
-    assert kind.idea.endswith(".")
-    assert kind.needs in ("no labels", "some labels", "all labels")
+    assert "http" in kind.card.paper
+    assert kind.card.idea.endswith(".")
+    assert kind.card.needs in ("no labels", "some labels", "all labels")

@@ -16,7 +16,7 @@ from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.views.image.rotations import four_rotations
-from methods.test_contract import CLASSES, SIZE, loader, method, nets_of, progress, take_steps
+from methods.fixtures import CLASSES, SIZE, loader, method, nets_of, progress, take_steps
 from training.test_cached_gradients import gradients, networks
 
 

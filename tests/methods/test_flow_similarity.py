@@ -14,7 +14,7 @@ from likewise.methods import Progress
 from likewise.randomness import generator
 from likewise.report.pictures.method_pictures import illustrate
 from likewise.views.policies import ViewPolicy
-from methods.test_contract import method, nets_of
+from methods.fixtures import method, nets_of
 
 SIZE, CLIPS, FRAMES = 12, 8, 5
 RULE = dataclasses.replace(method("flow-similarity"), positions=32)

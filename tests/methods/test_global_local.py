@@ -91,6 +91,6 @@ def test_attention_is_drawn_over_frames():
 
 
 def test_presets_build(tmp_path):
-    for preset in GlobalLocal.presets.values():
+    for preset in GlobalLocal.card.presets.values():
         method = dataclasses.replace(GlobalLocal(), **preset.settings)
         assert method.build(clip_encoder("r2plus1d-small", (0.4,), (0.3,)), 0).space.settings.dim == method.dim

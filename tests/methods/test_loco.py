@@ -17,7 +17,7 @@ from likewise.methods.loco import LoCo
 from likewise.methods.method import two_views
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
-from methods.test_contract import CLASSES, loader, method, nets_of, progress
+from methods.fixtures import CLASSES, loader, method, nets_of, progress
 from training.saved_tensors import peak_bytes
 
 

@@ -116,7 +116,7 @@ def test_after_a_step_the_keys_are_in_their_queues_and_the_teacher_has_followed_
 def test_weights_of_nought_leave_moco_of_clips_without_flow_or_a_motion_network():
     alone, whole = sized(motion_weight=0.0, cross_weight=0.0), sized()
     nets = nets_of(alone)
-    assert alone.required_modalities == () and not alone.transforms(None)
+    assert alone.modalities == () and not alone.column_transforms({})
     assert not hasattr(nets, "motion") and not hasattr(nets, "motion_queue")
     assert set(nets.teacher) == {"encoder", "head"}
     step = alone.step(nets, clips(flow=False), WHERE)
@@ -134,9 +134,9 @@ def test_weights_that_teach_the_encoder_nothing_are_refused(weights):
 
 
 def test_flow_is_asked_for_only_where_it_is_seen():
-    assert sized().required_modalities == sized(motion="flow").required_modalities == ("flow",)
+    assert sized().modalities == sized(motion="flow").modalities == ("flow",)
     rule = sized(motion="frame-difference")
-    assert rule.required_modalities == ()
+    assert rule.modalities == ()
     rule.step(nets_of(rule), clips(flow=False), WHERE).loss.backward()
 
 
@@ -146,13 +146,6 @@ def test_motion_teaches_the_visual_network_through_the_crossing_term_alone():
     rule.step(nets, clips(), WHERE).loss.backward()
     for part in (nets.encoder, nets.head, nets.motion):
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in part.parameters())
-
-
-def test_a_queue_longer_than_a_quarter_of_the_clips_is_told():
-    rule = MoDist(queue=512)
-    assert rule.warnings(2048) == []
-    (warning,) = rule.warnings(300)
-    assert "512" in warning and "--method.queue 75" in warning
 
 
 def test_a_network_for_stills_sees_each_picture_by_itself_and_one_for_clips_sees_time():

@@ -11,16 +11,16 @@ from lightning_fabric import Fabric
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Recipe, with_view_size
 from likewise.methods.cacr import CACR
+from likewise.methods.card import PRESET_NAMES
 from likewise.methods.isd import ISD
-from likewise.methods.preset import NAMES
 from likewise.methods.simclr import SimCLR
 from likewise.report.describe import setting_docs
 from likewise.runs.defaults import defaults_of
 from likewise.runs.settings import TrainSettings, from_json, to_json
 from likewise.training.manual_backward import ManualBackward
-from methods.test_contract import SIZE, loader, nets_of, progress
+from methods.fixtures import SIZE, loader, nets_of, progress
 
-ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.presets]
+ALL = [(name, preset) for name, kind in sorted(METHODS.items()) for preset in kind.card.presets]
 SMALLER = {"queue": 16, "hidden": 16, "dim": 8, "prototypes": 6, "classes_per_batch": 4, "images_per_class": 2}
 SMALLER |= {"text_width": 16, "text_layers": 2, "vocabulary": 64}
 
@@ -28,23 +28,23 @@ SMALLER |= {"text_width": 16, "text_layers": 2, "vocabulary": 64}
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_has_its_own_presets_for_three_sizes(name):
     kind = METHODS[name]
-    assert set(NAMES) <= set(kind.presets)
-    assert kind.choose_when
-    assert not kind.choose_when.endswith(".")
-    parents = [parent.presets for parent in kind.__mro__[1:] if hasattr(parent, "presets")]
-    assert all(kind.presets is not theirs for theirs in parents)
+    assert set(PRESET_NAMES) <= set(kind.card.presets)
+    assert kind.card.choose_when
+    assert not kind.card.choose_when.endswith(".")
+    parents = [parent.card.presets for parent in kind.__mro__[1:] if hasattr(parent, "card")]
+    assert all(kind.card.presets is not theirs for theirs in parents)
 
 
 @pytest.mark.parametrize(("name", "preset"), ALL)
 def test_a_preset_says_who_ran_it(name, preset):
-    source = METHODS[name].presets[preset].source
+    source = METHODS[name].card.presets[preset].source
     assert source.startswith("ours: ") or "https://" in source
     assert not source.endswith(".")
 
 
 @pytest.mark.parametrize(("name", "preset"), ALL)
 def test_its_settings_are_the_methods_and_of_their_types(name, preset):
-    kind, chosen = METHODS[name], METHODS[name].presets[preset]
+    kind, chosen = METHODS[name], METHODS[name].card.presets[preset]
     hints = typing.get_type_hints(kind)
     defaults = kind()
     for setting, value in chosen.settings.items():
@@ -80,29 +80,29 @@ def test_it_makes_a_finite_step(name, preset):
     step.loss.backward()
     assert all(torch.isfinite(each.loss) for each in (*own.values(), step))
     assert all(torch.isfinite(p.grad).all() for p in nets.parameters() if p.grad is not None)
-    recipe = METHODS[name].presets[preset].recipe
+    recipe = METHODS[name].card.presets[preset].recipe
     assert recipe.rate_at(0, 100, 10, 256) > 0
 
 
 def test_what_is_looked_up_is_what_the_authors_scripts_set():
     """Read again in the scripts that the sources name, not in the table."""
-    simclr = SimCLR.presets["imagenet"]
+    simclr = SimCLR.card.presets["imagenet"]
     assert simclr.recipe.learning_rate * simclr.batch_size / 256 == pytest.approx(4.8)
     assert SimCLR.preset("small").temperature == 0.5
-    suncet = METHODS["suncet"].presets["imagenet"]
+    suncet = METHODS["suncet"].card.presets["imagenet"]
     assert suncet.batch_size == 64 * 44
     assert suncet.recipe.learning_rate * suncet.batch_size / 256 == pytest.approx(4.8)
     assert suncet.settings["supervised_until"] * suncet.epochs == 250
-    paws = METHODS["paws"].presets["imagenet"]
+    paws = METHODS["paws"].card.presets["imagenet"]
     assert paws.recipe.learning_rate * paws.batch_size / 256 == pytest.approx(6.4)
     assert METHODS["paws"].preset("imagenet").predictor
-    supcon = METHODS["supcon"].presets["small"]
+    supcon = METHODS["supcon"].card.presets["small"]
     assert supcon.recipe.learning_rate * supcon.batch_size / 256 == pytest.approx(0.5)
-    comatch = METHODS["comatch"].presets["small"]
+    comatch = METHODS["comatch"].card.presets["small"]
     assert comatch.recipe.learning_rate * comatch.batch_size / 256 == pytest.approx(0.03)
     assert comatch.epochs * 50_000 / comatch.batch_size == pytest.approx(512 * 1024, rel=0.01)
     named = ("repulsion_sharpness", "queue", "through_weights")
-    found = {name: tuple(getattr(CACR.preset(name), setting) for setting in named) for name in NAMES}
+    found = {name: tuple(getattr(CACR.preset(name), setting) for setting in named) for name in PRESET_NAMES}
     assert found == {"small": (0.9, 0, True), "middle": (2.0, 0, True), "imagenet": (2.0, 65536, False)}
     named = ("projector", "student_temperature", "teacher_temperature", "momentum")
     first = ISD.preset("imagenet-resnet18")
@@ -113,13 +113,13 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
 
 def test_a_start_is_the_preset_and_without_one_the_defaults():
     plain = defaults_of("simclr")
-    assert (plain.method, plain.recipe, plain.settings) == (SimCLR(), SimCLR.recipe, TrainSettings())
+    assert (plain.method, plain.recipe, plain.settings) == (SimCLR(), SimCLR.card.recipe, TrainSettings())
     assert defaults_of("auto") == ("auto", None, TrainSettings())
     mine = SimCLR(temperature=0.3)
     assert defaults_of(mine).method is mine
     start = defaults_of("simclr", "imagenet")
     assert start.method == SimCLR(temperature=0.1, hidden=2048)
-    assert start.recipe == SimCLR.presets["imagenet"].recipe
+    assert start.recipe == SimCLR.card.presets["imagenet"].recipe
     assert start.settings == TrainSettings(preset="imagenet", batch_size=4096, epochs=100, image_size=224)
     assert defaults_of("simclr", "small").settings == TrainSettings(preset="small", batch_size=512, epochs=1000)
 

@@ -17,7 +17,7 @@ from likewise.losses import (
 from likewise.methods import with_view_size
 from likewise.methods.multi_crop import embed_views
 from likewise.methods.swav import SwAV
-from methods.test_contract import loader, method, nets_of, progress
+from methods.fixtures import loader, method, nets_of, progress
 
 
 def swav(**settings):
@@ -116,7 +116,7 @@ def test_swav_suncet_is_swav_plus_the_neighbour_loss_on_the_support_alone():
 
 def test_swav_suncet_ends_its_support():
     rule = dataclasses.replace(method("swav-suncet"), supervised_until=0.25)
-    ending = loader(rule).with_support(until_step=rule.support_steps(8))
+    ending = loader(rule).with_support(until_step=round(rule.support.until * 8))
     assert [batch.support is not None for batch in ending.batches(0, 8)] == [True] * 2 + [False] * 6
 
 

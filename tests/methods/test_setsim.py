@@ -11,7 +11,7 @@ from likewise.encoders.locations import as_places, dense_map, dense_stage
 from likewise.errors import LikewiseError
 from likewise.losses import queue_nce
 from likewise.losses.matched_sets import Matcher
-from methods.test_contract import loader, method, nets_of, progress
+from methods.fixtures import loader, method, nets_of, progress
 
 SETSIM = method("setsim")
 

@@ -12,7 +12,7 @@ from likewise.methods.isd import ISD
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import generator
 from likewise.views.policies import ViewPolicy, simclr_small
-from methods.test_contract import loader, method, nets_of, progress
+from methods.fixtures import loader, method, nets_of, progress
 
 
 def test_suncet_is_simclr_plus_the_neighbour_loss_on_the_support_alone():
@@ -38,7 +38,7 @@ def test_suncet_without_support_is_simclr():
 
 def test_suncet_switches_off_and_loads_no_more_support():
     rule = dataclasses.replace(method("suncet"), supervised_until=0.5)
-    ending = loader(rule).with_support(until_step=rule.support_steps(8))
+    ending = loader(rule).with_support(until_step=round(rule.support.until * 8))
     assert [batch.support is not None for batch in ending.batches(0, 8)] == [True] * 4 + [False] * 4
 
 
@@ -205,7 +205,7 @@ def test_fixmatch_balances_its_guesses_where_it_is_told_to():
         step.memory_updates["share"], guesses.mean(0, keepdim=True)
     )  # as guessed, not as balanced
     rule.after_update(nets, step, progress())
-    assert nets.shares.held.sum() == 2
+    assert nets.shares.filled.sum() == 2
 
 
 @pytest.mark.parametrize("name", ["comatch", "fixmatch"])
@@ -287,7 +287,7 @@ def test_comatch_remembers_after_the_loss_and_its_teacher_follows(name):
     rule.after_update(nets, step, progress())
     assert torch.equal(nets.queue.rows, torch.cat([rows["weak"], rows["support"]]))
     assert torch.equal(nets.queue.guesses[8:], torch.nn.functional.one_hot(shown, 4).float())
-    assert nets.shares.held.sum() == 2
+    assert nets.shares.filled.sum() == 2
     if name == "comatch-ema":
         assert torch.equal(nets.graph.rows[:8], rows["other"])
         assert torch.equal(nets.graph.guesses[:8], step.memory_updates["targets"])

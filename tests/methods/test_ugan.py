@@ -18,7 +18,7 @@ from likewise.methods.nets import kept_statistics
 from likewise.methods.ugan import UGAN
 from likewise.report.pictures.method_pictures import illustrate
 from likewise.training.manual_backward import ManualBackward
-from methods.test_contract import CLASSES, loader, method, nets_of, progress
+from methods.fixtures import CLASSES, loader, method, nets_of, progress
 
 NETWORKS = {
     "discriminator": {"discriminator"},
@@ -61,7 +61,7 @@ def test_optimisers_are_those_of_the_parents_and_in_their_order():
     rule = UGAN()
     recipes = rule.adversary_recipes
     assert list(recipes) == ["discriminator", "good_generator", "bad_generator"]
-    assert [recipe.momentum for recipe in (*recipes.values(), rule.recipe)] == [0.5, 0.5, 0.0, 0.5]
+    assert [recipe.momentum for recipe in (*recipes.values(), rule.card.recipe)] == [0.5, 0.5, 0.0, 0.5]
     assert [recipe.learning_rate for recipe in recipes.values()] == [3e-4, 3e-4, 1e-3]
     assert {recipe.weight_decay for recipe in recipes.values()} == {0.0}
 

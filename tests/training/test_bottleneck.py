@@ -21,7 +21,7 @@ from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, bottleneck, loop, train
 from likewise.training.bottleneck import Bottleneck, StepSeconds, StepTimes, remedy_for
 from likewise.training.screen import Screen
-from methods.test_contract import SIZE, images, loader, method, nets_of
+from methods.fixtures import SIZE, images, loader, method, nets_of
 from training.test_resume import StopAfter
 
 PAUSE = 0.1

@@ -19,7 +19,7 @@ from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
 from likewise.training.cached_gradients import Learner, gradients_of
-from methods.test_contract import ALL, CLASSES, beside, images, loader, method, nets_of
+from methods.fixtures import ALL, CLASSES, images, loader, method, modalities, nets_of
 from training.saved_tensors import peak_bytes, saved_bytes
 from training.test_resume import StopAfter, losses
 
@@ -200,7 +200,7 @@ def trained(name, microbatch, folder=None, evaluate=None, steps=4, devices=1, dr
     if devices > 1:
         nets = synchronise_batch_norm(nets).double()
     labels, at = torch.arange(48) % CLASSES, fabric.global_rank
-    batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, beside(rule, 48))
+    batches = Loader(images(48, rule), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
     plan = LoopSettings(steps, seed=4, log_every=1, eval_every=1, microbatch=microbatch)
     where = RunFolder(folder) if folder else None
     evaluate = evaluate or (lambda _: {})

@@ -15,7 +15,7 @@ from likewise.run_folder import RunFolder
 from likewise.training import LoopSettings, train
 from likewise.training.health import Health, TrainingDiverged
 from likewise.training.screen import Screen
-from methods.test_contract import loader, nets_of
+from methods.fixtures import loader, nets_of
 
 
 @dataclass(frozen=True)

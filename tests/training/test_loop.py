@@ -11,7 +11,7 @@ from likewise.data.loader import Loader
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder
 from likewise.training import LoopSettings, train
-from methods.test_contract import images, loader, method, nets_of
+from methods.fixtures import images, loader, method, nets_of
 
 
 def run(rule, nets, batches, steps=4, folder=None, recipe=None):

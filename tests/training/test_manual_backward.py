@@ -18,7 +18,7 @@ from likewise.training.health import TrainingDiverged
 from likewise.training.manual_backward import ManualBackward
 from likewise.training.memory_layout import channels_last
 from likewise.training.optimizers import build_optimizer
-from methods.test_contract import loader, method, nets_of
+from methods.fixtures import loader, method, nets_of
 from training.test_cached_gradients import WHERE, assert_same, batch_of, networks
 from training.test_resume import StopAfter
 
@@ -30,8 +30,7 @@ OWN = Recipe("adamw", 0.01, momentum=0.5, weight_decay=0.0, warm_up=0.0)
 class Duel(Method):
     """A guess, which should be as large as the encoder's mean feature, and the encoder, which flees it."""
 
-    title, paper, needs, idea = "Duel", "none", "no labels", "Two."
-    recipe = Recipe("sgd", 0.1, warm_up=0.0)
+    card = Card("Duel", "none", "no labels", "Two.", recipe=Recipe("sgd", 0.1, warm_up=0.0))
 
     def build(self, encoder, classes):
         guess = nn.Linear(1, 1, bias=False).requires_grad_(False)
@@ -62,7 +61,7 @@ def trained(rule, nets, folder=None, observe=None, steps=STEPS, fabric=None):
     if folder is not None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         where = RunFolder(folder)
-    return train(fabric, rule, nets, loader(rule), rule.recipe, plan, where, observe or (lambda _: {}))
+    return train(fabric, rule, nets, loader(rule), rule.card.recipe, plan, where, observe or (lambda _: {}))
 
 
 def lines(folder):
@@ -76,11 +75,11 @@ def test_a_method_without_own_updates_trains_to_the_bits_of_a_plain_loop():
     ours, plain = nets_of(rule), nets_of(rule)
     trained(rule, ours)
     channels_last(plain.train())
-    optimizer = build_optimizer(rule.recipe, plain, 8)
+    optimizer = build_optimizer(rule.card.recipe, plain, 8)
     for number, batch in enumerate(loader(rule).batches(0, STEPS)):
         seed_networks(4, number, 0, "dropout")
         for group in optimizer.param_groups:
-            group["lr"] = rule.recipe.rate_at(number, STEPS, 4, 8)
+            group["lr"] = rule.card.recipe.rate_at(number, STEPS, 4, 8)
         where = Progress(number, STEPS, 4)
         step = rule.step(plain, batch, where)
         optimizer.zero_grad(set_to_none=True)
@@ -104,7 +103,7 @@ def by_hand(nets, steps):
     rule = Duel()
     channels_last(nets.train())
     guessing = torch.optim.AdamW(nets.guess.parameters(), lr=0.01, betas=(0.5, 0.999), weight_decay=0.0)
-    fleeing = build_optimizer(rule.recipe, nets.encoder, 8)
+    fleeing = build_optimizer(rule.card.recipe, nets.encoder, 8)
     nets.guess.requires_grad_(True)
     scale = (8 / 256) ** 0.5, 8 / 256
     for number, batch in enumerate(loader(rule).batches(0, steps)):

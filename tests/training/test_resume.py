@@ -16,7 +16,7 @@ from likewise.methods import Recipe
 from likewise.methods.simclr import SimCLR
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
-from methods.test_contract import ALL, loader, method, nets_of
+from methods.fixtures import ALL, loader, method, nets_of
 
 STEPS = 6
 

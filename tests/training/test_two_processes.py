@@ -10,7 +10,7 @@ import torch.multiprocessing as multiprocessing
 from likewise.collectives import BatchNormOverRanks, alone, any_over_ranks, gather, min_over_ranks, rank, world_size
 from likewise.losses import tiles_kept, tiles_torch
 from likewise.training import Callback
-from methods.test_contract import ALL
+from methods.fixtures import ALL
 from training.test_cached_gradients import trained
 
 STEPS = 2

@@ -50,7 +50,7 @@ def arm(name: str, method: Method, epochs: float = 8, *more: Measure, teacher: M
     trains_teacher = None
     if teacher is not None:
         trains_teacher = Arm(f"teacher of {name}", teacher, replace(settings, encoder="conv4"), ())
-    return Arm(name, method, settings, (Classifier(), *more), KD.recipe, trains_teacher)
+    return Arm(name, method, settings, (Classifier(), *more), KD.card.recipe, trains_teacher)
 
 
 CLAIM = Claim(

@@ -265,7 +265,7 @@ def _arm_settings(arm: Arm) -> dict[str, Any]:
     teacher = {"teacher": _arm_settings(arm.teacher)} if arm.teacher else {}
     return {
         "method": {"name": method_name(arm.method), "settings": to_json(arm.method)},
-        "recipe": to_json(arm.recipe or arm.method.recipe),
+        "recipe": to_json(arm.recipe or arm.method.card.recipe),
         "settings": settings,
         "measures": measures,
         **teacher,

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from likewise.commands.words import Positional, parse, spell_out, take_option
 from likewise.methods import METHODS, Method, Recipe
-from likewise.methods.preset import NAMES
+from likewise.methods.card import PRESET_NAMES
 from likewise.report.method_screens import train_help
 from likewise.runs import api
 from likewise.runs.defaults import Defaults, defaults_of
@@ -24,7 +24,7 @@ from likewise.runs.train_run import run_training
 def train(words: list[str]) -> None:
     """``likewise train DATA --method NAME ...``."""
     name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
-    preset, rest = take_option(rest, "--preset", "", NAMES)
+    preset, rest = take_option(rest, "--preset", "", PRESET_NAMES)
     options = parse(_train_options(defaults_of(name, preset or None)), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"

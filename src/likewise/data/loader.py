@@ -26,6 +26,8 @@ class Support:
     """classes in it"""
     images: int
     """images of each class"""
+    until: float = 1.0
+    """share of the run after which it is not needed any more"""
     until_step: int | None = None
     """from this step on none is decoded; None means that there is no end"""
 

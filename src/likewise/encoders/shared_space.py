@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.text import SMALL_TEXT, SmallTransformer, TextEncoder, TextSettings
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import read_json, write_json
 
+FOLDER = "text"
+"""in a run's folder"""
 TOKENIZER, SPACE, WEIGHTS, CONFIG = "tokenizer.json", "space.json", "space.safetensors", "config.json"
 """what lies in a run's folder ``text``; the last is of a pretrained text encoder alone"""
 
@@ -68,9 +70,9 @@ def build_space(settings: SpaceSettings) -> SharedSpace:
     return SharedSpace(settings, PretrainedText(settings.text, text_folder(settings.text.name)))
 
 
-def save_space(space: SharedSpace, tokenizer: Tokenizer, run: RunFolder) -> None:
-    """Write all that embedding a text needs."""
-    folder, text = run.text, space.settings.text
+def save_space(space: SharedSpace, tokenizer: Tokenizer, run: Path) -> None:
+    """Write all that embedding a text needs into the folder ``text`` of a run's."""
+    folder, text = run / FOLDER, space.settings.text
     folder.mkdir(exist_ok=True)
     tokenizer.save(folder / TOKENIZER)
     save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, folder / WEIGHTS)
@@ -79,9 +81,9 @@ def save_space(space: SharedSpace, tokenizer: Tokenizer, run: RunFolder) -> None
     write_json(folder / SPACE, asdict(space.settings))
 
 
-def load_space(run: RunFolder) -> tuple[SharedSpace, Tokenizer] | None:
+def load_space(run: Path) -> tuple[SharedSpace, Tokenizer] | None:
     """What `save_space` wrote, in eval mode; None where the run learned nothing from texts."""
-    folder = run.text
+    folder = run / FOLDER
     if not (folder / SPACE).is_file():
         return None
     space = _built(read_settings(folder), folder)

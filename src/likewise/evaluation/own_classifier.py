@@ -42,7 +42,7 @@ class OwnClassifier(nn.Module):
         """Float [B, C, S, S] -> logits [B, classes]."""
         logits = self.method.classify(self.nets, pixels)
         if logits is None:
-            raise LikewiseError(f"{self.method.title} trains no classifier; use a probe on its features.")
+            raise LikewiseError(f"{self.method.card.title} trains no classifier; use a probe on its features.")
         return logits
 
 

@@ -72,7 +72,7 @@ def sound_scores(
         test: the test clips.
         seed: of the untrained networks.
     """
-    trained = load_sound_space(run)
+    trained = load_sound_space(run.path)
     if trained is None or test is None or test.clips is None or int(test.has_sound().sum()) < 2:
         return {}, None
     seed_networks(seed, "untrained space")

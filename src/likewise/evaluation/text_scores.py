@@ -47,7 +47,7 @@ def text_scores(
         test: the test images.
         seed: of the untrained space.
     """
-    loaded = load_space(run)
+    loaded = load_space(run.path)
     if loaded is None or test is None:
         return {}, None
     trained, tokenizer = loaded

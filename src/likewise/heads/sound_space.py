@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,11 @@ from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
 from likewise.heads.spatial_attention import attended, attention
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import read_json, write_json
 from likewise.views.audio.log_mel import LogMel
 
+FOLDER = "sound"
+"""in a run's folder"""
 SPACE, WEIGHTS = "space.json", "space.safetensors"
 """what lies in a run's folder ``sound``"""
 
@@ -139,19 +142,21 @@ class SoundSpace(nn.Module):
         return _unit(self.sound_global(made.mean(dim=2))).float().cpu()
 
 
-def save_sound_space(space: SoundSpace, run: RunFolder) -> None:
-    """Write all that comparing sounds with clips needs."""
-    run.sound.mkdir(exist_ok=True)
-    save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, run.sound / WEIGHTS)
-    write_json(run.sound / SPACE, asdict(space.settings))
+def save_sound_space(space: SoundSpace, run: Path) -> None:
+    """Write all that comparing sounds with clips needs into the folder ``sound`` of a run's."""
+    folder = run / FOLDER
+    folder.mkdir(exist_ok=True)
+    save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, folder / WEIGHTS)
+    write_json(folder / SPACE, asdict(space.settings))
 
 
-def load_sound_space(run: RunFolder) -> SoundSpace | None:
-    """What `save_sound_space` wrote, in eval mode; None where the run learned nothing from sound."""
-    if not (run.sound / SPACE).is_file():
+def load_sound_space(run: Path) -> SoundSpace | None:
+    """What `save_sound_space` wrote, in eval mode; None if the run did not learn from sound."""
+    folder = run / FOLDER
+    if not (folder / SPACE).is_file():
         return None
-    space = SoundSpace(SoundSpaceSettings(**read_json(run.sound / SPACE)))
-    space.load_state_dict(load_file(run.sound / WEIGHTS))
+    space = SoundSpace(SoundSpaceSettings(**read_json(folder / SPACE)))
+    space.load_state_dict(load_file(folder / WEIGHTS))
     return space.eval()
 
 

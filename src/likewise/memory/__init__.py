@@ -1,6 +1,6 @@
-"""What outlives a step: teachers that follow, queues of past embeddings."""
+"""What outlives a step: EMA teachers and queues of past embeddings."""
 
-from likewise.memory.queue import Queue, queue_warning
+from likewise.memory.queue import BatchHistory, Queue, queue_warnings
 from likewise.memory.teacher import ema_update, make_ema_copy, momentum_at, momentum_to_one
 
-__all__ = ["Queue", "ema_update", "make_ema_copy", "momentum_at", "momentum_to_one", "queue_warning"]
+__all__ = ["BatchHistory", "Queue", "ema_update", "make_ema_copy", "momentum_at", "momentum_to_one", "queue_warnings"]

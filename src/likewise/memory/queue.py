@@ -10,59 +10,70 @@ from torch import Tensor, nn
 class Queue(nn.Module):
     """The last ``length`` embeddings, oldest overwritten first (MoCo; He et al. 2020, https://arxiv.org/abs/1911.05722).
 
-    Its ``rows`` start as random unit vectors. Each is normalised by itself; the ISD authors' first script normalises
-    across rows instead, which makes its first targets almost uniform. Read before you push: a step must not meet its
-    own keys.
+    Its ``rows`` start as random vectors of unit length. (The ISD authors' first script normalises across rows instead,
+    which makes its first targets almost uniform.) Read it before pushing: a step must not see its own keys.
 
     Args:
         length: how many embeddings it holds.
         width: of an embedding.
-        beside: widths of further columns by name, for what belongs to each embedding: ``Queue(2560, 64, guesses=10)``
-            has ``queue.guesses`` [2560, 10] beside ``queue.rows`` [2560, 64]. They start as zeros.
+        columns: widths of further columns by name: ``Queue(2560, 64, probabilities=10)`` has
+            ``queue.probabilities`` [2560, 10] for ``queue.rows`` [2560, 64]. They start as zeros.
     """
 
     rows: Tensor
     pushed: Tensor
 
-    def __init__(self, length: int, width: int, **beside: int) -> None:
+    def __init__(self, length: int, width: int, **columns: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(length, width), dim=1))
-        for name, columns in beside.items():
-            self.register_buffer(name, torch.zeros(length, columns))
+        for name, column_width in columns.items():
+            self.register_buffer(name, torch.zeros(length, column_width))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
-        self.columns = ("rows", *beside)
+        self.columns = ("rows", *columns)
 
     def __len__(self) -> int:
         """How many embeddings it holds."""
         return len(self.rows)
 
     @property
-    def held(self) -> Tensor:
-        """Bool [length]: which rows have been pushed, and are not what it started with."""
+    def filled(self) -> Tensor:
+        """Bool [length]: which rows have been pushed; the others are as at the start."""
         return torch.arange(len(self), device=self.rows.device) < self.pushed
 
     @torch.no_grad()
-    def push(self, new: Tensor, **beside: Tensor) -> None:
+    def push(self, new: Tensor, **columns: Tensor) -> None:
         """Store rows [B, D] and their further columns [B, ...] over the oldest.
 
         A batch that does not divide the length wraps around.
         """
-        if ("rows", *beside) != self.columns:
-            raise ValueError(f"The queue's columns are {self.columns}, but {('rows', *beside)} were pushed.")
-        kept = min(len(new), len(self))
-        where = (self.pushed + len(new) - kept + torch.arange(kept, device=new.device)) % len(self)
-        for name, column in {"rows": new, **beside}.items():
+        if ("rows", *columns) != self.columns:
+            raise ValueError(f"The queue's columns are {self.columns}, but {('rows', *columns)} were pushed.")
+        count = min(len(new), len(self))
+        positions = (self.pushed + len(new) - count + torch.arange(count, device=new.device)) % len(self)
+        for name, column in {"rows": new, **columns}.items():
             memory: Tensor = getattr(self, name)
-            memory[where] = column.detach()[len(new) - kept :].to(memory.dtype)
+            memory[positions] = column.detach()[len(new) - count :].to(memory.dtype)
         self.pushed += len(new)
 
 
-def queue_warning(length: int, examples: int) -> list[str]:
-    """What to tell of a queue so long that many of its keys are of the examples that they are compared with."""
+class BatchHistory(Queue):
+    """A queue of one row for each past batch, such as its mean prediction; its length is counted in batches."""
+
+
+def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
+    """A warning for each length of queue that exceeds the training set.
+
+    Such a queue holds every training example at least once, so an example is compared with its own earlier embeddings.
+
+    Args:
+        nets: the networks of a method.
+        examples: training examples.
+    """
+    queues = [module for module in nets.modules() if isinstance(module, Queue) and not isinstance(module, BatchHistory)]
+    lengths = sorted({len(queue) for queue in queues if len(queue) > examples})
     allowed = max(examples // 4, 1)
-    if length <= allowed:
-        return []
     return [
-        f"the queue keeps {length:,} keys of {examples:,} training examples, so that examples are pushed away from "
-        f"themselves. Give --method.queue {allowed}, a quarter of them, or fewer."
+        f"the queue holds {length:,} embeddings, but there are only {examples:,} training examples, so each example is "
+        f"compared with its own earlier embeddings. Give --method.queue {allowed} (a quarter of the examples) or less."
+        for length in lengths
     ]

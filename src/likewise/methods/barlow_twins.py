@@ -10,10 +10,39 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import barlow_twins
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.barlow_twins import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, ResNet-18",
+        "ours: networks and length of solo-learn's run, https://github.com/vturrisi/solo-learn; its rate belongs to a "
+        "LARS that clips",
+        Recipe("lars", learning_rate=0.4, weight_decay=1e-6),
+        batch_size=256,
+        epochs=1000,
+        settings={"hidden": 2048, "dim": 2048},
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the paper's ImageNet run with a head a quarter as wide and a smaller batch",
+        Recipe("lars", learning_rate=0.2, weight_decay=1e-6),
+        batch_size=512,
+        epochs=400,
+        settings={"hidden": 2048, "dim": 2048},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 2.2 of the paper and the authors' README, https://github.com/facebookresearch/barlowtwins",
+        Recipe("lars", learning_rate=0.2, weight_decay=1e-6),
+        batch_size=2048,
+        epochs=1000,
+        settings={"hidden": 8192, "dim": 8192},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -25,13 +54,15 @@ class BarlowTwins(Method):
     instead, which for biases is the same and which the layer-wise rate of LARS divides out for weights.
     """
 
-    title = "Barlow Twins"
-    paper = "Zbontar et al. 2021, https://arxiv.org/abs/2103.03230"
-    needs = "no labels"
-    idea = "Each coordinate says the same of two views, and no two coordinates say the same: no negatives, no teacher."
-    choose_when = "no image should be pushed away and a wide head fits in memory"
-    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
-    presets = PRESETS
+    card = Card(
+        title="Barlow Twins",
+        paper="Zbontar et al. 2021, https://arxiv.org/abs/2103.03230",
+        needs="no labels",
+        idea="Makes the cross-correlation of two views' embeddings the identity: no negatives, no teacher.",
+        choose_when="no image should be pushed away and a wide head fits in memory",
+        recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-6),
+        presets=PRESETS,
+    )
 
     off_diagonal: float = 0.0051
     """weight of the correlations between different coordinates (paper: 0.005, authors' code: 0.0051)"""

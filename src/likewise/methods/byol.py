@@ -12,10 +12,49 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
 from likewise.memory import ema_update, make_ema_copy, momentum_to_one
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.byol import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, byol
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, ResNet-18",
+        "ours: networks, teacher and length of solo-learn's run, https://github.com/vturrisi/solo-learn; its rate of 1 "
+        "belongs to a LARS that clips",
+        Recipe("lars", learning_rate=0.4, weight_decay=1e-5),
+        batch_size=256,
+        epochs=1000,
+        settings={"hidden": 4096},
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: what the paper has for 300 epochs of ImageNet, with a smaller batch",
+        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
+        batch_size=512,
+        epochs=300,
+        settings={"hidden": 4096},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 3 of the paper (implementation details), https://arxiv.org/abs/2006.07733",
+        Recipe("lars", learning_rate=0.2, weight_decay=1.5e-6),
+        batch_size=4096,
+        epochs=1000,
+        settings={"momentum": 0.996, "hidden": 4096},
+        image_size=224,
+    ),
+    "imagenet-short": Preset(
+        "ImageNet, 224 px, ResNet-50, a tenth of the epochs",
+        "the presets for 100 epochs of the authors' code, "
+        "https://github.com/deepmind/deepmind-research/tree/master/byol",
+        Recipe("lars", learning_rate=0.45, weight_decay=1e-6, warm_up=0.1),
+        batch_size=4096,
+        epochs=100,
+        settings={"hidden": 4096},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -27,13 +66,15 @@ class BYOL(Method):
     collapsing; do not remove it.
     """
 
-    title = "BYOL"
-    paper = "Grill et al. 2020, https://arxiv.org/abs/2006.07733"
-    needs = "no labels"
-    idea = "Predicts what a slow teacher says of another view of the same image, without negatives."
-    choose_when = "many images are so alike that none should be pushed away; batches may be small"
-    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-5)
-    presets = PRESETS
+    card = Card(
+        title="BYOL",
+        paper="Grill et al. 2020, https://arxiv.org/abs/2006.07733",
+        needs="no labels",
+        idea="Predicts what a slow teacher says of another view of the same image, without negatives.",
+        choose_when="many images are so alike that none should be pushed away; batches may be small",
+        recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-5),
+        presets=PRESETS,
+    )
 
     momentum: float = 0.99
     """of the teacher at the start; rises to 1 by a cosine (paper: 0.996 for 1000 epochs, 0.99 for 300)"""

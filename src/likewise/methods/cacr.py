@@ -18,10 +18,44 @@ from likewise.losses.attraction_repulsion import (
     unit_views,
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
-from likewise.methods.presets.cacr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, a small AlexNet",
+        "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; their rate is divided by 10 at epochs 155, "
+        "170 and 185, here it falls by a cosine",
+        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0),
+        batch_size=128,
+        epochs=200,
+    ),
+    "middle": Preset(
+        "STL-10 at 64 px, and CIFAR-100",
+        "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; the rate falls as above",
+        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0),
+        batch_size=128,
+        epochs=200,
+        settings={"repulsion_sharpness": 2.0},
+    ),
+    "imagenet": Preset(
+        "ImageNet-1k and -22k and WebVision, 224 px, ResNet-50",
+        "large_scale_shift_experiments, https://github.com/JegZheng/CACR-SSL",
+        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0),
+        batch_size=256,
+        epochs=200,
+        settings={
+            "repulsion_sharpness": 2.0,
+            "through_weights": False,
+            "queue": 65536,
+            "momentum": 0.999,
+            "hidden": 2048,
+        },
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +69,15 @@ class CACR(Method):
     All views go through the network together, so batch normalisation sees them together.
     """
 
-    title = "CACR"
-    paper = "Zheng et al. 2021, https://arxiv.org/abs/2105.03746"
-    needs = "no labels"
-    idea = "Attracts an image's farthest views and repels the nearest other images most."
-    choose_when = "data are unbalanced or uncurated, and several views of an image are affordable"
-    recipe = Recipe(learning_rate=0.12, weight_decay=1e-4)
-    presets = PRESETS
+    card = Card(
+        title="CACR",
+        paper="Zheng et al. 2021, https://arxiv.org/abs/2105.03746",
+        needs="no labels",
+        idea="Attracts an image's farthest views and repels the nearest other images most.",
+        choose_when="data are unbalanced or uncurated, and several views of an image are affordable",
+        recipe=Recipe(learning_rate=0.12, weight_decay=1e-4),
+        presets=PRESETS,
+    )
 
     positives: int = 4
     """other views of each image (paper: 4, and 1); an image costs one more pass than that"""

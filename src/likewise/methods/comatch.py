@@ -14,11 +14,56 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import agreement, aligned, confident, smoothed, soft_cross_entropy, soft_nce
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
+from likewise.memory import BatchHistory, Queue, ema_update, make_ema_copy, momentum_at
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, together, two_views
-from likewise.methods.presets.comatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon
+from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon, weak
+
+RATE = 0.03 * 256 / 448
+"""0.03 for 448 unlabelled images, stated for 256."""
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, 2 to 8 labels a class, WRN-28-2",
+        "Train_CoMatch.py, https://github.com/salesforce/CoMatch: 524,288 steps of 64 labelled and 448 other images",
+        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        batch_size=448,
+        epochs=4700,
+        settings={"images_per_class": 6},
+    ),
+    "middle": Preset(
+        "STL-10, 96 px, 100 labels a class",
+        "the USB benchmark, https://github.com/microsoft/Semi-supervised-learning; the length is ours, as above",
+        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        batch_size=448,
+        epochs=4700,
+        settings={"images_per_class": 6, "graph_weight": 5.0},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px",
+        "ours: the thresholds of comatch-ema, which is the authors' form for this size and the better choice",
+        Recipe("sgd", learning_rate=0.04, weight_decay=1e-4),
+        batch_size=640,
+        epochs=400,
+        settings={
+            "temperature": 0.1,
+            "threshold": 0.6,
+            "edge": 0.3,
+            "pseudo_label_weight": 10.0,
+            "graph_weight": 10.0,
+            "queue": 30000,
+            "window": 128,
+            "classes_per_batch": 80,
+            "images_per_class": 2,
+            "hidden": 2048,
+            "dim": 128,
+            "weak_views": weak(),
+            "strong_views": supcon(),
+        },
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -31,13 +76,15 @@ class CoMatch(Method):
     without its labels. A teacher follows to classify in the end; it teaches nothing.
     """
 
-    title = "CoMatch"
-    paper = "Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183"
-    needs = "some labels"
-    idea = "Guessed classes and embeddings correct each other; trains a classifier too."
-    choose_when = "a handful of each class is labelled, images are small, and a classifier is wanted"
-    recipe = Recipe(learning_rate=0.03, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="CoMatch",
+        paper="Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183",
+        needs="some labels",
+        idea="Guessed classes and embeddings correct each other; trains a classifier too.",
+        choose_when="a handful of each class is labelled, images are small, and a classifier is wanted",
+        recipe=Recipe(learning_rate=0.03, weight_decay=5e-4),
+        presets=PRESETS,
+    )
     teacher_guesses = False
 
     temperature: float = 0.2
@@ -82,7 +129,7 @@ class CoMatch(Method):
         """A network of two heads, its average, and what is remembered of guesses."""
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
         learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
-        queue, shares = Queue(self.queue, self.dim, guesses=classes), Queue(self.window - 1, classes)
+        queue, shares = Queue(self.queue, self.dim, guesses=classes), BatchHistory(self.window - 1, classes)
         return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), queue=queue, shares=shares)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
@@ -98,9 +145,9 @@ class CoMatch(Method):
     def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
         guesses = rows["weak_logits"].softmax(dim=1)
-        balanced = aligned(guesses, nets.shares.rows, nets.shares.held)
+        balanced = aligned(guesses, nets.shares.rows, nets.shares.filled)
         alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.alpha)
-        targets = torch.where(nets.queue.held.all(), alike, balanced)
+        targets = torch.where(nets.queue.filled.all(), alike, balanced)
         believed = confident(targets, self.threshold)
         known = F.one_hot(rows["labels"], guesses.shape[1]).to(guesses)
         supervised = soft_cross_entropy(rows["support_logits"], known)

@@ -11,24 +11,53 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import LossInputError
 from likewise.losses.float32 import in_float32
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
-from likewise.methods.presets.cross_entropy import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, weak
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
+        "the baseline of SupCon's authors, https://github.com/HobbitLong/SupContrast: a rate of 0.8 for 1,024 images",
+        Recipe("sgd", learning_rate=0.2, weight_decay=1e-4),
+        batch_size=1024,
+        epochs=500,
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the baseline for ImageNet with a smaller batch",
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4),
+        batch_size=256,
+        epochs=200,
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "cross_entropy_imagenet_resnet50.sh, https://github.com/google-research/google-research/tree/master/supcon, "
+        "with AutoAugment's views and Nesterov's momentum",
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4),
+        batch_size=6144,
+        epochs=200,
+        settings={"label_smoothing": 0.05},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Method):
     """A linear classifier on the encoder, both trained on the labelled images; unlabelled ones are left out."""
 
-    title = "Cross-entropy"
-    paper = "the supervised baseline of Khosla et al. 2020, Table 2, https://arxiv.org/abs/2004.11362"
-    needs = "all labels"
-    only_labelled = True
-    idea = "Trains a classifier on the labelled images alone."
-    choose_when = "a baseline is wanted that the others have to beat"
-    recipe = Recipe(learning_rate=0.1, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="Cross-entropy",
+        paper="the supervised baseline of Khosla et al. 2020, Table 2, https://arxiv.org/abs/2004.11362",
+        needs="all labels",
+        idea="Trains a classifier on the labelled images alone.",
+        choose_when="a baseline is wanted that the others have to beat",
+        labelled_only=True,
+        recipe=Recipe(learning_rate=0.1, weight_decay=5e-4),
+        presets=PRESETS,
+    )
 
     label_smoothing: float = 0.0
     """share of the target spread over all classes"""

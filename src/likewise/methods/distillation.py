@@ -33,7 +33,6 @@ class DistillationMethod(Method):
     A method opens no files: the run loads the teacher and calls `adopt`.
     """
 
-    also_needs = "a teacher: the folder of a finished run"
     requires_teacher: ClassVar[bool] = True
     """whether it cannot be trained without a teacher"""
     trains_teacher: ClassVar[str] = "cross-entropy"
@@ -52,7 +51,7 @@ class DistillationMethod(Method):
         """
         if type(teacher).classify is Method.classify:
             raise LikewiseError(
-                f"{type(teacher).title} trains no classifier, so {self.title} cannot learn from it. Give "
+                f"{teacher.card.title} trains no classifier, so {self.card.title} cannot learn from it. Give "
                 f"--method.teacher the run of a method that does, for instance one of --method {self.trains_teacher}."
             )
 

@@ -11,11 +11,51 @@ from likewise.data.batch import Batch
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.losses import aligned, confident, soft_cross_entropy
-from likewise.memory import Queue, ema_update, make_ema_copy, momentum_at
+from likewise.memory import BatchHistory, ema_update, make_ema_copy, momentum_at
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
-from likewise.methods.presets.fixmatch import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, fixmatch_strong, fixmatch_weak
+from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, fixmatch_weak
+
+RATE = 0.03 * 256 / 448
+"""0.03 for 448 unlabelled images, stated for 256."""
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, 4 to 400 labels a class, WRN-28-2",
+        "App. B, https://arxiv.org/abs/2001.07685: 1,048,576 steps of 64 labelled and 448 other images",
+        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        batch_size=448,
+        epochs=9400,
+        settings={"images_per_class": 6},
+    ),
+    "middle": Preset(
+        "STL-10, 96 px, 100 labels a class, WRN-37-2",
+        "App. B, https://arxiv.org/abs/2001.07685; the length is ours, as many epochs as for CIFAR-10",
+        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        batch_size=448,
+        epochs=9400,
+        settings={"images_per_class": 6},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, 10 % of the labels, ResNet-50",
+        "ours in rate and batch: threshold and weight are those of the authors' imagenet/fixmatch.py, "
+        "https://github.com/google-research/fixmatch",
+        Recipe("sgd", learning_rate=0.03, weight_decay=3e-4, warm_up=0.02),
+        batch_size=1024,
+        epochs=300,
+        settings={"threshold": 0.7, "pseudo_label_weight": 10.0, "classes_per_batch": 100, "images_per_class": 2},
+        image_size=224,
+    ),
+    "comatch-baseline": Preset(
+        "CIFAR-10, 32 px, 4 labels a class",
+        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: guesses balanced, half of the operations made",
+        Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
+        batch_size=448,
+        epochs=4700,
+        settings={"images_per_class": 6, "window": 32, "strong_views": comatch_strong()},
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +66,15 @@ class FixMatch(Method):
     their labels, as in the authors' code. A teacher follows to classify in the end; it teaches nothing.
     """
 
-    title = "FixMatch"
-    paper = "Sohn et al. 2020, https://arxiv.org/abs/2001.07685"
-    needs = "some labels"
-    idea = "Learns its own sure guesses on hard views; the simple baseline for a handful of labels."
-    choose_when = "a handful of each class is labelled and a simple baseline for comatch is wanted"
-    recipe = Recipe(learning_rate=0.03, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="FixMatch",
+        paper="Sohn et al. 2020, https://arxiv.org/abs/2001.07685",
+        needs="some labels",
+        idea="Learns its own sure guesses on hard views; the simple baseline for a handful of labels.",
+        choose_when="a handful of each class is labelled and a simple baseline for comatch is wanted",
+        recipe=Recipe(learning_rate=0.03, weight_decay=5e-4),
+        presets=PRESETS,
+    )
 
     threshold: float = 0.95
     """confidence from which a guess is learned (paper: 0.95; 0.7 for ImageNet)"""
@@ -59,7 +101,7 @@ class FixMatch(Method):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """A classifier, its average, and what was guessed of late."""
         learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
-        shares = Queue(max(self.window - 1, 0), classes)
+        shares = BatchHistory(max(self.window - 1, 0), classes)
         return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), shares=shares)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
@@ -80,7 +122,7 @@ class FixMatch(Method):
         guesses = rows["weak"].softmax(dim=1)
         share = guesses.mean(dim=0, keepdim=True)
         if self.window:
-            guesses = aligned(guesses, nets.shares.rows, nets.shares.held)
+            guesses = aligned(guesses, nets.shares.rows, nets.shares.filled)
         believed = confident(guesses, self.threshold, hard=True)
         supervised = F.cross_entropy(rows["support"].float(), rows["labels"])
         guessed = soft_cross_entropy(rows["strong"], believed)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import ColumnTransform
-from likewise.data.manifest import Manifest
-from likewise.data.video.clip_columns import FLOW, AsKept
+from likewise.data.video.clip_columns import FLOW
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
@@ -20,12 +17,42 @@ from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
 from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, mean_cosine
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
-from likewise.methods.presets.flow_similarity import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.motion.flow import evened, flow_view, lengths, mean_length, own_motion
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.policies import ViewPolicy, single_frame
+
+RECIPE = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
+
+PRESETS = {
+    "small": Preset(
+        "hundreds of videos, 32 to 64 px",
+        "ours: the method's defaults, for the paper has no run of that size",
+        RECIPE,
+        batch_size=128,
+        epochs=200,
+    ),
+    "middle": Preset(
+        "thousands of videos, 96 to 128 px",
+        "ours: the paper's number of pixels, with a smaller batch",
+        RECIPE,
+        batch_size=128,
+        epochs=100,
+        settings={"positions": 512, "still": 0.1},
+    ),
+    "imagenet": Preset(
+        "frames of 200,000 videos, 224 px",
+        "reconstructed after Sec. 4 of the paper, https://arxiv.org/abs/1807.05636, which trains AlexNet on YFCC100M: "
+        "the pixels of an image, its size and the first rate; the length is ours",
+        RECIPE,
+        batch_size=256,
+        epochs=10,
+        settings={"positions": 512, "still": 0.2},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -36,16 +63,17 @@ class FlowSimilarity(Method):
     images are left out, the width of the kernel, and what cosines are multiplied by are reconstructed.
     """
 
-    title = "Flow similarity"
-    paper = "Mahendran et al. 2018, https://arxiv.org/abs/1807.05636"
-    needs = "no labels"
-    also_needs = "videos"
-    modalities = (FLOW,)
-    time = ClipSampling(1, 4.0)
-    idea = "Pixels of a single frame become as alike as their motion, so that things which move together are one."
-    choose_when = "there are videos in which things move, and single images are to be segmented later"
-    recipe = Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4)
-    presets = PRESETS
+    card = Card(
+        title="Flow similarity",
+        paper="Mahendran et al. 2018, https://arxiv.org/abs/1807.05636",
+        needs="no labels",
+        also_needs="videos",
+        idea="Pixels of a single frame become as alike as their motion, so that things which move together are one.",
+        choose_when="there are videos in which things move, and single images are to be segmented later",
+        recipe=Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4),
+        presets=PRESETS,
+    )
+    clip_sampling = ClipSampling(1, 4.0)
 
     loss: Literal["cross-entropy", "regression", "alignment"] = "cross-entropy"
     """how two similarity matrices are compared (paper: cross-entropy is the best of the three)"""
@@ -68,14 +96,15 @@ class FlowSimilarity(Method):
     views: ViewPolicy = field(default_factory=single_frame)
     """crop, flip, colour jitter"""
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Optical flow."""
+        return (FLOW,)
+
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, and the head that reads all of its maps at a pixel."""
         widths = sum(width for width, _ in encoder.map_shapes(self.views.size or 64))
         return Nets(encoder=encoder, head=mlp(widths, self.hidden, self.dim, batch_norm=False))
-
-    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
-        """Flow as it is kept."""
-        return {FLOW: AsKept()}
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Some pixels of one frame of each clip, and their motion until the next frame."""

@@ -12,12 +12,12 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.losses import knowledge_distillation
+from likewise.methods.card import Card
 from likewise.methods.cross_entropy import label_term
 from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
+from likewise.methods.hsakd_teacher import PRESETS, HSAKDTeacher, answers, depths
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
-from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.image.rotations import ROTATIONS
 from likewise.views.policies import ViewPolicy, fixmatch_weak
@@ -32,13 +32,16 @@ class HSAKD(DistillationMethod):
     auxiliary classifiers serve training and are not exported. The teacher is a run of hsakd-teacher.
     """
 
-    title = "HSAKD"
-    paper = "Yang et al. 2021, https://arxiv.org/abs/2107.13715"
-    needs = "all labels"
-    idea = "A small classifier learns a large one's predictions for rotated images, at every depth; KD's stronger form."
-    choose_when = "as for kd, and training may take many times as long"
-    recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="HSAKD",
+        paper="Yang et al. 2021, https://arxiv.org/abs/2107.13715",
+        needs="all labels",
+        also_needs="a teacher: the folder of a finished run",
+        idea="A small classifier learns a large one's predictions for rotated images at every depth: a stronger KD.",
+        choose_when="as for kd, and training may take many times as long",
+        recipe=Recipe(learning_rate=0.2, weight_decay=5e-4),
+        presets=PRESETS,
+    )
     trains_teacher = "hsakd-teacher"
 
     temperature: float = 3.0
@@ -55,7 +58,7 @@ class HSAKD(DistillationMethod):
         super().check_teacher(teacher)
         if not isinstance(teacher, HSAKDTeacher | HSAKD):
             raise LikewiseError(
-                f"HSAKD learns from a teacher with auxiliary classifiers, which {type(teacher).title} does not train. "
+                f"HSAKD learns from a teacher with auxiliary classifiers, which {teacher.card.title} does not train. "
                 f"Train them on that run's frozen network, then give the new run:\n"
                 f"  likewise train DATA --method hsakd-teacher --method.teacher {self.teacher} --out runs/teacher\n"
                 f"  likewise train DATA --method hsakd --method.teacher runs/teacher"

@@ -11,13 +11,41 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
+from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
 from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
-from likewise.methods.presets.hsakd import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
 from likewise.views.policies import ViewPolicy, fixmatch_weak
+
+CODE = "the authors' code, https://github.com/winycg/HSAKD; their rate falls in steps, ours by a cosine"
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-100, 32 px, each image in four rotations",
+        f"{CODE}: rate 0.05 for 64 images, 240 epochs",
+        Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0),
+        batch_size=64,
+        epochs=240,
+    ),
+    "middle": Preset(
+        "images of 96 to 128 px",
+        "ours: CIFAR-100's settings with ImageNet's decay",
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4),
+        batch_size=128,
+        epochs=200,
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-34 to ResNet-18",
+        CODE,
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0),
+        batch_size=256,
+        epochs=100,
+        settings={"views": ViewPolicy()},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -28,16 +56,17 @@ class HSAKDTeacher(DistillationMethod):
     encoder and classifier are frozen, and the auxiliary classifiers alone are learned.
     """
 
-    title = "HSAKD's teacher"
-    paper = "Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715"
-    needs = "all labels"
-    only_labelled = True
-    also_needs = ""
+    card = Card(
+        title="HSAKD's teacher",
+        paper="Yang et al. 2021, Sec. 3.2, https://arxiv.org/abs/2107.13715",
+        needs="all labels",
+        idea="Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd.",
+        choose_when="a teacher for hsakd is to be trained",
+        labelled_only=True,
+        recipe=Recipe(learning_rate=0.2, weight_decay=5e-4),
+        presets=PRESETS,
+    )
     requires_teacher = False
-    idea = "Cross-entropy, and at every depth a classifier of class and rotation at once; it teaches hsakd."
-    choose_when = "a teacher for hsakd is to be trained"
-    recipe = Recipe(learning_rate=0.2, weight_decay=5e-4)
-    presets = PRESETS
     starts_from_teacher = True
 
     teacher: str = ""
@@ -54,7 +83,7 @@ class HSAKDTeacher(DistillationMethod):
         super().check_teacher(teacher)
         if not isinstance(teacher, CrossEntropy | DistillationMethod):
             raise LikewiseError(
-                f"{type(teacher).title}'s classifier is not a layer on its encoder's features, so auxiliary "
+                f"{teacher.card.title}'s classifier is not a layer on its encoder's features, so auxiliary "
                 f"classifiers cannot be added to it. Give --method.teacher a run of cross-entropy, kd, hsakd or "
                 f"hsakd-teacher."
             )

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import ColumnTransform
-from likewise.data.manifest import Manifest
+from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.video_decoding import SOUND_RATE
@@ -18,14 +17,41 @@ from likewise.encoders import Encoder
 from likewise.encoders.lip_networks import LIPS, LipEncoder
 from likewise.errors import LikewiseError
 from likewise.losses import masked_l1, r2_score
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
-from likewise.methods.presets.lira import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.audio.acoustic_targets import acoustic_target, target_width
 from likewise.views.audio.frame_targets import AudioFrameTargets
 from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import ViewPolicy, lips
 from likewise.views.view import View
+
+PRESETS = {
+    "small": Preset(
+        "hundreds to thousands of short clips of mouths, 32 to 64 px, lip-small",
+        "ours: the method's defaults for longer, with fewer bands, for the paper has no run of that size",
+        Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1),
+        batch_size=64,
+        epochs=40,
+        settings={"bands": 40},
+    ),
+    "middle": Preset(
+        "hundreds of hours of speech, mouths of 88 to 96 px, lip-resnet18",
+        "ours: as the authors' group trains for words (AdamW, 3e-4 for 32 clips, 80 epochs), "
+        "https://github.com/mpc001/Lipreading_using_Temporal_Convolutional_Networks; the target is not the paper's",
+        Recipe("adamw", learning_rate=8.5e-4, weight_decay=1e-2, warm_up=0.1),
+        batch_size=64,
+        epochs=80,
+    ),
+    "imagenet": Preset(
+        "thousands of hours of speech, faces of 224 px, lip-resnet18",
+        "ours: the middle run on more and larger frames, which the paper does not use",
+        Recipe("adamw", learning_rate=8.5e-4, weight_decay=1e-2, warm_up=0.05),
+        batch_size=256,
+        epochs=20,
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -36,17 +62,18 @@ class LiRA(Method):
     unless another is named. Pooling a target's steps to the frame rate and standardising it are reconstructed.
     """
 
-    title = "LiRA"
-    paper = "Ma, Mira, Petridis, Schuller & Pantic 2021, https://arxiv.org/abs/2106.09171"
-    needs = "no labels"
-    modalities = (SOUND,)
-    also_needs = "videos of mouths with their sound"
-    time = ClipSampling(25, 25.0)
-    network = "lip-small"
-    idea = "Predicts from silent lips, frame by frame, how they sound."
-    choose_when = "faces speak and sound tells what the lips do: for words or sentences from few labels"
-    recipe = Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1)
-    presets = PRESETS
+    card = Card(
+        title="LiRA",
+        paper="Ma, Mira, Petridis, Schuller & Pantic 2021, https://arxiv.org/abs/2106.09171",
+        needs="no labels",
+        also_needs="videos of mouths with their sound",
+        idea="Predicts from silent lips, frame by frame, how they sound.",
+        choose_when="faces speak and sound tells what the lips do: for words or sentences from few labels",
+        encoder="lip-small",
+        recipe=Recipe("adamw", learning_rate=5e-3, weight_decay=1e-2, warm_up=0.1),
+        presets=PRESETS,
+    )
+    clip_sampling = ClipSampling(25, 25.0)
 
     target: str = "logmel"
     """what is predicted: logmel, mfcc, the file of a network (torch.export), or a name in TARGETS (paper: PASE+)"""
@@ -59,9 +86,14 @@ class LiRA(Method):
     views: ViewPolicy = field(default_factory=lips)
     """random crop of 88 of 96 pixels or more, flip (paper: 88 of 96)"""
 
-    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Sound."""
+        return (SOUND,)
+
+    def column_transforms(self, columns: Mapping[str, Column]) -> Mapping[str, ColumnTransform]:
         """The sound of each stored frame, standardised on the training clips."""
-        column = train.columns[SOUND]
+        column = columns[SOUND]
         assert isinstance(column, Sound)
         target, late = acoustic_target(self.target, self.bands), round(self.late * SOUND_RATE)
         return {
@@ -72,7 +104,7 @@ class LiRA(Method):
         """Encoder with a feature for each frame, and a linear layer to the target."""
         if not isinstance(encoder, LipEncoder):
             raise LikewiseError(
-                f"{self.title} wants a feature for every frame. Give --encoder {' or '.join(LIPS)}, or leave it out."
+                f"{self.card.title} needs a feature for every frame. Give --encoder {' or '.join(LIPS)}, or none."
             )
         width = target_width(acoustic_target(self.target, self.bands))
         return Nets(encoder=encoder, head=nn.Linear(encoder.width, width))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,29 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.losses.differentiated import differentiated
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.loco import PRESETS
 from likewise.methods.recipe import Recipe
+from likewise.methods.simclr import SimCLR
 from likewise.views.policies import ViewPolicy, simclr
+
+PRESETS = {
+    "small": replace(
+        SimCLR.card.presets["small"],
+        images="CIFAR-10, 32 px",
+        source="ours: SimCLR's run on CIFAR-10, https://github.com/google-research/simclr; the paper has none",
+    ),
+    "middle": replace(SimCLR.card.presets["middle"], source="ours: as for SimCLR"),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 4 of the paper, https://arxiv.org/abs/2008.01342, which takes over SimCLR's recipe; no code is public",
+        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
+        batch_size=4096,
+        epochs=800,
+        settings={"temperature": 0.1, "hidden": 2048},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -31,13 +50,15 @@ class LoCo(Method):
     where its output's gradient goes, which gives the same gradients.
     """
 
-    title = "LoCo"
-    paper = "Xiong, Ren and Urtasun 2020, https://arxiv.org/abs/2008.01342"
-    needs = "no labels"
-    idea = "SimCLR without end-to-end gradients: each stage learns from its own loss and its neighbour's."
-    choose_when = "memory is short, with a network of many like stages"
-    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
-    presets = PRESETS
+    card = Card(
+        title="LoCo",
+        paper="Xiong, Ren and Urtasun 2020, https://arxiv.org/abs/2008.01342",
+        needs="no labels",
+        idea="SimCLR without end-to-end gradients: each stage learns from its own loss and its neighbour's.",
+        choose_when="memory is short, with a network of many like stages",
+        recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-4),
+        presets=PRESETS,
+    )
 
     overlap: bool = True
     """whether a unit is two neighbouring stages; without, it is one, as in Greedy InfoMax (Löwe et al. 2019,

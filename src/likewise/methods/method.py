@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, TypeVar
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from likewise.collectives import gather
 from likewise.data.batch import Batch
-from likewise.data.columns.column import ColumnTransform
+from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.loader import Support
-from likewise.data.manifest import Manifest
+from likewise.data.video.clip_columns import AsKept
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
+from likewise.methods.card import Card
 from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
-from likewise.methods.preset import Preset, find_preset
 from likewise.methods.progress import Progress
-from likewise.methods.recipe import Recipe
-from likewise.run_folder import RunFolder
 from likewise.views.policies import ViewPolicy
 
 Outputs = Mapping[str, Tensor]
@@ -50,48 +49,37 @@ class Method:
     seam between them is where the rows of other ranks and of other microbatches come in, once, for every method.
     """
 
-    title: ClassVar[str]
-    """its name as the paper writes it"""
-    paper: ClassVar[str]
-    """authors, year and address"""
-    needs: ClassVar[Literal["no labels", "some labels", "all labels"]]
-    """the labels that it is for"""
-    also_needs: ClassVar[str] = ""
-    """what it needs besides images and labels, such as a teacher or masks; empty for most"""
-    idea: ClassVar[str]
-    """one sentence: what it does"""
-    choose_when: ClassVar[str] = ""
-    """the end of a sentence that begins with "choose it when": which other method would be wrong, and why"""
-    recipe: ClassVar[Recipe] = Recipe()
-    """how to train it unless told otherwise; like the fields' defaults meant for short runs on small images"""
-    only_labelled: ClassVar[bool] = False
-    """whether images without a label teach it nothing; then it is given none"""
-    modalities: ClassVar[tuple[str, ...]] = ()
-    """what it learns from beside pixels, by the names of `Batch.modalities`; a run whose data lack one is refused"""
-    time: ClassVar[ClipSampling | None] = None
-    """how much of a video it looks at, if it learns from moving pictures; None: from stills"""
-    network: ClassVar[str] = "auto"
-    """the encoder that it takes where none is named; auto: as the images say"""
-    presets: ClassVar[Mapping[str, Preset]] = {}
-    """what it was published with, by name: small, middle and imagenet at least, where it is registered"""
+    card: ClassVar[Card]
+    """title, paper, idea, recipe and presets: what help and pages say about it"""
+    clip_sampling: ClassVar[ClipSampling | None] = None
+    """how much of a video it looks at; None: it learns from images"""
 
     @classmethod
     def preset(cls: type[MethodT], name: str) -> MethodT:
-        """The method with a preset's settings; the recipe, batch size and epochs are in ``presets[name]``.
+        """The method with a preset's settings; recipe, batch size and epochs are in ``card.presets[name]``.
 
         Raises:
             LikewiseError: there is no preset of that name.
         """
-        return cls(**find_preset(cls.presets, name, cls.title).settings)
+        return cls(**cls.card.preset(name).settings)
 
     @property
-    def required_modalities(self) -> tuple[str, ...]:
-        """Those of its senses that it uses as it is set: all, unless a setting does without one."""
-        return self.modalities
+    def modalities(self) -> tuple[str, ...]:
+        """What it learns from besides pixels, by the names of `Batch.modalities`; data that lack one are refused."""
+        return ()
 
-    def warnings(self, examples: int) -> list[str]:
-        """What a person should know before step 0 of its settings, given how many examples it trains on."""
-        return []
+    @property
+    def support(self) -> Support | None:
+        """The class-balanced labelled batch that comes with each batch, if any."""
+        return None
+
+    def column_transforms(self, columns: Mapping[str, Column]) -> Mapping[str, ColumnTransform]:
+        """For each modality how a column becomes tensors; the default passes on the arrays that the column holds.
+
+        Args:
+            columns: of the training examples, by name; a transform may be fitted to them.
+        """
+        return {name: AsKept() for name in self.modalities}
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""
@@ -137,21 +125,14 @@ class Method:
         """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
         return None
 
-    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
-        """For each sense that it learns from, how a column becomes rows of numbers, fitted on the training examples."""
-        return {}
+    def save(self, nets: Nets, transforms: Mapping[str, ColumnTransform], folder: Path) -> None:
+        """Write what evaluation needs besides the encoder, which is saved already.
 
-    def keep(self, nets: Nets, transforms: Mapping[str, ColumnTransform], run: RunFolder) -> None:
-        """Write what is wanted of the networks after training besides the encoder."""
-
-    @property
-    def support(self) -> Support | None:
-        """The class-balanced labelled rows that each batch should bring along, if any."""
-        return None
-
-    def support_steps(self, steps: int) -> int:
-        """How many of the run's steps need those rows."""
-        return steps
+        Args:
+            nets: after training.
+            transforms: what `column_transforms` returned.
+            folder: the run's; there is no name to avoid but those of `RunFolder`.
+        """
 
 
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:

@@ -13,10 +13,39 @@ from likewise.heads import mlp
 from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
 from likewise.memory import Queue, ema_update, make_ema_copy
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.moco import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, ResNet-18",
+        "the notebook for CIFAR-10 that https://github.com/facebookresearch/moco links, which has no hidden layer in "
+        "the head",
+        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0),
+        batch_size=512,
+        epochs=200,
+        settings={"temperature": 0.1},
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the paper's rate, with the queue and the faster teacher that a set of some 100,000 images wants",
+        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0),
+        batch_size=256,
+        epochs=200,
+        settings={"queue": 16384, "momentum": 0.996},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 3 of the paper and the authors' README, https://github.com/facebookresearch/moco; 800 epochs at best",
+        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0),
+        batch_size=256,
+        epochs=200,
+        settings={"queue": 65536, "momentum": 0.999, "hidden": 2048},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -27,13 +56,15 @@ class MoCoV2(Method):
     statistics span the global batch, so there is no per-device batch to shuffle.
     """
 
-    title = "MoCo v2"
-    paper = "Chen et al. 2020, https://arxiv.org/abs/2003.04297"
-    needs = "no labels"
-    idea = "Two views of one image attract; a queue of earlier images repels, and a slow teacher makes the keys."
-    choose_when = "batches must be small"
-    recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="MoCo v2",
+        paper="Chen et al. 2020, https://arxiv.org/abs/2003.04297",
+        needs="no labels",
+        idea="Two views of one image attract; a queue of earlier images repels, and a slow teacher makes the keys.",
+        choose_when="batches must be small",
+        recipe=Recipe(learning_rate=0.06, weight_decay=5e-4),
+        presets=PRESETS,
+    )
 
     temperature: float = 0.2
     """divides the cosines (paper: 0.2)"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,9 +9,7 @@ import torch
 from torch import nn
 
 from likewise.data.batch import Batch
-from likewise.data.columns.column import ColumnTransform
-from likewise.data.manifest import Manifest
-from likewise.data.video.clip_columns import FLOW, AsKept
+from likewise.data.video.clip_columns import FLOW
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
 from likewise.encoders.motion import motion_network
@@ -20,12 +17,44 @@ from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses import queue_nce
 from likewise.losses.float32 import unit
-from likewise.memory import Queue, ema_update, make_ema_copy, momentum_to_one, queue_warning
+from likewise.memory import Queue, ema_update, make_ema_copy, momentum_to_one
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
-from likewise.methods.presets.modist import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.motion.motion_views import MotionKind, MotionViews
 from likewise.views.policies import ViewPolicy, moco_v2, weak
+
+AUTHORS = "https://github.com/amazon-science/self-supervised-maclr"
+MSCL = "https://github.com/megvii-research/MSCL"
+
+PRESETS = {
+    "small": Preset(
+        "clips of 32 to 64 px, some thousands",
+        "ours: nobody has such a run; a queue that a few thousand clips fill several times over",
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4),
+        batch_size=64,
+        epochs=100,
+    ),
+    "middle": Preset(
+        "Kinetics-400, 112 px, 3-D ResNet-18 (--image-size 112 --encoder torchvision/r3d_18), 8 frames, 8 apart",
+        f"{MSCL}, mscl_r18_cosm_lr2e-2.py: its terms between whole clips, without its local ones; five epochs of "
+        "warm-up; the network for flow, which theirs has 2-D and of 128 features, is a 2-D ResNet-18",
+        Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=5 / 400),
+        batch_size=128,
+        epochs=400,
+        settings={"temperature": 0.07, "queue": 65536, "motion_encoder": "timm/resnet18"},
+    ),
+    "imagenet": Preset(
+        "Kinetics-400, 224 px, 3-D ResNet-50 of the authors', which is not here; 8 frames, 8 apart",
+        f"settings in {AUTHORS}, slowfast/config/defaults.py, whose batch of 64 may not be that of the paper's runs; "
+        "its motion network is not told: a 2-D ResNet-18",
+        Recipe("sgd", learning_rate=0.4, weight_decay=1e-4, warm_up=0.0),
+        batch_size=64,
+        epochs=300,
+        settings={"momentum": 0.999, "queue": 65536, "hidden": 2048, "motion_encoder": "timm/resnet18"},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -36,16 +65,17 @@ class MoDist(Method):
     clip the visual query and the motion key show the first, the others the second: what finds across kinds is in time.
     """
 
-    title = "MoDist"
-    paper = "Xiao et al. 2021, https://arxiv.org/abs/2106.09703"
-    needs = "no labels"
-    modalities = (FLOW,)
-    also_needs = "videos"
-    idea = "MoCo of clips and MoCo of what moves in them, each also asked for the other's key."
-    choose_when = "videos differ in what moves, not in where that happens"
-    recipe = Recipe(learning_rate=0.1, weight_decay=1e-4)
-    time = ClipSampling(8, 8.0)
-    presets = PRESETS
+    card = Card(
+        title="MoDist",
+        paper="Xiao et al. 2021, https://arxiv.org/abs/2106.09703",
+        needs="no labels",
+        also_needs="videos",
+        idea="MoCo of clips and MoCo of what moves in them, each also asked for the other's key.",
+        choose_when="videos differ in what moves, not in where that happens",
+        recipe=Recipe(learning_rate=0.1, weight_decay=1e-4),
+        presets=PRESETS,
+    )
+    clip_sampling = ClipSampling(8, 8.0)
 
     motion: MotionKind = "flow-edges"
     """what the motion network sees (paper: edges of the flow; it compares them with the other two)"""
@@ -83,17 +113,9 @@ class MoDist(Method):
         return MotionViews(self.motion, self.motion_views) if self.motion_weight + self.cross_weight > 0 else None
 
     @property
-    def required_modalities(self) -> tuple[str, ...]:
-        """Flow, where it is looked at."""
-        return self.modalities if self.moving is not None and self.moving.reads_flow else ()
-
-    def transforms(self, train: Manifest) -> Mapping[str, ColumnTransform]:
-        """Flow as it is kept."""
-        return {name: AsKept() for name in self.required_modalities}
-
-    def warnings(self, examples: int) -> list[str]:
-        """Whether the queues are too long."""
-        return queue_warning(self.queue, examples)
+    def modalities(self) -> tuple[str, ...]:
+        """Optical flow, unless there is no motion network or it needs none."""
+        return (FLOW,) if self.moving is not None and self.moving.reads_flow else ()
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Of each kind a network with its head, and a queue; and the teacher, which follows networks and heads."""

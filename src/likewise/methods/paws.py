@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,52 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 from likewise.losses.float32 import unit
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.multi_crop import embed_views, multi_crop
-from likewise.methods.presets.paws import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, swav, swav_small_crop
+from likewise.views.policies import ViewPolicy, simclr_small, swav, swav_small_crop
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, 4,000 labels, WRN-28-2",
+        "configs/paws/cifar10_train.yaml, https://github.com/facebookresearch/suncet",
+        Recipe("lars", learning_rate=3.2, weight_decay=1e-6),
+        batch_size=256,
+        epochs=600,
+        settings={
+            "images_per_class": 64,
+            "small_crops": 6,
+            "hidden": 128,
+            "views": replace(simclr_small(), crop_area=(0.75, 1.0)),
+        },
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the authors' run on ImageNet with narrower heads, fewer crops and a smaller batch",
+        Recipe("lars", learning_rate=0.4, weight_decay=1e-6),
+        batch_size=512,
+        epochs=200,
+        settings={"small_crops": 4, "hidden": 2048, "dim": 512},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, 1 or 10 % of the labels, ResNet-50",
+        "configs/paws/imgnt_train.yaml, https://github.com/facebookresearch/suncet, on 64 GPUs; 300 epochs at best",
+        Recipe("lars", learning_rate=0.4, weight_decay=1e-6, warm_up=0.1),
+        batch_size=4096,
+        epochs=100,
+        settings={
+            "classes_per_batch": 960,
+            "images_per_class": 7,
+            "small_crops": 6,
+            "hidden": 2048,
+            "dim": 2048,
+            "predictor": True,
+            "small_views": replace(swav_small_crop(), size=96),
+        },
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -29,13 +70,15 @@ class PAWS(Method):
     here do not need it.
     """
 
-    title = "PAWS"
-    paper = "Assran et al. 2021, https://arxiv.org/abs/2104.13963"
-    needs = "some labels"
-    idea = "Guesses a view's class by its labelled neighbours, and makes views of one image agree on it."
-    choose_when = "some tens of each class are labelled, and the run is to be short"
-    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-6)
-    presets = PRESETS
+    card = Card(
+        title="PAWS",
+        paper="Assran et al. 2021, https://arxiv.org/abs/2104.13963",
+        needs="some labels",
+        idea="Guesses a view's class by its labelled neighbours, and makes views of one image agree on it.",
+        choose_when="some tens of each class are labelled, and the run is to be short",
+        recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-6),
+        presets=PRESETS,
+    )
 
     temperature: float = 0.1
     """divides the cosines with the support (paper: 0.1)"""

@@ -10,10 +10,37 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.simclr import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, ResNet-18",
+        "the authors' README, https://github.com/google-research/simclr; App. B.9 of the paper",
+        Recipe("lars", learning_rate=1.0, weight_decay=1e-6),
+        batch_size=512,
+        epochs=1000,
+        settings={"temperature": 0.5},
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the rate of the paper's ImageNet run, with a temperature between those for CIFAR-10 and for ImageNet",
+        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
+        batch_size=512,
+        epochs=400,
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 2.3 of the paper and the authors' README, https://github.com/google-research/simclr (best: 1,000)",
+        Recipe("lars", learning_rate=0.3, weight_decay=1e-6, warm_up=0.1),
+        batch_size=4096,
+        epochs=100,
+        settings={"temperature": 0.1, "hidden": 2048},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -23,13 +50,15 @@ class SimCLR(Method):
     Gradient flows through both operands of the similarities. Labels are not used, even where there are some.
     """
 
-    title = "SimCLR"
-    paper = "Chen et al. 2020, https://arxiv.org/abs/2002.05709"
-    needs = "no labels"
-    idea = "Two views of one image attract, all other images repel."
-    choose_when = "you want the simplest, and batches of 256 images and more fit"
-    recipe = Recipe("lars", learning_rate=0.4, weight_decay=1e-4)
-    presets = PRESETS
+    card = Card(
+        title="SimCLR",
+        paper="Chen et al. 2020, https://arxiv.org/abs/2002.05709",
+        needs="no labels",
+        idea="Two views of one image attract, all other images repel.",
+        choose_when="you want the simplest, and batches of 256 images and more fit",
+        recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-4),
+        presets=PRESETS,
+    )
 
     temperature: float = 0.2
     """divides the cosines; the paper takes 0.1 for long runs on ImageNet and 0.5 for CIFAR-10"""

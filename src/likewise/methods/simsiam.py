@@ -11,10 +11,41 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import cosine_regression
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.simsiam import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
+
+NETWORKS = {"hidden": 2048, "dim": 2048, "bottleneck": 512}
+"""The paper's widths, for every size of images."""
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px, ResNet-18",
+        "App. D of the paper, https://arxiv.org/abs/2011.10566",
+        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0),
+        batch_size=512,
+        epochs=800,
+        settings=NETWORKS,
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the paper's ImageNet run with a smaller batch for longer",
+        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0),
+        batch_size=256,
+        epochs=400,
+        settings=NETWORKS | {"layers": 3},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "Sec. 3 of the paper and the authors' defaults, https://github.com/facebookresearch/simsiam",
+        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0),
+        batch_size=512,
+        epochs=100,
+        settings=NETWORKS | {"layers": 3},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +57,15 @@ class SimSiam(Method):
     gradient is the same. The predictor's rate falls like all others, where the authors' code holds it constant.
     """
 
-    title = "SimSiam"
-    paper = "Chen & He 2021, https://arxiv.org/abs/2011.10566"
-    needs = "no labels"
-    idea = "Predicts its own embedding of another view, with neither negatives nor teacher."
-    choose_when = "a step must be as cheap as can be"
-    recipe = Recipe(learning_rate=0.06, weight_decay=5e-4)
-    presets = PRESETS
+    card = Card(
+        title="SimSiam",
+        paper="Chen & He 2021, https://arxiv.org/abs/2011.10566",
+        needs="no labels",
+        idea="Predicts its own embedding of another view, with neither negatives nor teacher.",
+        choose_when="a step must be as cheap as can be",
+        recipe=Recipe(learning_rate=0.06, weight_decay=5e-4),
+        presets=PRESETS,
+    )
 
     hidden: int = 1024
     """width of the projector's hidden layers (paper: 2,048)"""

@@ -11,10 +11,39 @@ from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import sup_con
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
-from likewise.methods.presets.supcon import PRESETS
 from likewise.methods.recipe import Recipe
-from likewise.views.policies import ViewPolicy, supcon
+from likewise.views.policies import ViewPolicy, simclr, supcon
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
+        "the authors' README, https://github.com/HobbitLong/SupContrast: a rate of 0.5 for 1,024 images",
+        Recipe("sgd", learning_rate=0.125, weight_decay=1e-4),
+        batch_size=1024,
+        epochs=1000,
+        settings={"hidden": 2048},
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the authors' run on CIFAR with a smaller batch for a shorter time",
+        Recipe("sgd", learning_rate=0.125, weight_decay=1e-4),
+        batch_size=512,
+        epochs=200,
+        settings={"hidden": 2048},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        "supcon_imagenet_resnet50.sh, https://github.com/google-research/google-research/tree/master/supcon, whose "
+        "head is one layer and whose views are AutoAugment's; here they are SimCLR's",
+        Recipe("lars", learning_rate=0.4, weight_decay=1e-3),
+        batch_size=6144,
+        epochs=350,
+        settings={"hidden": 2048, "views": simclr()},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +55,15 @@ class SupCon(Method):
     differ by a factor of 14, which only the learning rate notices.
     """
 
-    title = "SupCon"
-    paper = "Khosla et al. 2020, https://arxiv.org/abs/2004.11362"
-    needs = "all labels"
-    idea = "Images of one class attract, all others repel."
-    choose_when = "all images are labelled, or nearly all"
-    recipe = Recipe(learning_rate=0.05)
-    presets = PRESETS
+    card = Card(
+        title="SupCon",
+        paper="Khosla et al. 2020, https://arxiv.org/abs/2004.11362",
+        needs="all labels",
+        idea="Images of one class attract, all others repel.",
+        choose_when="all images are labelled, or nearly all",
+        recipe=Recipe(learning_rate=0.05),
+        presets=PRESETS,
+    )
 
     temperature: float = 0.1
     """divides the cosines (paper: 0.1)"""

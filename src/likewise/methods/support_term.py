@@ -28,11 +28,7 @@ class SupportTerm(Method):
     @property
     def support(self) -> Support:
         """Classes x images, labelled."""
-        return Support(self.classes_per_batch, self.images_per_class)
-
-    def support_steps(self, steps: int) -> int:
-        """The supervised term is on for the first part of the run."""
-        return round(self.supervised_until * steps)
+        return Support(self.classes_per_batch, self.images_per_class, until=self.supervised_until)
 
     def with_term(self, step: Step, rows: Outputs) -> Step:
         """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,14 +13,55 @@ from likewise.heads import Prototypes, mlp
 from likewise.losses import sinkhorn, swapped_prediction
 from likewise.losses.float32 import unit
 from likewise.memory import Queue
+from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.multi_crop import embed_views, multi_crop
-from likewise.methods.presets.swav import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, swav, swav_small_crop
 
 CODED = ("first", "second")
 """The views that get codes; small crops only predict them."""
+
+
+SCRIPTS = "https://github.com/facebookresearch/swav/tree/main/scripts"
+LARGE = {"prototypes": 3000, "hidden": 2048, "small_crops": 6, "small_views": replace(swav_small_crop(), size=96)}
+"""What the authors' runs on ImageNet share."""
+
+PRESETS = {
+    "small": Preset(
+        "CIFAR-10, 32 px",
+        "ours: ten prototypes a class; the paper has no such run",
+        Recipe("lars", learning_rate=0.6, weight_decay=1e-6),
+        batch_size=256,
+        epochs=400,
+    ),
+    "middle": Preset(
+        "photographs, 96 to 128 px",
+        "ours: the authors' run on ImageNet with fewer prototypes, fewer crops and a smaller batch",
+        Recipe("lars", learning_rate=0.6, weight_decay=1e-6),
+        batch_size=512,
+        epochs=200,
+        settings={"prototypes": 500, "hidden": 2048, "small_crops": 4},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, ResNet-50",
+        f"swav_800ep_pretrain.sh, {SCRIPTS}; Sec. 4 and App. A of the paper",
+        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
+        batch_size=4096,
+        epochs=800,
+        settings=LARGE | {"frozen_until": 1 / 800},
+        image_size=224,
+    ),
+    "imagenet-256": Preset(
+        "ImageNet, 224 px, ResNet-50, 4 GPUs",
+        f"swav_200ep_bs256_pretrain.sh, {SCRIPTS}",
+        Recipe("lars", learning_rate=0.6, weight_decay=1e-6, warm_up=0.0),
+        batch_size=256,
+        epochs=200,
+        settings=LARGE | {"queue": 3840, "queue_from": 15 / 200, "frozen_until": 1 / 200},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -31,13 +72,15 @@ class SwAV(Method):
     waits until it is full; and it holds the rows of both views side by side.
     """
 
-    title = "SwAV"
-    paper = "Caron et al. 2020, https://arxiv.org/abs/2006.09882"
-    needs = "no labels"
-    idea = "Clusters online: a view predicts to which prototypes another view belongs."
-    choose_when = "more views are wanted at little cost (small crops join in), or images fall into groups"
-    recipe = Recipe("lars", learning_rate=0.6, weight_decay=1e-6)
-    presets = PRESETS
+    card = Card(
+        title="SwAV",
+        paper="Caron et al. 2020, https://arxiv.org/abs/2006.09882",
+        needs="no labels",
+        idea="Clusters online: a view predicts to which prototypes another view belongs.",
+        choose_when="more views are wanted at little cost (small crops join in), or images fall into groups",
+        recipe=Recipe("lars", learning_rate=0.6, weight_decay=1e-6),
+        presets=PRESETS,
+    )
 
     temperature: float = 0.1
     """divides the cosines with prototypes in the prediction (paper: 0.1)"""

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from likewise.data.batch import Batch
+from likewise.methods.card import Card
 from likewise.methods.method import Nets, Outputs, Progress, Step
-from likewise.methods.presets.swav_suncet import PRESETS
 from likewise.methods.support_term import SupportTerm
 from likewise.methods.swav import SwAV
+
+SWAV = SwAV.card.presets
+OURS = "ours: SwAV's preset with the term on for half of the run; the authors published no settings of this form"
+
+PRESETS = {
+    name: replace(SWAV[name], source=OURS, settings={**SWAV[name].settings, "supervised_until": 0.5})
+    for name in ("small", "middle")
+} | {
+    "imagenet": replace(
+        SWAV["imagenet"],
+        images="ImageNet, 224 px, a tenth of the labels, ResNet-50",
+        source="ours: swav_400ep_pretrain.sh, https://github.com/facebookresearch/swav/tree/main/scripts, beside the "
+        "support of SuNCEt's preset; the authors published no settings of this form",
+        epochs=400,
+        settings={
+            **SWAV["imagenet"].settings,
+            "classes_per_batch": 1000,
+            "images_per_class": 2,
+            "frozen_until": 1 / 400,
+            "supervised_until": 0.5,
+        },
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -21,12 +44,15 @@ class SwAVSuNCEt(SupportTerm, SwAV):
     lie. The authors published no code of this form, so where the term is attached is our reading of the paper.
     """
 
-    title = "SwAV+SuNCEt"
-    paper = "Assran et al. 2020, https://arxiv.org/abs/2006.10803"
-    needs = "some labels"
-    idea = "SwAV on all images, plus a neighbour loss on a class-balanced handful of labelled ones."
-    choose_when = "at least two images of each class are labelled, and small crops are to join in"
-    presets = PRESETS
+    card = Card(
+        title="SwAV+SuNCEt",
+        paper="Assran et al. 2020, https://arxiv.org/abs/2006.10803",
+        needs="some labels",
+        idea="SwAV on all images, plus a neighbour loss on a class-balanced handful of labelled ones.",
+        choose_when="at least two images of each class are labelled, and small crops are to join in",
+        recipe=SwAV.card.recipe,
+        presets=PRESETS,
+    )
 
     def shown(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """SwAV's views, and one of each support row."""

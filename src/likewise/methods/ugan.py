@@ -14,13 +14,46 @@ from likewise.encoders import Encoder
 from likewise.encoders.adversaries import Generator, PairDiscriminator
 from likewise.errors import LikewiseError
 from likewise.losses import adversarial as game
+from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
 from likewise.methods.nets import kept_statistics
-from likewise.methods.presets.ugan import PRESETS
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, identity
+
+RATE = 1e-3 * (256 / 64) ** 0.5
+"""Bad-GAN's 1e-3 for 64 images, stated for 256."""
+
+PRESETS = {
+    "small": Preset(
+        "SVHN, 32 px, 100 labels a class, nine convolutions with weight norm (conv9-half)",
+        "svhn_config of config.py, https://github.com/kimiyoung/ssl_bad_gan; good fakes by Triple-GAN's SVHN script, "
+        "https://github.com/zhenxuan00/triple-gan; the two were not trained together there",
+        Recipe("adamw", learning_rate=RATE, momentum=0.5, weight_decay=1e-4, warm_up=0.0),
+        batch_size=64,
+        epochs=900,
+        settings={"width": 128, "bad_rate": RATE, "game_rate": 6e-4, "images_per_class": 6},
+    ),
+    "middle": Preset(
+        "STL-10, 96 px, 100 labels a class",
+        "ours: neither parent has images beyond 32 px; SVHN's settings with wider batches",
+        Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4, warm_up=0.02),
+        batch_size=128,
+        epochs=300,
+        settings={"width": 128, "images_per_class": 6},
+    ),
+    "imagenet": Preset(
+        "ImageNet, 224 px, 10 % of the labels",
+        "ours: untried; neither parent has images beyond 32 px, and generators of this kind are not known to do "
+        "1,000 classes; the classes of good fakes therefore weigh a tenth",
+        Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4, warm_up=0.02),
+        batch_size=256,
+        epochs=100,
+        settings={"width": 128, "classes_per_batch": 64, "images_per_class": 1, "good_weight": 0.003},
+        image_size=224,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +70,16 @@ class UGAN(Method):
     `before_step`. Fakes carry a gradient in the update of their own generator alone.
     """
 
-    title = "UGAN"
-    paper = (
-        "Li et al. 2019, reconstructed from Triple-GAN (Li et al. 2017, https://arxiv.org/abs/1703.02291) and Bad-GAN "
-        "(Dai et al. 2017, https://arxiv.org/abs/1705.09783)"
+    card = Card(
+        title="UGAN",
+        paper="Li et al. 2019, reconstructed from Triple-GAN (Li et al. 2017, https://arxiv.org/abs/1703.02291) "
+        "and Bad-GAN (Dai et al. 2017, https://arxiv.org/abs/1705.09783)",
+        needs="some labels",
+        idea="A classifier learns from generated images of each class and from images generated where no class is.",
+        choose_when="images are small, a few of each class are labelled, and generated images are wanted too",
+        recipe=Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4),
+        presets=PRESETS,
     )
-    needs = "some labels"
-    idea = "A classifier learns from generated images of each class and from images generated where no class is."
-    choose_when = "images are small, a few of each class are labelled, and generated images are wanted too"
-    recipe = Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4)
-    presets = PRESETS
 
     noise: int = 100
     """numbers that a fake is made of, each from 0 to 1 (Triple-GAN and Bad-GAN: 100)"""
@@ -122,7 +155,7 @@ class UGAN(Method):
         size = self.views.size
         if size is None:
             raise LikewiseError(
-                f"{self.title} makes images of one size, but its views name none: take views=identity(28), or let "
+                f"{self.card.title} makes images of one size, but its views name none: take views=identity(28), or let "
                 f"likewise.train choose it."
             )
         return {

@@ -39,7 +39,7 @@ def summarise_data(
     found, train = manifest.summary(), splits["train"]
     visible = visible_labels != UNLABELLED
     flipped = visible & (visible_labels != train.labels)
-    warnings = [*found["warnings"], *_mask_warnings(manifest, masks, encoder), *method.warnings(len(train.manifest))]
+    warnings = [*found["warnings"], *_mask_warnings(manifest, masks, encoder)]
     return {
         "source": found["source"],
         "splits": {name: len(split.manifest) for name, split in splits.items()},
@@ -84,7 +84,7 @@ def _left_out(method: Method, used: int, images: int) -> list[str]:
     """A note where images were left out because they have no label."""
     if used == images:
         return []
-    return [f"{type(method).title} learns from the {used:,} labelled of {images:,} training images alone"]
+    return [f"{method.card.title} learns from the {used:,} labelled of {images:,} training images alone"]
 
 
 def _mask_warnings(manifest: Manifest, masks: MasksFound | None, encoder: EncoderSettings) -> list[str]:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from likewise.methods.card import Preset
 from likewise.methods.method import Method
-from likewise.methods.preset import Preset
 
 LABELS = {
     "no labels": "without labels",
@@ -21,7 +21,8 @@ LABELS = {
 
 def needs_of(kind: type[Method]) -> str:
     """What a method must be given besides images."""
-    return kind.needs + (f", {kind.also_needs}" if kind.also_needs else "")
+    card = kind.card
+    return f"{card.needs}, {card.also_needs}" if card.also_needs else card.needs
 
 
 def setting_docs(kind: type) -> dict[str, str]:

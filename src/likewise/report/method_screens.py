@@ -22,8 +22,8 @@ def methods_screen() -> RenderableType:
     for needs, heading in LABELS.items():
         table.add_row(Text(heading, "bold"), "", "")
         for name, kind in _of(needs):
-            also = f" Needs {kind.also_needs}." if kind.also_needs else ""
-            table.add_row(f"  {name}", kind.idea + also, kind.choose_when)
+            also = f" Needs {kind.card.also_needs}." if kind.card.also_needs else ""
+            table.add_row(f"  {name}", kind.card.idea + also, kind.card.choose_when)
         table.add_row("", "", "")
     return Group(
         table,
@@ -38,10 +38,10 @@ def method_screen(name: str, kind: type[Method]) -> RenderableType:
     facts.add_column(style="bold")
     facts.add_column()
     for fact, said in (
-        ("does", kind.idea),
-        ("choose it when", kind.choose_when),
+        ("does", kind.card.idea),
+        ("choose it when", kind.card.choose_when),
         ("needs", needs_of(kind)),
-        ("paper", kind.paper),
+        ("paper", kind.card.paper),
         ("type", f"likewise train photos/ --method {name} --preset small"),
     ):
         facts.add_row(fact, Text(said))
@@ -49,13 +49,13 @@ def method_screen(name: str, kind: type[Method]) -> RenderableType:
     for setting, text in setting_docs(kind).items():
         settings.add_row(setting.replace("_", "-"), Text(_default(kind, setting)), Text(text))
     presets = Table("preset", "what it sets", title="Presets (--preset NAME)", title_justify="left", show_lines=True)
-    for preset, chosen in kind.presets.items():
+    for preset, chosen in kind.card.presets.items():
         changed = ", ".join(settings_of(chosen)) or "the defaults"
         said = [chosen.images, training_of(chosen), changed, f"From: {chosen.source}"]
         presets.add_row(preset, Text("\n".join(said)))
     paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
     about = Text("\n\n".join(" ".join(each.split()) for each in paragraphs))
-    return Group(Text(kind.title, "bold"), "", facts, "", about, "", settings, "", presets)
+    return Group(Text(kind.card.title, "bold"), "", facts, "", about, "", settings, "", presets)
 
 
 def train_help(method: str | Method, preset: str | None, width: int) -> str:
@@ -64,12 +64,13 @@ def train_help(method: str | Method, preset: str | None, width: int) -> str:
     data = "\n\nArgs:\n    data: folder, Parquet, tar, CSV or array file, or fashion-mnist, fashion-mnist-mini"
     if isinstance(method, Method):
         kind = type(method)
-        presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.presets.items()]
-        about = f"{kind.title}: {kind.idea} Needs {needs_of(kind)}; choose it when {kind.choose_when}. {kind.paper}."
+        presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.card.presets.items()]
+        card = kind.card
+        about = f"{card.title}: {card.idea} Needs {needs_of(kind)}; choose it when {card.choose_when}. {card.paper}."
         given = f"--preset NAME starts from a published run (now: {preset or 'none'}); what is typed wins:"
         return f"{lead}\n\n{about}\n\n{given}\n\n{_columns(presets, width)}{data}"
     groups = [
-        f"  {heading}\n" + _columns(((name, kind.choose_when) for name, kind in _of(needs)), width)
+        f"  {heading}\n" + _columns(((name, kind.card.choose_when) for name, kind in _of(needs)), width)
         for needs, heading in LABELS.items()
     ]
     how = "--method NAME chooses how; with a name, --help lists its settings and presets too. Choose:"
@@ -78,7 +79,7 @@ def train_help(method: str | Method, preset: str | None, width: int) -> str:
 
 
 def _of(needs: str) -> list[tuple[str, type[Method]]]:
-    return [(name, kind) for name, kind in METHODS.items() if kind.needs == needs]
+    return [(name, kind) for name, kind in METHODS.items() if kind.card.needs == needs]
 
 
 def _default(kind: type[Method], setting: str) -> str:

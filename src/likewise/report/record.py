@@ -71,7 +71,7 @@ class RunRecord:
         """The method's name as its authors write it."""
         method = self.config.get("method") or {}
         name = str(method.get("name", "an unknown method") if isinstance(method, dict) else method)
-        return METHODS[name].title if name in METHODS else name
+        return METHODS[name].card.title if name in METHODS else name
 
     @property
     def name(self) -> str:

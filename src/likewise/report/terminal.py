@@ -107,7 +107,7 @@ def _labels(found: dict[str, object]) -> str:
 def _method(run: RunOutline) -> str:
     why = f", chosen because {run.method_reason}" if run.method_reason else ""
     preset = f", preset {run.preset}" if run.preset else ""
-    return f"{method_name(run.method)}{preset}{why} ({type(run.method).paper})"
+    return f"{method_name(run.method)}{preset}{why} ({run.method.card.paper})"
 
 
 def _encoder(encoder: EncoderSettings) -> str:

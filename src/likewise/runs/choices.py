@@ -48,15 +48,15 @@ def choose_method(named: Method | None, visible_labels: Tensor) -> ChosenMethod:
 
 def require_labels(method: Method, counts: dict[int, int]) -> None:
     """Refuse a method that needs more labels than training may see; ``counts``: labels of each class."""
-    if method.needs == "no labels":
+    if method.card.needs == "no labels":
         return
     remedy = "Show labels with --labels (all, 10, 1%, or a CSV of image_path,label), or choose --method simclr."
     if len(counts) < 2:
         have = "no image is labelled" if not counts else "all labels name one class"
-        raise LikewiseError(f"{method.title} learns from labels of at least two classes, but {have}. {remedy}")
+        raise LikewiseError(f"{method.card.title} learns from labels of at least two classes, but {have}. {remedy}")
     if method.support and min(counts.values()) < 2:
         raise LikewiseError(
-            f"{method.title} needs two labelled images of each class, but a class has only one. {remedy}"
+            f"{method.card.title} needs two labelled images of each class, but a class has only one. {remedy}"
         )
 
 
@@ -106,7 +106,7 @@ def choose_encoder(
     elif folder:
         chosen = _from_run(folder, data.image_size, len(mean))
     else:
-        name = method.network if settings.encoder == "auto" else settings.encoder
+        name = method.card.encoder if settings.encoder == "auto" else settings.encoder
         frames = inputs.sampling.frames if inputs.sampling else 1
         pretrained = settings.pretrained or ""
         chosen = encoders.choose_encoder(name, data.image_size, mean, std, settings.stem, pretrained, frames)

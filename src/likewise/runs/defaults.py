@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, find_method
-from likewise.methods.preset import find_preset
 from likewise.runs.settings import TrainSettings
 
 
@@ -33,7 +32,7 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     """
     if preset is None:
         known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
-        return Defaults(known, known.recipe if isinstance(known, Method) else None, TrainSettings())
+        return Defaults(known, known.card.recipe if isinstance(known, Method) else None, TrainSettings())
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
         raise LikewiseError(
@@ -41,7 +40,7 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
             f"instance --method simclr --preset {preset}."
         )
     kind = find_method(method)
-    chosen = find_preset(kind.presets, preset, kind.title)
+    chosen = kind.card.preset(preset)
     settings = TrainSettings(
         preset=preset, batch_size=chosen.batch_size, epochs=chosen.epochs, image_size=chosen.image_size
     )

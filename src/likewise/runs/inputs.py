@@ -47,8 +47,8 @@ def choose_inputs(settings: TrainSettings, method: Method | None, start: Encoder
 def _choose_sampling(
     settings: TrainSettings, method: Method | None, start: EncoderSettings | None
 ) -> ClipSampling | None:
-    title = type(method).title if method is not None else "The method that the labels choose"
-    of_method = method.time if method is not None else None
+    title = method.card.title if method is not None else "The method that the labels choose"
+    of_method = method.clip_sampling if method is not None else None
     of_start = start.clip_sampling if start is not None else None
     if of_method is not None and of_start is not None and (of_method.frames == 1) != (of_start.frames == 1):
         raise LikewiseError(

@@ -45,7 +45,7 @@ def open_data(data: Any, splitter: DataSplitter, method: Method | None) -> RunDa
         method: whose modalities the examples must have; None where the labels are to choose it.
     """
     found = splitter.list_examples(data)
-    manifest = require_columns(found, method.required_modalities, method.title) if method else found
+    manifest = require_columns(found, method.modalities, method.card.title) if method else found
     masks = look_at_masks(manifest)
     splits = splitter.open(manifest)
     labels = splitter.visible_labels(splits["train"].manifest)

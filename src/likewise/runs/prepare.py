@@ -65,7 +65,7 @@ class Prepared:
     @property
     def train_indices(self) -> Tensor:
         """Int64, sorted indices in the training split of the images that the method is given."""
-        if self.method.only_labelled:
+        if self.method.card.labelled_only:
             return (self.visible_labels != UNLABELLED).nonzero().flatten()
         return torch.arange(len(self.visible_labels))
 
@@ -130,7 +130,7 @@ def prepare(
     if given.views is not None:
         rule = with_views(rule, given.views)
     train = opened.train.manifest
-    transforms = rule.transforms(train)
+    transforms = rule.column_transforms(train.columns)
     return Prepared(
         replace(settings, image_size=inputs.image_size, region=inputs.region),
         opened.manifest,
@@ -138,7 +138,7 @@ def prepare(
         opened.visible_labels,
         with_view_size(rule, opened.image_size, inputs.sampling.frames if inputs.sampling else None),
         reason,
-        recipe or rule.recipe,
+        recipe or rule.card.recipe,
         choose_encoder(settings, rule, opened, inputs, given.encoder),
         opened.masks,
         transforms,

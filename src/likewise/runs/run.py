@@ -65,11 +65,11 @@ class Run:
 
     @cached_property
     def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
-        return load_space(self.folder)
+        return load_space(self.folder.path)
 
     @cached_property
     def _sounds(self) -> SoundSpace | None:
-        return load_sound_space(self.folder)
+        return load_sound_space(self.folder.path)
 
     @property
     def encoder(self) -> Encoder:

@@ -24,7 +24,7 @@ def require_teacher(method: Method | None) -> None:
         return
     name = method_name(method)
     raise LikewiseError(
-        f"{method.title} learns from a trained run: --method.teacher RUN is required. Type two commands:\n"
+        f"{method.card.title} learns from a trained run: --method.teacher RUN is required. Type two commands:\n"
         f"  likewise train DATA --method {method.trains_teacher} --encoder LARGER --out runs/teacher\n"
         f"  likewise train DATA --method {name} --method.teacher runs/teacher"
     )

@@ -21,6 +21,7 @@ from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import measure_own_classifier
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.memory import queue_warnings
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.distillation import DistillationMethod
 from likewise.methods.user_views import view_streams
@@ -84,6 +85,7 @@ def run_training(
     memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
     screen, extension = Screen(console, enabled=fabric.is_global_zero), ""
     found = data_summary(prepared)
+    found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
     if fabric.is_global_zero:
         run.create(overwrite=prepared.settings.overwrite, resume=prepared.settings.resume)
         extension = write_config(run, data, prepared, loader, resume_line, microbatches)
@@ -215,7 +217,7 @@ def _finish(
     """Weights, final scores, pictures and the page."""
     method, settings = prepared.method, prepared.settings
     save_encoder(nets.encoder, prepared.encoder, run)
-    method.keep(nets, prepared.transforms, run)
+    method.save(nets, prepared.transforms, run.path)
     write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
     _score(fabric, prepared, nets, run, measures)
     few = dataclasses.replace(settings, batch_size=min(prepared.batch_size, IMAGES))

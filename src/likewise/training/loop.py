@@ -136,7 +136,7 @@ class _Loop:
         self.accumulate = settings.accumulate_grad_batches
         self.batches = settings.steps * self.accumulate
         if loader.support:
-            loader = loader.with_support(until_step=method.support_steps(self.batches))
+            loader = loader.with_support(until_step=round(loader.support.until * self.batches))
         self.loader = loader
         self.step_batch_size = loader.batch_size * self.accumulate
 
