@@ -107,4 +107,4 @@ def test_its_pictures_show_low_bands_at_the_bottom_and_time_to_the_right(tmp_pat
     assert len(rows) == CLIPS and [picture.column for picture in rows[0]] == ["frame", "target", "prediction"]
     heard = rows[0][1].pixels
     assert heard[:, -1].min() == 1 and heard[:, 0].max() == 0
-    assert rows[0][2].said.endswith("%")
+    assert rows[0][2].caption.endswith("%")

@@ -13,7 +13,7 @@ from likewise.errors import LikewiseError
 from likewise.methods import Recipe
 from likewise.run_folder import RunFolder, read_json
 from likewise.training import Callback, EarlyStopping, Interrupted, LoopSettings, train
-from methods.test_contract import images, loader, method, nets_of
+from methods.fixtures import images, loader, method, nets_of
 
 STEPS = 6
 

@@ -15,7 +15,7 @@ from likewise.runs.trained import load_trained
 from likewise.training import Callback, Interrupted, LoopSettings, train
 from likewise.training.memory_layout import channels_last
 from likewise.training.model_ema import averaged_tensors
-from methods.test_contract import ALL, images, loader, method, nets_of
+from methods.fixtures import ALL, images, loader, method, nets_of
 from training.test_resume import StopAfter
 
 STEPS = 4

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from likewise.methods import Method, Nets, Progress, Recipe, Step
+from likewise.methods.card import Card
 from likewise.methods.manual_optimization import AdamWModule, Objective
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder

@@ -21,7 +21,7 @@ from likewise.training.microbatch import (
     microbatch_line,
     microbatch_sizes,
 )
-from methods.test_contract import images, loader, method, nets_of
+from methods.fixtures import images, loader, method, nets_of
 from training.saved_tensors import saved_bytes
 
 CPU = Fabric(accelerator="cpu", devices=1)
@@ -134,7 +134,7 @@ def test_a_step_that_runs_out_of_memory_names_the_remedy(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Card)
     rule = Hungry(hidden=16, dim=8, views=method("simclr").views)
     with pytest.raises(LikewiseError) as refused:
-        train(CPU, rule, nets_of(rule), loader(rule), rule.recipe, LoopSettings(2))
+        train(CPU, rule, nets_of(rule), loader(rule), rule.card.recipe, LoopSettings(2))
     assert "--microbatch auto" in str(refused.value)
 
 

@@ -161,7 +161,7 @@ class _Loop:
         self.health = Health(precision_of(fabric))
         self.times, self.bottleneck = StepTimes(fabric.device), Bottleneck(remedy_for(loader))
         self.log = MetricLog(fabric, folder, self.state.step)
-        self.display = ProgressDisplay(screen, type(method).title, self.state.step, settings.steps)
+        self.display = ProgressDisplay(screen, method.card.title, self.state.step, settings.steps)
 
     def run(self) -> None:
         """Step after step, until all are done, a callback stops them, or a signal asks for a stop."""
