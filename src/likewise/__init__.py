@@ -13,11 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise import encoders, heads, losses, memory, methods, views
+    from likewise import data, encoders, heads, losses, memory, methods, views
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
-    from likewise.runs.api import compare, doctor, load, train
+    from likewise.runs.api import compare, doctor, load, prepare, train
     from likewise.runs.run import Run
     from likewise.studies import study
     from likewise.training.callbacks import Callback, EarlyStopping
@@ -30,6 +30,7 @@ __all__ = [
     "LikewiseError",
     "Run",
     "compare",
+    "data",
     "doctor",
     "encoders",
     "evaluate",
@@ -38,6 +39,7 @@ __all__ = [
     "losses",
     "memory",
     "methods",
+    "prepare",
     "reproduce",
     "study",
     "train",
@@ -53,6 +55,7 @@ _HOMES = {
     "doctor": "likewise.runs.api",
     "evaluate": "likewise.evaluation.evaluate",
     "load": "likewise.runs.api",
+    "prepare": "likewise.runs.api",
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",
     "train": "likewise.runs.api",
@@ -62,7 +65,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("encoders", "heads", "losses", "memory", "methods", "views"):
+    if name in ("data", "encoders", "heads", "losses", "memory", "methods", "views"):
         return importlib.import_module(f"likewise.{name}")
     raise AttributeError(f"module 'likewise' has no attribute {name!r}")
 

@@ -1,1 +1,7 @@
 """Where examples come from, and which of them and of their labels a step sees."""
+
+from likewise.data.batch import UNLABELLED, Batch, Pixels
+from likewise.data.loader import Loader, Support
+from likewise.data.samplers import ClassBalanced
+
+__all__ = ["UNLABELLED", "Batch", "ClassBalanced", "Loader", "Pixels", "Support"]

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.errors import LikewiseError
+
 UNLABELLED = -1
 """The label of an example that has none, or whose label the budget hides (scikit-learn's convention)."""
 
@@ -56,6 +58,45 @@ class Batch(NamedTuple):
     """where its rows lie, if it is a part of what this device holds; None: it is the whole"""
     modalities: Mapping[str, Tensor] = {}
     """what the examples have beside pixels, by name, the first dimension being the example: ``captions``"""
+
+    @classmethod
+    def of(
+        cls,
+        images: Tensor,
+        labels: Tensor | None = None,
+        support: tuple[Tensor, Tensor] | None = None,
+        indices: Tensor | None = None,
+        modalities: Mapping[str, Tensor] | None = None,
+    ) -> Batch:
+        """A batch from tensors, for a loop and a data loader of your own.
+
+        Args:
+            images: uint8 [B, C, H, W], all of one size.
+            labels: int64 [B], -1 where there is none; None: no label.
+            support: labelled, class-balanced (images [S, C, H, W], labels [S]), for the methods that use them.
+            indices: int64 [B], positions in the training set; None: 0 to B - 1.
+            modalities: rows of other modalities, such as tokens of captions, by name.
+
+        Raises:
+            LikewiseError: images are not uint8 [B, C, H, W], or there are not as many labels as images.
+        """
+        if images.dtype != torch.uint8 or images.dim() != 4:
+            raise LikewiseError(
+                f"Batch.of() takes images as uint8 [B, C, H, W]; {images.dtype} {list(images.shape)} was given. Leave "
+                f"ToTensor and Normalize out: views scale to [0, 1], and encoders normalise."
+            )
+        count, _, height, width = images.shape
+        labels = torch.full((count,), UNLABELLED, device=images.device) if labels is None else labels
+        if labels.shape != (count,):
+            raise LikewiseError(f"Batch.of() was given {count} images, but labels of shape {list(labels.shape)}.")
+        aspect = torch.full((count,), width / height, device=images.device)
+        return cls(
+            Pixels(images, aspect),
+            labels,
+            torch.arange(count, device=images.device) if indices is None else indices,
+            None if support is None else cls.of(*support),
+            modalities=modalities or {},
+        )
 
     @property
     def size(self) -> int:

@@ -19,8 +19,10 @@ from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
 from likewise.report.terminal import findings_table
 from likewise.run_folder import RunFolder
-from likewise.runs.defaults import defaults_of
+from likewise.runs.defaults import Defaults, defaults_of
 from likewise.runs.given import GivenObjects, with_encoder
+from likewise.runs.prepare import Prepared
+from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
@@ -58,16 +60,53 @@ def train(
     Raises:
         LikewiseError: anything that cannot be used, with what to do instead.
     """
+    chosen, defaults, module = _chosen(method, settings, labels, out, encoder)
+    given = GivenObjects(module, views, callbacks)
+    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
+
+
+def prepare(
+    data: Any,
+    labels: str | int = "all",
+    method: str | Method = "auto",
+    encoder: str | nn.Module | Run = "auto",
+    views: UserViews | Mapping[str, UserViews] | None = None,
+    **settings: Any,
+) -> Prepared:
+    """What `train` makes before its first step, for a loop of your own: data, batches, method and networks.
+
+    >>> prepared = likewise.prepare("photos/", labels="10", method="suncet", batch_size=64)
+    >>> method, loader = prepared.method, prepared.loader()
+    >>> nets = method.build(likewise.encoders.build_encoder(prepared.encoder), prepared.manifest.classes)
+
+    Args:
+        data: as for `train`, like the other arguments.
+        labels: what training may see.
+        method: a name, ``auto``, or an instance.
+        encoder: a name, a run or its folder, or a module.
+        views: how views are made, where not as the method says.
+        settings: any field of `likewise.runs.settings.TrainSettings`.
+
+    Raises:
+        LikewiseError: anything that cannot be used, with what to do instead.
+    """
+    chosen, defaults, module = _chosen(method, settings, labels, None, encoder)
+    return prepare_run(data, chosen, defaults.method, defaults.recipe, GivenObjects(module, views))
+
+
+def _chosen(
+    method: str | Method, settings: dict[str, Any], labels: str | int, out: str | Path | None, encoder: Any
+) -> tuple[TrainSettings, Defaults, nn.Module | None]:
+    """The settings of a run, the defaults that they started from, and the module where one was given."""
     known = {field.name for field in dataclasses.fields(TrainSettings)}
     for name in settings:
         if name not in known:
-            raise LikewiseError(f"train() has no setting {name!r}. {did_you_mean(name, known)}")
+            raise LikewiseError(f"There is no setting {name!r}. {did_you_mean(name, known)}")
     defaults = defaults_of(method, settings.get("preset"))
     folder = None if out is None else str(out)
     chosen = dataclasses.replace(defaults.settings, labels=str(labels), out=folder, **settings)
     chosen, module = with_encoder(chosen, encoder)
-    given = GivenObjects(module, views, callbacks)
-    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
+    return chosen, defaults, module
 
 
 def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
