@@ -26,7 +26,7 @@ def test_error_is_that_of_a_loop_over_bins(bins):
     correct = torch.rand(500, generator=random) < 0.7 * confidence
     found = calibration(confidence, correct, bins)
     assert found.error == pytest.approx(naive(confidence.tolist(), correct.tolist(), bins))
-    assert sum(found.answers) == 500 and len(found.answers) == bins
+    assert sum(found.counts) == 500 and len(found.counts) == bins
     assert Calibration.from_json(found.to_json()) == found
 
 

@@ -138,7 +138,7 @@ def test_refusals_say_what_to_do():
         LinearProbe().fit(Features(train.vectors, torch.full((30,), -1)))
     broken = train.vectors.clone()
     broken[3, 1] = float("nan")
-    with pytest.raises(LikewiseError, match=r"1 of 30 training features are NaN.*--lr"):
+    with pytest.raises(LikewiseError, match=r"1 of 30 training features are NaN.*--precision"):
         LinearProbe().fit(Features(broken, train.labels))
     with pytest.raises(LikewiseError, match="test features are NaN"):
         LinearProbe().evaluate(train, Features(broken, train.labels))

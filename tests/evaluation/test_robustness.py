@@ -18,7 +18,7 @@ from likewise.evaluation.statistics.scores import Features
 from likewise.views.policies import centre
 
 KINDS = ("gaussian_noise", "contrast", "brightness")
-ASKED = Robustness(KINDS, (1, 5), images=25)
+SMALL = Robustness(KINDS, (1, 5), images=25)
 
 
 class Stored:
@@ -65,14 +65,14 @@ def probed(encoder: nn.Module, test: Examples):
 def test_answers_are_those_given_one_image_at_a_time(monkeypatch):
     test, encoder = examples(), Brightness()
     probe = probed(encoder, test)
-    monkeypatch.setattr(robustness, "MOST_ROWS", 4)
-    found = ASKED.evaluate({"probe": EncoderWithProbe(encoder, probe)}, test, centre())["probe"]
+    monkeypatch.setattr(robustness, "MAX_ROWS", 4)
+    found = SMALL.evaluate({"probe": EncoderWithProbe(encoder, probe)}, test, centre())["probe"]
     assert found.correct.shape == (3, 2, 25)
-    drawn = ASKED._chosen(test.labels)
+    drawn = SMALL._chosen(test.labels)
     assert len(drawn.unique()) == 25 and (test.labels[drawn] >= 0).all()
     for place, row in enumerate(drawn.tolist()):
         clean = test.images.read(torch.tensor([row])).images.float() / 255
-        fields = RandomFields.of([test.ids[row]], ASKED.seed)
+        fields = RandomFields.of([test.ids[row]], SMALL.seed)
         for k, kind in enumerate(KINDS):
             for s, severity in enumerate((1, 5)):
                 logits = probe.logits(encoder(corrupt(clean, kind, severity, fields)))
@@ -85,7 +85,7 @@ def test_answers_are_those_given_one_image_at_a_time(monkeypatch):
     assert found.clean > 0.9
     assert found.interval.value == pytest.approx(float(found.accuracy.mean()))
     clean, mild, strong = found.calibrations()
-    assert (sum(clean.answers), sum(mild.answers), sum(strong.answers)) == (25, 75, 75)
+    assert (sum(clean.counts), sum(mild.counts), sum(strong.counts)) == (25, 75, 75)
 
 
 def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
@@ -94,7 +94,7 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
     probes = {who: probed(encoder, test) for who, encoder in encoders.items()}
     encoders["untrained"].train()
     own = nn.Sequential(Brightness(), nn.Linear(3, 3))
-    found = corrupted_scores(encoders, probes, test, centre(), classifiers={"trained": own}, asked=ASKED)
+    found = corrupted_scores(encoders, probes, test, centre(), classifiers={"trained": own}, robustness=SMALL)
     assert encoders["untrained"].training
     scores = found.scores()
     assert [score.name for score in scores["trained"]] == ["corrupted_linear_top1", "corrupted_classifier_top1"]
@@ -130,4 +130,4 @@ def test_what_cannot_be_asked_is_refused():
     test = examples()
     nothing = replace(test, labels=torch.full((30,), -1))
     with pytest.raises(LikewiseError, match="needs labelled test images"):
-        ASKED.evaluate({"probe": Brightness()}, nothing, centre())
+        SMALL.evaluate({"probe": Brightness()}, nothing, centre())

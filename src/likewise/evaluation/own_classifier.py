@@ -1,4 +1,4 @@
-"""The classifier that a method trains with its encoder, and how far it answers as its teacher does."""
+"""The classifier that a method trains with its encoder, and its agreement with the teacher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from likewise.methods import Method, Nets
 from likewise.methods.distillation import Teacher
 
 OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
-"""What `measure_own_classifier` can give."""
+"""scores that `measure_own_classifier` may give"""
 
 
 def measure_classifier(
@@ -32,7 +32,7 @@ def measure_classifier(
 
 
 class OwnClassifier(nn.Module):
-    """A method's own classifier as a network, so that it goes to the device and into eval mode as a whole."""
+    """A method's own classifier as one module, so that it moves to a device and into eval mode as a whole."""
 
     def __init__(self, method: Method, nets: Nets) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class OwnClassifier(nn.Module):
 def measure_own_classifier(
     method: Method, nets: Nets, images: Images, labels: Tensor, view: EvalView
 ) -> list[Measurement]:
-    """Accuracy of the method's own classifier, if it has one; and of its teacher, with the share of like answers.
+    """Accuracy of the method's own classifier, if it has one; and of its teacher, with their agreement.
 
     Args:
-        method: the rule.
-        nets: what it trained.
-        images: to be classified.
+        method: the method.
+        nets: its trained networks.
+        images: the test images.
         labels: int64 [N], -1 where there is none.
-        view: what the networks are shown.
+        view: the networks' input from stored pixels.
     """
     if type(method).classify is Method.classify:
         return []
@@ -70,18 +70,18 @@ def measure_own_classifier(
 
 
 def teacher_agreement(student: Tensor, teacher: Tensor) -> Score:
-    """The share of images to which two networks give the same class, right or wrong.
+    """The share of images for which two networks predict the same class, correct or not.
 
-    What distillation is about, where accuracy is what it is for: students often agree with their teacher far less than
-    their accuracies suggest (Stanton et al. 2021, Sec. 3, "top-1 agreement", https://arxiv.org/abs/2106.05945).
+    Students often agree with their teacher far less than their accuracies suggest (Stanton et al. 2021, Sec. 3, "top-1
+    agreement", https://arxiv.org/abs/2106.05945).
 
     Args:
-        student: int64 [N], a class for each image.
-        teacher: int64 [N], for the same images in the same order.
+        student: int64 [N], predicted classes.
+        teacher: int64 [N], of the same images in the same order.
     """
     if student.shape != teacher.shape or not len(student):
         raise LikewiseError(
-            f"Agreement needs answers of both to the same images; got {len(student):,} and {len(teacher):,}."
+            f"Agreement needs predictions of both for the same images; got {len(student):,} and {len(teacher):,}."
         )
     count = len(student)
     share = float((student == teacher).double().mean())

@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says it is."""
+"""Calibration: whether a classifier's confidence is its accuracy (expected calibration error)."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 
 BINS = 15
-"""as in the paper"""
+"""number of bins in the paper"""
 
 
 class Calibration(NamedTuple):
-    """Answers put into bins of equal width by their confidence, the probability of the class that was answered.
+    """Predictions in bins of equal width of their confidence, the probability of the predicted class.
 
     Guo et al. 2017, Sec. 2, https://arxiv.org/abs/1706.04599. Bin m of M holds confidences in ((m - 1) / M, m / M].
     """
 
-    answers: list[int]
-    """how many in each bin"""
+    counts: list[int]
+    """predictions in each bin"""
     confidence: list[float]
     """mean confidence in each bin; 0 where it is empty"""
     accuracy: list[float]
-    """share of right answers in each bin; 0 where it is empty"""
+    """share of correct predictions in each bin; 0 where it is empty"""
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the bins' |accuracy - confidence|, each weighted by its share of answers.
+        """The expected calibration error: the mean of the bins' |accuracy - confidence|, weighted by their counts.
 
-        It lies in [0, 1] and is somewhat above 0 even for a perfect classifier, the more so the fewer images there are.
+        It is in [0, 1], and above 0 even for a perfectly calibrated classifier, more so with few images.
         """
-        bins = zip(self.answers, self.confidence, self.accuracy, strict=True)
-        return sum(count * abs(right - sure) for count, sure, right in bins) / max(sum(self.answers), 1)
+        bins = zip(self.counts, self.confidence, self.accuracy, strict=True)
+        total = sum(count * abs(accuracy - confidence) for count, confidence, accuracy in bins)
+        return total / max(sum(self.counts), 1)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain JSON types."""
@@ -41,38 +42,38 @@ class Calibration(NamedTuple):
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Calibration:
-        """What ``to_json`` wrote."""
-        return cls(content["answers"], content["confidence"], content["accuracy"])
+        """The calibration that ``to_json`` wrote."""
+        return cls(content["counts"], content["confidence"], content["accuracy"])
 
 
 def calibration(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Calibration:
-    """Confidences and whether they were right, put into bins.
+    """Bin confidences and whether the predictions were correct.
 
     Args:
         confidence: float [N] in (0, 1].
         correct: bool [N].
-        bins: how many.
+        bins: number of bins.
     """
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
-    place = torch.bucketize(confidence.double(), edges)
-    count = torch.bincount(place, minlength=bins)
-    sure, right = (
-        torch.zeros(bins, dtype=torch.float64).index_add_(0, place, part.double()) / count.clamp(min=1)
-        for part in (confidence, correct)
-    )
-    return Calibration(count.tolist(), sure.tolist(), right.tolist())
+    index = torch.bucketize(confidence.double(), edges)  # [N], each prediction's bin
+    counts = torch.bincount(index, minlength=bins)
+    empty = torch.zeros(bins, dtype=torch.float64)
+    mean_confidence = empty.index_add(0, index, confidence.double()) / counts.clamp(min=1)
+    accuracy = empty.index_add(0, index, correct.double()) / counts.clamp(min=1)
+    return Calibration(counts.tolist(), mean_confidence.tolist(), accuracy.tolist())
 
 
 def calibration_of(logits: Tensor, labels: Tensor, classes: Tensor | None = None) -> Calibration | None:
-    """Of a classifier's logits on test images; None where no image has a label.
+    """Calibration of a classifier's logits on test images; None where no image has a label.
 
     Args:
         logits: float [N, C].
         labels: int64 [N], UNLABELLED where there is none.
-        classes: int64 [C], the label that each column stands for; None: 0..C-1.
+        classes: int64 [C], the label of each column; None: 0..C-1.
     """
     known = labels != UNLABELLED
     if not bool(known.any()):
         return None
     confidence, column = logits[known].double().softmax(dim=1).max(dim=1)
-    return calibration(confidence, (column if classes is None else classes[column]) == labels[known])
+    predictions = column if classes is None else classes[column]
+    return calibration(confidence, predictions == labels[known])

@@ -1,4 +1,4 @@
-"""Accuracy of a linear probe when only a few labels a class are shown: what the next label would buy."""
+"""Accuracy of a linear probe on a few labels of each class: what more labels would bring."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from likewise.evaluation.statistics.confidence import CROSSED, WILSON, crossed_a
 from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 
 VARIES = ("validation_accuracy", "validation_cross_entropy")
+"""entries of the probe's protocol that differ between draws"""
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class FewLabel:
     """The linear probe on several draws of a few labelled images a class, averaged.
 
     Draw r of every budget comes from ``LabelBudget`` with seed ``seed + r``, so budgets are nested within a draw and
-    two encoders see the same draws. Features are standardised over all training images given: the hidden labels are not
-    used, the images are. Strengths are chosen within the shown labels alone.
+    two encoders are probed with the same draws. Features are standardised over all training images, whose hidden labels
+    are not used. The L2 strength is chosen within the drawn labels.
     """
 
     per_class: Sequence[int] = (2, 4, 10, 50)
-    """labels a class, each a score of its own"""
+    """labels of each class; each amount is a score of its own"""
     draws: int = 5
-    """how often the shown labels are drawn anew"""
+    """how many draws of the labels are averaged"""
     seed: int = 0
     """seed of the first draw"""
     probe: LinearProbe = field(default_factory=LinearProbe)
@@ -43,21 +44,21 @@ class FewLabel:
             raise LikewiseError(f"FewLabel({self.per_class}, draws={self.draws}): give 1 or more labels and draws.")
 
     def within(self, labels: Tensor) -> FewLabel:
-        """The same with the budgets alone that every class can pay."""
+        """The same with only the amounts that every class has."""
         counts = labels[labels != UNLABELLED].unique(return_counts=True)[1]
         scarcest = int(counts.min()) if len(counts) else 0
         return replace(self, per_class=tuple(amount for amount in self.per_class if amount <= scarcest))
 
     def evaluate(self, train: Features, test: Features, ids: Sequence[str]) -> Iterator[Measurement]:
-        """One outcome a budget: few2_top1, few4_top1, ...; its predictions are [draws, N].
+        """One measurement for each amount: few2_top1, few4_top1, ...; its predictions are [draws, N].
 
         Args:
-            train: training features; only the rows drawn keep their label.
+            train: training features; only the drawn rows are used with their label.
             test: test features.
-            ids: stable ids of the training rows, by which labels are drawn.
+            ids: stable ids of the training rows; labels are drawn by them.
 
         Raises:
-            LikewiseError: a class has fewer labels than a budget asks for (see ``within``), or as ``LinearProbe.fit``.
+            LikewiseError: a class has fewer labels than an amount (see ``within``), or as ``LinearProbe.fit``.
         """
         require_labelled(test, "test")
         require_usable(train.vectors, "training")
@@ -65,18 +66,18 @@ class FewLabel:
         for amount in self.per_class:
             fits = []
             for seed in self._seeds():
-                shown = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
-                fits.append(self.probe.fit(Features(train.vectors, shown).labelled(), standardise))
-            # The rest of the protocol is alike in every draw, but for what its validation part said.
-            alike = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
-            protocol = alike | {"strength": [each.protocol["strength"] for each in fits], "per_class": amount}
-            predictions = torch.stack([each.predict(test.vectors) for each in fits])
-            yield self._outcome(predictions, test.labels, protocol)
+                drawn = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
+                fits.append(self.probe.fit(Features(train.vectors, drawn).labelled(), standardise))
+            protocol = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
+            protocol["strength"] = [fitted.protocol["strength"] for fitted in fits]
+            protocol["per_class"] = amount
+            predictions = torch.stack([fitted.predict(test.vectors) for fitted in fits])  # [R, N]
+            yield self._measured(predictions, test.labels, protocol)
 
     def _seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.draws))
 
-    def _outcome(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Measurement:
+    def _measured(self, predictions: Tensor, labels: Tensor, protocol: dict[str, Any]) -> Measurement:
         """Average and interval over draws [R, N]."""
         known = labels != UNLABELLED
         interval = crossed_accuracy((predictions == labels)[:, known])

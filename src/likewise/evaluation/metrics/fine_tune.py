@@ -1,4 +1,4 @@
-"""Fine-tuning: the whole network trained further on the labelled images, from whatever start."""
+"""Fine-tuning: the whole network is trained further on labelled images, from any start."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from likewise.views.policies import ViewPolicy, weak
 
 @dataclass(frozen=True)
 class FineTune:
-    """A linear classifier that starts at zero on the encoder, and both trained by cross-entropy.
+    """A zero-initialised linear classifier on the encoder; both are trained by cross-entropy.
 
-    The protocol of SuNCEt's paper (Assran et al. 2020, Sec. 5, https://arxiv.org/abs/2006.10803): no head, a
-    zero-initialised classifier, crop and flip. Labels only, from a random start, is the same with an untrained encoder.
+    The protocol of SuNCEt's paper (Assran et al. 2020, Sec. 5, https://arxiv.org/abs/2006.10803): no head,
+    zero-initialised classifier, crop and flip. With an untrained encoder it is training from scratch on labels only.
     """
 
     steps: int = 200
-    """optimiser steps at least"""
+    """minimum of optimiser steps"""
     epochs: float = 10
-    """passes over the labelled images at least; many labels are worth more steps than few"""
+    """minimum of passes over the labelled images, so that many labels get more steps than few"""
     batch_size: int = 64
-    """labelled images of a step; where there are fewer, they are repeated, each time in another view"""
+    """labelled images of a step; fewer are repeated, in another view each time"""
     recipe: Recipe = field(default_factory=lambda: Recipe(learning_rate=0.4, weight_decay=5e-4))
-    """optimiser and schedule; the rate is for a batch of 256"""
+    """optimiser and schedule; the learning rate is for a batch of 256"""
     views: ViewPolicy = field(default_factory=weak)
-    """what the network is shown"""
+    """augmentation"""
     seed: int = 0
-    """of the order and the views"""
+    """of the order of images and the views"""
 
     def fit(self, fabric: Fabric, encoder: Encoder, images: Images, labels: Tensor, classes: int) -> Nets:
-        """Train a copy of the encoder with a classifier; the encoder itself is left as it is.
+        """Train a copy of the encoder with a classifier; the encoder itself is unchanged.
 
         Args:
             fabric: device and precision.
             encoder: the start.
-            images: the labelled images among others.
-            labels: int64 [N], -1 for the others.
-            classes: how many there are.
+            images: labelled and unlabelled images; only labelled ones are used.
+            labels: int64 [N], -1 for unlabelled images.
+            classes: number of classes.
         """
         labelled = (labels != UNLABELLED).nonzero().flatten()
         repeated = labelled.repeat(math.ceil(self.batch_size / len(labelled)))
@@ -63,7 +63,7 @@ class FineTune:
         return nets
 
     def protocol(self) -> dict[str, Any]:
-        """What a reader needs to ask for the score again."""
+        """The settings that reproduce the score."""
         return {
             "steps": self.steps,
             "epochs": self.epochs,

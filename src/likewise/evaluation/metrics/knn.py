@@ -1,4 +1,4 @@
-"""Nearest neighbours vote: a score that trains nothing, so it can be had while the run goes on."""
+"""Weighted nearest neighbours: a score without training, cheap enough to be measured during a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from likewise.evaluation.statistics.confidence import WILSON, accuracy
 from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 
 QUERIES, ROWS = 512, 16384
-"""test and bank rows compared at a time: 32 MB of similarities, however large either is"""
+"""test and bank rows compared at a time: at most 32 MB of similarities"""
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Knn:
     """Weighted nearest neighbours, Wu et al. 2018, section 3.4, https://arxiv.org/abs/1805.01978.
 
     A class gets sum_i exp(s_i / temperature) over those of the k nearest training images that belong to it, s being
-    the cosine similarity. Images equally near at the k-th place are taken in the order of the bank, and equal votes go
-    to the lower class, so an answer never depends on chance. A vector of zeros has similarity 0 to everything.
+    the cosine similarity. Ties for the k-th neighbour are resolved by the order of the bank, and equal votes go to the
+    lower class, so predictions are deterministic. A vector of zeros has similarity 0 to everything.
     """
 
     k: int = 20
-    """neighbours that vote; a smaller bank votes in full"""
+    """number of neighbours; a smaller bank is used whole"""
     temperature: float = 0.07
-    """how fast a vote fades with distance; 0.07 is the paper's"""
+    """temperature of the votes' weights; 0.07 in the paper"""
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.temperature <= 0:
             raise LikewiseError(f"Knn({self.k}, {self.temperature}): k must be 1 or more and the temperature above 0.")
 
     def evaluate(self, train: Features, test: Features) -> Measurement:
-        """Top-1 accuracy on the labelled test rows; unlabelled training rows do not vote."""
+        """Top-1 accuracy on the labelled test rows; unlabelled training rows are left out."""
         require_labelled(test, "test")
         predictions = self.predict(train, test.vectors)
         interval, count = accuracy(predictions, test.labels)
@@ -53,14 +53,15 @@ class Knn:
         bank = require_labelled(train, "training")
         require_usable(vectors, "test")
         rows, classes = F.normalize(bank.vectors.float(), dim=1), int(bank.labels.max()) + 1
-        answers = []
+        predictions = []
         for queries in F.normalize(vectors.float(), dim=1).split(QUERIES):
             similarity, neighbour = nearest(queries, rows, self.k)  # [B, k]
-            weight = ((similarity - similarity[:, :1]) / self.temperature).exp()  # the nearest weighs 1: no overflow
-            ballots = torch.zeros(len(queries), classes, dtype=torch.float64, device=rows.device)
-            ballots.scatter_add_(1, bank.labels.to(rows.device)[neighbour], weight.double())
-            answers.append(ballots.argmax(dim=1))
-        return torch.cat(answers)
+            # Relative to the nearest neighbour, whose weight is 1, so that exp cannot overflow.
+            weight = ((similarity - similarity[:, :1]) / self.temperature).exp()  # [B, k]
+            votes = torch.zeros(len(queries), classes, dtype=torch.float64, device=rows.device)
+            votes.scatter_add_(1, bank.labels.to(rows.device)[neighbour], weight.double())
+            predictions.append(votes.argmax(dim=1))
+        return torch.cat(predictions)
 
     def _protocol(self, train: Features) -> dict[str, Any]:
         bank = int((train.labels != UNLABELLED).sum())
@@ -82,28 +83,29 @@ def nearest(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: how many; at most N are given.
 
     Returns:
-        Similarity float [B, k] and place in the bank int64 [B, k].
+        Similarity float [B, k] and position in the bank int64 [B, k].
     """
     similarity = queries.new_empty(len(queries), 0)
-    place = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    position = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for first in range(0, len(bank), ROWS):
         values, columns = _first_largest(queries @ bank[first : first + ROWS].T, k)
-        similarity, place = torch.cat([similarity, values], 1), torch.cat([place, columns + first], 1)
-        # What was held comes before the new chunk, so a stable order keeps bank order among equals.
+        similarity = torch.cat([similarity, values], dim=1)
+        position = torch.cat([position, columns + first], dim=1)
+        # Earlier chunks come first, so a stable sort keeps the bank's order among equals.
         similarity, order = similarity.sort(dim=1, descending=True, stable=True)
-        similarity, place = similarity[:, :k], place.gather(1, order)[:, :k]
-    return similarity, place
+        similarity, position = similarity[:, :k], position.gather(1, order)[:, :k]
+    return similarity, position
 
 
 def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``topk`` whose choice and order among equal values is by column."""
+    """``topk`` with ties resolved by column."""
     if k >= values.shape[1]:
         return values.sort(dim=1, descending=True, stable=True)
     top, columns = values.topk(k + 1, dim=1)
     columns = columns[:, :k].sort(dim=1).values
     largest, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)
-    # topk may pick any of several equal values at the edge; only rows where that happened need the slow way.
+    # topk may choose any of several values equal to the k-th; only rows with such ties need a full sort.
     tied = (top[:, k - 1] == top[:, k]).nonzero().flatten()
     if len(tied):
         largest[tied], columns[tied] = (part[:, :k] for part in values[tied].sort(dim=1, descending=True, stable=True))

@@ -1,4 +1,4 @@
-"""A linear classifier on frozen features: how much of the classes lies open to a straight cut."""
+"""A linear probe: multinomial logistic regression on frozen features."""
 
 from __future__ import annotations
 
@@ -19,32 +19,31 @@ from likewise.randomness import generator
 
 STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1, 1e-2)
 SINGLE_SPLIT = 5000
-"""labelled images from which one validation part is large enough: a fifth of them pins accuracy to within 3 points"""
+"""with so many labelled images one validation part is enough: a fifth of them gives accuracy to within 3 points"""
 SEARCHED = 12500
-"""labelled images that the search for a strength uses at most; the penalty of a sum of losses carries over to more"""
+"""labelled images used at most to choose a strength; as the penalty of a sum of losses it also suits more images"""
 FOLDS = 5
 UNSEARCHED_STRENGTH = 10.0
-"""used where no class has a second label to validate with"""
+"""used where no class has a second label for validation"""
 
 
 @dataclass(frozen=True)
 class LinearProbe:
     """Multinomial logistic regression on standardised features, its L2 strength chosen without the test images.
 
-    Features are standardised by all training images given, labelled or not. The strength with the lowest cross-entropy
-    on validation images is then fitted on all labelled training images; with few labels accuracy is so coarse that
-    choosing by it lost up to 1.6 points in a trial (2 labels a class of Fashion-MNIST). Validation images are a
-    stratified fifth of the labelled training images; where there are fewer than 5,000, every fifth in turn, since a
-    small part would choose by luck. A class with m < 5 labels takes part in the first m turns, and one with a single
-    label is never held out. Where no class has two, a stated strength is used.
+    Features are standardised over all training images, labelled or not. The strength with the lowest cross-entropy on
+    validation images is used to fit all labelled training images. (Accuracy is too coarse with few labels: choosing by
+    it lost up to 1.6 points with 2 labels a class of Fashion-MNIST.) Validation images are a stratified fifth of the
+    labelled training images, or 5-fold cross-validation below 5,000 of them. A class with m < 5 labels is in the first
+    m folds, and a class with one label is never held out. Where no class has two labels, a stated strength is used.
 
     Batch-wise SGD probes (100 epochs, rate swept) approach the same optimum more slowly and depend on a schedule.
     """
 
     strengths: Sequence[float] = STRENGTHS
-    """penalties tried, of sum CE + strength / 2 ||W||^2 (scikit-learn's 1 / C)"""
+    """L2 penalties to choose from, of sum CE + strength / 2 ||W||^2 (1 / C in scikit-learn)"""
     seed: int = 0
-    """which labelled training images validate"""
+    """of the split into folds"""
 
     def __post_init__(self) -> None:
         if not self.strengths or min(self.strengths) <= 0:
@@ -56,10 +55,10 @@ class LinearProbe:
         return self.fit(train).evaluate(test)
 
     def fit(self, train: Features, standardise: Standardiser | None = None) -> FittedProbe:
-        """Choose the strength and fit; there is no way for a test image to get in.
+        """Choose the strength and fit; test images play no part.
 
         Args:
-            train: training features; rows without a label only help to standardise.
+            train: training features; rows without a label are used only to standardise.
             standardise: statistics to use instead of those of ``train``.
 
         Raises:
@@ -82,33 +81,33 @@ class LinearProbe:
         return FittedProbe(classes, axes, weights, protocol)
 
     def _choose(self, axes: PrincipalAxes, targets: Tensor, classes: int) -> tuple[dict[str, Any], Tensor | None]:
-        """The strength with how it was chosen, and weights [1, C, R + 1] to start the last fit from."""
+        """The strength with how it was chosen, and weights [1, C, R + 1] as the start of the final fit."""
         if len(self.strengths) == 1:
             return {"strength": self.strengths[0], "strength_chosen": "given", "validation": 0}, None
         searched = torch.randperm(len(targets), generator=generator(self.seed, "searched"))[:SEARCHED].sort().values
-        turn = _turns(targets[searched], self.seed)
-        if not bool((turn >= 0).any()):
+        fold_of = _folds(targets[searched], self.seed)  # [N]
+        if not bool((fold_of >= 0).any()):
             how = "not searched: no class has a second label to validate with"
             return {"strength": UNSEARCHED_STRENGTH, "strength_chosen": how, "validation": 0}, None
-        folds = 1 if len(turn) >= SINGLE_SPLIT else int(turn.max()) + 1
-        held_out = torch.stack([turn == fold for fold in range(folds)])  # [K, N]
+        folds = 1 if len(fold_of) >= SINGLE_SPLIT else int(fold_of.max()) + 1
+        held_out = torch.stack([fold_of == fold for fold in range(folds)])  # [K, N]
         best = self._search(axes.some(searched), targets[searched], classes, held_out)
         how = {
             "strength": best.strength,
             "strength_chosen": f"{folds}-fold cross-validation" if folds > 1 else "validation part",
             "validation": int(held_out.sum()),
             "validation_accuracy": best.accuracy,
-            "validation_cross_entropy": best.surprise,
+            "validation_cross_entropy": best.cross_entropy,
         }
         return how, best.weights.mean(dim=0, keepdim=True)
 
     def _search(self, axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor) -> _Tried:
-        """The best of ever weaker penalties, each started from the one before, until one does worse."""
+        """The best strength: weaker and weaker ones, each started from the last fit, until one is worse."""
         best, weights = None, None
         for strength in sorted(self.strengths, reverse=True):
             weights = fit(axes, targets, classes, ~held_out, strength, weights, iterations=50, tolerance=1e-6)
             tried = _validate(weights, axes, targets, held_out, strength)
-            if best is not None and tried.surprise >= best.surprise:
+            if best is not None and tried.cross_entropy >= best.cross_entropy:
                 break
             best = tried
         assert best is not None
@@ -119,8 +118,8 @@ class _Tried(NamedTuple):
     """One strength on the validation images."""
 
     accuracy: float
-    surprise: float
-    """mean cross-entropy"""
+    cross_entropy: float
+    """mean over the validation images"""
     strength: float
     weights: Tensor
     """float64 [K, C, R + 1]"""
@@ -128,19 +127,20 @@ class _Tried(NamedTuple):
 
 def _validate(weights: Tensor, axes: PrincipalAxes, targets: Tensor, held_out: Tensor, strength: float) -> _Tried:
     log_prob = logits(weights, axes.coordinates).log_softmax(dim=1).transpose(1, 2)[held_out]  # [V, C]
-    answers = targets.expand(len(held_out), -1)[held_out]
-    accuracy = float((log_prob.argmax(dim=1) == answers).float().mean())
-    return _Tried(accuracy, -float(log_prob.gather(1, answers[:, None]).mean()), strength, weights)
+    true = targets.expand(len(held_out), -1)[held_out]  # [V]
+    accuracy = float((log_prob.argmax(dim=1) == true).float().mean())
+    cross_entropy = -float(log_prob.gather(1, true[:, None]).mean())
+    return _Tried(accuracy, cross_entropy, strength, weights)
 
 
 @dataclass(frozen=True)
 class FittedProbe:
-    """A linear classifier and how it came about."""
+    """A fitted linear classifier with its protocol."""
 
     classes: Tensor
-    """int64 [C], the label that each column stands for"""
+    """int64 [C], the label of each column"""
     axes: PrincipalAxes
-    """the axes along which the weights are given"""
+    """the axes of the weights"""
     weights: Tensor
     """float64 [C, R + 1], the bias last"""
     protocol: dict[str, Any]
@@ -167,12 +167,12 @@ class FittedProbe:
         return logits(self.weights[None], self.axes.along(vectors))[0].T
 
 
-def _turns(targets: Tensor, seed: int) -> Tensor:
-    """In which turn each row is held out, int64 [N]; -1 for a class's only row."""
-    turn = torch.full_like(targets, -1)
+def _folds(targets: Tensor, seed: int) -> Tensor:
+    """The fold in which each row is held out, int64 [N]; -1 for a class's only row."""
+    fold_of = torch.full_like(targets, -1)
     for label in targets.unique().tolist():
         rows = (targets == label).nonzero().flatten()
         if len(rows) > 1:
             order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
-            turn[rows[order]] = torch.arange(len(rows)) % min(FOLDS, len(rows))
-    return turn
+            fold_of[rows[order]] = torch.arange(len(rows)) % min(FOLDS, len(rows))
+    return fold_of

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with an L2 penalty, fast enough to be asked for hundreds of times."""
+"""Multinomial logistic regression with an L2 penalty, fast enough to be fitted hundreds of times."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional as F
 from likewise.evaluation.metrics.threads import threads_for
 
 CHUNK = 8192
-"""rows standardised at a time, so that no second copy of the features is held"""
+"""rows standardised at a time, so that no second copy of the features is in memory"""
 
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Zero mean and unit variance per feature, by the statistics of training images (labels play no part)."""
+    """Zero mean and unit variance per feature, by the statistics of training images; labels are not used."""
 
     mean: Tensor
     """float32 [D]"""
     scale: Tensor
     """float32 [D], standard deviation; 1 where a feature is constant, as in scikit-learn"""
     count: int
-    """images that the statistics were taken over"""
+    """number of images in the statistics"""
 
     @classmethod
     def of(cls, vectors: Tensor) -> Standardiser:
@@ -36,7 +36,7 @@ class Standardiser:
         for chunk in vectors.split(CHUNK):
             square += (chunk.double() - mean).square().sum(dim=0) / len(vectors)
         scale = square.sqrt()
-        # Rounding gives a constant feature a tiny deviation, by which it must not be divided.
+        # Rounding gives a constant feature a tiny standard deviation; dividing by it would amplify noise.
         scale[scale <= 1e-6 * mean.abs() + 1e-12] = 1.0
         return cls(mean.float(), scale.float(), len(vectors))
 
@@ -49,9 +49,9 @@ class Standardiser:
 class PrincipalAxes:
     """Standardised training rows along orthonormal axes in which they are uncorrelated.
 
-    The penalty looks the same along any orthonormal axes, so the optimum is unchanged; but how curved the loss is
-    along each axis is now known, and dividing by it lets L-BFGS get there in a fraction of the steps. With fewer rows
-    than features only the axes that the rows span are kept: the optimum has no part outside them.
+    The L2 penalty is invariant to rotation, so the optimum is unchanged; but the curvature of the loss along each axis
+    is known, and scaling by it lets L-BFGS converge in a fraction of the steps. With fewer rows than features only the
+    axes that the rows span are used: the optimum has no component outside them.
     """
 
     standardise: Standardiser
@@ -95,22 +95,23 @@ def _few_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Energy [R] and axes [D, R] of N < D rows, by the smaller Gram matrix."""
     rows = rows.double()
     energy, sides = torch.linalg.eigh(rows @ rows.T)
-    kept = energy > 1e-9 * energy.max()
-    return energy[kept], rows.T @ sides[:, kept] / energy[kept].sqrt()
+    spanned = energy > 1e-9 * energy.max()
+    return energy[spanned], rows.T @ sides[:, spanned] / energy[spanned].sqrt()
 
 
 def _along(vectors: Tensor, standardise: Standardiser, directions: Tensor) -> Tensor:
-    placed = torch.empty(len(vectors), directions.shape[1])
+    coordinates = torch.empty(len(vectors), directions.shape[1])
     for first in range(0, len(vectors), CHUNK):
-        torch.mm(standardise(vectors[first : first + CHUNK]), directions, out=placed[first : first + CHUNK])
-    return placed
+        chunk = slice(first, first + CHUNK)
+        torch.mm(standardise(vectors[chunk]), directions, out=coordinates[chunk])
+    return coordinates
 
 
 def logits(weights: Tensor, coordinates: Tensor) -> Tensor:
     """Weights [K, C, R + 1] of K fits (the last column is the bias), rows [N, R] -> float32 [K, C, N].
 
-    Multiplied as rows times weights, half the time of weights times rows where classes are few; then laid out by class,
-    for sums over classes run five times as fast so.
+    The product is rows times weights, twice as fast as weights times rows with few classes. It is then laid out by
+    class, which makes sums over classes five times as fast.
     """
     fits, classes, _ = weights.shape
     flat = weights.flatten(0, 1).float()
@@ -130,18 +131,17 @@ def fit(
     """Weights float64 [K, C, R + 1] that minimise  sum CE + strength / 2 ||W||^2, for K subsets of the rows at once.
 
     ``strength`` is 1 / C of scikit-learn's ``LogisticRegression``. The bias is not penalised. The K problems share
-    nothing but the matrix products, so that cross-validation costs little more than one fit.
+    their matrix products, so that cross-validation costs little more than one fit.
 
     Args:
         axes: the training rows, N of them.
         targets: int64 [N] in 0..C-1.
         classes: C.
-        counted: bool [K, N], the rows that each fit sees. A class without a counted row gets a bias that falls until
-            the iterations end.
-        strength: the penalty, above 0.
+        counted: bool [K, N], the rows of each fit. The bias of a class without a row falls until the iterations end.
+        strength: the L2 penalty, above 0.
         start: weights to start from, [K, C, R + 1].
-        iterations: steps of L-BFGS at most.
-        tolerance: stop where a step changes the mean loss by less.
+        iterations: L-BFGS iterations at most.
+        tolerance: stop where an iteration changes the mean loss by less.
     """
     objective = _Objective(axes, targets, classes, counted, strength)
     weights = objective.zeros() if start is None else start
@@ -171,7 +171,7 @@ class _Objective:
 
     def __init__(self, axes: PrincipalAxes, targets: Tensor, classes: int, counted: Tensor, strength: float) -> None:
         self.axes, self.strength, self.classes = axes, strength, classes
-        self.answers = F.one_hot(targets, self.classes).T.float()  # [C, N]
+        self.one_hot = F.one_hot(targets, self.classes).T.float()  # [C, N]
         self.counted = counted.float()[:, None]  # [K, 1, N]
         self.total = float(counted.sum())
 
@@ -180,8 +180,8 @@ class _Objective:
 
     def __call__(self, weights: Tensor) -> tuple[float, Tensor]:
         log_prob = logits(weights, self.axes.coordinates).log_softmax(dim=1)  # [K, C, N]
-        loss = -float(((log_prob * self.answers).sum(dim=1) * self.counted[:, 0]).sum(dtype=torch.float64))
-        error = log_prob.exp_().sub_(self.answers).mul_(self.counted)  # [K, C, N]
+        loss = -float(((log_prob * self.one_hot).sum(dim=1) * self.counted[:, 0]).sum(dtype=torch.float64))
+        error = log_prob.exp_().sub_(self.one_hot).mul_(self.counted)  # [K, C, N]
         slope = (error.flatten(0, 1) @ self.axes.coordinates).view(*error.shape[:2], -1)
         slope = torch.cat([slope, error.sum(dim=2, keepdim=True)], dim=2).double()
         penalised = weights[..., :-1]
@@ -194,11 +194,11 @@ class _Objective:
 
         The Hessian of the cross-entropy is the sum over rows of (diag p - p p') ⊗ x x'. With the two factors averaged
         apart (as K-FAC does: Martens & Grosse 2015, https://arxiv.org/abs/1503.05671) it is diagonal along the
-        eigenvectors of both; the step is one over the root of the curvature there. The optimum stays where it is.
+        eigenvectors of both; the step is one over the root of the curvature there. The optimum is unchanged.
         """
         prob = logits(weights, self.axes.coordinates).softmax(dim=1).transpose(0, 1).flatten(1).double()  # [C, K N]
         level, directions = torch.linalg.eigh(prob.mean(dim=1).diag() - prob @ prob.T / prob.shape[1])
-        level[0] = level[-1]  # what all classes share: nothing depends on it, and a long step there is rounding alone
-        curvature = level[:, None] * torch.cat([self.axes.energy, torch.tensor([float(self.answers.shape[1])])])
+        level[0] = level[-1]  # the direction common to all classes: the loss does not depend on it
+        curvature = level[:, None] * torch.cat([self.axes.energy, torch.tensor([float(self.one_hot.shape[1])])])
         curvature[:, :-1] += self.strength
         return directions, curvature.clamp_min(1e-12).rsqrt()

@@ -1,4 +1,4 @@
-"""As many threads as the work is worth."""
+"""The number of threads that suits the size of an operation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import torch
 
 SHORT = 2e8
-"""multiplications that a single thread does in about five milliseconds"""
+"""multiplications that one thread does in about five milliseconds"""
 
 
 @contextmanager
 def threads_for(products: int) -> Iterator[None]:
-    """One thread for the operations inside if the largest of them is short, for the whole process until the end.
+    """One thread inside the block if its largest operation is short; this applies to the whole process meanwhile.
 
-    On a busy machine the threads of an operation wait up to 8 ms for one another: few-label probes of 10,000 x 128
-    features took 12.6 CPU seconds on two threads, 2.5 on one.
+    On a busy machine the threads of an operation wait up to 8 ms for each other: few-label probes of 10,000 x 128
+    features took 12.6 CPU seconds on two threads and 2.5 on one.
 
     Args:
         products: multiplications of the largest operation inside.

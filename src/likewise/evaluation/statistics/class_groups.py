@@ -1,4 +1,4 @@
-"""Accuracy as a mean over classes: over all of them, over those rare in training, and over the frequent ones."""
+"""Accuracy as a mean over classes: all of them, those rare in training, and the frequent ones."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from likewise.evaluation.statistics.confidence import CLASS_MEAN, class_mean_acc
 from likewise.evaluation.statistics.scores import Measurement, Score
 
 RARE = 3
-"""A class is rare where the largest has more than this many times its training images.
+"""A class is rare where the largest class has more than this many times its training images.
 
-Collections that were meant to be balanced differ by less (ImageNet's classes by 1.8, from 732 to 1,300), while studies
-of imbalance take ratios of 10 and more (Cui et al. 2019, https://arxiv.org/abs/1901.05555: 10 to 200; ISD: 13).
+Balanced data sets differ by less (ImageNet's classes by 1.8, from 732 to 1,300), while studies of imbalance use ratios
+of 10 and more (Cui et al. 2019, https://arxiv.org/abs/1901.05555: 10 to 200; ISD: 13).
 """
 
 
 class ClassGroup(NamedTuple):
-    """Classes that an accuracy is to be averaged over."""
+    """Classes that an accuracy is averaged over."""
 
     name: str
     """balanced (all of them), rare or frequent"""
     classes: Tensor
     """int64 [C]"""
     meaning: str
-    """which classes these are, in words"""
+    """description of the classes"""
 
 
 def rare_classes(train_labels: Tensor, classes: int) -> Tensor:
     """Which classes have fewer than a third of the largest class's training images: bool [classes].
 
     Args:
-        train_labels: int64 [N] of the images that training saw, whether or not it saw their labels; UNLABELLED where
-            none is known.
-        classes: how many there are.
+        train_labels: int64 [N] of the images that training saw, with visible and hidden labels; UNLABELLED where none
+            is known.
+        classes: number of classes.
     """
     count = torch.bincount(train_labels[train_labels != UNLABELLED], minlength=classes)
     return count * RARE < count.max()
 
 
 def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
-    """The groups over which accuracy says something that a mean over all images does not.
+    """The groups of classes whose mean accuracy differs from the mean over images.
 
     All classes, where their numbers of test images differ; the rare and the frequent ones, where training was
-    unbalanced (see ``RARE``) and the test images hold both.
+    imbalanced (see ``RARE``) and the test images have both.
 
     Args:
         train_labels: int64 [N], of the images that training saw.
@@ -65,16 +65,16 @@ def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
     return groups
 
 
-def class_mean(outcome: Measurement, labels: Tensor, group: ClassGroup) -> Measurement:
-    """What an outcome scores as a mean over a group's classes: ``knn20_top1`` -> ``knn20_rare_top1``.
+def class_mean(measurement: Measurement, labels: Tensor, group: ClassGroup) -> Measurement:
+    """The measurement as a mean over a group's classes: ``knn20_top1`` -> ``knn20_rare_top1``.
 
     Args:
-        outcome: a score with its answers [N].
+        measurement: a score with its predictions [N].
         labels: int64 [N], of the test images.
-        group: over which classes.
+        group: the classes.
     """
-    asked = torch.isin(labels, group.classes)
-    interval = class_mean_accuracy((outcome.predictions == labels)[asked], labels[asked])
-    name = f"{outcome.score.name.removesuffix('_top1')}_{group.name}_top1"
-    protocol = outcome.score.protocol | {"mean_over": group.meaning, "interval": CLASS_MEAN}
-    return Measurement(Score(name, *interval, int(asked.sum()), protocol), outcome.predictions, group.classes)
+    counted = torch.isin(labels, group.classes)
+    interval = class_mean_accuracy((measurement.predictions == labels)[counted], labels[counted])
+    name = f"{measurement.score.name.removesuffix('_top1')}_{group.name}_top1"
+    protocol = measurement.score.protocol | {"mean_over": group.meaning, "interval": CLASS_MEAN}
+    return Measurement(Score(name, *interval, int(counted.sum()), protocol), measurement.predictions, group.classes)

@@ -1,8 +1,8 @@
-"""Intervals over test images that belong together in groups: wider, for images of one film tell less than of many.
+"""Intervals over test images in groups (of one film or patient), which are wider than those of independent images.
 
-The variance of a mean is taken between groups and compared with what it would be were all images independent (the
-design effect: Kish 1965, Survey Sampling, Sec. 5.4); the half-widths of an interval grow by its root. With few groups
-the estimate itself is rough: some ten or more are wanted.
+The design effect (Kish 1965, Survey Sampling, Sec. 5.4) is the variance of a mean between groups over its variance with
+independent images; the half-widths of an interval grow by its square root. With fewer than about ten groups the
+estimate is rough.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from likewise.evaluation.statistics.scores import Measurement
 
 
 def design_effect(influence: Tensor, groups: Tensor) -> float:
-    """By how much the variance of a mean is multiplied by the images' coming in groups; 1 at least.
+    """The factor by which groups multiply the variance of a mean; at least 1.
 
     Args:
-        influence: float64 [N], how far each image moves the mean; they add up to 0.
+        influence: float64 [N], each image's influence on the mean; they add up to 0.
         groups: int64 [N], the group of each.
 
     Returns:
-        Where nothing varies, or there is one group alone, what it would be if a group's images were one image.
+        Where nothing varies, or there is only one group, the factor as if each group were one image.
     """
     sizes = torch.bincount(groups).double()
-    there = int((sizes > 0).sum())
-    alone = float(influence.square().sum())
-    if there < 2 or alone == 0:
+    count = int((sizes > 0).sum())
+    independent = float(influence.square().sum())
+    if count < 2 or independent == 0:
         return max(float(sizes.square().sum() / sizes.sum()), 1.0)
-    together = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, groups, influence)
-    return max(float(together.square().sum()) / alone * there / (there - 1), 1.0)
+    by_group = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, groups, influence)
+    return max(float(by_group.square().sum()) / independent * count / (count - 1), 1.0)
 
 
 def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
-    """How far each image moves a mean over images, or a mean over classes.
+    """Each image's influence on a mean over images, or on a mean over classes.
 
     Args:
-        values: float64 [..., N], whether each was right, or by how much more one encoder was.
+        values: float64 [..., N], whether each image was right, or the difference of two encoders.
         labels: int64 [N], where the score is a mean over classes; None: a mean over images.
 
     Returns:
@@ -54,32 +54,33 @@ def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
 
 
 def widened(interval: Interval, effect: float, lowest: float) -> Interval:
-    """An interval whose half-widths are those of so much more variance, within ``lowest`` and 1."""
-    by = math.sqrt(effect)
-    low, high = (interval.value + (end - interval.value) * by for end in (interval.low, interval.high))
+    """The interval for ``effect`` times the variance, within ``lowest`` and 1."""
+    factor = math.sqrt(effect)
+    low = interval.value + (interval.low - interval.value) * factor
+    high = interval.value + (interval.high - interval.value) * factor
     return Interval(interval.value, max(low, lowest), min(high, 1.0))
 
 
-def with_cluster_adjusted_ci(outcome: Measurement, labels: Tensor, groups: Tensor | None) -> Measurement:
-    """The outcome with an interval that knows of groups, which its protocol then says.
+def with_cluster_adjusted_ci(measurement: Measurement, labels: Tensor, groups: Tensor | None) -> Measurement:
+    """The measurement with an interval widened for groups, which its protocol states.
 
     Args:
-        outcome: a score with its answers; one without answers stays as it is.
+        measurement: a score with its predictions; one without predictions is returned unchanged.
         labels: int64 [N], of the test images.
-        groups: int64 [N]; None: nothing is known, and the outcome stays as it is.
+        groups: int64 [N]; None: unknown, and the measurement is returned unchanged.
     """
-    if groups is None or outcome.predictions.shape[-1] != len(labels):
-        return outcome
-    counted = counted_rows(outcome, labels)
-    right = (outcome.predictions[..., counted] == labels[counted]).double()
-    classes = labels[counted] if outcome.classes is not None else None
+    if groups is None or measurement.predictions.shape[-1] != len(labels):
+        return measurement
+    counted = counted_rows(measurement, labels)
+    right = (measurement.predictions[..., counted] == labels[counted]).double()
+    classes = labels[counted] if measurement.classes is not None else None
     effect = design_effect(influence_on_mean(right, classes), groups[counted])
-    score = outcome.score
+    score = measurement.score
     _, low, high = widened(Interval(score.value, score.low, score.high), effect, 0.0)
     added = {"groups": len(groups[counted].unique()), "design_effect": round(effect, 2)}
-    return outcome._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **added}))
+    return measurement._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **added}))
 
 
-def counted_rows(outcome: Measurement, labels: Tensor) -> Tensor:
-    """Bool [N]: the test images that a score is taken over."""
-    return labels != UNLABELLED if outcome.classes is None else torch.isin(labels, outcome.classes)
+def counted_rows(measurement: Measurement, labels: Tensor) -> Tensor:
+    """Bool [N]: the test images that a score counts."""
+    return labels != UNLABELLED if measurement.classes is None else torch.isin(labels, measurement.classes)

@@ -1,4 +1,4 @@
-"""What every evaluation reads and gives: features in, a score with its protocol and interval out."""
+"""Input and output of every evaluation: features, and a score with its protocol and interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from likewise.evaluation.metrics.calibration import Calibration
 
 
 class Features(NamedTuple):
-    """One row per image, from a frozen encoder; on the CPU, where ``extract`` leaves them."""
+    """Features of N images on the CPU, with their labels."""
 
     vectors: Tensor
     """float32 [N, D]"""
@@ -21,29 +21,29 @@ class Features(NamedTuple):
     """int64 [N] in 0..C-1, UNLABELLED where there is none"""
 
     def labelled(self) -> Features:
-        """The rows that carry a label."""
-        kept = self.labels != UNLABELLED
-        if bool(kept.all()):
-            return self  # a copy of a large bank would double it
-        return Features(self.vectors[kept], self.labels[kept])
+        """The rows that have a label."""
+        known = self.labels != UNLABELLED
+        if bool(known.all()):
+            return self  # no copy, which would double the memory of a large bank
+        return Features(self.vectors[known], self.labels[known])
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number about an encoder, with everything needed to ask for it again."""
+    """One number about an encoder, with its interval and its full protocol."""
 
     name: str
-    """what was measured: knn20_top1, linear_top1, few10_top1, ..."""
+    """knn20_top1, linear_top1, few10_top1, ..."""
     value: float
-    """share of the test images that were right, in [0, 1]"""
+    """mostly the share of test images classified correctly, in [0, 1]"""
     low: float
     """lower end of the 95 % interval"""
     high: float
     """upper end of the 95 % interval"""
     count: int
-    """test images that the share was taken over"""
+    """number of test images"""
     protocol: dict[str, Any] = field(default_factory=dict)
-    """settings as used: k, temperature, strength chosen, validation size, seeds, how the interval was made"""
+    """settings as used: k, temperature, strength, validation size, seeds, kind of interval"""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of plain JSON types."""
@@ -51,7 +51,7 @@ class Score:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Score:
-        """The score that ``to_json`` wrote; keys of a later version are passed over."""
+        """The score that ``to_json`` wrote; keys of a later version are ignored."""
         return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
 
     def __str__(self) -> str:
@@ -74,30 +74,30 @@ class ScoreDifference(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """Which queries were answered rightly, of a score that is no accuracy of classes."""
+    """Which queries are hits, of a retrieval score."""
 
     right: Tensor
     """bool [M]"""
     owner: Tensor
-    """int64 [M], the image that each is about, 0 to N - 1"""
+    """int64 [M], the image of each query, 0 to N - 1"""
 
 
 class Measurement(NamedTuple):
-    """A score and the answers that it counts."""
+    """A score with the predictions that it is computed from."""
 
     score: Score
     predictions: Tensor
-    """int64 [N], a class for every test image, unlabelled ones included"""
+    """int64 [N], the predicted class of every test image, unlabelled ones included; empty for scores without classes"""
     classes: Tensor | None = None
-    """int64 [C], the classes that the score is a mean over; None: it is a mean over images"""
+    """int64 [C], the classes of a score that is a mean over classes; None: a mean over images"""
     calibration: Calibration | None = None
-    """how far the answers' probabilities can be trusted, where they have any"""
+    """calibration of the predicted probabilities, where there are any"""
     hits: Hits | None = None
-    """of what was found rather than classified; then there are no predictions"""
+    """hits of a retrieval score, which has no predictions"""
 
 
 def require_usable(vectors: Tensor, whose: str) -> None:
-    """Refuse features from which nothing can be learned.
+    """Refuse features that cannot be scored.
 
     Raises:
         LikewiseError: no rows, or NaN or infinite values (a diverged run makes those).
@@ -106,12 +106,12 @@ def require_usable(vectors: Tensor, whose: str) -> None:
         raise LikewiseError(
             f"The {whose} features have shape {list(vectors.shape)}; one row an image is needed, [N, D]."
         )
-    # The extremes carry NaN and infinity on, in a quarter of the time of asking each value.
+    # Minimum and maximum propagate NaN and infinity, in a quarter of the time of testing each value.
     bad = int((~(vectors.amin(dim=1).isfinite() & vectors.amax(dim=1).isfinite())).sum()) if vectors.shape[1] else 0
     if bad:
         raise LikewiseError(
             f"{bad:,} of {len(vectors):,} {whose} features are NaN or infinite, so no score can be given: the encoder "
-            f"has diverged. Train again with a lower --lr or with --precision 32-true, or evaluate an earlier run."
+            f"has diverged. Train again with a lower --recipe.learning-rate or with --precision 32-true."
         )
 
 
@@ -128,6 +128,6 @@ def require_labelled(features: Features, whose: str) -> Features:
     if not len(rows.labels):
         raise LikewiseError(
             f"None of the {len(features.labels):,} {whose} images has a label, so accuracy cannot be measured. "
-            f"Give labels with --labels labels.csv; without any, only the label-free measures can be had."
+            f"Give labels with --labels labels.csv; without labels only the label-free measures are available."
         )
     return rows

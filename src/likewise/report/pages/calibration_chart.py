@@ -26,7 +26,7 @@ def calibration_section(record: RunRecord) -> list[Block]:
     rows = []
     for name, each in found.items():
         confidence, accuracy = _mean(each, each.confidence), _mean(each, each.accuracy)
-        rows.append([name, percent(each.error), percent(confidence), percent(accuracy), count(sum(each.answers))])
+        rows.append([name, percent(each.error), percent(confidence), percent(accuracy), count(sum(each.counts))])
     errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
     caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."
     head = ["classifier", "expected calibration error", "mean confidence", "accuracy", "test images"]
@@ -48,7 +48,7 @@ def _named(record: RunRecord) -> dict[str, Calibration]:
 
 
 def _mean(found: Calibration, values: list[float]) -> float:
-    return sum(n * value for n, value in zip(found.answers, values, strict=True)) / max(sum(found.answers), 1)
+    return sum(n * value for n, value in zip(found.counts, values, strict=True)) / max(sum(found.counts), 1)
 
 
 def _diagram(found: dict[str, Calibration]) -> go.Figure:
@@ -67,15 +67,15 @@ def _diagram(found: dict[str, Calibration]) -> go.Figure:
 
 
 def _line(name: str, found: Calibration, number: int) -> go.Scatter:
-    bins = [index for index, answers in enumerate(found.answers) if answers]
-    largest = max(found.answers)
+    bins = [index for index, answers in enumerate(found.counts) if answers]
+    largest = max(found.counts)
     style = line_style(number, width=1.5)
     # A marker's area, not its width, is to the number of predictions in its bin.
-    style["marker"]["size"] = [5 + 13 * (found.answers[index] / largest) ** 0.5 for index in bins]
+    style["marker"]["size"] = [5 + 13 * (found.counts[index] / largest) ** 0.5 for index in bins]
     return go.Scatter(
         x=[found.confidence[index] for index in bins],
         y=[found.accuracy[index] for index in bins],
-        customdata=[found.answers[index] for index in bins],
+        customdata=[found.counts[index] for index in bins],
         name=plain(name),
         mode="lines+markers",
         hovertemplate="%{y:.1%} correct at %{x:.1%}, %{customdata:,} images",
