@@ -35,7 +35,7 @@ class BatchRNG:
         total: rows of the global batch; ``None`` means that all of them are held here.
         first: place of our first row in the global batch.
         device: where the numbers are wanted.
-        every: how far apart our rows lie in the global batch: 1 side by side, 4 every fourth.
+        stride: how far apart our rows lie in the global batch: 1 side by side, 4 stride fourth.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class BatchRNG:
         total: int | None = None,
         first: int = 0,
         device: torch.device | str = "cpu",
-        every: int = 1,
+        stride: int = 1,
     ) -> None:
         self.key, self.rows, self.total, self.first, self.device = key, rows, total or rows, first, device
-        self.every, self._end = every, first + (rows - 1) * every + 1
+        self.stride, self._end = stride, first + (rows - 1) * stride + 1
         if self._end > self.total:
             raise ValueError(f"rows {first}..{self._end} do not lie inside a batch of {self.total}")
         self._generator = generator(*key)
 
     def stream(self, name: str) -> BatchRNG:
         """An independent stream for the same rows: one per view, so that views do not depend on call order."""
-        return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.every)
+        return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.stride)
 
     def row_numbers(self) -> Tensor:
         """int64 [B]: the position of each of our rows in the global batch."""
-        return torch.arange(self.first, self._end, self.every)
+        return torch.arange(self.first, self._end, self.stride)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""
@@ -75,4 +75,4 @@ class BatchRNG:
         return self._mine(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
 
     def _mine(self, everyone: Tensor) -> Tensor:
-        return everyone[self.first : self._end : self.every].to(self.device, non_blocking=True)
+        return everyone[self.first : self._end : self.stride].to(self.device, non_blocking=True)

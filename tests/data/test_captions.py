@@ -160,7 +160,7 @@ def test_a_batch_brings_them_along(tmp_path, workers):
     options = {"labels": manifest.labels, "batch_size": 4, "seed": 0, "support": Support(2, 2)}
     images = open_images(manifest, memory_limit=0)
     for batch in Loader(images, **options, workers=workers, modalities={"captions": Numbers(12)}).batches(0, 6):
-        parts = batch.parts(2)
+        parts = batch.microbatches(2)
         assert all(map(is_its_rows, [batch, batch.support, *parts, *(p.support for p in parts), batch.to("cpu")]))
         assert torch.equal(
             torch.cat([p.modalities["captions"] for p in parts]), batch.modalities["captions"][[0, 2, 1, 3]]

@@ -98,8 +98,8 @@ def test_an_unreadable_image_is_replaced_by_the_next_and_told(tmp_path, memory_l
 def test_what_stands_in_is_alike_if_anything_is(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
-    assert images.rows(torch.tensor([2]), alike=labels).positions.tolist() == [0]
-    assert images.rows(torch.tensor([3]), alike=labels).positions.tolist() == [4]
+    assert images.rows(torch.tensor([2]), labels=labels).positions.tolist() == [0]
+    assert images.rows(torch.tensor([3]), labels=labels).positions.tolist() == [4]
 
 
 def test_a_set_of_which_nothing_can_be_decoded_is_one_message(tmp_path):

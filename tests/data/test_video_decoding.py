@@ -59,7 +59,7 @@ def test_a_short_video_holds_its_last_frame_and_says_so(tmp_path):
     video = write_video(tmp_path / "a.mp4", levels(4), rate=8)
     clip = decode_clip(video, "a", ClipShape(size=24, frames=8, frame_rate=8))
     assert [number_of(frame) for frame in clip.frames] == [0, 1, 2, 3, 3, 3, 3, 3]
-    assert clip.shown == 4
+    assert clip.valid_frames == 4
     assert not clip.has_sound and not clip.sound.any()
 
 
@@ -72,7 +72,7 @@ def test_a_broken_tail_is_left_out_and_told(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (24, 64, 64, 3), np.uint8)
     whole = write_video(tmp_path / "a.mkv", noise, rate=8).read_bytes()
     clip = decode_clip(whole[: len(whole) * 2 // 3], "a", ClipShape(size=24, frames=24, frame_rate=8))
-    assert 4 < clip.shown < 22
+    assert 4 < clip.valid_frames < 22
     same = decode_clip(whole, "a", ClipShape(size=24, frames=24, frame_rate=8))
     assert np.abs(clip.frames[3].astype(int) - same.frames[3]).max() <= 1
 

@@ -62,7 +62,7 @@ def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later(
 
 def test_shifts_beyond_what_was_shown_do_not_count():
     test = split()
-    test.manifest.pixels.clips.shown[:] = torch.tensor([24, 24, 12, 9, 4])
+    test.manifest.pixels.clips.valid_frames[:] = torch.tensor([24, 24, 12, 9, 4])
     found = embed_audio_visual(*networks(), test, SIDE, torch.device("cpu"))
     for row, shown in enumerate([24, 24, 12, 9, 4]):
         start = max(shown - FRAMES, 0) // 2
@@ -85,7 +85,7 @@ def test_scores_by_name_with_and_without_a_box_and_without_room_to_shift():
     assert scores["attention_in_box"].value == pytest.approx(inside.mean().item())
     assert (scores["attention_in_box"].count, scores["attention_in_box"].protocol["chance"]) == (4, 0.5)
     assert scores["sound_to_clip_r1"].protocol["chance"] == pytest.approx(1 / COUNT)
-    test.manifest.pixels.clips.shown[:] = FRAMES
+    test.manifest.pixels.clips.valid_frames[:] = FRAMES
     short = embed_audio_visual(*networks(), test, SIDE, device)
     assert "sync_auc" not in {measurement.score.name for measurement in measure_audio_visual(short, sound_ranks(short))}
 

@@ -126,7 +126,7 @@ def by_hand(rule, nets, pieces, batch):
         for norm, statistics in zip(norms, kept, strict=True):
             norm._buffers = {name: buffer.clone() for name, buffer in statistics.items()}
         seed_networks(WHERE.seed, WHERE.step, 0, "dropout", number)
-        for name, row in rule.embed(nets, batch.parts(pieces)[number], WHERE).items():
+        for name, row in rule.embed(nets, batch.microbatches(pieces)[number], WHERE).items():
             rows.setdefault(name, []).append(row)
     places = {
         name: torch.cat([torch.arange(sum(map(len, row)))[number::pieces] for number in range(pieces)])
@@ -169,7 +169,7 @@ def test_running_variance_is_the_mean_of_the_microbatches_variances():
     rule = method("cross-entropy")
     nets, batch = networks(rule), batch_of(rule)
     variances = []
-    for part in batch.parts(3):
+    for part in batch.microbatches(3):
         view = rule.views(part.pixels, WHERE.rng("view", part)).pixels.double()
         variances.append(nets.encoder.blocks[0][0](nets.encoder.normalise(view)).transpose(0, 1).flatten(1).var(dim=1))
     gradients(rule, nets, 3, batch)
@@ -244,7 +244,7 @@ def test_what_waits_for_its_backward_is_a_microbatch_and_the_loss(name, pieces):
     rule = method(name)
     nets, batch = networks(rule), loader(rule, count=128, batch_size=128).batch(0)
     joint, rows = saved_bytes(lambda: rule.embed(nets, batch, WHERE), nets)
-    part, _ = saved_bytes(lambda: rule.embed(nets, batch.parts(pieces)[0], WHERE), nets)
+    part, _ = saved_bytes(lambda: rule.embed(nets, batch.microbatches(pieces)[0], WHERE), nets)
     loss, _ = saved_bytes(lambda: rule.compute_loss(nets, rows, WHERE), nets)
     assert part < 1.1 * joint / pieces
     if name != "loco":  # whose whole step holds less than its halves

@@ -80,7 +80,7 @@ def test_accumulated_gradients_are_the_mean_over_batches(microbatch, tmp_path):
         if microbatch is None:
             loss = rule.step(nets, batch, progress).loss
         else:  # without gradients through the cache: what batch normalisation sees is a microbatch
-            rows = [rule.embed(nets, part, progress) for part in batch.parts(2)]
+            rows = [rule.embed(nets, part, progress) for part in batch.microbatches(2)]
             order = torch.cat([torch.arange(8)[part::2] for part in range(2)]).argsort()
             whole = {name: torch.cat([part[name] for part in rows])[order] for name in rows[0]}
             loss = rule.compute_loss(nets, whole, progress).loss

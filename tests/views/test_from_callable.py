@@ -186,5 +186,5 @@ def test_workers_and_ranks_make_the_same_views():
 def test_a_microbatch_has_its_own_views():
     _, _, loader = setup()
     batch = loader.batch(0)
-    parts: list[Batch] = batch.parts(2)
+    parts: list[Batch] = batch.microbatches(2)
     assert torch.equal(parts[1].pixels.views["first view"], batch.pixels.views["first view"][1::2])

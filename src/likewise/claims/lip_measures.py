@@ -41,15 +41,15 @@ class SoundPrediction:
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
-                rows.append(method.compared(trained.nets, view, pixels.shown, targets.read(index)))
+                rows.append(method.compared(trained.nets, view, pixels.valid_frames, targets.read(index)))
         frames = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         return {name: float(value) for name, value in error_shares(frames).items()}
 
 
 def _centre_window(pixels: Pixels, frames: int, view: CentreView) -> View:
     """The window of whole clips that evaluation uses, with its first frame."""
-    assert pixels.shown is not None
-    start = (pixels.shown - frames).clamp(min=0) // 2
+    assert pixels.valid_frames is not None
+    start = (pixels.valid_frames - frames).clamp(min=0) // 2
     return view(pixels._replace(images=frames_from(pixels.images, start, frames)))._replace(start=start)
 
 

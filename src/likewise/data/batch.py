@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from likewise.errors import LikewiseError
 
@@ -21,28 +22,27 @@ class Pixels(NamedTuple):
     """uint8 [B, C, S, S], or [B, T, C, S, S] of clips; what was not square has been squeezed into the square"""
     aspect: Tensor
     """float32 [B]: width / height in the file, by which crops undo the squeeze"""
-    shown: Tensor | None = None
-    """int64 [B], of clips: frames before the video ended, whose last one stays from there on; None of images"""
-
+    valid_frames: Tensor | None = None
+    """int64 [B], of clips: frames before the video ended; from there on its last frame is repeated; None of images"""
     views: Mapping[str, Tensor] | None = None
     """float32 [B, C, S, S] each: views that a user's callable has made already, by the name of their random stream"""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
-        """Each part changed alike: moved to a device, or some of its rows."""
+        """Each tensor changed in the same way: moved to a device, or some of its rows."""
         return Pixels(
             change(self.images),
             change(self.aspect),
-            None if self.shown is None else change(self.shown),
+            None if self.valid_frames is None else change(self.valid_frames),
             None if self.views is None else {name: change(view) for name, view in self.views.items()},
         )
 
 
-class Place(NamedTuple):
-    """Where a part's rows lie among those that this device holds: ``first``, ``first + every``, ... of ``whole``."""
+class RowSlice(NamedTuple):
+    """Which rows of a device's batch a microbatch holds: ``start``, ``start + stride``, ... below ``total``."""
 
-    first: int
-    every: int
-    whole: int
+    start: int
+    stride: int
+    total: int
 
 
 class Batch(NamedTuple):
@@ -54,46 +54,45 @@ class Batch(NamedTuple):
     indices: Tensor
     """int64 [B], position in the training set"""
     support: Batch | None = None
-    place: Place | None = None
-    """where its rows lie, if it is a part of what this device holds; None: it is the whole"""
+    row_slice: RowSlice | None = None
+    """which rows of this device's batch a microbatch holds; None: all of them"""
     modalities: Mapping[str, Tensor] = {}
-    """what the examples have beside pixels, by name, the first dimension being the example: ``captions``"""
+    """what the examples have besides pixels, by name, the first dimension being the example: ``captions``"""
 
     @classmethod
     def of(
         cls,
         images: Tensor,
-        labels: Tensor | None = None,
-        support: tuple[Tensor, Tensor] | None = None,
+        labels: Tensor | Sequence[int] | None = None,
+        support: tuple[Tensor, Tensor | Sequence[int]] | None = None,
         indices: Tensor | None = None,
         modalities: Mapping[str, Tensor] | None = None,
     ) -> Batch:
         """A batch from tensors, for a loop and a data loader of your own.
 
         Args:
-            images: uint8 [B, C, H, W], all of one size.
+            images: uint8 [B, C, H, W], all of one size; or floating point [B, C, H, W] in [0, 1], which is rounded to
+                256 levels, since views are made from uint8. Images that are not square are squeezed, antialiased, into
+                a square of their longer side, and crops undo the squeeze, as with the images of the loader.
             labels: int64 [B], -1 where there is none; None: no label.
             support: labelled, class-balanced (images [S, C, H, W], labels [S]), for the methods that use them.
             indices: int64 [B], positions in the training set; None: 0 to B - 1.
             modalities: rows of other modalities, such as tokens of captions, by name.
 
         Raises:
-            LikewiseError: images are not uint8 [B, C, H, W], or there are not as many labels as images.
+            LikewiseError: images of another shape, type or range, or labels or indices of another length.
         """
-        if images.dtype != torch.uint8 or images.dim() != 4:
-            raise LikewiseError(
-                f"Batch.of() takes images as uint8 [B, C, H, W]; {images.dtype} {list(images.shape)} was given. Leave "
-                f"ToTensor and Normalize out: views scale to [0, 1], and encoders normalise."
-            )
-        count, _, height, width = images.shape
-        labels = torch.full((count,), UNLABELLED, device=images.device) if labels is None else labels
-        if labels.shape != (count,):
-            raise LikewiseError(f"Batch.of() was given {count} images, but labels of shape {list(labels.shape)}.")
-        aspect = torch.full((count,), width / height, device=images.device)
+        pixels = _pixels_of(images)
+        count, device = len(images), images.device
+        numbers = torch.full((count,), UNLABELLED, device=device) if labels is None else torch.as_tensor(labels).long()
+        positions = torch.arange(count, device=device) if indices is None else indices
+        for name, rows in (("labels", numbers), ("indices", positions)):
+            if rows.shape != (count,):
+                raise LikewiseError(f"{name}: the shape {list(rows.shape)} was given; {count} images need [{count}].")
         return cls(
-            Pixels(images, aspect),
-            labels,
-            torch.arange(count, device=images.device) if indices is None else indices,
+            pixels,
+            numbers,
+            positions,
             None if support is None else cls.of(*support),
             modalities=modalities or {},
         )
@@ -103,28 +102,25 @@ class Batch(NamedTuple):
         """How many rows it has, support not counted."""
         return len(self.indices)
 
-    def identity(self) -> Tensor:
-        """int64 [B] ids such that equal ids are positives: a hidden label is a class of its own."""
-        return torch.where(self.labels == UNLABELLED, -2 - self.indices, self.labels)
+    def microbatches(self, count: int) -> list[Batch]:
+        """The rows dealt out to so many microbatches: number j of ``count`` gets the rows j, j + count, ...
 
-    def parts(self, count: int) -> list[Batch]:
-        """The rows dealt out like cards: part j of ``count`` gets the rows j, j + count, ... and knows their places.
-
-        Dealt so, part j of every device's rows together is part j of the same batch on one device. Support rows are
-        dealt likewise, unevenly where ``count`` does not divide them; a part that gets none has no support.
+        Dealt in this way, microbatch j of all devices together holds the same rows as microbatch j of the same batch on
+        one device. Support rows are dealt likewise, unevenly where ``count`` does not divide them; a microbatch that
+        gets none has no support.
         """
-        return [self._part(j, count) for j in range(count)]
+        return [self._microbatch(j, count) for j in range(count)]
 
-    def _part(self, first: int, every: int) -> Batch:
-        mine = slice(first, None, every)
-        support = self.support
+    def _microbatch(self, start: int, stride: int) -> Batch:
+        rows = slice(start, None, stride)
+        has_support = self.support is not None and start < self.support.size
         return Batch(
-            self.pixels.map(lambda part: part[mine]),
-            self.labels[mine],
-            self.indices[mine],
-            support._part(first, every) if support is not None and first < support.size else None,
-            Place(first, every, self.size),
-            {name: rows[mine] for name, rows in self.modalities.items()},
+            self.pixels.map(lambda part: part[rows]),
+            self.labels[rows],
+            self.indices[rows],
+            self.support._microbatch(start, stride) if self.support is not None and has_support else None,
+            RowSlice(start, stride, self.size),
+            {name: values[rows] for name, values in self.modalities.items()},
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -134,6 +130,27 @@ class Batch(NamedTuple):
             self.labels.to(device, non_blocking=True),
             self.indices.to(device, non_blocking=True),
             self.support.to(device) if self.support is not None else None,
-            self.place,
-            {name: rows.to(device, non_blocking=True) for name, rows in self.modalities.items()},
+            self.row_slice,
+            {name: values.to(device, non_blocking=True) for name, values in self.modalities.items()},
         )
+
+
+def _pixels_of(images: Tensor) -> Pixels:
+    """Images of any shape and type that `Batch.of` takes, as square uint8 pixels and their aspect."""
+    if images.ndim != 4 or 0 in images.shape:
+        raise LikewiseError(f"images: the shape {list(images.shape)} was given; allowed: [B, C, H, W].")
+    if images.is_floating_point():
+        low, high = images.aminmax()
+        if low < 0 or high > 1:
+            raise LikewiseError(
+                f"images: floating point from {low:g} to {high:g} was given; allowed: uint8, or floating point from 0 "
+                f"to 1. Leave the normalisation out: the encoder normalises."
+            )
+        images = (images * 255).round().to(torch.uint8)
+    if images.dtype != torch.uint8:
+        raise LikewiseError(f"images: {images.dtype} was given; allowed: uint8, or floating point from 0 to 1.")
+    height, width = images.shape[2:]
+    if height != width:
+        side = max(height, width)
+        images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return Pixels(images, torch.full((len(images),), width / height, device=images.device))

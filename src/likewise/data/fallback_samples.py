@@ -25,13 +25,13 @@ class FallbackSamples:
         """Count one more row as lost."""
         self.lost.add(row)
 
-    def replace(self, index: Tensor, alike: Tensor | None) -> Tensor:
+    def replace(self, index: Tensor, labels: Tensor | None) -> Tensor:
         """The positions with every lost row replaced."""
         if not self.lost:
             return index
-        return torch.tensor([self.stand_in(row, alike) for row in index.tolist()], dtype=torch.int64)
+        return torch.tensor([self.stand_in(row, labels) for row in index.tolist()], dtype=torch.int64)
 
-    def stand_in(self, row: int, alike: Tensor | None) -> int:
+    def stand_in(self, row: int, labels: Tensor | None) -> int:
         """The row itself, or if it is lost the one that stands in.
 
         Raises:
@@ -39,7 +39,7 @@ class FallbackSamples:
         """
         if row not in self.lost:
             return row
-        others = (other for other in self._following(row) if alike is None or alike[other] == alike[row])
+        others = (other for other in self._following(row) if labels is None or labels[other] == labels[row])
         found = next(others, None)
         return found if found is not None else next(self._following(row))
 

@@ -59,12 +59,12 @@ class Images(Protocol):
         """A set of the images at some positions, numbered anew from 0."""
         ...
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
+    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """As ``read``, with the positions that were truly read.
 
-        For an image that cannot be decoded the next readable one stands in: the next row whose ``alike`` (int64 [N],
-        labels say) equals the lost row's, or failing that the next row of all. It is the same one every time, and the
-        lost image's id stands in ``unreadable`` from then on.
+        An image that cannot be decoded is replaced by the next readable one: the next row with the same label
+        (``labels``, int64 [N]), or failing that the next row of all. It is the same one every time, and the lost
+        image's id is in ``unreadable`` from then on.
         """
         ...
 
@@ -95,9 +95,9 @@ class InMemoryImages:
         """A set of the images at some positions."""
         return InMemoryImages(self.read(index))
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
+    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """The images at some positions, and those positions but for stand-ins."""
-        index = self._lost.replace(index, alike)
+        index = self._lost.replace(index, labels)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
 
@@ -122,18 +122,18 @@ class FileImages:
         ids = [self.ids[i] for i in index.tolist()]
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
+    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """Decode the images at some positions, a stand-in for each that cannot be."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
         aspect, positions = np.empty(len(index), np.float32), np.empty(len(index), np.int64)
         for place, wanted in enumerate(index.tolist()):
-            positions[place], images[place], aspect[place] = self._decode(wanted, alike)
+            positions[place], images[place], aspect[place] = self._decode(wanted, labels)
         return DecodedRows(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), torch.from_numpy(positions))
 
-    def _decode(self, wanted: int, alike: Tensor | None) -> tuple[int, np.ndarray, float]:
+    def _decode(self, wanted: int, labels: Tensor | None) -> tuple[int, np.ndarray, float]:
         """The row that was read, uint8 [C, S, S] and width / height."""
         while True:
-            row = self._lost.stand_in(wanted, alike)
+            row = self._lost.stand_in(wanted, labels)
             try:
                 square, aspect = read_square(self.source, row, self.size, self.channels)
             except UnreadableImage as error:

@@ -146,7 +146,7 @@ class Loader:
         share = len(positions) // self.world_size
         mine = positions[self.rank * share : (self.rank + 1) * share]
         # Labels and captions follow the images: a row which stands in for an unreadable one keeps its own.
-        pixels, index = self.images.rows(mine, alike=self.labels)
+        pixels, index = self.images.rows(mine, labels=self.labels)
         beside = {name: rows.read(index) for name, rows in self.modalities.items()}
         return Batch(pixels, self.labels[index], index, modalities=beside)
 

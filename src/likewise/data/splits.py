@@ -52,7 +52,7 @@ class Split:
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
         frames = self.images.frames
         stored_frames = pixels.clips.frames.shape[1]
-        video_frames = pixels.clips.shown[pixels.rows[index.numpy()]]  # [B]; the last frame repeats after them
+        video_frames = pixels.clips.valid_frames[pixels.rows[index.numpy()]]  # [B]; the last frame repeats after them
         return sound_of_frames(column.read(index), middle_start(video_frames, frames), frames, stored_frames)
 
     def known(self) -> Tensor:

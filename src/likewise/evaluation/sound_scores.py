@@ -147,7 +147,8 @@ def _embed_batch(
     device: torch.device,
 ) -> AudioVisualEmbeddings:
     stored = pixels.images.shape[1]
-    lengths = torch.full((len(sound),), stored) if pixels.shown is None else pixels.shown  # [B] frames
+    valid = pixels.valid_frames
+    lengths = torch.full((len(sound),), stored) if valid is None else valid  # [B] frames
     start = middle_start(lengths, frames)  # [B]
     window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda part: part.to(device))
     view = CentreView(size)(window)

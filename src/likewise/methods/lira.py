@@ -112,7 +112,7 @@ class LiRA(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """A window of frames, what it lets one guess, and what is heard during the same frames."""
         view = self.views(batch.pixels, progress.rng("view", batch))
-        return self.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND])
+        return self.compared(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
 
     def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Outputs:
         """The guess of each frame of a view and what is heard during it, [B, frames, F]; 0 in ``valid`` after the end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from likewise.data.batch import Batch, Place
+from likewise.data.batch import Batch, RowSlice
 from likewise.randomness import BatchRNG
 
 
@@ -30,7 +30,7 @@ class Progress(NamedTuple):
         return self.step / max(self.steps - 1, 1)
 
     def rng(self, name: str, batch: Batch) -> BatchRNG:
-        """Random numbers for the batch's rows: a function of (seed, step, name, place in the global batch)."""
-        first, every, whole = batch.place or Place(0, 1, batch.size)
+        """Random numbers for the batch's rows: a function of (seed, step, name, position in the global batch)."""
+        start, stride, total = batch.row_slice or RowSlice(0, 1, batch.size)
         key = (self.seed, self.step, name)
-        return BatchRNG(key, batch.size, whole * self.world_size, whole * self.rank + first, every=every)
+        return BatchRNG(key, batch.size, total * self.world_size, total * self.rank + start, stride=stride)

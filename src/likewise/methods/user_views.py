@@ -75,10 +75,10 @@ def view_streams(method: Method, nets: Nets, batch: Batch, progress: Progress) -
     if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return []
     asked, asked_of_support = AskedFor(), AskedFor()
-    first = batch.parts(max(batch.size // 2, 1))[0]
+    first = batch.microbatches(max(batch.size // 2, 1))[0]
     first = first._replace(pixels=first.pixels._replace(views=asked))
     if batch.support is not None:
-        support = batch.support.parts(max(batch.support.size // 2, 1))[0]
+        support = batch.support.microbatches(max(batch.support.size // 2, 1))[0]
         first = first._replace(support=support._replace(pixels=support.pixels._replace(views=asked_of_support)))
     method.embed(copy.deepcopy(nets).eval(), first, progress)
     streams = [ViewStream(name, views.make, of_support=False) for name, views in asked.asked.items()]

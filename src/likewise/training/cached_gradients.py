@@ -87,7 +87,7 @@ class CachedGradients:
 
     def forward(self, batch: Batch, progress: Progress) -> Step:
         """The first pass, and the second half of the method's step over all its rows."""
-        self.parts, self.progress = batch.parts(self.pieces), progress
+        self.parts, self.progress = batch.microbatches(self.pieces), progress
         self.statistics = _RunningStatistics(self.nets)
         cached: list[Outputs] = []
         for number in range(self.pieces):
@@ -182,7 +182,7 @@ class _RunningStatistics:
 
 
 def _joined(parts: Sequence[Outputs]) -> dict[str, Tensor]:
-    """The rows of parts that `Batch.parts` dealt, each back in its place and cut from what computed it."""
+    """The rows of parts that `Batch.microbatches` dealt, each back in its place and cut from what computed it."""
     concat: dict[str, Tensor] = {}
     for name in parts[0]:
         pieces = [rows[name].detach() for rows in parts if name in rows]

@@ -32,7 +32,7 @@ CACHE = Path("~/.cache/likewise/clips")
 CACHE_LIMIT = 20 * 2**30
 """Bytes of that folder; the sets used longest ago go first. ``LIKEWISE_CACHE_BYTES`` sets another limit."""
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what is kept, or how it is decoded, changes."""
 
 
@@ -42,7 +42,7 @@ class DecodedVideos:
     Attributes:
         clips: by position in the manifest; black where a video cannot be decoded.
         lost: positions that cannot be decoded, each with the reason.
-        notes: what a person should know: broken tails, missing sound.
+        notes: what should be known before step 0: broken tails, missing sound.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, shape: ClipShape) -> None:
@@ -52,9 +52,9 @@ class DecodedVideos:
         self.clips = Clips(
             _mapped(folder / "frames.npy"),
             torch.tensor(found["aspect"]),
-            torch.tensor(found["shown"]),
+            torch.tensor(found["valid_frames"]),
             _mapped(folder / "sound.npy"),
-            torch.tensor(found["heard"]),
+            torch.tensor(found["has_sound"]),
             partial(_kept_flow, folder, manifest.source),
             shape.frame_rate,
         )
@@ -142,7 +142,7 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
         except (UnreadableVideo, UnreadableImage) as error:
             return str(error)
         frames[row], sound[row] = clip.frames, np.rint(clip.sound * 32767).astype(np.int16)
-        return clip.aspect, clip.shown, clip.has_sound and bool(clip.sound.any()), clip.note
+        return clip.aspect, clip.valid_frames, clip.has_sound and bool(clip.sound.any()), clip.note
 
     try:
         decoded = list(parallel_map(decode, count))
@@ -154,8 +154,14 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
         shutil.rmtree(partial)
         raise LikewiseError(f"{manifest.source}: no video can be decoded. The first: {lost[0]}.")
     rows = [(1.0, 0, False, "") if isinstance(row, str) else row for row in decoded]
-    aspect, shown, heard, notes = (list(column) for column in zip(*rows, strict=True))
-    found = {"lost": lost, "aspect": aspect, "shown": shown, "heard": heard, "notes": notes, "shape": asdict(shape)}
+    found = {
+        "lost": lost,
+        "aspect": [row[0] for row in rows],
+        "valid_frames": [row[1] for row in rows],
+        "has_sound": [row[2] for row in rows],
+        "notes": [row[3] for row in rows],
+        "shape": asdict(shape),
+    }
     frames.flush()
     sound.flush()
     (partial / "found.json").write_text(json.dumps(found))
@@ -166,20 +172,20 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
 
 
 def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """What a person should know before step 0."""
+    """What should be known before step 0."""
     broken = [manifest.ids[row] for row, note in enumerate(found["notes"]) if note]
-    heard, read = sum(found["heard"]), len(manifest) - len(found["lost"])
-    said = []
+    with_sound, read = sum(found["has_sound"]), len(manifest) - len(found["lost"])
+    notes = []
     if broken:
         first = found["notes"][manifest.ids.index(broken[0])]
-        said.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
-    short = sum(0 < shown < found["shape"]["frames"] for shown in found["shown"])
+        notes.append(f"{len(broken)} videos are damaged in part; the first: {broken[0]}: {first}")
+    short = sum(0 < valid < found["shape"]["frames"] for valid in found["valid_frames"])
     if short:
         frames = found["shape"]["frames"]
-        said.append(f"{short} of {read} videos end before the {frames} frames that are kept; the last stays on")
-    if heard < read:
-        said.append(f"{read - heard} of {read} videos have no sound")
-    return said
+        notes.append(f"{short} of {read} videos end before the {frames} frames that are stored; the last is repeated")
+    if with_sound < read:
+        notes.append(f"{read - with_sound} of {read} videos have no sound")
+    return notes
 
 
 def _new_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:

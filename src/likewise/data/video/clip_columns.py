@@ -56,7 +56,7 @@ class Sound(Track):
 
     def present(self) -> np.ndarray:
         """Bool [N]: which clips have a sound track that is not all silence."""
-        return self.clips.heard.numpy()[self.rows]
+        return self.clips.has_sound.numpy()[self.rows]
 
     def _entries(self) -> Tensor:
         assert self.clips.sound is not None

@@ -26,11 +26,11 @@ class Clips:
     """uint8 [N, T, C, S, S]"""
     aspect: Tensor
     """float32 [N]: width / height in the file"""
-    shown: Tensor
-    """int64 [N]: frames before the video ended; from there on its last frame stays"""
+    valid_frames: Tensor
+    """int64 [N]: frames before the video ended; from there on its last frame is repeated"""
     sound: Tensor | None
     """int16 [N, samples]: the sound of each clip from its first frame on; None where no clip has any"""
-    heard: Tensor
+    has_sound: Tensor
     """bool [N]: whether it has a sound track that is not all zeros"""
     find_flow: Callable[[], Tensor]
     """gives the flow, int16 [N, T - 1, 2, S, S]"""
@@ -58,7 +58,7 @@ class ClipPixels:
     def read(self, position: int, size: int | None = None) -> Decoded:
         """The still picture of one clip: its middle frame."""
         row = int(self.rows[position])
-        frame = self.clips.frames[row, int(self.clips.shown[row]) // 2].permute(1, 2, 0).numpy()
+        frame = self.clips.frames[row, int(self.clips.valid_frames[row]) // 2].permute(1, 2, 0).numpy()
         return Decoded(frame[..., 0] if frame.shape[2] == 1 else frame, float(self.clips.aspect[row]))
 
     def encoded(self, position: int) -> Encoded:
@@ -71,7 +71,7 @@ class ClipPixels:
 
 
 class ClipImages:
-    """Clips as examples: the whole span that is kept of each, or a window of frames in the middle of what was shown.
+    """Clips as examples: the whole span that is kept of each, or a window of frames in the middle of its valid frames.
 
     Args:
         pixels: which clips.
@@ -94,30 +94,30 @@ class ClipImages:
         return len(self._pixels)
 
     def read(self, index: Tensor) -> Pixels:
-        """uint8 [B, frames, C, S, S], aspect and how many of the frames were shown."""
+        """uint8 [B, frames, C, S, S], aspect, and how many of the frames are valid."""
         clips, rows = self._pixels.clips, self._pixels.rows[index.numpy()]
-        shown, frames = clips.shown.numpy()[rows], clips.frames.numpy()
-        first = middle_start(clips.shown[rows], self.frames).numpy()
+        valid, frames = clips.valid_frames.numpy()[rows], clips.frames.numpy()
+        first = middle_start(clips.valid_frames[rows], self.frames).numpy()
         windows = np.stack([frames[row, at : at + self.frames] for row, at in zip(rows, first, strict=True)])
-        left = torch.from_numpy(np.minimum(shown - first, self.frames))
+        left = torch.from_numpy(np.minimum(valid - first, self.frames))
         return Pixels(_with_channels(torch.from_numpy(windows), self.channels), clips.aspect[rows], left)
 
     def take(self, index: Tensor) -> ClipImages:
         """Some of the clips."""
         return ClipImages(self._pixels.take(index.numpy()), self.channels, self.frames)
 
-    def rows(self, index: Tensor, alike: Tensor | None = None) -> DecodedRows:
+    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
         """The clips at some positions; none of them is unreadable."""
         return DecodedRows(self.read(index), index)
 
 
-def middle_start(shown: Tensor, frames: int) -> Tensor:
-    """int64 [B]: the first of so many frames in the middle of those that were shown, int64 [B]."""
-    return (shown - frames).clamp(min=0) // 2
+def middle_start(valid_frames: Tensor, frames: int) -> Tensor:
+    """int64 [B]: the first of so many frames in the middle of the valid ones, whose number is int64 [B]."""
+    return (valid_frames - frames).clamp(min=0) // 2
 
 
 def open_frames(manifest: Manifest, size: int, channels: int, frames: int = 1) -> Images:
-    """What an encoder is shown of a manifest's examples: images, or so many ``frames`` of clips.
+    """What an encoder reads of a manifest's examples: images, or so many ``frames`` of clips.
 
     Raises:
         LikewiseError: frames were asked for of what has been opened as still images.
@@ -140,13 +140,13 @@ def made_clips(
 ) -> ClipPixels:
     """Clips from arrays: uint8 [N, T, C, S, S], and int16 [N, samples] of sound at 16 kHz if they have any."""
     count, times, channels, height, width = frames.shape
-    heard = np.zeros(count, dtype=bool) if sound is None else sound.any(axis=1)
+    has_sound = np.zeros(count, dtype=bool) if sound is None else sound.any(axis=1)
     clips = Clips(
         torch.from_numpy(frames),
         torch.ones(count),
         torch.full((count,), times),
         None if sound is None else torch.from_numpy(sound),
-        torch.from_numpy(heard),
+        torch.from_numpy(has_sound),
         find_flow,
         frame_rate,
     )

@@ -105,7 +105,7 @@ def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
     """What lies beside clips: what lay beside the videos but for their starts, their flow, and sound if one has any."""
     tracks = {name: column for name, column in manifest.columns.items() if name != START}
     tracks[FLOW] = Flow(pixels.clips, pixels.rows)
-    if pixels.clips.heard.numpy()[pixels.rows].any():
+    if pixels.clips.has_sound.numpy()[pixels.rows].any():
         tracks[SOUND] = Sound(pixels.clips, pixels.rows)
     return tracks
 

@@ -81,7 +81,7 @@ class Clip(NamedTuple):
     """float32 [samples] in [-1, 1], from the same instant; silence where there is none"""
     aspect: float
     """width / height in the file"""
-    shown: int
+    valid_frames: int
     """frames of the span during which the video was still running; fewer than T where it ended sooner"""
     has_sound: bool
     """whether the file has a sound track that could be decoded"""
@@ -250,8 +250,8 @@ class _Tracks:
     def _full(self, with_sound: bool) -> bool:
         """Whether both tracks have passed the span's end."""
         end = (self.first_time or 0.0) + self.shape.start + self.shape.seconds
-        heard = not with_sound or (bool(self.pieces) and self.pieces[-1][0] > end)
-        return bool(self.times) and self.times[-1] > end and heard
+        has_sound = not with_sound or (bool(self.pieces) and self.pieces[-1][0] > end)
+        return bool(self.times) and self.times[-1] > end and has_sound
 
 
 def _picture_track(container: InputContainer) -> Any:

@@ -25,7 +25,8 @@ EXPLANATION = (
 def illustrate_predicted_sound(method: LiRA, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
     """Predicted next to true acoustic features of a few training clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
-    return draw_predicted_sound(view.pixels, method.compared(nets, view, batch.pixels.shown, batch.modalities[SOUND]))
+    rows = method.compared(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
+    return draw_predicted_sound(view.pixels, rows)
 
 
 def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:

@@ -21,7 +21,7 @@ def random_start(rng: BatchRNG, pixels: Pixels, frames: int) -> Tensor:
             f"A view of {frames} frames was asked for, but {kept} of each video are kept. Give fewer --frames, or keep "
             f"more of each with --seconds."
         )
-    last = (kept if pixels.shown is None else pixels.shown.to("cpu")) - frames
+    last = (kept if pixels.valid_frames is None else pixels.valid_frames.to("cpu")) - frames
     return (rng.uniform().to("cpu") * (torch.as_tensor(last).clamp(min=0) + 1)).long()
 
 
