@@ -71,7 +71,7 @@ class TrainSettings(DataSettings):
     device: DeviceKind = "auto"
     """kind of device to train on; auto takes a GPU where there is one"""
     devices: int = 0
-    """number of devices, a process each; 0: every GPU, or one CPU process"""
+    """number of devices; each gets a process, which runs the same script. 0: every GPU, or one CPU process"""
     num_workers: int = -1
     """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
     num_evals: int = 10

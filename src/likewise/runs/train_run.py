@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from likewise.collectives import rank, world_size
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.loader import Loader
 from likewise.encoders import save_encoder
+from likewise.errors import LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
@@ -42,6 +44,7 @@ from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
 from likewise.training.launch import environment, launch
 from likewise.training.microbatch import choose_microbatch, count_microbatches, microbatch_line
+from likewise.training.precision import Chosen
 from likewise.training.screen import Screen
 from likewise.views.policies import CentreView
 
@@ -79,6 +82,7 @@ def run_training(
     prepared.loader()
     nets = build_nets(prepared)
     fabric, precision = _launch(prepared.settings, run)
+    run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
     loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
     microbatch = _microbatch(fabric, prepared, nets, loader, run)
     microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
@@ -104,6 +108,7 @@ def run_training(
         if fabric.is_global_zero:
             _finish(fabric, prepared, nets, state, run, measures)
             screen.say(last_screen(run))
+        fabric.barrier()  # every rank returns the same run, with its scores
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
@@ -137,7 +142,18 @@ def online_scores(prepared: Prepared, device: torch.device) -> OnlineScores:
     return OnlineScores(prepared.splits, size, seed, device, prepared.transforms.get(CAPTIONS))
 
 
-def _launch(settings: TrainSettings, run: RunFolder) -> Any:
+def _launch(settings: TrainSettings, run: RunFolder) -> tuple[Fabric, Chosen]:
+    """Devices and precision.
+
+    Raises:
+        LikewiseError: one device was asked for in a script that runs as several ranks, which would all write the run.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    if settings.devices == 1 and ranks > 1:
+        raise LikewiseError(
+            f"devices=1 was given, but this script runs in {ranks} processes, and each would train and write the same "
+            f"run. Give devices={ranks}, or put this run into a script of its own."
+        )
     return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path)
 
 

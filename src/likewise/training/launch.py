@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +50,8 @@ def launch(
 ) -> tuple[Fabric, Chosen]:
     """Fabric on some devices, launched, and the precision with its reason.
 
-    Under torchrun or SLURM the ranks that they started are used; otherwise Fabric starts one process for each device.
+    Under torchrun or SLURM the ranks that they started are used. Otherwise Fabric starts the running script once more
+    for each further device, so that each process is a rank and goes through the whole script.
 
     Args:
         kind: of device.
@@ -57,6 +59,9 @@ def launch(
         precision: number format of the network.
         loggers: what to write besides ``metrics.jsonl``.
         folder: of the run; None writes no logs.
+
+    Raises:
+        LikewiseError: the kind of device is not there, or several devices were asked for outside a script.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
@@ -64,6 +69,8 @@ def launch(
     chosen = choose_precision(precision, device)
     outside = int(os.environ.get("WORLD_SIZE", 1))
     count = devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
+    if count > 1 and outside == 1:
+        _require_script(count)
     fabric = Fabric(
         accelerator=device.type,
         devices=count,
@@ -73,6 +80,17 @@ def launch(
     )
     fabric.launch()
     return fabric, chosen
+
+
+def _require_script(devices: int) -> None:
+    """Refuse to start processes where there is no script that they could run, as in a notebook."""
+    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    if interactive or not Path(sys.argv[0]).is_file():
+        raise LikewiseError(
+            f"devices={devices} was given in a notebook or a Python prompt. Each device needs a process, and a process "
+            f"needs a script that it can run: put the call into a file and type python FILE, or type likewise train "
+            f"DATA --devices {devices}. Here give devices=1."
+        )
 
 
 def environment(fabric: Fabric, precision: Chosen) -> dict[str, Any]:
