@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.encoders.locations import all_locations, hypercolumns, read_at, sample_locations
+from likewise.encoders.locations import all_locations, hypercolumns, sample_features, sample_locations
 from likewise.randomness import BatchRNG, generator
 
 
@@ -14,7 +14,7 @@ def test_reading_places_is_reading_the_enlarged_map(side, height, width):
     enlarged = nn.functional.interpolate(features, (height, width), mode="bilinear", align_corners=False)
     down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack([(2 * across + 1) / width - 1, (2 * down + 1) / height - 1], dim=2).flatten(0, 1)
-    read = read_at(features, places.expand(2, -1, -1))
+    read = sample_features(features, places.expand(2, -1, -1))
     torch.testing.assert_close(read, enlarged.flatten(2).mT, rtol=1e-4, atol=1e-5)
 
 

@@ -52,11 +52,13 @@ def test_the_middle_window_meets_its_own_sound_and_sound_from_earlier_and_later(
     torch.testing.assert_close(found.sounds, own.sound)
     torch.testing.assert_close(found.attention, own.attention)
     torch.testing.assert_close(found.clips, space.of_clips(encoder(pixels)))
-    torch.testing.assert_close(found.synchronous, (own.seen[:, :, None] * own.heard).sum(dim=3).mean(dim=(1, 2)))
+    torch.testing.assert_close(
+        found.synchronous, (own.video_steps[:, :, None] * own.audio_steps).sum(dim=3).mean(dim=(1, 2))
+    )
     assert found.valid.all()
     for place, shift in enumerate(SHIFTS):
-        moments = space.heard(heard(shift), FRAMES)
-        expected = (own.seen[:, :, None] * moments).sum(dim=3).mean(dim=(1, 2))
+        moments = space.audio_steps(heard(shift), FRAMES)
+        expected = (own.video_steps[:, :, None] * moments).sum(dim=3).mean(dim=(1, 2))
         torch.testing.assert_close(found.shifted[:, place], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -98,7 +100,7 @@ def test_clips_without_sound_are_left_out():
 class OracleSpace(SoundSpace):
     """Hears and sees how loud and how bright each frame is: what a perfect run would have learned."""
 
-    def heard(self, sound, frames):
+    def audio_steps(self, sound, frames):
         loud = sound.unflatten(1, (frames, -1)).abs().mean(dim=2)
         return torch.stack([loud.cos(), loud.sin()], dim=2)[:, :, None]
 
@@ -106,7 +108,8 @@ class OracleSpace(SoundSpace):
         frames = clips.shape[2]
         bright = clips.mean(dim=(1, 3, 4))
         made = super().forward(maps, clips, sound)
-        return made._replace(seen=torch.stack([bright.cos(), bright.sin()], dim=2), heard=self.heard(sound, frames))
+        video_steps = torch.stack([bright.cos(), bright.sin()], dim=2)
+        return made._replace(video_steps=video_steps, audio_steps=self.audio_steps(sound, frames))
 
 
 def test_a_perfect_run_separates_every_shift():

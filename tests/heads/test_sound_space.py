@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.heads.sound_space import SoundSpace, SoundSpaceSettings, load_sound_space, save_sound_space
-from likewise.heads.spatial_attention import attended, attention
+from likewise.heads.spatial_attention import attention_pooling, attention_weights
 
 FRAMES, SIDE, PER_FRAME = 6, 24, 640
 
@@ -39,26 +39,26 @@ def test_it_compares_step_by_step_as_the_method_is_written():
         scores = []
         for y in range(side):
             for x in range(side):
-                place = F.normalize(space.place_global.weight @ maps[clip, :, :, y, x].mean(dim=1), dim=0)
-                torch.testing.assert_close(found.places[clip, y * side + x], place)
+                place = F.normalize(space.video_global.weight @ maps[clip, :, :, y, x].mean(dim=1), dim=0)
+                torch.testing.assert_close(found.locations[clip, y * side + x], place)
                 scores.append(place.dot(whole) / 0.1)
         where = torch.stack(scores).softmax(dim=0)
         torch.testing.assert_close(found.attention[clip], where, rtol=1e-4, atol=1e-5)
         for t in range(FRAMES):
             seen = sum(where[y * side + x] * thin[clip, :, t, y, x] for y in range(side) for x in range(side))
-            expected = F.normalize(space.place_local.weight @ seen, dim=0)
-            torch.testing.assert_close(found.seen[clip, t], expected, rtol=1e-4, atol=1e-5)
+            expected = F.normalize(space.video_local.weight @ seen, dim=0)
+            torch.testing.assert_close(found.video_steps[clip, t], expected, rtol=1e-4, atol=1e-5)
             for step in range(4):
                 heard = F.normalize(space.sound_local.weight @ instants[clip, :, 4 * t + step], dim=0)
-                torch.testing.assert_close(found.heard[clip, t, step], heard, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(found.audio_steps[clip, t, step], heard, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_adds_up_to_one_and_pools_what_it_lies_on():
     places = F.normalize(torch.randn(2, 9, 5), dim=2)
-    weights = attention(places[:, 4], places, 0.001)
+    weights = attention_weights(places[:, 4], places, 0.001)
     assert weights.sum(dim=1).tolist() == pytest.approx([1, 1])
     maps = torch.randn(2, 7, 3, 3, 3)
-    torch.testing.assert_close(attended(maps, weights), maps[..., 1, 1].mT, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(attention_pooling(maps, weights), maps[..., 1, 1].mT, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("per_frame", [640, 533, 2000])
@@ -66,7 +66,7 @@ def test_each_frame_has_as_many_instants_at_any_frame_rate(per_frame):
     encoder, space = made()
     pixels, sound = shown(per_frame=per_frame)
     found = space(encoder.feature_map(pixels), encoder.normalise(pixels), sound)
-    assert found.heard.shape == (3, FRAMES, 4, 4)
+    assert found.audio_steps.shape == (3, FRAMES, 4, 4)
 
 
 @pytest.mark.parametrize("per_frame", [640, 2000])
@@ -118,5 +118,5 @@ def test_clips_as_wholes_are_compared_where_their_places_are():
     encoder, space = made()
     pixels, _ = shown()
     maps = encoder.feature_map(pixels)
-    of_places = space.place_global(maps.mean(dim=2).flatten(2).mT).mean(dim=1)
+    of_places = space.video_global(maps.mean(dim=2).flatten(2).mT).mean(dim=1)
     torch.testing.assert_close(space.of_clips(encoder(pixels)), F.normalize(of_places, dim=1).detach())

@@ -65,7 +65,7 @@ def test_the_loss_is_the_weighted_sum_of_both_bag_losses():
 
 @pytest.mark.parametrize(
     ("weights", "idle"),
-    [({"local_weight": 0.0}, ("space.thin", "space.sound_local", "space.place_local")), ({"global_weight": 0.0}, ())],
+    [({"local_weight": 0.0}, ("space.thin", "space.sound_local", "space.video_local")), ({"global_weight": 0.0}, ())],
 )
 def test_what_a_weight_of_zero_leaves_without_a_lesson(weights, idle):
     """Moments alone teach the encoder and its heads too, for their gradient flows through the attention."""

@@ -7,7 +7,7 @@ import torch
 
 from likewise.encoders import build_encoder
 from likewise.encoders.build import EncoderSettings
-from likewise.encoders.locations import as_places, dense_map, dense_stage
+from likewise.encoders.locations import dense_map, dense_stage, flatten_locations
 from likewise.errors import LikewiseError
 from likewise.losses import queue_nce
 from likewise.losses.matched_sets import Matcher
@@ -42,7 +42,7 @@ def test_places_are_those_of_the_map_that_was_asked_for(stage):
 
 
 def test_a_map_that_is_not_there_is_refused():
-    with pytest.raises(LikewiseError, match="maps 1 to 4"):
+    with pytest.raises(LikewiseError, match="stage=5"):
         nets_of(dataclasses.replace(SETSIM, stage=5))
 
 
@@ -91,5 +91,5 @@ def test_maps_come_with_the_features_that_the_encoder_gives(name):
 
 def test_places_go_row_by_row():
     features = torch.arange(2 * 3 * 4 * 4.0).view(2, 3, 4, 4)
-    assert torch.equal(as_places(features)[1, 6], features[1, :, 1, 2])
-    assert torch.equal(dense_map([features], at_most=2)[0, 0, 0, 0], features[0, 0, :2, :2].mean())
+    assert torch.equal(flatten_locations(features)[1, 6], features[1, :, 1, 2])
+    assert torch.equal(dense_map([features], max_side=2)[0, 0, 0, 0], features[0, 0, :2, :2].mean())

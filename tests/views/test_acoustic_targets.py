@@ -8,7 +8,7 @@ from torch import nn
 
 from likewise.errors import LikewiseError
 from likewise.views.audio.acoustic_targets import TARGETS, acoustic_target, target_width
-from likewise.views.audio.frame_targets import AudioFrameTargets, others, pooled
+from likewise.views.audio.frame_targets import AudioFrameTargets, derangement, pool_steps
 from likewise.views.audio.log_mel import LogMel, cepstrum
 
 RATE, FRAME = 16_000, 640
@@ -44,7 +44,7 @@ def test_spectra_have_four_steps_a_frame():
 
 
 class Strided(nn.Module):
-    """A network of somebody's own."""
+    """A user's network."""
 
     def __init__(self):
         super().__init__()
@@ -74,15 +74,15 @@ def test_bad_targets_are_refused(tmp_path, monkeypatch):
     with pytest.raises(LikewiseError, match=r"\[1, steps, F\]"):
         target_width(lambda sound: sound)
     with pytest.raises(LikewiseError, match="3 steps"):
-        pooled(torch.zeros(1, 3, 2), 4)
+        pool_steps(torch.zeros(1, 3, 2), 4)
 
 
-@pytest.mark.parametrize("kept", [3 * FRAME * 2, 10 * FRAME // 4])
-def test_steps_of_a_frame_are_averaged(kept):
+@pytest.mark.parametrize("samples", [3 * FRAME * 2, 10 * FRAME // 4])
+def test_steps_of_a_frame_are_averaged(samples):
     """Also where they do not go into the frames: 10 steps over 4 frames share the steps at their borders."""
-    steps = torch.rand(2, kept // 160, 5)
-    frames = 6 if kept == 6 * FRAME else 4
-    found = pooled(steps, frames)
+    steps = torch.rand(2, samples // 160, 5)
+    frames = 6 if samples == 6 * FRAME else 4
+    found = pool_steps(steps, frames)
     for number in range(frames):
         first, last = number * steps.shape[1] // frames, -(-(number + 1) * steps.shape[1] // frames)
         torch.testing.assert_close(found[:, number], steps[:, first:last].mean(dim=1))
@@ -100,7 +100,7 @@ def test_each_dimension_is_standardised_on_the_frames_that_are_not_silent():
     there[3:6, 2:] = False
     torch.testing.assert_close(read[there].mean(dim=0), torch.zeros(8), rtol=0, atol=2e-3)
     torch.testing.assert_close(read[there].std(dim=0, correction=0), torch.ones(8), rtol=2e-3, atol=0)
-    raw = pooled(acoustic_target("logmel", 8)(sound[:1].float() / 32767), 6)
+    raw = pool_steps(acoustic_target("logmel", 8)(sound[:1].float() / 32767), 6)
     torch.testing.assert_close(rows.read(torch.tensor([0])), (raw - reader.mean) / reader.std, rtol=2e-3, atol=2e-3)
     # Another split is standardised by the training clips' numbers.
     other = reader.of(Column(tones(4, seed=1))).read(torch.arange(4))
@@ -108,18 +108,18 @@ def test_each_dimension_is_standardised_on_the_frames_that_are_not_silent():
 
 
 def test_silence_everywhere_is_refused():
-    with pytest.raises(LikewiseError, match="heard"):
+    with pytest.raises(LikewiseError, match="silent"):
         AudioFrameTargets(acoustic_target("logmel", 8), 6).fitted_to(
             Column(torch.zeros(2, 6 * FRAME, dtype=torch.int16))
         )
 
 
-@pytest.mark.parametrize("late", [0, FRAME, -FRAME])
-def test_late_sound_is_moved_to_its_frame(late):
-    """A click in frame 3 of the pictures is heard so many samples later, and is put back to frame 3."""
+@pytest.mark.parametrize("delay", [0, FRAME, -FRAME])
+def test_delayed_sound_is_moved_to_its_frame(delay):
+    """A click in frame 3 that comes so many samples late is shifted back to frame 3."""
     sound = torch.randn(1, 8 * FRAME, generator=torch.Generator().manual_seed(0)).mul(20).short()
-    sound[:, 3 * FRAME + late + 200 : 3 * FRAME + late + 440] += 20_000
-    rows = AudioFrameTargets(acoustic_target("logmel", 8), 8, late).of(Column(sound))
+    sound[:, 3 * FRAME + delay + 200 : 3 * FRAME + delay + 440] += 20_000
+    rows = AudioFrameTargets(acoustic_target("logmel", 8), 8, delay).of(Column(sound))
     assert int(rows.read(torch.tensor([0]))[0].mean(dim=1).argmax()) == 3
 
 
@@ -128,7 +128,7 @@ def test_the_control_gives_every_clip_the_sound_of_another():
     reader = AudioFrameTargets(acoustic_target("logmel", 8), 6, shuffled=True)
     plain = AudioFrameTargets(acoustic_target("logmel", 8), 6).of(Column(sound)).read(torch.arange(9))
     shuffled = reader.of(Column(sound)).read(torch.arange(9))
-    torch.testing.assert_close(shuffled, plain[others(9)])
+    torch.testing.assert_close(shuffled, plain[derangement(9)])
     for count in (2, 9, 50):
-        partner = others(count)
+        partner = derangement(count)
         assert sorted(partner.tolist()) == list(range(count)) and (partner != torch.arange(count)).all()

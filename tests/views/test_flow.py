@@ -6,7 +6,14 @@ import torch
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
-from likewise.views.motion.flow import evened, flow_colours, flow_edges, flow_view, mean_length, own_motion
+from likewise.views.motion.flow import (
+    flow_colours,
+    flow_edges,
+    flow_view,
+    mean_magnitude,
+    normalise_flow,
+    relative_motion,
+)
 from likewise.views.policies import CentreView, ViewPolicy
 
 
@@ -54,20 +61,20 @@ def test_the_whole_frame_resized_scales_its_arrows():
     assert torch.allclose(flow_view(flow, view.box, 16), torch.full((1, 2, 16, 16), 2.0))
 
 
-def test_own_motion_is_what_is_left_of_a_panning_camera():
+def test_relative_motion_is_what_is_left_of_a_panning_camera():
     flow = torch.zeros(2, 2, 8, 8)
     flow[:, :, 2:5, 2:5] = torch.tensor([3.0, -4.0])[:, None, None]
     camera = torch.tensor([[1.5, 0.5], [-2.0, 7.0]])[:, :, None, None]
-    assert torch.allclose(own_motion(flow + camera), flow, atol=1e-6)
-    assert torch.allclose(mean_length(own_motion(flow + camera)), torch.tensor(5.0 * 9 / 64), atol=1e-5)
+    assert torch.allclose(relative_motion(flow + camera), flow, atol=1e-6)
+    assert torch.allclose(mean_magnitude(relative_motion(flow + camera)), torch.tensor(5.0 * 9 / 64), atol=1e-5)
 
 
-def test_evened_motion_is_signed_logarithms_of_mean_length_one():
+def test_normalised_flow_is_signed_logarithms_of_mean_length_one():
     flow = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([0.1, 1, 50]).view(
         -1, 1, 1, 1
     )
     flow[1] = 0
-    made = evened(flow)
+    made = normalise_flow(flow)
     for row in (0, 2):
         small = [[math.copysign(math.log(1 + abs(v)), v) for v in part.flatten().tolist()] for part in flow[row]]
         lengths = [math.hypot(across, down) for across, down in zip(*small, strict=True)]

@@ -1,4 +1,4 @@
-"""The places of an image: cells of one of the encoder's maps."""
+"""Locations of an image: the cells of one of the encoder's feature maps."""
 
 from __future__ import annotations
 
@@ -11,60 +11,63 @@ from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 
-LEAST = 7
-"""Places along a side that a map needs to be worth reading place by place: 224 pixels make 7 x 7 in a ResNet."""
+MIN_SIDE = 7
+"""Least side of a feature map for dense learning: a ResNet has 7 x 7 for 224 pixels."""
 
 
 def dense_stage(sides: Sequence[int], stage: int | None = None) -> int:
-    """Which of an encoder's maps has the places, counted from 1.
+    """The stage whose map is used for dense learning, counted from 1.
 
-    The deepest of at least `LEAST` a side, else the finest: 7 x 7 of 224 pixels as in the papers, 8 x 8 of 64 pixels.
+    The deepest map with a side of at least `MIN_SIDE`, else the largest: 7 x 7 for 224 pixels, as in the papers, and
+    8 x 8 for 64 pixels.
 
     Args:
         sides: of the maps of `Encoder.forward_with_maps`.
-        stage: the one asked for; None leaves it to the rule.
+        stage: a fixed stage; None applies the rule above.
 
     Raises:
-        LikewiseError: the encoder has no such map.
+        LikewiseError: the encoder has no such stage.
     """
     if stage is not None:
         if not 1 <= stage <= len(sides):
-            raise LikewiseError(f"Map {stage} of the encoder was asked for; it has maps 1 to {len(sides)}.")
+            raise LikewiseError(f"stage={stage} was given, but the encoder has stages 1 to {len(sides)}.")
         return stage
-    enough = [number for number, side in enumerate(sides, start=1) if side >= LEAST]
-    return enough[-1] if enough else list(sides).index(max(sides)) + 1
+    large_enough = [number for number, side in enumerate(sides, start=1) if side >= MIN_SIDE]
+    return large_enough[-1] if large_enough else list(sides).index(max(sides)) + 1
 
 
-def dense_map(maps: Sequence[Tensor], stage: int | None = None, at_most: int | None = None) -> Tensor:
-    """The map [B, D, s, s] that has the places, averaged down to at most so many a side."""
+def dense_map(maps: Sequence[Tensor], stage: int | None = None, max_side: int | None = None) -> Tensor:
+    """The map [B, D, s, s] for dense learning, average-pooled to a side of at most ``max_side``."""
     chosen = maps[dense_stage([each.shape[3] for each in maps], stage) - 1]
-    return adaptive_avg_pool2d(chosen, at_most) if at_most and chosen.shape[3] > at_most else chosen
+    if max_side and chosen.shape[3] > max_side:
+        return adaptive_avg_pool2d(chosen, max_side)
+    return chosen
 
 
-def as_places(features: Tensor) -> Tensor:
+def flatten_locations(features: Tensor) -> Tensor:
     """[B, D, s, s] -> [B, s^2, D], row by row."""
     return features.flatten(2).mT
 
 
-def read_at(features: Tensor, places: Tensor) -> Tensor:
-    """Features [B, D, s, s] at places [B, P, 2] (to the right, down) of the image's [-1, 1] plane: [B, P, D].
+def sample_features(features: Tensor, locations: Tensor) -> Tensor:
+    """Features [B, D, s, s] at locations [B, P, 2] (x, y) in the image's [-1, 1] plane: [B, P, D].
 
-    Bilinear; equal to enlarging the map by ``interpolate(mode="bilinear", align_corners=False)`` and reading the pixels
-    there.
+    Bilinear; equal to enlarging the map by ``interpolate(mode="bilinear", align_corners=False)`` and reading its
+    pixels.
     """
-    wider = torch.promote_types(features.dtype, places.dtype)
-    grid = places[:, None].to(features.device, wider)
-    read = grid_sample(features.to(wider), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return read[:, :, 0].mT
+    wider = torch.promote_types(features.dtype, locations.dtype)
+    grid = locations[:, None].to(features.device, wider)
+    sampled = grid_sample(features.to(wider), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled[:, :, 0].mT
 
 
-def hypercolumns(maps: Sequence[Tensor], places: Tensor) -> Tensor:
-    """What all maps [B, D_i, s_i, s_i] say of the same places [B, P, 2], side by side: [B, P, sum of D_i].
+def hypercolumns(maps: Sequence[Tensor], locations: Tensor) -> Tensor:
+    """Features of all maps [B, D_i, s_i, s_i] at locations [B, P, 2], concatenated: [B, P, sum of D_i].
 
     Hariharan et al. 2015, https://arxiv.org/abs/1411.5752; sparse, as in Larsson et al. 2016, Sec. 3.2,
-    https://arxiv.org/abs/1603.06668: only what is asked for is read, no map is enlarged.
+    https://arxiv.org/abs/1603.06668: only these locations are read, and no map is enlarged.
     """
-    return torch.cat([read_at(each, places) for each in maps], dim=2)
+    return torch.cat([sample_features(each, locations) for each in maps], dim=2)
 
 
 def all_locations(side: int) -> Tensor:
@@ -74,18 +77,20 @@ def all_locations(side: int) -> Tensor:
 
 
 def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -> Tensor:
-    """Places of each image, drawn evenly but for a share of them: [B, count, 2] in the [-1, 1] plane.
+    """Random locations of each image: [B, count, 2] in the [-1, 1] plane.
+
+    A share of them lies where ``heights`` are greatest; the others are uniform.
 
     Args:
-        rng: numbers for B rows, on the CPU.
-        count: how many of each image.
-        heights: [B, S, S], where to look: the first places are centres of pixels of the highest quarter.
-        share: of the places that are drawn there; 0 to 1.
+        rng: random numbers for B rows, on the CPU.
+        count: locations of each image.
+        heights: [B, S, S]; the first locations are centres of pixels among the highest quarter.
+        share: of the locations that are sampled there; 0 to 1.
     """
     anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))
     chosen, side = round(share * count), heights.shape[-1]
     if not chosen:
         return anywhere
     highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
-    drawn = highest.gather(1, (rng.uniform(columns=chosen) * highest.shape[1]).long())
-    return torch.cat([all_locations(side)[drawn], anywhere[:, chosen:]], dim=1)
+    rows = highest.gather(1, (rng.uniform(columns=chosen) * highest.shape[1]).long())
+    return torch.cat([all_locations(side)[rows], anywhere[:, chosen:]], dim=1)

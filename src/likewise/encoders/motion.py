@@ -1,4 +1,4 @@
-"""Networks that read pictures of motion."""
+"""Networks for views of motion."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from likewise.views.motion.motion_views import MotionViews
 
 
 class FrameByFrame(nn.Module):
-    """An encoder of stills that sees each picture of a sequence by itself, and the mean of what it makes of them.
-
-    It cannot tell in which order they came.
-    """
+    """An image encoder on each frame of a sequence; the output is the mean over frames, so order does not matter."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -25,15 +22,15 @@ class FrameByFrame(nn.Module):
         return self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).mean(dim=1)
 
 
-def motion_network(name: str, views: MotionViews, of_pixels: int) -> FrameByFrame | ClipEncoder:
+def motion_network(name: str, views: MotionViews, frame_channels: int) -> FrameByFrame | ClipEncoder:
     """A network at random weights for views of motion, float [B, T, channels, s, s] -> [B, width].
 
     Args:
-        name: of an encoder for clips, or of one for stills, which sees each picture by itself.
-        views: what it is shown, with values as they are.
-        of_pixels: channels of a frame.
+        name: of an encoder for clips, or of one for images, which is applied to each frame.
+        views: its input; values are not normalised.
+        frame_channels: channels of a frame of the clip.
     """
-    channels = views.channels(of_pixels)
+    channels = views.channels(frame_channels)
     mean, std = (0.0,) * channels, (1.0,) * channels
     if name in clip_encoder_names():
         return clip_encoder(name, mean, std)

@@ -156,8 +156,11 @@ def _embed_batch(
     starts = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
     sounds = [sound_of_frames(sound, first, frames, stored).to(device) for first in starts.T]
     own = space(maps, encoder.normalise(view.pixels), sounds[0])
-    sound_features = [own.heard, *(space.heard(shifted, frames) for shifted in sounds[1:])]  # [B, T, R, D] each
-    cosines = [torch.einsum("btd,btrd->btr", own.seen, features).mean(dim=(1, 2)) for features in sound_features]
+    sound_features = [
+        own.audio_steps,
+        *(space.audio_steps(shifted, frames) for shifted in sounds[1:]),
+    ]  # [B, T, R, D] each
+    cosines = [torch.einsum("btd,btrd->btr", own.video_steps, features).mean(dim=(1, 2)) for features in sound_features]
     scores = torch.stack(cosines, dim=1)  # [B, 1 + K]
     last = torch.maximum(lengths, torch.tensor(frames))[:, None]
     valid = (starts >= 0) & (starts + frames <= last)  # [B, 1 + K]

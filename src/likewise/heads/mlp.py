@@ -8,7 +8,7 @@ from torch import nn
 def mlp(
     width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool = True, bias: bool = True
 ) -> nn.Sequential:
-    """[B, width] -> [B, out]: ``layers`` linear maps with ReLU, and batch normalisation if asked, between them.
+    """[B, width] -> [B, out]: ``layers`` linear layers with optional batch normalisation and ReLU between them.
 
     Two layers with batch normalisation are BYOL's projector and predictor; without it, SupCon's and MoCo v2's head.
     One layer is a linear map. ``bias`` is the last layer's; leave it out where the output is normalised.
@@ -25,7 +25,7 @@ def mlp(
 
 
 def location_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
-    """[B, width, s, s] -> [B, out, s, s]: two linear maps with ReLU between them for every place, without batch norm.
+    """[B, width, s, s] -> [B, out, s, s]: two 1x1 convolutions with ReLU between them, without batch norm.
 
     The dense head of DenseCL and SetSim.
     """

@@ -1,4 +1,4 @@
-"""A factor for cosines that is learned: one over a temperature."""
+"""A learned scale for cosines: the inverse of a temperature."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-MOST = 100.0
-"""CLIP's bound (Radford et al. 2021, Sec. 2.5, https://arxiv.org/abs/2103.00020)"""
+MAX_SCALE = 100.0
+"""the bound of CLIP (Radford et al. 2021, Sec. 2.5, https://arxiv.org/abs/2103.00020)"""
 
 
 class LearnedScale(nn.Module):
     """exp(s), between 1 and 100.
 
     Args:
-        start: the factor at first.
+        start: the initial scale.
     """
 
     def __init__(self, start: float) -> None:
@@ -23,10 +23,10 @@ class LearnedScale(nn.Module):
         self.log = nn.Parameter(torch.tensor(math.log(start)))
 
     def forward(self) -> Tensor:
-        """The factor, a scalar."""
+        """The scale, a scalar."""
         return self.log.exp()
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Bring it back between 1 and 100, after an update: clamped in the loss it would have no gradient any more."""
-        self.log.clamp_(0.0, math.log(MOST))
+        """Clamp to [1, 100] after an update; a clamp in the loss would stop the gradient."""
+        self.log.clamp_(0.0, math.log(MAX_SCALE))

@@ -1,4 +1,4 @@
-"""Where clips and sounds are compared, as wholes and step by step; on disk beside the encoder."""
+"""The model of global-local contrast between clips and sounds, and its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from likewise.data.video.sound_windows import samples_from
 from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
-from likewise.heads.spatial_attention import attended, attention
+from likewise.heads.spatial_attention import attention_pooling, attention_weights
 from likewise.run_folder import read_json, write_json
 from likewise.views.audio.log_mel import LogMel
 
@@ -27,46 +27,46 @@ SPACE, WEIGHTS = "space.json", "space.safetensors"
 
 @dataclass(frozen=True)
 class SoundSpaceSettings:
-    """All that is needed to build a space of clips and sounds again."""
+    """Everything needed to rebuild a `SoundSpace`; stored next to its weights."""
 
     clip_width: int
     """channels of the clip encoder's map"""
     channels: int
-    """colours of the clips"""
+    """colour channels of the clips"""
     network: str = "small"
-    """for sound: ``small`` or ``resnet18``"""
+    """audio network: ``small`` or ``resnet18``"""
     bands: int = 40
-    """of the log-mel spectrogram"""
+    """mel bands of the spectrogram"""
     steps: int = 4
-    """instants of sound that belong to one frame"""
+    """time steps of the spectrogram per frame"""
     dim: int = 128
-    """width of the space of wholes"""
+    """width of the global embedding"""
     local_dim: int = 64
-    """width of the space of steps"""
+    """width of the local embeddings"""
     temperature: float = 0.1
-    """divides the cosines of sound and places; their softmax is the attention"""
+    """divides the cosines of sound and locations before the softmax of the attention"""
 
 
-class Compared(NamedTuple):
-    """Clips of T frames and their sounds, both as they can be compared; all but the attention of length 1."""
+class AudioVisualFeatures(NamedTuple):
+    """Embeddings of clips of T frames and of their sounds. All have unit length, except the attention."""
 
     sound: Tensor
-    """[B, D]: each sound as a whole"""
-    places: Tensor
-    """[B, L, D]: each place of the clips' maps, averaged over time"""
+    """[B, D]: global embedding of each sound"""
+    locations: Tensor
+    """[B, L, D]: each location of the clips' maps, averaged over time"""
     attention: Tensor
-    """[B, L]: where each clip fits its own sound, adding up to 1"""
-    seen: Tensor
-    """[B, T, d]: each frame where the attention lies"""
-    heard: Tensor
-    """[B, T, r, d]: the instants of sound of each frame"""
+    """[B, L]: attention of each sound over the locations of its clip; rows sum to 1"""
+    video_steps: Tensor
+    """[B, T, d]: each frame, pooled by the attention"""
+    audio_steps: Tensor
+    """[B, T, r, d]: the time steps of sound of each frame"""
 
 
 class SoundSpace(nn.Module):
-    """What global-local contrast adds to a clip encoder: a network for sound, a thin one for frames, and heads.
+    """The parts of global-local contrast besides the clip encoder: an audio network, a thin network for frames, heads.
 
-    Ma et al. 2021, https://arxiv.org/abs/2104.05418. Heads are linear maps of each place or instant, as in the public
-    code. What is compared has length 1 here; their products of 512 numbers as they are make the loss begin beyond 20.
+    Ma et al. 2021, https://arxiv.org/abs/2104.05418. Heads are linear layers on each location or time step, as in the
+    public code. Embeddings are normalised here; without that the loss of the public code starts above 20.
 
     Args:
         settings: what to build.
@@ -79,33 +79,34 @@ class SoundSpace(nn.Module):
         self.network = sound_network(settings.network, settings.bands)
         self.thin = ThinPathway(settings.channels)
         self.sound_global = nn.Linear(self.network.width, settings.dim, bias=False)
-        self.place_global = nn.Linear(settings.clip_width, settings.dim, bias=False)
+        self.video_global = nn.Linear(settings.clip_width, settings.dim, bias=False)
         self.sound_local = nn.Linear(self.network.width, settings.local_dim, bias=False)
-        self.place_local = nn.Linear(self.thin.width, settings.local_dim, bias=False)
+        self.video_local = nn.Linear(self.thin.width, settings.local_dim, bias=False)
 
-    def forward(self, maps: Tensor, clips: Tensor, sound: Tensor) -> Compared:
-        """Clips and the sound of exactly their time.
+    def forward(self, maps: Tensor, clips: Tensor, sound: Tensor) -> AudioVisualFeatures:
+        """Embeddings of clips and of the sound of exactly the same time.
 
         Args:
-            maps: the clip encoder's, [B, width, t, s, s].
-            clips: normalised as its encoder has them, [B, C, T, S, S].
+            maps: feature maps of the clip encoder, [B, width, t, s, s].
+            clips: normalised by that encoder, [B, C, T, S, S].
             sound: float [B, samples] in [-1, 1].
         """
         frames, side = clips.shape[2], maps.shape[-1]
-        instants = self.network(self.spectrogram(sound, frames)).mT  # [B, T r, width]
-        whole = _unit(self.sound_global(instants.mean(dim=1)))
-        places = _unit(self.place_global(maps.mean(dim=2).flatten(2).mT))
-        where = attention(whole, places, self.settings.temperature)
-        moments = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # a place of each map for one
-        seen = _unit(self.place_local(attended(moments, where)))
-        return Compared(whole, places, where, seen, self._moments(instants, frames))
+        steps = self.network(self.spectrogram(sound, frames)).mT  # [B, T * r, width]
+        global_sound = _unit(self.sound_global(steps.mean(dim=1)))  # [B, D]
+        locations = _unit(self.video_global(maps.mean(dim=2).flatten(2).mT))  # [B, L, D]
+        weights = attention_weights(global_sound, locations, self.settings.temperature)  # [B, L]
+        # The thin network's map is pooled to the locations of the clip encoder's.
+        fine = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # [B, width, T, s, s]
+        video_steps = _unit(self.video_local(attention_pooling(fine, weights)))  # [B, T, d]
+        return AudioVisualFeatures(global_sound, locations, weights, video_steps, self._per_frame(steps, frames))
 
-    def heard(self, sound: Tensor, frames: int) -> Tensor:
-        """The instants of each of so many frames: float [B, samples] -> [B, frames, r, d] of length 1."""
-        return self._moments(self.network(self.spectrogram(sound, frames)).mT, frames)
+    def audio_steps(self, sound: Tensor, frames: int) -> Tensor:
+        """Local embeddings of the time steps of each frame: float [B, samples] -> [B, frames, r, d] of unit length."""
+        return self._per_frame(self.network(self.spectrogram(sound, frames)).mT, frames)
 
-    def _moments(self, instants: Tensor, frames: int) -> Tensor:
-        return _unit(self.sound_local(instants)).unflatten(1, (frames, -1))
+    def _per_frame(self, steps: Tensor, frames: int) -> Tensor:
+        return _unit(self.sound_local(steps)).unflatten(1, (frames, -1))
 
     def spectrogram(self, sound: Tensor, frames: int) -> Tensor:
         """Log-mel with exactly ``steps`` instants for each frame: float [B, samples] -> [B, bands, steps * frames].
@@ -119,7 +120,7 @@ class SoundSpace(nn.Module):
     @torch.no_grad()
     def of_clips(self, features: Tensor) -> Tensor:
         """The clip encoder's features [B, width], its map's mean -> float32 [B, dim] of length 1, on the CPU."""
-        return _unit(self.place_global(features.to(self.place_global.weight.device))).float().cpu()
+        return _unit(self.video_global(features.to(self.video_global.weight.device))).float().cpu()
 
     @torch.no_grad()
     def of_sound(self, sound: Tensor, frames: int, frame_rate: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pooling of a map by how well each of its places fits something else: a sound, a word, another view."""
+"""Attention pooling of a feature map by a query: a sound, a word, another view."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 
 
-def attention(asked: Tensor, places: Tensor, temperature: float) -> Tensor:
-    """Softmax over places of their product with what is asked for.
+def attention_weights(queries: Tensor, features: Tensor, temperature: float) -> Tensor:
+    """Softmax over locations of the products of query and features.
 
     Args:
-        asked: [B, D], of length 1 for cosines.
-        places: [B, L, D].
+        queries: [B, D], of unit length for cosines.
+        features: [B, L, D], one for each location.
         temperature: divides the products.
 
     Returns:
         [B, L], each row adding up to 1.
     """
-    return (torch.einsum("bd,bld->bl", asked, places) / temperature).softmax(dim=1)
+    return (torch.einsum("bd,bld->bl", queries, features) / temperature).softmax(dim=1)
 
 
-def attended(maps: Tensor, weights: Tensor) -> Tensor:
-    """The mean over a map's places by weights that are the same at each of its instants.
+def attention_pooling(maps: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean over the locations of a map, with the same weights at each time step.
 
     Args:
         maps: [B, D, T, s, s].

@@ -1,4 +1,4 @@
-"""Networks that are not trained but follow one that is."""
+"""Teacher networks: exponential moving averages of a student."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ def make_ema_copy(student: nn.Module) -> nn.Module:
 def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
     """Exponential moving average of parameters: teacher <- momentum * teacher + (1 - momentum) * student.
 
-    Following after the optimiser's step equals following before the next forward.
+    An update after the optimiser's step equals one before the next forward pass.
 
     Args:
-        teacher: moved in place.
+        teacher: updated in place.
         student: of the same architecture.
         momentum: share of the teacher that stays.
-        copy_buffers: take the student's buffers over, for a teacher that is only evaluated and sees no batch in
-            training. Otherwise they are left alone: as in the MoCo, BYOL and ISD authors' code, a teacher's batch-norm
-            statistics come from its own forward passes.
+        copy_buffers: copy the student's buffers, for a teacher that is only evaluated. By default they are kept, as
+            in the MoCo, BYOL and ISD authors' code: a teacher's batch-norm statistics come from its own forward passes.
     """
-    for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.lerp_(theirs.detach(), 1 - momentum)
+    for average, parameter in zip(teacher.parameters(), student.parameters(), strict=True):
+        average.lerp_(parameter.detach(), 1 - momentum)
     if copy_buffers:
-        for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-            mine.copy_(theirs)
+        for copied, buffer in zip(teacher.buffers(), student.buffers(), strict=True):
+            copied.copy_(buffer)
 
 
 def momentum_at(step: int, momentum: float) -> float:

@@ -12,7 +12,7 @@ from likewise.data.video.clip_columns import FLOW
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.optical_flow import unpacked
 from likewise.encoders import Encoder
-from likewise.encoders.locations import hypercolumns, read_at, sample_locations
+from likewise.encoders.locations import hypercolumns, sample_features, sample_locations
 from likewise.heads import mlp
 from likewise.losses import kernel_alignment, kernel_cross_entropy, kernel_regression
 from likewise.losses.float32 import unit
@@ -20,7 +20,7 @@ from likewise.losses.kernel_matching import KernelTarget, gaussian_log_kernel, m
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
-from likewise.views.motion.flow import evened, flow_view, lengths, mean_length, own_motion
+from likewise.views.motion.flow import flow_magnitudes, flow_view, mean_magnitude, normalise_flow, relative_motion
 from likewise.views.motion.temporal_windows import frames_from, random_start
 from likewise.views.policies import ViewPolicy, single_frame
 
@@ -110,11 +110,11 @@ class FlowSimilarity(Method):
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
-        places = sample_locations(rng, self.positions, lengths(motion), self.fast).to(frames.device)
-        moving = (mean_length(motion) > self.still).float()
+        places = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast).to(frames.device)
+        moving = (mean_magnitude(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, places),
-            "flow": read_at(evened(motion), places),
+            "flow": sample_features(normalise_flow(motion), places),
             "moving": moving,
         }
 
@@ -140,4 +140,4 @@ class FlowSimilarity(Method):
         view = self.views(batch.pixels, progress.rng("view", batch), start=start)
         frames = view.pixels[:, 0]
         flow = unpacked(frames_from(batch.modalities[FLOW], start, 1)[:, 0])
-        return frames, own_motion(flow_view(flow, view.box, frames.shape[-1]))
+        return frames, relative_motion(flow_view(flow, view.box, frames.shape[-1]))

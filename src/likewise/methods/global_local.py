@@ -14,7 +14,7 @@ from likewise.data.video.clip_columns import SOUND
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.sound_windows import sound_of_frames
 from likewise.encoders import Encoder
-from likewise.heads.sound_space import Compared, SoundSpace, SoundSpaceSettings, save_sound_space
+from likewise.heads.sound_space import AudioVisualFeatures, SoundSpace, SoundSpaceSettings, save_sound_space
 from likewise.losses import mil_nce
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
@@ -112,7 +112,7 @@ class GlobalLocal(Method):
         """A window of each clip and the sound of exactly that time, as wholes and step by step."""
         view = self.views(batch.pixels, progress.rng("view", batch))
         made = self.compared(nets, view, heard_with(view, batch))
-        return {"sound": made.sound, "places": made.places, "seen": made.seen, "heard": made.heard}
+        return {"sound": made.sound, "places": made.locations, "seen": made.video_steps, "heard": made.audio_steps}
 
     def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
         """Each sound finds its clip by one place or more; each frame finds its moment among all clips' and its own."""
@@ -121,7 +121,7 @@ class GlobalLocal(Method):
         metrics = {"global": wholes.detach(), "local": moments.detach(), "feature_std": feature_std(rows["sound"])}
         return Step(self.global_weight * wholes + self.local_weight * moments, metrics)
 
-    def compared(self, nets: Nets, view: View, sound: Tensor) -> Compared:
+    def compared(self, nets: Nets, view: View, sound: Tensor) -> AudioVisualFeatures:
         """Views of clips and their sounds in the spaces that they share."""
         maps = nets.encoder.feature_map(view.pixels)
         return nets.space(maps, nets.encoder.normalise(view.pixels), sound)

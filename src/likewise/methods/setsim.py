@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import Batch
 from likewise.encoders import Encoder
-from likewise.encoders.locations import as_places, dense_map, dense_stage
+from likewise.encoders.locations import dense_map, dense_stage, flatten_locations
 from likewise.errors import LikewiseError
 from likewise.heads import location_mlp, mlp
 from likewise.losses import queue_nce, set_similarity
@@ -168,7 +168,7 @@ class SetSim(Method):
         """Two views and their pairs, as `embed` would match them."""
         first, second = self._two_views(batch, progress)
         maps = self._map(nets.encoder, first.pixels)[1], self._map(nets.teacher[0], second.pixels)[1]
-        mine, its = map(as_places, maps)
+        mine, its = map(flatten_locations, maps)
         return MatchedViews(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
 
     def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
@@ -178,7 +178,7 @@ class SetSim(Method):
         """Projections of the image [B, dim] and of its places [B, U, dim], and the places' features [B, U, D]."""
         encoder, head, place_head = parts
         pooled, chosen = self._map(encoder, pixels)
-        return head(pooled), as_places(place_head(chosen)), as_places(chosen)
+        return head(pooled), flatten_locations(place_head(chosen)), flatten_locations(chosen)
 
     def _map(self, encoder: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Features of the image [B, D], and the map [B, D, s, s] of its places."""

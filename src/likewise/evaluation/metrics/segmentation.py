@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from likewise.data.batch import Pixels
 from likewise.data.columns.masks import NOTHING, Masks
 from likewise.encoders import Encoder
-from likewise.encoders.locations import as_places, dense_map, dense_stage, read_at
+from likewise.encoders.locations import dense_map, dense_stage, flatten_locations, sample_features
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import PixelReader, eval_mode
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
@@ -155,7 +155,7 @@ class SegmentationProbe:
         for start in range(0, len(sampled.rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
             maps = self._map(encoder, train.images.read(sampled.rows[batch]), size, device)
-            vectors.append(read_at(maps, sampled.locations[batch]))  # [B, P, D]
+            vectors.append(sample_features(maps, sampled.locations[batch]))  # [B, P, D]
         return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors).flatten(0, 1), sampled.labels.flatten()))
 
     def _predict(
@@ -170,7 +170,7 @@ class SegmentationProbe:
         """Each test image's position, and its predicted classes int16 [H, W]."""
         for batch in rows.split(self.batch_size):
             features = self._map(encoder, test.images.read(batch), size, device)  # [B, D, s, s]
-            logits = probe.logits(as_places(features).flatten(0, 1))  # [B * s * s, C]
+            logits = probe.logits(flatten_locations(features).flatten(0, 1))  # [B * s * s, C]
             logits = logits.unflatten(0, (len(batch), *features.shape[2:])).permute(0, 3, 1, 2)  # [B, C, s, s]
             for row, of_image in zip(batch.tolist(), logits, strict=True):
                 width, height = test.masks.size(row)

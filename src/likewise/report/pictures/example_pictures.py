@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.splits import Split
-from likewise.views.audio.log_mel import LogMel, as_picture
+from likewise.views.audio.log_mel import LogMel, as_image
 from likewise.views.policies import CentreView
 
 THUMBNAIL = 48
@@ -47,7 +47,7 @@ def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:
     log_mel = LogMel(bands=BANDS)
     made = []
     for part in index.split(AT_A_TIME):
-        bands = as_picture(log_mel(split.audio_window(part)))  # [b, BANDS, time]
+        bands = as_image(log_mel(split.audio_window(part)))  # [b, BANDS, time]
         bands = functional.interpolate(bands, width, mode="area")
         made.append(bands * has_sound[part, None, None])
     return torch.cat(made).mul(255).round().byte().numpy()

@@ -9,7 +9,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.masks import NOTHING, Masks
 from likewise.data.splits import Split
-from likewise.encoders.locations import as_places, dense_map
+from likewise.encoders.locations import dense_map, flatten_locations
 from likewise.evaluation.features import eval_mode
 from likewise.evaluation.metrics.segmentation import EXAMPLES, Segmentation, whole
 from likewise.evaluation.run_scores import Scored
@@ -42,7 +42,7 @@ def write_locations(run: RunFolder, scored: Scored) -> None:
     content = {
         "images": _bytes(whole(pixels, min(size, PICTURE))),
         "aspect": pixels.aspect.numpy(),
-        "features": as_places(dense_map(maps, at_most=SIDE)).cpu().numpy().astype(np.float16),
+        "features": flatten_locations(dense_map(maps, max_side=SIDE)).cpu().numpy().astype(np.float16),
     }
     masks = split.manifest.masks
     if segmentation is not None and masks is not None:

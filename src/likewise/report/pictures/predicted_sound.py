@@ -11,7 +11,7 @@ from likewise.methods import Nets, Progress
 from likewise.methods.lira import LiRA
 from likewise.methods.method import Outputs
 from likewise.report.pictures.illustration import SIDE, Illustration, Picture
-from likewise.views.audio.log_mel import as_picture
+from likewise.views.audio.log_mel import as_image
 
 CLIPS = 8
 """clips that are drawn"""
@@ -53,7 +53,7 @@ def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
 
 def _bands(values: Tensor, channels: int) -> Tensor:
     """[T, F] -> [channels, SIDE, SIDE] in [0, 1], time to the right and the first band at the bottom."""
-    return _square(as_picture(values.T)[None]).expand(channels, -1, -1)
+    return _square(as_image(values.T)[None]).expand(channels, -1, -1)
 
 
 def _square(picture: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The sound of each frame of a clip, as numbers to be predicted: a target's steps, pooled and standardised."""
+"""Targets for each frame of a clip, computed from its sound: pooled over the frame and standardised."""
 
 from __future__ import annotations
 
@@ -16,65 +16,69 @@ from likewise.errors import LikewiseError
 from likewise.randomness import generator
 from likewise.views.audio.acoustic_targets import AcousticTarget
 
-AT_A_TIME = 64
-"""Clips whose target is computed at once."""
+CLIPS_PER_CHUNK = 64
+"""Clips per forward pass of the target."""
 
 
 @dataclass(frozen=True)
 class AudioFrameTargets:
-    """Reads a column of sound as float32 [B, frames, F]; the whole of it is computed once, when it is opened.
+    """Reads a column of sound as targets float32 [B, frames, F], which are all computed when the column is opened.
 
     Each dimension is standardised by what `fitted_to` found. No gradient reaches the target.
     """
 
     target: AcousticTarget
-    """sound -> steps"""
+    """sound [B, samples] -> [B, steps, F]"""
     frames: int
-    """that the pictures of a clip have over the same time; the steps within one are averaged"""
-    late: int = 0
-    """samples by which the sound comes after its picture in the files; it is moved forward by as many"""
+    """frames of a clip; the steps of the target within a frame are averaged"""
+    delay: int = 0
+    """samples by which the sound lags behind its frame in the files; the sound is shifted back by as many"""
     shuffled: bool = False
-    """whether each clip gets another clip's sound, always the same one: a control"""
+    """whether each clip gets the sound of another clip, always the same one, as a control experiment"""
     mean: Tensor | None = None
     """float [F]; None: not standardised"""
     std: Tensor | None = None
     """float [F]"""
 
     def fitted_to(self, column: Column) -> AudioFrameTargets:
-        """The same with mean and standard deviation of all frames of a column that are not digital silence."""
+        """The same transform with mean and standard deviation of all frames that are not digital silence."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for sound, heard in self._computed(cast(IndexedFeature, column)):
+        for sound, targets in self._computed(cast(IndexedFeature, column)):
             samples = sound.shape[1] // self.frames * self.frames
-            there = sound[:, :samples].unflatten(1, (self.frames, -1)).ne(0).any(dim=2)
-            rows = heard[there].double()
-            count, total, squares = count + len(rows), total + rows.sum(dim=0), squares + rows.square().sum(dim=0)
+            audible = sound[:, :samples].unflatten(1, (self.frames, -1)).ne(0).any(dim=2)  # [b, frames]
+            rows = targets[audible].double()  # [n, F]
+            count += len(rows)
+            total = total + rows.sum(dim=0)
+            squares = squares + rows.square().sum(dim=0)
         if not count:
-            raise LikewiseError("None of the training clips can be heard, so there is nothing to predict.")
+            raise LikewiseError(
+                "All training clips are silent, so there is nothing to predict. Learn from videos with sound."
+            )
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
         return AudioFrameTargets(
-            self.target, self.frames, self.late, self.shuffled, mean.float(), std.clamp(min=1e-5).float()
+            self.target, self.frames, self.delay, self.shuffled, mean.float(), std.clamp(min=1e-5).float()
         )
 
     def of(self, column: Column) -> IndexedFeature:
         """A column's rows."""
-        computed = [self._standardised(heard) for _, heard in self._computed(cast(IndexedFeature, column))]
+        computed = [self._standardised(targets) for _, targets in self._computed(cast(IndexedFeature, column))]
         rows = torch.cat(computed)
-        return _Rows(rows[others(len(rows))] if self.shuffled else rows)
+        return _Rows(rows[derangement(len(rows))] if self.shuffled else rows)
 
-    def _standardised(self, heard: Tensor) -> Tensor:
-        """Half as many bytes are kept: 3 digits are enough of what is of the size of 1."""
+    def _standardised(self, targets: Tensor) -> Tensor:
+        """In float16, which halves the memory and is precise enough for values of about 1."""
         if self.mean is None or self.std is None:
-            return heard.half()
-        return ((heard - self.mean) / self.std).half()
+            return targets.half()
+        return ((targets - self.mean) / self.std).half()
 
     @torch.no_grad()
     def _computed(self, column: IndexedFeature) -> Iterator[tuple[Tensor, Tensor]]:
-        """Sound float32 [b, samples] and its frames float32 [b, frames, F], a few clips after the others."""
-        for index in torch.arange(len(column)).split(AT_A_TIME):
-            kept = column.read(index)
-            sound = samples_from(kept, torch.full((len(kept),), self.late), kept.shape[1])
-            yield sound, pooled(self.target(sound).float(), self.frames)
+        """Sound float32 [b, samples] and its targets float32 [b, frames, F], a few clips at a time."""
+        for index in torch.arange(len(column)).split(CLIPS_PER_CHUNK):
+            stored = column.read(index)  # int16 [b, samples]
+            sound = samples_from(stored, torch.full((len(stored),), self.delay), stored.shape[1])
+            yield sound, pool_steps(self.target(sound).float(), self.frames)
 
 
 class _Rows:
@@ -91,7 +95,7 @@ class _Rows:
         return self.rows[index].float()
 
 
-def pooled(steps: Tensor, frames: int) -> Tensor:
+def pool_steps(steps: Tensor, frames: int) -> Tensor:
     """The mean of the steps within each frame: [B, steps, F] -> [B, frames, F]; 4 of 10 ms at 25 frames a second.
 
     Raises:
@@ -99,15 +103,15 @@ def pooled(steps: Tensor, frames: int) -> Tensor:
     """
     if steps.shape[1] < frames:
         raise LikewiseError(
-            f"The acoustic target makes {steps.shape[1]} steps of a sound over which {frames} frames are shown; it has "
-            f"to make one for each at least. Give a finer target, or a lower --frame-rate."
+            f"The acoustic target makes {steps.shape[1]} steps of a sound of {frames} frames; at least "
+            f"one step per frame is needed. Give a finer target, or a lower --frame-rate."
         )
     return functional.adaptive_avg_pool1d(steps.mT, frames).mT
 
 
-def others(count: int) -> Tensor:
-    """int64 [count]: for each row another one, drawn once and for all; every row is taken once."""
-    circle = torch.randperm(count, generator=generator(0, "shuffled sound"))
-    partner = torch.empty_like(circle)
-    partner[circle] = circle.roll(1)
+def derangement(count: int) -> Tensor:
+    """int64 [count]: a fixed random permutation that leaves no row in place."""
+    cycle = torch.randperm(count, generator=generator(0, "shuffled sound"))
+    partner = torch.empty_like(cycle)
+    partner[cycle] = cycle.roll(1)
     return partner

@@ -13,21 +13,21 @@ from torch import Tensor
 from likewise.errors import LikewiseError
 
 FLOOR = 1e-10
-"""Energy below which the logarithm is cut off: digital silence becomes log(1e-10), not minus infinity."""
+"""Least energy before the logarithm: digital silence becomes log(1e-10), not minus infinity."""
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """A log-mel spectrogram: windows of 25 ms every 10 ms, energies in bands as wide as the ear's, their logarithm.
+    """A log-mel spectrogram: windows of 25 ms every 10 ms, energies in mel bands, their logarithm.
 
-    The defaults are the usual ones of speech recognition at 16 kHz (Davis & Mermelstein 1980,
+    The defaults are usual for speech recognition at 16 kHz (Davis & Mermelstein 1980,
     https://doi.org/10.1109/TASSP.1980.1163420, for the bands).
     """
 
     rate: int = 16_000
-    """samples a second of the sound that it is given"""
+    """sampling rate in Hz"""
     bands: int = 80
-    """how many"""
+    """number of mel bands"""
     window: int = 400
     """samples of a window (25 ms at 16 kHz)"""
     hop: int = 160
@@ -53,14 +53,14 @@ class LogMel:
             raise LikewiseError(f"{self}: allowed are bands and hop of 1 or more, and a window within the transform.")
 
     def frames(self, samples: int) -> int:
-        """Instants that so many samples give."""
+        """Number of time steps of so many samples."""
         return 1 + samples // self.hop
 
     def __call__(self, sound: Tensor) -> Tensor:
         """Float [B, samples] in [-1, 1] -> float32 [B, bands, 1 + samples // hop].
 
-        Windows are centred on their instants; the sound is mirrored at both ends, or padded with silence where it is
-        too short for that. A clip of silence is all zeros once standardised.
+        Windows are centred. The sound is padded by reflection, or with zeros if it is too short. A silent clip is all
+        zeros after standardisation.
         """
         window = torch.hann_window(self.window, device=sound.device)
         mirror = "reflect" if sound.shape[1] > self.transform // 2 else "constant"
@@ -78,21 +78,21 @@ def standardised(logged: Tensor) -> Tensor:
     return (logged - mean) / std.clamp(min=1e-5)
 
 
-BRIGHTEST = 2.5
-"""Standard deviations from the mean that are drawn white, and black where they are below it."""
+MAX_DEVIATION = 2.5
+"""Standard deviations above the mean that become white, and below it black."""
 
 
-def as_picture(bands: Tensor) -> Tensor:
+def as_image(bands: Tensor) -> Tensor:
     """Standardised [..., bands, T] to shades in [0, 1] of the same shape: low bands at the bottom, loud ones bright."""
-    return (bands.flip(-2) / (2 * BRIGHTEST) + 0.5).clamp(0, 1)
+    return (bands.flip(-2) / (2 * MAX_DEVIATION) + 0.5).clamp(0, 1)
 
 
 def cepstrum(logged: Tensor, count: int = 13) -> Tensor:
     """Mel-frequency cepstral coefficients, an orthonormal cosine transform (DCT-II): [B, bands, T] -> [B, count, T]."""
     bands = logged.shape[1]
-    place = torch.arange(bands, device=logged.device, dtype=logged.dtype) + 0.5
+    position = torch.arange(bands, device=logged.device, dtype=logged.dtype) + 0.5
     order = torch.arange(count, device=logged.device, dtype=logged.dtype)
-    basis = torch.cos(math.pi / bands * order[:, None] * place) * math.sqrt(2 / bands)
+    basis = torch.cos(math.pi / bands * order[:, None] * position) * math.sqrt(2 / bands)
     basis[0] /= math.sqrt(2)
     return basis @ logged
 

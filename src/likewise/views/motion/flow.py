@@ -1,4 +1,4 @@
-"""How optical flow follows the view that is made of its frame, and what is made of flow."""
+"""Optical flow in the crop of a view, and quantities computed from flow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 def flow_view(flow: Tensor, box: Tensor, size: int) -> Tensor:
     """The flow inside each box, in the view's own pixels: float [B, 2, H, W] -> [B, 2, size, size].
 
-    An arrow grows as the crop is enlarged and turns around where the view is mirrored.
+    Vectors are scaled like the crop, and their x is negated if the view is mirrored.
 
     Args:
         flow: pixels to the right and pixels down, of the whole frame.
@@ -25,11 +25,11 @@ def flow_view(flow: Tensor, box: Tensor, size: int) -> Tensor:
 
 
 def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
-    """How sharply the flow changes, float [B, 2, H, W] -> [B, 1, H, W] in [0, 1].
+    """Edges of flow, float [B, 2, H, W] -> [B, 1, H, W] in [0, 1].
 
-    The length of the four derivatives of a Sobel filter, cut off at ``greatest`` pixels a pixel and divided by it
-    (Xiao et al. 2021, https://arxiv.org/abs/2106.09703; the cut is reconstructed). A camera that merely pans moves all
-    pixels alike and leaves no edge.
+    The norm of the four Sobel derivatives, clamped at ``greatest`` pixels a pixel and divided by it
+    (Xiao et al. 2021, https://arxiv.org/abs/2106.09703; the threshold is reconstructed). A panning camera moves all
+    pixels equally and gives no edge.
     """
     across = flow.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     kernels = torch.stack([across, across.T])[:, None]
@@ -39,43 +39,43 @@ def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
     return slopes.square().sum(dim=1, keepdim=True).sqrt().clamp(max=greatest) / greatest
 
 
-def own_motion(flow: Tensor) -> Tensor:
-    """Flow [B, 2, H, W] less the median arrow of its image, which is mostly what the camera's motion adds to all."""
+def relative_motion(flow: Tensor) -> Tensor:
+    """Flow [B, 2, H, W] minus the median flow of its image, which is mostly the camera's motion."""
     return flow - flow.flatten(2).median(dim=2).values[:, :, None, None]
 
 
-def lengths(flow: Tensor) -> Tensor:
-    """How far each pixel goes: [B, 2, H, W] -> [B, H, W]."""
+def flow_magnitudes(flow: Tensor) -> Tensor:
+    """Length of the flow at each pixel: [B, 2, H, W] -> [B, H, W]."""
     return torch.hypot(flow[:, 0], flow[:, 1])  # many times as fast as a norm over two numbers
 
 
-def mean_length(flow: Tensor) -> Tensor:
-    """How far the pixels of each image go in the mean: [B, 2, H, W] -> [B].
+def mean_magnitude(flow: Tensor) -> Tensor:
+    """Mean length of the flow of each image: [B, 2, H, W] -> [B].
 
-    Of `own_motion` it is the mean absolute deviation. The median of the deviations would be zero wherever what moves
-    fills less than half of the image.
+    Of `relative_motion` it is the mean absolute deviation. The median would be zero if less than half of the
+    image moves.
     """
-    return lengths(flow).mean(dim=(1, 2))
+    return flow_magnitudes(flow).mean(dim=(1, 2))
 
 
-def evened(flow: Tensor) -> Tensor:
-    """Motions of all sizes on one scale: the sign times log(1 + size) of both parts, then a mean length of 1.
+def normalise_flow(flow: Tensor) -> Tensor:
+    """Flow of any speed on one scale: sign(u) * log(1 + |u|) of both components u, then a mean length of 1.
 
-    An image in which nothing moves stays all zeros. Mahendran et al. 2018, https://arxiv.org/abs/1807.05636, take the
+    A flow of zeros stays zero. Mahendran et al. 2018, https://arxiv.org/abs/1807.05636, take the
     logarithm; the scale is reconstructed.
     """
     small = flow.sign() * flow.abs().log1p()
-    return small / mean_length(small).clamp(min=1e-6)[:, None, None, None]
+    return small / mean_magnitude(small).clamp(min=1e-6)[:, None, None, None]
 
 
 def flow_colours(flow: Tensor) -> Tensor:
-    """Pictures of flow, [B, 2, H, W] -> [B, 3, H, W] in [0, 1].
+    """Colour images of flow, [B, 2, H, W] -> [B, 3, H, W] in [0, 1].
 
-    The hue tells the direction, and the strength of the colour the length beside the longest arrow of the image; what
-    stands still is white.
+    The hue shows the direction, and the saturation the length divided by the greatest length of the image; no motion
+    is white.
     """
     angle = torch.atan2(flow[:, 1], flow[:, 0])
-    length = lengths(flow)
+    length = flow_magnitudes(flow)
     strength = length / length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
     thirds = torch.arange(3, device=flow.device).view(1, 3, 1, 1) * (2 * torch.pi / 3)
     return 1 - strength[:, None] * (1 - (1 + torch.cos(angle[:, None] - thirds)) / 2)

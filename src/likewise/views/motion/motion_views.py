@@ -1,4 +1,4 @@
-"""What moves in a window of a clip, and nothing else of it: what a method shows to a network for motion."""
+"""Views of the motion in a window of a clip, as input for a motion network."""
 
 from __future__ import annotations
 
@@ -20,66 +20,64 @@ from likewise.views.policies import ViewPolicy
 from likewise.views.view import View
 
 MotionKind = Literal["flow-edges", "flow", "frame-difference"]
-"""How sharply flow changes from place to place; flow itself, to the right and down; or how pixels change."""
+"""Edges of the flow; the flow itself (x, y); or the difference between neighbouring frames."""
 
 LIMIT = 10 / 224
-"""Flow, or a slope of it, at which it is cut off and by which it is divided, as a share of the side: 10 pixels of 224.
-Reconstructed, and not certain."""
+"""Flow and its derivatives are clamped at, and divided by, this share of the side: 10 of 224 pixels. Reconstructed."""
 
 
 class MotionViews(NamedTuple):
-    """Random views of the motion in windows of clips: T - 1 pictures between T neighbouring frames.
+    """Random views of the motion in windows of clips: T - 1 images between T consecutive frames.
 
-    Flow belongs to whole frames and is cropped as they are, arrows growing with the picture. Only what lies between two
-    frames of the window is shown, so none has to be made up behind the last. Once a video has ended nothing moves.
+    Flow is stored for whole frames and cropped and scaled like them. After the end of a video there is no motion.
     """
 
     kind: MotionKind
-    """what is shown"""
+    """the input"""
     policy: ViewPolicy
-    """crop, flip and size; what it does to colours is done where frames are compared, not to flow"""
+    """crop, flip and size; colour augmentation applies to frame differences only"""
 
     @property
     def size(self) -> int:
-        """Pixels along a side of a picture.
+        """Side of an image in pixels.
 
         Raises:
             LikewiseError: the policy names none.
         """
         if self.policy.size is None:
-            raise LikewiseError("The views of motion name no size, on which a network depends: give ViewPolicy(size=).")
+            raise LikewiseError("The views of motion need a size: give ViewPolicy(size=).")
         return self.policy.size
 
     @property
     def reads_flow(self) -> bool:
-        """Whether flow is needed; else pixels alone."""
+        """Whether flow is needed besides pixels."""
         return self.kind != "frame-difference"
 
-    def channels(self, of_pixels: int) -> int:
-        """Channels of a picture, where a frame has so many."""
-        return {"flow-edges": 1, "flow": 2, "frame-difference": of_pixels}[self.kind]
+    def channels(self, frame_channels: int) -> int:
+        """Channels of an image, for frames of so many channels."""
+        return {"flow-edges": 1, "flow": 2, "frame-difference": frame_channels}[self.kind]
 
-    def __call__(self, batch: Batch, rng: BatchRNG, beside: View) -> Tensor:
+    def __call__(self, batch: Batch, rng: BatchRNG, frame_view: View) -> Tensor:
         """Float [B, T - 1, channels, s, s]: edges from 0 to 1, flow and differences from -1 to 1.
 
         Args:
-            batch: clips, with their flow beside them where it is read.
+            batch: clips, with their flow in ``modalities`` if it is needed.
             rng: numbers for as many rows.
-            beside: a view of the frames, whose window is taken; crop and flip are the motion's own.
+            frame_view: a view of the frames; its window is used, with an independent crop and flip.
 
         Raises:
             LikewiseError: the window is a single frame.
         """
-        policy, start, count = self.policy, beside.start, beside.pixels.shape[1] - 1
+        policy, start, count = self.policy, frame_view.start, frame_view.pixels.shape[1] - 1
         if start is None or count < 1:
-            raise LikewiseError("A still picture shows no motion. Learn from videos, and give --frames 2 or more.")
+            raise LikewiseError("A single frame has no motion. Learn from videos, and give --frames 2 or more.")
         if not self.reads_flow:
             return replace(policy, frames=count + 1)(batch.pixels, rng, start).pixels.diff(dim=1)
         flow = frames_from(batch.modalities[FLOW], start, count)
         box = random_boxes(rng, batch.pixels.aspect, policy.crop_area, policy.crop_ratio, policy.flip)
         with torch.autocast(flow.device.type, enabled=False):
             boxes = box.to(flow.device).repeat_interleave(count, dim=0)
-            seen = flow_view(unpacked(flow).flatten(0, 1), boxes, self.size)
+            cropped = flow_view(unpacked(flow).flatten(0, 1), boxes, self.size)
             limit = LIMIT * self.size
-            shown = flow_edges(seen, limit) if self.kind == "flow-edges" else (seen / limit).clamp(-1, 1)
-        return shown.unflatten(0, (batch.size, count))
+            motion = flow_edges(cropped, limit) if self.kind == "flow-edges" else (cropped / limit).clamp(-1, 1)
+        return motion.unflatten(0, (batch.size, count))
