@@ -1,4 +1,4 @@
-"""Talk between ranks: the only file that imports ``torch.distributed``. On one process every call is the identity."""
+"""Collectives over ranks; no other file imports ``torch.distributed``. With one process every call is the identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _alone = False
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     if _alone or not (dist.is_available() and dist.is_initialized()):
         return 1
     return dist.get_world_size()
@@ -33,40 +33,40 @@ def alone() -> Iterator[None]:
 
 
 def rank() -> int:
-    """Our place among them."""
+    """The index of this process, 0 to world_size - 1."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, mine: Tensor) -> Tensor:
-        everyone = mine.new_empty(world_size() * len(mine), *mine.shape[1:])
-        dist.all_gather_into_tensor(everyone, mine.contiguous())
-        return everyone
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        gathered = local.new_empty(world_size() * len(local), *local.shape[1:])
+        dist.all_gather_into_tensor(gathered, local.contiguous())
+        return gathered
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Every rank computes the whole loss, so the sum over ranks holds each gradient world_size times; the mean
-        # that data-parallel training takes over ranks brings it back to once.
-        (everyone,) = gradients
-        mine = everyone.new_empty(len(everyone) // world_size(), *everyone.shape[1:])
-        dist.reduce_scatter_tensor(mine, everyone.contiguous())  # half the bytes of summing all and keeping a slice
-        return mine
+        # Every rank computes the whole loss, so the sum over ranks has each gradient world_size times; the mean over
+        # ranks that data-parallel training takes divides by world_size again.
+        (gathered,) = gradients
+        local = gathered.new_empty(len(gathered) // world_size(), *gathered.shape[1:])
+        dist.reduce_scatter_tensor(local, gathered.contiguous())  # half the bytes of an all-reduce and a slice
+        return local
 
 
-def gather(mine: Tensor) -> Tensor:
-    """Rows [B, ...] of every rank, in rank order: [world_size * B, ...]. Gradients flow back to their owners.
+def gather(local: Tensor) -> Tensor:
+    """Rows [B, ...] of every rank, in rank order: [world_size * B, ...]. Gradients flow back to each rank's rows.
 
-    A loss over gathered rows, computed alike on every rank, has after the mean of data-parallel training exactly
-    the gradient of one process that holds the whole batch. Every rank must hold the same number of rows.
+    Where every rank computes the same loss over the gathered rows, the mean over ranks that data-parallel training
+    takes gives exactly the gradient of one process with the whole batch. Every rank must have the same number of rows.
     """
     if world_size() == 1:
-        return mine
-    return _Gather.apply(mine)  # type: ignore[no-any-return]
+        return local
+    return _Gather.apply(local)  # type: ignore[no-any-return]
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a detached value over ranks."""
+    """The mean of a value over ranks, without gradient."""
     if world_size() == 1:
         return value
     total = value.detach().clone()
@@ -92,7 +92,7 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation with the statistics of the global batch, on any device.
 
     ``torch.nn.SyncBatchNorm`` does the same on GPUs only; this one runs on CPU ranks too, so that training on N
-    processes is provably training on one.
+    processes can be tested to equal training on one.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -104,10 +104,10 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
-        over = [0, *range(2, input.dim())]
-        wide = input.to(torch.promote_types(input.dtype, torch.float32))
-        moments = torch.stack([wide.mean(over), wide.square().mean(over)])
-        mean, square = gather(moments[None]).mean(0)
+        dims = [0, *range(2, input.dim())]
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        moments = torch.stack([values.mean(dims), values.square().mean(dims)])  # [2, C]
+        mean, square = gather(moments[None]).mean(0)  # [C] each, over all ranks
         variance = square - mean.square()
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -116,24 +116,24 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean.detach(), momentum)
             self.running_var.lerp_(variance.detach() * count / (count - 1), momentum)
         shape = [1, -1] + [1] * (input.dim() - 2)
-        normal = (wide - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
+        normalised = (values - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
-            normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        return normal.to(input.dtype)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
 
 
 def synchronise_batch_norm(module: nn.Module) -> nn.Module:
-    """Replace every batch normalisation by one over all ranks, weights and running statistics kept; in place."""
+    """Replace every batch normalisation by one over all ranks, in place, with its weights and running statistics."""
     for name, child in module.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, BatchNormOverRanks):
-            wide = BatchNormOverRanks(
+            synchronised = BatchNormOverRanks(
                 child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
             )
-            wide.load_state_dict(child.state_dict())
-            wide.train(child.training)
-            for mine, theirs in zip(wide.parameters(), child.parameters(), strict=True):
-                mine.requires_grad_(theirs.requires_grad)
-            setattr(module, name, wide)
+            synchronised.load_state_dict(child.state_dict())
+            synchronised.train(child.training)
+            for new, old in zip(synchronised.parameters(), child.parameters(), strict=True):
+                new.requires_grad_(old.requires_grad)
+            setattr(module, name, synchronised)
         else:
             synchronise_batch_norm(child)
     return module

@@ -1,4 +1,4 @@
-"""Mistakes that the person at the keyboard can mend, told in one message without a traceback."""
+"""Errors that a user can fix, printed as one message without a traceback."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable
 
 
 class LikewiseError(Exception):
-    """Something was given that cannot be used.
+    """An argument or a file cannot be used.
 
-    The message says what was given, what is allowed and what to type instead. The command line prints it alone
-    and leaves with ``exit_code``: 2 for misuse, 1 where the machine is at fault (a full disk, say).
+    The message says what was given, what is allowed and what to type instead. The command line prints only the message
+    and exits with ``exit_code``: 2 for misuse, 1 for I/O errors such as a full disk.
     """
 
     exit_code = 2
 
 
 class EnvironmentIOError(LikewiseError):
-    """The request was right, but the machine could not carry it out."""
+    """The request was correct, but the machine could not carry it out."""
 
     exit_code = 1
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the closest known word, or lists them all: for the end of a message."""
+    """A sentence for the end of a message: the closest known word, and all known words."""
     options = sorted(known)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     listing = f"Known: {', '.join(options)}."

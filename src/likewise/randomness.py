@@ -1,8 +1,8 @@
-"""Randomness as a function of (seed, step, row), so that no generator state outlives a step.
+"""Random numbers as a function of (seed, step, row), so that no generator state outlives a step.
 
-A draw is made for the whole global batch and cut to the rows held here. The same number therefore reaches the same
-example on one device, on eight, and in the second of four microbatches; and a run that is stopped and resumed
-draws what it would have drawn.
+Numbers are drawn for the whole global batch and cut to the rows of this rank. The same example therefore gets the same
+number on one device, on eight, and in the second of four microbatches; and a run that is stopped and resumed draws the
+same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def generator(*key: int | str) -> torch.Generator:
 
 
 def seed_networks(*key: int | str) -> None:
-    """Seed PyTorch's own generators, from which networks draw their first weights and their dropout."""
+    """Seed PyTorch's global generators, which initial weights and dropout use."""
     torch.manual_seed(generator(*key).initial_seed())
 
 
@@ -31,11 +31,11 @@ class BatchRNG:
 
     Args:
         key: what the numbers are a function of, for instance ``(seed, step)``.
-        rows: how many rows are held here.
-        total: rows of the global batch; ``None`` means that all of them are held here.
-        first: place of our first row in the global batch.
-        device: where the numbers are wanted.
-        stride: how far apart our rows lie in the global batch: 1 side by side, 4 stride fourth.
+        rows: number of rows on this rank.
+        total: rows of the global batch; ``None``: all of them are on this rank.
+        first: position of this rank's first row in the global batch.
+        device: where the numbers go.
+        stride: distance of this rank's rows in the global batch: 1 for adjacent rows, 4 for every fourth.
     """
 
     def __init__(
@@ -47,14 +47,15 @@ class BatchRNG:
         device: torch.device | str = "cpu",
         stride: int = 1,
     ) -> None:
-        self.key, self.rows, self.total, self.first, self.device = key, rows, total or rows, first, device
-        self.stride, self._end = stride, first + (rows - 1) * stride + 1
+        self.key, self.rows, self.total = key, rows, total or rows
+        self.first, self.stride, self.device = first, stride, device
+        self._end = first + (rows - 1) * stride + 1
         if self._end > self.total:
-            raise ValueError(f"rows {first}..{self._end} do not lie inside a batch of {self.total}")
+            raise ValueError(f"rows {first}..{self._end} are not within a batch of {self.total}")
         self._generator = generator(*key)
 
     def stream(self, name: str) -> BatchRNG:
-        """An independent stream for the same rows: one per view, so that views do not depend on call order."""
+        """An independent stream for the same rows: one for each view, so that views do not depend on call order."""
         return BatchRNG((*self.key, name), self.rows, self.total, self.first, self.device, self.stride)
 
     def row_numbers(self) -> Tensor:
@@ -64,7 +65,7 @@ class BatchRNG:
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
         """Float32 [B], or [B, columns], uniform in [low, high)."""
         shape = (self.total,) if columns is None else (self.total, columns)
-        return self._mine(torch.rand(shape, generator=self._generator) * (high - low) + low)
+        return self._local(torch.rand(shape, generator=self._generator) * (high - low) + low)
 
     def chance(self, probability: float) -> Tensor:
         """Bool [B]: true with the given probability."""
@@ -72,7 +73,7 @@ class BatchRNG:
 
     def orders(self, items: int) -> Tensor:
         """int64 [B, items]: a random permutation of 0..items-1 for each row."""
-        return self._mine(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
+        return self._local(torch.rand((self.total, items), generator=self._generator).argsort(dim=1))
 
-    def _mine(self, everyone: Tensor) -> Tensor:
-        return everyone[self.first : self._end : self.stride].to(self.device, non_blocking=True)
+    def _local(self, drawn: Tensor) -> Tensor:
+        return drawn[self.first : self._end : self.stride].to(self.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Vectors of images and texts: kept in a file, and compared with each other."""
+"""Embedding vectors of images and texts: their file format, and search by cosine similarity."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from likewise.errors import EnvironmentIOError, LikewiseError
 
 
 class SearchResult(NamedTuple):
-    """An image like the one searched for."""
+    """An image found by a search."""
 
     cosine: float
-    """of the angle between the two vectors"""
+    """cosine similarity of the two vectors"""
     id: str
-    """its path, or its place in the data"""
+    """its path, or its position in the data"""
     label: str
-    """its class, or nothing"""
+    """its class, or empty"""
 
 
 class Vectors(NamedTuple):
@@ -34,13 +34,13 @@ class Vectors(NamedTuple):
     vectors: Tensor
     """float32 [N, D]"""
     shared: Tensor | None = None
-    """float32 [N, d] of length 1, comparable with texts or sounds; where the run learned from those"""
+    """unit vectors, float32 [N, d], comparable with those of texts or sounds; where the run learned from those"""
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write a Parquet file with columns id, label and vector, and shared where there are such.
+        """Write a Parquet file with columns id, label and vector, and shared where there is one.
 
         Raises:
-            LikewiseError: the file is there and is not to be replaced.
+            LikewiseError: the file exists and ``overwrite`` is not set.
         """
         target = Path(path)
         if target.exists() and not overwrite:
@@ -55,10 +55,10 @@ class Vectors(NamedTuple):
 
 
 def read_vectors(path: Path) -> Vectors:
-    """What `Vectors.save` wrote.
+    """Read a file of `Vectors.save`.
 
     Raises:
-        LikewiseError: there is no such file, or something else wrote it.
+        LikewiseError: there is no such file, or it is of another format.
     """
     if not path.is_file():
         raise LikewiseError(f"There is no file {path}. Make it with: likewise embed RUN IMAGES --out {path}")
@@ -79,9 +79,9 @@ def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
 
 
-def most_alike(asked: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[SearchResult]:
-    """The rows of a gallery by their cosine with what is asked, [1, D] and [N, D], the highest first."""
-    best = torch.nn.functional.cosine_similarity(asked, vectors).topk(min(count, len(vectors)))
+def most_similar(query: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[SearchResult]:
+    """The rows of a gallery [N, D] most similar to a query [1, D] by cosine, best first."""
+    best = torch.nn.functional.cosine_similarity(query, vectors).topk(min(count, len(vectors)))
     return [
         SearchResult(value, gallery.ids[i], gallery.labels[i])
         for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)

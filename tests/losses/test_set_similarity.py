@@ -144,7 +144,7 @@ def test_a_mirrored_view_matches_its_mirrored_places():
     assert pairs.sum() == 9
 
 
-def test_nearest_is_the_most_alike_place():
+def test_nearest_is_the_most_similar_place():
     first, second = random_unit(2, 3, 4, name="a") * 3, random_unit(2, 5, 4, name="b") * 0.1
     pairs = nearest(first, second)
     for b in range(2):

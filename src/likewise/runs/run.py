@@ -45,7 +45,7 @@ from likewise.runs.export import Format, export_encoder
 from likewise.runs.settings import TrainSettings, from_json
 from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
-from likewise.vectors import SearchResult, Vectors, most_alike, read_vectors
+from likewise.vectors import SearchResult, Vectors, most_similar, read_vectors
 from likewise.views.policies import CentreView
 
 
@@ -162,7 +162,7 @@ class Run:
                 f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
                 f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
-        return most_alike(asked, gallery.shared, gallery, count)
+        return most_similar(asked, gallery.shared, gallery, count)
 
     def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded images most like an image file, most alike first."""
@@ -173,7 +173,7 @@ class Run:
                 f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
                 f"they come from another run. Embed the images again with this one."
             )
-        return most_alike(asked, gallery.vectors, gallery, count)
+        return most_similar(asked, gallery.vectors, gallery, count)
 
     def evaluate(
         self,
