@@ -126,6 +126,13 @@ def test_a_baseline_has_paired_differences():
     assert [gain.value for gain in several.gains if gain.over == "itself"] == [0, 0]
 
 
+def test_a_fifth_is_held_out_where_nobody_says_what_is():
+    vectors, labels = clusters()
+    found = likewise.evaluate(vectors, labels=labels, **FAST)
+    assert found.scores == likewise.evaluate(vectors, labels=labels, test=0.2, **FAST).scores
+    assert {score.count for score in found.by_encoder["encoder"]} == {24}
+
+
 def test_without_labels_the_label_free_measures_are_given():
     vectors, labels = clusters()
     found = likewise.evaluate(vectors)
@@ -165,7 +172,6 @@ def test_what_cannot_be_scored_is_refused_with_what_to_give():
     broken[[3, 7]] = np.nan
     refused("rows 3, 7", broken, labels=labels, test=0.2)
     refused("120 rows.*119 labels", vectors, labels=labels[1:], test=0.2)
-    refused("test=0.2", vectors, labels=labels)
     refused(r"test=1\.5", vectors, labels=labels, test=1.5)
     refused("119 entries", vectors, labels=labels, test=np.ones(119, bool))
     refused("test=0.2", vectors, labels=labels, test=np.ones(120, bool))

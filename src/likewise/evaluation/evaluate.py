@@ -38,6 +38,10 @@ RESERVED = ("gains", "label_free", "calibration", "notes", "encoder")
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
+HELD_OUT = 0.2
+"""Share of each class that is measured on where neither the data nor the caller says what is, as in training."""
+
+
 class _Network(NamedTuple):
     """An encoder of images, and what it asks of them."""
 
@@ -94,7 +98,8 @@ def evaluate(
         labels: N classes, as numbers or names (-1, None or "" is unlabelled); of a pair of matrices, a pair. With
             data, also a CSV file of image_path,label, or nothing where the data have labels.
         test: what to measure on: a share of each class, between 0 and 1, drawn by ``seed``; or bool [N], True where an
-            example belongs to the test part; or other data. None takes the test part that the data have.
+            example belongs to the test part; or other data. None takes the test part that the data have, or holds a
+            fifth out where they have none, as `likewise.train` does.
         measures: which to take, of ``knn``, ``linear``, ``few_label`` and ``label_free``.
         baseline: another encoder or matrix, or several by name. Each gets the same scores, and each score a paired
             difference with its 95 % interval.
@@ -112,7 +117,7 @@ def evaluate(
     settings = _settings(measures, k, few_labels, seed)
     subject = _subject(encoder, image_size, channels)
     baselines = {name: _subject(each, image_size, channels) for name, each in _named(baseline).items()}
-    manifest = _parts_of(_open(subject, data, labels, test), test, seed)
+    manifest = _parts_of(_open(subject, data, labels, test), test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
     train = manifest.split("train")
     held_out = manifest.split("test")
@@ -307,7 +312,7 @@ def _joined(labels: Any, train: int, test: int) -> list[Any]:
     return first + second
 
 
-def _parts_of(manifest: Manifest, test: Any, seed: int) -> Manifest:
+def _parts_of(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> Manifest:
     """The examples with a training and a test part."""
     mask = _mask(test)
     if mask is not None:
@@ -319,14 +324,21 @@ def _parts_of(manifest: Manifest, test: Any, seed: int) -> Manifest:
             raise LikewiseError(f"test={test} was given; a share lies between 0 and 1, for instance test=0.2.")
         anew = replace(manifest, splits=np.full(len(manifest), "train"))
         manifest = anew.hold_out(test, seed)
+    elif test is None and needs_labels and manifest.labelled() and not (manifest.splits == "test").any():
+        manifest = manifest.hold_out(HELD_OUT, seed)
     if not (manifest.splits == "train").any():
         raise LikewiseError("All examples are in the test part, so there is nothing to learn from. Give test=0.2.")
     return manifest
 
 
+def _needs_labels(settings: EvaluationSettings) -> bool:
+    """Whether a measure is asked for that compares predictions with labels."""
+    return bool(settings.knn or settings.linear or settings.few_label)
+
+
 def _require_classes(manifest: Manifest, settings: EvaluationSettings) -> None:
     """Refuse labels that cannot be scored; without any label the label-free measures are still given."""
-    if not manifest.labelled() or not (settings.knn or settings.linear or settings.few_label):
+    if not manifest.labelled() or not _needs_labels(settings):
         return
     only = "Or give measures=['label_free'], which needs no labels."
     if not (manifest.split("test").labels != UNLABELLED).any():
