@@ -1,4 +1,4 @@
-"""Text encoders of others: opened from a folder, left alone unless tuned, and kept whole with a run."""
+"""Text encoders of others: opened from a folder, left alone unless finetune, and kept whole with a run."""
 
 import pytest
 import torch
@@ -32,12 +32,12 @@ def test_a_feature_is_the_mean_over_tokens(folder):
     torch.testing.assert_close(network(tokens)[:1], alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("tuned", [False, True])
-def test_it_learns_only_if_tuned(folder, tuned):
-    space = build_space(SpaceSettings(TextSettings(str(folder), tuned=tuned), 8, 4)).train()
+@pytest.mark.parametrize("finetune", [False, True])
+def test_it_learns_only_if_tuned(folder, finetune):
+    space = build_space(SpaceSettings(TextSettings(str(folder), finetune=finetune), 8, 4)).train()
     space.of_texts(torch.tensor([[3, 4, 5]])).sum().backward()
     learned = [p.grad is not None for p in space.text.parameters()]
-    assert any(learned) == tuned and space.text.network.training == tuned
+    assert any(learned) == finetune and space.text.network.training == finetune
     assert space.text_head.weight.grad is not None
 
 

@@ -62,7 +62,7 @@ def test_a_block_is_pre_norm_attention_as_pytorch_has_it():
     torch.manual_seed(0)
     ours = SmallTransformer(SMALL).blocks[0].double()
     theirs = nn.TransformerEncoderLayer(128, 2, 512, 0.0, "gelu", batch_first=True, norm_first=True).double()
-    for mine, name in ((ours.asked, "in_proj_"), (ours.answered, "out_proj.")):
+    for mine, name in ((ours.qkv, "in_proj_"), (ours.out, "out_proj.")):
         for part in ("weight", "bias"):
             dict(theirs.self_attn.named_parameters())[name + part].data.copy_(getattr(mine, part).data)
     for mine, other in ((ours.mlp[0], theirs.linear1), (ours.mlp[2], theirs.linear2)):

@@ -152,11 +152,11 @@ def test_a_stage_cannot_be_differentiated_once_its_graph_is_freed():
     through, here = overlap(stage, maps)
     here.sum().backward(retain_graph=True)
     assert maps.grad is None
-    with pytest.raises(RuntimeError, match="a second time after what it keeps"):
+    with pytest.raises(RuntimeError, match="differentiated"):
         through.sum().backward()
 
 
-def test_the_two_faces_send_their_gradients_where_they_should():
+def test_the_two_outputs_send_their_gradients_where_they_should():
     stage, maps = nn.Linear(3, 3), torch.randn(2, 3, requires_grad=True)
     through, here = overlap(stage, maps)
     assert torch.equal(through, here)

@@ -29,37 +29,39 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import RunFolder, read_json, write_json
 
 SMALL_IMAGE = 64
-"""Up to this many pixels a ResNet gets the 3x3 stride-1 stem: the usual one would leave a map of 1x1 of 28 pixels."""
+"""Up to this side a ResNet gets the 3x3 stride-1 stem; with the usual one, 28 pixels would give a map of 1x1."""
 
 OURS = (*SMALL, *NINE)
-"""Names of networks of ours; any other is timm's."""
+"""Names of the library's own image encoders."""
 
 RUN_START = "run:"
-"""What stands before a run's folder where that is the pretrained start."""
+"""Prefix of ``pretrained`` for a run's folder."""
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """All that is needed to build an encoder again; written beside its weights."""
+    """Everything needed to rebuild an encoder; stored as JSON next to its weights."""
 
     name: str
-    """``conv4``, also -half, -double and -wide; ``conv9``, ``conv9-half``; or any timm name: ``timm/resnet18``"""
+    """``conv4``, ``conv4-half``, ``conv4-double``, ``conv4-wide``, ``conv9``, ``conv9-half``; a timm name such as
+    ``timm/resnet18``; ``module:`` and the import path of a user's module"""
     image_size: int
-    """side of the square that it is shown, in pixels"""
+    """side of its square input in pixels"""
     mean: tuple[float, ...]
-    """per colour channel in [0, 1]; subtracted inside the encoder"""
+    """mean of each channel, for pixels in [0, 1]; the encoder subtracts it"""
     std: tuple[float, ...]
-    """per colour channel; divides inside the encoder"""
+    """standard deviation of each channel; the encoder divides by it"""
     small_stem: bool = False
-    """a ResNet's 7x7 stride-2 stem and max-pool replaced by a 3x3 stride-1 convolution"""
+    """whether a ResNet's 7x7 stride-2 stem and max-pool are replaced by a 3x3 stride-1 convolution"""
     pretrained: str = ""
-    """where the start came from: empty for random, ``timm``, a weights file, or ``run:`` and a run's folder"""
+    """initial weights: empty for random ones, ``timm``, a weights file, ``run:`` and a run's folder, or ``module`` for
+    those of a user's module"""
     frames: int = 1
-    """of a video that it is shown at a time; 1: it reads images"""
+    """frames per input clip; 1 for images"""
     frame_rate: float = 0.0
-    """frames a second of the videos that it learned from; 0: it learned from images"""
+    """frames per second of the training videos; 0 for images"""
     region: Region = WHOLE_FRAME
-    """left, top, right and bottom of the part of each video's frames that it is shown, as shares of their sides"""
+    """left, top, right and bottom of the region of each video frame that it sees, as shares of the sides"""
     module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
     """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
 
@@ -69,12 +71,12 @@ class EncoderSettings:
 
     @property
     def channels(self) -> int:
-        """Colour channels."""
+        """Number of input channels."""
         return len(self.mean)
 
     @property
     def clip_sampling(self) -> ClipSampling | None:
-        """What it sees of videos at a time; None where it learned from still images."""
+        """Frames and frame rate of its clips; None for images."""
         return ClipSampling(self.frames, self.frame_rate) if self.frame_rate > 0 else None
 
 
@@ -87,20 +89,20 @@ def choose_encoder(
     pretrained: str = "",
     frames: int = 1,
 ) -> EncoderSettings:
-    """Settings for an encoder by name, with what was left to us decided.
+    """Settings of an encoder by name; ``auto`` values are decided here.
 
     Args:
-        name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or where weights are asked for; of
+        name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or for pretrained weights; for
             clips ``r2plus1d-small`` and ``torchvision/r3d_18``.
         image_size: side in pixels.
         mean: of the training images, per channel; pretrained weights bring their own.
         std: of the training images, per channel.
         stem: ``auto`` (small for ResNets up to 64 pixels that start at random), ``small``, ``standard``.
         pretrained: empty, ``timm`` or a file.
-        frames: of a clip that it sees at a time; 1: images.
+        frames: frames per clip; 1 for images.
 
     Raises:
-        LikewiseError: there is no such stem, or the encoder does not read what it would be shown.
+        LikewiseError: there is no such stem, or the encoder cannot read images or clips of this kind.
     """
     if frames > 1 or reads_clips(name):
         return _clip_settings(name, image_size, mean, std, stem, pretrained, frames)
@@ -140,12 +142,12 @@ def _clip_settings(
         name = clip_networks.OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
     if not reads_clips(name):
         raise LikewiseError(
-            f"{name} reads single images, but is to be shown {frames} frames at a time. Choose an encoder for clips: "
+            f"{name} reads single images, but clips of {frames} frames were requested. Choose an encoder for clips: "
             f"{', '.join(names_for_clips())}."
         )
     if frames == 1:
         raise LikewiseError(
-            f"{name} reads clips, but would be shown one frame at a time. Choose an encoder for images, for instance "
+            f"{name} reads clips, but single frames were requested. Choose an encoder for images, for instance "
             f"timm/resnet18, or give more --frames."
         )
     if stem not in ("auto", "standard"):
@@ -196,11 +198,11 @@ def _from_module(settings: EncoderSettings, as_given: bool) -> Encoder:
 
 
 def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
-    """The encoder that settings describe, at its start.
+    """The encoder that settings describe, with its initial weights.
 
     Args:
         settings: what to build.
-        fetch: bring the pretrained start's weights; without it the same network at random, the untrained baseline.
+        fetch: load the pretrained weights; otherwise the weights are random, for the untrained baseline.
     """
     origin = settings.pretrained if fetch else ""
     if settings.name.startswith(MODULE):
@@ -246,7 +248,7 @@ def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) ->
 
 
 def encoder_settings_of(run: RunFolder) -> EncoderSettings:
-    """How the encoder of a finished run was built.
+    """The settings of the encoder of a finished run.
 
     Raises:
         LikewiseError: the folder holds no run, or one that was stopped before its end.

@@ -1,4 +1,4 @@
-"""Conformer blocks over a sequence: attention for what is far apart, convolution for what is near."""
+"""Conformer blocks: self-attention and convolution over a sequence."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.nn import functional
 
 
 class Conformer(nn.Module):
-    """Blocks of half a feed-forward layer, attention, convolution, and the other half (Gulati et al. 2020).
+    """Blocks of feed-forward, attention, convolution and feed-forward layers (Gulati et al. 2020).
 
     https://arxiv.org/abs/2005.08100, Sec. 2; attention by relative position as in Dai et al. 2019, App. B,
     https://arxiv.org/abs/1901.02860. The input is multiplied by the square root of the width first.
 
     Args:
-        width: numbers in each state; a multiple of ``heads`` and of 2.
-        heads: of the attention.
+        width: features of each state; a multiple of ``heads`` and of 2.
+        heads: attention heads.
         hidden: width inside the feed-forward layers.
-        kernel: instants that the convolution looks at, an odd number.
-        layers: how many blocks.
-        dropout: share of numbers that are set to 0 after each part, in training.
+        kernel: kernel size of the convolution, an odd number.
+        layers: number of blocks.
+        dropout: dropout probability after each layer.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, kernel: int, layers: int, dropout: float = 0.0) -> None:
@@ -33,9 +33,9 @@ class Conformer(nn.Module):
         """[B, T, width] -> the same shape.
 
         Args:
-            states: one for each instant.
-            valid: bool [B, T], false where there is only padding, at least one true in each row: what stands there
-                changes nothing elsewhere. None: all are valid.
+            states: one for each time step.
+            valid: bool [B, T], false where there is only padding, at least one true in each row: padding
+                does not influence other steps. None: all are valid.
         """
         states = states * self.scale
         for block in self.blocks:
@@ -44,7 +44,7 @@ class Conformer(nn.Module):
 
 
 class ConformerBlock(nn.Module):
-    """One block; each part is added to what it was given, the two feed-forward layers by half."""
+    """One block with residual connections; the feed-forward layers have residual weight 1/2."""
 
     def __init__(self, width: int, heads: int, hidden: int, kernel: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ class ConformerBlock(nn.Module):
 
 
 class RelativeAttention(nn.Module):
-    """Attention whose weights depend on contents and on how far apart two instants are, not on where they stand.
+    """Self-attention with relative positions: weights depend on content and on distance.
 
-    The weight of instant j for instant i is the softmax over j of ``(q_i + u) k_j + (q_i + v) W r_{i - j}``, divided by
+    The weight of step j for step i is the softmax over j of ``(q_i + u) k_j + (q_i + v) W r_{i - j}``, divided by
     the square root of the head's width; r are sinusoids, u and v are learned for each head.
     """
 
@@ -80,18 +80,18 @@ class RelativeAttention(nn.Module):
         )
 
     def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
-        """[B, T, width] -> the same shape; nothing attends to an instant that is not valid."""
+        """[B, T, width] -> the same shape; steps that are not valid get no attention."""
         query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
         distances = self._split(self.distance(sinusoids(states.shape[1], states.shape[2]).to(states)))
         by_distance = (query + self.distance_bias[:, None]) @ distances.mT
-        bias = _to_places(by_distance) / math.sqrt(query.shape[-1])
+        bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])
         if valid is not None:
             bias = bias.masked_fill(~valid[:, None, None, :], -math.inf)
         query = query + self.content_bias[:, None]
-        chosen = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query, key.to(query), value.to(query), bias.to(query), self.dropout if self.training else 0.0
         )
-        return self.out(chosen.transpose(-2, -3).flatten(-2))
+        return self.out(attended.transpose(-2, -3).flatten(-2))
 
     def _split(self, states: Tensor) -> Tensor:
         """[..., T, width] -> [..., heads, T, width of a head]."""
@@ -109,11 +109,11 @@ def sinusoids(length: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def _to_places(by_distance: Tensor) -> Tensor:
-    """[..., T, 2 T - 1] by distance, greatest first, -> [..., T, T] by place: entry (i, j) is that of distance i - j.
+def _distance_to_position(by_distance: Tensor) -> Tensor:
+    """[..., T, 2 T - 1] by distance, greatest first, -> [..., T, T]: entry (i, j) has distance i - j.
 
-    Row i of the result begins at column T - 1 - i, one further left in each row: rows made one longer and cut one
-    shorter again do that without a copy for each.
+    Row i of the result begins at column T - 1 - i. Padding the rows by one and reshaping shifts each row by one,
+    without a loop.
     """
     length = by_distance.shape[-2]
     flat = functional.pad(by_distance, (0, 1)).flatten(-2)[..., length - 1 : -1]
@@ -121,7 +121,7 @@ def _to_places(by_distance: Tensor) -> Tensor:
 
 
 class _Convolution(nn.Module):
-    """Gated, depthwise over time, normalised over the batch; padding counts as zeros."""
+    """Gated depthwise convolution over time with batch normalisation; padding counts as zeros."""
 
     def __init__(self, width: int, kernel: int, dropout: float) -> None:
         super().__init__()

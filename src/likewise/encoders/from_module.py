@@ -14,7 +14,7 @@ from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
 
 MODULE = "module:"
-"""What stands before the import path of a user's module where an encoder's name is stored."""
+"""Prefix of an encoder's stored name for the import path of a user's module."""
 
 
 class ModuleEncoder(Encoder):
@@ -138,9 +138,9 @@ def reinitialised(module: nn.Module) -> nn.Module:
             reset()
             continue
         for parameter in part.parameters(recurse=False):
-            spread = float(parameter.detach().std(correction=0))
-            if spread > 0:
-                nn.init.normal_(parameter, float(parameter.detach().mean()), spread)
+            std = float(parameter.detach().std(correction=0))
+            if std > 0:
+                nn.init.normal_(parameter, float(parameter.detach().mean()), std)
     return network
 
 

@@ -28,9 +28,9 @@ class TimmEncoder(Encoder):
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]; a transformer's tokens laid out as the map they form."""
-        return self._laid_out(self.network.forward_features(self.normalise(pixels)), pixels)
+        return self._as_map(self.network.forward_features(self.normalise(pixels)), pixels)
 
-    def _laid_out(self, maps: Tensor, pixels: Tensor) -> Tensor:
+    def _as_map(self, maps: Tensor, pixels: Tensor) -> Tensor:
         """What ``forward_features`` gave as [B, width, s, s]."""
         if maps.dim() == 4:
             return maps.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else maps
@@ -42,7 +42,7 @@ class TimmEncoder(Encoder):
         """What `forward` gives, and the map after each stage; a transformer's last map alone."""
         if not self.has_stages:
             tokens = self.network.forward_features(self.normalise(pixels))
-            return self.network.forward_head(tokens, pre_logits=True), [self._laid_out(tokens, pixels)]
+            return self.network.forward_head(tokens, pre_logits=True), [self._as_map(tokens, pixels)]
         maps = self.stage_maps(pixels)
         return self.network.forward_head(maps[-1], pre_logits=True), maps
 
@@ -86,12 +86,12 @@ def timm_encoder(
 
     Args:
         name: as in ``timm.list_models()``, with its pretrained tag if wanted (``resnet18.a1_in1k``).
-        image_size: what it will be shown; transformers are built for it.
-        small_stem: replace a ResNet's 7x7 stride-2 stem and max-pool by a 3x3 stride-1 convolution, as everyone does
-            for CIFAR (first in He et al. 2016, Sec. 4.2, https://arxiv.org/abs/1512.03385).
+        image_size: side of the input in pixels; transformers are built for it.
+        small_stem: replace a ResNet's 7x7 stride-2 stem and max-pool by a 3x3 stride-1 convolution, as is usual
+            for CIFAR ( He et al. 2016, Sec. 4.2, https://arxiv.org/abs/1512.03385).
         mean: per channel, in [0, 1]; their number is the number of colour channels.
         std: per channel.
-        pretrained: timm's own weights, from its cache or its hub.
+        pretrained: load timm's weights, from its cache or the Hub.
 
     Raises:
         LikewiseError: an unknown name, or a stem that the network does not have.

@@ -72,8 +72,8 @@ class LipEncoder(ClipEncoder):
 
         Args:
             pixels: clips.
-            valid: bool [B, T], false behind a clip's end: what is shown there changes nothing before it, but for the
-                statistics of batch normalisation in training. None: all frames are valid.
+            valid: bool [B, T], false behind a clip's end: padding does not influence earlier frames, except
+                through the statistics of batch normalisation in training. None: all frames are valid.
         """
         maps = self.normalise(pixels)
         if valid is not None:
@@ -96,7 +96,7 @@ class LipEncoder(ClipEncoder):
 
 
 class _PerFrame(nn.Sequential):
-    """Parts of a network for pictures, shown every frame: [B, C, T, h, w] -> the same with other C, h, w."""
+    """Image layers applied to each frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
     def forward(self, input: Tensor) -> Tensor:
         frames = input.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # as weights lie
@@ -128,7 +128,7 @@ class _MoreTime(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """Two convolutions with a shortcut (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
@@ -139,10 +139,10 @@ class _Residual(nn.Module):
             nn.Conv2d(width, width, 3, 1, 1, bias=False),
             nn.BatchNorm2d(width),
         )
-        alike = width_in == width and stride == 1
+        same_shape = width_in == width and stride == 1
         self.shortcut = (
             nn.Identity()
-            if alike
+            if same_shape
             else nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
         )
 

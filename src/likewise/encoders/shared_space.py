@@ -1,4 +1,4 @@
-"""Where images and texts are compared: a text encoder, and a projection for each sense; on disk beside the encoder."""
+"""The joint embedding space of images and texts: a text encoder and two projections, and their files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TOKENIZER, SPACE, WEIGHTS, CONFIG = "tokenizer.json", "space.json", "space.safet
 
 @dataclass(frozen=True)
 class SpaceSettings:
-    """All that is needed to build a shared space again."""
+    """Everything needed to rebuild a `SharedSpace`; stored next to its weights."""
 
     text: TextSettings
     image_width: int
-    """numbers in an image's feature"""
+    """width of the image features"""
     dim: int
-    """numbers in a vector of the space"""
+    """width of the joint space"""
 
 
 class SharedSpace(nn.Module):

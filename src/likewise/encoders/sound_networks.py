@@ -11,7 +11,7 @@ from likewise.errors import LikewiseError, did_you_mean
 
 
 class SoundShape(NamedTuple):
-    """How wide and how deep a network for sound is."""
+    """Widths and depth of an audio network."""
 
     widths: tuple[int, ...]
     """channels of its stages"""
@@ -24,10 +24,10 @@ SOUND_NETWORKS = {"small": SoundShape((64, 96, 128), 1), "resnet18": SoundShape(
 
 
 class SoundNetwork(nn.Module):
-    """Bands are channels, instants stay as many: [B, bands, instants] -> [B, width, instants].
+    """A 1D residual network without stride: [B, bands, T] -> [B, width, T]; mel bands are the input channels.
 
-    The residual blocks of ResNet-18 (He et al. 2016, https://arxiv.org/abs/1512.03385) with convolutions over three
-    instants, after one over seven. None of them strides, so each feature belongs to its instant.
+    The residual blocks of ResNet-18 (He et al. 2016, https://arxiv.org/abs/1512.03385) with kernels of three steps,
+    after a first convolution of seven steps.
 
     Args:
         bands: of the spectrogram.
@@ -49,33 +49,33 @@ class SoundNetwork(nn.Module):
         )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Float [B, bands, instants] -> [B, width, instants]."""
+        """Float [B, bands, T] -> [B, width, T]."""
         if spectrogram.dim() != 3 or spectrogram.shape[1] != self.bands:
             raise LikewiseError(
-                f"A network for sound of {self.bands} bands reads [B, {self.bands}, instants]; "
+                f"A network for sound of {self.bands} bands reads [B, {self.bands}, T]; "
                 f"{tuple(spectrogram.shape)} was given."
             )
         return self.stages(torch.relu(self.norm(self.first(spectrogram.to(self.first.weight.dtype)))))
 
 
 class _Block(nn.Module):
-    """Two convolutions and a way past them."""
+    """A residual block of two convolutions."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.changes = nn.Sequential(
+        self.residual = nn.Sequential(
             nn.Conv1d(width_in, width_out, 3, padding=1, bias=False),
             nn.BatchNorm1d(width_out),
             nn.ReLU(inplace=True),
             nn.Conv1d(width_out, width_out, 3, padding=1, bias=False),
             nn.BatchNorm1d(width_out),
         )
-        self.past: nn.Module = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if width_in != width_out:
-            self.past = nn.Sequential(nn.Conv1d(width_in, width_out, 1, bias=False), nn.BatchNorm1d(width_out))
+            self.shortcut = nn.Sequential(nn.Conv1d(width_in, width_out, 1, bias=False), nn.BatchNorm1d(width_out))
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(self.changes(features) + self.past(features))
+        return torch.relu(self.residual(features) + self.shortcut(features))
 
 
 def sound_network(name: str, bands: int) -> SoundNetwork:

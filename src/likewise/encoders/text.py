@@ -12,25 +12,25 @@ from torch.nn import functional
 from likewise.data.columns.tokens import NO_TOKEN
 
 SMALL_TEXT = "small"
-"""the name of our own transformer"""
+"""name of the small transformer"""
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """All that is needed to build a text encoder again."""
+    """Everything needed to rebuild a text encoder."""
 
     name: str = SMALL_TEXT
-    """``small``, or a folder or a name of pretrained weights"""
+    """``small``, or a folder, a package or a Hub name of pretrained weights"""
     vocabulary: int = 8192
-    """tokens that it knows, where it is ours"""
+    """vocabulary size of the small transformer"""
     length: int = 32
-    """tokens of a text at most"""
+    """maximum tokens of a text"""
     width: int = 128
-    """numbers in a feature, where it is ours"""
+    """feature width of the small transformer"""
     layers: int = 2
-    """blocks of the transformer, where it is ours"""
-    tuned: bool = False
-    """whether pretrained weights learn too"""
+    """blocks of the small transformer"""
+    finetune: bool = False
+    """whether pretrained weights are trained too"""
 
 
 class TextEncoder(nn.Module, ABC):
@@ -41,27 +41,27 @@ class TextEncoder(nn.Module, ABC):
         self.width = width
 
     @abstractmethod
-    def states(self, tokens: Tensor, there: Tensor) -> Tensor:
-        """A state [B, L, width] for each token int64 [B, L]; ``there`` is bool [B, L], and false where none is."""
+    def states(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """States [B, L, width] of tokens int64 [B, L]; ``attention_mask`` is bool [B, L], false for padding."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """int64 [B, L], NO_TOKEN behind the end -> [B, width]: the mean of the states of the tokens that are there.
+        """int64 [B, L], NO_TOKEN behind the end -> [B, width]: the mean of the states of its tokens.
 
-        A text of no tokens is a row of zeros.
+        An empty text gives zeros.
         """
-        there = tokens != NO_TOKEN
-        attended = there.clone()
-        attended[:, 0] = True  # attention to nothing at all would be NaN
-        states = self.states(tokens.clamp(min=0), attended)
-        weight = there.unsqueeze(2).to(states.dtype)
+        is_token = tokens != NO_TOKEN
+        attention_mask = is_token.clone()
+        attention_mask[:, 0] = True  # a softmax over no token would be NaN
+        states = self.states(tokens.clamp(min=0), attention_mask)
+        weight = is_token.unsqueeze(2).to(states.dtype)
         return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
 class SmallTransformer(TextEncoder):
     """A transformer that normalises before each block (Radford et al. 2019, as in CLIP's text encoder).
 
-    CLIP's looks backwards only and takes the state at the end token; ours looks both ways and takes the mean over
-    tokens, which the authors of clip-distill do too.
+    CLIP's attention is causal and its feature is the state at the end token. Here attention is bidirectional and the
+    feature is the mean over tokens, as in the code of clip-distill.
     """
 
     def __init__(self, settings: TextSettings) -> None:
@@ -73,28 +73,28 @@ class SmallTransformer(TextEncoder):
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
 
-    def states(self, tokens: Tensor, there: Tensor) -> Tensor:
+    def states(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
         """A state for each token."""
         states = self.tokens(tokens) + self.positions[: tokens.shape[1]]
         for block in self.blocks:
-            states = block(states, there)
+            states = block(states, attention_mask)
         return self.norm(states)
 
 
 class _Block(nn.Module):
-    """Attention among tokens, then two layers on each token; heads of 64 numbers."""
+    """Pre-norm self-attention with heads of width 64, then an MLP."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.heads = max(width // 64, 1)
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.asked, self.answered = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, states: Tensor, there: Tensor) -> Tensor:
+    def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, L, width], bool [B, L] -> [B, L, width]."""
-        split = self.asked(self.before_attention(states)).unflatten(2, (3, self.heads, -1))
+        split = self.qkv(self.before_attention(states)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, 64]
-        seen = functional.scaled_dot_product_attention(queries, keys, values, there[:, None, None, :])
-        states = states + self.answered(seen.transpose(1, 2).flatten(2))
+        attended = functional.scaled_dot_product_attention(queries, keys, values, attention_mask[:, None, None, :])
+        states = states + self.out(attended.transpose(1, 2).flatten(2))
         return states + self.mlp(self.before_mlp(states))

@@ -1,4 +1,4 @@
-"""A thin network for clips that keeps every frame: what happens when, beside an encoder that says what it is."""
+"""A thin network for clips without stride in time, as the fast pathway next to an encoder."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class WeightNormedConvolution(nn.Conv2d):
     """
 
     def reset_parameters(self) -> None:
-        """Weights as He et al. 2015 draw them, their lengths kept apart."""
+        """He initialisation of the weights; their lengths become the gain parameters."""
         nn.init.kaiming_normal_(self.weight, a=0.2)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -68,7 +68,7 @@ class NineLayers(Encoder):
         return list(self.blocks)
 
     def another_stage(self) -> nn.Module:
-        """Three more that look at a place each."""
+        """Three more 1x1 convolutions."""
         return nn.Sequential(*(convolution(self.width, self.width, 1, 0) for _ in range(3)))
 
 

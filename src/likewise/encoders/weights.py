@@ -1,4 +1,4 @@
-"""Weights from files that others wrote: matched by name, counted, and refused when too few match."""
+"""Pretrained weights from files: matched by name, and refused if too few match."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from likewise.errors import LikewiseError
 
 PREFIXES = ("module.", "encoder_q.", "encoder.", "backbone.", "model.", "network.")
-"""What other libraries put before a backbone's own names: SupContrast, MoCo and ISD, solo-learn, lightly, ours."""
+"""Prefixes of tensor names in other libraries: SupContrast, MoCo and ISD, solo-learn, lightly, ours."""
 
-NEEDED = 0.9
-"""The share of the encoder's tensors that a file must fill."""
+MIN_MATCHED = 0.9
+"""The least share of the encoder's tensors that a file must contain."""
 
 
 class KeyMatch(NamedTuple):
-    """How well a file fitted."""
+    """How well a file fits an encoder."""
 
     matched: int
     missing: tuple[str, ...]
@@ -37,13 +37,13 @@ def load_weights(network: nn.Module, path: str | Path) -> KeyMatch:
     Raises:
         LikewiseError: no such file, not a checkpoint, or under 90 % of the network's tensors found in it.
     """
-    stored = {_bare(name): tensor for name, tensor in _read(Path(path)).items()}
+    stored = {_without_prefix(name): tensor for name, tensor in _read(Path(path)).items()}
     wanted = network.state_dict()
     fitting = {name: stored[name] for name in wanted if name in stored and stored[name].shape == wanted[name].shape}
     missing = tuple(name for name in wanted if name not in fitting)
     unexpected = tuple(name for name in stored if name not in fitting)
     match = KeyMatch(len(fitting), missing, unexpected)
-    if len(fitting) < NEEDED * len(wanted):
+    if len(fitting) < MIN_MATCHED * len(wanted):
         raise LikewiseError(
             f"{path} does not belong to this encoder: {match}. First missing: {', '.join(missing[:3])}; first "
             f"unexpected: {', '.join(unexpected[:3]) or 'none'}. Name the encoder that the weights were made for with "
@@ -70,8 +70,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
 
 
-def _bare(name: str) -> str:
-    """A tensor's name without the wrappers that checkpoints put before it."""
+def _without_prefix(name: str) -> str:
+    """A tensor's name without the prefixes of other libraries."""
     while name.startswith(PREFIXES):
         name = name.split(".", 1)[1]
     return name
