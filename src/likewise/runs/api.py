@@ -43,7 +43,8 @@ def train(
     """Learn an encoder from images and however many labels, score it, and write its page.
 
     Args:
-        data: a folder, a Parquet, tar or CSV file, arrays, a pair (images, labels), or the name of a bundled set.
+        data: a folder, a Parquet, tar or CSV file, a map-style torch ``Dataset``, a Hugging Face dataset, a table
+            with a column of images or paths, arrays, a pair (images, labels), or the name of a bundled set.
         labels: what training may see: ``none``, ``all``, ``10`` (a class), ``1%``, a split file, or a CSV file.
         method: a name from `likewise.methods.METHODS`, ``auto``, or a method's instance with its settings.
         out: the run's folder; a non-empty one is refused unless ``resume`` or ``overwrite`` is set.
