@@ -13,7 +13,7 @@ from typing import Any
 
 from likewise.claims import CLAIMS, outcome, screens
 from likewise.methods import METHODS, Method
-from likewise.report.describe import needs_of, setting_docs, settings_of, shown, training_of
+from likewise.report.describe import format_setting, needs_of, setting_docs, settings_of, training_of
 
 FOLDER = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def section(name: str, kind: type[Method]) -> str:
     """One method: idea, source, settings, recipe."""
     settings, recipe = kind(), kind.card.recipe
     rows = [
-        f"| `{setting}` | `{shown(getattr(settings, setting))}` | {text} |"
+        f"| `{setting}` | `{format_setting(getattr(settings, setting))}` | {text} |"
         for setting, text in setting_docs(kind).items()
     ]
     training = ", ".join(f"{field.name} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe))

@@ -43,7 +43,7 @@ def run(videos, tmp_path_factory):
 def test_what_was_kept_and_seen_is_on_record(run):
     encoder, data = (json.loads((run.folder.path / f"{name}.json").read_text()) for name in ("encoder", "data"))
     assert (encoder["name"], encoder["frames"], encoder["frame_rate"]) == ("r2plus1d-small", 6, 8.0)
-    assert data["clips"] == {"kept": 11, "seen": 6, "frame_rate": 8.0}
+    assert data["clips"] == {"stored": 11, "seen": 6, "frame_rate": 8.0}
     assert {"knn20_top1", "linear_top1"} <= run.scores.keys()
     assert lw.load(run.folder.path).encoder(torch.rand(2, 6, 3, 24, 24)).shape == (2, 128)
 

@@ -19,12 +19,10 @@ def online_accuracy(images: float, half: float = 40_000, top: float = 0.8) -> fl
 def metric_lines(steps: int = 200, half: float = 40_000, speed: float = 5_000) -> list[dict]:
     lines = []
     for step in range(1, steps + 1):
-        place = {"step": step, "images": 1024 * step, "seconds": 1024 * step / speed}
-        lines.append({**place, "loss": 6 - 2 * step / (step + 30) + 0.1 * np.sin(step), "lr": 0.1})
+        cost = {"step": step, "images": 1024 * step, "seconds": 1024 * step / speed}
+        lines.append({**cost, "loss": 6 - 2 * step / (step + 30) + 0.1 * np.sin(step), "lr": 0.1})
         if step % 20 == 0:
-            lines.append(
-                {**place, "knn20_top1": online_accuracy(place["images"], half), "effective_rank": 10 + step / 4}
-            )
+            lines.append({**cost, "knn20_top1": online_accuracy(cost["images"], half), "effective_rank": 10 + step / 4})
     return lines
 
 

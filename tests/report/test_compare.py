@@ -60,7 +60,7 @@ def test_another_seed_may_differ_but_is_said(make_run):
 
 
 @pytest.mark.parametrize(
-    ("which", "edit", "said"),
+    ("which", "edit", "reason"),
     [
         ("scores", lambda s: s["trained"][0]["protocol"].update(temperature=0.1), "temperature 0.07 and 0.1"),
         ("scores", lambda s: s["trained"][0]["protocol"].update(k_requested=200), "k requested 20 and 200"),
@@ -70,15 +70,15 @@ def test_another_seed_may_differ_but_is_said(make_run):
         ("data", lambda d: d.update(source="other"), "different data"),
     ],
 )
-def test_incomparable_protocols_are_refused_unless_allowed(make_run, tmp_path, which, edit, said):
+def test_incomparable_protocols_are_refused_unless_allowed(make_run, tmp_path, which, edit, reason):
     runs = [make_run("a"), make_run("b")]
     change(runs[1], which, edit)
     with pytest.raises(LikewiseError, match="--allow-incomparable") as refused:
         compare(runs, tmp_path / "compare.html")
-    assert said in str(refused.value)
+    assert reason in str(refused.value)
     assert not (tmp_path / "compare.html").exists()
     allowed = compare(runs, tmp_path / "compare.html", allow_incomparable=True)
-    assert said in allowed.incomparable[0]
+    assert reason in allowed.incomparable[0]
     note = parse((tmp_path / "compare.html").read_text().split("<header>")[1].split("</header>")[0]).one(class_="note")
     assert allowed.incomparable[0] in note.text
 

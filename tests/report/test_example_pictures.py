@@ -29,7 +29,7 @@ def test_a_spectrogram_shows_what_is_heard_while_the_strip_is_seen():
     assert drawn is not None and drawn.shape == (3, BANDS, 3 * SIDE)
     loudest = drawn.argmax(axis=1)  # row 0 is the highest band
     left, right = loudest[0, 4:20], loudest[0, 28:44]
-    assert (left > right + 5).all() and left.max() < BANDS - 4, "the middling tone lies lower than the high one"
+    assert (left > right + 5).all() and left.max() < BANDS - 4, "the middling tone is lower than the high one"
     assert (loudest[2, 4:20] == right).all()
     assert not drawn[1].any()
 

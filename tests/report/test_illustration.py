@@ -1,4 +1,4 @@
-"""A method's own pictures: kept exactly, drawn in their columns, and absent where there are none."""
+"""A method's own pictures: stored exactly, drawn in their columns, and absent where there are none."""
 
 import torch
 from html_tree import parse
@@ -12,7 +12,9 @@ from report.test_pictures import decoded
 def rows(count=2, size=8, channels=3):
     torch.manual_seed(0)
     named = [("image", ""), ("its views", "0.25"), ("its views", "0.75"), ("<others>", "a & b")]
-    return [[Picture(torch.rand(channels, size, size), said, column) for column, said in named] for _ in range(count)]
+    return [
+        [Picture(torch.rand(channels, size, size), caption, column) for column, caption in named] for _ in range(count)
+    ]
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -21,8 +23,8 @@ def test_what_is_saved_is_loaded(tmp_path):
         made.save(tmp_path / "a.npz")
         again = Illustration.load(tmp_path / "a.npz")
         assert (again.title, again.explanation) == (made.title, made.explanation)
-        for row, kept in zip(made.rows, again.rows, strict=True):
-            for picture, found in zip(row, kept, strict=True):
+        for row, stored in zip(made.rows, again.rows, strict=True):
+            for picture, found in zip(row, stored, strict=True):
                 assert (found.caption, found.column) == (picture.caption, picture.column)
                 torch.testing.assert_close(found.pixels, picture.pixels, rtol=0, atol=0.5 / 255 + 1e-6)
 

@@ -98,9 +98,9 @@ def test_the_pointer_brings_up_the_picture_of_its_own_example(chromium, run):
             example = int(page.locator(".hover-card").get_attribute("data-example"))
             assert example % len(CLASSES) == trace // 2
             assert page.locator(".hover-card p").last.text_content() == ids[example]
-            shown = Image.open(io.BytesIO(page.locator(".hover-card .picture").screenshot())).convert("RGB")
-            assert shown.size == (112, 112)
-            assert np.abs(np.asarray(shown, dtype=int) - thumbnails[example, 0, 0]).max() <= 2
+            drawn = Image.open(io.BytesIO(page.locator(".hover-card .picture").screenshot())).convert("RGB")
+            assert drawn.size == (112, 112)
+            assert np.abs(np.asarray(drawn, dtype=int) - thumbnails[example, 0, 0]).max() <= 2
             page.mouse.move(5, 5)
             page.wait_for_selector(".hover-card", state="hidden")
 
@@ -172,7 +172,7 @@ def test_curves_of_runs_lie_over_one_another(chromium, comparison_page):
         dashes = [
             each.evaluate("line => line.style.strokeDasharray") for each in page.locator("#accuracy .js-line").all()
         ]
-        assert len(set(dashes)) == 3  # told apart without colour
+        assert len(set(dashes)) == 3  # distinct without colour
         page.locator("input[value=seconds]").check()
         assert page.locator("#accuracy .xtitle").text_content() == "seconds of training"
 

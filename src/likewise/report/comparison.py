@@ -1,4 +1,4 @@
-"""What is found when runs are laid side by side."""
+"""The result of comparing runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from likewise.report.wording import interval, percent, score_name
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs laid side by side; the first is what the others are measured against."""
+    """Runs compared with the first of them, the reference."""
 
     records: tuple[RunRecord, ...]
     names: tuple[str, ...]
-    """what each run is called: its folder's name, or its path where two share a name"""
+    """of each run its folder's name, or its path where two share a name"""
     score: str | None
     """the online accuracy that the curves show; None where the runs have none in common"""
     speed_ups: tuple[SpeedUp, ...]
@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """Who reached whose accuracy, in how much of the images and of the time."""
+        """The speed-ups, in sentences."""
         if not self.speed_ups or self.score is None:
             return "The runs logged no online accuracy in common, so no speed-up can be stated."
         online = f"Accuracy is measured online, by {score_name(self.score)}."
@@ -52,8 +52,10 @@ class Comparison:
             scores = [record.score("trained", name) for record in self.records]
             cells = [f"{percent(s.value)}  ({interval(s.low, s.high)})" if s else "–" for s in scores]
             table.add_row(score_name(name), *cells)
-        warnings = (
-            [Text(f"Not comparable: {'; '.join(self.incomparable)}.", style="bold red")] if self.incomparable else []
-        )
-        lines = [Text(line) for line in (self.sentence, *self.notes, *([f"Page: {self.page}"] if self.page else []))]
-        return Group(table, *warnings, *lines)
+        lines = []
+        if self.incomparable:
+            lines.append(Text(f"Not comparable: {'; '.join(self.incomparable)}.", style="bold red"))
+        lines += [Text(line) for line in (self.sentence, *self.notes)]
+        if self.page:
+            lines.append(Text(f"Page: {self.page}"))
+        return Group(table, *lines)

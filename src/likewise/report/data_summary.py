@@ -77,7 +77,7 @@ def _clips(train: Split, encoder: EncoderSettings) -> dict[str, Any] | None:
     """How much of videos is stored and how much the encoder sees, where the run learns from clips."""
     if train.clips is None:
         return None
-    return {"kept": train.clips.frames, "seen": encoder.frames, "frame_rate": encoder.frame_rate}
+    return {"stored": train.clips.frames, "seen": encoder.frames, "frame_rate": encoder.frame_rate}
 
 
 def _left_out(method: Method, used: int, images: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a method says of itself, for help, pages and tables: all of it read from its class."""
+"""A method's description for help, pages and tables, read from its class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = {
     "some labels": "with some labels",
     "all labels": "with all labels",
 }
-"""The groups of methods by the labels that they are for, in the order in which they are shown."""
+"""The groups of methods by the labels that they are for, in the order of help and tables."""
 
 
 def needs_of(kind: type[Method]) -> str:
@@ -35,8 +35,8 @@ def setting_docs(kind: type) -> dict[str, str]:
     return {field.name: docs.get(field.name, "") for field in dataclasses.fields(kind)}
 
 
-def shown(value: object) -> str:
-    """A setting's value as Python would write it; a view policy is told by what it changes."""
+def format_setting(value: object) -> str:
+    """A setting's value as Python would write it; of a view policy what differs from the defaults."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return f"{type(value).__name__}({', '.join(f'{name}={text}' for name, text in changes(value))})"
     return f"{value:.4g}" if isinstance(value, float) else repr(value)
@@ -46,7 +46,7 @@ def changes(value: Any) -> Iterator[tuple[str, str]]:
     """The fields of a settings object that are not at their defaults."""
     for field in dataclasses.fields(value):
         if getattr(value, field.name) != field.default:
-            yield field.name, shown(getattr(value, field.name))
+            yield field.name, format_setting(getattr(value, field.name))
 
 
 def training_of(preset: Preset) -> str:
@@ -60,4 +60,4 @@ def training_of(preset: Preset) -> str:
 
 def settings_of(preset: Preset) -> list[str]:
     """A preset's settings as ``name=value``."""
-    return [f"{name}={shown(value)}" for name, value in preset.settings.items()]
+    return [f"{name}={format_setting(value)}" for name, value in preset.settings.items()]

@@ -1,4 +1,4 @@
-"""Which methods there are, when to choose which, and one method whole: for the terminal."""
+"""The methods and when to choose which, and one method in detail, for the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from likewise.methods import METHODS, Method
-from likewise.report.describe import LABELS, needs_of, setting_docs, settings_of, shown, training_of
+from likewise.report.describe import LABELS, format_setting, needs_of, setting_docs, settings_of, training_of
 
 
 def methods_screen() -> RenderableType:
@@ -27,8 +27,8 @@ def methods_screen() -> RenderableType:
         table.add_row("", "", "")
     return Group(
         table,
-        "likewise methods NAME shows one with its settings, its paper and its presets. Without --method the labels "
-        "that there are decide: simclr, suncet or supcon.",
+        "likewise methods NAME lists the settings, the paper and the presets of one. Without --method the labels of "
+        "the data decide: simclr, suncet or supcon.",
     )
 
 
@@ -37,44 +37,44 @@ def method_screen(name: str, kind: type[Method]) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
-    for fact, said in (
+    for fact, text in (
         ("does", kind.card.idea),
         ("choose it when", kind.card.choose_when),
         ("needs", needs_of(kind)),
         ("paper", kind.card.paper),
         ("type", f"likewise train photos/ --method {name} --preset small"),
     ):
-        facts.add_row(fact, Text(said))
+        facts.add_row(fact, Text(text))
     settings = Table("setting", "default", "what it is", title="Settings (--method.NAME VALUE)", title_justify="left")
     for setting, text in setting_docs(kind).items():
         settings.add_row(setting.replace("_", "-"), Text(_default(kind, setting)), Text(text))
     presets = Table("preset", "what it sets", title="Presets (--preset NAME)", title_justify="left", show_lines=True)
     for preset, chosen in kind.card.presets.items():
         changed = ", ".join(settings_of(chosen)) or "the defaults"
-        said = [chosen.images, training_of(chosen), changed, f"From: {chosen.source}"]
-        presets.add_row(preset, Text("\n".join(said)))
+        lines = [chosen.images, training_of(chosen), changed, f"From: {chosen.source}"]
+        presets.add_row(preset, Text("\n".join(lines)))
     paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
     about = Text("\n\n".join(" ".join(each.split()) for each in paragraphs))
     return Group(Text(kind.card.title, "bold"), "", facts, "", about, "", settings, "", presets)
 
 
 def train_help(method: str | Method, preset: str | None, width: int) -> str:
-    """What stands above the options of ``likewise train --help``."""
-    lead = "Learn from images and however many labels."
+    """The text above the options of ``likewise train --help``."""
+    lead = "Train an encoder on images and any number of labels."
     data = "\n\nArgs:\n    data: folder, Parquet, tar, CSV or array file, or fashion-mnist, fashion-mnist-mini"
     if isinstance(method, Method):
         kind = type(method)
         presets = [(name, f"{preset.images}; {training_of(preset)}") for name, preset in kind.card.presets.items()]
         card = kind.card
         about = f"{card.title}: {card.idea} Needs {needs_of(kind)}; choose it when {card.choose_when}. {card.paper}."
-        given = f"--preset NAME starts from a published run (now: {preset or 'none'}); what is typed wins:"
+        given = f"--preset NAME starts from a published run (now: {preset or 'none'}); other options override it:"
         return f"{lead}\n\n{about}\n\n{given}\n\n{_columns(presets, width)}{data}"
     groups = [
         f"  {heading}\n" + _columns(((name, kind.card.choose_when) for name, kind in _of(needs)), width)
         for needs, heading in LABELS.items()
     ]
-    how = "--method NAME chooses how; with a name, --help lists its settings and presets too. Choose:"
-    auto = "Without --method the labels there are decide: simclr, suncet or supcon."
+    how = "--method NAME chooses the method; with it, --help lists the method's settings and presets too. Choose:"
+    auto = "Without --method the labels of the data decide: simclr, suncet or supcon."
     return f"{lead}\n\n{how}\n\n" + "\n".join(groups) + f"\n\n{auto}{data}"
 
 
@@ -83,7 +83,7 @@ def _of(needs: str) -> list[tuple[str, type[Method]]]:
 
 
 def _default(kind: type[Method], setting: str) -> str:
-    return shown(getattr(kind(), setting))
+    return format_setting(getattr(kind(), setting))
 
 
 def _columns(rows: Iterable[tuple[str, str]], width: int) -> str:

@@ -1,4 +1,4 @@
-"""A run as its folder tells it, with whatever is absent said rather than guessed."""
+"""A run as its folder records it; what is absent is named."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class RunRecord:
     """what scores.json holds besides: label-free measures, notes"""
     gallery: Gallery | None
     illustration: Illustration | None
-    """what the method itself drew, if it draws something"""
+    """the method's own pictures, if it has some"""
     missing: tuple[str, ...]
-    """a sentence for each part that could not be shown"""
+    """a sentence for each part that the page cannot show"""
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunRecord:
@@ -75,7 +75,7 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """What to call the run beside others: its folder's name."""
+        """The run's name: that of its folder."""
         return self.folder.path.resolve().name
 
     @property

@@ -1,23 +1,23 @@
-"""How much sooner one run reached the accuracy at which another ended."""
+"""The speed-up of a run: how soon it reaches the final accuracy of another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from likewise.report.wording import listed, percent, ratio
 
 COSTS = {"images": "the images", "seconds": "the time"}
-"""What a run spends, and how a ratio of it is said."""
+"""What a run spends, and its name in a sentence."""
 
 
 class Crossing(NamedTuple):
     """Where a curve first reaches a target."""
 
-    place: float
+    cost: float
     upper_bound: bool
-    """the first measurement was there already, so the true place is this or earlier"""
+    """the first measurement reached the target already, so the true crossing is this or earlier"""
 
 
 class Curve(NamedTuple):
@@ -26,7 +26,7 @@ class Curve(NamedTuple):
     name: str
     """the run"""
     values: Sequence[float]
-    costs: dict[str, Sequence[float]]
+    costs: Mapping[str, Sequence[float]]
     """images and seconds at each value, both rising"""
 
     def crossing(self, cost: str, target: float) -> Crossing | None:
@@ -44,7 +44,7 @@ class SpeedUp(NamedTuple):
     ratios: dict[str, float] | None
     """by cost; None where the run never reached the target"""
     at_most: bool
-    """the run was there at its first measurement, so its ratios are upper bounds"""
+    """the run reached the target at its first measurement, so its ratios are upper bounds"""
     best: float
     """the run's best online value"""
 
@@ -54,53 +54,55 @@ class SpeedUp(NamedTuple):
         if self.ratios is None:
             return f"{self.run} never reached {goal}: its best was {percent(self.best)}."
         if not self.ratios:
-            unknown = f"{self.reference} held it from its first measurement on, so no ratio can be told"
+            unknown = f"{self.reference} held it from its first measurement on, so the ratio is unknown"
             return f"{self.run} reached {goal}, but {unknown}."
         bound = "at most " if self.at_most else ""
         shares = listed([f"{bound}{ratio(value)} of {COSTS[cost]}" for cost, value in self.ratios.items()])
         return f"{self.run} reached {goal} in {shares}."
 
 
-def first_crossing(places: Sequence[float], values: Sequence[float], target: float) -> Crossing | None:
-    """Where a curve first reaches a target, on the straight line between two measurements.
+def first_crossing(costs: Sequence[float], values: Sequence[float], target: float) -> Crossing | None:
+    """Where a curve first reaches a target, interpolated linearly between two measurements.
 
     Args:
-        places: rising positions.
-        values: one value a position; those that are not numbers are passed over.
-        target: what is to be reached.
+        costs: rising.
+        values: one value for each cost; those that are not finite are skipped.
+        target: the value to reach.
 
     Returns:
         None where the target is never reached.
     """
     before: tuple[float, float] | None = None
-    for place, value in zip(places, values, strict=True):
+    for cost, value in zip(costs, values, strict=True):
         if not math.isfinite(value):
             continue
         if value >= target:
             if before is None:
-                return Crossing(place, upper_bound=True)
-            share = (target - before[1]) / (value - before[1])
-            return Crossing(before[0] + share * (place - before[0]), upper_bound=False)
-        before = (place, value)
+                return Crossing(cost, upper_bound=True)
+            cost_before, value_before = before
+            share = (target - value_before) / (value - value_before)
+            return Crossing(cost_before + share * (cost - cost_before), upper_bound=False)
+        before = (cost, value)
     return None
 
 
 def speed_up(run: Curve, reference: Curve) -> SpeedUp:
-    """Compare what both spent until they first reached the reference's last value.
+    """Compare the costs at which both first reach the reference's last value.
 
-    The reference too is measured at its *first* crossing: a curve that levelled off early would otherwise flatter
-    whoever is held against its full length.
+    The reference too is measured at its *first* crossing: otherwise a reference that levelled off early would make
+    every run that is compared with its full length look faster.
     """
-    finite = [value for value in reference.values if math.isfinite(value)]
-    target = finite[-1]
+    target = [value for value in reference.values if math.isfinite(value)][-1]
     best = max((value for value in run.values if math.isfinite(value)), default=math.nan)
     ratios: dict[str, float] = {}
     at_most = False
-    for cost in [cost for cost in COSTS if cost in run.costs and cost in reference.costs]:
-        mine, theirs = run.crossing(cost, target), reference.crossing(cost, target)
-        if mine is None or theirs is None:
+    for cost in COSTS:
+        if cost not in run.costs or cost not in reference.costs:
+            continue
+        of_run, of_reference = run.crossing(cost, target), reference.crossing(cost, target)
+        if of_run is None or of_reference is None:
             return SpeedUp(run.name, reference.name, target, None, False, best)
-        at_most = mine.upper_bound
-        if not theirs.upper_bound and theirs.place > 0:
-            ratios[cost] = mine.place / theirs.place
+        at_most = of_run.upper_bound
+        if not of_reference.upper_bound and of_reference.cost > 0:
+            ratios[cost] = of_run.cost / of_reference.cost
     return SpeedUp(run.name, reference.name, target, ratios, at_most, best)

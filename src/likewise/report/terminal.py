@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings
 from likewise.evaluation.statistics.scores import Score
 from likewise.methods import Method, method_name
-from likewise.report.wording import is_main, is_over_classes
+from likewise.report.record import ENCODERS
+from likewise.report.wording import SPLITS, is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_json
 
 
@@ -54,21 +56,15 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
     grid.add_column(style="bold")
     grid.add_column()
     grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
-    if clips := found["clips"]:
-        grid.add_row("videos", _videos(clips))
+    if found["clips"]:
+        grid.add_row("videos", _videos(found["clips"]))
     if masks:
         grid.add_row("masks", str(masks))
     grid.add_row("method", _method(run))
     grid.add_row("encoder", _encoder(run.encoder))
     if run.teacher:
         grid.add_row("teacher", run.teacher)
-    images = "clips" if found["clips"] else "images"
-    support = " and a labelled support" if run.method.support else ""
-    batch = f"{run.batch_size} {images}{support}"
-    if run.accumulate_grad_batches > 1:
-        batch = f"{run.accumulate_grad_batches} batches of {batch}"
-    batch = f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs)"
-    grid.add_row("training", f"{batch}, {run.optimizer}, {run.device}")
+    grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
     if run.model_ema_decay is not None:
         grid.add_row("weights", f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder")
     if run.memory:
@@ -80,28 +76,27 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
 
 
 def _splits(splits: dict[str, int]) -> str:
-    names = {"train": "to train on", "val": "to validate", "test": "to test"}
-    return ", ".join(f"{count:,} {names[name]}" for name, count in splits.items())
+    return ", ".join(f"{count:,} {SPLITS.get(name, name)}" for name, count in splits.items())
 
 
 def _videos(clips: dict[str, float]) -> str:
-    """How much of each video is kept, and how much of that an encoder sees."""
-    kept = f"{clips['kept']} frames of each are kept, {clips['frame_rate']:g} a second"
-    seen = (
-        "one frame" if clips["seen"] == 1 else f"{clips['seen']} frames ({clips['seen'] / clips['frame_rate']:.2g} s)"
-    )
-    return f"{kept}; the encoder sees {seen} at a time"
+    """How many frames of each video are stored, and how many of them the encoder sees."""
+    if clips["seen"] == 1:
+        seen = "one frame"
+    else:
+        seen = f"{clips['seen']} frames ({clips['seen'] / clips['frame_rate']:.2g} s)"
+    stored = f"{clips['stored']} frames of each are stored, {clips['frame_rate']:g} per second"
+    return f"{stored}; the encoder sees {seen} at a time"
 
 
-def _labels(found: dict[str, object]) -> str:
-    classes = found["classes"]
-    assert isinstance(classes, list)
-    shown, known = found["visible_labels"], found["labelled"]
-    if not classes:
+def _labels(found: dict[str, Any]) -> str:
+    if not found["classes"]:
         return "no labels"
-    wrong = found["noisy_labels"]
-    noise = f", {wrong:,} of them falsified on purpose (--label-noise)" if wrong else ""
-    return f"{len(classes)} classes, {shown:,} labels shown in training of {known:,} known{noise}"
+    sentence = f"{len(found['classes'])} classes, {found['visible_labels']:,} of {found['labelled']:,} labels"
+    sentence += " visible to training"
+    if wrong := found["noisy_labels"]:
+        sentence += f", {wrong:,} of them wrong on purpose (--label-noise)"
+    return sentence
 
 
 def _method(run: RunOutline) -> str:
@@ -111,15 +106,24 @@ def _method(run: RunOutline) -> str:
 
 
 def _encoder(encoder: EncoderSettings) -> str:
-    parts = [f"{encoder.name} on {encoder.image_size} px, {encoder.channels} channel{'s' * (encoder.channels > 1)}"]
+    channels = "1 channel" if encoder.channels == 1 else f"{encoder.channels} channels"
+    parts = [f"{encoder.name} on {encoder.image_size} px, {channels}"]
     if encoder.small_stem:
         parts.append("with the 3x3 stride-1 stem for small images")
-    parts.append(f"starting from {encoder.pretrained}" if encoder.pretrained else "starting at random")
+    parts.append(f"pretrained: {encoder.pretrained}" if encoder.pretrained else "random initialisation")
     return ", ".join(parts)
 
 
+def _training(run: RunOutline, images: str) -> str:
+    support = " and a labelled support" if run.method.support else ""
+    batch = f"{run.batch_size} {images}{support}"
+    if run.accumulate_grad_batches > 1:
+        batch = f"{run.accumulate_grad_batches} batches of {batch}"
+    return f"{run.steps:,} steps of {batch} ({run.epochs:,.1f} epochs), {run.optimizer}, {run.device}"
+
+
 def last_screen(run: RunFolder) -> RenderableType:
-    """The scores beside the untrained encoder's, where everything lies, and the line that loads it."""
+    """The scores of the trained and the untrained encoder, the paths of the results, and the line that loads it."""
     parts: list[RenderableType] = []
     if run.scores.exists():
         scores = read_json(run.scores)
@@ -134,7 +138,7 @@ def last_screen(run: RunFolder) -> RenderableType:
 
 
 def score_tables(scores: dict[str, Any]) -> list[RenderableType]:
-    """Trained beside its baselines, each with its 95% interval; means over classes and corrupted images apart."""
+    """The trained encoder and its baselines with 95% intervals; means over classes and corrupted images apart."""
     tables: list[RenderableType] = []
     names = [score["name"] for score in scores.get("trained", [])]
     if main := [name for name in names if is_main(name)]:
@@ -149,38 +153,46 @@ def score_tables(scores: dict[str, Any]) -> list[RenderableType]:
 
 
 def _encoders(scores: dict[str, Any]) -> list[str]:
-    return [who for who in ("trained", "start", "untrained") if scores.get(who)]
+    return [who for who in ENCODERS if scores.get(who)]
 
 
 def _scores_table(title: str, names: list[str], scores: dict[str, Any]) -> Table:
     encoders = _encoders(scores)
     table = Table(title, *encoders)
-    rows = {who: {s.name: s for s in map(Score.from_json, scores[who])} for who in encoders}
+    by_encoder: dict[str, dict[str, Score]] = {}
+    for who in encoders:
+        read = [Score.from_json(content) for content in scores[who]]
+        by_encoder[who] = {score.name: score for score in read}
     for name in names:
-        table.add_row(name + _setting(rows["trained"][name]), *[_cell(rows[who].get(name)) for who in encoders])
+        cells = [_cell(by_encoder[who].get(name)) for who in encoders]
+        table.add_row(name + _setting(by_encoder["trained"][name]), *cells)
     return table
 
 
 def _calibration_table(names: list[str], scores: dict[str, Any]) -> Table:
-    """How far confidence and accuracy lie apart: 0 is perfect."""
-    found = scores["calibration"]
-    table = Table("calibration error (ECE)", *_encoders(scores))
+    """Expected calibration errors: 0 is perfect."""
+    encoders, found = _encoders(scores), scores["calibration"]
+    table = Table("calibration error (ECE)", *encoders)
     for name in names:
-        errors = [found.get(who, {}).get(name) for who in _encoders(scores)]
-        table.add_row(name.removesuffix("_top1"), *[f"{each['error']:.3f}" if each else "" for each in errors])
+        errors = [found.get(who, {}).get(name) for who in encoders]
+        table.add_row(name.removesuffix("_top1"), *[f"{error['error']:.3f}" if error else "" for error in errors])
     return table
 
 
 def _corruption_table(found: dict[str, Any]) -> Table:
-    """Accuracy of the trained encoder's probe by kind and severity; the others' means over severities beside it."""
-    readers = [(reader, who) for reader in ("linear", "classifier") for who in found.get(reader, {})]
-    _, *others = readers
-    mine = found["linear"]["trained"]
+    """Accuracy of the trained encoder's probe by kind and severity; means over severities of the other classifiers."""
+    trained = found["linear"]["trained"]
+    others: dict[str, dict[str, Any]] = {}
+    for who, reading in found["linear"].items():
+        if who != "trained":
+            others[who] = reading
+    for reading in found.get("classifier", {}).values():
+        others["own"] = reading
     table = Table(
         "corrupted",
         *map(str, found["severities"]),
         "mean",
-        *[who if reader == "linear" else "own" for reader, who in others],
+        *others,
         title="Trained, linear probe, by severity; means of the others (own: own classifier)",
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -188,22 +200,26 @@ def _corruption_table(found: dict[str, Any]) -> Table:
         pad_edge=False,
     )
     table.columns[0].no_wrap = True
-    beside = [found[reader][who] for reader, who in others]
-    table.add_row(
-        "(clean)", *[""] * len(found["severities"]), _share(mine["clean"]), *[_share(b["clean"]) for b in beside]
-    )
+    readings = [trained, *others.values()]
+    blank = [""] * len(found["severities"])
+    table.add_row("(clean)", *blank, *[_number(reading["clean"]) for reading in readings])
     for at, kind in enumerate(found["kinds"]):
-        row = mine["accuracy"][at]
-        table.add_row(kind, *map(_share, row), _share(fmean(row)), *[_share(fmean(b["accuracy"][at])) for b in beside])
+        means = [fmean(reading["accuracy"][at]) for reading in readings]
+        table.add_row(kind, *_numbers(trained["accuracy"][at]), *_numbers(means))
     table.add_section()
-    by_severity = [_share(fmean(column)) for column in zip(*mine["accuracy"], strict=True)]
-    table.add_row("all", *by_severity, *[_share(each["corrupted"]["value"]) for each in (mine, *beside)])
-    errors = [_share(error) for error in mine["calibration_error"][1:]]
-    table.add_row("calibration", *errors, *[_share(fmean(e["calibration_error"][1:])) for e in (mine, *beside)])
+    by_severity = [fmean(accuracies) for accuracies in zip(*trained["accuracy"], strict=True)]
+    overall = [reading["corrupted"]["value"] for reading in readings]
+    table.add_row("all", *_numbers(by_severity), *_numbers(overall))
+    errors = [fmean(reading["calibration_error"][1:]) for reading in readings]  # the first is of clean images
+    table.add_row("calibration", *_numbers(trained["calibration_error"][1:]), *_numbers(errors))
     return table
 
 
-def _share(value: float) -> str:
+def _numbers(values: Sequence[float]) -> list[str]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float) -> str:
     return f"{value:.3f}"
 
 
@@ -219,11 +235,11 @@ def _setting(score: Score) -> str:
 
 def findings_table(findings: Findings) -> RenderableType:
     """What the doctor found, each with its remedy."""
+    checked = f"{findings.images:,} images checked"
     if findings.healthy:
-        return f"{findings.images:,} images looked at; nothing is wrong with them."
-    table = Table("found", "how often", "for instance", "what it does", "what to do")
+        return f"{checked}; no problem was found."
+    table = Table("problem", "number", "example", "effect", "what to do")
     for finding in findings.found:
-        table.add_row(
-            finding.name, f"{finding.count:,}", " = ".join(finding.groups[0][:2]), finding.meaning, finding.remedy
-        )
-    return Group(f"{findings.images:,} images looked at.", table)
+        example = " = ".join(finding.groups[0][:2])
+        table.add_row(finding.name, f"{finding.count:,}", example, finding.meaning, finding.remedy)
+    return Group(f"{checked}.", table)

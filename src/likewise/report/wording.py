@@ -17,6 +17,7 @@ SCORES = {
     "attention_in_box": "attention inside the sound source",
     "teacher_agreement": "agreement with the teacher",
 }
+SPLITS = {"train": "for training", "val": "for validation", "test": "for testing"}
 CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}
 CORRUPTED = "corrupted_"
 

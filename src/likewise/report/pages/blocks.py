@@ -40,7 +40,7 @@ class Commands(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A number in a table, with what stands below it."""
+    """A number in a table, with its interval and a note below it."""
 
     value: str
     interval: str = ""

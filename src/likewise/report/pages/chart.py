@@ -54,7 +54,7 @@ def axis_title(key: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that plotly shows as it stands: it reads ``<b>`` and its like as formatting."""
+    """Text escaped for plotly, which reads ``<b>`` and its like as formatting."""
     return html.escape(text, quote=False)
 
 
@@ -83,7 +83,7 @@ def figure(traces: Sequence[Any], y_title: str = "", x_title: str = "", **layout
 
 
 class Chart(NamedTuple):
-    """A figure with its words and its place on the page."""
+    """A figure with its caption and its id on the page."""
 
     name: str
     """its id, unique on the page"""
@@ -125,7 +125,7 @@ def chart(
         name: unique on the page.
         drawn: the figure.
         alternative: what someone who cannot see the chart should know.
-        caption: shown below.
+        caption: below it.
         axes: for each key of ``AXES``, the x values of every trace; the first is drawn first.
         height: pixels.
         **details: more for ``page.js``, such as the thumbnails of the map.

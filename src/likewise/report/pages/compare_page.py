@@ -27,7 +27,7 @@ def write_compare_page(comparison: Comparison, out: Path) -> Path:
     """Write the page.
 
     Raises:
-        LikewiseError: something else than a page of ours lies there.
+        LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
     title = f"{listed(list(comparison.names[1:]))} compared with {comparison.names[0]}"

@@ -75,8 +75,10 @@ def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
     if not lines:
         return None
     last, values, size = grouped(lines, "loss")
-    kept = [lines[i] for i in last]
-    drawn = figure([_line(kept, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", axis_title(keys[0]))
+    drawn_lines = [lines[i] for i in last]
+    drawn = figure(
+        [_line(drawn_lines, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", axis_title(keys[0])
+    )
     alternative = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
     caption = alternative
     if size > 1:
@@ -84,7 +86,7 @@ def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
     broken = sum(not np.isfinite(line["loss"]) for line in lines)
     if broken:
         caption += f" {amount(broken, 'step')} had a loss that is not a number."
-    return chart("loss", drawn, alternative, caption, _positions([kept], keys))
+    return chart("loss", drawn, alternative, caption, _positions([drawn_lines], keys))
 
 
 def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart | None:

@@ -7,11 +7,10 @@ from typing import Any
 
 from likewise.report.pages.blocks import Block, Note, Table, Text
 from likewise.report.pages.rendering import render
-from likewise.report.wording import amount, count, sentence_case
+from likewise.report.wording import SPLITS, amount, count, sentence_case
 
 LISTED = 20
 """rows that are visible at once; more are folded away"""
-SPLITS = {"train": "for training", "val": "for validation", "test": "for testing"}
 SKIPPED = 100
 """skipped files named at most; data.json names all"""
 BAR = 8
@@ -57,8 +56,8 @@ def _sentence(data: Mapping[str, Any]) -> str:
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{kind}")
     if clips := data.get("clips"):
         parts.append(
-            f"{amount(clips['kept'], 'frame')} stored of each video, {clips['frame_rate']:g} per second, of which the "
-            f"encoder sees {clips['seen']} at a time"
+            f"{amount(clips['stored'], 'frame')} of each video stored, {clips['frame_rate']:g} per second; the "
+            f"encoder sees {clips['seen']} of them at a time"
         )
     return ". ".join(sentence_case(part) for part in parts) + "."
 

@@ -58,7 +58,7 @@ def write_page(path: Path, content: str) -> Path:
     """Write a page so that a kill leaves either the old one or the new one.
 
     Raises:
-        LikewiseError: something else than a page of ours lies there.
+        LikewiseError: ``path`` is a file that is not a page of likewise.
         EnvironmentIOError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(path.name + ".partial")

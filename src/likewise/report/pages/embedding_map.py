@@ -18,7 +18,7 @@ from likewise.report.pictures.thumbnails import sheet
 from likewise.report.wording import amount, count
 
 COLOURED = 10
-"""classes with a colour of their own; beyond that colours can no longer be told apart"""
+"""classes with a colour of their own; more colours are no longer distinct"""
 
 
 @dataclass(frozen=True)

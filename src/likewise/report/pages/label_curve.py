@@ -20,10 +20,10 @@ class LabelPoint(NamedTuple):
     labels_per_class: int | None
     """visible labels per class; None means all there are"""
     value: float
-    """mean over seeds or draws, in [0, 1]"""
+    """mean over seeds or samples of the labels, in [0, 1]"""
     low: float
     high: float
-    """ends of the interval over seeds or draws"""
+    """ends of the interval over seeds or samples of the labels"""
     seconds: float
     """what the point took, training and evaluation"""
 
@@ -48,12 +48,12 @@ def write_label_curve_page(
         title: the page's heading.
         all_labels: labels per class when all are visible; gives that point its true position on the axis.
         facts: how it was measured: data, seeds, protocol, machine; a sentence each.
-        intervals: what the intervals are taken over.
+        intervals: what the intervals are over.
         commands: pairs of what to do next and what to type for it.
         footer: the last line.
 
     Raises:
-        LikewiseError: something else than a page of ours lies there.
+        LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
     arms = {name: sorted(points, key=lambda point: _rank(point.labels_per_class)) for name, points in arms.items()}
@@ -97,7 +97,7 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
 def _arm(
     name: str, points: Sequence[LabelPoint], number: int, position: Mapping[int | None, float]
 ) -> list[go.Scatter]:
-    """A line with intervals; for a single point also the level that it stands for."""
+    """A line with intervals; for a single point also a line at its level."""
     title = plain(name)
     error_bars = {
         "type": "data",
@@ -159,7 +159,7 @@ def _rank(budget: int | None) -> float:
 
 
 def _position_of_all(budgets: Sequence[int | None], all_labels: int | None) -> float:
-    """Where "all" lies on the axis: at its number, else four times further than the largest budget."""
+    """Where "all" is on the axis: at its number, else four times further than the largest budget."""
     return all_labels or 4 * max((budget for budget in budgets if budget is not None), default=1)
 
 

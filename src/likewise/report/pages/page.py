@@ -32,7 +32,7 @@ from likewise.run_folder import RunFolder
 def write_report(run: RunFolder, map_settings: EmbeddingMap | None = None) -> Path:
     """Write a run's ``report.html``: one file, a pure function of the run's folder, that opens offline.
 
-    Parts whose files are absent are named on the page instead of shown.
+    The page names the parts whose files are absent.
 
     Args:
         run: the run's folder; config.json is all that it must hold.

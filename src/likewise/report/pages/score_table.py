@@ -50,7 +50,7 @@ PROTOCOL = {
     "shifted_by": "against sound shifted by {}",
     "chance": "{} by chance",
     "mean_over": "mean over {}",
-    "draws": "{} draws of the labels",
+    "draws": "{} samples of the labels",
     "seed": "seed {}",
     "map": "map {} of the encoder",
     "image": "image {}",
@@ -62,7 +62,7 @@ PROTOCOL = {
     "design_effect": "design effect {}",
     "interval": "{}",
 }
-"""A protocol's entries in words; one that is not here is shown under its own name."""
+"""A protocol's entries in words; others appear under their own name."""
 NAMED_ELSEWHERE = frozenset({"k_requested", "per_class", "seeds"})
 """Entries that the score's name or another entry already gives."""
 
@@ -166,8 +166,8 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> str:
     for key, value in protocol.items():
         if key in NAMED_ELSEWHERE:
             continue
-        shown = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
-        parts.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(shown))
+        text = percent(value) if key == "validation_accuracy" and value is not None else _setting(value)
+        parts.append(PROTOCOL.get(key, f"{key.replace('_', ' ')} {{}}").format(text))
     if protocol.get("k_requested", protocol.get("k")) != protocol.get("k"):
         parts.append(f"{protocol['k_requested']} neighbours were requested, more than there are")
     return "; ".join(parts)

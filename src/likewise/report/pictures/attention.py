@@ -20,7 +20,7 @@ BACKGROUND = 0.15
 
 
 def illustrate_attention(method: GlobalLocal, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
-    """Where the attention of a few clips lies."""
+    """The attention of a few clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
     attention = method.compared(nets, view, heard_with(view, batch)).attention
     return draw_attention(view.pixels, attention)

@@ -14,7 +14,7 @@ from likewise.views.policies import CentreView
 THUMBNAIL = 48
 """Pixels along a side of a thumbnail."""
 STRIP = 3
-"""Frames of a film strip, which stands for a clip: its first, its middle and its last."""
+"""Frames of a film strip, the picture of a clip: its first, its middle and its last."""
 BANDS = 24
 """Frequency bands of a spectrogram, one pixel each."""
 AT_A_TIME = 64

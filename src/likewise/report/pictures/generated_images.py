@@ -74,9 +74,9 @@ def _bad_rows(classify: Callable[[Tensor], Tensor], bad: Tensor) -> list[list[Pi
     # A classifier of K classes calls an image real with sigmoid(logsumexp of its logits): Salimans et al. 2016.
     called_real = classify(bad).logsumexp(dim=1).sigmoid()  # [N]
     width = REAL + FAKES
-    shown = bad[: BAD_ROWS * width]
+    drawn = bad[: BAD_ROWS * width]
     pictures = [
         Picture(pixels, f"{probability:.0%}", "bad fakes")
-        for pixels, probability in zip(shown, called_real.tolist(), strict=False)
+        for pixels, probability in zip(drawn, called_real.tolist(), strict=False)
     ]
     return [pictures[start : start + width] for start in range(0, len(pictures), width)]

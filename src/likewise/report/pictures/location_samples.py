@@ -20,7 +20,7 @@ from likewise.run_folder import RunFolder
 PICTURE = 160
 """Pixels along a side of a picture at most."""
 SIDE = 8
-"""Locations along a side at most, so that they can be told apart on a page; a larger map is averaged."""
+"""Locations along a side at most, so that they are distinct on a page; a larger map is averaged."""
 MATCHED = 4
 """Images whose matches are drawn."""
 

@@ -32,7 +32,7 @@ PICTURES: dict[type[Method], Illustrate] = {
     LiRA: illustrate_predicted_sound,
     UGAN: illustrate_fakes,
 }
-"""For a class of methods, what draws its pictures; classes derived from it are drawn alike. Add your own here."""
+"""For a class of methods, what draws its pictures and those of its subclasses. Add your own here."""
 
 IMAGES = 256
 """training images at most in the batch that is drawn"""

@@ -14,7 +14,7 @@ EXAMPLES = 6
 SIDE = 64
 """pixels along a side whose embeddings are drawn at most"""
 EXPLANATION = (
-    "Motion is optical flow without the camera's; hue is direction, white stands still. Embeddings are of the "
+    "Motion is optical flow without the camera's; hue is direction, white is no motion. Embeddings are of the "
     "frame alone: their three principal components as red, green and blue, one scale for all pictures."
 )
 

@@ -23,8 +23,8 @@ def write_retrieved(run: RunFolder, retrieved: Retrieved, test: Split) -> None:
     owner, rank = retrieved.owner[rows], retrieved.rank[rows]
     similarity = retrieved.queries[rows] @ retrieved.images.T  # [n, N]
     cosine, found = similarity.topk(min(RESULTS, len(retrieved.images)), dim=1)
-    shown = torch.cat([owner[:, None], found], dim=1)  # [n, 1 + RESULTS]
-    made = thumbnails(test, retrieved.positions[shown.flatten()])
+    listed = torch.cat([owner[:, None], found], dim=1)  # [n, 1 + RESULTS]
+    made = thumbnails(test, retrieved.positions[listed.flatten()])
     pictures = made.get("strips", made["thumbnails"])
     if retrieved.texts is None:
         queries = {"spectrograms": spectrograms(test, retrieved.positions[rows])}
@@ -36,7 +36,7 @@ def write_retrieved(run: RunFolder, retrieved: Retrieved, test: Split) -> None:
         rank=rank.numpy(),
         right=(found == owner[:, None]).numpy(),
         cosine=cosine.numpy(),
-        thumbnails=pictures.reshape(*shown.shape, *pictures.shape[1:]),
+        thumbnails=pictures.reshape(*listed.shape, *pictures.shape[1:]),
         images=np.array(len(retrieved.images)),
     )
 
@@ -46,11 +46,11 @@ def pick_queries(retrieved: Retrieved) -> Tensor:
     owner = retrieved.owner
     own_cosine = (retrieved.queries * retrieved.images[owner]).sum(dim=1)  # [M]
     order = np.lexsort((-own_cosine.numpy(), retrieved.rank.numpy())).tolist()
-    taken: set[int] = set()
+    used_images: set[int] = set()
     best_of_images = []
     for query in order:
-        if int(owner[query]) not in taken:
-            taken.add(int(owner[query]))
+        if int(owner[query]) not in used_images:
+            used_images.add(int(owner[query]))
             best_of_images.append(query)
     worst_from = max(len(best_of_images) - QUERIES, QUERIES)
     return torch.tensor(best_of_images[:QUERIES] + best_of_images[worst_from:])

@@ -60,7 +60,7 @@ def _body(arrays: Mapping[str, np.ndarray], words: Words) -> Markup:
     query, image = words.query, words.image
     explanation = (
         f"Test {image}s ranked by cosine similarity to a {query}, out of {count(int(arrays['images']))}, most similar "
-        f"first. Each row begins with the {query}'s own {image}, which a solid frame marks among the results. The "
+        f"first. Each row begins with the {query}'s own {image}, marked by a solid frame in the results. The "
         f"{query}s that rank their own {image} best come first, then the worst, at most one for each {image}."
     )
     rows = [_row(arrays, row, words) for row in range(len(arrays["rank"]))]

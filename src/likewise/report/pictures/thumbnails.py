@@ -98,9 +98,9 @@ def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
 
 
 def _image(thumbnail: np.ndarray) -> Image.Image:
-    """The image of uint8 [H, W, C]; of other channels than grey and RGB the first three, or the first, are shown."""
-    shown = for_display(thumbnail)
-    return Image.fromarray(shown[..., 0] if shown.shape[-1] == 1 else shown)
+    """The image of uint8 [H, W, C]; of other channels than grey and RGB the first three, or the first."""
+    visible = for_display(thumbnail)
+    return Image.fromarray(visible[..., 0] if visible.shape[-1] == 1 else visible)
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
