@@ -55,12 +55,12 @@ def unit_rows(n: int, settings: Settings, seed: int = 0) -> Tensor:
 
 def tiled(z: Tensor, forward: Tiles | None = None, backward: Tiles | None = None) -> tuple[Tensor, Tensor]:
     """NT-Xent and its gradient by our kernels; row i + N/2 is the other view of row i."""
-    own = torch.arange(len(z), device=z.device)
-    everyone, _ = tiles_triton.forward(z, z, own, None, None, forward)
+    self_index = torch.arange(len(z), device=z.device)
+    all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None, forward)
     partner = z.roll(len(z) // 2, 0).float()
-    share = torch.full_like(everyone, 1 / len(z))
-    gradient = tiles_triton.backward_square(z, own, None, everyone, None, share, None, backward)
-    loss = (everyone - (z * partner).sum(dim=1)).mean()
+    share = torch.full_like(all_logsumexp, 1 / len(z))
+    gradient = tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, share, None, backward)
+    loss = (all_logsumexp - (z * partner).sum(dim=1)).mean()
     return loss, gradient.sub_(partner, alpha=2 / len(z))
 
 
@@ -161,15 +161,15 @@ def agreement(z: Tensor) -> str:
 
 def one_direction(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """InfoNCE of queries against keys, row i with row i, and both gradients, by our kernels."""
-    everyone, _ = tiles_triton.forward(queries, keys, None, None, None)
-    share = torch.full_like(everyone, 1 / len(queries))
+    all_logsumexp, _ = tiles_triton.forward(queries, keys, None, None, None)
+    share = torch.full_like(all_logsumexp, 1 / len(queries))
     of_queries, of_keys = tiles_triton.backward(
-        queries, keys, None, None, None, everyone, None, share, None, (True, True)
+        queries, keys, None, None, None, all_logsumexp, None, share, None, (True, True)
     )
     if of_queries is not None and of_keys is not None:
         of_queries.sub_(keys, alpha=1 / len(queries))
         of_keys.sub_(queries, alpha=1 / len(queries))
-    return (everyone - (queries * keys).sum(dim=1)).mean(), of_queries, of_keys
+    return (all_logsumexp - (queries * keys).sum(dim=1)).mean(), of_queries, of_keys
 
 
 def inf_cl_direction(queries: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
@@ -217,15 +217,15 @@ def other_cuts(settings: Settings) -> Table:
         for columns in (32, 64, 128)
         for stages in (2, 3, 4)
     ]
-    own = torch.arange(len(z), device=z.device)
-    everyone, _ = tiles_triton.forward(z, z, own, None, None)
+    self_index = torch.arange(len(z), device=z.device)
+    all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None)
     table = Table(f"Cuts of the tiles at N = {len(z)}, D = {settings.width}", ["tiles", "forward ms", "backward ms"])
     for cut in cuts:
         take_columns = milliseconds(
             {
-                "forward": lambda cut=cut: tiles_triton.forward(z, z, own, None, None, cut),
+                "forward": lambda cut=cut: tiles_triton.forward(z, z, self_index, None, None, cut),
                 "backward": lambda cut=cut: tiles_triton.backward_square(
-                    z, own, None, everyone, None, everyone, None, cut
+                    z, self_index, None, all_logsumexp, None, all_logsumexp, None, cut
                 ),
             },
             rounds=3,

@@ -35,9 +35,9 @@ def trained(name="comatch", **changes):
 
 
 def test_quality_is_that_of_the_steps_own_targets():
-    rule, nets, loader = trained(edge=0.25)
+    rule, nets, loader = trained(graph_threshold=0.25)
     nets.queue.pushed.fill_(16)
-    nets.queue.guesses.copy_(torch.eye(4)[torch.arange(16) % 4])
+    nets.queue.probabilities.copy_(torch.eye(4)[torch.arange(16) % 4])
     found = pseudo_label_quality(rule, nets, loader, TRUE, first=7, count=3)
     right, smooth, concat, edges = 0, 0, 0, 0
     for step in (7, 8, 9):
@@ -45,7 +45,7 @@ def test_quality_is_that_of_the_steps_own_targets():
         with torch.no_grad():
             kept = rule.step(nets, batch, Progress(step, 100, seed=5)).memory_updates
         targets, true = kept["targets"], TRUE[batch.indices]
-        right += sum(int(guess.argmax()) == label for guess, label in zip(kept["guesses"], true, strict=False))
+        right += sum(int(guess.argmax()) == label for guess, label in zip(kept["probabilities"], true, strict=False))
         smooth += sum(int(guess.argmax()) == label for guess, label in zip(targets, true, strict=True))
         for i in range(16):
             for j in range(16):
@@ -56,7 +56,7 @@ def test_quality_is_that_of_the_steps_own_targets():
 
 
 def test_without_an_edge_there_is_no_precision():
-    rule, nets, loader = trained(edge=1.0)
+    rule, nets, loader = trained(graph_threshold=1.0)
     assert pseudo_label_quality(rule, nets, loader, TRUE, first=0, count=1)[2:] == (0.0, 0)
 
 

@@ -31,14 +31,15 @@ def weighted(distances, sharpness, attached):
 
 def naive_attraction(anchors, positives, sharpness, attached):
     rows = [
-        weighted([distance(a, p) for p in own], sharpness, attached) for a, own in zip(anchors, positives, strict=True)
+        weighted([distance(a, p) for p in self_index], sharpness, attached)
+        for a, self_index in zip(anchors, positives, strict=True)
     ]
     return sum(rows) / len(rows)
 
 
-def naive_repulsion(anchors, others, sharpness, attached, own):
+def naive_repulsion(anchors, others, sharpness, attached, self_index):
     rows = [
-        -weighted([distance(a, b) for j, b in enumerate(others) if j != own[i]], -sharpness, attached)
+        -weighted([distance(a, b) for j, b in enumerate(others) if j != self_index[i]], -sharpness, attached)
         for i, a in enumerate(anchors)
     ]
     return sum(rows) / len(rows)
@@ -118,16 +119,16 @@ def test_attraction_is_the_formula(attached):
 
 
 @pytest.mark.parametrize("attached", [True, False])
-@pytest.mark.parametrize("own", [None, [3, -1, 0, 2]])
-def test_repulsion_is_the_formula(own, attached):
+@pytest.mark.parametrize("self_index", [None, [3, -1, 0, 2]])
+def test_repulsion_is_the_formula(self_index, attached):
     torch.manual_seed(3)
     anchors, others = unit(torch.randn(4, 3, dtype=torch.float64)), QUEUE
-    columns = None if own is None else torch.tensor(own)
+    columns = None if self_index is None else torch.tensor(self_index)
     found = value_and_gradient(
         lambda a, o: contrastive_repulsion(_unit(a), _unit(o), 1.3, columns, attached), anchors, others
     )
     expected = value_and_gradient(
-        lambda a, o: naive_repulsion(_unit(a), _unit(o), 1.3, attached, own or [-1] * 4), anchors, others
+        lambda a, o: naive_repulsion(_unit(a), _unit(o), 1.3, attached, self_index or [-1] * 4), anchors, others
     )
     assert_alike(found, expected)
 
@@ -151,13 +152,13 @@ def test_the_farthest_positive_and_the_nearest_other_weigh_the_most():
 def test_without_sharpness_all_weigh_alike_and_ones_own_image_nothing():
     anchors = _unit(torch.randn(4, 3))
     assert torch.allclose(attraction_weights(anchors, _unit(torch.randn(4, 5, 3)), 0.0), torch.tensor(0.2))
-    weights = repulsion_weights(anchors, anchors, 0.0, own=torch.arange(4))
+    weights = repulsion_weights(anchors, anchors, 0.0, self_index=torch.arange(4))
     torch.testing.assert_close(weights, (1 - torch.eye(4)) / 3)
 
 
 def test_collapse_is_zero_and_the_sharpest_repulsion_is_from_the_nearest():
-    same = torch.ones(3, 2, 4)
-    assert float(cacr(same)) == pytest.approx(0, abs=1e-6)
+    positives_logsumexp = torch.ones(3, 2, 4)
+    assert float(cacr(positives_logsumexp)) == pytest.approx(0, abs=1e-6)
     anchors, others = _unit(torch.randn(5, 3)), _unit(torch.randn(9, 3))
     nearest = torch.cdist(anchors, others).min(dim=1).values.square().mean()
     assert float(contrastive_repulsion(anchors, others, 1e4)) == pytest.approx(-float(nearest), abs=1e-3)
@@ -174,7 +175,10 @@ def test_collapse_is_zero_and_the_sharpest_repulsion_is_from_the_nearest():
         (lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(5, 2, 3)), r"\[N, K, D\]"),
         (lambda: contrastive_attraction(torch.ones(4, 3), torch.ones(4, 0, 3)), "K at least 1"),
         (lambda: contrastive_repulsion(torch.ones(4, 3), torch.ones(0, 3)), "nothing to be pushed away from"),
-        (lambda: repulsion_weights(torch.ones(1, 3), torch.ones(1, 3), own=torch.tensor([0])), "at least two images"),
+        (
+            lambda: repulsion_weights(torch.ones(1, 3), torch.ones(1, 3), self_index=torch.tensor([0])),
+            "at least two images",
+        ),
     ],
 )
 def test_what_cannot_teach_is_refused(call, said):

@@ -10,17 +10,17 @@ from likewise.losses import LossInputError, info_nce, nt_xent, queue_nce, suncet
 from losses.vectors import LABELS, QUEUE, ZA, ZB, Z, raw, unit
 
 
-def naive(queries, keys, query_id, key_id, temperature, own, kind):
+def naive(queries, keys, query_id, key_id, temperature, self_index, kind):
     """The docstring's formula, one term at a time."""
     total, valid = 0.0, 0
     for i in range(len(queries)):
-        compared = [a for a in range(len(keys)) if own is None or a != own[i]]
+        compared = [a for a in range(len(keys)) if self_index is None or a != self_index[i]]
         positive = [a for a in compared if query_id[i] == key_id[a] != -1]
         if not positive:
             continue
         valid += 1
-        everyone = sum(math.exp(float(queries[i] @ keys[a]) / temperature) for a in compared)
-        chances = [math.exp(float(queries[i] @ keys[p]) / temperature) / everyone for p in positive]
+        all_logsumexp = sum(math.exp(float(queries[i] @ keys[a]) / temperature) for a in compared)
+        chances = [math.exp(float(queries[i] @ keys[p]) / temperature) / all_logsumexp for p in positive]
         if kind == "out":
             total -= sum(math.log(c) for c in chances) / len(positive)
         elif kind == "in":
@@ -38,9 +38,9 @@ def test_info_nce_is_the_formula(kind, rectangular):
     keys = unit(torch.randn(11, 5, dtype=torch.float64)) if rectangular else queries
     query_id = torch.tensor([0, 1, 1, 2, -1, 0, 5])
     key_id = torch.tensor([0, 1, 1, 2, -1, 0, 7, -1, 2, 2, 1]) if rectangular else query_id
-    own = torch.tensor([3, -1, 0, 8, 2, 1, 1]) if rectangular else torch.arange(7)
-    ours = info_nce(queries, keys, query_id, key_id, 0.2, own, kind)
-    assert float(ours) == pytest.approx(naive(queries, keys, query_id, key_id, 0.2, own, kind), rel=1e-12)
+    self_index = torch.tensor([3, -1, 0, 8, 2, 1, 1]) if rectangular else torch.arange(7)
+    ours = info_nce(queries, keys, query_id, key_id, 0.2, self_index, kind)
+    assert float(ours) == pytest.approx(naive(queries, keys, query_id, key_id, 0.2, self_index, kind), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_gradients_by_finite_differences(kind):
 
 def test_one_positive_each_makes_the_three_kinds_equal():
     ids = torch.arange(4).repeat(2)
-    own = torch.arange(8)
-    values = {float(info_nce(Z, Z, ids, ids, 0.2, own, kind)) for kind in ("out", "in", "nca")}
+    self_index = torch.arange(8)
+    values = {float(info_nce(Z, Z, ids, ids, 0.2, self_index, kind)) for kind in ("out", "in", "nca")}
     assert max(values) - min(values) < 1e-12
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
-from likewise.losses import dense, similarity_sums, tiles_kept, tiles_torch
+from likewise.losses import dense, similarity_sums, tiles_cached, tiles_torch
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 
 PATHS = ("kept", "tiles")
@@ -17,7 +17,7 @@ PATHS = ("kept", "tiles")
 def path(request, monkeypatch):
     """Everything small and kept, or nothing kept and tiles so small that every batch has many, some of them cut."""
     if request.param == "tiles":
-        monkeypatch.setattr(tiles_kept, "MOST_PAIRS", 0)
+        monkeypatch.setattr(tiles_cached, "MOST_PAIRS", 0)
         monkeypatch.setattr(tiles_torch, "TILE", 8)
     return request.param
 
@@ -79,13 +79,13 @@ def test_rows_among_themselves(path, kind, ids, count):
 
 
 @pytest.mark.parametrize("kind", ["out", "in", "nca"])
-@pytest.mark.parametrize("own", ["none", "some"])
+@pytest.mark.parametrize("self_index", ["none", "some"])
 @pytest.mark.parametrize("shape", [(9, 30), (30, 9), (1, 12), (17, 16)])
-def test_queries_against_other_keys(path, kind, own, shape):
+def test_queries_against_other_keys(path, kind, self_index, shape):
     many, other = shape
     query_id, key_id = whole_numbers(-1, 3, many, 2), whole_numbers(-1, 3, other, 3)
     query_id[0], key_id[:2] = 1, torch.tensor([1, 2])
-    mine = None if own == "none" else whole_numbers(-1, other, many, 4).where(itself(many) > 0, 2)
+    mine = None if self_index == "none" else whole_numbers(-1, other, many, 4).where(itself(many) > 0, 2)
     assert_same(
         lambda q, k: losses.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
         lambda q, k: dense.info_nce(q, k, query_id, key_id, 0.15, mine, kind),
@@ -263,7 +263,7 @@ def test_large_batches_hold_no_matrix_of_all_pairs():
 
     with Watch():
         losses.suncet(z, torch.arange(count) % 7, 0.1).backward()
-    assert largest <= max(4 * tiles_torch.TILE**2, tiles_kept.MOST_PAIRS * 4)
+    assert largest <= max(4 * tiles_torch.TILE**2, tiles_cached.MOST_PAIRS * 4)
     assert largest < count**2 * 4
 
 
@@ -274,10 +274,10 @@ def test_which_path_is_taken(monkeypatch):
     def watched(name, real):
         return lambda *given: (take_columns.append(name), real(*given))[1]
 
-    for name in ("tiles_kept.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"):
-        module = {"tiles_kept": tiles_kept, "tiles_torch": tiles_torch}[name.split(".")[0]]
+    for name in ("tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"):
+        module = {"tiles_cached": tiles_cached, "tiles_torch": tiles_torch}[name.split(".")[0]]
         function = name.split(".")[1]
         monkeypatch.setattr(module, function, watched(name, getattr(module, function)))
     for count, scale in [(64, 1.0), (1100, 1.0), (64, 20.0)]:
-        similarity_sums.among((rows(count).float() * scale).requires_grad_())
-    assert take_columns == ["tiles_kept.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]
+        similarity_sums.self_logsumexp((rows(count).float() * scale).requires_grad_())
+    assert take_columns == ["tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]

@@ -32,9 +32,9 @@ def naive_cross_entropy(phi, flow, target):
         others = [q for q in range(len(phi)) if q != p]
         kernels = [kernel(flow[p], flow[q]) for q in others]
         raised = kernels if target == "l1" else [math.exp(k / TEMPERATURE) for k in kernels]
-        everyone = sum((phi[p] @ phi[q] / TEMPERATURE).exp() for q in others)
+        all_logsumexp = sum((phi[p] @ phi[q] / TEMPERATURE).exp() for q in others)
         for q, share in zip(others, raised, strict=True):
-            total = total - share / sum(raised) * ((phi[p] @ phi[q] / TEMPERATURE).exp() / everyone).log()
+            total = total - share / sum(raised) * ((phi[p] @ phi[q] / TEMPERATURE).exp() / all_logsumexp).log()
     return total / len(phi)
 
 

@@ -53,8 +53,8 @@ def test_sup_con_takes_flat_embeddings_and_views():
     z = rows(1)
     unit = F.normalize(z, dim=1)
     log_prob = (unit @ unit.T / 0.1).fill_diagonal_(-torch.inf).log_softmax(dim=1)
-    same = (labels()[:, None] == labels()[None]).fill_diagonal_(False)
-    expected = -(log_prob.where(same, 0).sum(dim=1) / same.sum(dim=1)).mean()
+    positives_logsumexp = (labels()[:, None] == labels()[None]).fill_diagonal_(False)
+    expected = -(log_prob.where(positives_logsumexp, 0).sum(dim=1) / positives_logsumexp.sum(dim=1)).mean()
     assert losses.SupConLoss()(z, labels()).item() == pytest.approx(expected.item(), abs=1e-12)
     views = torch.stack([z, rows(2)], dim=1)  # [B, V, D]
     assert losses.SupConLoss()(views, labels()).item() == pytest.approx(losses.sup_con(views, labels()).item())
@@ -63,8 +63,8 @@ def test_sup_con_takes_flat_embeddings_and_views():
 def test_suncet_is_the_stochastic_neighbour_formula():
     z = F.normalize(rows(1), dim=1)
     similarity = (z @ z.T / 0.1).exp().fill_diagonal_(0)
-    same = labels()[:, None] == labels()[None]
-    expected = -((similarity * same).sum(dim=1) / similarity.sum(dim=1)).log().mean()
+    positives_logsumexp = labels()[:, None] == labels()[None]
+    expected = -((similarity * positives_logsumexp).sum(dim=1) / similarity.sum(dim=1)).log().mean()
     assert losses.SuNCEtLoss()(rows(1), labels()).item() == pytest.approx(expected.item(), abs=1e-12)
 
 

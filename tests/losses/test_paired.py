@@ -26,7 +26,7 @@ def naive_cross_entropy(queries, keys, scale, targets):
     return total / len(queries)
 
 
-def smoothed(epsilon):
+def memory_smoothing(epsilon):
     return [[1 - epsilon if i == j else epsilon / (N - 1) for j in range(N)] for i in range(N)]
 
 
@@ -39,7 +39,7 @@ def assert_same_with_gradients(found, expected, inputs):
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_pair_nce_is_the_mean_of_both_cross_entropies(epsilon):
     images, texts, scale = pairs()
-    targets = smoothed(epsilon)
+    targets = memory_smoothing(epsilon)
     expected = naive_cross_entropy(images, texts, scale, targets) + naive_cross_entropy(texts, images, scale, targets)
     assert_same_with_gradients(clip_loss(images, texts, scale, epsilon), expected / 2, [images, texts, scale])
 
@@ -47,8 +47,8 @@ def test_pair_nce_is_the_mean_of_both_cross_entropies(epsilon):
 def test_a_perfect_match_costs_nothing_and_a_collapse_log_n():
     unlike = torch.eye(N)
     assert clip_loss(unlike, unlike, 100.0).item() == pytest.approx(0, abs=1e-6)
-    same = torch.ones(N, D) / math.sqrt(D)
-    assert clip_loss(same, same, 100.0).item() == pytest.approx(math.log(N), rel=1e-5)
+    positives_logsumexp = torch.ones(N, D) / math.sqrt(D)
+    assert clip_loss(positives_logsumexp, positives_logsumexp, 100.0).item() == pytest.approx(math.log(N), rel=1e-5)
 
 
 def test_pair_divergence_is_the_mean_of_both_kl_divergences():

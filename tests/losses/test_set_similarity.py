@@ -19,13 +19,13 @@ def naive_loss(places, partners, matched, queue, temperature, more=0.0):
     for q, k, pairs in zip(places, partners, matched, strict=True):
         by_place = []
         for u in range(len(q)):
-            its = [v for v in range(len(k)) if pairs[u, v]]
-            if its:
-                everyone = [(q[u] @ k[v] / temperature).exp() for v in its] + [
+            second = [v for v in range(len(k)) if pairs[u, v]]
+            if second:
+                all_logsumexp = [(q[u] @ k[v] / temperature).exp() for v in second] + [
                     (q[u] @ n / temperature).exp() for n in queue
                 ]
-                each = [-((q[u] @ k[v] / temperature).exp() / sum(everyone)).log() for v in its]
-                by_place.append(sum(each) / (len(its) + more))
+                each = [-((q[u] @ k[v] / temperature).exp() / sum(all_logsumexp)).log() for v in second]
+                by_place.append(sum(each) / (len(second) + more))
         images.append(sum(by_place) / (len(by_place) + more) if by_place else torch.zeros((), dtype=q.dtype))
     return sum(images) / len(images)
 
@@ -52,10 +52,10 @@ def test_value_and_gradient_equal_the_naive_loop(share):
     loss = set_similarity(places, partners, matched, queue, 0.3)
     naive = naive_loss(places, partners.detach(), matched, queue, 0.3)
     assert loss.item() == pytest.approx(naive.item(), rel=1e-12)
-    mine, of_partners = torch.autograd.grad(loss, [places, partners], allow_unused=True)
+    first, of_partners = torch.autograd.grad(loss, [places, partners], allow_unused=True)
     (theirs,) = torch.autograd.grad(naive, places)
-    torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
-    assert mine[1].abs().sum() == 0 and of_partners is None
+    torch.testing.assert_close(first, theirs, rtol=1e-10, atol=1e-12)
+    assert first[1].abs().sum() == 0 and of_partners is None
 
 
 def test_no_pair_at_all_is_zero_with_a_gradient_of_zero():
@@ -87,14 +87,14 @@ def test_what_cannot_be_used_is_refused(pairs, queue, temperature, said):
 
 
 def test_attention_and_mask_have_the_reference_values():
-    mine, its = raw(4, 4, 0.3)[None], raw(4, 4, 0.8)[None]
+    first, second = raw(4, 4, 0.3)[None], raw(4, 4, 0.8)[None]
     expected = torch.tensor(
         [[0.9999999993, 0.0278025422, 0, 0.1597371636], [0.9999999992, 0, 0.6343488985, 0.5390474081]],
         dtype=torch.float64,
     )
-    found = torch.cat([attention(mine), attention(its)])
+    found = torch.cat([attention(first), attention(second)])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    assert torch.equal(attentive(mine, its, 0.1, 0.2)[0].long(), REFERENCE_MASK)
+    assert torch.equal(attentive(first, second, 0.1, 0.2)[0].long(), REFERENCE_MASK)
 
 
 def test_attention_of_a_constant_map_is_zero():
@@ -114,9 +114,9 @@ def naive_nearby(first, second, side, aspect, within):
                 centres.append(((a * x + across) * aspect, d * y + down))
         return centres, math.hypot(2 * a * aspect / side, 2 * d / side)
 
-    (mine, mine_long), (its, its_long) = cells(first), cells(second)
+    (first, mine_long), (second, its_long) = cells(first), cells(second)
     longest = max(mine_long, its_long)
-    return [[math.dist(u, v) / longest < within for v in its] for u in mine]
+    return [[math.dist(u, v) / longest < within for v in second] for u in first]
 
 
 @pytest.mark.parametrize("side", [1, 4, 7])

@@ -44,23 +44,23 @@ def test_every_case_through_the_interpreter():
     assert "skipped" not in run.stdout
 
 
-def dense(queries, keys, own, query_id, key_id):
+def dense(queries, keys, self_index, query_id, key_id):
     """Both log-sums from the whole matrix of scores."""
     scores = queries @ keys.T
     compared = torch.ones_like(scores, dtype=torch.bool)
-    if own is not None:
-        compared = own[:, None] != torch.arange(len(keys), device=own.device)
-    everyone = scores.masked_fill(~compared, -math.inf).logsumexp(dim=1)
+    if self_index is not None:
+        compared = self_index[:, None] != torch.arange(len(keys), device=self_index.device)
+    all_logsumexp = scores.masked_fill(~compared, -math.inf).logsumexp(dim=1)
     if query_id is None:
-        return everyone, None
+        return all_logsumexp, None
     alike = compared & (query_id[:, None] == key_id)
-    return everyone, scores.masked_fill(~alike, -math.inf).logsumexp(dim=1)
+    return all_logsumexp, scores.masked_fill(~alike, -math.inf).logsumexp(dim=1)
 
 
-def dense_gradients(queries, keys, own, query_id, key_id, grads):
+def dense_gradients(queries, keys, self_index, query_id, key_id, grads):
     """By autograd; rows whose log-sum is -inf are left out of the sum, which is what adding nothing means."""
     queries, keys = queries.clone().requires_grad_(), keys.clone().requires_grad_()
-    log_sums = dense(queries, keys, own, query_id, key_id)
+    log_sums = dense(queries, keys, self_index, query_id, key_id)
     pairs = [(s, g) for s, g in zip(log_sums, grads, strict=True) if s is not None]
     total = sum((g[s > -math.inf] * s[s > -math.inf]).sum() for s, g in pairs)
     return torch.autograd.grad(total, (queries, keys))
@@ -90,18 +90,28 @@ def error(ours, right):
     return float(difference.norm() / right[~none].norm().clamp(min=1e-30))
 
 
-def compare(queries, keys, own, query_id, key_id, tiles=SMALL, tolerance=2e-6, gradient_tolerance=2e-6):
+def compare(queries, keys, self_index, query_id, key_id, tiles=SMALL, tolerance=2e-6, gradient_tolerance=2e-6):
     """Log-sums and both gradients."""
-    exact = (queries.double(), keys.double(), own, query_id, key_id)
+    exact = (queries.double(), keys.double(), self_index, query_id, key_id)
     grads = weights(len(queries), query_id is not None)
-    everyone, same = tiles_triton.forward(queries, keys, own, query_id, key_id, tiles)
-    assert everyone.dtype == torch.float32
-    for found, right in zip((everyone, same), dense(*exact), strict=True):
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(queries, keys, self_index, query_id, key_id, tiles)
+    assert all_logsumexp.dtype == torch.float32
+    for found, right in zip((all_logsumexp, positives_logsumexp), dense(*exact), strict=True):
         assert (found is None) == (right is None)
         if found is not None:
             assert error(found, right) < tolerance
     found = tiles_triton.backward(
-        queries, keys, own, query_id, key_id, everyone, same, grads[0], grads[1], (True, True), tiles
+        queries,
+        keys,
+        self_index,
+        query_id,
+        key_id,
+        all_logsumexp,
+        positives_logsumexp,
+        grads[0],
+        grads[1],
+        (True, True),
+        tiles,
     )
     for side, right in zip(found, dense_gradients(*exact, grads), strict=True):
         assert side.dtype == torch.float32
@@ -109,12 +119,14 @@ def compare(queries, keys, own, query_id, key_id, tiles=SMALL, tolerance=2e-6, g
         assert error(side, right) < gradient_tolerance
 
 
-def compare_square(z, own, ids, tiles=SMALL, gradient_tolerance=2e-6):
+def compare_square(z, self_index, ids, tiles=SMALL, gradient_tolerance=2e-6):
     exact = z.double()
     grads = weights(len(z), ids is not None)
-    everyone, same = tiles_triton.forward(z, z, own, ids, ids, tiles)
-    found = tiles_triton.backward_square(z, own, ids, everyone, same, grads[0], grads[1], tiles)
-    right = sum(dense_gradients(exact, exact, own, ids, ids, grads))
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(z, z, self_index, ids, ids, tiles)
+    found = tiles_triton.backward_square(
+        z, self_index, ids, all_logsumexp, positives_logsumexp, grads[0], grads[1], tiles
+    )
+    right = sum(dense_gradients(exact, exact, self_index, ids, ids, grads))
     assert found.dtype == torch.float32
     assert torch.isfinite(found).all()
     assert error(found, right) < gradient_tolerance
@@ -124,7 +136,7 @@ def compare_square(z, own, ids, tiles=SMALL, gradient_tolerance=2e-6):
 # what the way without maxima takes. Float32 holds such a score to 1e-5, and its exponential no better.
 @on_kernels
 @pytest.mark.parametrize(
-    ("scale", "own", "ids"),
+    ("scale", "self_index", "ids"),
     [
         (1.0, "none", "none"),
         (1.0, "none", "five"),
@@ -138,12 +150,12 @@ def compare_square(z, own, ids, tiles=SMALL, gradient_tolerance=2e-6):
         (60.0, "mixed", "all different"),
     ],
 )
-def test_kernels_are_the_formula(scale, own, ids):
+def test_kernels_are_the_formula(scale, self_index, ids):
     n, m = 21, 54
     queries, keys = rows(n, 20, 1, scale=scale), rows(m, 20, 2, scale=4.0)
     counted = torch.arange(m, device=DEVICE)
     mixed = whole_numbers(0, m, n, 3).where(whole_numbers(0, 3, n, 4) > 0, -1)
-    own_key = {"none": None, "first": counted[:n], "mixed": mixed}[own]
+    own_key = {"none": None, "first": counted[:n], "mixed": mixed}[self_index]
     query_id, key_id = {
         "none": (None, None),
         "one": (counted[:n] * 0, counted * 0),
@@ -154,11 +166,15 @@ def test_kernels_are_the_formula(scale, own, ids):
 
 
 @on_kernels
-@pytest.mark.parametrize(("own", "with_ids"), [("none", True), ("itself", False), ("itself", True), ("mixed", True)])
+@pytest.mark.parametrize(
+    ("self_index", "with_ids"), [("none", True), ("itself", False), ("itself", True), ("mixed", True)]
+)
 @pytest.mark.parametrize("scale", [1.0, 20.0])
-def test_kernels_of_the_square_are_the_formula(own, with_ids, scale):
+def test_kernels_of_the_square_are_the_formula(self_index, with_ids, scale):
     z = rows(36, 20, 1, scale=scale)
-    own_key = {"none": None, "itself": torch.arange(36, device=DEVICE), "mixed": whole_numbers(-1, 36, 36, 3)}[own]
+    own_key = {"none": None, "itself": torch.arange(36, device=DEVICE), "mixed": whole_numbers(-1, 36, 36, 3)}[
+        self_index
+    ]
     ids = whole_numbers(0, 16, 36, 7) if with_ids else None
     compare_square(z, own_key, ids, gradient_tolerance=2e-6 if scale < 2 else 1e-4)
 
@@ -169,38 +185,40 @@ def test_kernels_of_the_square_are_the_formula(own, with_ids, scale):
     [(5, Tiles(16, 32, splits=3)), (16, Tiles(32, 16)), (64, Tiles(16, 32)), (128, Tiles(32, 16, splits=2))],
 )
 def test_kernels_take_any_width_and_any_cut(width, tiles):
-    own = torch.arange(33, device=DEVICE)
-    compare(rows(33, width, 1), rows(48, width, 2), own, own % 7, torch.arange(48, device=DEVICE) % 7, tiles)
-    compare_square(rows(33, width, 1), own, own % 7, tiles)
+    self_index = torch.arange(33, device=DEVICE)
+    compare(
+        rows(33, width, 1), rows(48, width, 2), self_index, self_index % 7, torch.arange(48, device=DEVICE) % 7, tiles
+    )
+    compare_square(rows(33, width, 1), self_index, self_index % 7, tiles)
 
 
 @on_kernels
 def test_kernels_have_tiles_of_their_own():
-    own = torch.arange(150, device=DEVICE)
-    compare(rows(150, 24, 1), rows(170, 24, 2), own, None, None, tiles=None)
-    compare_square(rows(150, 24, 1), own, own % 70, tiles=None)
+    self_index = torch.arange(150, device=DEVICE)
+    compare(rows(150, 24, 1), rows(170, 24, 2), self_index, None, None, tiles=None)
+    compare_square(rows(150, 24, 1), self_index, self_index % 70, tiles=None)
 
 
 # The coefficients are rounded once to the 8 bits of a bfloat16 (2**-9 each, at random) or the 11 of a float16.
 @on_kernels
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-3), (torch.float16, 6e-4)])
 def test_kernels_in_half_precision(dtype, tolerance):
-    own = torch.arange(40, device=DEVICE)
+    self_index = torch.arange(40, device=DEVICE)
     queries, keys = rows(40, 64, 1, dtype, scale=8.0), rows(52, 64, 2, dtype)
     key_id = torch.arange(52, device=DEVICE) % 6
-    compare(queries, keys, own, own % 6, key_id, gradient_tolerance=tolerance)
-    compare_square(keys, own[:1].expand(52).contiguous(), key_id, gradient_tolerance=tolerance)
+    compare(queries, keys, self_index, self_index % 6, key_id, gradient_tolerance=tolerance)
+    compare_square(keys, self_index[:1].expand(52).contiguous(), key_id, gradient_tolerance=tolerance)
 
 
 @on_kernels
 def test_kernels_keep_tiny_weights_in_float16():
     """The weight of a mean over 65536 rows lies where float16 has few bits left, and its share of a row has none."""
     z = rows(40, 16, 1, torch.float16)
-    own = torch.arange(40, device=DEVICE)
-    everyone, _ = tiles_triton.forward(z, z, own, None, None, SMALL)
+    self_index = torch.arange(40, device=DEVICE)
+    all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None, SMALL)
     weight = torch.full((40,), 1e-6, device=DEVICE)
-    found = tiles_triton.backward_square(z, own, None, everyone, None, weight, None, SMALL)
-    right = sum(dense_gradients(z.double(), z.double(), own, None, None, (weight.double(), None)))
+    found = tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, weight, None, SMALL)
+    right = sum(dense_gradients(z.double(), z.double(), self_index, None, None, (weight.double(), None)))
     assert error(found, right) < 6e-4
 
 
@@ -208,10 +226,10 @@ def test_kernels_keep_tiny_weights_in_float16():
 def test_kernels_at_a_tiny_temperature():
     """Scores up to 1000: exp overflows, positives lie hundreds below the maximum, own keys hundreds above all."""
     z = torch.nn.functional.normalize(rows(40, 8, 1), dim=1)
-    own, ids = torch.arange(40, device=DEVICE), torch.arange(40, device=DEVICE) % 13
+    self_index, ids = torch.arange(40, device=DEVICE), torch.arange(40, device=DEVICE) % 13
     # A score of 1000 is off by 6e-5 in float32, and its exponential by as much.
-    compare(z * 1000, z, own, ids, ids, gradient_tolerance=2e-4)
-    compare_square(z * 1000**0.5, own, ids, gradient_tolerance=2e-4)
+    compare(z * 1000, z, self_index, ids, ids, gradient_tolerance=2e-4)
+    compare_square(z * 1000**0.5, self_index, ids, gradient_tolerance=2e-4)
 
 
 @on_kernels
@@ -219,9 +237,9 @@ def test_kernels_at_a_tiny_temperature():
 def test_kernels_of_rows_that_are_compared_with_nothing(scale):
     z = rows(20, 8, 1, scale=scale)
     alone = torch.arange(20, device=DEVICE)
-    everyone, same = tiles_triton.forward(z, z, alone, alone, alone, SMALL)
-    assert torch.isfinite(everyone).all()
-    assert (same == -math.inf).all()
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(z, z, alone, alone, alone, SMALL)
+    assert torch.isfinite(all_logsumexp).all()
+    assert (positives_logsumexp == -math.inf).all()
     # A score of thousands is off by its last bit in float32, and its exponential by as much.
     rounding = torch.finfo(z.dtype).eps * float((z @ z.T).fill_diagonal_(0).abs().max())
     compare_square(z, alone, alone.clamp(min=10), gradient_tolerance=max(2e-6, rounding))
@@ -240,25 +258,29 @@ def test_kernels_of_rows_that_are_compared_with_nothing(scale):
 @on_kernels
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_kernels_never_read_the_weight_of_an_empty_sum(dtype):
-    z, own = rows(20, 8, 1, dtype), torch.arange(20, device=DEVICE)
-    everyone, same = tiles_triton.forward(z, z, own, own, own, SMALL)
+    z, self_index = rows(20, 8, 1, dtype), torch.arange(20, device=DEVICE)
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(z, z, self_index, self_index, self_index, SMALL)
     weight, nan = torch.ones(20, device=DEVICE), torch.full((20,), math.nan, device=DEVICE)
-    found = tiles_triton.backward_square(z, own, own, everyone, same, weight, nan, SMALL)
-    assert torch.equal(found, tiles_triton.backward_square(z, own, None, everyone, None, weight, None, SMALL))
+    found = tiles_triton.backward_square(
+        z, self_index, self_index, all_logsumexp, positives_logsumexp, weight, nan, SMALL
+    )
+    assert torch.equal(
+        found, tiles_triton.backward_square(z, self_index, None, all_logsumexp, None, weight, None, SMALL)
+    )
 
 
 @on_kernels
 @pytest.mark.parametrize("scale", [1.0, 60.0])
 def test_kernels_take_a_log_sum_of_minus_infinity_for_nothing_at_all(scale):
     z, ids = rows(40, 8, 1, scale=scale), torch.arange(40, device=DEVICE) % 5
-    everyone, same = tiles_triton.forward(z, z, None, ids, ids, SMALL)
+    all_logsumexp, positives_logsumexp = tiles_triton.forward(z, z, None, ids, ids, SMALL)
     silent = ids == 2
     grads = weights(40, ids=True)
     heard = [grad.masked_fill(silent, 0) for grad in grads]
-    right = tiles_triton.backward_square(z, None, ids, everyone, same, *heard, SMALL)
-    log_sums = [log_sum.masked_fill(silent, -math.inf) for log_sum in (everyone, same)]
+    right = tiles_triton.backward_square(z, None, ids, all_logsumexp, positives_logsumexp, *heard, SMALL)
+    log_sums = [log_sum.masked_fill(silent, -math.inf) for log_sum in (all_logsumexp, positives_logsumexp)]
     assert error(tiles_triton.backward_square(z, None, ids, *log_sums, *grads, SMALL), right) < 2e-6
-    nobody = torch.full_like(everyone, -math.inf)
+    nobody = torch.full_like(all_logsumexp, -math.inf)
     assert (tiles_triton.backward_square(z, None, ids, nobody, nobody, *grads, SMALL) == 0).all()
 
 
@@ -273,12 +295,12 @@ def test_kernels_where_an_own_key_scores_above_all_others():
 @on_kernels
 def test_kernels_take_matrices_that_are_not_contiguous():
     wide, tall = rows(37, 40, 1), rows(20, 50, 2)
-    ids, own = (whole_numbers(0, high, 100, high)[::2] for high in (6, 50))
-    compare(wide[:, ::2], tall.T, own[:37], ids[:37], ids)
-    compare_square(tall.T, own, ids)
+    ids, self_index = (whole_numbers(0, high, 100, high)[::2] for high in (6, 50))
+    compare(wide[:, ::2], tall.T, self_index[:37], ids[:37], ids)
+    compare_square(tall.T, self_index, ids)
     share = torch.ones((), device=DEVICE).expand(37)
-    everyone, _ = tiles_triton.forward(wide, wide, None, None, None, SMALL)
-    found = tiles_triton.backward_square(wide, None, None, everyone, None, share, None, SMALL)
+    all_logsumexp, _ = tiles_triton.forward(wide, wide, None, None, None, SMALL)
+    found = tiles_triton.backward_square(wide, None, None, all_logsumexp, None, share, None, SMALL)
     assert error(found, sum(dense_gradients(wide.double(), wide.double(), None, None, None, (share, None)))) < 2e-6
 
 
@@ -294,9 +316,9 @@ def test_kernels_read_nothing_behind_the_last_row():
 @pytest.mark.parametrize("wants", [(True, False), (False, True), (False, False)])
 def test_kernels_give_the_gradients_that_are_wanted(wants):
     queries, keys = rows(20, 8, 1), rows(24, 8, 2)
-    everyone, _ = tiles_triton.forward(queries, keys, None, None, None, SMALL)
-    ones = torch.ones_like(everyone)
-    arguments = (queries, keys, None, None, None, everyone, None, ones, None)
+    all_logsumexp, _ = tiles_triton.forward(queries, keys, None, None, None, SMALL)
+    ones = torch.ones_like(all_logsumexp)
+    arguments = (queries, keys, None, None, None, all_logsumexp, None, ones, None)
     both = tiles_triton.backward(*arguments, (True, True), SMALL)
     found = tiles_triton.backward(*arguments, wants, SMALL)
     for side, asked, right in zip(found, wants, both, strict=True):
@@ -306,14 +328,14 @@ def test_kernels_give_the_gradients_that_are_wanted(wants):
 @on_kernels
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_kernels_give_the_same_bits_twice(dtype):
-    z, own = rows(50, 20, 1, dtype, scale=3.0), whole_numbers(-1, 50, 50, 2)
-    ids = own % 5
+    z, self_index = rows(50, 20, 1, dtype, scale=3.0), whole_numbers(-1, 50, 50, 2)
+    ids = self_index % 5
     tiles = SMALL._replace(splits=2)
-    log_sums = [tiles_triton.forward(z, z, own, ids, ids, tiles) for _ in range(2)]
+    log_sums = [tiles_triton.forward(z, z, self_index, ids, ids, tiles) for _ in range(2)]
     assert torch.equal(log_sums[0][0], log_sums[1][0])
     assert torch.equal(log_sums[0][1], log_sums[1][1])
     grads = weights(50, ids=True)
-    found = [tiles_triton.backward_square(z, own, ids, *log_sums[0], *grads, tiles) for _ in range(2)]
+    found = [tiles_triton.backward_square(z, self_index, ids, *log_sums[0], *grads, tiles) for _ in range(2)]
     assert torch.equal(found[0], found[1])
 
 
@@ -321,9 +343,11 @@ def test_kernels_give_the_same_bits_twice(dtype):
 def test_kernels_pass_nan_on():
     z = rows(20, 8, 1)
     z[4, 2] = math.nan
-    everyone, _ = tiles_triton.forward(z, z, torch.arange(20, device=DEVICE), None, None, SMALL)
-    assert everyone.isnan().all()
-    found = tiles_triton.backward_square(z, None, None, everyone, None, torch.ones_like(everyone), None, SMALL)
+    all_logsumexp, _ = tiles_triton.forward(z, z, torch.arange(20, device=DEVICE), None, None, SMALL)
+    assert all_logsumexp.isnan().all()
+    found = tiles_triton.backward_square(
+        z, None, None, all_logsumexp, None, torch.ones_like(all_logsumexp), None, SMALL
+    )
     assert found.isnan().all()
 
 
@@ -355,11 +379,11 @@ def test_tiles_are_cut_down_to_the_shared_memory(shared_memory, choice, dtype, w
 
 def test_spans_hold_every_pair_that_is_left_out():
     """16 rows a block, 4 columns a tile: both as the queries meet their own keys, and as the keys meet the queries."""
-    own = torch.tensor([-1] * 16 + [5, 9, -1, 6] * 4 + [31] * 3, dtype=torch.int32)
+    self_index = torch.tensor([-1] * 16 + [5, 9, -1, 6] * 4 + [31] * 3, dtype=torch.int32)
     tiles = Tiles(16, 4)
-    assert spans(own, tiles, 35, 40, (True, False)).tolist() == [[0, 0], [1, 3], [7, 8]]
-    assert spans(own, tiles, 40, 35, (False, True)).tolist() == [[4, 8], [8, 9], [0, 0]]
-    assert spans(own, tiles, 35, 35, (True, True)).tolist() == [[4, 8], [1, 9], [7, 8]]
+    assert spans(self_index, tiles, 35, 40, (True, False)).tolist() == [[0, 0], [1, 3], [7, 8]]
+    assert spans(self_index, tiles, 40, 35, (False, True)).tolist() == [[4, 8], [8, 9], [0, 0]]
+    assert spans(self_index, tiles, 35, 35, (True, True)).tolist() == [[4, 8], [1, 9], [7, 8]]
     assert spans(None, tiles, 35, 40, (True, True)) is None
 
 

@@ -96,7 +96,7 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
         pull = torch.tensor([(z[i, 0] - keys[i, v]).square().sum() for v in (1, 2, 3)]).softmax(0)
         for picture, k in zip(others[:3], pull.argsort(descending=True).tolist(), strict=True):
             assert torch.equal(picture.pixels, views[1 + k][i])
-            assert float(picture.said.removesuffix("%")) == pytest.approx(100 * pull[k].item(), rel=5e-3)
+            assert float(picture.caption.removesuffix("%")) == pytest.approx(100 * pull[k].item(), rel=5e-3)
         pushing = [*(nets.queue.rows if queue else []), *z[:, seen]]
         push = torch.tensor([-0.9 * (z[i, 0] - other).square().sum() for other in pushing])
         push[queue + i] = -torch.inf
@@ -104,7 +104,7 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
         strongest = push.argsort(descending=True).tolist()[:6]
         for picture, j in zip(others[3:], strongest, strict=True):
             assert torch.equal(picture.pixels, views[seen][j])
-            assert float(picture.said.removesuffix("%")) == pytest.approx(100 * push[j].item(), rel=5e-3)
+            assert float(picture.caption.removesuffix("%")) == pytest.approx(100 * push[j].item(), rel=5e-3)
 
 
 def test_no_positives_are_refused():

@@ -10,7 +10,7 @@ from likewise.data.video.clip_columns import SOUND
 from likewise.encoders.clip_networks import clip_encoder
 from likewise.losses import dense
 from likewise.methods import Progress, with_view_size
-from likewise.methods.global_local import GlobalLocal, heard_with
+from likewise.methods.global_local import GlobalLocal, sound_of_view
 from likewise.randomness import seed_networks
 from likewise.report.pictures.method_pictures import illustrate
 from likewise.views.view import View
@@ -46,7 +46,7 @@ def progress():
 def test_the_sound_is_that_of_the_frames_shown():
     given = batch()
     view = View(torch.zeros(B, FRAMES, 1, SIDE, SIDE), torch.zeros(B, 2, 3), torch.tensor([0, 1, 3, 5]))
-    found = heard_with(view, given)
+    found = sound_of_view(view, given)
     for row, start in enumerate([0, 1, 3, 5]):
         expected = given.modalities[SOUND][row, start * PER_FRAME : (start + FRAMES) * PER_FRAME].float() / 32767
         torch.testing.assert_close(found[row], expected)
@@ -56,9 +56,9 @@ def test_the_loss_is_the_weighted_sum_of_both_bag_losses():
     method = rule(global_weight=0.5, local_weight=2.0)
     nets = nets_of(method).eval()
     rows = method.embed(nets, batch(), progress())
-    assert rows["heard"].shape == (B, FRAMES, method.steps, 4)
-    wholes = dense.mil_nce(rows["sound"], rows["places"], 0.1)
-    seen, heard = rows["seen"].reshape(-1, 4), rows["heard"].reshape(B * FRAMES, method.steps, 4)
+    assert rows["frame_sounds"].shape == (B, FRAMES, method.steps, 4)
+    wholes = dense.mil_nce(rows["sound"], rows["locations"], 0.1)
+    seen, heard = rows["frames"].reshape(-1, 4), rows["frame_sounds"].reshape(B * FRAMES, method.steps, 4)
     found = method.compute_loss(nets, rows, progress())
     torch.testing.assert_close(found.loss, 0.5 * wholes + 2 * dense.mil_nce(seen, heard, 0.1), rtol=1e-4, atol=1e-4)
 

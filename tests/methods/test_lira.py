@@ -44,7 +44,7 @@ def test_what_is_heard_belongs_to_the_frames_that_are_seen():
     view = method.views(clips.pixels, where.rng("view", clips))
     rows = method.embed(nets(method), clips, where)
     seen = (view.pixels.mean(dim=(2, 3, 4)) * 255 / 20).round()
-    assert torch.equal(rows["heard"][..., 0], seen)
+    assert torch.equal(rows["target"][..., 0], seen)
     assert len(set(view.start.tolist())) > 1 and rows["valid"].all()
 
 
@@ -66,12 +66,12 @@ def test_the_loss_and_its_shares_are_those_of_the_guesses():
     networks, clips = nets(method), batch()
     rows = method.embed(networks, clips, where)
     step = method.compute_loss(networks, rows, where)
-    error = (rows["guess"] - rows["heard"]).abs().mean()
+    error = (rows["prediction"] - rows["target"]).abs().mean()
     assert step.loss.item() == pytest.approx(error.item(), rel=1e-6)
     assert step.metrics["share_of_mean_error"].item() == pytest.approx(
-        (error / rows["heard"].abs().mean()).item(), rel=1e-5
+        (error / rows["target"].abs().mean()).item(), rel=1e-5
     )
-    left = (rows["guess"] - rows["heard"]).square().sum() / rows["heard"].square().sum()
+    left = (rows["prediction"] - rows["target"]).square().sum() / rows["target"].square().sum()
     assert step.metrics["r2_score"].item() == pytest.approx(1 - left.item(), rel=1e-4)
     assert not step.metrics["r2_score"].requires_grad
 

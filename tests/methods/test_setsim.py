@@ -28,7 +28,7 @@ def test_the_sets_alone_teach_the_place_head_and_not_the_image_head():
     rule = dataclasses.replace(SETSIM, weight=1.0)
     nets = nets_of(rule)
     rule.step(nets, loader(rule).batch(3), progress()).loss.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in nets.place_head.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in nets.location_head.parameters())
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in nets.head.parameters())
 
 
@@ -37,7 +37,7 @@ def test_places_are_those_of_the_map_that_was_asked_for(stage):
     rule = dataclasses.replace(SETSIM, stage=stage, places=4)
     rows = rule.embed(nets_of(rule), loader(rule).batch(3), progress())
     side = {1: 4, 2: 3, 3: 2, 4: 1, None: 4}[stage]  # conv4 makes 6, 3, 2 and 1 of 12 pixels
-    assert rows["places"].shape == (8, side**2, 8)
+    assert rows["locations"].shape == (8, side**2, 8)
     assert rows["pairs"].shape == (8, side**2, side**2)
 
 
@@ -50,8 +50,8 @@ def test_both_queues_move():
     nets = nets_of(SETSIM)
     step = SETSIM.step(nets, loader(SETSIM).batch(3), progress())
     SETSIM.after_update(nets, step, progress())
-    assert int(nets.queue.pushed) == int(nets.place_queue.pushed) == 8
-    assert not torch.equal(nets.queue.rows[:8], nets.place_queue.rows[:8])
+    assert int(nets.queue.pushed) == int(nets.location_queue.pushed) == 8
+    assert not torch.equal(nets.queue.rows[:8], nets.location_queue.rows[:8])
 
 
 def test_the_pairs_that_are_drawn_are_those_that_are_learned_from():

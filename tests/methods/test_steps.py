@@ -78,8 +78,8 @@ def test_byol_sums_both_directions():
     rule = method("byol")
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(0), progress())
-    one = cosine_regression(rows["guess_first"], rows["target_second"])
-    other = cosine_regression(rows["guess_second"], rows["target_first"])
+    one = cosine_regression(rows["prediction_first"], rows["target_second"])
+    other = cosine_regression(rows["prediction_second"], rows["target_first"])
     assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx((one + other).item(), rel=1e-6)
     assert "predictor" not in dict(nets.teacher.named_modules())
 
@@ -88,13 +88,15 @@ def test_simsiam_is_the_mean_of_both_directions_and_its_targets_take_no_gradient
     rule = method("simsiam")
     nets = nets_of(rule)
     rows = rule.embed(nets, loader(rule).batch(0), progress())
-    assert [key for key, row in rows.items() if row.requires_grad] == ["guess_first", "guess_second"]
+    assert [key for key, row in rows.items() if row.requires_grad] == ["prediction_first", "prediction_second"]
     loss = 0.0
-    for guess, target in (("guess_first", "target_second"), ("guess_second", "target_first")):
+    for guess, target in (("prediction_first", "target_second"), ("prediction_second", "target_first")):
         for p, z in zip(rows[guess], rows[target], strict=True):
             loss = loss + (1 - torch.dot(p, z) / p.norm() / z.norm()) / 16  # 2 directions of 8 images
-    mine = torch.autograd.grad(rule.compute_loss(nets, rows, progress()).loss, rows["guess_first"], retain_graph=True)
-    naive = torch.autograd.grad(loss, rows["guess_first"])
+    mine = torch.autograd.grad(
+        rule.compute_loss(nets, rows, progress()).loss, rows["prediction_first"], retain_graph=True
+    )
+    naive = torch.autograd.grad(loss, rows["prediction_first"])
     assert rule.compute_loss(nets, rows, progress()).loss.item() == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(mine, naive)
 
@@ -177,35 +179,35 @@ def fixmatch_step(**changes):
 
 def test_fixmatch_is_labels_and_hard_guesses_of_which_the_mean_is_over_all_rows():
     rule, _, rows, step = fixmatch_step(pseudo_label_weight=3.0)
-    guesses = rows["weak"].softmax(1)
+    probabilities = rows["weak"].softmax(1)
     supervised = -sum(
         logits.log_softmax(0)[label] for logits, label in zip(rows["support"], rows["labels"], strict=True)
     ) / len(rows["labels"])
-    guessed = -sum(
+    pseudo_label = -sum(
         logits.log_softmax(0)[guess.argmax()]
-        for logits, guess in zip(rows["strong"], guesses, strict=True)
+        for logits, guess in zip(rows["strong"], probabilities, strict=True)
         if guess.max() >= rule.threshold
-    ) / len(guesses)
-    assert step.metrics["believed"].item() == 0.5
-    assert step.loss.item() == pytest.approx((supervised + 3 * guessed).item(), rel=1e-5)
+    ) / len(probabilities)
+    assert step.metrics["mask_ratio"].item() == 0.5
+    assert step.loss.item() == pytest.approx((supervised + 3 * pseudo_label).item(), rel=1e-5)
     assert {key for key, row in rows.items() if row.requires_grad} == {"strong", "support"}
 
 
 def test_fixmatch_balances_its_guesses_where_it_is_told_to():
     rule, nets, rows, _ = fixmatch_step(window=3, threshold=0.0)
     past = torch.tensor([[0.7, 0.1, 0.1, 0.1]])
-    nets.shares.push(past)
+    nets.history.push(past)
     step = rule.compute_loss(nets, rows, progress())
-    guesses = rows["weak"].softmax(1)
-    balanced = guesses / ((guesses.mean(0) + past[0]) / 2)
-    assert (balanced.argmax(1) != guesses.argmax(1)).any()
+    probabilities = rows["weak"].softmax(1)
+    balanced = probabilities / ((probabilities.mean(0) + past[0]) / 2)
+    assert (balanced.argmax(1) != probabilities.argmax(1)).any()
     wanted = torch.nn.functional.cross_entropy(rows["strong"], balanced.argmax(1))
-    assert step.metrics["guessed"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert step.metrics["pseudo_label"].item() == pytest.approx(wanted.item(), rel=1e-5)
     torch.testing.assert_close(
-        step.memory_updates["share"], guesses.mean(0, keepdim=True)
+        step.memory_updates["mean_prediction"], probabilities.mean(0, keepdim=True)
     )  # as guessed, not as balanced
     rule.after_update(nets, step, progress())
-    assert nets.shares.filled.sum() == 2
+    assert nets.history.filled.sum() == 2
 
 
 @pytest.mark.parametrize("name", ["comatch", "fixmatch"])
@@ -232,12 +234,12 @@ def test_only_the_view_that_learns_the_guess_is_operated_on_in_comatch():
 
 def comatch_step(name, **changes):
     """A rule, its networks with a queue that is full, its rows and its step."""
-    rule = dataclasses.replace(method(name), edge=0.05, **changes)
+    rule = dataclasses.replace(method(name), graph_threshold=0.05, **changes)
     nets = nets_of(rule)
     nets.queue.pushed.fill_(16)
     for memory in (nets.queue, getattr(nets, "graph", nets.queue)):
-        memory.guesses.copy_(torch.randn(16, 4, generator=generator(3)).softmax(dim=1))
-    nets.shares.push(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
+        memory.probabilities.copy_(torch.randn(16, 4, generator=generator(3)).softmax(dim=1))
+    nets.history.push(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
     rows = dict(rule.embed(nets, loader(rule).batch(0), progress()))
     return rule, nets, rows, rule.compute_loss(nets, rows, progress())
 
@@ -245,14 +247,14 @@ def comatch_step(name, **changes):
 @pytest.mark.parametrize("name", ["comatch", "comatch-ema"])
 def test_comatch_is_its_three_terms_on_smoothed_guesses(name):
     rule, nets, rows, _ = comatch_step(name)
-    shares = (rows["weak_logits"].softmax(1).mean(0) + torch.tensor([0.1, 0.2, 0.3, 0.4])) / 2
-    balanced = rows["weak_logits"].softmax(1) / shares
+    history = (rows["weak_logits"].softmax(1).mean(0) + torch.tensor([0.1, 0.2, 0.3, 0.4])) / 2
+    balanced = rows["weak_logits"].softmax(1) / history
     balanced = balanced / balanced.sum(1, keepdim=True)
-    similar = (rows["weak"] @ nets.queue.rows.T / rule.temperature).softmax(1) @ nets.queue.guesses
+    similar = (rows["weak"] @ nets.queue.rows.T / rule.temperature).softmax(1) @ nets.queue.probabilities
     targets = 0.9 * balanced + 0.1 * similar
     past = getattr(nets, "graph", None)
     keys = rows["other"] if past is None else torch.cat([rows["other"], past.rows])
-    edges = targets @ (targets if past is None else torch.cat([targets, past.guesses])).T
+    edges = targets @ (targets if past is None else torch.cat([targets, past.probabilities])).T
     edges[range(8), range(8)] = 1
     edges = edges * (edges >= 0.05)
     similarity = (rows["strong"] @ keys.T / rule.temperature).log_softmax(1)
@@ -260,14 +262,14 @@ def test_comatch_is_its_three_terms_on_smoothed_guesses(name):
     threshold = targets.amax(1).sort().values[3:5].mean().item()  # half of them are believed
     rule = dataclasses.replace(rule, threshold=threshold)
     step = rule.compute_loss(nets, rows, progress())
-    believed = (targets.amax(1) >= threshold).float()
-    guessed = -(believed * (targets * rows["strong_logits"].log_softmax(1)).sum(1)).mean()
+    mask_ratio = (targets.amax(1) >= threshold).float()
+    pseudo_label = -(mask_ratio * (targets * rows["strong_logits"].log_softmax(1)).sum(1)).mean()
     supervised = torch.nn.functional.cross_entropy(rows["support_logits"], rows["labels"])
-    expected = supervised + rule.pseudo_label_weight * guessed + rule.graph_weight * graph
-    assert believed.mean() == 0.5
+    expected = supervised + rule.pseudo_label_weight * pseudo_label + rule.graph_weight * graph
+    assert mask_ratio.mean() == 0.5
     assert step.loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert step.metrics["believed"].item() == pytest.approx(believed.mean().item())
-    torch.testing.assert_close(step.memory_updates["guesses"][:8], balanced.detach())
+    assert step.metrics["mask_ratio"].item() == pytest.approx(mask_ratio.mean().item())
+    torch.testing.assert_close(step.memory_updates["probabilities"][:8], balanced.detach())
     torch.testing.assert_close(step.memory_updates["targets"], targets.detach())
 
 
@@ -275,7 +277,7 @@ def test_comatch_smooths_only_once_its_queue_is_full():
     rule, nets, rows, full = comatch_step("comatch")
     nets.queue.pushed.fill_(15)
     early = rule.compute_loss(nets, rows, progress())
-    assert torch.equal(early.memory_updates["targets"], early.memory_updates["guesses"][:8])
+    assert torch.equal(early.memory_updates["targets"], early.memory_updates["probabilities"][:8])
     assert not torch.equal(full.memory_updates["targets"], early.memory_updates["targets"])
 
 
@@ -286,11 +288,11 @@ def test_comatch_remembers_after_the_loss_and_its_teacher_follows(name):
     shown = loader(rule).batch(0).support.labels
     rule.after_update(nets, step, progress())
     assert torch.equal(nets.queue.rows, torch.cat([rows["weak"], rows["support"]]))
-    assert torch.equal(nets.queue.guesses[8:], torch.nn.functional.one_hot(shown, 4).float())
-    assert nets.shares.filled.sum() == 2
+    assert torch.equal(nets.queue.probabilities[8:], torch.nn.functional.one_hot(shown, 4).float())
+    assert nets.history.filled.sum() == 2
     if name == "comatch-ema":
         assert torch.equal(nets.graph.rows[:8], rows["other"])
-        assert torch.equal(nets.graph.guesses[:8], step.memory_updates["targets"])
+        assert torch.equal(nets.graph.probabilities[:8], step.memory_updates["targets"])
     with torch.no_grad():
         nets.classifier.bias.add_(1.0)
         nets.encoder.blocks[0][1].running_mean.fill_(5.0)
@@ -323,6 +325,6 @@ def test_the_weight_of_the_ema_forms_graph_rises_by_one_an_epoch_of_400():
     terms = []
     for number in (0, 1, 400):
         step = rule.compute_loss(nets, rows, Progress(number, steps=401))
-        rest = step.metrics["supervised"] + rule.pseudo_label_weight * step.metrics["guessed"]
+        rest = step.metrics["supervised"] + rule.pseudo_label_weight * step.metrics["pseudo_label"]
         terms.append(((step.loss - rest) / step.metrics["graph"]).item())
     assert terms == pytest.approx([1, 2, 3], rel=1e-4)

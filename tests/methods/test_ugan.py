@@ -278,7 +278,7 @@ def test_it_draws_good_fakes_by_class_and_bad_ones_after_them():
     assert columns[:CLASSES] == CLASSES * [{"labelled", "good fakes"}]
     assert columns[CLASSES:] and all(row == {"bad fakes"} for row in columns[CLASSES:])
     assert all(picture.pixels.shape == (1, 12, 12) for row in drawn.rows for picture in row)
-    assert all(picture.said.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
+    assert all(picture.caption.endswith("%") for row in drawn.rows for picture in row if picture.column != "labelled")
     bad_alone = dataclasses.replace(rule, good_weight=0.0, discriminator_confidence_weight=0.0)
     rows = illustrate(bad_alone, nets_of(bad_alone).eval(), batch, progress()).rows
     assert {picture.column for row in rows for picture in row} == {"bad fakes"}

@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 from likewise.collectives import BatchNormOverRanks, alone, any_over_ranks, gather, min_over_ranks, rank, world_size
-from likewise.losses import tiles_kept, tiles_torch
+from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
 from training.test_cached_gradients import trained
@@ -54,7 +54,7 @@ def one_of_two(at, port, results):
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
     found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in CACHED}
-    tiles_kept.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
+    tiles_cached.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
     found |= {f"{name}, in tiles": end_of(name, devices=2) for name in TILED}
     if at == 0:
         results.update(found)

@@ -41,7 +41,7 @@ class SoundPrediction:
             for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
-                rows.append(method.compared(trained.nets, view, pixels.valid_frames, targets.read(index)))
+                rows.append(method.predict(trained.nets, view, pixels.valid_frames, targets.read(index)))
         frames = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         return {name: float(value) for name, value in error_shares(frames).items()}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from likewise.claims.measures import TrainedArm
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
-from likewise.losses import agreement
+from likewise.losses import pseudo_label_graph
 from likewise.methods import Method, Nets, Progress
 from likewise.methods.method import Step
 
@@ -111,16 +111,16 @@ def pseudo_label_quality(
         count: how many batches.
         device: where the networks are.
     """
-    edge: float = method.edge  # type: ignore[attr-defined]
+    threshold: float = method.graph_threshold  # type: ignore[attr-defined]
     images = aligned_right = smoothed_right = same_class = edges = 0
     for batch, step in next_steps(method, nets, loader, first, count, device):
         true = labels[batch.indices.cpu()]  # [B]
-        aligned = step.memory_updates["guesses"][: batch.size].cpu()  # [B, classes]
+        aligned = step.memory_updates["probabilities"][: batch.size].cpu()  # [B, classes]
         smoothed = step.memory_updates["targets"][: batch.size].cpu()  # [B, classes]
         images += batch.size
         aligned_right += int((aligned.argmax(dim=1) == true).sum())
         smoothed_right += int((smoothed.argmax(dim=1) == true).sum())
-        graph = agreement(smoothed, edge).fill_diagonal_(0) > 0  # [B, B]
+        graph = pseudo_label_graph(smoothed, threshold).fill_diagonal_(0) > 0  # [B, B]
         same_class += int((graph & (true[:, None] == true)).sum())
         edges += int(graph.sum())
     return PseudoLabelQuality(

@@ -8,7 +8,6 @@ from likewise.losses.attraction_repulsion import (
     contrastive_repulsion,
     repulsion_weights,
 )
-from likewise.losses.bags import mil_nce
 from likewise.losses.contrastive import info_nce, nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins, cross_correlation
 from likewise.losses.distillation import (
@@ -19,6 +18,7 @@ from likewise.losses.distillation import (
 )
 from likewise.losses.input_checks import LossInputError
 from likewise.losses.kernel_matching import kernel_alignment, kernel_cross_entropy, kernel_regression
+from likewise.losses.mil_nce import mil_nce
 from likewise.losses.modules import (
     BarlowTwinsLoss,
     CACRLoss,
@@ -32,7 +32,12 @@ from likewise.losses.modules import (
     SwAVLoss,
 )
 from likewise.losses.paired import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
-from likewise.losses.pseudo_labels import agreement, aligned, confident, smoothed
+from likewise.losses.pseudo_labels import (
+    distribution_alignment,
+    memory_smoothing,
+    pseudo_label_graph,
+    threshold_pseudo_labels,
+)
 from likewise.losses.regression import cosine_regression, masked_l1, r2_score
 from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
@@ -49,17 +54,15 @@ __all__ = [
     "SuNCEtLoss",
     "SupConLoss",
     "SwAVLoss",
-    "agreement",
-    "aligned",
     "attraction_weights",
     "barlow_twins",
     "cacr",
     "clip_loss",
-    "confident",
     "contrastive_attraction",
     "contrastive_repulsion",
     "cosine_regression",
     "cross_correlation",
+    "distribution_alignment",
     "info_nce",
     "kernel_alignment",
     "kernel_cross_entropy",
@@ -67,12 +70,14 @@ __all__ = [
     "knowledge_distillation",
     "masked_l1",
     "mean_entropy",
+    "memory_smoothing",
     "mil_nce",
     "nt_xent",
     "optimal_transport_targets",
     "pair_divergence",
     "pair_targets",
     "probability_cross_entropy",
+    "pseudo_label_graph",
     "queue_nce",
     "r2_score",
     "repulsion_weights",
@@ -80,11 +85,11 @@ __all__ = [
     "sharpen",
     "similarity_distillation",
     "sinkhorn",
-    "smoothed",
     "soft_cross_entropy",
     "soft_nce",
     "soft_neighbours",
     "suncet",
     "sup_con",
     "swapped_prediction",
+    "threshold_pseudo_labels",
 ]

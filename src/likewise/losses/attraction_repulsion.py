@@ -33,7 +33,9 @@ def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.
 
 
 @in_float32
-def repulsion_weights(anchors: Tensor, others: Tensor, sharpness: float = 2.0, own: Tensor | None = None) -> Tensor:
+def repulsion_weights(
+    anchors: Tensor, others: Tensor, sharpness: float = 2.0, self_index: Tensor | None = None
+) -> Tensor:
     """How much each other example is pushed away: more, the nearer it is to the anchor.
 
     Zheng et al. 2021, Eq. 4, https://arxiv.org/abs/2105.03746: softmax over j of -sharpness * c(anchor_i, other_j).
@@ -42,12 +44,12 @@ def repulsion_weights(anchors: Tensor, others: Tensor, sharpness: float = 2.0, o
         anchors: unit vectors [N, D].
         others: unit vectors [M, D].
         sharpness: multiplies the distances; 0 or more.
-        own: int64 [N], the column that is the anchor's own image and is left out; -1 for none.
+        self_index: int64 [N], the column that is the anchor's own image and is left out; -1 for none.
 
     Returns:
         [N, M], rows sum to 1; 0 where left out.
     """
-    return _pushed(anchors @ others.T, sharpness, own)
+    return _pushed(anchors @ others.T, sharpness, self_index)
 
 
 @in_float32
@@ -72,7 +74,11 @@ def contrastive_attraction(
 
 @in_float32
 def contrastive_repulsion(
-    anchors: Tensor, others: Tensor, sharpness: float = 2.0, own: Tensor | None = None, through_weights: bool = True
+    anchors: Tensor,
+    others: Tensor,
+    sharpness: float = 2.0,
+    self_index: Tensor | None = None,
+    through_weights: bool = True,
 ) -> Tensor:
     """Minus the weighted squared distance to other examples, averaged over anchors (CACR's second term).
 
@@ -80,7 +86,7 @@ def contrastive_repulsion(
         anchors: unit vectors [N, D].
         others: unit vectors [M, D]; gradient flows to them if they take any.
         sharpness: of the weights; see `repulsion_weights`.
-        own: int64 [N], the column left out of each row; -1 for none.
+        self_index: int64 [N], the column left out of each row; -1 for none.
         through_weights: whether gradient flows through the weights too, or only through the distances.
 
     Returns:
@@ -90,7 +96,7 @@ def contrastive_repulsion(
         LossInputError: there is nothing to be pushed away from.
     """
     alike = anchors @ others.T
-    weights = _pushed(alike if through_weights else alike.detach(), sharpness, own)
+    weights = _pushed(alike if through_weights else alike.detach(), sharpness, self_index)
     return 2 * (weights * alike).sum(dim=1).mean() - 2
 
 
@@ -164,15 +170,15 @@ def _pulled(alike: Tensor, sharpness: float) -> Tensor:
     return (-2 * sharpness * alike).softmax(dim=1)
 
 
-def _pushed(alike: Tensor, sharpness: float, own: Tensor | None) -> Tensor:
+def _pushed(alike: Tensor, sharpness: float, self_index: Tensor | None) -> Tensor:
     """softmax(-sharpness * c) over all columns but the anchor's own."""
     _check_sharpness(sharpness)
-    if alike.shape[1] <= (own is not None):  # a row leaves out one column at most
+    if alike.shape[1] <= (self_index is not None):  # a row leaves out one column at most
         raise LossInputError("There is nothing to be pushed away from. Give at least two images.")
     logits = 2 * sharpness * alike
-    if own is not None:
+    if self_index is not None:
         columns = torch.arange(alike.shape[1], device=alike.device)
-        logits = logits.masked_fill(own[:, None] == columns, -torch.inf)
+        logits = logits.masked_fill(self_index[:, None] == columns, -torch.inf)
     return logits.softmax(dim=1)
 
 

@@ -24,7 +24,7 @@ from likewise.losses.input_checks import (
     check_shapes,
     check_temperature,
 )
-from likewise.losses.similarity_sums import LogSums, among, between
+from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
 
 
 @in_float32
@@ -34,7 +34,7 @@ def info_nce(
     query_id: Tensor,
     key_id: Tensor,
     temperature: float | Tensor,
-    own: Tensor | None = None,
+    self_index: Tensor | None = None,
     kind: Kind = "out",
     reduction: Literal["valid", "all"] = "valid",
 ) -> Tensor:
@@ -56,7 +56,7 @@ def info_nce(
         query_id: int64 [N]; equal ids are positives. UNKNOWN (-1) equals nothing, not even another -1.
         key_id: int64 [M].
         temperature: divides the similarities; above 0; a tensor may be learned, and may be [N, 1].
-        own: int64 [N], the column of each query's own key, which it is never compared with; -1 for none.
+        self_index: int64 [N], the column of each query's own key, which it is never compared with; -1 for none.
         kind: which of the three forms.
         reduction: "valid" is the mean over queries that have a positive; "all" divides by N instead, as the
             SupCon authors' code does since 2023.
@@ -75,18 +75,25 @@ def info_nce(
     queries that have a positive.
     """
     check_shapes(queries, keys, query_id, key_id, temperature)
-    if keys is queries and key_id is query_id and _leaves_out_itself(own, len(queries)) and not _per_row(temperature):
+    if (
+        keys is queries
+        and key_id is query_id
+        and _leaves_out_itself(self_index, len(queries))
+        and not _per_row(temperature)
+    ):
         return _among_themselves(queries / temperature**0.5, query_id, kind, reduction)
-    likes = _Likes.of(query_id, key_id, own)
+    likes = _Likes.of(query_id, key_id, self_index)
     check_can_teach(likes.positives, likes.compared, kind)
     scaled = queries / temperature
     if kind != "out":
-        return _loss(between(scaled, keys, own, query_id, key_id), None, likes.positives, kind, reduction)
+        return _loss(
+            cross_logsumexp(scaled, keys, self_index, query_id, key_id), None, likes.positives, kind, reduction
+        )
     liked = likes.summed(keys).index_select(0, likes.query_class)  # [N, D]
-    if own is not None:
-        liked = liked - keys.index_select(0, own.clamp(min=0)) * likes.own_alike[:, None]
+    if self_index is not None:
+        liked = liked - keys.index_select(0, self_index.clamp(min=0)) * likes.self_is_positive[:, None]
     attraction = ((scaled * liked).sum(dim=1) * likes.share(scaled)).sum()
-    return _loss(between(scaled, keys, own), attraction, likes.positives, kind, reduction)
+    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, likes.positives, kind, reduction)
 
 
 @in_float32
@@ -114,7 +121,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
     check_temperature(temperature)
     scaled = unit(torch.cat([first, second]), temperature**-0.5)
     alike = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
-    return among(scaled).everyone.mean() - alike.mean()
+    return self_logsumexp(scaled).all_logsumexp.mean() - alike.mean()
 
 
 @in_float32
@@ -179,8 +186,8 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     if len(queue) == 0:
         raise LossInputError("queue_nce was given an empty queue, so there is nothing to push away from.")
     scaled = queries / temperature
-    own = (scaled * positives.detach()).sum(dim=1)
-    return (torch.logaddexp(own, between(scaled, queue.detach()).everyone) - own).mean()
+    self_index = (scaled * positives.detach()).sum(dim=1)
+    return (torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp) - self_index).mean()
 
 
 def _among_themselves(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]) -> Tensor:
@@ -188,13 +195,13 @@ def _among_themselves(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Litera
     likes = _Likes.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
     check_can_teach(likes.positives, likes.compared, kind)
     if kind != "out":
-        return _loss(among(scaled, ids), None, likes.positives, kind, reduction)
+        return _loss(self_logsumexp(scaled, ids), None, likes.positives, kind, reduction)
     # Within a class, sum_i sum_{p != i} s_i . s_p = |sum_i s_i|^2 - sum_i |s_i|^2.
     share = likes.share(scaled)  # [N], one number for all rows of a class
     share_of_class = share.new_zeros(likes.classes).index_copy(0, likes.key_class, share)
     together = (likes.summed(scaled).square().sum(dim=1) * share_of_class).sum()
     attraction = together - (scaled.square().sum(dim=1) * share).sum()
-    return _loss(among(scaled), attraction, likes.positives, kind, reduction)
+    return _loss(self_logsumexp(scaled), attraction, likes.positives, kind, reduction)
 
 
 def _loss(
@@ -202,11 +209,15 @@ def _loss(
 ) -> Tensor:
     """The mean over queries that have a positive; ``attraction`` is summed over them, and comes with "out" alone."""
     valid = positives > 0
-    repulsion = torch.where(valid, sums.everyone, 0).sum()
+    repulsion = torch.where(valid, sums.all_logsumexp, 0).sum()
     if attraction is None:
-        assert sums.same is not None
-        same = sums.same if kind == "nca" else sums.same - positives.clamp(min=1).to(sums.same.dtype).log()
-        attraction = torch.where(valid, same, 0).sum()
+        assert sums.positives_logsumexp is not None
+        positives_logsumexp = (
+            sums.positives_logsumexp
+            if kind == "nca"
+            else sums.positives_logsumexp - positives.clamp(min=1).to(sums.positives_logsumexp.dtype).log()
+        )
+        attraction = torch.where(valid, positives_logsumexp, 0).sum()
     return (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
 
 
@@ -219,7 +230,7 @@ class _Likes(NamedTuple):
     """int64 [M]"""
     classes: int
     """how many ids there are"""
-    own_alike: Tensor
+    self_is_positive: Tensor
     """bool [N], whether the key that is left out would be a positive"""
     positives: Tensor
     """int64 [N], positives of each query"""
@@ -227,15 +238,17 @@ class _Likes(NamedTuple):
     """int64 [N], keys of each query"""
 
     @classmethod
-    def of(cls, query_id: Tensor, key_id: Tensor, own: Tensor | None) -> _Likes:
+    def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Likes:
         alone = query_id is key_id
         found, numbered = torch.unique(query_id if alone else torch.cat([query_id, key_id]), return_inverse=True)
         query_class, key_class = (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
-        own = torch.full_like(query_id, -1) if own is None else own
-        own_alike = (own >= 0) & (key_class[own.clamp(min=0)] == query_class) if len(key_id) else own >= 0
-        count = key_class.bincount(minlength=len(found))[query_class] - own_alike.long()
+        self_index = torch.full_like(query_id, -1) if self_index is None else self_index
+        self_is_positive = (
+            (self_index >= 0) & (key_class[self_index.clamp(min=0)] == query_class) if len(key_id) else self_index >= 0
+        )
+        count = key_class.bincount(minlength=len(found))[query_class] - self_is_positive.long()
         count = count.masked_fill(query_id == UNKNOWN, 0)
-        return cls(query_class, key_class, len(found), own_alike, count, len(key_id) - (own >= 0).long())
+        return cls(query_class, key_class, len(found), self_is_positive, count, len(key_id) - (self_index >= 0).long())
 
     def summed(self, keys: Tensor) -> Tensor:
         """The sum of the keys of each id: [M, D] -> [classes, D]."""
@@ -246,8 +259,8 @@ class _Likes(NamedTuple):
         return torch.where(self.positives > 0, 1 / self.positives.clamp(min=1).to(like.dtype), 0)
 
 
-def _leaves_out_itself(own: Tensor | None, rows: int) -> bool:
-    return own is not None and torch.equal(own, torch.arange(rows, device=own.device))
+def _leaves_out_itself(self_index: Tensor | None, rows: int) -> bool:
+    return self_index is not None and torch.equal(self_index, torch.arange(rows, device=self_index.device))
 
 
 def _per_row(temperature: float | Tensor) -> bool:

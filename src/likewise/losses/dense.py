@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.losses.bags import check_bags
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_shapes
+from likewise.losses.mil_nce import check_bags
 
 
 @in_float32
@@ -26,7 +26,7 @@ def info_nce(
     query_id: Tensor,
     key_id: Tensor,
     temperature: float | Tensor,
-    own: Tensor | None = None,
+    self_index: Tensor | None = None,
     kind: Kind = "out",
     reduction: Literal["valid", "all"] = "valid",
 ) -> Tensor:
@@ -34,7 +34,7 @@ def info_nce(
     check_shapes(queries, keys, query_id, key_id, temperature)
     logits = queries @ keys.T / temperature  # [N, M]
     positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
-    compared = _without_own(positive, own)
+    compared = _without_own(positive, self_index)
     positive = positive & compared
     logits = logits.masked_fill(~compared, -math.inf)
 
@@ -42,24 +42,24 @@ def info_nce(
     valid = count > 0
     check_can_teach(count, compared.sum(dim=1), kind)
 
-    everyone = logits.logsumexp(dim=1)  # [N]
+    all_logsumexp = logits.logsumexp(dim=1)  # [N]
     if kind == "out":
         attraction = logits.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
     else:
         # Rows without a positive would give log 0, and 0 * inf in the backward; they are counted out below.
-        among = positive | ~valid[:, None] & compared
-        attraction = logits.masked_fill(~among, -math.inf).logsumexp(dim=1)
+        self_logsumexp = positive | ~valid[:, None] & compared
+        attraction = logits.masked_fill(~self_logsumexp, -math.inf).logsumexp(dim=1)
         if kind == "in":
             attraction = attraction - count.clamp(min=1).to(logits.dtype).log()
-    per_query = torch.where(valid, everyone - attraction, 0)
+    per_query = torch.where(valid, all_logsumexp - attraction, 0)
     return per_query.sum() / (valid.sum() if reduction == "valid" else len(queries))
 
 
 @in_float32
 def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
     """`likewise.losses.queue_nce`."""
-    own = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
-    logits = torch.cat([own, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
+    self_index = (queries * positives.detach()).sum(dim=1, keepdim=True)  # [B, 1]
+    logits = torch.cat([self_index, queries @ queue.detach().T], dim=1) / temperature  # [B, 1 + K]
     return F.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
 
 
@@ -86,13 +86,13 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     scores = torch.einsum("id,jld->ijl", rows, bags) / temperature  # [N, N, L]
     itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)[:, :, None]
     others = scores.masked_fill(itself, -math.inf).transpose(0, 1)
-    everyone = torch.cat([scores, others], dim=2).flatten(1).logsumexp(dim=1)
-    own = scores.diagonal(dim1=0, dim2=1).logsumexp(dim=0)  # of [L, N]
-    return (everyone - own).mean()
+    all_logsumexp = torch.cat([scores, others], dim=2).flatten(1).logsumexp(dim=1)
+    self_index = scores.diagonal(dim1=0, dim2=1).logsumexp(dim=0)  # of [L, N]
+    return (all_logsumexp - self_index).mean()
 
 
-def _without_own(like: Tensor, own: Tensor | None) -> Tensor:
+def _without_own(like: Tensor, self_index: Tensor | None) -> Tensor:
     """Bool [N, M]: the keys that a query is compared with."""
-    if own is None:
+    if self_index is None:
         return torch.ones_like(like)
-    return own[:, None] != torch.arange(like.shape[1], device=like.device)[None, :]
+    return self_index[:, None] != torch.arange(like.shape[1], device=like.device)[None, :]

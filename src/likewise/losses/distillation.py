@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_temperature
-from likewise.losses.similarity_sums import between, mean_key
+from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
 @in_float32
@@ -66,7 +66,7 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
         )
     scaled, targets = queries / temperature, targets.detach()
     wanted = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
-    return (targets.sum(dim=1) * between(scaled, keys).everyone - wanted).mean()
+    return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - wanted).mean()
 
 
 @in_float32
@@ -97,7 +97,7 @@ def similarity_distillation(
         raise LossInputError("similarity_distillation was given no anchors, so there is nothing to be similar to.")
     guess, belief = student / student_temperature, teacher.detach() / teacher_temperature
     believed, expected = mean_key(belief, anchors)  # what the teacher's softmax expects an anchor to be
-    guessed = between(guess, anchors.detach()).everyone
+    guessed = cross_logsumexp(guess, anchors.detach()).all_logsumexp
     surprise_of_student = guessed - (guess * expected).sum(dim=1)  # cross-entropy of both softmaxes
     surprise_of_teacher = believed - (belief * expected).sum(dim=1)  # entropy of the teacher's
     return (surprise_of_student - surprise_of_teacher).mean()

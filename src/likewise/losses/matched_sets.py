@@ -35,24 +35,24 @@ class Matcher:
     within: float = 0.5
     """distance of places that lie close, in diagonals of a cell (authors' command: 0.5; their code's default: 0.7)"""
 
-    def __call__(self, mine: Tensor, its: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor) -> Tensor:
+    def __call__(self, first: Tensor, second: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor) -> Tensor:
         """Pairs of places, bool [B, U, V].
 
         Args:
-            mine: features [B, U, D] of one view's places, as the encoder gives them.
-            its: features [B, V, D] of the other's.
+            first: features [B, U, D] of one view's locations, as the encoder gives them.
+            second: features [B, V, D] of the other's.
             boxes: where the views lie in the image, [B, 2, 3] each.
             aspect: [B], width / height of the images.
         """
         if not (self.attention or self.geometry):
-            return nearest(mine, its)
-        pairs = torch.zeros(*mine.shape[:2], its.shape[1], dtype=torch.bool, device=mine.device)
+            return nearest(first, second)
+        pairs = torch.zeros(*first.shape[:2], second.shape[1], dtype=torch.bool, device=first.device)
         if self.attention:
-            pairs = pairs | attentive(mine, its, self.attention_above, self.cosine_above)
+            pairs = pairs | attentive(first, second, self.attention_above, self.cosine_above)
         if self.geometry:
-            pairs = pairs | nearby(*boxes, round(mine.shape[1] ** 0.5), aspect, self.within)
+            pairs = pairs | nearby(*boxes, round(first.shape[1] ** 0.5), aspect, self.within)
         if self.nearest:
-            pairs = pairs | (nearest(mine, its) & pairs.any(dim=2, keepdim=True))
+            pairs = pairs | (nearest(first, second) & pairs.any(dim=2, keepdim=True))
         return pairs
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ def attention(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 @in_float32
-def likeness(first: Tensor, second: Tensor) -> Tensor:
+def cosine_similarities(first: Tensor, second: Tensor) -> Tensor:
     """Cosines [B, U, V] of the features [B, U, D] of one view's places and those [B, V, D] of the other's."""
     unit = torch.nn.functional.normalize
     return unit(first, dim=2) @ unit(second, dim=2).mT
@@ -90,8 +90,10 @@ def attentive(first: Tensor, second: Tensor, attention_above: float, cosine_abov
         attention_above: least `attention` of either place (delta).
         cosine_above: least cosine between them (eta).
     """
-    salient, its = attention(first) >= attention_above, attention(second) >= attention_above
-    return salient[:, :, None] & its[:, None, :] & (likeness(first, second) >= cosine_above)
+    first_salient = attention(first) >= attention_above  # [B, U]
+    second_salient = attention(second) >= attention_above  # [B, V]
+    similar = cosine_similarities(first, second) >= cosine_above  # [B, U, V]
+    return first_salient[:, :, None] & second_salient[:, None, :] & similar
 
 
 def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: float) -> Tensor:
@@ -120,7 +122,7 @@ def nearest(first: Tensor, second: Tensor) -> Tensor:
 
     DenseCL's correspondence (Wang et al. 2020, Sec. 3.3, https://arxiv.org/abs/2011.09157).
     """
-    alike = likeness(first, second)
+    alike = cosine_similarities(first, second)
     return torch.zeros_like(alike, dtype=torch.bool).scatter_(2, alike.argmax(dim=2, keepdim=True), True)
 
 

@@ -12,7 +12,7 @@ from likewise.losses.assignment import sinkhorn
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError
-from likewise.losses.similarity_sums import between
+from likewise.losses.similarity_sums import cross_logsumexp
 
 APART = 100.0
 """What OTTER takes from the likeness of an image with itself, and of a text with itself."""
@@ -38,7 +38,9 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
     other = smoothing / (len(images) - 1)
     scaled = images * scale
     alike = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other
-    ways = between(scaled, texts).everyone.sum() + between(texts * scale, images).everyone.sum()
+    ways = (
+        cross_logsumexp(scaled, texts).all_logsumexp.sum() + cross_logsumexp(texts * scale, images).all_logsumexp.sum()
+    )
     return (ways / 2 - alike) / len(images)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_temperature
-from likewise.losses.similarity_sums import between
+from likewise.losses.similarity_sums import cross_logsumexp
 
 
 @in_float32
@@ -47,8 +47,8 @@ def set_similarity(
     scaled = places / temperature
     alike = (scaled @ partners.detach().mT)[anchored]  # [R, V]
     together, anchors = together[anchored], scaled[anchored]
-    pushed = between(anchors, queue.detach()).everyone
-    everyone = torch.logaddexp(alike.masked_fill(~together, -torch.inf).logsumexp(dim=1), pushed)
+    pushed = cross_logsumexp(anchors, queue.detach()).all_logsumexp
+    all_logsumexp = torch.logaddexp(alike.masked_fill(~together, -torch.inf).logsumexp(dim=1), pushed)
     pulled = alike.masked_fill(~together, 0).sum(dim=1) / together.sum(dim=1)
     share = anchored.sum(dim=1).to(scaled.dtype).reciprocal()[anchored.nonzero()[:, 0]]
-    return ((everyone - pulled) * share).sum() / len(places)
+    return ((all_logsumexp - pulled) * share).sum() / len(places)

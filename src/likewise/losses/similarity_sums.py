@@ -1,6 +1,6 @@
 """The costly part of every contrastive loss, log sum_a e^{q_i . k_a} with its gradient, by whichever path is fastest.
 
-Batches whose similarities fit a core's cache keep them for the backward (`tiles_kept`); larger ones are made tile by
+Batches whose similarities fit a core's cache keep them for the backward (`tiles_cached`); larger ones are made tile by
 tile and made again, by PyTorch's products (`tiles_torch`) or by kernels on a GPU that has them (`tiles_triton`). The
 caller never chooses, and the numbers agree to rounding. Divide by the temperature first: `queries / temperature`, or,
 for rows among themselves, `z / temperature ** 0.5`.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
-from likewise.losses import tiles_kept, tiles_torch, tiles_triton
+from likewise.losses import tiles_cached, tiles_torch, tiles_triton
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
 
 
@@ -29,13 +29,13 @@ class NotTwiceDifferentiable(LikewiseError, RuntimeError):
 class LogSums(NamedTuple):
     """For each query the log of its summed exponentials."""
 
-    everyone: Tensor
+    all_logsumexp: Tensor
     """[N] over all keys that it is compared with; -inf if there are none"""
-    same: Tensor | None
+    positives_logsumexp: Tensor | None
     """[N] over those of its own id; -inf if there are none; None if no ids were given"""
 
 
-def among(z: Tensor, ids: Tensor | None = None) -> LogSums:
+def self_logsumexp(z: Tensor, ids: Tensor | None = None) -> LogSums:
     """Each row against all others.
 
     Args:
@@ -43,14 +43,14 @@ def among(z: Tensor, ids: Tensor | None = None) -> LogSums:
         ids: int64 [N]; with them the sum over the rows of equal id comes too. Every id counts, -1 as well.
     """
     if tiles_triton.supports(z, z) or bounded(z, z):
-        return LogSums(*_Among.apply(z, ids))
-    return between(z, z, torch.arange(len(z), device=z.device), ids, ids)
+        return LogSums(*_SelfLogSumExp.apply(z, ids))
+    return cross_logsumexp(z, z, torch.arange(len(z), device=z.device), ids, ids)
 
 
-def between(
+def cross_logsumexp(
     queries: Tensor,
     keys: Tensor,
-    own: Tensor | None = None,
+    self_index: Tensor | None = None,
     query_id: Tensor | None = None,
     key_id: Tensor | None = None,
 ) -> LogSums:
@@ -59,13 +59,13 @@ def between(
     Args:
         queries: [N, D]; scores are q_i . k_a.
         keys: [M, D].
-        own: int64 [N], the key left out for each query; -1 for none.
+        self_index: int64 [N], the key left out for each query; -1 for none.
         query_id: int64 [N]; with both ids the sum over the keys of equal id comes too. Every id counts, -1 as well.
         key_id: int64 [M].
     """
     if query_id is None and not keys.requires_grad:
-        return LogSums(_AgainstFixed.apply(queries, keys, own)[0], None)
-    return LogSums(*_Between.apply(queries, keys, own, query_id, key_id))
+        return LogSums(_AgainstFixed.apply(queries, keys, self_index)[0], None)
+    return LogSums(*_CrossLogSumExp.apply(queries, keys, self_index, query_id, key_id))
 
 
 def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,11 +76,11 @@ def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     return _AgainstFixed.apply(queries, keys.detach(), None)  # type: ignore[no-any-return]
 
 
-class _Among(torch.autograd.Function):
+class _SelfLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
         ctx.on_gpu = tiles_triton.supports(z, z)
-        small = len(z) ** 2 <= tiles_kept.MOST_PAIRS
+        small = len(z) ** 2 <= tiles_cached.MOST_PAIRS
         sort = ids is not None and (ctx.on_gpu or not small)  # like beside like: few tiles then have any to look for
         ctx.order = ids.argsort(stable=True) if sort and ids is not None else None
         z, ids = _arranged(z, ctx.order), _arranged(ids, ctx.order)
@@ -88,9 +88,9 @@ class _Among(torch.autograd.Function):
             z = _as_multiplied(z)
             sums = Sums(*tiles_triton.forward(z, z, _itself(z), ids, ids))
         else:
-            sums = (tiles_kept if small else tiles_torch).forward_square(z, ids)
+            sums = (tiles_cached if small else tiles_torch).forward_square(z, ids)
         ctx.save_for_backward(z, ids, *sums)
-        return _restored(sums.everyone, ctx.order), _restored(sums.same, ctx.order)
+        return _restored(sums.all_logsumexp, ctx.order), _restored(sums.positives_logsumexp, ctx.order)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -98,58 +98,65 @@ class _Among(torch.autograd.Function):
         z, ids, *saved = ctx.saved_tensors
         sums, grads = Sums(*saved), [_arranged(gradient, ctx.order) for gradient in gradients]
         if ctx.on_gpu:
-            gradient = tiles_triton.backward_square(z, _itself(z), ids, sums.everyone, sums.same, *grads)
+            gradient = tiles_triton.backward_square(
+                z, _itself(z), ids, sums.all_logsumexp, sums.positives_logsumexp, *grads
+            )
         elif sums.kept is not None:
-            gradient = tiles_kept.backward_square(z, sums, *grads)
+            gradient = tiles_cached.backward_square(z, sums, *grads)
         else:
             gradient = tiles_torch.backward_square(z, ids, sums, *grads)
         return _restored(gradient, ctx.order), None
 
 
-class _Between(torch.autograd.Function):
+class _CrossLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, own: Tensor | None, query_id: Tensor | None, key_id: Tensor | None
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        self_index: Tensor | None,
+        query_id: Tensor | None,
+        key_id: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.on_gpu = tiles_triton.supports(queries, keys)
         ctx.orders = rows, columns = (
             (None, None) if query_id is None or key_id is None else (query_id.argsort(), key_id.argsort())
         )
         queries, keys = _arranged(queries, rows), _arranged(keys, columns)
-        pairs = Pairs(_renumbered(own, rows, columns), _arranged(query_id, rows), _arranged(key_id, columns))
+        pairs = Pairs(_renumbered(self_index, rows, columns), _arranged(query_id, rows), _arranged(key_id, columns))
         if ctx.on_gpu:
             queries, keys = _as_multiplied(queries), _as_multiplied(keys)
             sums = Sums(*tiles_triton.forward(queries, keys, *pairs))
         else:
             sums = _tiles_for(queries, keys).forward(queries, keys, pairs)
         ctx.save_for_backward(queries, keys, *pairs, *sums)
-        return _restored(sums.everyone, rows), _restored(sums.same, rows)
+        return _restored(sums.all_logsumexp, rows), _restored(sums.positives_logsumexp, rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         _refuse_second_derivatives()
-        queries, keys, own, query_id, key_id, *saved = ctx.saved_tensors
+        queries, keys, self_index, query_id, key_id, *saved = ctx.saved_tensors
         rows, columns = ctx.orders
-        pairs, sums = Pairs(own, query_id, key_id), Sums(*saved)
-        grad_everyone, grad_same = (_arranged(gradient, rows) for gradient in gradients)
+        pairs, sums = Pairs(self_index, query_id, key_id), Sums(*saved)
+        grad_all, grad_positives = (_arranged(gradient, rows) for gradient in gradients)
         if ctx.on_gpu:
             wants = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-            log_sums = sums.everyone, sums.same
-            found = tiles_triton.backward(queries, keys, *pairs, *log_sums, grad_everyone, grad_same, wants)
+            log_sums = sums.all_logsumexp, sums.positives_logsumexp
+            found = tiles_triton.backward(queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants)
         elif sums.kept is not None:
-            found = tiles_kept.backward(queries, keys, sums, grad_everyone, grad_same)
+            found = tiles_cached.backward(queries, keys, sums, grad_all, grad_positives)
         else:
-            found = tiles_torch.backward(queries, keys, pairs, sums, grad_everyone, grad_same)
+            found = tiles_torch.backward(queries, keys, pairs, sums, grad_all, grad_positives)
         return _restored(found[0], rows), _restored(found[1], columns), None, None, None
 
 
 class _AgainstFixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
-        everyone, mean = _fixed(queries, keys, own)
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
+        all_logsumexp, mean = _fixed(queries, keys, self_index)
         ctx.save_for_backward(mean)
         ctx.mark_non_differentiable(mean)
-        return everyone, mean
+        return all_logsumexp, mean
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
@@ -158,21 +165,23 @@ class _AgainstFixed(torch.autograd.Function):
         return mean * gradients[0][:, None], None, None
 
 
-def _fixed(queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+def _fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """Log-sums over keys that take no gradient, and the mean key, which is their derivative by the query."""
     if not tiles_triton.supports(queries, keys):
-        return _tiles_for(queries, keys).forward_fixed(queries, keys, own)
+        return _tiles_for(queries, keys).forward_fixed(queries, keys, self_index)
     queries, keys = _as_multiplied(queries), _as_multiplied(keys)
-    everyone, _ = tiles_triton.forward(queries, keys, own, None, None)
-    ones = torch.ones_like(everyone)
-    mean, _ = tiles_triton.backward(queries, keys, own, None, None, everyone, None, ones, None, (True, False))
+    all_logsumexp, _ = tiles_triton.forward(queries, keys, self_index, None, None)
+    ones = torch.ones_like(all_logsumexp)
+    mean, _ = tiles_triton.backward(
+        queries, keys, self_index, None, None, all_logsumexp, None, ones, None, (True, False)
+    )
     assert mean is not None
-    return everyone, mean
+    return all_logsumexp, mean
 
 
 def _tiles_for(queries: Tensor, keys: Tensor) -> ModuleType:
-    small = len(queries) * len(keys) <= tiles_kept.MOST_PAIRS
-    return tiles_kept if small and bounded(queries, keys) else tiles_torch
+    small = len(queries) * len(keys) <= tiles_cached.MOST_PAIRS
+    return tiles_cached if small and bounded(queries, keys) else tiles_torch
 
 
 def _as_multiplied(rows: Tensor) -> Tensor:
@@ -202,10 +211,10 @@ def _restored(values: Any, order: Tensor | None) -> Any:
     return values if order is None or values is None else torch.empty_like(values).index_copy_(0, order, values)
 
 
-def _renumbered(own: Tensor | None, rows: Tensor | None, columns: Tensor | None) -> Tensor | None:
+def _renumbered(self_index: Tensor | None, rows: Tensor | None, columns: Tensor | None) -> Tensor | None:
     """Each query's own key by its new place."""
-    if own is None or rows is None or columns is None:
-        return own
+    if self_index is None or rows is None or columns is None:
+        return self_index
     place = torch.empty_like(columns).index_copy_(0, columns, torch.arange(len(columns), device=columns.device))
-    mine = own[rows]
+    mine = self_index[rows]
     return torch.where(mine < 0, mine, place[mine.clamp_min(0)])

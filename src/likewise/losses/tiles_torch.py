@@ -1,11 +1,11 @@
 """Log-sum-exp of similarities without ever holding them all: tiles that fit a core's cache, recomputed in the backward.
 
-For queries q_i and keys k_a (temperatures already divided in), with own_i the key that i is never compared with::
+For queries q_i and keys k_a (temperatures already divided in), with self_i the key that i is never compared with::
 
-    everyone_i = log sum_{a != own_i} e^{s_ia},                 s_ia = q_i . k_a
-    same_i     = log sum_{a != own_i, id_a = id_i} e^{s_ia}
+    all_i = log sum_{a != self_i} e^{s_ia},                 s_ia = q_i . k_a
+    positives_i     = log sum_{a != self_i, id_a = id_i} e^{s_ia}
 
-The derivative of everyone_i by s_ia is the softmax p_ia = e^{s_ia - everyone_i}. With g_i the gradient of everyone_i,
+The derivative of all_i by s_ia is the softmax p_ia = e^{s_ia - all_i}. With g_i the gradient of all_i,
 query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i: two products with a tile that a third one has
 made again. Nothing of N x M is kept: the memory is O((N + M) D + TILE^2).
 
@@ -19,7 +19,7 @@ Three forms, from the general to the special:
   at all.
 - `forward_square` and `backward_square`: queries that are the keys. Similarities are symmetric, so the tiles on and
   above the diagonal do: E_IJ serves its rows by  (E_IJ * (w_i + w_j)) z_J  and its columns by the transpose of the
-  same, with w = g e^{-everyone}. 4 N^2 D operations where the general form takes 8. Exponentials are taken unshifted,
+  same, with w = g e^{-all}. 4 N^2 D operations where the general form takes 8. Exponentials are taken unshifted,
   which `bounded` must have allowed.
 
 `tiles_triton` is the twin for GPUs; `dense` says the same without tiles, and is what both are tested against.
@@ -44,9 +44,9 @@ LARGEST_SCORE = 60.0
 class Sums(NamedTuple):
     """What each query's exponentials sum to, as logarithms."""
 
-    everyone: Tensor
+    all_logsumexp: Tensor
     """[N] over the keys that it is compared with; -inf if there are none"""
-    same: Tensor | None
+    positives_logsumexp: Tensor | None
     """[N] over those of its own id; -inf if there are none; None if no ids were given"""
     kept: Tensor | None = None
     """[N, M] exponentials, where the backward need not make them again"""
@@ -57,7 +57,7 @@ class Sums(NamedTuple):
 class Pairs(NamedTuple):
     """Who is left out and who is alike."""
 
-    own: Tensor | None = None
+    self_index: Tensor | None = None
     """int64 [N], the key that a query is not compared with; -1 for none"""
     query_id: Tensor | None = None
     """int64 [N], not descending"""
@@ -75,21 +75,23 @@ def bounded(queries: Tensor, keys: Tensor) -> bool:
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
-    everyone = [_Running(queries[rows]) for rows in _cut(len(queries))]
-    same = [_Running(queries[rows]) for rows in _cut(len(queries))] if pairs.query_id is not None else None
+    all_logsumexp = [_Running(queries[rows]) for rows in _cut(len(queries))]
+    positives_logsumexp = (
+        [_Running(queries[rows]) for rows in _cut(len(queries))] if pairs.query_id is not None else None
+    )
     for place, _, scores, shared in _tiles(queries, keys, pairs):
-        if same is not None and shared is not None:
-            same[place].add(scores.masked_fill(~shared, -torch.inf))
-        everyone[place].add(scores)
-    return Sums(_joined(everyone), None if same is None else _joined(same))
+        if positives_logsumexp is not None and shared is not None:
+            positives_logsumexp[place].add(scores.masked_fill(~shared, -torch.inf))
+        all_logsumexp[place].add(scores)
+    return Sums(_joined(all_logsumexp), None if positives_logsumexp is None else _joined(positives_logsumexp))
 
 
-def forward_fixed(queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
-    everyone = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
-    for place, columns, scores, _ in _tiles(queries, keys, Pairs(own)):
-        everyone[place].add(scores, keys[columns])
-    return _joined(everyone), torch.cat([running.mean() for running in everyone])
+    all_logsumexp = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
+    for place, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
+        all_logsumexp[place].add(scores, keys[columns])
+    return _joined(all_logsumexp), torch.cat([running.mean() for running in all_logsumexp])
 
 
 def backward(
@@ -97,20 +99,25 @@ def backward(
     keys: Tensor,
     pairs: Pairs,
     sums: Sums,
-    grad_everyone: Tensor,
-    grad_same: Tensor | None,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
-    everyone, same = _never_reached(sums.everyone), None if sums.same is None else _never_reached(sums.same)
+    all_logsumexp, positives_logsumexp = (
+        _never_reached(sums.all_logsumexp),
+        None if sums.positives_logsumexp is None else _never_reached(sums.positives_logsumexp),
+    )
     grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
     cut = _cut(len(queries))
     for place, columns, scores, shared in _tiles(queries, keys, pairs):
         rows = cut[place]
         alike = None
-        if same is not None and grad_same is not None and shared is not None:
-            alike = (scores - same[rows, None]).masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
-            alike = alike.exp_().mul_(grad_same[rows, None])
-        slopes = scores.sub_(everyone[rows, None]).exp_().mul_(grad_everyone[rows, None])  # d loss / d score
+        if positives_logsumexp is not None and grad_positives is not None and shared is not None:
+            alike = (scores - positives_logsumexp[rows, None]).masked_fill_(
+                ~shared, -torch.inf
+            )  # e^ of the others may be infinite
+            alike = alike.exp_().mul_(grad_positives[rows, None])
+        slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])  # d loss / d score
         if alike is not None:
             slopes += alike
         grad_queries[rows].addmm_(slopes, keys[columns])
@@ -120,24 +127,27 @@ def backward(
 
 def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
     """The sums of each row [N, D] over all others; scores must be `bounded`."""
-    everyone = z.new_zeros(len(z))
-    same = None if ids is None else torch.zeros_like(everyone)
-    parts, parts_same = everyone.split(TILE), None if same is None else same.split(TILE)
+    all_logsumexp = z.new_zeros(len(z))
+    positives_logsumexp = None if ids is None else torch.zeros_like(all_logsumexp)
+    parts, parts_same = (
+        all_logsumexp.split(TILE),
+        None if positives_logsumexp is None else positives_logsumexp.split(TILE),
+    )
     for i, j, tile, shared in _upper_tiles(z, ids):
         _add_both_ways(parts, i, j, tile)
         if parts_same is not None and shared is not None:
             _add_both_ways(parts_same, i, j, tile.mul_(shared))
-    return Sums(everyone.log_(), None if same is None else same.log_())
+    return Sums(all_logsumexp.log_(), None if positives_logsumexp is None else positives_logsumexp.log_())
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None
+    z: Tensor, ids: Tensor | None, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
 ) -> Tensor:
     """The gradient [N, D] of rows that are queries and keys at once."""
-    weight = over_sum(grad_everyone, sums.everyone)
+    weight = over_sum(grad_all, sums.all_logsumexp)
     weight_same = None
-    if sums.same is not None and grad_same is not None:
-        weight_same = over_sum(grad_same, sums.same)
+    if sums.positives_logsumexp is not None and grad_positives is not None:
+        weight_same = over_sum(grad_positives, sums.positives_logsumexp)
     gradient = torch.zeros_like(z)
     parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)  # once, not once a tile
     weights_same = None if weight_same is None else weight_same.split(TILE)
@@ -190,16 +200,16 @@ def _joined(parts: list[_Running]) -> Tensor:
 
 def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
     """All tiles: the row block's place, the columns, scores (-inf for an own key), who shares an id if any may."""
-    own, query_id, key_id = pairs
+    self_index, query_id, key_id = pairs
     down, across = _cut(len(queries)), _cut(len(keys))
     rows_share, columns_share = _spans(query_id, down), _spans(key_id, across)
-    rows_own = _spans(own, down)
+    rows_own = _spans(self_index, down)
     for place, rows in enumerate(down):
         for other, columns in enumerate(across):
             shape = rows.stop - rows.start, columns.stop - columns.start
             scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
-            if own is not None and _overlap(rows_own[place], (columns.start, columns.stop - 1)):
-                _leave_out(scores, own[rows] - columns.start)
+            if self_index is not None and _overlap(rows_own[place], (columns.start, columns.stop - 1)):
+                _leave_out(scores, self_index[rows] - columns.start)
             shared = None
             if query_id is not None and key_id is not None and _overlap(rows_share[place], columns_share[other]):
                 shared = query_id[rows, None] == key_id[columns]
@@ -227,10 +237,10 @@ def _add_both_ways(sums: Sequence[Tensor], i: int, j: int, tile: Tensor) -> None
         sums[j].add_(tile.sum(dim=0))
 
 
-def _leave_out(scores: Tensor, own: Tensor) -> None:
+def _leave_out(scores: Tensor, self_index: Tensor) -> None:
     """-inf in the column of each row's own key, where this tile has it."""
-    rows = ((own >= 0) & (own < scores.shape[1])).nonzero()[:, 0]
-    scores[rows, own[rows]] = -torch.inf
+    rows = ((self_index >= 0) & (self_index < scores.shape[1])).nonzero()[:, 0]
+    scores[rows, self_index[rows]] = -torch.inf
 
 
 def _never_reached(log_sums: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 With scores s_ia = q_i . k_a (the temperature is already in the queries), ``forward`` computes::
 
-    everyone_i = log sum_{a != own_i} exp(s_ia)
-    same_i     = log sum_{a != own_i, key_id_a = query_id_i} exp(s_ia)
+    all_i = log sum_{a != self_i} exp(s_ia)
+    positives_i     = log sum_{a != self_i, key_id_a = query_id_i} exp(s_ia)
 
 and ``backward`` the gradients that belong to them, from scores computed again. Sums and gradients accumulate in
 float32; no two programs add to one number, so a call repeated gives the same bits.
@@ -63,7 +63,7 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
 def forward(
     queries: Tensor,
     keys: Tensor,
-    own: Tensor | None,
+    self_index: Tensor | None,
     query_id: Tensor | None,
     key_id: Tensor | None,
     tiles: Tiles | None = None,
@@ -73,15 +73,15 @@ def forward(
     Args:
         queries: [N, D], already divided by the temperature.
         keys: [M, D], same dtype.
-        own: int64 [N], the key that a query is not compared with; -1 for none. Fastest where near queries have near
-            keys, as in ``arange(N)``.
+        self_index: int64 [N], the key that a query is not compared with; -1 for none. Fastest where neighbouring
+            queries have neighbouring keys, as in ``arange(N)``.
         query_id: int64 [N], or None.
         key_id: int64 [M]; None together with ``query_id``. Equality is all that is tested.
         tiles: how to cut; chosen by dtype and D if None.
 
     Returns:
-        everyone: float32 [N]; -inf where a query is compared with nothing.
-        same: float32 [N], or None without ids; -inf where no key compared has the query's id.
+        all_logsumexp: float32 [N]; -inf where a query is compared with nothing.
+        positives_logsumexp: float32 [N], or None without ids; -inf where no key compared has the query's id.
 
     Any score that float32 holds is safe. Float32 products are made of three in TensorFloat-32, which is about float32,
     or of one where ``torch.set_float32_matmul_precision`` allows it.
@@ -93,80 +93,92 @@ def forward(
         return empty, None if query_id is None else empty.clone()
     tiles = filled(tiles or forward_tiles(queries), queries, keys)
     queries, keys = queries.contiguous(), keys.contiguous()
-    own, query_id, key_id = _narrow(own), _packed(query_id), _packed(key_id)
+    self_index, query_id, key_id = _narrow(self_index), _packed(query_id), _packed(key_id)
     longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
     bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
-    everyone = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
-    same = everyone if query_id is None else torch.empty_like(everyone)
-    span = spans(own, tiles, rows, columns, (True, False))
+    all_logsumexp = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
+    positives_logsumexp = all_logsumexp if query_id is None else torch.empty_like(all_logsumexp)
+    span = spans(self_index, tiles, rows, columns, (True, False))
     launch(
         "forward_kernel",
         tiles,
         queries,
-        (queries, keys, own, query_id, key_id, span, bounded.int(), everyone, same, rows, columns),
-        HAS_OWN=own is not None,
+        (
+            queries,
+            keys,
+            self_index,
+            query_id,
+            key_id,
+            span,
+            bounded.int(),
+            all_logsumexp,
+            positives_logsumexp,
+            rows,
+            columns,
+        ),
+        HAS_OWN=self_index is not None,
         HAS_IDS=query_id is not None,
     )
-    return _joined(everyone), None if query_id is None else _joined(same)
+    return _joined(all_logsumexp), None if query_id is None else _joined(positives_logsumexp)
 
 
 def backward(
     queries: Tensor,
     keys: Tensor,
-    own: Tensor | None,
+    self_index: Tensor | None,
     query_id: Tensor | None,
     key_id: Tensor | None,
-    everyone: Tensor,
-    same: Tensor | None,
-    grad_everyone: Tensor,
-    grad_same: Tensor | None,
+    all_logsumexp: Tensor,
+    positives_logsumexp: Tensor | None,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
     wants: tuple[bool, bool],
     tiles: Tiles | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the queries and of the keys, each in a pass of its own if it is wanted.
 
-    With c_ia = [a != own_i] (grad_everyone_i exp(s_ia - everyone_i) + [same id] grad_same_i exp(s_ia - same_i)) they
+    With c_ia = [a != self_i] (grad_all_i exp(s_ia - all_i) + [same id] grad_positives_i exp(s_ia - positives_i)) they
     are c @ keys and c^T @ queries. A log-sum of -inf adds nothing. In half precision c is rounded to the dtype of the
     inputs for the second product, as attention kernels do.
 
     Args:
-        queries: as in `forward`, and so are ``keys``, ``own``, ``query_id``, ``key_id`` and ``tiles``.
+        queries: as in `forward`, and so are ``keys``, ``self_index``, ``query_id``, ``key_id`` and ``tiles``.
         keys: [M, D].
-        own: int64 [N] or None.
+        self_index: int64 [N] or None.
         query_id: int64 [N] or None.
         key_id: int64 [M] or None.
-        everyone: what `forward` returned.
-        same: what `forward` returned.
-        grad_everyone: [N].
-        grad_same: [N]; None without ids.
+        all_logsumexp: what `forward` returned.
+        positives_logsumexp: what `forward` returned.
+        grad_all: [N].
+        grad_positives: [N]; None without ids.
         wants: whether the queries' gradient is wanted, and the keys'.
         tiles: how to cut.
 
     Returns:
         Float32 [N, D] or None, and [M, D] or None.
     """
-    weights = _weights(queries, (everyone, same), (grad_everyone, grad_same))
+    weights = _weights(queries, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
     of_queries = of_keys = None
     if wants[0]:
-        of_queries = _gradient(queries, keys, own, query_id, key_id, weights, (True, False), tiles)
+        of_queries = _gradient(queries, keys, self_index, query_id, key_id, weights, (True, False), tiles)
     if wants[1]:
-        of_keys = _gradient(keys, queries, own, key_id, query_id, weights, (False, True), tiles)
+        of_keys = _gradient(keys, queries, self_index, key_id, query_id, weights, (False, True), tiles)
     return of_queries, of_keys
 
 
 def backward_square(
     z: Tensor,
-    own: Tensor | None,
+    self_index: Tensor | None,
     ids: Tensor | None,
-    everyone: Tensor,
-    same: Tensor | None,
-    grad_everyone: Tensor,
-    grad_same: Tensor | None,
+    all_logsumexp: Tensor,
+    positives_logsumexp: Tensor | None,
+    grad_all: Tensor,
+    grad_positives: Tensor | None,
     tiles: Tiles | None = None,
 ) -> Tensor:
     """(c + c^T) @ z in one pass, float32 [N, D]: the gradient where the queries are the keys; c as in `backward`."""
-    weights = _weights(z, (everyone, same), (grad_everyone, grad_same))
-    return _gradient(z, z, own, ids, ids, weights, (True, True), tiles)
+    weights = _weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
+    return _gradient(z, z, self_index, ids, ids, weights, (True, True), tiles)
 
 
 class _Weights(NamedTuple):
@@ -215,7 +227,7 @@ def _weights(queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tup
 def _gradient(
     outer: Tensor,
     inner: Tensor,
-    own: Tensor | None,
+    self_index: Tensor | None,
     outer_id: Tensor | None,
     inner_id: Tensor | None,
     weights: _Weights,
@@ -228,20 +240,20 @@ def _gradient(
     if rows == 0 or columns == 0:
         return torch.zeros_like(outer, dtype=torch.float32)
     tiles = filled(tiles or backward_tiles(outer), outer, inner)
-    own = _narrow(own)
+    self_index = _narrow(self_index)
     gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
     launch(
         "backward_kernel",
         tiles,
         outer,
         (
-            *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
+            *(outer.contiguous(), inner.contiguous(), self_index, _packed(outer_id), _packed(inner_id)),
             *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
-            *(spans(own, tiles, rows, columns, roles), gradient, rows, columns),
+            *(spans(self_index, tiles, rows, columns, roles), gradient, rows, columns),
         ),
         AS_QUERY=roles[0],
         AS_KEY=roles[1],
-        HAS_OWN=own is not None,
+        HAS_OWN=self_index is not None,
         HAS_IDS=weights.weight_same is not None,
     )
     total = gradient[0] if len(gradient) == 1 else gradient.sum(dim=0)
@@ -267,8 +279,8 @@ def _triton_version() -> tuple[int, ...]:
     return tuple(int(number) for number in triton.__version__.split(".")[:2])
 
 
-def _narrow(own: Tensor | None) -> Tensor | None:
-    return None if own is None else own.to(torch.int32).contiguous()
+def _narrow(self_index: Tensor | None) -> Tensor | None:
+    return None if self_index is None else self_index.to(torch.int32).contiguous()
 
 
 def _packed(ids: Tensor | None) -> Tensor | None:

@@ -90,7 +90,7 @@ class BarlowTwins(Method):
         first, second = nets.projector(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The cross-correlation of both views against the identity."""
-        loss = self.scale * barlow_twins(rows["first"], rows["second"], self.off_diagonal)
-        return Step(loss, {"feature_std": feature_std(rows["first"])})
+        loss = self.scale * barlow_twins(outputs["first"], outputs["second"], self.off_diagonal)
+        return Step(loss, {"feature_std": feature_std(outputs["first"])})

@@ -95,21 +95,26 @@ class BYOL(Method):
         return Nets(encoder=encoder, projector=projector, predictor=predictor, teacher=teacher)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """What the student guesses and what the teacher says, for each view."""
-        rows: dict[str, torch.Tensor] = {}
-        views = two_views(self.first_views, batch, progress, other=self.second_views)
-        for name, view in zip(("first", "second"), views, strict=True):
-            rows[f"guess_{name}"] = nets.predictor(nets.projector(nets.encoder(view)))
-            with torch.no_grad():
-                rows[f"target_{name}"] = nets.teacher(view)
-        return rows
+        """The student's prediction and the teacher's target for each view."""
+        first, second = two_views(self.first_views, batch, progress, other=self.second_views)
+        prediction_first = nets.predictor(nets.projector(nets.encoder(first)))  # [B, dim]
+        with torch.no_grad():
+            target_first = nets.teacher(first)  # [B, dim]
+        prediction_second = nets.predictor(nets.projector(nets.encoder(second)))
+        with torch.no_grad():
+            target_second = nets.teacher(second)
+        return {
+            "prediction_first": prediction_first,
+            "target_first": target_first,
+            "prediction_second": prediction_second,
+            "target_second": target_second,
+        }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """Each view's guess against the teacher's word on the other view."""
-        loss = cosine_regression(rows["guess_first"], rows["target_second"]) + cosine_regression(
-            rows["guess_second"], rows["target_first"]
-        )
-        return Step(loss, {"feature_std": feature_std(rows["guess_first"])})
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """The prediction for each view against the teacher's target for the other."""
+        first_to_second = cosine_regression(outputs["prediction_first"], outputs["target_second"])
+        second_to_first = cosine_regression(outputs["prediction_second"], outputs["target_first"])
+        return Step(first_to_second + second_to_first, {"feature_std": feature_std(outputs["prediction_first"])})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """The teacher follows, ever more slowly."""

@@ -113,18 +113,18 @@ class CACR(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All views of each image, by the teacher too if there is one."""
         views = torch.cat(self.draw_views(batch, progress))
-        rows = {"queries": self._by_image(nets.head(nets.encoder(views)))}
+        outputs = {"queries": self._by_image(nets.head(nets.encoder(views)))}
         if self.queue:
             with torch.no_grad():
-                rows["keys"] = self._by_image(nets.teacher(views))
-        return rows
+                outputs["keys"] = self._by_image(nets.teacher(views))
+        return outputs
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Attraction to the other views, repulsion from other images."""
         through, sharpness = self.through_weights, self.repulsion_sharpness
-        queries, memory_updates = unit_views(rows["queries"]), {}
-        if "keys" in rows:
-            keys = unit_views(rows["keys"])
+        queries, memory_updates = unit_views(outputs["queries"]), {}
+        if "keys" in outputs:
+            keys = unit_views(outputs["keys"])
             repulsion = self._from_queue(queries, nets.queue.rows, sharpness, through)
             memory_updates = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
         else:

@@ -134,11 +134,11 @@ class CLIP(Method):
         view, caption = self.shown(batch, progress)
         return {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each finds its partner, both ways."""
         scale = nets.scale()
-        loss = clip_loss(rows["image"], rows["text"], scale, self.smoothing)
-        return Step(loss, {"feature_std": feature_std(rows["image"]), "scale": scale.detach()})
+        loss = clip_loss(outputs["image"], outputs["text"], scale, self.smoothing)
+        return Step(loss, {"feature_std": feature_std(outputs["image"]), "scale": scale.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Keep the scale within its bounds."""

@@ -97,16 +97,16 @@ class CLIPDistill(CLIP):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair, by student and teacher."""
         view, caption = self.shown(batch, progress)
-        rows = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
+        outputs = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
         encoder, space = nets.teacher["encoder"], nets.teacher["space"]
         with torch.no_grad():
             believed = unit(space.of_images(encoder(view))), unit(space.of_texts(caption))
-        return {**rows, "teacher image": believed[0], "teacher text": believed[1]}
+        return {**outputs, "teacher image": believed[0], "teacher text": believed[1]}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Half the partner that the data name, half what the teacher believes."""
-        images, texts = rows["image"], rows["text"]
-        of_images, of_texts = self.believed(rows["teacher image"], rows["teacher text"])
+        images, texts = outputs["image"], outputs["text"]
+        of_images, of_texts = self.believed(outputs["teacher image"], outputs["teacher text"])
         named = clip_loss(images, texts, nets.scale(), self.smoothing)
         taught = pair_divergence(images, texts, of_images, of_texts, nets.soft_scale())
         metrics = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +13,18 @@ from likewise.data.batch import Batch
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
 from likewise.heads import mlp
-from likewise.losses import agreement, aligned, confident, smoothed, soft_cross_entropy, soft_nce
+from likewise.losses import (
+    distribution_alignment,
+    memory_smoothing,
+    pseudo_label_graph,
+    soft_cross_entropy,
+    soft_nce,
+    threshold_pseudo_labels,
+)
 from likewise.losses.float32 import unit
 from likewise.memory import BatchHistory, Queue, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, together, two_views
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, forward_concatenated, two_views
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon, weak
 
@@ -49,7 +57,7 @@ PRESETS = {
         settings={
             "temperature": 0.1,
             "threshold": 0.6,
-            "edge": 0.3,
+            "graph_threshold": 0.3,
             "pseudo_label_weight": 10.0,
             "graph_weight": 10.0,
             "queue": 30000,
@@ -70,55 +78,56 @@ PRESETS = {
 class CoMatch(Method):
     """Li, Xiong & Hoi 2021, Sec. 3 and Algorithm 1, https://arxiv.org/abs/2011.11183.
 
-    The form for small images; `CoMatchEMA` is the one for ImageNet. The guess for a weak view, balanced over the
-    classes and smoothed by those of similar images, is what a strong view should be taken for, and says which images'
-    strong views should be alike. The class-balanced support beside each batch is among the unlabelled images too,
-    without its labels. A teacher follows to classify in the end; it teaches nothing.
+    The form for small images; `CoMatchEMA` is the one for ImageNet. The prediction for a weak view, after distribution
+    alignment and memory smoothing, is the pseudo-label of a strong view. Pseudo-labels also form a graph, which says
+    whose embeddings are to be similar. The support is among the unlabelled images too, without its labels. An EMA
+    teacher classifies in the end; it teaches nothing.
     """
 
     card = Card(
         title="CoMatch",
         paper="Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183",
         needs="some labels",
-        idea="Guessed classes and embeddings correct each other; trains a classifier too.",
+        idea="Pseudo-labels and embeddings improve each other; trains a classifier too.",
         choose_when="a handful of each class is labelled, images are small, and a classifier is wanted",
         recipe=Recipe(learning_rate=0.03, weight_decay=5e-4),
         presets=PRESETS,
     )
-    teacher_guesses = False
+    teacher_predicts: ClassVar[bool] = False
+    """whether the teacher makes the pseudo-labels; else it is only evaluated"""
 
     temperature: float = 0.2
     """divides the cosines (paper: 0.2 for CIFAR-10 and STL-10)"""
     threshold: float = 0.95
-    """confidence from which a guess is learned (paper: 0.95)"""
-    edge: float = 0.8
-    """least weight of an edge between two images (paper: 0.8)"""
+    """least confidence of a pseudo-label that is learned (paper: 0.95)"""
+    graph_threshold: float = 0.8
+    """least weight of an edge of the pseudo-label graph (paper: 0.8)"""
     alpha: float = 0.9
-    """weight of an image's own guess when it is smoothed; the rest is that of similar images (paper: 0.9)"""
+    """memory smoothing: weight of an image's own prediction; the rest is that of similar images (paper: 0.9)"""
     pseudo_label_weight: float = 1.0
-    """of the loss on guesses (paper: 1)"""
+    """weight of the pseudo-labels' loss (paper: 1)"""
     graph_weight: float = 1.0
-    """of the loss on the graph (paper: 1 for CIFAR-10; 5 for STL-10 in the USB benchmark)"""
+    """weight of the graph's loss (paper: 1 for CIFAR-10; 5 for STL-10 in the USB benchmark)"""
     momentum: float = 0.999
-    """of the teacher, lower in the first steps (paper: 0.999)"""
+    """EMA momentum of the teacher, lower in the first steps (paper: 0.999)"""
     queue: int = 2560
-    """past images that smooth guesses, once there are so many (paper: five batches of 512)"""
+    """past embeddings for memory smoothing, which starts when the queue is full (paper: five batches of 512)"""
     window: int = 32
-    """batches over which guesses are balanced (paper: 32)"""
+    """batches whose mean prediction distribution alignment divides by (paper: 32)"""
     classes_per_batch: int = 10
     """classes in a support batch, or all if there are fewer"""
     images_per_class: int = 4
-    """labelled images of each (paper: 64 images in all beside 448 unlabelled ones)"""
+    """labelled images of each class in a support batch (paper: 64 labelled for 448 unlabelled images)"""
     hidden: int = 128
     """width of the head's hidden layer (paper: the encoder's own, 128 for CIFAR-10)"""
     dim: int = 64
     """width of the embedding (paper: 64)"""
     weak_views: ViewPolicy = field(default_factory=fixmatch_weak)
-    """by which images are guessed, and labelled ones learned"""
+    """views from which pseudo-labels are made, and views of labelled images"""
     strong_views: ViewPolicy = field(default_factory=comatch_strong)
-    """of the view that learns the guess (paper: RandAugment and Cutout)"""
+    """views that learn the pseudo-label (paper: RandAugment and Cutout)"""
     other_views: ViewPolicy = field(default_factory=supcon)
-    """of the other view in the graph (paper: crop and colour)"""
+    """the other views of the graph's loss (paper: crop and colour)"""
 
     @property
     def support(self) -> Support:
@@ -126,64 +135,89 @@ class CoMatch(Method):
         return Support(self.classes_per_batch, self.images_per_class)
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """A network of two heads, its average, and what is remembered of guesses."""
+        """Encoder, classifier and head, their EMA copy, and the memory of embeddings and predictions."""
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
-        learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
-        queue, shares = Queue(self.queue, self.dim, guesses=classes), BatchHistory(self.window - 1, classes)
-        return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), queue=queue, shares=shares)
+        student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
+        queue = Queue(self.queue, self.dim, probabilities=classes)
+        history = BatchHistory(self.window - 1, classes)
+        return Nets(**student, teacher=make_ema_copy(Nets(**student)), queue=queue, history=history)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
         strong, other = two_views(self.strong_views, batch, progress, self.other_views)
         weak = self.weak_views(batch.pixels, progress.rng("weak view", batch)).pixels
         views = {"weak": weak, "strong": strong, "other": other}
-        if batch.support is None:  # as in a microbatch that got no row of it
-            return self._answers(nets, views)
+        if batch.support is None:  # a microbatch may hold no row of it
+            return self._predict(nets, views)
         views["support"] = self.weak_views(batch.support.pixels, progress.rng("support", batch.support)).pixels
-        return {**self._answers(nets, views), "labels": batch.support.labels}
+        return {**self._predict(nets, views), "labels": batch.support.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """The labels of the support, the guesses that are believed, and the graph that guesses draw."""
-        guesses = rows["weak_logits"].softmax(dim=1)
-        balanced = aligned(guesses, nets.shares.rows, nets.shares.filled)
-        alike = smoothed(balanced, rows["weak"], nets.queue.rows, nets.queue.guesses, self.temperature, self.alpha)
-        targets = torch.where(nets.queue.filled.all(), alike, balanced)
-        believed = confident(targets, self.threshold)
-        known = F.one_hot(rows["labels"], guesses.shape[1]).to(guesses)
-        supervised = soft_cross_entropy(rows["support_logits"], known)
-        guessed = soft_cross_entropy(rows["strong_logits"], believed)
-        graph = self._graph_loss(nets, rows, targets)
-        loss = supervised + self.pseudo_label_weight * guessed + self.graph_weight * graph
-        metrics = {"supervised": supervised, "guessed": guessed, "graph": graph}
-        metrics |= {"feature_std": feature_std(rows["strong"]), "believed": believed.any(dim=1).float().mean()}
-        memory_updates = {"queue": torch.cat([rows["weak"], rows["support"]]), "guesses": torch.cat([balanced, known])}
-        memory_updates |= {"share": guesses.mean(dim=0, keepdim=True), "other": rows["other"], "targets": targets}
-        return Step(
-            loss, *({name: tensor.detach() for name, tensor in kept.items()} for kept in (metrics, memory_updates))
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
+        probabilities = outputs["weak_logits"].softmax(dim=1)  # [B, C]
+        aligned = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)  # [B, C]
+        smoothed = memory_smoothing(
+            aligned, outputs["weak"], nets.queue.rows, nets.queue.probabilities, self.temperature, self.alpha
         )
+        # A queue that is not full still holds random embeddings, so smoothing waits.
+        targets = torch.where(nets.queue.filled.all(), smoothed, aligned)  # [B, C]
+        pseudo_labels = threshold_pseudo_labels(targets, self.threshold)  # [B, C], zeros where not confident
+        labels = F.one_hot(outputs["labels"], probabilities.shape[1]).to(probabilities)  # [S, C]
+
+        supervised = soft_cross_entropy(outputs["support_logits"], labels)
+        pseudo_label = soft_cross_entropy(outputs["strong_logits"], pseudo_labels)
+        graph = self._graph_loss(nets, outputs, targets)
+        loss = supervised + self.pseudo_label_weight * pseudo_label + self.graph_weight * graph
+        metrics = {
+            "supervised": supervised.detach(),
+            "pseudo_label": pseudo_label.detach(),
+            "graph": graph.detach(),
+            "feature_std": feature_std(outputs["strong"]),
+            "mask_ratio": pseudo_labels.any(dim=1).float().mean(),
+        }
+        memory_updates = {
+            "queue": torch.cat([outputs["weak"], outputs["support"]]).detach(),  # [B + S, D]
+            "probabilities": torch.cat([aligned, labels]).detach(),  # [B + S, C]
+            "mean_prediction": probabilities.mean(dim=0, keepdim=True).detach(),  # [1, C]
+            "other": outputs["other"].detach(),  # [B, D]
+            "targets": targets.detach(),  # [B, C]
+        }
+        return Step(loss, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Remember balanced, unsmoothed guesses and the labels; then let the teacher follow."""
-        nets.queue.push(step.memory_updates["queue"], guesses=step.memory_updates["guesses"])
-        nets.shares.push(step.memory_updates["share"])
+        """Store aligned, unsmoothed predictions and the labels; then update the EMA teacher."""
+        nets.queue.push(step.memory_updates["queue"], probabilities=step.memory_updates["probabilities"])
+        nets.history.push(step.memory_updates["mean_prediction"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier, head=nets.head)
-        ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), not self.teacher_guesses)
+        momentum = momentum_at(progress.step, self.momentum)
+        ema_update(nets.teacher, student, momentum, copy_buffers=not self.teacher_predicts)
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
         """Logits of the teacher, as the authors evaluate."""
         return nets.teacher.classifier(nets.teacher.encoder(pixels))
 
-    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Outputs:
-        seen = together(nets.encoder, views)
-        rows = answers(nets, seen, ("strong", "support"), ("strong", "other"))
+    def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One pass of the student over all views; weak views take no gradient beyond the encoder's statistics."""
+        features = forward_concatenated(nets.encoder, views)
+        outputs = predictions(nets, features, classify=("strong", "support"), embed=("strong", "other"))
         with torch.no_grad():
-            return {**rows, **answers(nets, seen, ("weak",), ("weak", "support"))}
+            return outputs | predictions(nets, features, classify=("weak",), embed=("weak", "support"))
 
-    def _graph_loss(self, nets: Nets, rows: Outputs, targets: Tensor) -> Tensor:
-        return soft_nce(rows["strong"], rows["other"], agreement(targets, self.edge), self.temperature)
+    def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Embeddings of two strong views are as similar as the pseudo-label graph says."""
+        graph = pseudo_label_graph(targets, self.graph_threshold)  # [B, B]
+        return soft_nce(outputs["strong"], outputs["other"], graph, self.temperature)
 
 
-def answers(nets: Nets, seen: dict[str, Tensor], classified: tuple[str, ...], embedded: tuple[str, ...]) -> Outputs:
-    """Logits and unit embeddings of those views' features that there are."""
-    rows = {f"{name}_logits": nets.classifier(seen[name]) for name in classified if name in seen}
-    return {**rows, **{name: unit(nets.head(seen[name])) for name in embedded if name in seen}}
+def predictions(
+    nets: Nets, features: dict[str, Tensor], classify: tuple[str, ...], embed: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Logits [B, C] of some views and unit embeddings [B, D] of some; a view without features is left out."""
+    outputs = {}
+    for name in classify:
+        if name in features:
+            outputs[f"{name}_logits"] = nets.classifier(features[name])
+    for name in embed:
+        if name in features:
+            outputs[name] = unit(nets.head(features[name]))
+    return outputs

@@ -1,4 +1,4 @@
-"""CoMatch with an EMA teacher: a slow copy guesses, and a queue of past images joins the graph."""
+"""CoMatch with an EMA teacher: an EMA copy makes the pseudo-labels, and a queue of past images joins the graph."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from likewise.encoders import Encoder
-from likewise.losses import agreement, soft_nce
+from likewise.losses import pseudo_label_graph, soft_nce
 from likewise.memory import Queue
 from likewise.methods.card import Card, Preset
-from likewise.methods.comatch import CoMatch, answers
-from likewise.methods.method import Nets, Outputs, Progress, Step, together
+from likewise.methods.comatch import CoMatch, predictions
+from likewise.methods.method import Nets, Outputs, Progress, Step, forward_concatenated
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, supcon, weak
 
@@ -26,14 +26,14 @@ SUPPORT = {"classes_per_batch": 80, "images_per_class": 2, "hidden": 2048}
 PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px",
-        "ours: the authors' thresholds for CIFAR-10 with a teacher that guesses; comatch is their form for this size",
+        "ours: the authors' thresholds for CIFAR-10 with an EMA teacher; comatch is their form for this size",
         Recipe("sgd", learning_rate=0.03 * 256 / 448, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=400,
         settings={
             "temperature": 0.2,
             "threshold": 0.95,
-            "edge": 0.8,
+            "graph_threshold": 0.8,
             "pseudo_label_weight": 1.0,
             "graph_weight": 1.0,
             "images_per_class": 6,
@@ -47,7 +47,7 @@ PRESETS = {
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4),
         batch_size=448,
         epochs=400,
-        settings={"threshold": 0.8, "edge": 0.5, "images_per_class": 6, "queue": 8192},
+        settings={"threshold": 0.8, "graph_threshold": 0.5, "images_per_class": 6, "queue": 8192},
     ),
     "imagenet": Preset(
         "ImageNet, 224 px, 1 % of the labels, ResNet-50",
@@ -64,7 +64,7 @@ PRESETS = {
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=0.0),
         batch_size=640,
         epochs=400,
-        settings=SUPPORT | {"threshold": 0.5, "edge": 0.2, "graph_weight": 2.0},
+        settings=SUPPORT | {"threshold": 0.5, "graph_threshold": 0.2, "graph_weight": 2.0},
         image_size=224,
     ),
 }
@@ -75,7 +75,7 @@ class CoMatchEMA(CoMatch):
     """Li, Xiong & Hoi 2021, Sec. 3, https://arxiv.org/abs/2011.11183: the form for ImageNet.
 
     The teacher sees labelled images, weak views and one strong view; the student the other strong view and the labelled
-    images. Defaults are those for 1 % of ImageNet's labels. Guesses are smoothed once the queue is full, where the
+    images. Defaults are those for 1 % of ImageNet's labels. Memory smoothing starts when the queue is full, where the
     authors wait an epoch, and no batch is cut off at its end. The teacher classifies in the end: the authors' code
     says so, but evaluates the student.
     """
@@ -84,61 +84,66 @@ class CoMatchEMA(CoMatch):
         title="CoMatch with an EMA teacher",
         paper="Li, Xiong & Hoi 2021, https://arxiv.org/abs/2011.11183",
         needs="some labels",
-        idea="CoMatch whose guesses come from a slow teacher, with a longer memory.",
+        idea="CoMatch whose pseudo-labels come from an EMA teacher, with a longer memory.",
         choose_when="few of many large images are labelled, and the run is long",
         recipe=Recipe(learning_rate=0.04, weight_decay=1e-4),
         presets=PRESETS,
     )
-    teacher_guesses = True
+    teacher_predicts = True
 
     temperature: float = 0.1
     """divides the cosines (paper: 0.1)"""
     threshold: float = 0.6
-    """confidence from which a guess is learned (paper: 0.6 for 1 % of ImageNet's labels, 0.5 for 10 %)"""
-    edge: float = 0.3
-    """least weight of an edge between two images (paper: 0.3; 0.2 for 10 %)"""
+    """least confidence of a pseudo-label that is learned (paper: 0.6 for 1 % of ImageNet's labels, 0.5 for 10 %)"""
+    graph_threshold: float = 0.3
+    """least weight of an edge of the pseudo-label graph (paper: 0.3; 0.2 for 10 %)"""
     pseudo_label_weight: float = 10.0
-    """of the loss on guesses (paper: 10)"""
+    """weight of the pseudo-labels' loss (paper: 10)"""
     graph_weight: float = 10.0
-    """of the loss on the graph, risen to from 1 in the first epochs (paper: 10; 2 for 10 %)"""
+    """weight of the graph's loss, which rises to it from 1 in the first epochs (paper: 10; 2 for 10 %)"""
     momentum: float = 0.996
-    """of the teacher, lower in the first steps (paper: 0.99 in the first epoch, then 0.996)"""
+    """EMA momentum of the teacher, lower in the first steps (paper: 0.99 in the first epoch, then 0.996)"""
     queue: int = 30000
-    """past images that smooth guesses, and as many that join the graph (paper: 30,000)"""
+    """past embeddings for memory smoothing, and as many for the graph (paper: 30,000)"""
     window: int = 128
-    """batches over which guesses are balanced (paper: 128)"""
+    """batches whose mean prediction distribution alignment divides by (paper: 128)"""
     hidden: int = 512
     """width of the head's hidden layer (paper: the encoder's own, 2,048)"""
     dim: int = 128
     """width of the embedding (paper: 128)"""
     weak_views: ViewPolicy = field(default_factory=weak)
-    """by which images are guessed, and labelled ones learned"""
+    """views from which pseudo-labels are made, and views of labelled images"""
     strong_views: ViewPolicy = field(default_factory=supcon)
-    """of the view that learns the guess (paper: crop and colour, as the other)"""
+    """views that learn the pseudo-label (paper: crop and colour, as the other)"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """As CoMatch, with a second queue."""
         nets = super().build(encoder, classes)
-        nets.graph = Queue(self.queue, self.dim, guesses=classes)
+        nets.graph = Queue(self.queue, self.dim, probabilities=classes)
         return nets
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """As CoMatch, while the graph's weight rises."""
         weight = min(self.graph_weight, 1 + EPOCHS * progress.fraction)
-        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(nets, rows, progress)
+        return super(CoMatchEMA, replace(self, graph_weight=weight)).compute_loss(nets, outputs, progress)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """The graph remembers strong views by the teacher, with smoothed guesses."""
-        nets.graph.push(step.memory_updates["other"], guesses=step.memory_updates["targets"])
+        """Store the teacher's embeddings of strong views with their smoothed predictions for the graph."""
+        nets.graph.push(step.memory_updates["other"], probabilities=step.memory_updates["targets"])
         super().after_update(nets, step, progress)
 
-    def _answers(self, nets: Nets, views: dict[str, Tensor]) -> Outputs:
-        seen = together(nets.encoder, {name: view for name, view in views.items() if name in ("strong", "support")})
-        rows = answers(nets, seen, ("strong", "support"), ("strong",))
+    def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The student sees one strong view and the support, the teacher all but that strong view."""
+        student_views = {name: view for name, view in views.items() if name in ("strong", "support")}
+        teacher_views = {name: view for name, view in views.items() if name != "strong"}
+        features = forward_concatenated(nets.encoder, student_views)
+        outputs = predictions(nets, features, classify=("strong", "support"), embed=("strong",))
         with torch.no_grad():
-            told = together(nets.teacher.encoder, {name: view for name, view in views.items() if name != "strong"})
-            return {**rows, **answers(nets.teacher, told, ("weak",), ("weak", "other", "support"))}
+            features = forward_concatenated(nets.teacher.encoder, teacher_views)
+            return outputs | predictions(nets.teacher, features, ("weak",), ("weak", "other", "support"))
 
-    def _graph_loss(self, nets: Nets, rows: Outputs, targets: Tensor) -> Tensor:
-        keys, edges = torch.cat([rows["other"], nets.graph.rows]), agreement(targets, self.edge, nets.graph.guesses)
-        return soft_nce(rows["strong"], keys, edges, self.temperature)
+    def _graph_loss(self, nets: Nets, outputs: Outputs, targets: Tensor) -> Tensor:
+        """The graph reaches to the images in the queue."""
+        graph = pseudo_label_graph(targets, self.graph_threshold, nets.graph.probabilities)  # [B, B + K]
+        keys = torch.cat([outputs["other"], nets.graph.rows])  # [B + K, D]
+        return soft_nce(outputs["strong"], keys, graph, self.temperature)

@@ -76,9 +76,9 @@ class CrossEntropy(Method):
         view = self.views(batch.pixels, progress.rng("view", batch))
         return {"logits": nets.classifier(nets.encoder(view.pixels)), "labels": batch.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Mean over the labelled rows."""
-        logits, labels = rows["logits"], rows["labels"]
+        logits, labels = outputs["logits"], outputs["labels"]
         right = (logits.argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()
         return Step(labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right})
 

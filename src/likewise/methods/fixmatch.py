@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from likewise.data.batch import Batch
 from likewise.data.loader import Support
 from likewise.encoders import Encoder
-from likewise.losses import aligned, confident, soft_cross_entropy
+from likewise.losses import distribution_alignment, soft_cross_entropy, threshold_pseudo_labels
 from likewise.memory import BatchHistory, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, fixmatch_weak
 
@@ -49,7 +49,7 @@ PRESETS = {
     ),
     "comatch-baseline": Preset(
         "CIFAR-10, 32 px, 4 labels a class",
-        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: guesses balanced, half of the operations made",
+        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: distribution alignment, half of the operations made",
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=4700,
@@ -62,36 +62,36 @@ PRESETS = {
 class FixMatch(Method):
     """Sohn et al. 2020, Algorithm 1, https://arxiv.org/abs/2001.07685.
 
-    Labelled images come as a class-balanced support beside each batch; they are among the unlabelled ones too, without
-    their labels, as in the authors' code. A teacher follows to classify in the end; it teaches nothing.
+    Labelled images come as a class-balanced support with each batch. They are among the unlabelled images too, without
+    their labels, as in the authors' code. An EMA teacher classifies in the end; it teaches nothing.
     """
 
     card = Card(
         title="FixMatch",
         paper="Sohn et al. 2020, https://arxiv.org/abs/2001.07685",
         needs="some labels",
-        idea="Learns its own sure guesses on hard views; the simple baseline for a handful of labels.",
+        idea="Learns its own confident pseudo-labels on strong views; the simple baseline for few labels.",
         choose_when="a handful of each class is labelled and a simple baseline for comatch is wanted",
         recipe=Recipe(learning_rate=0.03, weight_decay=5e-4),
         presets=PRESETS,
     )
 
     threshold: float = 0.95
-    """confidence from which a guess is learned (paper: 0.95; 0.7 for ImageNet)"""
+    """least confidence of a pseudo-label that is learned (paper: 0.95; 0.7 for ImageNet)"""
     pseudo_label_weight: float = 1.0
-    """of the loss on guesses (paper: 1; 10 for ImageNet)"""
+    """weight of the pseudo-labels' loss (paper: 1; 10 for ImageNet)"""
     window: int = 0
-    """batches over which guesses are balanced; 0: they are not (paper: 0; 32 in CoMatch's baseline)"""
+    """batches of distribution alignment; 0: no alignment (paper: 0; 32 in CoMatch's baseline)"""
     momentum: float = 0.999
-    """of the teacher, lower in the first steps (paper: 0.999)"""
+    """EMA momentum of the teacher, lower in the first steps (paper: 0.999)"""
     classes_per_batch: int = 10
     """classes in a support batch, or all if there are fewer"""
     images_per_class: int = 4
-    """labelled images of each (paper: 64 images in all beside 448 unlabelled ones)"""
+    """labelled images of each class in a support batch (paper: 64 labelled for 448 unlabelled images)"""
     weak_views: ViewPolicy = field(default_factory=fixmatch_weak)
-    """by which images are guessed, and labelled ones learned"""
+    """views from which pseudo-labels are made, and views of labelled images"""
     strong_views: ViewPolicy = field(default_factory=fixmatch_strong)
-    """of the view that learns the guess (paper: RandAugment and Cutout)"""
+    """views that learn the pseudo-label (paper: RandAugment and Cutout)"""
 
     @property
     def support(self) -> Support:
@@ -99,39 +99,47 @@ class FixMatch(Method):
         return Support(self.classes_per_batch, self.images_per_class)
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """A classifier, its average, and what was guessed of late."""
-        learned = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
-        shares = BatchHistory(max(self.window - 1, 0), classes)
-        return Nets(**learned, teacher=make_ema_copy(Nets(**learned)), shares=shares)
+        """A classifier, its EMA copy, and the mean predictions of recent batches."""
+        student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes)}
+        history = BatchHistory(max(self.window - 1, 0), classes)
+        return Nets(**student, teacher=make_ema_copy(Nets(**student)), history=history)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """Logits of a weak and a strong view of each image, and of the support; none learns from a weak view."""
-        policies = {"weak": self.weak_views, "strong": self.strong_views}
+        """Logits of a weak and a strong view of each image, and of the support; weak views take no gradient."""
         views = {
-            name: policy(batch.pixels, progress.rng(f"{name} view", batch)).pixels for name, policy in policies.items()
+            "weak": self.weak_views(batch.pixels, progress.rng("weak view", batch)).pixels,
+            "strong": self.strong_views(batch.pixels, progress.rng("strong view", batch)).pixels,
         }
-        if batch.support is not None:  # else a microbatch that got no row of it
+        if batch.support is not None:  # a microbatch may hold no row of it
             rng = progress.rng("support", batch.support)
             views["support"] = self.weak_views(batch.support.pixels, rng).pixels
-        rows = {name: nets.classifier(seen) for name, seen in together(nets.encoder, views).items()}
-        rows["weak"] = rows["weak"].detach()
-        return rows if batch.support is None else {**rows, "labels": batch.support.labels}
+        features = forward_concatenated(nets.encoder, views)
+        outputs = {name: nets.classifier(outputs) for name, outputs in features.items()}
+        outputs["weak"] = outputs["weak"].detach()
+        if batch.support is not None:
+            outputs["labels"] = batch.support.labels
+        return outputs
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """The labels of the support, and the guesses that are sure; their mean is over all rows."""
-        guesses = rows["weak"].softmax(dim=1)
-        share = guesses.mean(dim=0, keepdim=True)
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """Cross-entropy of the support, plus that of the confident pseudo-labels, whose mean is over all rows."""
+        probabilities = outputs["weak"].softmax(dim=1)  # [B, C]
+        mean_prediction = probabilities.mean(dim=0, keepdim=True)  # [1, C]
         if self.window:
-            guesses = aligned(guesses, nets.shares.rows, nets.shares.filled)
-        believed = confident(guesses, self.threshold, hard=True)
-        supervised = F.cross_entropy(rows["support"].float(), rows["labels"])
-        guessed = soft_cross_entropy(rows["strong"], believed)
-        metrics = {"supervised": supervised.detach(), "guessed": guessed.detach(), "believed": believed.sum(1).mean()}
-        return Step(supervised + self.pseudo_label_weight * guessed, metrics, {"share": share})
+            probabilities = distribution_alignment(probabilities, nets.history.rows, nets.history.filled)
+        pseudo_labels = threshold_pseudo_labels(probabilities, self.threshold, hard=True)  # [B, C], zeros if unsure
+        supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
+        pseudo_label = soft_cross_entropy(outputs["strong"], pseudo_labels)
+        metrics = {
+            "supervised": supervised.detach(),
+            "pseudo_label": pseudo_label.detach(),
+            "mask_ratio": pseudo_labels.sum(dim=1).mean(),
+        }
+        loss = supervised + self.pseudo_label_weight * pseudo_label
+        return Step(loss, metrics, memory_updates={"mean_prediction": mean_prediction})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Remember how often each class was guessed; then let the teacher follow."""
-        nets.shares.push(step.memory_updates["share"])
+        """Store the mean prediction; then update the EMA teacher."""
+        nets.history.push(step.memory_updates["mean_prediction"])
         student = Nets(encoder=nets.encoder, classifier=nets.classifier)
         ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
 

@@ -118,10 +118,10 @@ class FlowSimilarity(Method):
             "moving": moving,
         }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Within each image, the similarities of pixels against those of their motions."""
-        pixels, moving = rows["pixels"], rows["moving"]
-        kernel = gaussian_log_kernel(rows["flow"], self.width)
+        pixels, moving = outputs["pixels"], outputs["moving"]
+        kernel = gaussian_log_kernel(outputs["flow"], self.width)
         if self.loss == "cross-entropy":
             loss = kernel_cross_entropy(pixels, kernel, self.temperature, self.target, moving)
         else:

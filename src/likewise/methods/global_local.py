@@ -111,17 +111,28 @@ class GlobalLocal(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """A window of each clip and the sound of exactly that time, as wholes and step by step."""
         view = self.views(batch.pixels, progress.rng("view", batch))
-        made = self.compared(nets, view, heard_with(view, batch))
-        return {"sound": made.sound, "places": made.locations, "seen": made.video_steps, "heard": made.audio_steps}
+        compared = self.project(nets, view, sound_of_view(view, batch))
+        return {
+            "sound": compared.sound,  # [B, D]
+            "locations": compared.locations,  # [B, L, D]
+            "frames": compared.video_steps,  # [B, T, d]
+            "frame_sounds": compared.audio_steps,  # [B, T, r, d]
+        }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each sound finds its clip by one place or more; each frame finds its moment among all clips' and its own."""
-        wholes = mil_nce(rows["sound"], rows["places"], self.temperature)
-        moments = mil_nce(rows["seen"].flatten(0, 1), rows["heard"].flatten(0, 1), self.temperature)
-        metrics = {"global": wholes.detach(), "local": moments.detach(), "feature_std": feature_std(rows["sound"])}
-        return Step(self.global_weight * wholes + self.local_weight * moments, metrics)
+        global_loss = mil_nce(outputs["sound"], outputs["locations"], self.temperature)
+        frames = outputs["frames"].flatten(0, 1)  # [B T, d]
+        frame_sounds = outputs["frame_sounds"].flatten(0, 1)  # [B T, r, d]
+        local_loss = mil_nce(frames, frame_sounds, self.temperature)
+        metrics = {
+            "global": global_loss.detach(),
+            "local": local_loss.detach(),
+            "feature_std": feature_std(outputs["sound"]),
+        }
+        return Step(self.global_weight * global_loss + self.local_weight * local_loss, metrics)
 
-    def compared(self, nets: Nets, view: View, sound: Tensor) -> AudioVisualFeatures:
+    def project(self, nets: Nets, view: View, sound: Tensor) -> AudioVisualFeatures:
         """Views of clips and their sounds in the spaces that they share."""
         maps = nets.encoder.feature_map(view.pixels)
         return nets.space(maps, nets.encoder.normalise(view.pixels), sound)
@@ -131,7 +142,7 @@ class GlobalLocal(Method):
         save_sound_space(nets.space, folder)
 
 
-def heard_with(view: View, batch: Batch) -> Tensor:
+def sound_of_view(view: View, batch: Batch) -> Tensor:
     """The sound of exactly the frames that a view shows: float [B, samples] in [-1, 1]."""
     assert view.start is not None
     return sound_of_frames(batch.modalities[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])

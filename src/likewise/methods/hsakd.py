@@ -86,16 +86,16 @@ class HSAKD(DistillationMethod):
             believed = answers(nets.teacher.nets, pixels)
         return {
             **answers(nets, pixels),
-            **{f"teacher's {name}": rows for name, rows in believed.items()},
+            **{f"teacher's {name}": outputs for name, outputs in believed.items()},
             "labels": batch.labels,
         }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The labels of the unturned rows, and the teacher's answers to all rows at the end and at every depth."""
-        unturned = {"logits": rows["logits"][:, 0], "labels": rows["labels"]}
+        unturned = {"logits": outputs["logits"][:, 0], "labels": outputs["labels"]}
         losses = {"labels": label_term(unturned["logits"], unturned["labels"])}
-        for name in ("logits", *depths(rows)):
-            mine, theirs = rows[name].flatten(0, 1), rows[f"teacher's {name}"].flatten(0, 1)
+        for name in ("logits", *depths(outputs)):
+            mine, theirs = outputs[name].flatten(0, 1), outputs[f"teacher's {name}"].flatten(0, 1)
             losses["teacher" if name == "logits" else name] = knowledge_distillation(mine, theirs, self.temperature)
         metrics = {name: loss.detach() for name, loss in losses.items()}
         return Step(torch.stack(list(losses.values())).sum(), {**metrics, "train_top1": train_top1(unturned)})

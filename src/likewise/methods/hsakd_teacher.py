@@ -104,13 +104,16 @@ class HSAKDTeacher(DistillationMethod):
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         return {**answers(nets, pixels), "labels": batch.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The class of the unturned rows, and class and rotation of all rows at every depth."""
-        labels, joint = rows["labels"], joint_labels(rows["labels"])
-        losses = {"labels": labelled_cross_entropy(rows["logits"][:, 0], labels)}
-        losses |= {depth: labelled_cross_entropy(rows[depth].flatten(0, 1), joint) for depth in depths(rows)}
+        labels, joint = outputs["labels"], joint_labels(outputs["labels"])
+        losses = {"labels": labelled_cross_entropy(outputs["logits"][:, 0], labels)}
+        losses |= {depth: labelled_cross_entropy(outputs[depth].flatten(0, 1), joint) for depth in depths(outputs)}
         metrics = {name: loss.detach() for name, loss in losses.items()}
-        for name, logits in (("train_top1", rows["logits"]), ("auxiliary_top1", class_logits(rows[depths(rows)[-1]]))):
+        for name, logits in (
+            ("train_top1", outputs["logits"]),
+            ("auxiliary_top1", class_logits(outputs[depths(outputs)[-1]])),
+        ):
             metrics[name] = (logits[:, 0].argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()
         return Step(torch.stack(list(losses.values())).sum(), metrics)
 
@@ -121,9 +124,9 @@ def answers(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
     maps = encoder.stage_maps(four_rotations(pixels))
     said = {"logits": nets.classifier(encoder.pool(maps[-1]))}
     said |= {f"depth {n}": head(each) for n, (head, each) in enumerate(zip(nets.auxiliaries, maps, strict=True), 1)}
-    return {name: rows.unflatten(0, (-1, ROTATIONS)) for name, rows in said.items()}
+    return {name: outputs.unflatten(0, (-1, ROTATIONS)) for name, outputs in said.items()}
 
 
-def depths(rows: Outputs) -> list[str]:
+def depths(outputs: Outputs) -> list[str]:
     """The names of the auxiliary classifiers' rows, first stage first."""
-    return [name for name in rows if name.startswith("depth ")]
+    return [name for name in outputs if name.startswith("depth ")]

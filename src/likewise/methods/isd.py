@@ -125,9 +125,9 @@ class ISD(Method):
             teacher = unit(nets.teacher(shown))
         return {"student": student, "teacher": teacher}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """KL between the two softmaxes over the anchors."""
-        student, teacher = rows["student"], rows["teacher"]
+        student, teacher = outputs["student"], outputs["teacher"]
         loss = similarity_distillation(
             student,
             teacher,

@@ -84,14 +84,14 @@ class KD(DistillationMethod):
             teacher_logits = nets.teacher(pixels)  # [B, classes]
         return {"logits": self.classify(nets, pixels), "teacher": teacher_logits, "labels": batch.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the labels plus the weighted divergence from the teacher."""
-        labels = label_term(rows["logits"], rows["labels"])
-        teacher = knowledge_distillation(rows["logits"], rows["teacher"], self.temperature)
-        metrics = {"labels": labels.detach(), "teacher": teacher.detach(), "train_top1": train_top1(rows)}
+        labels = label_term(outputs["logits"], outputs["labels"])
+        teacher = knowledge_distillation(outputs["logits"], outputs["teacher"], self.temperature)
+        metrics = {"labels": labels.detach(), "teacher": teacher.detach(), "train_top1": train_top1(outputs)}
         return Step(labels + self.teacher_weight * teacher, metrics)
 
 
-def train_top1(rows: Outputs) -> Tensor:
+def train_top1(outputs: Outputs) -> Tensor:
     """Share of the labelled rows whose ``logits`` [B, C] are right."""
-    return (rows["logits"].argmax(dim=1) == rows["labels"])[rows["labels"] != UNLABELLED].float().mean()
+    return (outputs["logits"].argmax(dim=1) == outputs["labels"])[outputs["labels"] != UNLABELLED].float().mean()

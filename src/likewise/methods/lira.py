@@ -110,32 +110,38 @@ class LiRA(Method):
         return Nets(encoder=encoder, head=nn.Linear(encoder.width, width))
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """A window of frames, what it lets one guess, and what is heard during the same frames."""
+        """Predictions for a window of frames, and the sound during the same frames."""
         view = self.views(batch.pixels, progress.rng("view", batch))
-        return self.compared(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
+        return self.predict(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
 
-    def compared(self, nets: Nets, view: View, shown: Tensor | None, heard: Tensor) -> Outputs:
-        """The guess of each frame of a view and what is heard during it, [B, frames, F]; 0 in ``valid`` after the end.
+    def predict(self, nets: Nets, view: View, lengths: Tensor | None, sound: Tensor) -> Outputs:
+        """Prediction and target of each frame of a view, [B, frames, F]; ``valid`` [B, frames] is 0 after a clip's end.
 
         Args:
             nets: encoder and head.
             view: of clips.
-            shown: int64 [B], frames before each video ended; None: none ends.
-            heard: [B, T, F], of all stored frames.
+            lengths: int64 [B], frames before each video ended; None: none ends.
+            sound: [B, T, F], targets of all stored frames.
         """
         assert view.start is not None
-        instants = torch.arange(view.pixels.shape[1], device=view.start.device) + view.start[:, None]
-        valid = (instants < (heard.shape[1] if shown is None else shown[:, None].to(instants))).to(view.pixels.device)
-        guess = nets.head(nets.encoder.frame_features(view.pixels, valid))
-        return {"guess": guess, "heard": frames_from(heard, view.start, len(instants[0])), "valid": valid.byte()}
+        frames = torch.arange(view.pixels.shape[1], device=view.start.device) + view.start[:, None]  # [B, frames]
+        ends = sound.shape[1] if lengths is None else lengths[:, None].to(frames)
+        valid = (frames < ends).to(view.pixels.device)  # [B, frames]
+        prediction = nets.head(nets.encoder.frame_features(view.pixels, valid))  # [B, frames, F]
+        target = frames_from(sound, view.start, frames.shape[1])  # [B, frames, F]
+        return {"prediction": prediction, "target": target, "valid": valid.byte()}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The mean absolute error over the frames of all clips."""
-        return Step(masked_l1(rows["guess"], rows["heard"], rows["valid"]), error_shares(rows))
+        loss = masked_l1(outputs["prediction"], outputs["target"], outputs["valid"])
+        return Step(loss, error_shares(outputs))
 
 
-def error_shares(rows: Outputs) -> dict[str, Tensor]:
-    """How the guesses compare with always guessing the training clips' mean, which is 0: in error, and in squares."""
-    guess, heard, valid = rows["guess"].detach(), rows["heard"], rows["valid"]
-    share = masked_l1(guess, heard, valid) / masked_l1(torch.zeros_like(heard), heard, valid)
-    return {"share_of_mean_error": share, "r2_score": r2_score(guess, heard, valid)}
+def error_shares(outputs: Outputs) -> dict[str, Tensor]:
+    """The error relative to predicting the training mean, which is 0, and R^2."""
+    prediction, target, valid = outputs["prediction"].detach(), outputs["target"], outputs["valid"]
+    mean_error = masked_l1(torch.zeros_like(target), target, valid)
+    return {
+        "share_of_mean_error": masked_l1(prediction, target, valid) / mean_error,
+        "r2_score": r2_score(prediction, target, valid),
+    }

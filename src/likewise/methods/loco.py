@@ -84,11 +84,11 @@ class LoCo(Method):
         """The projections of all units, held together."""
         return dict(self._units(nets, batch, progress))
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The sum of NT-Xent over units [B, 2, dim]."""
-        losses = {unit: nt_xent(z[:, 0], z[:, 1], self.temperature) for unit, z in rows.items()}
+        losses = {unit: nt_xent(z[:, 0], z[:, 1], self.temperature) for unit, z in outputs.items()}
         metrics = {unit: loss.detach() for unit, loss in losses.items()}
-        *_, last = rows.values()
+        *_, last = outputs.values()
         return Step(torch.stack(list(losses.values())).sum(), {"feature_std": feature_std(last[:, 0]), **metrics})
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:

@@ -37,9 +37,9 @@ class Objective:
         """Embed, gather and compute the loss."""
         return self.gather_and_compute_loss(nets, self.embed(nets, batch, progress), progress)
 
-    def gather_and_compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        return self.compute_loss(nets, {name: gather(row) for name, row in rows.items()}, progress)
+        return self.compute_loss(nets, {name: gather(row) for name, row in outputs.items()}, progress)
 
 
 Backward = Callable[[Objective, "Batch", "Progress"], "Step"]

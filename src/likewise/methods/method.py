@@ -89,7 +89,7 @@ class Method:
         """Per-example work: [B, ...] rows. Only batch normalisation may look at other rows."""
         raise NotImplementedError
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Batch-coupling work, over the rows of all ranks."""
         raise NotImplementedError
 
@@ -97,9 +97,9 @@ class Method:
         """One step: embed, gather, contrast."""
         return self.gather_and_compute_loss(nets, self.embed(nets, batch, progress), progress)
 
-    def gather_and_compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        return self.compute_loss(nets, {name: gather(row) for name, row in rows.items()}, progress)
+        return self.compute_loss(nets, {name: gather(row) for name, row in outputs.items()}, progress)
 
     def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
         """Update networks that have an optimiser of their own, before the main optimiser's step.
@@ -141,10 +141,10 @@ def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewP
     return [policy(batch.pixels, progress.rng(name, batch)).pixels for name, policy in policies.items()]
 
 
-def together(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def forward_concatenated(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Several views through a network in one pass, so that batch normalisation sees them as one batch."""
-    rows = network(torch.cat(list(views.values()))).split([len(view) for view in views.values()])
-    return dict(zip(views, rows, strict=True))
+    outputs = network(torch.cat(list(views.values()))).split([len(view) for view in views.values()])
+    return dict(zip(views, outputs, strict=True))
 
 
 def feature_std(z: Tensor) -> Tensor:

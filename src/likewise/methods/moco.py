@@ -93,10 +93,12 @@ class MoCoV2(Method):
             key = unit(nets.teacher(second))
         return {"query": query, "key": key}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """One positive and the whole queue as negatives."""
-        loss = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
-        return Step(loss, {"feature_std": feature_std(rows["query"])}, memory_updates={"queue": rows["key"].detach()})
+        loss = queue_nce(outputs["query"], outputs["key"], nets.queue.rows, self.temperature)
+        return Step(
+            loss, {"feature_std": feature_std(outputs["query"])}, memory_updates={"queue": outputs["key"].detach()}
+        )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Enqueue the keys, then let the teacher follow."""

@@ -1,4 +1,4 @@
-"""MoDist: MoCo of clips and MoCo of what moves in them, each also asked for the other's key."""
+"""MoDist: MoCo on clips and MoCo on their motion, with cross terms between the two."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ PRESETS = {
 class MoDist(Method):
     """Xiao et al. 2021, Sec. 3, https://arxiv.org/abs/2106.09703, later called MaCLR.
 
-    Reconstructed where the authors, who published no training code, are silent, in part after MSCL. Of two windows of a
-    clip the visual query and the motion key show the first, the others the second: what finds across kinds is in time.
+    The authors published no training code; what the paper leaves open is reconstructed, in part after MSCL. The visual
+    query and the motion key show the first window of a clip, the visual key and the motion query the second.
     """
 
     card = Card(
@@ -70,7 +70,7 @@ class MoDist(Method):
         paper="Xiao et al. 2021, https://arxiv.org/abs/2106.09703",
         needs="no labels",
         also_needs="videos",
-        idea="MoCo of clips and MoCo of what moves in them, each also asked for the other's key.",
+        idea="MoCo on clips and MoCo on their motion; each query also contrasts with the other's key.",
         choose_when="videos differ in what moves, not in where that happens",
         recipe=Recipe(learning_rate=0.1, weight_decay=1e-4),
         presets=PRESETS,
@@ -78,7 +78,7 @@ class MoDist(Method):
     clip_sampling = ClipSampling(8, 8.0)
 
     motion: MotionKind = "flow-edges"
-    """what the motion network sees (paper: edges of the flow; it compares them with the other two)"""
+    """input of the motion network (paper: edges of the flow; it compares them with the other two)"""
     motion_encoder: str = "conv4-half"
     """the motion network: one for stills sees each picture by itself, one for clips all (MSCL: a ResNet for stills)"""
     visual_weight: float = 1.0
@@ -118,49 +118,54 @@ class MoDist(Method):
         return (FLOW,) if self.moving is not None and self.moving.reads_flow else ()
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """Of each kind a network with its head, and a queue; and the teacher, which follows networks and heads."""
+        """A network with its head and a queue for frames and for motion, and the EMA teacher of networks and heads."""
         head = partial(mlp, hidden=self.hidden, out=self.dim, batch_norm=False)
-        parts: dict[str, nn.Module] = {"encoder": encoder, "head": head(encoder.width)}
+        student: dict[str, nn.Module] = {"encoder": encoder, "head": head(encoder.width)}
         queues = {"queue": Queue(self.queue, self.dim)}
         if self.moving is not None:
             network = motion_network(self.motion_encoder, self.moving, encoder.channels)
-            parts["motion"] = nn.Sequential(network, head(network.width))
+            student["motion"] = nn.Sequential(network, head(network.width))
             queues["motion_queue"] = Queue(self.queue, self.dim)
-        return Nets(**parts, **queues, teacher=make_ema_copy(nn.ModuleDict(parts)))
+        return Nets(**student, **queues, teacher=make_ema_copy(nn.ModuleDict(student)))
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student embeds the queries, the teacher the keys."""
-        first, second = (self.views(batch.pixels, progress.rng(f"{n} view", batch)) for n in ("first", "second"))
-        rows = {"query": unit(nets.head(nets.encoder(first.pixels)))}
+        first = self.views(batch.pixels, progress.rng("first view", batch))
+        second = self.views(batch.pixels, progress.rng("second view", batch))
+        outputs = {"query": unit(nets.head(nets.encoder(first.pixels)))}  # [B, dim]
         with torch.no_grad():
-            rows["key"] = unit(nets.teacher.head(nets.teacher.encoder(second.pixels)))
-        if self.moving is not None:
-            rows["motion_query"] = unit(nets.motion(self.moving(batch, progress.rng("motion query", batch), second)))
-            with torch.no_grad():
-                sought = self.moving(batch, progress.rng("motion key", batch), first)
-                rows["motion_key"] = unit(nets.teacher.motion(sought))
-        return rows
+            outputs["key"] = unit(nets.teacher.head(nets.teacher.encoder(second.pixels)))
+        if self.moving is None:
+            return outputs
+        # The motion query shows the second window and the motion key the first, so that cross terms span time.
+        motion_query = self.moving(batch, progress.rng("motion query", batch), second)
+        outputs["motion_query"] = unit(nets.motion(motion_query))
+        with torch.no_grad():
+            motion_key = self.moving(batch, progress.rng("motion key", batch), first)
+            outputs["motion_key"] = unit(nets.teacher.motion(motion_key))
+        return outputs
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """Each query is to find its key among earlier keys of the key's kind."""
-        find = partial(queue_nce, temperature=self.temperature)
-        shown, memory_updates = (rows["key"], nets.queue.rows), {"queue": rows["key"].detach()}
-        terms = {"visual": find(rows["query"], *shown)}
-        if self.moving is not None:
-            moved, memory_updates["motion_queue"] = (
-                (rows["motion_key"], nets.motion_queue.rows),
-                rows["motion_key"].detach(),
-            )
-            terms["motion"] = find(rows["motion_query"], *moved)
-            terms["cross"] = find(rows["query"], *moved) + find(rows["motion_query"], *shown)
-        loss = torch.stack([getattr(self, f"{name}_weight") * term for name, term in terms.items()]).sum()
-        metrics = {f"{name}_loss": term.detach() for name, term in terms.items()} | {
-            "feature_std": feature_std(rows["query"])
-        }
-        return Step(loss, metrics, memory_updates)
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """MoCo's loss of each query with the key of its own kind and with that of the other kind."""
+        query, key = outputs["query"], outputs["key"]  # [B, dim]
+        visual = queue_nce(query, key, nets.queue.rows, self.temperature)
+        metrics = {"visual_loss": visual.detach(), "feature_std": feature_std(query)}
+        memory_updates = {"queue": key.detach()}
+        if self.moving is None:
+            return Step(self.visual_weight * visual, metrics, memory_updates)
+
+        motion_query, motion_key = outputs["motion_query"], outputs["motion_key"]  # [B, dim]
+        motion = queue_nce(motion_query, motion_key, nets.motion_queue.rows, self.temperature)
+        to_motion = queue_nce(query, motion_key, nets.motion_queue.rows, self.temperature)
+        to_visual = queue_nce(motion_query, key, nets.queue.rows, self.temperature)
+        cross = to_motion + to_visual
+        weighted = [self.visual_weight * visual, self.motion_weight * motion, self.cross_weight * cross]
+        metrics |= {"motion_loss": motion.detach(), "cross_loss": cross.detach()}
+        memory_updates["motion_queue"] = motion_key.detach()
+        return Step(torch.stack(weighted).sum(), metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Enqueue the keys, then let the teacher follow, ever more slowly."""
+        """Push the keys, then update the EMA teacher, whose momentum rises to 1."""
         for queue, keys in step.memory_updates.items():
             getattr(nets, queue).push(keys)
         student = nn.ModuleDict({name: getattr(nets, name) for name in nets.teacher})

@@ -65,7 +65,7 @@ PRESETS = {
 class PAWS(Method):
     """Assran et al. 2021, Algorithm 1, https://arxiv.org/abs/2104.13963.
 
-    Gradient flows through the guesses and the support that they are made from, never through targets. Classes are
+    Gradient flows through the predictions and the support that they are made from, never through targets. Classes are
     those in the support of all ranks. Targets below 0.0001 are not set to 0 as in the authors' code, for logarithms
     here do not need it.
     """
@@ -74,7 +74,7 @@ class PAWS(Method):
         title="PAWS",
         paper="Assran et al. 2021, https://arxiv.org/abs/2104.13963",
         needs="some labels",
-        idea="Guesses a view's class by its labelled neighbours, and makes views of one image agree on it.",
+        idea="Predicts a view's class from labelled neighbours, and makes views of one image agree.",
         choose_when="some tens of each class are labelled, and the run is to be short",
         recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-6),
         presets=PRESETS,
@@ -93,13 +93,13 @@ class PAWS(Method):
     images_per_class: int = 16
     """labelled images of each class in a support batch; the more the better (paper: 7 on ImageNet, 64 on CIFAR-10)"""
     small_crops: int = 0
-    """further views of a small part in few pixels, which only guess (paper: 6)"""
+    """further views of a small part in few pixels, which only predict (paper: 6)"""
     hidden: int = 512
     """width of the projector's hidden layers (paper: 2,048; 128 on CIFAR-10)"""
     dim: int = 128
     """width of the space in which neighbours are found (paper: 2,048; 128 on CIFAR-10)"""
     predictor: bool = False
-    """whether guesses go through a further head, a quarter as wide inside (paper: on ImageNet, not on CIFAR-10)"""
+    """whether predictions go through another head, a quarter as wide inside (paper: on ImageNet, not on CIFAR-10)"""
     views: ViewPolicy = field(default_factory=swav)
     """of the two views that are targets too, and of the support"""
     small_views: ViewPolicy = field(default_factory=swav_small_crop, metadata={"side": 0.5})
@@ -127,27 +127,27 @@ class PAWS(Method):
             views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
         h = embed_views(nets.encoder, nets.projector, views)
         z = nets.predictor(torch.cat(list(h.values()))).split([len(row) for row in h.values()])
-        rows = {name: unit(row) for name, row in zip(h, z, strict=True)}
+        outputs = {name: unit(row) for name, row in zip(h, z, strict=True)}
         targets = {f"{name} target": unit(h[name].detach()) for name in h if not name.startswith("small")}
-        return {**rows, **targets} | ({} if support is None else {"labels": support.labels})
+        return {**outputs, **targets} | ({} if support is None else {"labels": support.labels})
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """Each view's guess against the other's sharpened one, and all classes in use."""
-        targets = [self._classes_of(rows, name, " target") for name in ("second", "first")]  # swapped
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
+        targets = [self._classes_of(outputs, name, " target") for name in ("second", "first")]  # swapped
         targets = [sharpen(target, self.sharpening) for target in targets]
-        small = [name for name in rows if name.startswith("small")]
+        small = [name for name in outputs if name.startswith("small")]
         wanted = torch.cat([*targets, *[(targets[0] + targets[1]) / 2 for _ in small]])
-        guesses = torch.cat([self._classes_of(rows, name) for name in ("first", "second", *small)])
-        agreement = probability_cross_entropy(guesses, wanted)
-        entropy = mean_entropy(sharpen(guesses, self.sharpening))
+        predictions = torch.cat([self._classes_of(outputs, name) for name in ("first", "second", *small)])
+        agreement = probability_cross_entropy(predictions, wanted)
+        entropy = mean_entropy(sharpen(predictions, self.sharpening))
         metrics = {
-            "feature_std": feature_std(rows["first"]),
+            "feature_std": feature_std(outputs["first"]),
             "agreement": agreement.detach(),
             "entropy": entropy.detach(),
         }
         return Step(agreement - self.mean_entropy_weight * entropy, metrics)
 
-    def _classes_of(self, rows: Outputs, view: str, role: str = "") -> Tensor:
-        support = rows["support" + role]
+    def _classes_of(self, outputs: Outputs, view: str, role: str = "") -> Tensor:
+        support = outputs["support" + role]
         smoothing = self.label_smoothing
-        return soft_neighbours(rows[view + role], support, rows["labels"], self.temperature, smoothing)
+        return soft_neighbours(outputs[view + role], support, outputs["labels"], self.temperature, smoothing)

@@ -1,4 +1,4 @@
-"""SetSim: MoCo of the whole image, and of the sets of places that two views have in common."""
+"""SetSim: MoCo of the whole image, and of the sets of locations that two views have in common."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PRESETS = {
 class SetSim(Method):
     """Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712.
 
-    Places are cells of one of the encoder's maps. Matching reads the maps themselves, the loss their projections.
+    Locations are cells of one of the encoder's maps. Matching uses the maps themselves, the loss their projections.
     Batch-norm statistics span the global batch, so there is no per-device batch to shuffle.
     """
 
@@ -88,18 +88,18 @@ class SetSim(Method):
         title="SetSim",
         paper="Wang et al. 2021, https://arxiv.org/abs/2107.08712",
         needs="no labels",
-        idea="Contrasts sets of matching places beside whole images.",
-        choose_when="images are scenes of several things, or each pixel is to be told",
+        idea="Contrasts sets of matching locations as well as whole images.",
+        choose_when="images are scenes of several things, or each pixel is to be classified",
         recipe=Recipe(learning_rate=0.06, weight_decay=1e-4),
         presets=PRESETS,
     )
 
     matcher: Matcher = field(default_factory=Matcher)
-    """which places of two views belong together"""
+    """which locations of two views belong together"""
     weight: float = 0.5
-    """share of the sets' loss, the rest is the whole images' (paper: 0.5); 0 is MoCo v2 alone"""
+    """weight of the sets' loss; that of the images' loss is the rest to 1 (paper: 0.5); 0 is MoCo v2 alone"""
     stage: int | None = None
-    """which of the encoder's maps has the places, counted from 1; None: the deepest of at least 7 x 7"""
+    """which of the encoder's maps has the locations, counted from 1; None: the deepest of at least 7 x 7"""
     places: int = 8
     """places along a side at most: a larger map is averaged down to so many (paper: 7, the map as it is)"""
     temperature: float = 0.2
@@ -107,7 +107,7 @@ class SetSim(Method):
     momentum: float = 0.99
     """of the teacher (paper: 0.999 for long runs on ImageNet; shorter runs want a faster teacher)"""
     queue: int = 4096
-    """past keys kept as negatives, of images and of their mean place each (paper: 65,536 of ImageNet's 1.28 million)"""
+    """length of both queues of past keys (paper: 65,536 of ImageNet's 1.28 million)"""
     hidden: int = 512
     """width of either head's hidden layer (paper: 2,048, the encoder's own)"""
     dim: int = 128
@@ -116,75 +116,88 @@ class SetSim(Method):
     """crop, flip, colour jitter, grey, blur"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """Student with a head for images and one for places, the teacher that follows it, and two queues."""
+        """Student with a head for images and one for locations, its EMA copy, and two queues."""
         if self.views.size is None:
             raise LikewiseError("SetSim's views name no size, which its map depends on: give views=moco_v2() a size.")
         shapes = encoder.map_shapes(self.views.size)
         width, _ = shapes[dense_stage([side for _, side in shapes], self.stage) - 1]
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
-        place_head = location_mlp(width, self.hidden, self.dim)
-        teacher = make_ema_copy(nn.ModuleList([encoder, head, place_head]))
-        queues = {"queue": Queue(self.queue, self.dim), "place_queue": Queue(self.queue, self.dim)}
-        return Nets(encoder=encoder, head=head, place_head=place_head, teacher=teacher, **queues)
+        location_head = location_mlp(width, self.hidden, self.dim)
+        return Nets(
+            encoder=encoder,
+            head=head,
+            location_head=location_head,
+            teacher=make_ema_copy(nn.ModuleList([encoder, head, location_head])),
+            queue=Queue(self.queue, self.dim),
+            location_queue=Queue(self.queue, self.dim),
+        )
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """The student embeds one view, the teacher the other: the image, its places, and which places match."""
+        """The student embeds one view, the teacher the other: the image, its locations, and which locations match."""
         first, second = self._two_views(batch, progress)
-        query, places, features = self._look([nets.encoder, nets.head, nets.place_head], first.pixels)
+        student = [nets.encoder, nets.head, nets.location_head]
+        query, locations, features = self._project(student, first.pixels)  # [B, dim], [B, U, dim], [B, U, D]
         with torch.no_grad():
-            key, its_places, its_features = self._look(nets.teacher, second.pixels)
-            pairs = self.matcher(features, its_features, (first.box, second.box), batch.pixels.aspect)
+            key, key_locations, key_features = self._project(nets.teacher, second.pixels)
+            boxes = first.box, second.box
+            pairs = self.matcher(features, key_features, boxes, batch.pixels.aspect)  # [B, U, V]
         return {
             "query": unit(query),
             "key": unit(key),
-            "places": _each_unit(places),
-            "its_places": _each_unit(its_places),
-            "mean_place": unit(its_places.mean(dim=1)),
+            "locations": _unit_locations(locations),
+            "key_locations": _unit_locations(key_locations),
+            "mean_location": unit(key_locations.mean(dim=1)),  # [B, dim]
             "pairs": pairs.to(torch.uint8),
         }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
-        """MoCo's loss of the images, and that of the sets; each has its queue."""
-        whole = queue_nce(rows["query"], rows["key"], nets.queue.rows, self.temperature)
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
+        """MoCo's loss of the images, and that of the sets of locations; each has its queue."""
+        images = queue_nce(outputs["query"], outputs["key"], nets.queue.rows, self.temperature)
         sets = set_similarity(
-            rows["places"], rows["its_places"], rows["pairs"], nets.place_queue.rows, self.temperature
+            outputs["locations"],
+            outputs["key_locations"],
+            outputs["pairs"],
+            nets.location_queue.rows,
+            self.temperature,
         )
         metrics = {
-            "feature_std": feature_std(rows["query"]),
-            "images_loss": whole.detach(),
+            "feature_std": feature_std(outputs["query"]),
+            "images_loss": images.detach(),
             "sets_loss": sets.detach(),
-            "pairs": rows["pairs"].sum(dim=(1, 2)).float().mean(),
+            "pairs": outputs["pairs"].sum(dim=(1, 2)).float().mean(),
         }
-        memory_updates = {"queue": rows["key"].detach(), "place_queue": rows["mean_place"].detach()}
-        return Step((1 - self.weight) * whole + self.weight * sets, metrics, memory_updates)
+        memory_updates = {"queue": outputs["key"].detach(), "location_queue": outputs["mean_location"].detach()}
+        return Step((1 - self.weight) * images + self.weight * sets, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Enqueue the keys and the mean places, then let the teacher follow."""
+        """Push the keys and the mean locations, then update the EMA teacher."""
         nets.queue.push(step.memory_updates["queue"])
-        nets.place_queue.push(step.memory_updates["place_queue"])
-        ema_update(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.place_head]), self.momentum)
+        nets.location_queue.push(step.memory_updates["location_queue"])
+        ema_update(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.location_head]), self.momentum)
 
     def match_views(self, nets: Nets, batch: Batch, progress: Progress) -> MatchedViews:
         """Two views and their pairs, as `embed` would match them."""
         first, second = self._two_views(batch, progress)
         maps = self._map(nets.encoder, first.pixels)[1], self._map(nets.teacher[0], second.pixels)[1]
-        mine, its = map(flatten_locations, maps)
-        return MatchedViews(first, second, self.matcher(mine, its, (first.box, second.box), batch.pixels.aspect))
+        first_features, second_features = map(flatten_locations, maps)
+        boxes = first.box, second.box
+        pairs = self.matcher(first_features, second_features, boxes, batch.pixels.aspect)
+        return MatchedViews(first, second, pairs)
 
     def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
         return [self.views(batch.pixels, progress.rng(name, batch)) for name in ("first view", "second view")]
 
-    def _look(self, parts: Sequence[nn.Module], pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Projections of the image [B, dim] and of its places [B, U, dim], and the places' features [B, U, D]."""
-        encoder, head, place_head = parts
+    def _project(self, parts: Sequence[nn.Module], pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Projections of the image [B, dim] and of its locations [B, U, dim], and the locations' features [B, U, D]."""
+        encoder, head, location_head = parts
         pooled, chosen = self._map(encoder, pixels)
-        return head(pooled), flatten_locations(place_head(chosen)), flatten_locations(chosen)
+        return head(pooled), flatten_locations(location_head(chosen)), flatten_locations(chosen)
 
     def _map(self, encoder: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of the image [B, D], and the map [B, D, s, s] of its places."""
+        """Features of the image [B, D], and the map [B, D, s, s] of its locations."""
         pooled, maps = cast(Encoder, encoder).forward_with_maps(pixels)
         return pooled, dense_map(maps, self.stage, self.places)
 
 
-def _each_unit(places: Tensor) -> Tensor:
+def _unit_locations(places: Tensor) -> Tensor:
     return unit(places.flatten(0, 1)).unflatten(0, places.shape[:2])

@@ -79,7 +79,7 @@ class SimCLR(Method):
         first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """NT-Xent over the 2B views."""
-        loss = nt_xent(rows["first"], rows["second"], self.temperature)
-        return Step(loss, {"feature_std": feature_std(rows["first"])})
+        loss = nt_xent(outputs["first"], outputs["second"], self.temperature)
+        return Step(loss, {"feature_std": feature_std(outputs["first"])})

@@ -52,7 +52,7 @@ PRESETS = {
 class SimSiam(Method):
     """Chen & He 2021, Algorithm 1, https://arxiv.org/abs/2011.10566.
 
-    No gradient reaches the target, and a predictor stands between it and the guess: without either, everything
+    No gradient reaches the target, and a predictor comes before the prediction: without either, everything
     collapses to one point (their Sec. 4). The loss is 1 - cos where the paper has -cos, so that 0 is perfect; the
     gradient is the same. The predictor's rate falls like all others, where the authors' code holds it constant.
     """
@@ -88,19 +88,19 @@ class SimSiam(Method):
         return Nets(encoder=encoder, projector=projector, predictor=predictor)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """Each view's guess p and its target z, which is the same z without its gradient."""
+        """Each view's prediction p and its target z, which is the same z without its gradient."""
         z = nets.projector(nets.encoder(torch.cat(two_views(self.views, batch, progress))))
-        guess_first, guess_second = nets.predictor(z).chunk(2)
+        prediction_first, prediction_second = nets.predictor(z).chunk(2)
         target_first, target_second = z.detach().chunk(2)
         return {
-            "guess_first": guess_first,
-            "guess_second": guess_second,
+            "prediction_first": prediction_first,
+            "prediction_second": prediction_second,
             "target_first": target_first,
             "target_second": target_second,
         }
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The mean of both directions."""
-        forth = cosine_regression(rows["guess_first"], rows["target_second"])
-        back = cosine_regression(rows["guess_second"], rows["target_first"])
-        return Step((forth + back) / 4, {"feature_std": feature_std(rows["target_first"])})
+        forth = cosine_regression(outputs["prediction_first"], outputs["target_second"])
+        back = cosine_regression(outputs["prediction_second"], outputs["target_first"])
+        return Step((forth + back) / 4, {"feature_std": feature_std(outputs["target_first"])})

@@ -93,10 +93,10 @@ class SuNCEt(SupportTerm):
             pixels.append(self.views(support.pixels, progress.rng("support", support)).pixels)
         z = nets.head(nets.encoder(torch.cat(pixels)))
         size = batch.size
-        rows = {"first": z[:size], "second": z[size : 2 * size]}
-        return rows if support is None else {**rows, "support": z[2 * size :], "labels": support.labels}
+        outputs = {"first": z[:size], "second": z[size : 2 * size]}
+        return outputs if support is None else {**outputs, "support": z[2 * size :], "labels": support.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""
-        unsupervised = nt_xent(rows["first"], rows["second"], self.temperature)
-        return self.with_term(Step(unsupervised, {"feature_std": feature_std(rows["first"])}), rows)
+        unsupervised = nt_xent(outputs["first"], outputs["second"], self.temperature)
+        return self.with_term(Step(unsupervised, {"feature_std": feature_std(outputs["first"])}), outputs)

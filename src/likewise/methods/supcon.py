@@ -86,8 +86,8 @@ class SupCon(Method):
         first, second = nets.head(nets.encoder(torch.cat(views))).chunk(2)
         return {"first": first, "second": second, "labels": batch.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """L_out or L_in over the 2B views."""
-        both = torch.stack([rows["first"], rows["second"]], dim=1)  # [B, 2, dim]
-        loss = sup_con(both, rows["labels"], self.temperature, self.kind)
-        return Step(loss, {"feature_std": feature_std(rows["first"])})
+        both = torch.stack([outputs["first"], outputs["second"]], dim=1)  # [B, 2, dim]
+        loss = sup_con(both, outputs["labels"], self.temperature, self.kind)
+        return Step(loss, {"feature_std": feature_std(outputs["first"])})

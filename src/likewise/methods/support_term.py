@@ -30,10 +30,10 @@ class SupportTerm(Method):
         """Classes x images, labelled."""
         return Support(self.classes_per_batch, self.images_per_class, until=self.supervised_until)
 
-    def with_term(self, step: Step, rows: Outputs) -> Step:
+    def with_term(self, step: Step, outputs: Outputs) -> Step:
         """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""
         metrics = {**step.metrics, "unsupervised": step.loss.detach()}
-        if "support" not in rows:
+        if "support" not in outputs:
             return step._replace(metrics=metrics)
-        supervised = suncet(rows["support"], rows["labels"], self.support_temperature)
+        supervised = suncet(outputs["support"], outputs["labels"], self.support_temperature)
         return step._replace(loss=step.loss + supervised, metrics={**metrics, "supervised": supervised.detach()})

@@ -121,18 +121,18 @@ class SwAV(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere."""
-        rows = embed_views(nets.encoder, nets.head, self.shown(batch, progress))
-        return {name: unit(z) for name, z in rows.items()}
+        outputs = embed_views(nets.encoder, nets.head, self.shown(batch, progress))
+        return {name: unit(z) for name, z in outputs.items()}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Every view predicts the codes of the other views."""
         frozen = progress.fraction < self.frozen_until
-        scores = {name: nets.prototypes(z, frozen) for name, z in rows.items()}
+        scores = {name: nets.prototypes(z, frozen) for name, z in outputs.items()}
         codes = [self._codes(nets, scores[name].detach(), place, progress) for place, name in enumerate(CODED)]
         loss = swapped_prediction(list(scores.values()), codes, self.temperature)
-        past = torch.cat([rows[name].detach() for name in CODED], dim=1)
+        past = torch.cat([outputs[name].detach() for name in CODED], dim=1)
         return Step(
-            loss, {"feature_std": feature_std(rows["first"])}, memory_updates={"queue": past} if self.queue else {}
+            loss, {"feature_std": feature_std(outputs["first"])}, memory_updates={"queue": past} if self.queue else {}
         )
 
     def _codes(self, nets: Nets, scores: Tensor, place: int, progress: Progress) -> Tensor:

@@ -63,10 +63,10 @@ class SwAVSuNCEt(SupportTerm, SwAV):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere, and the support's labels."""
-        rows = super().embed(nets, batch, progress)
-        return rows if batch.support is None else {**rows, "labels": batch.support.labels}
+        outputs = super().embed(nets, batch, progress)
+        return outputs if batch.support is None else {**outputs, "labels": batch.support.labels}
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """SwAV's loss over the views, plus the supervised term over the support with weight 1."""
-        views = {name: row for name, row in rows.items() if name not in ("support", "labels")}
-        return self.with_term(super().compute_loss(nets, views, progress), rows)
+        views = {name: row for name, row in outputs.items() if name not in ("support", "labels")}
+        return self.with_term(super().compute_loss(nets, views, progress), outputs)

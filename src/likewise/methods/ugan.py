@@ -17,7 +17,7 @@ from likewise.losses import adversarial as game
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, together
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, identity
@@ -189,25 +189,25 @@ class UGAN(Method):
             classes = {"seen": self.classify(nets, views["seen"]).argmax(dim=1)}
         if batch.support is not None:
             classes["support"] = batch.support.labels
-        rows = {name: nets.discriminator(view, classes[name]) for name, view in views.items()}
+        outputs = {name: nets.discriminator(view, classes[name]) for name, view in views.items()}
         with torch.no_grad():
             fakes = self.good_fakes(nets, batch, progress, "discriminator")
-        return {**rows, "made": nets.discriminator(*fakes)}
+        return {**outputs, "made": nets.discriminator(*fakes)}
 
-    def discriminator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def discriminator_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Real pairs are labelled or pseudo-labelled; made ones are half good fakes, half pseudo-labelled."""
-        labelled = game.bce_gan_loss(rows["support"], real=True)
-        pseudo_labelled = game.bce_gan_loss(rows["seen"], real=True)
-        made = game.bce_gan_loss(rows["made"], real=False) + game.bce_gan_loss(rows["seen"], real=False)
+        labelled = game.bce_gan_loss(outputs["support"], real=True)
+        pseudo_labelled = game.bce_gan_loss(outputs["seen"], real=True)
+        made = game.bce_gan_loss(outputs["made"], real=False) + game.bce_gan_loss(outputs["seen"], real=False)
         return Step(torch.lerp(labelled, pseudo_labelled, self.pseudo_label_share) + made / 2)
 
     def embed_judged_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The discriminator's logits [B] of good fakes, with a gradient to their generator."""
         return {"made": nets.discriminator(*self.good_fakes(nets, batch, progress, "good generator"))}
 
-    def good_generator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def good_generator_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Good fakes should be taken for real."""
-        return Step(game.bce_gan_loss(rows["made"], real=True) / 2)
+        return Step(game.bce_gan_loss(outputs["made"], real=True) / 2)
 
     def embed_fake_features(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The encoder's features [B, D] of images and of bad fakes, with a gradient to their generator."""
@@ -218,10 +218,10 @@ class UGAN(Method):
         with kept_statistics(nets.encoder):
             return {name: nets.encoder(each) for name, each in pixels.items()}
 
-    def bad_generator_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def bad_generator_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The mean features of bad fakes should be those of images, and fakes should differ from each other."""
-        similarity = game.pull_away(rows["made"])
-        matching = game.feature_matching(rows["made"], rows["seen"])
+        similarity = game.pull_away(outputs["made"])
+        matching = game.feature_matching(outputs["made"], outputs["seen"])
         return Step(matching + self.pull_away_weight * similarity, {"bad_similarity": similarity.detach()})
 
     def good_fakes(
@@ -250,40 +250,40 @@ class UGAN(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits [B, classes] of views, labelled images and fakes, and the discriminator's of the pseudo-labels."""
         views = self._views(batch, progress)
-        features = together(nets.encoder, views)
-        rows = {name: nets.classifier(each) for name, each in features.items()}
+        features = forward_concatenated(nets.encoder, views)
+        outputs = {name: nets.classifier(each) for name, each in features.items()}
         if batch.support is not None:
-            rows["labels"] = batch.support.labels
+            outputs["labels"] = batch.support.labels
         with torch.no_grad():  # fakes carry a gradient in the update of their own generator alone
             bad = self.bad_fakes(nets, batch, progress) if self.bad else None
             good = self.good_fakes(nets, batch, progress) if self._good_weight(progress) else None
         with kept_statistics(nets.encoder):  # fakes move no statistic of real images
             if bad is not None:
-                rows["bad"] = self.classify(nets, bad)
+                outputs["bad"] = self.classify(nets, bad)
             if good is not None:
-                rows["good"], rows["classes"] = self.classify(nets, good[0]), good[1]
+                outputs["good"], outputs["classes"] = self.classify(nets, good[0]), good[1]
         if self.discriminator_confidence_weight:
-            rows["judged"] = nets.discriminator(views["seen"], rows["seen"].argmax(dim=1)).detach()
-        return rows
+            outputs["judged"] = nets.discriminator(views["seen"], outputs["seen"].argmax(dim=1)).detach()
+        return outputs
 
-    def compute_loss(self, nets: Nets, rows: Outputs, progress: Progress) -> Step:
+    def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Labels, real images against bad fakes, confident and balanced predictions, good fakes, doubted ones."""
-        seen = rows["seen"]  # [B, classes]
-        supervised = labelled_cross_entropy(rows["support"], rows["labels"])
+        seen = outputs["seen"]  # [B, classes]
+        supervised = labelled_cross_entropy(outputs["support"], outputs["labels"])
         loss = (
             supervised
             + self.entropy_weight * game.prediction_entropy(seen)
             + self.class_balance_weight * game.class_imbalance(seen)
         )
         metrics = {"supervised": supervised.detach(), "seen_top_logit": seen.detach().amax(dim=1).mean()}
-        if "bad" in rows:
+        if "bad" in outputs:
             real_evidence = game.class_evidence(seen, real=True)
-            loss = loss + self.bad_weight * (real_evidence + game.class_evidence(rows["bad"], real=False))
-            metrics["bad_top_logit"] = rows["bad"].detach().amax(dim=1).mean()
-        if "good" in rows:
-            loss = loss + self._good_weight(progress) * labelled_cross_entropy(rows["good"], rows["classes"])
-        if "judged" in rows:
-            loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, rows["judged"])
+            loss = loss + self.bad_weight * (real_evidence + game.class_evidence(outputs["bad"], real=False))
+            metrics["bad_top_logit"] = outputs["bad"].detach().amax(dim=1).mean()
+        if "good" in outputs:
+            loss = loss + self._good_weight(progress) * labelled_cross_entropy(outputs["good"], outputs["classes"])
+        if "judged" in outputs:
+            loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, outputs["judged"])
         return Step(loss, metrics)
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:

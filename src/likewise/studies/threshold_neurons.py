@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from likewise.losses.similarity_sums import between
+from likewise.losses.similarity_sums import cross_logsumexp
 from likewise.studies.sparse_coding import Augmentation, SparseCoding
 
 
@@ -74,7 +74,7 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: T, above 0.
     """
     scaled, keys = queries / temperature, keys.detach()
-    return temperature * (between(scaled, keys).everyone - torch.linalg.vecdot(scaled, keys)).mean()
+    return temperature * (cross_logsumexp(scaled, keys).all_logsumexp - torch.linalg.vecdot(scaled, keys)).mean()
 
 
 def learn(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.methods import Nets, Progress
-from likewise.methods.global_local import GlobalLocal, heard_with
+from likewise.methods.global_local import GlobalLocal, sound_of_view
 from likewise.report.pictures.illustration import Illustration, Picture
 
 CLIPS = 6
@@ -22,7 +22,7 @@ BACKGROUND = 0.15
 def illustrate_attention(method: GlobalLocal, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
     """The attention of a few clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
-    attention = method.compared(nets, view, heard_with(view, batch)).attention
+    attention = method.project(nets, view, sound_of_view(view, batch)).attention
     return draw_attention(view.pixels, attention)
 
 

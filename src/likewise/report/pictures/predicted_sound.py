@@ -25,7 +25,7 @@ EXPLANATION = (
 def illustrate_predicted_sound(method: LiRA, nets: Nets, batch: Batch, progress: Progress) -> Illustration:
     """Predicted next to true acoustic features of a few training clips."""
     view = method.views(batch.pixels, progress.rng("view", batch))
-    rows = method.compared(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
+    rows = method.predict(nets, view, batch.pixels.valid_frames, batch.modalities[SOUND])
     return draw_predicted_sound(view.pixels, rows)
 
 
@@ -34,9 +34,9 @@ def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
 
     Args:
         pixels: float [B, T, C, S, S] in [0, 1], the frames.
-        rows: ``guess`` and ``heard``, [B, T, F] each, standardised.
+        rows: ``prediction`` and ``target``, [B, T, F] each, standardised.
     """
-    prediction, target = rows["guess"].float(), rows["heard"].float()
+    prediction, target = rows["prediction"].float(), rows["target"].float()
     error = (prediction - target).abs().mean(dim=(1, 2)) / target.abs().mean(dim=(1, 2))  # [B]
     middle, channels = pixels.shape[1] // 2, pixels.shape[2]
     drawn = []

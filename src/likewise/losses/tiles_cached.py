@@ -17,28 +17,30 @@ MOST_PAIRS = 2**20
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     """The sums of queries [N, D] over keys [M, D]."""
-    exponentials = _exponentials(queries, keys, pairs.own)
+    exponentials = _exponentials(queries, keys, pairs.self_index)
     shared = None if pairs.query_id is None or pairs.key_id is None else pairs.query_id[:, None] == pairs.key_id
     return _sums(exponentials, shared)
 
 
-def forward_fixed(queries: Tensor, keys: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
-    exponentials = _exponentials(queries, keys, own)
+    exponentials = _exponentials(queries, keys, self_index)
     total = exponentials.sum(dim=1)
     return total.log(), (exponentials @ keys).div_(total.clamp_min(torch.finfo(total.dtype).tiny)[:, None])
 
 
 def backward(
-    queries: Tensor, keys: Tensor, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None
+    queries: Tensor, keys: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     assert sums.kept is not None
-    weight = over_sum(grad_everyone, sums.everyone)[:, None]
-    if sums.same is None or grad_same is None or sums.kept_same is None:  # a weight per query commutes with products
+    weight = over_sum(grad_all, sums.all_logsumexp)[:, None]
+    if (
+        sums.positives_logsumexp is None or grad_positives is None or sums.kept_same is None
+    ):  # a weight per query commutes with products
         return (sums.kept @ keys).mul_(weight), sums.kept.T @ (queries * weight)
     slopes = torch.mul(sums.kept, weight, out=room("slopes", queries, sums.kept.shape))
-    slopes.addcmul_(sums.kept_same, over_sum(grad_same, sums.same)[:, None])
+    slopes.addcmul_(sums.kept_same, over_sum(grad_positives, sums.positives_logsumexp)[:, None])
     return slopes @ keys, slopes.T @ queries
 
 
@@ -48,29 +50,29 @@ def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
     return _sums(exponentials, None if ids is None else ids[:, None] == ids)
 
 
-def backward_square(z: Tensor, sums: Sums, grad_everyone: Tensor, grad_same: Tensor | None) -> Tensor:
+def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
     """The gradient [N, D] of rows that are queries and keys at once."""
     assert sums.kept is not None
-    weight = over_sum(grad_everyone, sums.everyone)
+    weight = over_sum(grad_all, sums.all_logsumexp)
     slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.kept.shape)).mul_(sums.kept)
-    if sums.same is not None and grad_same is not None and sums.kept_same is not None:
-        weight_same = over_sum(grad_same, sums.same)
+    if sums.positives_logsumexp is not None and grad_positives is not None and sums.kept_same is not None:
+        weight_same = over_sum(grad_positives, sums.positives_logsumexp)
         both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.kept.shape))
         slopes.addcmul_(both, sums.kept_same)
     return slopes @ z
 
 
-def _exponentials(queries: Tensor, keys: Tensor, own: Tensor | None) -> Tensor:
+def _exponentials(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> Tensor:
     exponentials = (queries @ keys.T).exp_()
-    if own is not None:
-        rows = (own >= 0).nonzero()[:, 0]
-        exponentials[rows, own[rows]] = 0
+    if self_index is not None:
+        rows = (self_index >= 0).nonzero()[:, 0]
+        exponentials[rows, self_index[rows]] = 0
     return exponentials
 
 
 def _sums(exponentials: Tensor, shared: Tensor | None) -> Sums:
-    everyone = exponentials.sum(dim=1).log_()
+    all_logsumexp = exponentials.sum(dim=1).log_()
     if shared is None:
-        return Sums(everyone, None, exponentials)
+        return Sums(all_logsumexp, None, exponentials)
     alike = torch.where(shared, exponentials, 0)
-    return Sums(everyone, alike.sum(dim=1).log_(), exponentials, alike)
+    return Sums(all_logsumexp, alike.sum(dim=1).log_(), exponentials, alike)

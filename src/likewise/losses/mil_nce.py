@@ -11,7 +11,7 @@ from torch import Tensor
 
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_temperature
-from likewise.losses.similarity_sums import between
+from likewise.losses.similarity_sums import cross_logsumexp
 
 
 @in_float32
@@ -43,10 +43,12 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     count, size = bags.shape[:2]
     scaled, elements = rows / temperature, bags.flatten(0, 1)  # [N, D], [N L, D]
     owner = torch.arange(count, device=rows.device).repeat_interleave(size)
-    of_rows = between(scaled, elements).everyone  # [N]
-    of_bags = between(elements, scaled, owner).everyone.view(count, size).logsumexp(dim=1)  # [N], the own row left out
-    own = torch.linalg.vecdot(scaled[:, None], bags).logsumexp(dim=1)
-    return (torch.logaddexp(of_rows, of_bags) - own).mean()
+    of_rows = cross_logsumexp(scaled, elements).all_logsumexp  # [N]
+    of_bags = (
+        cross_logsumexp(elements, scaled, owner).all_logsumexp.view(count, size).logsumexp(dim=1)
+    )  # [N], the own row left out
+    self_index = torch.linalg.vecdot(scaled[:, None], bags).logsumexp(dim=1)
+    return (torch.logaddexp(of_rows, of_bags) - self_index).mean()
 
 
 def check_bags(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.losses import LossInputError, dense, info_nce, mil_nce, tiles_kept
+from likewise.losses import LossInputError, dense, info_nce, mil_nce, tiles_cached
 
 N, L, D = 5, 3, 4
 
@@ -51,7 +51,7 @@ def test_it_is_the_formula_as_a_loop(form, count, size):
 def test_large_batches_go_through_tiles_and_give_the_same(monkeypatch):
     rows, bags = rows_and_bags(2, 40, 6)
     expected = dense.mil_nce(rows, bags, 0.1)
-    monkeypatch.setattr(tiles_kept, "MOST_PAIRS", 0)
+    monkeypatch.setattr(tiles_cached, "MOST_PAIRS", 0)
     assert_same_with_gradients(mil_nce(rows, bags, 0.1), expected, [rows, bags])
 
 
@@ -61,7 +61,7 @@ def test_bags_of_one_are_contrast_within_the_batch():
     partners, nothing, image = bags[:, 0], torch.zeros_like(rows), torch.arange(N)
     queries = torch.cat([rows, partners], dim=1)
     keys = torch.cat([torch.cat([partners, nothing], dim=1), torch.cat([nothing, rows], dim=1)])
-    expected = info_nce(queries, keys, image, torch.cat([image, torch.full((N,), -1)]), 0.2, own=image + N)
+    expected = info_nce(queries, keys, image, torch.cat([image, torch.full((N,), -1)]), 0.2, self_index=image + N)
     assert_same_with_gradients(mil_nce(rows, bags, 0.2), expected, [rows, bags])
 
 
@@ -71,8 +71,10 @@ def test_a_perfect_match_costs_nothing_where_the_doubled_bag_would_cost_log_two(
 
 
 def test_a_collapse_costs_the_log_of_how_many_are_compared():
-    same, size = torch.ones(N, D) / math.sqrt(D), 2
-    assert mil_nce(same, same[:, None].repeat(1, size, 1), 0.1).item() == pytest.approx(math.log(2 * N - 1), rel=1e-5)
+    positives_logsumexp, size = torch.ones(N, D) / math.sqrt(D), 2
+    assert mil_nce(positives_logsumexp, positives_logsumexp[:, None].repeat(1, size, 1), 0.1).item() == pytest.approx(
+        math.log(2 * N - 1), rel=1e-5
+    )
 
 
 def test_one_good_element_of_a_bag_is_enough():
