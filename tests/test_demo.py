@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from likewise.demo import ALL_LABELS, LABELS_ONLY, SIMCLR, SUNCET, run_demo, what_it_bought
+from likewise.demo import ALL_LABELS, LABELS_ONLY, SIMCLR, SUNCET, gains_in_words, run_demo
 from likewise.errors import LikewiseError
 from likewise.report.pages.label_curve import LabelPoint
 
@@ -24,14 +24,14 @@ def test_the_sentence_says_what_the_points_say():
         SUNCET: {2: 0.55, 10: 0.72, None: 0.86},
         ALL_LABELS: {None: 0.88},
     }
-    sentence = what_it_bought(points(**line))
+    sentence = gains_in_words(points(**line))
     assert "from 2 to 10 a class changed accuracy by +20.0 points, and from there to all by +15.0" in sentence
     assert "+6.0 with 2, +2.0 with 10 labels a class" in sentence
 
 
 def test_pre_training_that_costs_is_said_too():
     line = {LABELS_ONLY: {2: 0.6, None: 0.9}, SIMCLR: {2: 0.5, None: 0.8}, SUNCET: {2: 0.55, None: 0.8}}
-    assert "-5.0 with 2" in what_it_bought(points(**line))
+    assert "-5.0 with 2" in gains_in_words(points(**line))
 
 
 def test_an_earlier_demo_is_not_overwritten(tmp_path):

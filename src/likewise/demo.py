@@ -1,7 +1,7 @@
-"""``likewise demo``: what do labels buy, and what does pre-training, on real photographs of clothes?
+"""``likewise demo``: what labels bring, and what pre-training brings, on real photographs of clothes.
 
-Four ways of learning from the 10,000 bundled images of Fashion-MNIST, each asked the same question: how many of 2,000
-test images are named rightly when 2, 4, 10, 50 or all labels a class are shown?
+Four ways of learning from the 10,000 bundled images of Fashion-MNIST are measured by their accuracy on 2,000 test
+images with 2, 4, 10, 50 and all labels a class.
 """
 
 from __future__ import annotations
@@ -45,35 +45,35 @@ DATA = "fashion-mnist-mini"
 LABELS_ONLY, SIMCLR, SUNCET, ALL_LABELS = "labels only", "SimCLR + probe", "SimCLR + SuNCEt", "all labels (SupCon)"
 
 VIEWS = gray_small()
-"""Crop, flip, brightness and contrast."""
+"""crop, flip, brightness and contrast"""
 
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """Sizes and rates, chosen on images outside the test set (evidence/demo says how)."""
+    """Sizes and learning rates, chosen on images outside the test set (evidence/demo says how)."""
 
     budgets: tuple[int | None, ...] = (2, 4, 10, 50, None)
     """labels a class; None is all"""
     batch_size: int = 256
     """images of a pre-training step"""
     simclr_steps: int = 600
-    """without labels, shared by every budget"""
+    """steps of SimCLR without labels, shared by all budgets"""
     suncet_steps: int = 100
-    """with the budget's labels, going on from SimCLR's encoder"""
+    """steps of SuNCEt with the budget's labels, from SimCLR's encoder"""
     suncet_batch_size: int = 128
-    """images of such a step"""
+    """images of a SuNCEt step"""
     supcon_steps: int = 150
-    """with all labels"""
+    """steps of SupCon with all labels"""
     temperature: float = 0.5
-    """of SimCLR's loss"""
+    """temperature of SimCLR's loss"""
     recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.3, warm_up=0.1))
-    """of SimCLR and SupCon"""
+    """optimiser and schedule of SimCLR and SupCon"""
     suncet_recipe: Recipe = field(default_factory=lambda: Recipe("sgd", 0.1, warm_up=0.1))
-    """of the continuation"""
+    """optimiser and schedule of SuNCEt"""
     labels_only: FineTune = field(
         default_factory=lambda: FineTune(steps=800, views=replace(VIEWS, crop_area=(0.5, 1.0)))
     )
-    """of the labels-only arm, from an untrained encoder"""
+    """training of the labels-only arm, from an untrained encoder"""
 
 
 QUICK = DemoPlan(
@@ -83,11 +83,11 @@ QUICK = DemoPlan(
     supcon_steps=80,
     labels_only=replace(DemoPlan().labels_only, steps=400, epochs=5),
 )
-"""Under two minutes on two cores: three budgets, shorter runs."""
+"""under two minutes on two cores: three budgets, shorter runs"""
 
 
 class Arms:
-    """The four ways, on one preparation of the data; every point is an accuracy on the same test images."""
+    """The four ways of learning, on the same data; every point is an accuracy on the same test images."""
 
     def __init__(self, plan: DemoPlan, seed: int, out: Path, overwrite: bool, console: Console) -> None:
         self.plan, self.seed, self.out, self.overwrite, self.console = plan, seed, out, overwrite, console
@@ -96,21 +96,21 @@ class Arms:
         self.view = CentreView(self.prepared.encoder.image_size)
 
     def labels_only(self) -> Iterator[LabelPoint]:
-        """Cross-entropy from an untrained encoder on the labels shown."""
+        """Cross-entropy from an untrained encoder on the visible labels."""
         train_split, test = self.prepared.train, self.prepared.splits["test"]
-        rule = replace(self.plan.labels_only, seed=self.seed)
+        fine_tune = replace(self.plan.labels_only, seed=self.seed)
         for budget in self.plan.budgets:
             started = time.perf_counter()
             start = build_nets(self.prepared).encoder
-            shown, classes = self._shown(budget), self.prepared.manifest.classes
-            nets = rule.fit(self.fabric, start, train_split.images, shown, classes)
-            outcome = measure_classifier(
+            visible, classes = self._visible_labels(budget), self.prepared.manifest.classes
+            nets = fine_tune.fit(self.fabric, start, train_split.images, visible, classes)
+            measurement = measure_classifier(
                 "classifier_top1", CrossEntropy(), nets, test.images, test.labels, self.view, {}
             )
-            yield self._point(budget, outcome.predictions, started)
+            yield self._point(budget, measurement.predictions, started)
 
     def simclr(self) -> tuple[Encoder, list[LabelPoint]]:
-        """Pre-training without labels, a run of its own with its page; then a probe on the labels shown."""
+        """Pre-training without labels, a run with its own page; then a probe on the visible labels."""
         started = time.perf_counter()
         settings = self._settings(self.plan.simclr_steps, out=str(self.out / "simclr"))
         run = run_training(
@@ -119,21 +119,20 @@ class Arms:
         return run.encoder, list(self._probes(run.encoder, started))
 
     def suncet(self, start: Encoder) -> Iterator[LabelPoint]:
-        """SimCLR's encoder, trained further with the labels shown as support; then a probe on the same labels."""
+        """SimCLR's encoder, trained further with the visible labels as support; then a probe on the same labels."""
         for budget in self.plan.budgets:
             started = time.perf_counter()
-            rule = SuNCEt(temperature=self.plan.temperature, views=VIEWS)
-            shown = self._shown(budget)
-            encoder = self._learn(
-                rule, shown, self.plan.suncet_steps, self.plan.suncet_recipe, self.plan.suncet_batch_size, start
-            )
+            plan, method = self.plan, SuNCEt(temperature=self.plan.temperature, views=VIEWS)
+            visible = self._visible_labels(budget)
+            encoder = self._learn(method, visible, plan.suncet_steps, plan.suncet_recipe, plan.suncet_batch_size, start)
             yield self._probe(encoder, budget, started)
 
     def all_labels(self) -> LabelPoint:
         """SupCon on every label, then a probe on every label."""
         started = time.perf_counter()
         plan = self.plan
-        encoder = self._learn(SupCon(views=VIEWS), self._shown(None), plan.supcon_steps, plan.recipe, plan.batch_size)
+        visible = self._visible_labels(None)
+        encoder = self._learn(SupCon(views=VIEWS), visible, plan.supcon_steps, plan.recipe, plan.batch_size)
         return self._probe(encoder, None, started)
 
     def _simclr(self) -> SimCLR:
@@ -153,37 +152,37 @@ class Arms:
 
     def _learn(
         self,
-        rule: Method,
-        shown: Tensor,
+        method: Method,
+        visible_labels: Tensor,
         steps: int,
         recipe: Recipe,
         batch_size: int,
         start: Encoder | None = None,
     ) -> Encoder:
-        """Train a method from a start, or from the seed's first weights."""
-        rule = with_view_size(rule, self.prepared.encoder.image_size)
+        """Train a method from an encoder, or from the seed's initial weights."""
+        method = with_view_size(method, self.prepared.encoder.image_size)
         settings = replace(self.prepared.settings, batch_size=batch_size)
-        prepared = replace(self.prepared, method=rule, visible_labels=shown, settings=settings)
+        prepared = replace(self.prepared, method=method, visible_labels=visible_labels, settings=settings)
         nets = build_nets(prepared)
         if start is not None:
             nets.encoder.load_state_dict(start.state_dict())
-        train(self.fabric, rule, nets, prepared.loader(), recipe, LoopSettings(steps, self.seed))
+        train(self.fabric, method, nets, prepared.loader(), recipe, LoopSettings(steps, self.seed))
         return nets.encoder
 
-    def _shown(self, budget: int | None) -> Tensor:
-        """int64 [N]: the labels of the training split that a budget shows."""
+    def _visible_labels(self, budget: int | None) -> Tensor:
+        """int64 [N]: the training labels within a budget."""
         manifest = self.prepared.train.manifest
         return LabelBudget(per_class=budget, seed=self.seed).apply(manifest.labels, manifest.ids)
 
     def _probes(self, encoder: Encoder, started: float) -> Iterator[LabelPoint]:
-        """A probe for every budget; the first is charged with the pre-training."""
+        """A probe for every budget; the first one's time includes the pre-training."""
         for budget in self.plan.budgets:
             yield self._probe(encoder, budget, started)
             started = time.perf_counter()
 
     def _probe(self, encoder: Encoder, budget: int | None, started: float) -> LabelPoint:
-        """Accuracy of a linear probe that was shown a budget's labels; its strength is chosen among them."""
-        bank = Features(self._features(encoder, "train"), self._shown(budget))
+        """Accuracy of a linear probe on a budget's labels; its L2 strength is chosen within them."""
+        bank = Features(self._features(encoder, "train"), self._visible_labels(budget))
         fitted = LinearProbe(seed=self.seed).fit(bank)
         return self._point(budget, fitted.predict(self._features(encoder, "test")), started)
 
@@ -201,33 +200,35 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     """Train the four arms, print the table and the sentence, and write the page.
 
     Raises:
-        LikewiseError: the output folder holds something and ``overwrite`` is not set.
+        LikewiseError: the output folder is not empty and ``overwrite`` is not set.
     """
     plan, started = QUICK if quick else DemoPlan(), time.perf_counter()
     make_folder(out, ("demo.json", "demo.html"), overwrite)
     arms = Arms(plan, seed, out, overwrite, console)
     points: dict[str, list[LabelPoint]] = {LABELS_ONLY: [], SIMCLR: [], SUNCET: [], ALL_LABELS: []}
-    console.print("[bold]1 of 4[/bold]  SimCLR: no labels at all")
+    console.print("[bold]1 of 4[/bold]  SimCLR: no labels")
     encoder, points[SIMCLR] = arms.simclr()
-    console.print("[bold]2 of 4[/bold]  SimCLR + SuNCEt: going on with a few labels, one short run for each budget")
-    points[SUNCET] = _told(arms.suncet(encoder), console)
+    console.print(
+        "[bold]2 of 4[/bold]  SimCLR + SuNCEt: a few labels, one short run from SimCLR's encoder for each budget"
+    )
+    points[SUNCET] = _printed(arms.suncet(encoder), console)
     console.print("[bold]3 of 4[/bold]  labels only: cross-entropy from an untrained network, for each budget")
-    points[LABELS_ONLY] = _told(arms.labels_only(), console)
+    points[LABELS_ONLY] = _printed(arms.labels_only(), console)
     console.print("[bold]4 of 4[/bold]  SupCon: every label")
-    points[ALL_LABELS] = _told([arms.all_labels()], console)
+    points[ALL_LABELS] = _printed([arms.all_labels()], console)
 
-    everyone = int(min(torch.bincount(arms.prepared.train.labels)))
-    sentence = what_it_bought(points)
+    most = int(min(torch.bincount(arms.prepared.train.labels)))
+    sentence = gains_in_words(points)
     facts = [
         f"Data: {DATA}, {len(arms.prepared.train.manifest):,} images to train on and "
         f"{len(arms.prepared.splits['test'].manifest):,} to test on, ten kinds of clothes, 28x28 gray.",
         f"Network: {arms.prepared.encoder.name}, {arms.fabric.device}, seed {seed}; every setting in demo.json.",
-        "Probe: logistic regression on the frozen encoder, its strength chosen by cross-validation within the labels "
-        "shown. No choice was made on the test images.",
+        "Probe: logistic regression on the frozen encoder; its L2 strength is chosen by cross-validation within the "
+        "visible labels. No choice was made on the test images.",
     ]
     page = write_label_curve_page(
-        points, sentence, out / "demo.html", all_labels=everyone, facts=facts,
-        intervals=f"Intervals: {WILSON}; one draw of the labels shown.",
+        points, sentence, out / "demo.html", all_labels=most, facts=facts,
+        intervals=f"Intervals: {WILSON}; one draw of the labels.",
         commands=[
             ("The page of the SimCLR run", f"open {out / 'simclr' / 'report.html'}"),
             ("Your own photographs", "likewise train photos/ --labels labels.csv"),
@@ -246,38 +247,38 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
             "points": written,
         },
     )
-    console.print(_table(points, plan.budgets, everyone))
+    console.print(_table(points, plan.budgets, most))
     console.print(f"\n{sentence}\n\npage  {page}\ntook  {seconds:.0f} s", highlight=False)
     return points
 
 
-def _told(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]:
-    """The points, each said as soon as it is there."""
-    told = []
+def _printed(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]:
+    """The points, each printed as soon as it is there."""
+    printed = []
     for point in points:
         labels = "all labels" if point.labels_per_class is None else f"{point.labels_per_class} labels a class"
         console.print(f"  {labels}: {point.value:.3f} in {point.seconds:.0f} s", highlight=False)
-        told.append(point)
-    return told
+        printed.append(point)
+    return printed
 
 
-def what_it_bought(points: Mapping[str, list[LabelPoint]]) -> str:
-    """One sentence: what more labels bought by themselves, and what pre-training bought with the same labels."""
+def gains_in_words(points: Mapping[str, list[LabelPoint]]) -> str:
+    """One sentence: the gain of more labels without pre-training, and of pre-training with the same labels."""
     by_arm = {name: {point.labels_per_class: point.value for point in line} for name, line in points.items()}
     only = by_arm[LABELS_ONLY]
     few = [budget for budget in only if budget is not None]
     gains = {budget: max(by_arm[SIMCLR][budget], by_arm[SUNCET][budget]) - only[budget] for budget in few}
     listed = ", ".join(f"{100 * gain:+.1f} with {budget}" for budget, gain in gains.items())
     return (
-        f"Labels by themselves: going from {few[0]} to {few[-1]} a class changed accuracy by "
+        f"Labels only: going from {few[0]} to {few[-1]} a class changed accuracy by "
         f"{100 * (only[few[-1]] - only[few[0]]):+.1f} points, and from there to all by "
         f"{100 * (only[None] - only[few[-1]]):+.1f}; pre-training on the same images without labels, in "
         f"points over labels only: {listed} labels a class (the better of its two arms)."
     )
 
 
-def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], everyone: int) -> Table:
-    table = Table("labels a class", *[str(budget or f"all ({everyone:,})") for budget in budgets], "seconds")
+def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], most: int) -> Table:
+    table = Table("labels a class", *[str(budget or f"all ({most:,})") for budget in budgets], "seconds")
     for name, line in points.items():
         by_budget = {point.labels_per_class: point for point in line}
         cells = [f"{by_budget[budget].value:.3f}" if budget in by_budget else "" for budget in budgets]

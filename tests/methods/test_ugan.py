@@ -183,9 +183,9 @@ def test_good_fakes_are_made_once_they_count():
 
 
 HALVES = {
-    "good fakes alone": ({"bad_weight": 0.0}, {"discriminator", "good_generator"}),
-    "bad fakes alone": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad_generator"}),
-    "labels alone": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, set()),
+    "good fakes only": ({"bad_weight": 0.0}, {"discriminator", "good_generator"}),
+    "bad fakes only": ({"good_weight": 0.0, "discriminator_confidence_weight": 0.0}, {"bad_generator"}),
+    "labels only": ({"bad_weight": 0.0, "good_weight": 0.0, "discriminator_confidence_weight": 0.0}, set()),
 }
 
 

@@ -79,14 +79,14 @@ def test_a_study_of_another_kind_has_its_own_table_and_page(monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     cli.main(["study", "ugan-toy", "--seed", "3"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "bad fakes alone" in said and "U3" in said
+    assert "bad fakes only" in said and "U3" in said
     folder = tmp_path / "runs" / "studies" / "ugan-toy"
     figures = json.loads((folder / "study.json").read_text())
     assert figures["seeds"] == [3, 4] and figures["sentence"] in said
     page = (folder / "study.html").read_text()
     assert page.count("data-chart=") == 4
-    row = page.split('<th scope="row">labels alone</th>')[1].split("</tr>")[0]
-    assert f"{min(figures['errors']['labels alone']['3']):.1%}" in row
+    row = page.split('<th scope="row">labels only</th>')[1].split("</tr>")[0]
+    assert f"{min(figures['errors']['labels only']['3']):.1%}" in row
     assert "reconstructed" in page
 
 

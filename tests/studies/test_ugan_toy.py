@@ -17,21 +17,21 @@ def rule(**weights):
 
 def test_points_lie_in_the_square_and_classes_are_alike_many():
     points = Plane().draw(400, generator("test"))
-    assert points.places.min() >= 0 and points.places.max() <= 1
+    assert points.coordinates.min() >= 0 and points.coordinates.max() <= 1
     assert torch.bincount(points.classes).tolist() == [100] * 4
 
 
 def test_arms_hardly_overlap_so_that_neighbours_tell_the_class():
     """One nearest neighbour of many labelled points is nearly always right: what is hard is to have few labels."""
     many, asked = Plane().draw(4000, generator("many")), Plane().draw(500, generator("asked"))
-    nearest = torch.cdist(asked.places, many.places).argmin(dim=1)
+    nearest = torch.cdist(asked.coordinates, many.coordinates).argmin(dim=1)
     assert (many.classes[nearest] == asked.classes).float().mean() > 0.95
 
 
 def test_more_labels_hold_those_of_fewer_and_all_arms_see_the_same():
     _, points, few = learn(BRIEF, rule(), 2, seed=1)
     _, others, more = learn(BRIEF, rule(bad_weight=0.0), 4, seed=1)
-    assert torch.equal(points.places, others.places)
+    assert torch.equal(points.coordinates, others.coordinates)
     assert torch.bincount(few[few >= 0]).tolist() == [2] * 4 and torch.bincount(more[more >= 0]).tolist() == [4] * 4
     assert torch.equal(few[few >= 0], more[few >= 0])
 
@@ -68,8 +68,8 @@ def test_errors_are_counted_on_unseen_points():
 
 def errors(ours, good, bad, alone, ours_by_labels, bad_by_labels):
     by = {"UGAN": {LABELS: [ours], **{n: [e] for n, e in zip(OTHER_LABELS, ours_by_labels, strict=True)}}}
-    by["bad fakes alone"] = {LABELS: [bad], **{n: [e] for n, e in zip(OTHER_LABELS, bad_by_labels, strict=True)}}
-    return {**by, "good fakes alone": {LABELS: [good]}, "labels alone": {LABELS: [alone]}}
+    by["bad fakes only"] = {LABELS: [bad], **{n: [e] for n, e in zip(OTHER_LABELS, bad_by_labels, strict=True)}}
+    return {**by, "good fakes only": {LABELS: [good]}, "labels only": {LABELS: [alone]}}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_each_inequality_can_fail_by_itself(given, held):
 def test_pictures_hold_what_each_arm_makes():
     found = run(0, 1, BRIEF)
     assert found.pictures["UGAN"].good is not None and found.pictures["UGAN"].bad is not None
-    assert found.pictures["good fakes alone"].bad is None and found.pictures["bad fakes alone"].good is None
-    assert found.pictures["labels alone"].regions.shape == (61, 61)
-    assert set(found.errors["UGAN"]) == {LABELS, *OTHER_LABELS} and set(found.errors["labels alone"]) == {LABELS}
+    assert found.pictures["good fakes only"].bad is None and found.pictures["bad fakes only"].good is None
+    assert found.pictures["labels only"].regions.shape == (61, 61)
+    assert set(found.errors["UGAN"]) == {LABELS, *OTHER_LABELS} and set(found.errors["labels only"]) == {LABELS}

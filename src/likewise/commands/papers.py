@@ -75,9 +75,9 @@ def study(words: list[str]) -> None:
     if given.name:
         run_study(given.name, given.seed, given.out or f"runs/studies/{given.name}", given.overwrite, Console())
         return
-    table = Table("study", "asks", "paper", "takes", title="likewise study NAME")
+    table = Table("study", "question", "paper", "duration", title="likewise study NAME")
     for name, kind in STUDIES.items():
-        table.add_row(name, kind.asks, kind.paper, kind.takes)
+        table.add_row(name, kind.question, kind.paper, kind.duration)
     Console().print(table)
 
 

@@ -28,17 +28,17 @@ class Found(Protocol):
 
     @property
     def seeds(self) -> list[int]:
-        """That it was run with."""
+        """The seeds that were run."""
         ...
 
     @property
     def seconds(self) -> float:
-        """That it took."""
+        """The time that it took."""
         ...
 
     @property
     def claims(self) -> list[StudyClaim]:
-        """The inequalities, with what was measured."""
+        """The inequalities, with their measured values."""
         ...
 
     @property
@@ -48,29 +48,29 @@ class Found(Protocol):
 
     @property
     def sentence(self) -> str:
-        """What came out, in words."""
+        """The result in words."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
+        """All results as plain JSON types."""
         ...
 
 
 class Study(NamedTuple):
-    """What a study asks, of which paper, and how it is run, shown and written."""
+    """A study: its question, its paper, and how it is run, printed and written."""
 
-    asks: str
+    question: str
     paper: str
-    takes: str
+    duration: str
     run: Callable[[int], Any]
-    """the first seed to what was found"""
+    """from the first seed to the results"""
     table: Callable[[Any], Table]
     page: Callable[[Any, Path, Mapping[str, str]], Path]
 
 
 STUDIES = {
     "feature-decoupling": Study(
-        "why contrastive learning needs augmentation: which features do neurons learn with and without it?",
+        "Why does contrastive learning need augmentation: which features do neurons learn with and without it?",
         "Wen & Li 2021, https://arxiv.org/abs/2105.15134",
         "half a minute",
         lambda seed: feature_decoupling.run(seed),
@@ -78,7 +78,7 @@ STUDIES = {
         write_decoupling_page,
     ),
     "ugan-toy": Study(
-        "do generated points of each class and generated points of none teach a classifier more together?",
+        "Do generated points of each class and generated points of no class train a better classifier together?",
         "Li et al. 2019, reconstructed from https://arxiv.org/abs/1703.02291 and https://arxiv.org/abs/1705.09783",
         "four minutes",
         lambda seed: ugan_toy.run(seed),
@@ -86,23 +86,23 @@ STUDIES = {
         write_ugan_page,
     ),
 }
-"""By the name to type."""
+"""the studies by name"""
 
 
 def study(
     name: str, seed: int = 0, out: str | Path | None = None, overwrite: bool = False, console: Console | None = None
 ) -> Found:
-    """Run a study: its figures, its inequalities, and whether they hold.
+    """Run a study: its measurements, its inequalities, and whether they hold.
 
     Args:
         name: a key of `STUDIES`.
         seed: the first of its seeds.
-        out: the folder for its page and its ``study.json``; None writes nothing.
-        overwrite: replace what an earlier study wrote there.
+        out: folder of its page and its ``study.json``; None writes nothing.
+        overwrite: replace an earlier study in ``out``.
         console: where the tables are printed; None prints nothing.
 
     Raises:
-        LikewiseError: there is no such study, or the folder holds something and ``overwrite`` is not set.
+        LikewiseError: there is no such study, or the folder is not empty and ``overwrite`` is not set.
         EnvironmentIOError: the folder cannot be written.
     """
     if name not in STUDIES:
@@ -123,7 +123,7 @@ def study(
 
 
 def _show(found: Found, numbers: Table, console: Console) -> None:
-    inequalities = Table("what was to be shown", "at least", "measured", "verdict")
+    inequalities = Table("inequality", "at least", "measured", "verdict")
     for claim in found.claims:
         measured = ", ".join(f"{each:.3g}" for each in claim.measured)
         inequalities.add_row(claim.says, f"{claim.wanted:.2f}", measured, "held" if claim.held else "failed")

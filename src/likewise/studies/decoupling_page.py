@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import plotly.graph_objects as go
 from rich import table as terminal
@@ -24,22 +25,22 @@ COLUMNS = {
     "same_sparse": "similarity, same sparse part",
     "same_dense": "similarity, same dense part",
 }
-"""What is measured, as a table's head has it."""
+"""heads of the table's columns"""
 
 
-CAPTION = "Inequalities, each of which every seed must meet."
+CAPTION = "Inequalities that every seed must meet."
 
 
 def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str, str]) -> Path:
     """Write the page.
 
     Args:
-        found: what the study found.
+        found: the study's results.
         out: the page.
-        environment: what it was made on, for its last section.
+        environment: machine and versions, for the last section.
 
     Raises:
-        LikewiseError: something else than a page of ours lies there.
+        LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
     sections = [
@@ -53,29 +54,31 @@ def write_decoupling_page(found: Decoupling, out: Path, environment: Mapping[str
 
 
 IDEA = (
-    "Each image is a few sparse features, the ones wanted, under dense noise that holds more energy than they do. "
+    "Each image is a few sparse features, the useful ones, under dense noise that has more energy than they have. "
     "A mask that gives every pixel to one of two views makes the views' noise independent; what they share is sparse. "
-    "Without it, the noise tells best which image a view came from, so the noise is what is learned."
+    "Without it, the noise identifies the image of a view best, so the noise is learned."
 )
 
 
 def _sorted_chart(found: Decoupling) -> Chart:
     """Neurons in order of their |cosine| with the sparse feature that they fit best."""
-    traces, said = [], []
+    traces, summary = [], []
     for name, paint, first in _firsts(found):
         best = sorted(first.best, reverse=True)
         rank = list(range(1, len(best) + 1))
         hover = "%{y:.2f}, neuron %{x}"
         traces.append(_line(paint, CASES[name].title, rank, best, "lines+markers", hover))
-        said.append(f"{CASES[name].title}: from {best[0]:.2f} down to {best[-1]:.2f}")
+        summary.append(f"{CASES[name].title}: from {best[0]:.2f} down to {best[-1]:.2f}")
     drawn = figure(traces, "|cosine| with its best sparse feature", "neurons in order")
     drawn.update_layout(showlegend=True).update_yaxes(range=[0, 1.02])
     caption = f"Seed {found.seeds[0]}; 1 is a neuron that is one sparse feature and nothing else."
-    return chart("sorted", drawn, "|Cosine| of each neuron with its best sparse feature. " + "; ".join(said), caption)
+    return chart(
+        "sorted", drawn, "|Cosine| of each neuron with its best sparse feature. " + "; ".join(summary), caption
+    )
 
 
 def _points_chart(found: Decoupling) -> Chart:
-    """A point a neuron: sparse or dense along one axis, one feature or a mixture along the other."""
+    """One point for each neuron: sparse or dense along one axis, one feature or a mixture along the other."""
     diagonal = go.Scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": colour(9), "dash": "dot", "width": 1},
         name="a single feature, nothing mixed in", hoverinfo="skip",
@@ -92,8 +95,8 @@ def _points_chart(found: Decoupling) -> Chart:
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
     caption = (
-        f"A point a neuron, seed {found.seeds[0]}. To the left is dense, to the right sparse; below the dotted line a "
-        f"neuron mixes several features. The mask moves neurons to the right, ReLU moves them up."
+        f"One point for each neuron, seed {found.seeds[0]}. Left is dense, right is sparse; below the dotted "
+        f"line a neuron mixes several features. The mask moves neurons to the right, ReLU moves them up."
     )
     centres = [
         f"{CASES[name].title}: {sum(first.within) / len(first.within):.2f} with the span, {first.purity:.2f} with one"
@@ -108,7 +111,7 @@ def _course_chart(found: Decoupling, measure: str) -> Chart:
     for name, paint, _ in _firsts(found):
         courses = [outcome.course for outcome in found.cases[name]]
         steps = [moment.step for moment in courses[0]]
-        values = [sum(_at(course, place, measure) for course in courses) / len(courses) for place in range(len(steps))]
+        values = [fmean(_at(course, index, measure) for course in courses) for index in range(len(steps))]
         traces.append(_line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps"))
         ends.append(f"{CASES[name].title} {values[0]:.2f} to {values[-1]:.2f}")
     title = {"purity": "|cosine| with its best sparse feature", "span": "share within the sparse features' span"}
@@ -133,12 +136,12 @@ def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: s
 
 
 def _firsts(found: Decoupling) -> list[tuple[str, int, Measured]]:
-    """Each case, the place of its colour, and its outcome with the first seed."""
+    """Each case, the index of its colour, and its results with the first seed."""
     return [(name, paint, outcomes[0]) for paint, (name, outcomes) in enumerate(found.cases.items())]
 
 
-def _at(course: Sequence[Moment], place: int, measure: str) -> float:
-    return float(getattr(course[place], measure))
+def _at(course: Sequence[Moment], index: int, measure: str) -> float:
+    return float(getattr(course[index], measure))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -148,7 +151,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def neurons_table(found: Decoupling) -> terminal.Table:
-    """What the neurons became, for the terminal."""
+    """The neurons' measures, for the terminal."""
     title = f"Lowest to highest over seeds {found.seeds}"
     numbers = terminal.Table(terminal.Column("neurons", no_wrap=True), *COLUMNS.values(), title=title)
     for row in _rows(found):

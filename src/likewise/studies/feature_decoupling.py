@@ -154,11 +154,11 @@ def run(
 def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[str, Case]) -> dict[str, Measured]:
     """One seed: all cases begin with the same weights and see the same images."""
 
-    def draws(stream: str) -> Generator:
+    def rng(stream: str) -> Generator:
         return generator("feature-decoupling", seed, stream)
 
-    dictionary = data.dictionary(draws("dictionary"))
-    start = first_weights(data, learning, draws("weights"))
+    dictionary = data.dictionary(rng("dictionary"))
+    start = first_weights(data, learning, rng("weights"))
     layers = {name: Neurons(start, case.thresholded) for name, case in cases.items()}
     courses: dict[str, list[Moment]] = {name: [] for name in cases}
     every = max(learning.steps // 40, 1)
@@ -170,9 +170,9 @@ def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[s
                 courses[name].append(Moment(step, span(cosines), purity(cosines)))
 
     arms = [(case.augment, layers[name]) for name, case in cases.items()]
-    learn(data, dictionary, arms, learning, draws("images"), observe)
+    learn(data, dictionary, arms, learning, rng("images"), observe)
     return {
-        name: measure(layer, dictionary, data, learning.threshold, draws("test"), courses[name])
+        name: measure(layer, dictionary, data, learning.threshold, rng("test"), courses[name])
         for name, layer in layers.items()
     }
 
@@ -239,12 +239,12 @@ def claims(cases: Mapping[str, Sequence[Measured]]) -> list[StudyClaim]:
             [one.purity - other.purity for one, other in zip(mask, mixed, strict=True)],
         ),
         StudyClaim(
-            "with the mask, responses follow the sparse part: likeness under a shared sparse part less a shared dense",
+            "with the mask, responses follow the sparse part: similarity with it shared - with the dense part shared",
             0.0,
             [each.same_sparse - each.same_dense for each in mask],
         ),
         StudyClaim(
-            "without it, responses follow the dense part: likeness under a shared dense part less a shared sparse",
+            "without it, responses follow the dense part: similarity with it shared - with the sparse part shared",
             0.0,
             [each.same_dense - each.same_sparse for each in none],
         ),

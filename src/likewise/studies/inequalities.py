@@ -9,11 +9,11 @@ from likewise.report.pages.blocks import Cell, Table
 
 
 class Inequality(Protocol):
-    """What was to be shown, and what was measured of it."""
+    """An inequality and its measured values."""
 
     @property
     def says(self) -> str:
-        """In words."""
+        """The quantity in words."""
         ...
 
     @property
@@ -23,7 +23,7 @@ class Inequality(Protocol):
 
     @property
     def measured(self) -> list[float]:
-        """Of each seed, or one mean."""
+        """The values of each seed, or one mean."""
         ...
 
     @property
@@ -33,7 +33,7 @@ class Inequality(Protocol):
 
 
 def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> Table:
-    """A row for each: the bound, what was measured to so many digits, and the verdict."""
+    """A row for each: the bound, the measured values rounded to ``digits``, and the verdict."""
     rows = []
     for claim in claims:
         verdict = Cell("held", tone="good") if claim.held else Cell("failed", tone="bad")

@@ -1,4 +1,4 @@
-"""UGAN on points of a plane: its own turns, trained by the one loop, with networks of a few hundred units."""
+"""UGAN on points of a plane, with networks of a few hundred units, trained by the common loop."""
 
 from __future__ import annotations
 
@@ -28,53 +28,53 @@ HIDDEN = 64
 class PlanePoints(NamedTuple):
     """Points in the unit square and their classes."""
 
-    places: Tensor
+    coordinates: Tensor
     """float [N, 2]"""
     classes: Tensor
     """int64 [N]"""
 
     def as_batch(self, rows: int) -> Batch:
         """The first of them as a batch of images of one pixel."""
-        images, index = self.places[:rows, :, None, None], torch.arange(rows)
+        images, index = self.coordinates[:rows, :, None, None], torch.arange(rows)
         return Batch(Pixels(images, torch.ones(rows)), self.classes[:rows], index)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where points lie, how many are labelled, and for how long it is learned from them."""
+    """The distribution of the points, their numbers, and the length of training."""
 
     shape: Shape = "pinwheels"
     """four bent arms about a centre, or two moons that reach into each other"""
     points: int = 800
-    """without labels, as many of each class"""
+    """training points, equally many of each class"""
     test: int = 2000
-    """unseen points on which errors are taken"""
+    """test points"""
     steps: int = 500
     """of training"""
     batch: int = 128
     """unlabelled points of a step"""
     noise: int = 8
-    """numbers that a fake is made of"""
+    """dimensions of a generator's noise"""
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """Number of classes."""
         return 4 if self.shape == "pinwheels" else 2
 
     def draw(self, count: int, chance: torch.Generator) -> PlanePoints:
-        """Points, as many of each class."""
+        """Points, equally many of each class."""
         classes = torch.arange(count) % self.classes
         along = torch.rand(count, generator=chance)
         off = torch.randn(count, 2, generator=chance)
         if self.shape == "pinwheels":  # an arm goes out from the centre and turns as it does
             out = 0.1 + 0.36 * along
             angle = classes * torch.pi / 2 + 3.2 * out + 0.045 * off[:, 0] / out
-            places = 0.5 + out[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+            coordinates = 0.5 + out[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
         else:
             angle = torch.pi * (along + classes)
             centre = torch.tensor([[0.4, 0.44], [0.6, 0.56]])[classes]
-            places = centre + 0.22 * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.025 * off
-        return PlanePoints(places.clamp(0, 1), classes)
+            coordinates = centre + 0.22 * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.025 * off
+        return PlanePoints(coordinates.clamp(0, 1), classes)
 
 
 class PlaneEncoder(Encoder):
@@ -106,7 +106,7 @@ class _OnePixel(nn.Module):
 
 
 class PlaneGenerator(nn.Module):
-    """Noise, and a class if it is told one, to points."""
+    """From noise, and a class for a conditional generator, to points."""
 
     def __init__(self, noise: int, classes: int = 0) -> None:
         super().__init__()
@@ -115,8 +115,10 @@ class PlaneGenerator(nn.Module):
 
     def forward(self, noise: Tensor, classes: Tensor | None = None) -> Tensor:
         """[B, noise] -> [B, 2, 1, 1] in [0, 1]."""
-        told = noise * 2 - 1 if classes is None else torch.cat([noise * 2 - 1, F.one_hot(classes, self.classes)], dim=1)
-        return self.layers(told).sigmoid()[..., None, None]
+        inputs = noise * 2 - 1
+        if classes is not None:
+            inputs = torch.cat([inputs, F.one_hot(classes, self.classes)], dim=1)
+        return self.layers(inputs).sigmoid()[..., None, None]
 
 
 class PlaneDiscriminator(nn.Module):
@@ -146,9 +148,9 @@ def layers(width: int, out: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class PlaneUGAN(UGAN):
-    """UGAN, all of it, but for the networks, for views, which points have none of, and for weights, which are ours.
+    """UGAN with networks for points, without views, and with our own weights.
 
-    On a plane generators learn in a few hundred steps, so that good fakes can count sooner and as much as labels.
+    On a plane generators learn in a few hundred steps, so good fakes can be used sooner and weigh as much as labels.
     """
 
     good_weight: float = 1.0
@@ -179,18 +181,18 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
     """Train on a draw of points; every rule sees the same ones, with the same labels.
 
     Returns:
-        the networks, the training points, and int64 [N] the labels shown, -1 elsewhere.
+        the networks, the training points, and the visible labels, int64 [N], -1 elsewhere.
     """
     points = plane.draw(plane.points, generator("ugan-toy", seed, "points"))
-    shown = torch.full((plane.points,), UNLABELLED)
+    visible = torch.full((plane.points,), UNLABELLED)
     order = torch.randperm(plane.points, generator=generator("ugan-toy", seed, "labels"))
-    for each in range(plane.classes):
-        members = order[points.classes[order] == each][:labels_per_class]  # more labels hold those of fewer
-        shown[members] = each
+    for label in range(plane.classes):
+        members = order[points.classes[order] == label][:labels_per_class]  # larger budgets contain the smaller ones
+        visible[members] = label
     seed_networks("ugan-toy", seed, "weights")
     nets = rule.build(PlaneEncoder(), plane.classes)
-    images = InMemoryImages(Pixels(points.places[..., None, None], torch.ones(plane.points)))
-    loader = Loader(images, shown, plane.batch, seed, rule.support)
+    images = InMemoryImages(Pixels(points.coordinates[..., None, None], torch.ones(plane.points)))
+    loader = Loader(images, visible, plane.batch, seed, rule.support)
     recipe = Recipe("adamw", 3e-3, momentum=0.5, weight_decay=1e-4)
     train(
         Fabric(accelerator="cpu", devices=1),
@@ -200,11 +202,11 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
         recipe,
         LoopSettings(plane.steps, seed, log_every=plane.steps),
     )
-    return nets, points, shown
+    return nets, points, visible
 
 
 @torch.no_grad()
 def error(plane: Plane, rule: PlaneUGAN, nets: Nets, seed: int) -> float:
-    """Share of unseen points that the classifier takes for another class."""
+    """Share of test points that the classifier gets wrong."""
     test = plane.draw(plane.test, generator("ugan-toy", seed, "test"))
-    return float((rule.classify(nets, test.places[..., None, None]).argmax(dim=1) != test.classes).double().mean())
+    return float((rule.classify(nets, test.coordinates[..., None, None]).argmax(dim=1) != test.classes).double().mean())

@@ -28,7 +28,7 @@ class SparseCoding:
     pixels: int = 256
     """numbers in an image; many more than features"""
     chance: float = 0.12
-    """that a feature is in an image, with either sign alike"""
+    """probability that a feature is in an image; both signs are equally likely"""
     noise: float = 0.25
     """standard deviation of the dense part in each pixel"""
 
@@ -65,7 +65,7 @@ def random_mask(x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
     Args:
         x: [N, P].
-        generator: draws a coin for each pixel of each image.
+        generator: of the mask, one draw for each pixel of each image.
 
     Returns:
         2 D x and 2 (I - D) x, [N, P] both (RandomMask of Wen & Li 2021).

@@ -92,7 +92,7 @@ def learn(
         dictionary: the features, [P, F].
         arms: how the views of each layer are made, and the layer.
         learning: sizes and rates.
-        generator: draws images and masks; arms of one augmentation see the same views.
+        generator: of images and masks; arms with one augmentation use the same views.
         observe: called with the number of steps done: 0, then after each step.
     """
     # One Adam is as good as one for each: it treats every weight alone.

@@ -40,7 +40,7 @@ def write_ugan_page(found: Toy, out: Path, environment: Mapping[str, str]) -> Pa
         environment: what it was made on, for its last section.
 
     Raises:
-        LikewiseError: something else than a page of ours lies there.
+        LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
     pictures = [_map(name, picture, found) for name, picture in found.pictures.items()]
@@ -72,14 +72,15 @@ def _cells(found: Toy) -> dict[str, list[str]]:
 def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     """Regions in the classes' colours, points in grey, labels and fakes on top."""
     classes = found.plane.classes
-    steps = [place / (picture.regions.shape[0] - 1) for place in range(picture.regions.shape[0])]
+    side = picture.regions.shape[0]
+    steps = [index / (side - 1) for index in range(side)]
     scale = [[(each + end) / classes, colour(each)] for each in range(classes) for end in (0, 1)]
     traces = [
         go.Heatmap(
             x=steps, y=steps, z=picture.regions.tolist(), zmin=-0.5, zmax=classes - 0.5, colorscale=scale, opacity=0.22,
             showscale=False, hoverinfo="skip",
         ),
-        _points("without labels", picture.points[picture.shown < 0], "#7d8694", "circle", 3),
+        _points("without labels", picture.points[picture.visible_labels < 0], "#7d8694", "circle", 3),
     ]  # fmt: skip
     for each in range(classes if picture.good is not None else 0):
         assert picture.good is not None and picture.good_classes is not None
@@ -88,7 +89,9 @@ def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     if picture.bad is not None:
         traces.append(_points("bad fakes", picture.bad, "#111111", "x-thin-open", 6))
     for each in range(classes):
-        traces.append(_points(f"labelled {each}", picture.points[picture.shown == each], colour(each), "star", 14))
+        traces.append(
+            _points(f"labelled {each}", picture.points[picture.visible_labels == each], colour(each), "star", 14)
+        )
     drawn = figure(traces)
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1], scaleanchor="x")

@@ -1,7 +1,7 @@
-"""Does a classifier learn more from good and bad fakes together? UGAN and its halves on points of a plane.
+"""Whether a classifier learns more from good and bad fakes together: UGAN and its halves on points of a plane.
 
-The method is reconstructed from its parents, for the body of its paper (Li et al. 2019) could not be read.
-`docs/studies/ugan-toy.md` says what is whose.
+The method is reconstructed from its parent papers; the body of its own paper (Li et al. 2019) was not available.
+`docs/studies/ugan-toy.md` lists the sources.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from likewise.studies.plane_games import Plane, PlanePoints, PlaneUGAN, error, l
 
 HALVES: dict[str, dict[str, float]] = {
     "UGAN": {},
-    "good fakes alone": {"bad_weight": 0.0},
-    "bad fakes alone": {"good_weight": 0.0, "discriminator_confidence_weight": 0.0},
-    "labels alone": {
+    "good fakes only": {"bad_weight": 0.0},
+    "bad fakes only": {"good_weight": 0.0, "discriminator_confidence_weight": 0.0},
+    "labels only": {
         "bad_weight": 0.0,
         "good_weight": 0.0,
         "discriminator_confidence_weight": 0.0,
@@ -32,28 +32,28 @@ HALVES: dict[str, dict[str, float]] = {
         "class_balance_weight": 0.0,
     },
 }
-"""What each arm leaves out."""
+"""the weights that each arm sets to 0"""
 
 LABELS = 3
 """labels a class at which all arms are compared"""
 OTHER_LABELS = (2, 4, 8)
-"""labels a class over which an arm's error is asked to stay the same"""
+"""labels a class over which an arm's error should stay the same"""
 SEEDS = 5
 GRID = 61
-"""places along a side at which the classifier is asked for the picture"""
+"""points along each side of the picture's grid"""
 
 
 class PlanePicture(NamedTuple):
-    """What one arm made of the first seed's points."""
+    """One arm's result on the first seed's points."""
 
     points: Tensor
     """float [N, 2]"""
     classes: Tensor
     """int64 [N], of the training points"""
-    shown: Tensor
-    """int64 [N], -1 where no label was shown"""
+    visible_labels: Tensor
+    """int64 [N], -1 where the label is hidden"""
     regions: Tensor
-    """int64 [GRID, GRID], the class of each place, rows from below"""
+    """int64 [GRID, GRID], the predicted class of each grid point, rows from below"""
     good: Tensor | None
     """float [M, 2], where the arm makes good fakes"""
     good_classes: Tensor | None
@@ -62,7 +62,7 @@ class PlanePicture(NamedTuple):
 
 @dataclass(frozen=True)
 class Toy:
-    """What the study found."""
+    """The study's results."""
 
     plane: Plane
     rule: PlaneUGAN
@@ -84,14 +84,14 @@ class Toy:
 
     @property
     def sentence(self) -> str:
-        """What came out, in words."""
+        """The result in words."""
         broken = sum(not claim.held for claim in self.claims)
         head = "All inequalities hold" if not broken else f"{broken} of {len(self.claims)} inequalities fail"
         means = ", ".join(f"{name} {fmean(by_labels[LABELS]):.1%}" for name, by_labels in self.errors.items())
         return f"{head}. Mean error of {len(self.seeds)} seeds with {LABELS} labels a class: {means}."
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the pictures, as JSON has it."""
+        """Everything but the pictures, as plain JSON types."""
         return {
             "plane": asdict(self.plane),
             "method": asdict(self.rule),
@@ -109,7 +109,7 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
 
     Args:
         seed: the first of the seeds.
-        seeds: how many.
+        seeds: number of seeds.
         plane: points and length; None takes the defaults.
     """
     plane, chosen, started = plane or Plane(), list(range(seed, seed + seeds)), time.perf_counter()
@@ -119,41 +119,40 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
     with threads_for(0):  # products of a hundred rows: threads would wait for each other
         for name, without in HALVES.items():
             arm = replace(rule, **without)  # type: ignore[arg-type]
-            robust = OTHER_LABELS if name in ("UGAN", "bad fakes alone") else ()
+            robust = OTHER_LABELS if name in ("UGAN", "bad fakes only") else ()
             for labels in (LABELS, *robust):
                 errors[name][labels] = []
-                for each in chosen:
-                    nets, points, shown = learn(plane, arm, labels, each)
-                    errors[name][labels].append(error(plane, arm, nets, each))
-                    if labels == LABELS and each == seed:
-                        pictures[name] = draw(arm, nets, points, shown)
+                for arm_seed in chosen:
+                    nets, points, visible = learn(plane, arm, labels, arm_seed)
+                    errors[name][labels].append(error(plane, arm, nets, arm_seed))
+                    if labels == LABELS and arm_seed == seed:
+                        pictures[name] = draw(arm, nets, points, visible)
     return Toy(plane, rule, chosen, errors, pictures, time.perf_counter() - started)
 
 
 @torch.no_grad()
-def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, shown: Tensor, fakes: int = 200) -> PlanePicture:
-    """Ask the classifier everywhere, and both generators for a few fakes."""
+def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tensor, fakes: int = 200) -> PlanePicture:
+    """The classifier's predictions on a grid, and a few fakes of both generators."""
     along = torch.linspace(0, 1, GRID)
-    places = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
-    regions = rule.classify(nets, places[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
+    grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
+    regions = rule.classify(nets, grid[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
     batch, last = points.as_batch(fakes), Progress(0, 1)
     good, classes = rule.good_fakes(nets, batch, last) if rule.good else (None, None)
     bad = rule.bad_fakes(nets, batch, last).flatten(1) if rule.bad else None
-    return PlanePicture(
-        points.places, points.classes, shown, regions, None if good is None else good.flatten(1), classes, bad
-    )
+    good = None if good is None else good.flatten(1)
+    return PlanePicture(points.coordinates, points.classes, visible_labels, regions, good, classes, bad)
 
 
 def claims(errors: Mapping[str, Mapping[int, Sequence[float]]]) -> list[StudyClaim]:
-    """That both kinds together are no worse than the better one, that fakes help, and that few labels do."""
+    """Both kinds of fakes are no worse than the better one, fakes help, and a few labels are enough."""
     mean = {name: {labels: fmean(each) for labels, each in by.items()} for name, by in errors.items()}
-    ours, better = mean["UGAN"][LABELS], min(mean[name][LABELS] for name in ("good fakes alone", "bad fakes alone"))
-    spreads = [_spread([mean[name][labels] for labels in OTHER_LABELS]) for name in ("bad fakes alone", "UGAN")]
+    ours, better = mean["UGAN"][LABELS], min(mean[name][LABELS] for name in ("good fakes only", "bad fakes only"))
+    spreads = [_spread([mean[name][labels] for labels in OTHER_LABELS]) for name in ("bad fakes only", "UGAN")]
     return [
-        StudyClaim("U1: mean error of the better half, less UGAN's", -0.01, [better - ours]),
-        StudyClaim("U2: mean error of labels alone, less UGAN's", 0.05, [mean["labels alone"][LABELS] - ours]),
+        StudyClaim("U1: mean error, better half - UGAN", -0.01, [better - ours]),
+        StudyClaim("U2: mean error, labels only - UGAN", 0.05, [mean["labels only"][LABELS] - ours]),
         StudyClaim(
-            "U3: change of the mean error from 2 to 8 labels a class, bad fakes alone, less UGAN's",
+            "U3: change of the mean error from 2 to 8 labels a class, bad fakes only - UGAN",
             0.0,
             [spreads[0] - spreads[1]],
         ),
