@@ -148,6 +148,6 @@ def test_precision_says_why():
     chosen = choose_precision("auto", torch.device("cpu"))
     assert chosen.fabric == ("bf16-mixed" if cpu_multiplies_bfloat16() else "32-true")
     assert "CPU" in chosen.reason
-    assert choose_precision("32", torch.device("cpu")) == ("32-true", "asked for")
+    assert choose_precision("32", torch.device("cpu")) == ("32-true", "given by --precision")
     with pytest.raises(LikewiseError, match="CUDA"):
         choose_precision("16", torch.device("cpu"))

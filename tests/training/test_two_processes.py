@@ -11,25 +11,11 @@ from likewise.collectives import BatchNormOverRanks, alone, any_over_ranks, gath
 from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
-from training.test_cached_gradients import trained
+from training.test_cached_gradients import KINDS, trained
 
 STEPS = 2
 TILED = ("simclr", "supcon", "suncet", "moco-v2", "isd")
 """Methods that are trained once more by the path that large batches take."""
-CACHED = (
-    "prototypes",  # a loss with parameters of its own
-    "byol",  # a teacher and a predictor
-    "moco-v2",  # a queue
-    "suncet",  # a support that ends
-    "swav",  # several crops
-    "comatch",  # memories of pseudo-labels
-    "loco",  # a step of its own
-    "hsakd",  # a frozen teacher
-    "clip",  # captions
-    "modist",  # clips and optical flow
-    "ugan",  # networks with optimisers of their own
-)
-"""Methods that are trained once more with microbatches: one of each kind of step."""
 pytestmark = pytest.mark.xdist_group("two_processes")  # the two processes are started once, for one worker
 
 
@@ -53,7 +39,7 @@ def one_of_two(at, port, results):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
     found = {name: end_of(name, devices=2) for name in ALL}
     assert (rank(), world_size()) == (at, 2)
-    found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in CACHED}
+    found |= {f"{name}, cached": end_of(name, 2, devices=2) for name in KINDS}
     tiles_cached.MOST_PAIRS, tiles_torch.TILE = 0, 8  # in this process alone
     found |= {f"{name}, in tiles": end_of(name, devices=2) for name in TILED}
     if at == 0:
@@ -92,7 +78,7 @@ def free_port():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
 @pytest.mark.parametrize(
-    "name", [*ALL, *(f"{name}, cached" for name in CACHED), *(f"{name}, in tiles" for name in TILED)]
+    "name", [*ALL, *(f"{name}, cached" for name in KINDS), *(f"{name}, in tiles" for name in TILED)]
 )
 def test_two_processes_equal_one(name, two_processes):
     """Through data parallelism; with microbatches of half the size, for the same rows make up a microbatch."""

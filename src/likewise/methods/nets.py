@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Nets(nn.Module):
-    """What a method learns or remembers, by name: ``encoder`` always; head, predictor, teacher, queue as needed."""
+    """The networks and memories of a method, by name: always ``encoder``; head, predictor, teacher, queue as needed."""
 
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
@@ -24,13 +24,13 @@ class Nets(nn.Module):
         return super().__getattr__(name)
 
     def finish(self, *names: str) -> None:
-        """Let parts learn no more: they take no gradient, and stay in eval mode whatever mode the others are in."""
+        """Freeze parts for good: they take no gradient and stay in eval mode, also while the others train."""
         self.finished = (*self.finished, *names)
         for name in names:
             getattr(self, name).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Nets:
-        """Training mode for all parts that still learn, so that no batch moves the statistics of the others."""
+        """Set the mode of all parts that still learn; finished parts stay in eval mode."""
         super().train(mode)
         for name in self.finished:
             getattr(self, name).eval()
@@ -39,9 +39,9 @@ class Nets(nn.Module):
 
 @contextmanager
 def kept_statistics(network: nn.Module) -> Iterator[None]:
-    """For a while batch normalisation goes by what it has kept of earlier batches, and keeps nothing of these.
+    """While the context is open, batch normalisation uses its running statistics and does not update them.
 
-    For images of another kind than the network is for: statistics of both together would describe neither.
+    For generated images: statistics of real and generated images together would describe neither.
     """
     moving = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
     for module in moving:

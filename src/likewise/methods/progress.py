@@ -1,4 +1,4 @@
-"""Where a run stands, and the random numbers that belong there."""
+"""Where training stands, and the random numbers of each batch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ class Progress(NamedTuple):
     """Where training stands. The only source of randomness that a method has."""
 
     step: int
-    """counted from 0"""
+    """batches before this one; optimiser steps, unless gradients of several batches make one"""
     steps: int
-    """of the whole run"""
+    """batches of the whole run"""
     seed: int = 0
-    """of the run"""
+    """the run's seed"""
     rank: int = 0
-    """which slice of the global batch is held here; for the draws alone"""
+    """which slice of the global batch this process has; for random numbers alone"""
     world_size: int = 1
-    """how many slices there are"""
+    """number of slices"""
     steps_per_epoch: int = 1
-    """optimiser steps of one pass over the training images"""
+    """batches in one pass over the training images"""
 
     @property
     def fraction(self) -> float:

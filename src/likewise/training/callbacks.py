@@ -56,10 +56,10 @@ class CallbackState:
 
 
 class Callback:
-    """Override what you need. An exception in any of them ends the run with its own traceback.
+    """Override what you need. An exception in any method ends the run with its own traceback.
 
-    With several processes all methods are called in each of them, but `on_evaluation` in the first one alone, which
-    takes the scores. A callback must not change the networks if the run is to be resumed bit for bit.
+    With several processes each of them calls all methods, except `on_evaluation`: the first process alone takes the
+    scores. A callback must not change the networks if the run is to be resumed bit for bit.
     """
 
     def on_start(self, state: CallbackState) -> None:

@@ -16,7 +16,7 @@ FORMAT = 2
 
 
 def save_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Write the state beside the old checkpoint, then take its place: a kill leaves one or the other whole."""
+    """Write a new file, then rename it over the old checkpoint: a kill leaves one of the two whole."""
     partial = path.with_name(path.name + ".partial")
     try:
         fabric.save(partial, {**state, "format": FORMAT})
@@ -24,14 +24,14 @@ def save_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
             os.replace(partial, path)
     except OSError as error:
         raise EnvironmentIOError(
-            f"The checkpoint {path} cannot be written: {error.strerror or error}. The one before it is kept. Free some "
-            f"room, then continue with --resume."
+            f"The checkpoint {path} cannot be written: {error.strerror or error}. The one before it is left. Free some "
+            f"space, then continue with --resume."
         ) from error
     fabric.barrier()
 
 
 def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """Fill modules and optimiser of ``state`` in place; gives back the state with its numbers as stored.
+    """Load modules and optimiser of ``state`` in place, and return its numbers as stored.
 
     Raises:
         LikewiseError: the file is not a checkpoint of this run's shape.

@@ -66,8 +66,8 @@ class MetricLog:
     def __init__(self, fabric: Fabric, run: RunFolder | None, first_step: int) -> None:
         self._fabric, self._file = fabric, None
         if run is not None and fabric.is_global_zero:
-            kept = [line for line in run.metric_lines() if line["step"] <= first_step]
-            run.metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            lines = [line for line in run.metric_lines() if line["step"] <= first_step]
+            run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
             self._file = run.metrics.open("a")
 
     def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:

@@ -292,7 +292,7 @@ class _Loop:
         if interrupted and self.state.step < self.settings.steps:
             raise Interrupted(f"Stopped at {where}.")
         if self.state.stopped_early:
-            reason = self.stop_reason or "a callback in another process asked for it"
+            reason = self.stop_reason or "a callback in another process stopped it"
             self.log.write({"stopped_early": reason}, self.state)
             self.screen.say(f"Stopped early at {where}: {reason}.")
 
@@ -360,10 +360,10 @@ class _Loop:
 
     def checkpoint(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        held: dict[str, Any] = {"learner": self.learner, "optimizer": self.optimizer, **asdict(self.state)}
+        content: dict[str, Any] = {"learner": self.learner, "optimizer": self.optimizer, **asdict(self.state)}
         if self.ema is not None:
-            held["model_ema"] = self.ema
-        return held
+            content["model_ema"] = self.ema
+        return content
 
     def callback_state(self, step: Step | None = None) -> CallbackState:
         """What callbacks see."""

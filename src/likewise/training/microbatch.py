@@ -1,4 +1,4 @@
-"""How many images a device embeds at a time: what was asked for, or what fits its memory."""
+"""How many images a device embeds at a time: as given, or as many as fit its memory."""
 
 from __future__ import annotations
 

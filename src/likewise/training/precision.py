@@ -1,4 +1,4 @@
-"""Which number format the network computes in, and why. Losses and optimiser states stay in float32 whatever it is."""
+"""Which number format the network computes in, and why. Losses and optimiser states are always in float32."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def choose_precision(wanted: Precision, device: torch.device) -> Chosen:
     ``conv4`` 1,810 against 2,450 (``benchmarks/training_step.py``).
     """
     if wanted == "32":
-        return Chosen("32-true", "asked for")
+        return Chosen("32-true", "given by --precision")
     if wanted == "bf16":
-        return Chosen("bf16-mixed", "asked for")
+        return Chosen("bf16-mixed", "given by --precision")
     if wanted == "16":
         if device.type != "cuda":
             raise LikewiseError("--precision 16 needs a CUDA GPU. On this device choose auto, bf16 or 32.")
-        return Chosen("16-mixed", "asked for")
+        return Chosen("16-mixed", "given by --precision")
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Chosen("bf16-mixed", f"{torch.cuda.get_device_name(device)} has bfloat16 units")

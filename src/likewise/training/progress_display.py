@@ -1,4 +1,4 @@
-"""What a person sees while it trains: images a second, loss, online score, what holds it up, time left."""
+"""The progress line: images a second, loss, online score, what takes the time, time left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from likewise.training.screen import Screen
 
 HEADLINES = ("knn20_top1", "effective_rank")
-"""Online scores worth a place on the line, best first."""
+"""Online scores for the line; the first that was taken is shown."""
 
 
 class ProgressDisplay:

@@ -1,4 +1,4 @@
-"""What is said to the person, and kept: the terminal and the run's log."""
+"""Where messages go: the terminal and the run's log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 
 class Screen:
-    """A console, and ``train.log`` beside it once there is a run to keep it in."""
+    """A console and, once there is a run's folder, its ``train.log``."""
 
     def __init__(self, console: Console, enabled: bool = True) -> None:
         self.console = console if enabled else Console(quiet=True)
@@ -20,7 +20,7 @@ class Screen:
         return self.console.is_terminal and not self.console.quiet
 
     def keep(self, path: Path) -> None:
-        """From now on everything that is said goes into this file too, after what it holds."""
+        """From now on append all messages to this file too."""
         self._log = Console(file=path.open("a"), width=120, no_color=True)
 
     def say(self, message: RenderableType) -> None:
