@@ -1,6 +1,7 @@
 """A run's folder is never taken from another, and never left half written."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def test_empty_folders_are_nobodys(tmp_path):
 def test_an_occupied_folder_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for settings in ({}, {"overwrite": True}):
-        with pytest.raises(LikewiseError, match=r"not empty|does not look like a run"):
+        with pytest.raises(LikewiseError, match=re.escape(str(tmp_path))):
             RunFolder(tmp_path).create(**settings)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -57,14 +58,14 @@ def test_a_folder_of_a_command_keeps_what_is_not_its_own(tmp_path):
     make_folder(out, ("page.html",), overwrite=False)  # still empty
     for name in ("page.html", "mine.txt"):
         (out / name).write_text("old")
-    with pytest.raises(LikewiseError, match=r"is not empty.*--overwrite"):
+    with pytest.raises(LikewiseError, match="--overwrite"):
         make_folder(out, ("page.html",), overwrite=False)
     assert (out / "page.html").exists()
     make_folder(out, ("page.html",), overwrite=True)
     assert [each.name for each in out.iterdir()] == ["mine.txt"]
-    with pytest.raises(LikewiseError, match="is a file"):
+    with pytest.raises(LikewiseError, match="--out"):
         make_folder(out / "mine.txt", (), overwrite=True)
-    with pytest.raises(EnvironmentIOError, match="Cannot write"):
+    with pytest.raises(EnvironmentIOError, match="--out"):
         make_folder(out / "mine.txt" / "below", (), overwrite=True)
 
 

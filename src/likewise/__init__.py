@@ -1,4 +1,4 @@
-"""likewise learns what looks alike, from however many labels you have.
+"""likewise learns visual similarity from however many labels you have.
 
 >>> import likewise
 >>> run = likewise.train("photos/", labels="labels.csv", out="runs/a")

@@ -13,7 +13,7 @@ COMMANDS = {
     "train": "images and however many labels -> an encoder, its scores and a page",
     "evaluate": "score a run's encoder: nearest neighbours, linear probe, few labels, fine-tuning",
     "embed": "images -> a Parquet file of vectors",
-    "search": "the images most like a given one",
+    "search": "the images most similar to a given one",
     "report": "write a run's page again",
     "compare": "several runs on one page: who is better, by how much, and how much sooner",
     "doctor": "corrupt, tiny, duplicate and leaked images, before step 0",
@@ -25,7 +25,7 @@ COMMANDS = {
 
 USAGE = "\n".join(
     [
-        "likewise learns what looks alike, from however many labels you have.",
+        "likewise learns visual similarity from however many labels you have.",
         "",
         "usage: likewise COMMAND ...        likewise COMMAND --help lists a command's options",
         "",

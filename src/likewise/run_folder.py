@@ -37,7 +37,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What was found in the data: counts, classes, labels shown, files skipped."""
+        """What was found in the data: counts, classes, visible labels, skipped files."""
         return self.path / "data.json"
 
     @property
@@ -168,7 +168,7 @@ class RunFolder:
         return self
 
     def metric_lines(self) -> Iterator[dict[str, Any]]:
-        """The logged lines in order; a line cut short by a kill is passed over."""
+        """The logged lines in order; an incomplete last line is skipped."""
         if not self.metrics.exists():
             return
         with self.metrics.open() as lines:
@@ -180,7 +180,7 @@ class RunFolder:
 
 
 def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
-    """Make a folder for what a command writes beside runs, or refuse one that holds something.
+    """Make an output folder that is not a run's, or refuse one that is not empty.
 
     Args:
         out: the folder.

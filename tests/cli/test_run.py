@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 import likewise as lw
 from cli.conftest import SHORT
+from likewise import cli
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.report.terminal import last_screen
 from likewise.runs.settings import TrainSettings, from_json
@@ -86,7 +87,7 @@ def test_embed_and_search(trained, photographs, tmp_path):
     best = trained.search(photographs / "dog" / "03.png", tmp_path / "vectors.parquet", count=3)
     assert best[0].id == "dog/03.png"
     assert best[0].cosine == pytest.approx(1, abs=1e-4)
-    with pytest.raises(lw.LikewiseError, match="exists"):
+    with pytest.raises(lw.LikewiseError, match=r"vectors\.parquet"):
         vectors.save(tmp_path / "vectors.parquet")
 
 
@@ -138,9 +139,9 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
     for width in (80, 120):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(last_screen(run.folder))
-        said = console.export_text()
-        assert max(map(len, said.splitlines())) <= width
-        assert "gaussian_noise" in said and "calibration error (ECE)" in said
+        printed = console.export_text()
+        assert max(map(len, printed.splitlines())) <= width
+        assert "gaussian_noise" in printed and "calibration error (ECE)" in printed
 
 
 def _settings_of(run):
@@ -148,11 +149,11 @@ def _settings_of(run):
 
 
 def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):
-    with pytest.raises(lw.LikewiseError, match="this run left none out"):
+    with pytest.raises(lw.LikewiseError, match="--full-bank"):
         trained.evaluate(full_bank=True)
-    with pytest.raises(lw.LikewiseError, match="other data were given"):
+    with pytest.raises(lw.LikewiseError, match="--full-bank"):
         trained.evaluate(str(photographs), full_bank=True)
-    with pytest.raises(lw.LikewiseError, match="--neighbours 0 was given"):
+    with pytest.raises(lw.LikewiseError, match="--neighbours 0"):
         trained.evaluate(neighbours=0)
 
 
@@ -194,12 +195,16 @@ def test_images_without_any_label(photographs, tmp_path):
     assert run.folder.report.exists()
 
 
-def start(folder, photographs, out, *more):
+def simclr_words(photographs, out, *more):
     words = ["train", photographs, "--method", "simclr", "--out", out, "--image-size", "16", "--batch-size", "8"]
-    words += ["--steps", "120", "--save-every", "1", "--num-evals", "0", "--device", "cpu", *more]
+    words += ["--encoder", "conv4-half", "--steps", "60", "--save-every", "1", "--num-evals", "0", "--device", "cpu"]
+    return [str(word) for word in (*words, *more)]
+
+
+def start(folder, photographs, out, *more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.Popen(
-        [sys.executable, "-m", "likewise.cli", *map(str, words)],
+        [sys.executable, "-m", "likewise.cli", *simclr_words(photographs, out, *more)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment,
     )  # fmt: skip
 
@@ -219,25 +224,25 @@ def wait_for_steps(out, count, process):
 
 def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start(tmp_path, photographs, whole).wait(240) == 0
+    cli.main(simclr_words(photographs, whole))
 
     stopped = start(tmp_path, photographs, broken)
     wait_for_steps(broken, 10, stopped)
     stopped.send_signal(signal.SIGINT)
-    _, said = stopped.communicate(timeout=120)
+    _, errors = stopped.communicate(timeout=120)
     assert stopped.returncode == 130
-    assert "--resume" in said
-    assert "Traceback" not in said
-    assert "likewise train" in said
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert "likewise train" in errors
 
     killed = start(tmp_path, photographs, broken, "--resume")
-    wait_for_steps(broken, 60, killed)
+    wait_for_steps(broken, 30, killed)
     killed.kill()
     killed.wait(60)
 
     resumed = start(tmp_path, photographs, broken, "--resume")
-    _, said = resumed.communicate(timeout=240)
-    assert resumed.returncode == 0, said
+    _, errors = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, errors
     one, other = load_file(whole / "encoder.safetensors"), load_file(broken / "encoder.safetensors")
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
     stretches = list((broken / "logs" / "csv").glob("*/metrics.csv"))
@@ -262,7 +267,7 @@ def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypa
     }
     with monkeypatch.context() as patch:
         patch.setattr(train_run, "score_encoder", interrupted)
-        with pytest.raises(lw.LikewiseError, match="To continue: the same call"):
+        with pytest.raises(lw.LikewiseError, match="resume=True"):
             lw.train(str(photographs), method="simclr", **settings)
     weights = (tmp_path / "a" / "encoder.safetensors").read_bytes()
     run = lw.train(str(photographs), method="simclr", resume=True, **settings)
@@ -270,43 +275,48 @@ def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypa
     assert run.folder.weights.read_bytes() == weights
 
 
-def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, photographs, likewise):
+def test_a_run_is_not_continued_with_other_settings_nor_overwritten(trained, photographs, capsys):
     out = trained.folder.path
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    refused = likewise("train", photographs, "--out", out, "--labels", "4", *SHORT)
-    assert (refused.returncode, "is not empty" in refused.stderr) == (2, True)
-    changed = likewise("train", photographs, "--out", out, "--labels", "4", "--method", "simclr", "--resume", *SHORT)
-    assert changed.returncode == 2, changed.stderr
-    assert "method.name was 'suncet' and is now 'simclr'" in changed.stderr
+    words = ["train", str(photographs), "--out", str(out), "--labels", "4", *SHORT]
+    for more, named in (
+        ([], ["--overwrite"]),
+        (["--method", "simclr", "--resume"], ["method.name", "'suncet'", "'simclr'"]),
+    ):
+        with pytest.raises(SystemExit) as refused:
+            cli.main([*words, *more])
+        assert refused.value.code == 2
+        errors = capsys.readouterr().err
+        assert [word for word in named if word not in errors] == []
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_two_devices_learn_what_one_learns(photographs, likewise, tmp_path):
     """Through the launcher, in float32: the same weights but for the order of sums."""
-    words = ["train", photographs, "--method", "moco-v2", "--precision", "32", *SHORT]
-    for devices in (1, 2):
-        done = likewise(*words, "--devices", devices, "--out", tmp_path / str(devices))
-        assert done.returncode == 0, done.stderr
+    words = ["train", str(photographs), "--method", "moco-v2", "--precision", "32", *SHORT]
+    cli.main([*words, "--devices", "1", "--out", str(tmp_path / "1")])
+    done = likewise(*words, "--devices", 2, "--out", tmp_path / "2")
+    assert done.returncode == 0, done.stderr
     one, two = (load_file(tmp_path / name / "encoder.safetensors") for name in "12")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
     uneven = likewise(*words, "--batch-size", "7", "--devices", "2", "--out", tmp_path / "uneven")
     assert uneven.returncode == 2
-    assert "multiple of 2" in uneven.stderr
+    assert "batch" in uneven.stderr and "7" in uneven.stderr and "8" in uneven.stderr
 
 
-def test_the_line_that_continues_a_run_names_its_folder(photographs, likewise, tmp_path):
+def test_the_line_that_continues_a_run_names_its_folder(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert likewise("train", photographs, "--method", "simclr", *SHORT).returncode == 0
+        cli.main(["train", str(photographs), "--method", "simclr", *SHORT])
     (second,) = (tmp_path / "runs").glob("*-2")
     config = json.loads((second / "config.json").read_text())
     assert config["resume"].endswith(f"--out runs/{second.name} --resume")
-    again = likewise(*shlex.split(config["resume"])[1:])
-    assert again.returncode == 0, again.stderr
+    cli.main(shlex.split(config["resume"])[1:])
 
 
 def test_python_says_what_it_does_not_know(photographs):
-    with pytest.raises(lw.LikewiseError, match="Did you mean 'batch_size'"):
+    with pytest.raises(lw.LikewiseError, match="'batch_size'"):
         lw.train(str(photographs), bach_size=8)
 
 

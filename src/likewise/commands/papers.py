@@ -57,11 +57,11 @@ class StudyCommand:
     """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
 
     name: Positional[str] = ""
-    """which one, for instance feature-decoupling"""
+    """name of the study, for instance feature-decoupling; without one, the studies are listed"""
     seed: int = 0
-    """the first of its seeds"""
+    """first of the study's seeds"""
     out: str | None = None
-    """the folder for its page and its figures; default: runs/studies/<name>"""
+    """folder for its page and its figures; default: runs/studies/<name>"""
     overwrite: bool = False
     """replace what an earlier study wrote there"""
 
@@ -86,7 +86,7 @@ class Methods:
     """What each method is and when to choose it; with a name, that method with its settings and presets."""
 
     name: Positional[str | None] = None
-    """one of them"""
+    """name of a method; without one, all are listed"""
 
 
 def methods(words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What can be asked of runs that are done."""
+"""What a finished run can do: evaluate, embed, search, report, compare, export."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from likewise.runs import api
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a run's encoder beside an untrained one of the same shape."""
+    """Score a run's encoder and, as a baseline, an untrained one of the same shape."""
 
     run: Positional[str]
     """the run's folder"""
     data: str | None = None
-    """images to score on; default: what the run was trained on"""
+    """data to score on; default: the data that the run was trained on"""
     labels: str | None = None
-    """of other data: none, all, 10 (a class), total:4000, 1%, or a CSV of image_path,label"""
+    """labels of --data: none, all, 10 (for each class), total:4000, 1%, or a CSV of image_path,label"""
     label_column: str | None = None
-    """of other data: the column of Parquet files that holds the labels"""
+    """column of Parquet files in --data that holds the labels"""
     group_column: str | None = None
-    """of other data: the column of Parquet files that says what belongs together"""
+    """column of Parquet files in --data that says which rows belong together"""
     masks: str | None = None
-    """of other data: folder of PNG masks; default: the column "mask" of Parquet files"""
+    """folder of PNG masks for --data; default: the column "mask" of Parquet files"""
     ignore_index: int = 255
-    """of other data: the value in masks of pixels that belong to no class"""
+    """value in the masks of --data of pixels that belong to no class"""
     mask_classes: MaskClasses = "numbers"
-    """of other data: binary where the values of masks number objects, of which all are one class"""
+    """what the masks of --data hold: numbers of classes, or (binary) numbers of objects that are all one class"""
     fine_tune: bool = False
-    """also train the whole network further on the labels shown, from here and from the baselines (minutes)"""
+    """also fine-tune the whole network, this one and the baselines, on the visible labels (minutes)"""
     corruptions: bool = False
-    """also ask for the classes of corrupted test images: 15 kinds at 5 severities (a minute)"""
+    """also measure accuracy on corrupted test images: 15 kinds at 5 severities (a minute)"""
     full_bank: bool = False
-    """of a run with --imbalance: neighbours and probes learn from the images that it left out too"""
+    """for a run with --imbalance: neighbours and probes learn from the images that it left out too"""
     neighbours: int = 20  # nearest training images that vote
 
 
@@ -61,7 +61,7 @@ class Embed:
     data: Positional[str]
     """folder, file or named set; or a .txt file, a text a line"""
     out: str = "vectors.parquet"
-    """where to write id, label and vector of each image"""
+    """Parquet file for the id, label and vector of each image"""
     overwrite: bool = False
     """replace the file if it is there"""
 
@@ -77,7 +77,7 @@ def embed(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Search:
-    """The images most like a given one, or described best by a text, or that a sound fits best."""
+    """The images most similar to an image, a text or a sound."""
 
     run: Positional[str]
     """the run whose encoder made the vectors"""
@@ -88,9 +88,9 @@ class Search:
     sound: str | None = None
     """a file with sound, instead of an image; for a run that learned from videos and their sound"""
     in_: Annotated[str, tyro.conf.arg(name="in")] = "vectors.parquet"
-    """what `likewise embed` wrote"""
+    """Parquet file that `likewise embed` wrote"""
     count: int = 10
-    """how many to list"""
+    """number of images to list"""
 
 
 def search(words: list[str]) -> None:
@@ -102,16 +102,20 @@ def search(words: list[str]) -> None:
             "in --sound bark.wav."
         )
     table, run = Table("cosine", "image", "label"), api.load(given.run)
-    asked = {run.search: given.query, run.search_text: given.text, run.search_sound: given.sound}
-    ask, query = next((ask, query) for ask, query in asked.items() if query is not None)
-    for match in ask(query, given.in_, given.count):
+    if given.text is not None:
+        found = run.search_text(given.text, given.in_, given.count)
+    elif given.sound is not None:
+        found = run.search_sound(given.sound, given.in_, given.count)
+    else:
+        found = run.search(str(given.query), given.in_, given.count)
+    for match in found:
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write a run's page again, from what lies in its folder."""
+    """Write a run's page again, from the files in its folder."""
 
     run: Positional[str]
     """the run's folder"""
@@ -127,11 +131,11 @@ class Compare:
     """Several runs on one page."""
 
     runs: Positional[tuple[str, ...]]
-    """two or more folders; the first is what the others are measured against"""
+    """two or more run folders; the first is the baseline of the others"""
     out: str = "compare.html"
-    """the page"""
+    """HTML file to write"""
     score: str | None = None
-    """the online score that the curves are drawn of; default: one that all runs have"""
+    """online score that the curves show, for instance knn20_top1; default: one that all runs have"""
     allow_incomparable: bool = False
     """compare scores that were taken by different protocols, which says little"""
 
@@ -151,7 +155,7 @@ class Export:
     to: Literal["safetensors", "timm", "onnx"] = "safetensors"
     """safetensors: the whole encoder; timm: weights that timm.create_model loads; onnx: a graph, checked"""
     out: str | None = None
-    """where to write; default: encoder.<kind> beside the run's other files"""
+    """file to write; default: encoder.<kind> in the run's folder"""
 
 
 def export(words: list[str]) -> None:

@@ -50,7 +50,7 @@ def _train_options(defaults: Defaults) -> type:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Look for what would spoil a run."""
+    """Find files that would spoil a run: unreadable, tiny, duplicate and leaked images."""
 
     data: Positional[str]
     """folder, file or named set"""
@@ -66,16 +66,16 @@ def doctor(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Demo:
-    """What do a few labels a class buy on real photographs of clothes, and what does pre-training?"""
+    """Accuracy from a few labels a class on photographs of clothes, with and without pre-training."""
 
     out: str = "runs/demo"
-    """the folder of its runs and its page"""
+    """folder for its runs and its page"""
     quick: bool = False
-    """fewer budgets and shorter runs: under two minutes on 2 cores"""
+    """fewer label budgets and shorter runs: under two minutes on 2 cores"""
     seed: int = 0
-    """of everything that is drawn"""
+    """seed of weights, order, views and label draws"""
     overwrite: bool = False
-    """replace an earlier demo"""
+    """replace an earlier demo in the output folder"""
 
 
 def demo(words: list[str]) -> None:

@@ -37,8 +37,8 @@ def take_option(words: list[str], option: str, default: str, known: Sequence[str
 def spell_out(words: list[str]) -> list[str]:
     """``--pretrained`` alone is timm's weights; ``--from`` is no Python name; ``key=value`` is ``--key value``."""
     spelt: list[str] = []
-    for place, word in enumerate(words):
-        following = words[place + 1] if place + 1 < len(words) else "--"
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else "--"
         name, equals, value = word.partition("=")
         if name == "--from":
             spelt.append("--from-run" + equals + value)

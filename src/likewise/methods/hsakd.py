@@ -80,22 +80,24 @@ class HSAKD(DistillationMethod):
         super().adopt(nets, teacher)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """All answers of both networks to the four rotations of a view."""
+        """Logits of both networks for the four rotations of a view."""
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         with torch.no_grad():
-            believed = answers(nets.teacher.nets, pixels)
+            predicted = answers(nets.teacher.nets, pixels)
         return {
             **answers(nets, pixels),
-            **{f"teacher's {name}": outputs for name, outputs in believed.items()},
+            **{f"teacher's {name}": outputs for name, outputs in predicted.items()},
             "labels": batch.labels,
         }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """The labels of the unturned rows, and the teacher's answers to all rows at the end and at every depth."""
-        unturned = {"logits": outputs["logits"][:, 0], "labels": outputs["labels"]}
-        losses = {"labels": label_term(unturned["logits"], unturned["labels"])}
+        """Cross-entropy of the unrotated rows, and the divergence from the teacher on all rows at every depth."""
+        unrotated = {"logits": outputs["logits"][:, 0], "labels": outputs["labels"]}
+        losses = {"labels": label_term(unrotated["logits"], unrotated["labels"])}
         for name in ("logits", *depths(outputs)):
-            mine, theirs = outputs[name].flatten(0, 1), outputs[f"teacher's {name}"].flatten(0, 1)
-            losses["teacher" if name == "logits" else name] = knowledge_distillation(mine, theirs, self.temperature)
+            student = outputs[name].flatten(0, 1)  # [4 B, classes], or [4 B, 4 classes] of an auxiliary classifier
+            teacher = outputs[f"teacher's {name}"].flatten(0, 1)
+            term = "teacher" if name == "logits" else name
+            losses[term] = knowledge_distillation(student, teacher, self.temperature)
         metrics = {name: loss.detach() for name, loss in losses.items()}
-        return Step(torch.stack(list(losses.values())).sum(), {**metrics, "train_top1": train_top1(unturned)})
+        return Step(torch.stack(list(losses.values())).sum(), {**metrics, "train_top1": train_top1(unrotated)})

@@ -100,12 +100,12 @@ class HSAKDTeacher(DistillationMethod):
         nets.finish("encoder", "classifier")
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """All answers to the four rotations of a view."""
+        """Logits for the four rotations of a view."""
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         return {**answers(nets, pixels), "labels": batch.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """The class of the unturned rows, and class and rotation of all rows at every depth."""
+        """The class of the unrotated rows, and class and rotation of all rows at every depth."""
         labels, joint = outputs["labels"], joint_labels(outputs["labels"])
         losses = {"labels": labelled_cross_entropy(outputs["logits"][:, 0], labels)}
         losses |= {depth: labelled_cross_entropy(outputs[depth].flatten(0, 1), joint) for depth in depths(outputs)}
@@ -119,12 +119,13 @@ class HSAKDTeacher(DistillationMethod):
 
 
 def answers(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
-    """What a network says of the four rotations of images [B, ...]: ``logits`` [B, 4, C], each depth's [B, 4, 4C]."""
+    """Logits for the four rotations of images [B, ...]: ``logits`` [B, 4, C], and of each depth [B, 4, 4C]."""
     encoder: Encoder = nets.encoder
     maps = encoder.stage_maps(four_rotations(pixels))
-    said = {"logits": nets.classifier(encoder.pool(maps[-1]))}
-    said |= {f"depth {n}": head(each) for n, (head, each) in enumerate(zip(nets.auxiliaries, maps, strict=True), 1)}
-    return {name: outputs.unflatten(0, (-1, ROTATIONS)) for name, outputs in said.items()}
+    logits = {"logits": nets.classifier(encoder.pool(maps[-1]))}
+    for depth, (head, stage_map) in enumerate(zip(nets.auxiliaries, maps, strict=True), 1):
+        logits[f"depth {depth}"] = head(stage_map)
+    return {name: outputs.unflatten(0, (-1, ROTATIONS)) for name, outputs in logits.items()}
 
 
 def depths(outputs: Outputs) -> list[str]:

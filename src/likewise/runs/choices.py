@@ -72,7 +72,7 @@ def fitted_support(method: Method, visible_labels: Tensor) -> Support | None:
 
 
 def start_folder(settings: TrainSettings, method: Method | None) -> str:
-    """The run whose encoder is the start: of ``--from``, or a teacher whose network is kept; empty without one."""
+    """The run whose encoder is the start: of ``--from``, or a teacher whose network is frozen; empty without one."""
     if settings.from_run:
         return settings.from_run
     return method.teacher if isinstance(method, DistillationMethod) and method.starts_from_teacher else ""

@@ -24,11 +24,11 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     """A method's defaults, or those of a preset.
 
     Args:
-        method: name, ``auto``, or an instance, which is kept as it is.
+        method: name, ``auto``, or an instance, which is returned as it is.
         preset: one of the method's presets, or None.
 
     Raises:
-        LikewiseError: there is no such method or preset, or the preset is asked for without a method's name.
+        LikewiseError: there is no such method or preset, or a preset is named without a method's name.
     """
     if preset is None:
         known = method if isinstance(method, Method) or method == "auto" else find_method(method)()
@@ -36,7 +36,7 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
         raise LikewiseError(
-            f"The preset {preset!r} was asked for with {given}, but presets belong to a method's name: give one, for "
+            f"The preset {preset!r} was given with {given}, but presets belong to a method's name: give one, for "
             f"instance --method simclr --preset {preset}."
         )
     kind = find_method(method)

@@ -1,4 +1,4 @@
-"""A run's encoder in the formats that other tools read; each file is checked against the encoder before it is kept."""
+"""A run's encoder in the formats that other tools read. A file that does not compute the same is removed."""
 
 from __future__ import annotations
 
@@ -95,5 +95,5 @@ def _refuse_difference(encoder: Encoder, pixels: Tensor, exported: Tensor, targe
         target.unlink()
         raise LikewiseError(
             f"The exported graph differs from the encoder by {difference:.2g} of its largest feature, so {target} was "
-            f"not kept. Update onnx, onnxruntime and torch together."
+            f"removed. Update onnx, onnxruntime and torch together."
         )

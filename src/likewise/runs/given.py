@@ -1,4 +1,4 @@
-"""What `likewise.train` was given as objects: they travel beside the settings, which are plain JSON."""
+"""What `likewise.train` was given as objects: they travel next to the settings, which are plain JSON."""
 
 from __future__ import annotations
 

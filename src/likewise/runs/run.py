@@ -1,4 +1,4 @@
-"""A run that is on disk, and what can be asked of it."""
+"""A run on disk: its encoder and scores, and embedding, search, evaluation and export with it."""
 
 from __future__ import annotations
 
@@ -155,25 +155,25 @@ class Run:
         """The embedded clips that a file's sound fits best, best first."""
         return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
 
-    def _search_shared(self, asked: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[SearchResult]:
+    def _search_shared(self, query: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[SearchResult]:
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
-        if gallery.shared is None or gallery.shared.shape[1] != asked.shape[1]:
+        if gallery.shared is None or gallery.shared.shape[1] != query.shape[1]:
             raise LikewiseError(
                 f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
                 f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
-        return most_similar(asked, gallery.shared, gallery, count)
+        return most_similar(query, gallery.shared, gallery, count)
 
     def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
-        """The embedded images most like an image file, most alike first."""
+        """The embedded images most similar to an image file, most similar first."""
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
-        asked = self.embed(str(query)).vectors
-        if asked.shape[1] != gallery.vectors.shape[1]:
+        vector = self.embed(str(query)).vectors  # [1, D]
+        if vector.shape[1] != gallery.vectors.shape[1]:
             raise LikewiseError(
-                f"The vectors have {gallery.vectors.shape[1]} numbers each, this run's encoder gives {asked.shape[1]}: "
-                f"they come from another run. Embed the images again with this one."
+                f"The vectors have {gallery.vectors.shape[1]} numbers each and this run's encoder gives "
+                f"{vector.shape[1]}: they come from another run. Embed the images again with this one."
             )
-        return most_similar(asked, gallery.vectors, gallery, count)
+        return most_similar(vector, gallery.vectors, gallery, count)
 
     def evaluate(
         self,
@@ -200,15 +200,15 @@ class Run:
             labels: the labels of other data, as `likewise.train` takes them.
             label_column: the column of other data's Parquet files that holds the labels.
             group_column: the column of other data's Parquet files that says what belongs together.
-            fine_tune: also train the whole network further, from here and from the baselines, on the labels shown.
-            corruptions: also ask the probe, and the method's own classifier, for the classes of corrupted test images:
-                fifteen kinds at five severities (`likewise.evaluation.corruptions.robustness.Robustness`).
-            full_bank: of a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
-            neighbours: how many vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
+            fine_tune: also fine-tune the whole network, this one and the baselines, on the visible labels.
+            corruptions: also measure the accuracy of the probe, and of the method's own classifier, on corrupted test
+                images: fifteen kinds at five severities (`likewise.evaluation.corruptions.robustness.Robustness`).
+            full_bank: for a run with ``imbalance``: neighbours and probes learn from the images that it left out too.
+            neighbours: nearest neighbours that vote; 1 with ``full_bank`` is ISD's protocol for unbalanced training.
             masks: folder of other data's masks, where they are no column of it.
             ignore_index: the value in other data's masks of pixels that belong to no class.
             mask_classes: "binary" where the values of other data's masks number objects, all of one class.
-            console: where the table is shown.
+            console: where the table is printed; None prints nothing.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
@@ -228,21 +228,22 @@ class Run:
             group_column=group_column,
             region=settings.region,
         )
-        splits, shown, seen = self._open(data, trained_with if data is None else other, full_bank)
+        splits, labels_seen, images_seen = self._open(data, trained_with if data is None else other, full_bank)
         measures = EvaluationSettings(knn=Knn(neighbours))
-        scored = score_encoder(encoder, settings, splits, seed, device, measures, shown, seen)
+        scored = score_encoder(encoder, settings, splits, seed, device, measures, labels_seen, images_seen)
         target = _elsewhere(self.folder, data)
         test = splits.get("test")
         multimodal = multimodal_scores(self.folder, scored, test, seed)
         extra = multimodal.measurements
-        extra["trained"] = [*(self._kept_outcomes() if data is None else []), *extra.get("trained", [])]
+        if data is None:
+            extra["trained"] = [*self._classifier_scores(), *extra.get("trained", [])]
         corrupted = None
         if corruptions:
             own = self._own_classifier() if data is None else None
             corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
         if fine_tune:
             fabric, _ = launch(devices=1)
-            for who, outcomes in fine_tune_scores(encoder, settings, splits, shown, seed, fabric).items():
+            for who, outcomes in fine_tune_scores(encoder, settings, splits, labels_seen, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
         write_scores(target, scored, extra, corrupted)
         write_pictures(target, scored, multimodal.retrieved)
@@ -253,7 +254,7 @@ class Run:
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
     def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
-        """The splits, the training labels that training was shown, and which training images it saw (None: all)."""
+        """The splits, the training labels that were visible, and which training images were seen (None: all)."""
         settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
         splitter = DataSplitter(wanted, settings.clip_sampling, settings.image_size)
         if not full_bank:
@@ -262,14 +263,12 @@ class Run:
             splits = splitter.open(manifest, settings.channels)
             return splits, splitter.visible_labels(splits["train"].manifest), None
         if wanted.imbalance == "none":
-            raise LikewiseError(
-                "--full-bank brings back the training images that --imbalance left out, but "
-                + ("other data were given. Leave one of the two out." if data else "this run left none out.")
-            )
+            why = "other data were given. Leave one of the two out." if data else "this run left none out."
+            raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
         splits, seen = splitter.open_before_imbalance(source, settings.channels)
-        shown = torch.full((len(seen),), UNLABELLED)
-        shown[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))
-        return splits, shown, seen
+        labels = torch.full((len(seen),), UNLABELLED)
+        labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))
+        return splits, labels, seen
 
     def _own_classifier(self) -> OwnClassifier | None:
         """The classifier that the method trained, if it has one.
@@ -282,25 +281,30 @@ class Run:
         trained = load_trained(self.folder.path, self._module)
         return OwnClassifier(trained.method, trained.nets)
 
-    def _kept_outcomes(self) -> list[Measurement]:
-        """What the method's own classifier scored at the end of training; it is not kept with the encoder."""
+    def _classifier_scores(self) -> list[Measurement]:
+        """The scores of the method's own classifier at the end of training, which stay as they are."""
         content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
         calibrations = content.get("calibration", {}).get("trained", {})
-        kept = [Score.from_json(score) for score in content.get("trained", []) if score["name"] in OWN]
-        read = {name: Calibration.from_json(each) for name, each in calibrations.items() if name in OWN}
-        return [Measurement(score, torch.empty(0), calibration=read.get(score.name)) for score in kept]
+        measured = []
+        for entry in content.get("trained", []):
+            name = entry["name"]
+            if name not in OWN:
+                continue
+            calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
+            measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
+        return measured
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
         """Write the encoder for other tools; see `likewise.runs.export.export_encoder`."""
         return export_encoder(self.folder, *self._loaded, to, out)
 
     def report(self) -> Path:
-        """Write the page again from what lies in the folder."""
+        """Write the page again from the files in the folder."""
         return write_report(self.folder)
 
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:
-    """Where scores on other data go: beside the run's own, which are about the data that it learned from."""
+    """The folder for scores on other data; those on the run's own data go into its own."""
     if data is None:
         return folder
     name = "".join(c if c.isalnum() else "-" for c in Path(str(data)).stem) or "data"

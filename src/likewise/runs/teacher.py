@@ -30,12 +30,12 @@ def require_teacher(method: Method | None) -> None:
     )
 
 
-def load_teacher(path: str, student: DistillationMethod, encoder: EncoderSettings, classes: Sequence[str]) -> Teacher:
+def load_teacher(path: str, method: DistillationMethod, encoder: EncoderSettings, classes: Sequence[str]) -> Teacher:
     """The networks of a finished run, if they can teach on these images.
 
     Args:
         path: the run's folder.
-        student: the method that learns from it.
+        method: the method that learns from it.
         encoder: the student's.
         classes: names of the classes in the student's data.
 
@@ -43,7 +43,7 @@ def load_teacher(path: str, student: DistillationMethod, encoder: EncoderSetting
         LikewiseError: the folder holds no finished run, its method cannot teach the student's, or its images differ.
     """
     run = RunFolder(path)
-    student.check_teacher(method_of(run))
+    method.check_teacher(method_of(run))
     trained = load_trained(run.path)
     compared = {
         "colour channels": (trained.encoder.channels, encoder.channels),
@@ -51,9 +51,9 @@ def load_teacher(path: str, student: DistillationMethod, encoder: EncoderSetting
         "classes": (trained.class_names, tuple(classes)),
     }
     differences = [
-        f"{what}: {_listed(theirs)} in {run.path}, {_listed(ours)} here"
-        for what, (theirs, ours) in compared.items()
-        if theirs != ours
+        f"{what}: {_listed(teacher)} in {run.path}, {_listed(student)} here"
+        for what, (teacher, student) in compared.items()
+        if teacher != student
     ]
     if differences:
         raise LikewiseError(

@@ -112,7 +112,7 @@ def run_training(
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
-        raise Interrupted(f"Interrupted. What was saved is kept. To continue: {resume_line}") from None
+        raise Interrupted(f"Interrupted. The last checkpoint is unchanged. To continue: {resume_line}") from None
     return Run(run.path, given.encoder)
 
 
@@ -146,7 +146,7 @@ def _launch(settings: TrainSettings, run: RunFolder) -> tuple[Fabric, Chosen]:
     """Devices and precision.
 
     Raises:
-        LikewiseError: one device was asked for in a script that runs as several ranks, which would all write the run.
+        LikewiseError: one device was given in a script that runs as several ranks, which would all write the run.
     """
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     if settings.devices == 1 and ranks > 1:
@@ -186,7 +186,7 @@ def _teacher_leakage(prepared: Prepared) -> str:
 
 
 def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:
-    """Images that a device embeds at a time; a resumed run that found its own number keeps it."""
+    """Images that a device embeds at a time; a resumed run uses the number that it found before."""
     settings, wanted = prepared.settings, prepared.settings.microbatch
     if wanted == "auto" and settings.resume and run.config.exists():
         wanted = loader.batch_size // world_size() // (read_json(run.config)["microbatches"] or 1)

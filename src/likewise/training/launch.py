@@ -61,7 +61,7 @@ def launch(
         folder: of the run; None writes no logs.
 
     Raises:
-        LikewiseError: the kind of device is not there, or several devices were asked for outside a script.
+        LikewiseError: the kind of device is not there, or several devices were given outside a script.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
