@@ -22,7 +22,10 @@ def page_of(*blocks, **words):
     return parse(document("A page", [], [Section("part", "Part", blocks)], **words)).one("section")
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1))
+LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]) | st.sampled_from("<>&;\"'/=!-abl")
+
+
+@given(st.text(LETTERS, min_size=1))
 def test_text_reaches_the_reader_as_it_is_and_makes_no_element(text):
     table = page_of(Table(text, ["head"], [[text]]))
     assert [cell.text for cell in table.all("caption")] == [text]

@@ -48,7 +48,8 @@ def _named(record: RunRecord) -> dict[str, Calibration]:
 
 
 def _mean(found: Calibration, values: list[float]) -> float:
-    return sum(n * value for n, value in zip(found.counts, values, strict=True)) / max(sum(found.counts), 1)
+    total = sum(count * value for count, value in zip(found.counts, values, strict=True))
+    return total / max(sum(found.counts), 1)
 
 
 def _diagram(found: dict[str, Calibration]) -> go.Figure:

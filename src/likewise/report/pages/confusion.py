@@ -44,7 +44,8 @@ def confusion(gallery: Gallery) -> list[Block]:
     """The body of the section: classes with the lowest accuracy, then the matrix."""
     labels, predictions = gallery.all_labels, gallery.all_predictions
     predicted = predictions != UNLABELLED
-    classes = max(len(gallery.class_names), int(labels.max(initial=-1)) + 1, int(predictions.max(initial=-1)) + 1)
+    largest = max(int(labels.max(initial=-1)), int(predictions.max(initial=-1)))
+    classes = max(len(gallery.class_names), largest + 1)
     matrix = per_class.confusion(torch.from_numpy(predictions[predicted]), torch.from_numpy(labels[predicted]), classes)
     if not matrix.any():
         return [Text("No labelled test image was classified, so there is no confusion matrix.")]

@@ -14,6 +14,9 @@ from likewise.report.pages.chart import AXES, MARKERS, Chart, Charts, axes_named
 from likewise.report.record import RunRecord
 from likewise.report.wording import amount, count, duration, percent, score_name, sentence_case
 
+Lines = Sequence[dict[str, Any]]
+"""What a run logged, in order: numbers by name"""
+
 POINTS = 300
 """points of a loss curve at most; more steps than that are averaged in equal groups"""
 
@@ -30,9 +33,14 @@ def online_scores(record: RunRecord) -> list[str]:
     return [name for kind in (ACCURACY, RECALL) for name in logged if re.search(kind, name)]
 
 
-def axes_of(lines: Sequence[dict[str, Any]]) -> list[str]:
+def axes_of(lines: Lines) -> list[str]:
     """The horizontal axes for which every line has a value."""
-    return [axis.key for axis in AXES if all(isinstance(line.get(axis.key), (int, float)) for line in lines)]
+    keys = []
+    for axis in AXES:
+        values = [line.get(axis.key) for line in lines]
+        if all(isinstance(value, (int, float)) for value in values):
+            keys.append(axis.key)
+    return keys
 
 
 def curves(record: RunRecord) -> list[Block]:
@@ -54,7 +62,7 @@ def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:
     return {title: drawn for title, drawn in charts.items() if drawn is not None}
 
 
-def grouped(lines: Sequence[dict[str, Any]], key: str, points: int = POINTS) -> tuple[np.ndarray, np.ndarray, int]:
+def grouped(lines: Lines, key: str, points: int = POINTS) -> tuple[np.ndarray, np.ndarray, int]:
     """Thin a long curve: positions, means of equal groups of steps, and how many steps a group holds.
 
     Returns:
@@ -76,9 +84,8 @@ def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
         return None
     last, values, size = grouped(lines, "loss")
     drawn_lines = [lines[i] for i in last]
-    drawn = figure(
-        [_line(drawn_lines, values.tolist(), "loss", keys[0], 0, "lines", ".4g")], "loss", axis_title(keys[0])
-    )
+    line = _line(drawn_lines, values.tolist(), "loss", keys[0], 0, "lines", ".4g")
+    drawn = figure([line], "loss", axis_title(keys[0]))
     alternative = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
     caption = alternative
     if size > 1:
@@ -113,7 +120,8 @@ def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | N
     if len(lines) < 2:
         return None
     values = [line[key] for line in lines]
-    drawn = figure([_line(lines, values, title, keys[0], 2, "lines+markers", ".3g")], title, axis_title(keys[0]))
+    line = _line(lines, values, title, keys[0], 2, "lines+markers", ".3g")
+    drawn = figure([line], title, axis_title(keys[0]))
     drawn.update_yaxes(rangemode="tozero")
     alternative = (
         f"The {title} went from {values[0]:.3g} to {values[-1]:.3g}; near its minimum, the encoder has collapsed."
@@ -121,9 +129,7 @@ def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | N
     return chart(key, drawn, alternative, alternative, _positions([lines], keys))
 
 
-def _line(
-    lines: Sequence[dict[str, Any]], values: list[float], name: str, key: str, number: int, mode: str, form: str
-) -> go.Scatter:
+def _line(lines: Lines, values: list[float], name: str, key: str, number: int, mode: str, form: str) -> go.Scatter:
     return go.Scatter(
         x=[line[key] for line in lines],
         y=values,
@@ -135,17 +141,17 @@ def _line(
     )
 
 
-def _positions(curves: Sequence[Sequence[dict[str, Any]]], keys: list[str]) -> dict[str, list[list[float]]]:
+def _positions(curves: Sequence[Lines], keys: list[str]) -> dict[str, list[list[float]]]:
     """For each axis the x values of every curve."""
     return {key: [values_of(lines, key) for lines in curves] for key in keys}
 
 
-def values_of(lines: Sequence[dict[str, Any]], key: str) -> list[float]:
+def values_of(lines: Lines, key: str) -> list[float]:
     """What was logged under the key, line by line."""
     return [line[key] for line in lines]
 
 
-def _reached(name: str, lines: Sequence[dict[str, Any]]) -> str:
+def _reached(name: str, lines: Lines) -> str:
     last = lines[-1]
     cost = []
     if "images" in last:

@@ -23,7 +23,9 @@ def data_found(data: Mapping[str, Any]) -> list[Block]:
         return [Text("What was found is unknown: data.json is absent.")]
     classes = data.get("classes") or []
     skipped: Sequence[Mapping[str, Any]] = data.get("skipped") or []
-    rows = [[str(file.get("id", "")), str(file.get("reason", ""))] for file in skipped[:SKIPPED]]
+    rows = []
+    for file in skipped[:SKIPPED]:
+        rows.append([str(file.get("id", "")), str(file.get("reason", ""))])
     more = len(skipped) - len(rows)
     return [
         render(

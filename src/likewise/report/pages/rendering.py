@@ -33,10 +33,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["px"] = _pixels
     # The filter tojson makes < > & harmless, so that no </script> survives in a name; NaN is no JSON.
     environment.policies["json.dumps_function"] = _dumps
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return environment
+
+
+def _pixels(length: float) -> str:
+    """A length for an attribute: 12.34 -> ``12.3``, 12.0 -> ``12``."""
+    return f"{length:.1f}".removesuffix(".0")
 
 
 def _dumps(content: Any, **settings: Any) -> str:

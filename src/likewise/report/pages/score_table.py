@@ -156,8 +156,13 @@ def _gain(record: RunRecord, name: str) -> Cell | str:
 
 def mark(css: str, name: str, score: Score) -> Mark:
     """A score on a strip."""
-    low, value, high = (round(100 * min(max(x, 0.0), 1.0), 2) for x in (score.low, score.value, score.high))
+    low, value, high = _on_strip(score.low), _on_strip(score.value), _on_strip(score.high)
     return Mark(css, f"{name} {percent(score.value)}", low, value, high)
+
+
+def _on_strip(value: float) -> float:
+    """A share in percent, cut off at 0 and 100."""
+    return round(100 * min(max(value, 0.0), 1.0), 2)
 
 
 def protocol_in_words(protocol: Mapping[str, Any]) -> str:

@@ -37,7 +37,8 @@ def draw_attention(clips: Tensor, attention: Tensor) -> Illustration:
     maps = attention.float().view(-1, 1, side, side)
     light = F.interpolate(maps, clips.shape[-1], mode="bilinear")  # [B, 1, S, S]
     light = light / light.amax(dim=(2, 3), keepdim=True)
-    frames = torch.linspace(0, clips.shape[1] - 1, min(FRAMES, clips.shape[1])).round().long().tolist()
+    length = clips.shape[1]
+    frames = torch.linspace(0, length - 1, min(FRAMES, length)).round().long().tolist()
     rows = []
     for clip, bright, weights in zip(clips[:CLIPS], light, attention, strict=False):
         peak = weights.max().item() * len(weights)

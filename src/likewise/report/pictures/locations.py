@@ -30,27 +30,27 @@ class DrawnImage(NamedTuple):
     """An image in a drawing."""
 
     uri: str
-    x: str
-    width: str
+    x: float
+    width: float
 
 
 class Square(NamedTuple):
     """The outline of a location."""
 
-    x: str
-    y: str
-    width: str
-    height: str
+    x: float
+    y: float
+    width: float
+    height: float
     colour: str
 
 
 class Line(NamedTuple):
     """A line between two locations."""
 
-    x1: str
-    y1: str
-    x2: str
-    y2: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
     colour: str
 
 
@@ -58,8 +58,8 @@ class Number(NamedTuple):
     """A number in the middle of a location."""
 
     text: str
-    x: str
-    y: str
+    x: float
+    y: float
     colour: str
 
 
@@ -67,7 +67,7 @@ class Number(NamedTuple):
 class Drawing:
     """One or two images with marks on them; all lengths are pixels of the page."""
 
-    width: str
+    width: float
     alternative: str = ""
     caption: str = ""
     height: int = HEIGHT
@@ -136,14 +136,15 @@ def _marked(
     side = round(locations["features"].shape[1] ** 0.5)
     width = HEIGHT * float(locations["aspect"][image])
     cell_width, cell_height = width / side, HEIGHT / side
-    drawing = Drawing(_px(width), images=[DrawnImage(image_uri(locations["images"][image]), "0", _px(width))])
+    drawing = Drawing(width)
+    drawing.images.append(DrawnImage(image_uri(locations["images"][image]), 0, width))
     marked = []
     for number, (location, cosine) in enumerate(marks, start=1):
         row, column = divmod(location, side)
         x, y = column * cell_width, row * cell_height
         colour = COLOURS[number - 1]
-        drawing.squares.append(Square(_px(x), _px(y), _px(cell_width), _px(cell_height), colour))
-        drawing.numbers.append(Number(str(number), _px(x + cell_width / 2), _px(y + cell_height / 2), colour))
+        drawing.squares.append(Square(x, y, cell_width, cell_height, colour))
+        drawing.numbers.append(Number(str(number), x + cell_width / 2, y + cell_height / 2, colour))
         marked.append(f"{number} in row {row + 1}, column {column + 1}" + (f" ({cosine:.2f})" if cosine else ""))
     drawing.alternative = f"Image {image + 1}, {what}: {'; '.join(marked)}"
     return drawing
@@ -159,20 +160,22 @@ def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Drawing:
     """
     side = round(len(pairs) ** 0.5)
     cell, right = HEIGHT / side, HEIGHT + GAP
-    images = [DrawnImage(image_uri(first), "0", _px(HEIGHT)), DrawnImage(image_uri(second), _px(right), _px(HEIGHT))]
-    drawing = Drawing(_px(right + HEIGHT), images=images)
+    drawing = Drawing(right + HEIGHT)
+    drawing.images.append(DrawnImage(image_uri(first), 0, HEIGHT))
+    drawing.images.append(DrawnImage(image_uri(second), right, HEIGHT))
     matched = np.argwhere(pairs)  # [P, 2]
-    drawn = matched[np.linspace(0, len(matched) - 1, min(LINES, len(matched))).round().astype(int)]
+    evenly = np.linspace(0, len(matched) - 1, min(LINES, len(matched)))
+    drawn = matched[evenly.round().astype(int)]
     colours: dict[int, str] = {}
     for u, v in drawn.tolist():
         colour = colours.setdefault(u, COLOURS[len(colours) % len(COLOURS)])
         (row1, column1), (row2, column2) = divmod(u, side), divmod(v, side)
         x1, y1 = column1 * cell, row1 * cell
         x2, y2 = column2 * cell + right, row2 * cell
-        drawing.squares.append(Square(_px(x1), _px(y1), _px(cell), _px(cell), colour))
-        drawing.squares.append(Square(_px(x2), _px(y2), _px(cell), _px(cell), colour))
+        drawing.squares.append(Square(x1, y1, cell, cell, colour))
+        drawing.squares.append(Square(x2, y2, cell, cell, colour))
         middle = cell / 2
-        drawing.lines.append(Line(_px(x1 + middle), _px(y1 + middle), _px(x2 + middle), _px(y2 + middle), colour))
+        drawing.lines.append(Line(x1 + middle, y1 + middle, x2 + middle, y2 + middle, colour))
     drawing.caption = drawing.alternative = _pairs(len(matched), len(drawn))
     return drawing
 
@@ -181,10 +184,6 @@ def _pairs(matched: int, drawn: int) -> str:
     if not matched:
         return "no matched locations"
     return f"{amount(matched, 'matched pair')}" + (f", {drawn} drawn" if drawn < matched else "")
-
-
-def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

@@ -61,7 +61,8 @@ def stack(strip: np.ndarray, bands: np.ndarray) -> np.ndarray:
     """A film strip uint8 [H, W, C] above its spectrogram uint8 [h, W], brought to half its height."""
     half = len(strip) // 2
     rows = bands[np.arange(half) * len(bands) // half, :, None]
-    return np.concatenate([strip, np.broadcast_to(rows, (*rows.shape[:2], strip.shape[-1]))])
+    channels = strip.shape[-1]
+    return np.concatenate([strip, rows.repeat(channels, axis=2)])
 
 
 def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:
