@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from likewise import cli
-from likewise.claims import CLAIMS
+from likewise.claims import CLAIMS, reproducing
 from likewise.claims.claim import ONLINE, Arm, Claim, Statement
 from likewise.claims.hsakd_over_kd import Auxiliary
 from likewise.claims.measures import Classifier, Linear, Neighbours
@@ -26,6 +26,7 @@ from likewise.methods.kd import KD
 from likewise.methods.simclr import SimCLR
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings
+from likewise.training.callbacks import Callback
 
 SETTINGS = TrainSettings(steps=4, batch_size=32, num_evals=2)
 IMAGES = 800
@@ -113,22 +114,20 @@ def test_an_interrupted_reproduction_goes_on_with_the_arm_that_is_missing(done, 
 
 
 def test_an_arm_stopped_in_its_middle_ends_as_if_it_had_not(done, data, tmp_path, monkeypatch):
-    from likewise.training import loop
-
     _, whole = done
-    real, steps = loop._Training._tell, []
+    steps = []
 
-    def killed(self, step, rate):
-        steps.append(self.state.step)
-        if len(steps) == 3:
-            raise RuntimeError("killed")
-        real(self, step, rate)
+    class Killer(Callback):
+        def on_step(self, state):
+            steps.append(state.step)
+            if len(steps) == 3:
+                raise RuntimeError("killed")
 
-    monkeypatch.setattr(loop._Training, "_tell", killed)
+    monkeypatch.setattr(reproducing, "train", partial(reproducing.train, callbacks=(Killer(),)))
     with pytest.raises(RuntimeError, match="killed"):
         reproduction(tmp_path / "a", tiny(data)).run(None, False)
     again = reproduction(tmp_path / "a", tiny(data)).run(None, False)
-    assert steps == [1, 2, 3, 3, 4, 1, 2, 3, 4]  # a checkpoint lay at step 2
+    assert steps == [1, 2, 3, 3, 4, 1, 2, 3, 4]  # the last checkpoint was at step 2
     first, expected = again.results[0], whole.results[0]
     assert first.scores == expected.scores
     assert [p[ONLINE] for p in first.curve] == [p[ONLINE] for p in expected.curve]
