@@ -84,7 +84,7 @@ def broken_set(tmp_path, count=6, lost=(2, 3)):
 
 
 @pytest.mark.parametrize("memory_limit", [0, 10**9])
-def test_an_unreadable_image_is_replaced_by_the_next_and_told(tmp_path, memory_limit):
+def test_an_unreadable_image_is_replaced_by_the_next_and_listed(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     for _ in range(2):
         rows = images.rows(torch.tensor([2, 0, 3]))
@@ -95,7 +95,7 @@ def test_an_unreadable_image_is_replaced_by_the_next_and_told(tmp_path, memory_l
 
 
 @pytest.mark.parametrize("memory_limit", [0, 10**9])
-def test_what_stands_in_is_alike_if_anything_is(tmp_path, memory_limit):
+def test_a_replacement_has_the_same_label_if_any_image_has(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
     assert images.rows(torch.tensor([2]), labels=labels).positions.tolist() == [0]
@@ -166,3 +166,13 @@ def test_the_fourth_of_four_channels_is_not_alpha_but_a_marked_one_is(tmp_path):
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "transparent.png")
     images = open_images(open_manifest(tmp_path))
     assert images.channels == 3 and bool((images.read(torch.tensor([0])).images == 255).all())
+
+
+def test_thirteen_channels_are_trained_and_scored(tmp_path):
+    import likewise as lw
+
+    values = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 13), dtype=np.uint8)
+    settings = {"encoder": "conv4", "batch_size": 16, "steps": 2, "out": str(tmp_path / "run")}
+    run = lw.train((values, np.arange(48) % 2), method="simclr", **settings)
+    assert "linear_top1" in run.scores
+    assert run.embed(values[:4]).vectors.shape[0] == 4

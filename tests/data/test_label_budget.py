@@ -67,7 +67,7 @@ def test_more_than_there_are_names_the_class_and_what_to_type():
     with pytest.raises(LikewiseError, match=r"class cat has only 100 .* choose 100 or fewer, or all"):
         LabelBudget(600).apply(LABELS, IDS, ["cat", "dog", "owl"])
     for budget in (LabelBudget(5), LabelBudget(fraction=0.5)):
-        with pytest.raises(LikewiseError, match="no training example has a label"):
+        with pytest.raises(LikewiseError, match="label budget"):
             budget.apply(torch.full((4,), -1), list("abcd"))
     assert LabelBudget(0).apply(torch.full((4,), -1), list("abcd")).tolist() == [-1] * 4
 

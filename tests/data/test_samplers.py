@@ -59,7 +59,7 @@ def test_a_class_with_too_few_images_repeats_them_evenly():
 def test_support_that_labels_cannot_fill_is_refused():
     with pytest.raises(LikewiseError, match="5 classes have labels"):
         class_balanced(LABELS, 6, 2, 0, 0)
-    with pytest.raises(LikewiseError, match="no training example shows a label"):
+    with pytest.raises(LikewiseError, match="label budget"):
         class_balanced(torch.full((5,), -1), 1, 2, 0, 0)
 
 

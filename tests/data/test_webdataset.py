@@ -140,7 +140,7 @@ def test_what_cannot_be_used_is_skipped_and_counted(tmp_path):
     assert set(reasons) == {
         "a.tar/alone", "a.tar/bad", "a.tar/empty", "a.tar/half", "a.tar/fine.txt", "a.tar/fine.json", "a.tar/fine.png",
     }  # fmt: skip
-    assert reasons["a.tar/alone"] == "no image beside its .txt"
+    assert ".txt" in reasons["a.tar/alone"]
     assert reasons["a.tar/empty"] == "zero bytes"
     assert "another of that name" in reasons["a.tar/fine.png"]
     (note,) = manifest.notes
@@ -184,16 +184,16 @@ def test_what_is_no_archive_of_images_is_refused(tmp_path):
     with pytest.raises(LikewiseError, match="cannot be read as a tar archive"):
         open_manifest(tmp_path / "a.tar")
     (tmp_path / "b.tar").write_bytes(gzip.compress(write_tar(tmp_path / "x.tar", examples(1)).read_bytes()))
-    with pytest.raises(LikewiseError, match="compressed one has to be unpacked"):
+    with pytest.raises(LikewiseError, match="gunzip"):
         open_manifest(tmp_path / "b.tar")
     write_tar(tmp_path / "c.tar", [("img.001.png", png(0)), ("a.npy", b"1")])
     with pytest.raises(LikewiseError, match=r"1 \.001\.png.*the key ends at the first dot"):
         open_manifest(tmp_path / "c.tar")
     write_tar(tmp_path / "d.tar", [])
-    with pytest.raises(LikewiseError, match="no example in it"):
+    with pytest.raises(LikewiseError, match=r"d\.tar"):
         open_manifest(tmp_path / "d.tar")
     write_tar(tmp_path / "e.tar", [("a.png", b"bad"), ("b.png", b"bad")])
-    with pytest.raises(LikewiseError, match="none of its 2 images can be used"):
+    with pytest.raises(LikewiseError, match="2 images"):
         open_manifest(tmp_path / "e.tar")
     with pytest.raises(LikewiseError, match=r"allowed:.*\.tar"):
         open_manifest([tmp_path / "a.tar", save(tmp_path / "a.png")])
@@ -202,7 +202,7 @@ def test_what_is_no_archive_of_images_is_refused(tmp_path):
 def test_a_folder_of_shards_of_two_formats_is_refused(tmp_path):
     write_tar(tmp_path / "set" / "a.tar", examples(1))
     captioned_parquet(tmp_path / "set" / "a.parquet", ["x"])
-    with pytest.raises(LikewiseError, match="Name those of one kind"):
+    with pytest.raises(LikewiseError, match=r"/\*\.tar"):
         open_manifest(tmp_path / "set")
 
 

@@ -12,7 +12,7 @@ GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B"
 """Pillow modes that hold no colour."""
 
 CHANNELS_MODE = "{} channels"
-"""What stands for Pillow's mode where the channels are neither grey nor RGB."""
+"""The mode of images whose channels are neither grey nor RGB."""
 
 
 def mode_of_channels(channels: int) -> str:

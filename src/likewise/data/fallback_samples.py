@@ -1,4 +1,4 @@
-"""Which row stands in for an image that cannot be decoded, so that no run dies of one file."""
+"""Replacements for images that cannot be decoded, so that no run ends because of one file."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from likewise.errors import LikewiseError
 
 
 class FallbackSamples:
-    """The lost rows of a set, and for each the next readable row: the same one every time.
+    """The unreadable rows of a set, and for each the next readable row: the same one every time.
 
     Args:
         count: rows of the set.
-        lost: rows that cannot be decoded; more may be added as they are met.
+        unreadable: rows that cannot be decoded; more may be added as they are found.
     """
 
-    def __init__(self, count: int, lost: set[int]) -> None:
-        self.count, self.lost = count, lost
+    def __init__(self, count: int, unreadable: set[int]) -> None:
+        self.count, self.unreadable = count, unreadable
 
     def add(self, row: int) -> None:
-        """Count one more row as lost."""
-        self.lost.add(row)
+        """Count one more row as unreadable."""
+        self.unreadable.add(row)
 
     def replace(self, index: Tensor, labels: Tensor | None) -> Tensor:
-        """The positions with every lost row replaced."""
-        if not self.lost:
+        """The positions with every unreadable row replaced; int64 [B] -> int64 [B]."""
+        if not self.unreadable:
             return index
-        return torch.tensor([self.stand_in(row, labels) for row in index.tolist()], dtype=torch.int64)
+        return torch.tensor([self.fallback(row, labels) for row in index.tolist()], dtype=torch.int64)
 
-    def stand_in(self, row: int, labels: Tensor | None) -> int:
-        """The row itself, or if it is lost the one that stands in.
+    def fallback(self, row: int, labels: Tensor | None) -> int:
+        """The row itself, or if it is unreadable its replacement: of the same label where ``labels`` has one.
 
         Raises:
             LikewiseError: no image of the set can be decoded.
         """
-        if row not in self.lost:
+        if row not in self.unreadable:
             return row
-        others = (other for other in self._following(row) if labels is None or labels[other] == labels[row])
-        found = next(others, None)
+        same_label = (other for other in self._following(row) if labels is None or labels[other] == labels[row])
+        found = next(same_label, None)
         return found if found is not None else next(self._following(row))
 
     def _following(self, row: int) -> Iterator[int]:
-        """The readable rows behind one, around the end."""
-        if len(self.lost) >= self.count:
+        """The readable rows after one, starting again at the first row after the last."""
+        if len(self.unreadable) >= self.count:
             raise LikewiseError(f"None of the {self.count} images can be decoded. Look at a few of the files.")
-        ahead = ((row + step) % self.count for step in range(1, self.count))
-        return (other for other in ahead if other not in self.lost)
+        for step in range(1, self.count):
+            other = (row + step) % self.count
+            if other not in self.unreadable:
+                yield other

@@ -22,11 +22,11 @@ from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
 from likewise.errors import LikewiseError
 
 NATIVE_LIMIT = 96
-"""Images that all have one size and no longer side than this are kept at that size."""
+"""Images that all have one size and no longer side than this are stored at that size."""
 PHOTO_SIZE = 128
 """The side to which larger or mixed images are brought unless a size is named."""
 MARGIN = 8 / 7
-"""Photographs are stored this much larger than they are shown: 256 pixels for 224, as evaluation has always had it."""
+"""Photographs are stored this much larger than the encoder reads them, 256 pixels for 224, as usual in evaluation."""
 MEMORY_LIMIT = 2 * 2**30
 """Bytes of decoded pixels up to which a set is held in memory."""
 
@@ -36,7 +36,7 @@ class DecodedRows(NamedTuple):
 
     pixels: Pixels
     positions: Tensor
-    """int64 [B]: as asked for, but for rows that could not be decoded: those are the rows that stand in"""
+    """int64 [B]: the positions that were read; those of a replacement where an image could not be decoded"""
 
 
 class Images(Protocol):
@@ -82,7 +82,7 @@ class InMemoryImages:
         self.pixels, self.unreadable = pixels, unreadable or {}
         self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
         self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1
-        self._lost = FallbackSamples(len(pixels.images), set(lost))
+        self._fallbacks = FallbackSamples(len(pixels.images), set(lost))
 
     def __len__(self) -> int:
         return len(self.pixels.images)
@@ -96,8 +96,8 @@ class InMemoryImages:
         return InMemoryImages(self.read(index))
 
     def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """The images at some positions, and those positions but for stand-ins."""
-        index = self._lost.replace(index, labels)
+        """The images at some positions, and the positions that were read."""
+        index = self._fallbacks.replace(index, labels)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
 
@@ -108,7 +108,7 @@ class FileImages:
     def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
         self.source, self.ids, self.size, self.channels, self.frames = source, ids, size, channels, 1
         self.unreadable: dict[str, str] = {}
-        self._lost = FallbackSamples(len(source), set())
+        self._fallbacks = FallbackSamples(len(source), set())
 
     def __len__(self) -> int:
         return len(self.source)
@@ -123,22 +123,22 @@ class FileImages:
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
     def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """Decode the images at some positions, a stand-in for each that cannot be."""
+        """Decode the images at some positions, and for each that cannot be decoded its replacement."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
         aspect, positions = np.empty(len(index), np.float32), np.empty(len(index), np.int64)
-        for place, wanted in enumerate(index.tolist()):
-            positions[place], images[place], aspect[place] = self._decode(wanted, labels)
+        for slot, wanted in enumerate(index.tolist()):
+            positions[slot], images[slot], aspect[slot] = self._decode(wanted, labels)
         return DecodedRows(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), torch.from_numpy(positions))
 
     def _decode(self, wanted: int, labels: Tensor | None) -> tuple[int, np.ndarray, float]:
         """The row that was read, uint8 [C, S, S] and width / height."""
         while True:
-            row = self._lost.stand_in(wanted, labels)
+            row = self._fallbacks.fallback(wanted, labels)
             try:
                 square, aspect = read_square(self.source, row, self.size, self.channels)
             except UnreadableImage as error:
                 self.unreadable[self.ids[row]] = str(error)
-                self._lost.add(row)
+                self._fallbacks.add(row)
             else:
                 return row, square, aspect
 
@@ -194,7 +194,7 @@ def default_size(manifest: Manifest) -> int:
 
 
 def stored_size(manifest: Manifest, size: int) -> int:
-    """The side at which images are kept: as they are where that is what is shown, else with a margin for crops."""
+    """The side at which images are stored: their own where the encoder reads that, else with a margin for crops."""
     return size if (manifest.pixels.headers.sizes == size).all() else round(size * MARGIN)
 
 

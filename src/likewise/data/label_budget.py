@@ -25,22 +25,22 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """The labels that training is shown: all, unless one of the four limits is set.
+    """The labels that are visible to training: all, unless one of the four limits is set.
 
     For one seed budgets are nested (the 10 a class lie inside the 50, the 1% inside the 10%), and whether an example
-    is shown depends on its id and its class alone, never on the order of the files.
+    is visible depends on its id and its class alone, never on the order of the files.
     """
 
     per_class: int | None = None
-    """labels shown of each class; 0 shows none"""
+    """visible labels of each class; 0 for none"""
     total: int | None = None
-    """labels shown in all, as many of each class as of any other, or one more"""
+    """visible labels in all, as many of each class as of any other, or one more"""
     fraction: float | None = None
-    """share of each class's labels that is shown, in (0, 1]; at least one label a class"""
+    """fraction of each class's labels that is visible, in (0, 1]; at least one label a class"""
     file: str | None = None
-    """text file (one entry a line, or comma separated) or .npy of the examples whose labels are shown"""
+    """text file (one entry a line, or comma separated) or .npy of the examples whose labels are visible"""
     seed: int = 0
-    """which labels are drawn"""
+    """which labels are sampled"""
 
     def __post_init__(self) -> None:
         limits = {"per_class": self.per_class, "total": self.total, "fraction": self.fraction, "file": self.file}
@@ -108,14 +108,14 @@ class LabelBudget:
             return self._hide_all_but(labels, _rows_of_file(Path(self.file), ids))
         if self.per_class is None and self.fraction is None and self.total is None:
             return labels.clone()
-        shown = self._shown(class_counts(labels), class_names)
-        limits = np.zeros(int(labels.max()) + 2, dtype=np.int64)  # the last place is that of -1
-        limits[list(shown)] = list(shown.values())
+        visible = self._visible_counts(class_counts(labels), class_names)
+        limits = np.zeros(int(labels.max()) + 2, dtype=np.int64)  # the last entry is that of -1
+        limits[list(visible)] = list(visible.values())
         ranks = ranks_within_class(labels.numpy(), ids, f"label budget {self.seed}")
         return torch.where(torch.from_numpy(ranks < limits[labels.numpy()]), labels, UNLABELLED)
 
-    def _shown(self, counts: dict[int, int], class_names: Sequence[str]) -> dict[int, int]:
-        """How many labels of each class are shown."""
+    def _visible_counts(self, counts: dict[int, int], class_names: Sequence[str]) -> dict[int, int]:
+        """How many labels of each class are visible."""
         if self.per_class == 0:
             return {}
         if not counts:
@@ -129,14 +129,14 @@ class LabelBudget:
         scarce = min(counts, key=lambda c: counts[c])
         if each + (extra > 0) > counts[scarce]:
             name = class_names[scarce] if scarce < len(class_names) else scarce
-            asked = f"{self.total} in all" if self.total is not None else f"{self.per_class} a class"
+            budget = f"{self.total} in all" if self.total is not None else f"{self.per_class} a class"
             most = counts[scarce] * len(counts) if self.total is not None else counts[scarce]
             raise LikewiseError(
-                f"A label budget of {asked} was given, but class {name} has only {counts[scarce]} labelled examples "
+                f"A label budget of {budget} was given, but class {name} has only {counts[scarce]} labelled examples "
                 f"in the training set; choose {'total:' if self.total is not None else ''}{most} or fewer, or all."
             )
         by_chance = sorted(counts, key=lambda c: stable_score(f"label budget {self.seed}", str(c)))
-        return {c: each + (place < extra) for place, c in enumerate(by_chance)}
+        return {c: each + (rank < extra) for rank, c in enumerate(by_chance)}
 
     def _hide_all_but(self, labels: Tensor, rows: np.ndarray) -> Tensor:
         bare = rows[labels.numpy()[rows] == UNLABELLED]

@@ -14,11 +14,11 @@ from likewise.errors import LikewiseError
 
 
 def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: int, seed: int) -> Tensor:
-    """Labels of which some are wrong: each with probability ``share``, and then any other class alike.
+    """Labels of which some are wrong: each with probability ``share``, and then any other class with equal probability.
 
     That is symmetric noise (van Rooyen et al. 2015, https://arxiv.org/abs/1505.07634). Whether a label is wrong,
     and what it becomes, depends on the seed and on the example's id alone: never on the order of the files or on which
-    other labels are shown. So noise is nested: what is wrong at 10 % is wrong at 20 %, and equally so.
+    other labels are visible. So noise is nested: what is wrong at 10 % is wrong at 20 %, and equally so.
 
     Args:
         labels: int64 [N]; -1 stays.
@@ -42,13 +42,13 @@ def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: 
             f"--label-noise {share} was given, but training is shown no label of two classes or more, so there is "
             f"none to falsify. Show labels with --labels, or leave --label-noise out."
         )
-    draws = np.array([_draws(seed, name) for name in ids]).reshape(-1, 2)
-    steps = 1 + torch.from_numpy(np.floor(draws[:, 1] * (classes - 1)).astype(np.int64))
-    wrong = torch.from_numpy(draws[:, 0] < share) & (labels != UNLABELLED)
+    uniform = np.array([_two_uniform(seed, name) for name in ids]).reshape(-1, 2)
+    steps = 1 + torch.from_numpy(np.floor(uniform[:, 1] * (classes - 1)).astype(np.int64))
+    wrong = torch.from_numpy(uniform[:, 0] < share) & (labels != UNLABELLED)
     return torch.where(wrong, (labels + steps) % classes, labels)
 
 
-def _draws(seed: int, name: str) -> tuple[float, float]:
+def _two_uniform(seed: int, name: str) -> tuple[float, float]:
     """Two numbers in [0, 1) that belong to an example."""
     key = f"label noise {seed}\0{name}".encode(errors="surrogateescape")
     digest = hashlib.blake2b(key, digest_size=12).digest()  # 48 bits each, which a double holds exactly

@@ -20,7 +20,7 @@ from likewise.errors import LikewiseError
 
 @dataclass(frozen=True)
 class Support:
-    """A labelled, class-balanced batch beside every batch."""
+    """A labelled, class-balanced batch next to every batch."""
 
     classes: int
     """classes in it"""
@@ -60,7 +60,7 @@ class Loader:
     seed: int
     """order of the examples"""
     support: Support | None = None
-    """class-balanced rows beside each batch"""
+    """class-balanced rows next to each batch"""
     workers: int = 0
     """processes that decode ahead, for images that are not in memory"""
     rank: int = 0
@@ -68,7 +68,7 @@ class Loader:
     world_size: int = 1
     """into how many slices it is cut"""
     modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
-    """what the method learns from beside pixels, by name"""
+    """what the method learns from besides pixels, by name"""
     view_streams: Sequence[ViewStream] = ()
     """views that are made here, in the workers"""
 
@@ -131,7 +131,7 @@ class Loader:
         return batch._replace(support=self._with_views(support, step, of_support=True))
 
     def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
-        """The rows with the views that are made here, each by its place in the global batch."""
+        """The rows with the views that are made here, each by its position in the global batch."""
         streams = [stream for stream in self.view_streams if stream.of_support == of_support]
         if not streams:
             return rows
@@ -144,11 +144,11 @@ class Loader:
 
     def _rows(self, positions: Tensor) -> Batch:
         share = len(positions) // self.world_size
-        mine = positions[self.rank * share : (self.rank + 1) * share]
-        # Labels and captions follow the images: a row which stands in for an unreadable one keeps its own.
-        pixels, index = self.images.rows(mine, labels=self.labels)
-        beside = {name: rows.read(index) for name, rows in self.modalities.items()}
-        return Batch(pixels, self.labels[index], index, modalities=beside)
+        own = positions[self.rank * share : (self.rank + 1) * share]
+        # Labels and captions follow the images: the replacement of an unreadable row keeps its own.
+        pixels, index = self.images.rows(own, labels=self.labels)
+        modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
+        return Batch(pixels, self.labels[index], index, modalities=modalities)
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

@@ -38,7 +38,7 @@ class Manifest:
     """
 
     source: str
-    """what the person named, for the first screen"""
+    """the source as it was named, for the first screen"""
     pixels: PixelSource
     """where the pixels are"""
     labels: Tensor
@@ -56,7 +56,7 @@ class Manifest:
     masks: Masks | None = None
     """which class each pixel shows, where the data have that"""
     columns: Mapping[str, Column] = field(default_factory=dict)
-    """what the images have beside pixels, by name: ``captions``"""
+    """what the images have besides pixels, by name: ``captions``"""
 
     def __post_init__(self) -> None:
         lengths = {
@@ -68,7 +68,7 @@ class Manifest:
         }
         lengths |= {len(self.masks)} if self.masks is not None else set()
         if len(lengths) != 1:
-            raise ValueError(f"pixels, labels, splits, ids and what is beside differ in length: {sorted(lengths)}")
+            raise ValueError(f"pixels, labels, splits, ids, masks and columns differ in length: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
             raise ValueError(f"labels lie outside -1..{self.classes - 1}")
 
@@ -94,7 +94,7 @@ class Manifest:
         )
 
     def split(self, name: str) -> Manifest:
-        """The examples of one split; none if it has none. What was skipped is told by the whole manifest alone."""
+        """The examples of one split; none if it has none. Only the whole manifest lists what was skipped."""
         return replace(self.take(np.flatnonzero(self.splits == name)), skipped=())
 
     def with_labels(self, labels: Tensor, class_names: Sequence[str] | None = None) -> Manifest:
@@ -159,7 +159,7 @@ class Manifest:
         }
 
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know before step 0: classes of one image, splits without some class, skipped files."""
+        """What should be known before step 0: classes of one image, splits without some class, skipped files."""
         return tuple(self._warnings())
 
     def _warnings(self) -> Iterable[str]:
@@ -167,16 +167,16 @@ class Manifest:
         counts = class_counts(train.numpy())
         single = [self.class_names[c] for c, n in counts.items() if n == 1]
         if single:
-            yield f"{_some(single)}: one training image only, so nothing of the same class to be pulled towards."
+            yield f"{_some(single)}: only one training image, so there is no positive of the same class."
         if len(counts) == 1:
-            yield f"{self.class_names[next(iter(counts))]}: the only class with labels, so they tell nothing apart."
+            yield f"{self.class_names[next(iter(counts))]}: only one labelled class; nothing can be classified."
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
-        if self.groups is not None and (both := self.groups.on_both_sides(self.splits)):
-            yield f"{_some(both)}: groups on both sides, in train and in val or test, so scores may flatter."
+        if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
+            yield f"{_some(both)}: group leakage between splits, in train and in val or test; scores may be optimistic."
         if (self.pixels.headers.modes == VIDEO_MODE).any():
-            yield "videos: what is learned from is the middle frame of each, as a still picture."
+            yield "videos: only the middle frame of each is used, as a still image."
         if self.skipped:
             yield f"{len(self.skipped)} files skipped: {_some([f'{s.id} ({s.reason})' for s in self.skipped])}."
 
@@ -202,8 +202,12 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
     if not len(known):
         return {}
     low, median, high = known.min(axis=0), np.median(known, axis=0), known.max(axis=0)
-    spread = {"smallest": low, "median": median, "largest": high}
-    return {name: [int(side) for side in sides] for name, sides in spread.items()} | {"same": bool((low == high).all())}
+    return {
+        "smallest": low.astype(int).tolist(),
+        "median": median.astype(int).tolist(),
+        "largest": high.astype(int).tolist(),
+        "same": bool((low == high).all()),
+    }
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:

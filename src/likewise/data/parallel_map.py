@@ -40,7 +40,7 @@ def parallel_map(work: Callable[[int], Result], count: int) -> Iterator[Result]:
 @contextmanager
 def _forked(work: Callable[[int], Any]) -> Iterator[Executor]:
     with warnings.catch_warnings():
-        # Python 3.12 warns of any fork beside threads; the children here touch no lock that a thread might hold.
+        # Python 3.12 warns of a fork where there are threads; the children here touch no lock that a thread might hold.
         warnings.simplefilter("ignore", DeprecationWarning)
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(_cores(), context, initializer=_inherit, initargs=(work,)) as processes:

@@ -16,10 +16,10 @@ from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
 VIDEO_MODE = "video"
-"""What stands for Pillow's mode in the header of a video."""
+"""The mode in the header of a video, where images have Pillow's."""
 
 CLIP_MODE = "clip"
-"""What stands for it once the video has been decoded."""
+"""The mode of a video that has been decoded."""
 
 
 class UnreadableImage(Exception):
@@ -78,7 +78,7 @@ class PixelSource(Protocol):
         ...
 
     def encoded(self, position: int) -> Encoded:
-        """One file as it lies there, undecoded.
+        """One file as it is stored, undecoded.
 
         Raises:
             UnreadableImage: it is gone, or was never encoded.
@@ -153,8 +153,8 @@ class ArrayPixels:
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedPixels:
-    """Several sources, one after the other."""
+class ConcatPixels:
+    """Several sources concatenated."""
 
     parts: Sequence[PixelSource]
 
@@ -184,20 +184,20 @@ class JoinedPixels:
         raise IndexError(position)
 
     def take(self, index: np.ndarray) -> PixelSource:
-        """Some rows: cheap while they are asked for part by part, as splits do."""
+        """Some rows: cheap where all are of one part, as those of a split are."""
         ends = np.cumsum([len(part) for part in self.parts])
         owner = np.searchsorted(ends, index, side="right")
         if len(index) and (owner == owner[0]).all():
             part = self.parts[owner[0]]
             return part.take(index - (ends[owner[0]] - len(part)))
-        return _Picked(self, np.asarray(index))
+        return _PickedRows(self, np.asarray(index))
 
 
 @dataclass(frozen=True, eq=False)
-class _Picked:
-    """Rows of joined sources in an order that mixes the parts."""
+class _PickedRows:
+    """Rows of several sources in an order that mixes them."""
 
-    source: JoinedPixels
+    source: ConcatPixels
     index: np.ndarray
 
     def __len__(self) -> int:
@@ -265,7 +265,7 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
     pixels = plain_jpeg(content, image) if drafted == (width, height) else None
     if pixels is None:
         pixels = np.array(upright_pixels(image))
-    # An EXIF quarter turn swaps the sides; a square tells nothing, and needs nothing told.
+    # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
     turned = pixels.shape[1::-1] != drafted
     return Decoded(pixels, height / width if turned else width / height)
 

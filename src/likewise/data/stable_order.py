@@ -9,7 +9,7 @@ import numpy as np
 
 
 def ranks_within_class(labels: np.ndarray, ids: Sequence[str], key: str) -> np.ndarray:
-    """int64 [N]: each example's place in a random order of its class, a function of the key and its id alone.
+    """int64 [N]: each example's rank in a random order of its class, a function of the key and its id alone.
 
     The order comes from a hash of (key, id), so it does not move when files are listed in another order or when
     other classes come or go, and any two amounts are nested.

@@ -14,7 +14,7 @@ from likewise.collectives import gather
 from likewise.data.batch import Batch
 from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.loader import Support
-from likewise.data.video.clip_columns import AsKept
+from likewise.data.video.clip_columns import IdentityTransform
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
 from likewise.losses.float32 import unit
@@ -79,7 +79,7 @@ class Method:
         Args:
             columns: of the training examples, by name; a transform may be fitted to them.
         """
-        return {name: AsKept() for name in self.modalities}
+        return {name: IdentityTransform() for name in self.modalities}
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The networks around an encoder; ``classes`` is how many class names the data have."""

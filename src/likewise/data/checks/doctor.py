@@ -60,7 +60,7 @@ class Findings:
 
 
 class _Look(NamedTuple):
-    """What decoding one image told."""
+    """What decoding one image found."""
 
     digest: bytes
     thumbnail: np.ndarray
@@ -106,7 +106,7 @@ def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence
         return tuple(tuple(ids[row] for row in group) for group in groups)
 
     leaks = [group for group in copies if len({splits[row] for row in group}) > 1]
-    at_odds = [group for group in copies if len({labels[row] for row in group} - {UNLABELLED}) > 1]
+    label_conflicts = [group for group in copies if len({labels[row] for row in group} - {UNLABELLED}) > 1]
     exact = [group for group in copies if _same(looks, group)]
     near = [group for group in copies if not _same(looks, group)]
     unreadable = [[row] for row, look in enumerate(looks) if isinstance(look, str)]
@@ -120,7 +120,7 @@ def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence
         "Delete the copy from the training split.",
     )  # fmt: skip
     yield Finding(
-        "copies at odds", named(at_odds), "the same picture with different labels: at least one is wrong",
+        "copies at odds", named(label_conflicts), "the same picture with different labels: at least one label is wrong",
         "Look at each group and keep one label.",
     )  # fmt: skip
     yield Finding(

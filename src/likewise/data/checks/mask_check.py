@@ -53,17 +53,25 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     known = masks.known()
     _refuse_other_sizes(manifest, masks, known)
     splits = manifest.splits
-    counts = {s: (int((splits[known] == s).sum()), int((splits == s).sum())) for s in SPLITS if s in splits}
+    counts = {}
+    for name in SPLITS:
+        if name in splits:
+            counts[name] = int((splits[known] == name).sum()), int((splits == name).sum())
     train = known[splits[known] == "train"]
     if not len(train) or not counts.get("test", (0,))[0]:
         return None
-    sample = train[np.linspace(0, len(train) - 1, min(SAMPLE, len(train))).round().astype(np.int64)]
-    met = set().union(*parallel_map(lambda row: set(np.unique(masks.read(int(sample[row]))).tolist()), len(sample)))
-    classes = {number: masks.name(number) for number in sorted(met - {NOTHING})}
+    evenly = np.linspace(0, len(train) - 1, min(SAMPLE, len(train))).round().astype(np.int64)
+    sample = train[evenly]
+
+    def numbers_in(row: int) -> set[int]:
+        return set(np.unique(masks.read(int(sample[row]))).tolist())
+
+    present = set().union(*parallel_map(numbers_in, len(sample)))
+    classes = {number: masks.name(number) for number in sorted(present - {NOTHING})}
     if len(classes) < 2:
-        shown = f"only {next(iter(classes.values()))}" if classes else "no class at all"
+        found = f"only {next(iter(classes.values()))}" if classes else "no class at all"
         raise LikewiseError(
-            f"The training masks of {manifest.source} show {shown}, and {masks.ignore_index} is no class. Segmentation "
+            f"The training masks of {manifest.source} show {found}, and {masks.ignore_index} is no class. Segmentation "
             f"needs two classes: give masks of more, or name the ignored value with --ignore-index."
         )
     return MasksFound(counts, classes, masks.ignore_index)
@@ -71,7 +79,7 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
 
 def _refuse_other_sizes(manifest: Manifest, masks: Masks, known: np.ndarray) -> None:
     sizes = manifest.pixels.headers.sizes
-    found = parallel_map(lambda place: masks.size(int(known[place])), len(known))
+    found = parallel_map(lambda row: masks.size(int(known[row])), len(known))
     for row, size in zip(known.tolist(), found, strict=True):
         image = tuple(sizes[row].tolist())
         if all(image) and image != size:  # 0: the header was not read

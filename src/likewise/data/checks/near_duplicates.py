@@ -10,7 +10,7 @@ from PIL import Image
 
 SIDE = 16
 """side of the gray thumbnails that are compared"""
-LIKE = 4.0
+MAX_DIFFERENCE = 4.0
 """mean difference in gray levels (of 255) up to which two thumbnails are the same picture"""
 BANDS = 4
 BUCKET = 100
@@ -28,25 +28,25 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(gray).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def near_duplicates(thumbnails: np.ndarray, like: float = LIKE) -> list[list[int]]:
+def near_duplicates(thumbnails: np.ndarray, max_difference: float = MAX_DIFFERENCE) -> list[list[int]]:
     """Groups of rows that show the same picture, re-encoded, resized or slightly retouched.
 
     Candidates share a quarter of a difference hash, as any two do that differ in up to three of its 64 bits
     (multi-index hashing: Norouzi et al. 2012, https://arxiv.org/abs/1307.2982); thumbnails decide. So a group may be
-    missed, but no unlike images are called alike.
+    missed, but no different images are taken for the same.
 
     Args:
         thumbnails: uint8 [N, SIDE, SIDE].
-        like: mean difference in gray levels up to which two thumbnails count as the same.
+        max_difference: mean difference in gray levels up to which two thumbnails count as the same.
     """
     values = thumbnails.reshape(len(thumbnails), SIDE * SIDE).astype(np.int16)
     brightness, parent = values.mean(axis=1), np.arange(len(values))
     for one, other in _candidates(difference_hash(thumbnails)):
         # No two differ by less on average than their averages do, which spares nearly all comparisons.
-        close = np.abs(brightness[one] - brightness[other]) <= like
+        close = np.abs(brightness[one] - brightness[other]) <= max_difference
         one, other = one[close], other[close]
-        alike = np.abs(values[one] - values[other]).mean(axis=1) <= like
-        for pair in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
+        same = np.abs(values[one] - values[other]).mean(axis=1) <= max_difference
+        for pair in zip(one[same].tolist(), other[same].tolist(), strict=True):
             a, b = sorted(_root(parent, row) for row in pair)
             parent[b] = a
     groups = defaultdict[int, list[int]](list)
@@ -56,7 +56,7 @@ def near_duplicates(thumbnails: np.ndarray, like: float = LIKE) -> list[list[int
 
 
 def difference_hash(thumbnails: np.ndarray) -> np.ndarray:
-    """uint16 [N, BANDS]: 64 bits, each telling whether a spot is brighter than its right neighbour.
+    """uint16 [N, BANDS]: 64 bits, each says whether a spot is brighter than its right neighbour.
 
     http://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
     """

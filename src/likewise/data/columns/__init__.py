@@ -1,1 +1,1 @@
-"""What an example has beside its pixels: captions, masks, groups, boxes."""
+"""What an example has besides its pixels: captions, masks, groups, boxes."""

@@ -1,4 +1,4 @@
-"""What lies beside the pixels of each example: captions today, any other sense by the same door.
+"""What examples have besides pixels: captions, sound, flow, groups, or any other modality.
 
 A source brings a `Column`, as the files have it; a method's `ColumnTransform` turns it into rows of numbers; the loader
 puts those into `Batch.modalities` under the column's name.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Column(Protocol):
-    """One thing beside each of N images, as it is in the source; an image may have none."""
+    """One modality or attribute of N images, as it is in the source; an image may have none."""
 
     def __len__(self) -> int: ...
 
@@ -28,7 +28,7 @@ class Column(Protocol):
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Column:
-        """Several columns of this kind, one after the other; a number stands for so many images that have none."""
+        """Several columns of this kind, concatenated; a number stands for so many images that have none."""
         ...
 
 

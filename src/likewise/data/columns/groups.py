@@ -1,7 +1,7 @@
 """Which examples belong together: pictures of one scene, clips of one film, words of one speaker.
 
-Examples of one group are alike for reasons that have nothing to do with their class, so a score is honest only where
-none of the test's groups was trained on.
+Examples of one group resemble each other for reasons that have nothing to do with their class. So a score is honest
+only where none of the test's groups was trained on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUP = "group"
 """the name of this column, in `Manifest.columns`, in Parquet files and in CSVs of labels"""
 
 UNKNOWN = ""
-"""the group of examples of which none is known; as nothing tells them apart, they stay together"""
+"""the group of examples whose group is not known; they are treated as one group"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Groups:
         """From numbers or names as a file has them; None, NaN and blanks are no group."""
         return cls(np.array([UNKNOWN if value is None or value != value else str(value).strip() for value in values]))
 
-    def on_both_sides(self, splits: np.ndarray) -> list[str]:
+    def leaking_between_splits(self, splits: np.ndarray) -> list[str]:
         """Known groups with examples in "train" and in another split, sorted; ``splits`` is str [N]."""
         known, train = self.present(), splits == "train"
         return sorted(set(self.names[known & train].tolist()) & set(self.names[known & ~train].tolist()))
@@ -86,14 +86,14 @@ class Groups:
             classes, counts = np.unique(kind[members[row]], return_counts=True)
             return float((counts * (counts - 2 * missing[classes])).sum())
 
-        take_columns = list[int]()
+        chosen = list[int]()
         for row in order:
-            if change(row) < 0 and len(take_columns) < len(order) - 1:
+            if change(row) < 0 and len(chosen) < len(order) - 1:
                 np.subtract.at(missing, kind[members[row]], 1)
-                take_columns.append(row)
-        if not take_columns and len(order) > 1:
-            take_columns = [min(order, key=change)]
-        return np.isin(group, take_columns)
+                chosen.append(row)
+        if not chosen and len(order) > 1:
+            chosen = [min(order, key=change)]
+        return np.isin(group, chosen)
 
 
 def groups_in(readers: Sequence[ParquetFile], name: str | None) -> dict[str, Column]:

@@ -141,7 +141,7 @@ def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
 
 
 def concat_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:
-    """The masks of several sets one after the other, each told by its number of images; None where no set has any."""
+    """The masks of several sets concatenated, each with its number of images; None where no set has any."""
     present = [masks for _, masks in parts if masks is not None]
     if not present:
         return None

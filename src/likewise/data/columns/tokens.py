@@ -24,7 +24,7 @@ class TokenRows:
     """The tokens of N images' captions.
 
     Args:
-        tokens: int32 [M, L], a caption each, those of an image one after the other; NO_TOKEN behind the end.
+        tokens: int32 [M, L], a caption each, those of an image in a row; NO_TOKEN behind the end.
         counts: int64 [N], captions of each image.
     """
 
@@ -37,9 +37,9 @@ class TokenRows:
     def read(self, index: Tensor) -> Tensor:
         """int64 [B] -> int64 [B, K, L], K the most captions and L the longest caption among these images."""
         counts = self.counts[index]
-        place = torch.arange(max(int(counts.max()), 1))
-        there = place < counts[:, None]
-        rows = (self.first[index][:, None] + place).clamp(max=len(self.tokens) - 1)
+        slot = torch.arange(max(int(counts.max()), 1))
+        there = slot < counts[:, None]
+        rows = (self.first[index][:, None] + slot).clamp(max=len(self.tokens) - 1)
         tokens = self.tokens[rows].long().masked_fill(~there[..., None], NO_TOKEN)
         longest = int((tokens != NO_TOKEN).sum(dim=2).max())
         return tokens[..., : max(longest, 1)]

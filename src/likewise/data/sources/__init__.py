@@ -1,1 +1,1 @@
-"""What a person may point at: folders, arrays, tables, archives, and the list of examples each gives."""
+"""Sources of data: folders, arrays, data sets, tables, archives; each gives a manifest of its examples."""

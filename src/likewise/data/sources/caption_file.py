@@ -1,4 +1,4 @@
-"""Captions in a CSV file of ``image_path,caption``: a line for each caption, so that an image may stand in several."""
+"""Captions in a CSV file of ``image_path,caption``: a line for each caption, so that an image may have several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.manifest import Manifest
-from likewise.data.sources.label_file import LABEL, PATH, SPLIT, named_images, place_of, with_label_file
+from likewise.data.sources.label_file import LABEL, PATH, SPLIT, id_of, named_images, with_label_file
 from likewise.errors import LikewiseError
 
 CAPTION = "caption"
@@ -48,10 +48,10 @@ def with_caption_file(manifest: Manifest, file: Path, folder: Path | None) -> Ma
     texts: list[list[str]] = [[] for _ in manifest.ids]
     unknown: dict[str, None] = {}
     for path, caption in _lines(file):
-        place = place_of(path, known.keys() | skipped, file, folder)
-        if place in known:
-            texts[known[place]].append(caption)
-        elif place is None:
+        image_id = id_of(path, known.keys() | skipped, file, folder)
+        if image_id in known:
+            texts[known[image_id]].append(caption)
+        elif image_id is None:
             unknown[path] = None
     if unknown:
         raise LikewiseError(
@@ -86,8 +86,8 @@ def _lines(file: Path) -> list[tuple[str, str]]:
         raise LikewiseError(f"{file} cannot be read as a CSV: {error}.") from error
     pathless = [number for number, (path, _) in enumerate(listed, start=1) if not path]
     if pathless or not listed:
-        said = f"names no {PATH} in its row {pathless[0]}" if pathless else "has no line below its heading"
-        raise LikewiseError(f"{file} {said}. Every line is {PATH},{CAPTION}.")
+        problem = f"names no {PATH} in its row {pathless[0]}" if pathless else "has no line below its heading"
+        raise LikewiseError(f"{file} {problem}. Every line is {PATH},{CAPTION}.")
     return listed
 
 

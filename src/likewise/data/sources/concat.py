@@ -12,7 +12,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import concat_columns
 from likewise.data.columns.masks import concat_masks
 from likewise.data.manifest import Manifest
-from likewise.data.pixel_source import JoinedPixels
+from likewise.data.pixel_source import ConcatPixels
 
 
 def concat(parts: Sequence[Manifest], source: str) -> Manifest:
@@ -27,7 +27,7 @@ def concat(parts: Sequence[Manifest], source: str) -> Manifest:
     clash = len({name for part in parts for name in part.ids}) < sum(len(part) for part in parts)
     return Manifest(
         source=source,
-        pixels=JoinedPixels([part.pixels for part in parts]),
+        pixels=ConcatPixels([part.pixels for part in parts]),
         labels=torch.cat([_renumbered(part, names) for part in parts]),
         splits=np.concatenate([part.splits for part in parts]),
         ids=[f"{s}/{i}" if clash else i for part in parts for s, i in zip(part.splits, part.ids, strict=True)],

@@ -112,7 +112,7 @@ def _as_training(split: str) -> str:
 
 
 def _splits(folder: Path, paths: list[Path], skipped: list[Skipped]) -> bool:
-    """Whether the top folders are splits; images beside such folders are skipped."""
+    """Whether the top folders are splits; images next to such folders are skipped."""
     tops = {path.parts[0] for path in paths if len(path.parts) > 1}
     named = {top for top in tops if top.lower() in SPLIT_NAMES}
     if not named:
@@ -125,12 +125,13 @@ def _splits(folder: Path, paths: list[Path], skipped: list[Skipped]) -> bool:
             f"{folder}: the folders {', '.join(sorted(named))} are splits, but {', '.join(sorted(tops - named)[:3])} "
             f"is none. Splits are called train, val, test and unlabeled; rename or move the others."
         )
-    skipped += [Skipped(path.as_posix(), "lies beside the split folders") for path in paths if len(path.parts) == 1]
+    outside = [path for path in paths if len(path.parts) == 1]
+    skipped += [Skipped(path.as_posix(), "outside the split folders") for path in outside]
     return True
 
 
 def _classes(paths: list[Path], splits: bool) -> tuple[dict[Path, str], list[str]]:
-    """The class of each image that has one, and what is to be said about the parts that have none."""
+    """The class of each image that has one, and a note on the parts that have none."""
     parts = defaultdict[str, list[Path]](list)
     for path in paths:
         parts[path.parts[0] if splits else ""].append(path)
@@ -154,8 +155,8 @@ def _empty_folders(folder: Path, kept: list[Path], names: tuple[str, ...]) -> li
     if not names:
         return []
     parents = {path.parent.parent for path in kept if path.parent.name in names}
-    beside = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir()}
-    empty = sorted(name for name in beside - set(names) if not name.startswith("."))
+    siblings = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir()}
+    empty = sorted(name for name in siblings - set(names) if not name.startswith("."))
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
 
 

@@ -118,15 +118,17 @@ def header_of(value: Any, name: str) -> Header:
 
 
 def fill_headers(manifest: Manifest) -> Manifest:
-    """Headers that were not read taken to be as the others, where those are all alike; `ValuePixels` only."""
+    """Headers that were not read taken to be as the others, where those are all the same; `ValuePixels` only."""
     pixels = manifest.pixels
     assert isinstance(pixels, ValuePixels)
     sizes, modes = pixels.headers
     read = np.flatnonzero(sizes[:, 0] > 0)
-    same = len(read) > 0 and bool((sizes[read] == sizes[read[0]]).all() and (modes[read] == modes[read[0]]).all())
-    if not same or len(read) == len(sizes):
+    if not len(read) or len(read) == len(sizes):
         return manifest
-    headers = Headers(np.broadcast_to(sizes[read[0]], sizes.shape).copy(), np.full(len(sizes), modes[read[0]]))
+    size, mode = sizes[read[0]], modes[read[0]]
+    if (sizes[read] != size).any() or (modes[read] != mode).any():
+        return manifest
+    headers = Headers(np.tile(size, (len(sizes), 1)), np.full(len(sizes), mode))
     return replace(manifest, pixels=replace(pixels, headers=headers))
 
 

@@ -56,27 +56,27 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
     rows = read_label_file(file)
     known = {name: i for i, name in enumerate(manifest.ids)}
     skipped = {entry.id for entry in manifest.skipped}
-    places = {row.path: place_of(row.path, known.keys() | skipped, file, folder) for row in rows}
-    unknown = [path for path, place in places.items() if place is None]
+    ids = {row.path: id_of(row.path, known.keys() | skipped, file, folder) for row in rows}
+    unknown = [path for path, image_id in ids.items() if image_id is None]
     if unknown:
         raise LikewiseError(
             f"{file} names {len(unknown)} images that are not in {manifest.source}: {', '.join(unknown[:3])}"
             f"{', ...' if len(unknown) > 3 else ''}. Paths begin at the data folder or at the CSV's own folder; "
             f"an image there is called {manifest.ids[0]}."
         )
-    agreed = _agreed(rows, {path: place or "" for path, place in places.items()}, file)
-    names = class_names_of([row.label for place, row in agreed.items() if place in known])
+    by_id = _one_row_each(rows, {path: image_id or "" for path, image_id in ids.items()}, file)
+    names = class_names_of([row.label for image_id, row in by_id.items() if image_id in known])
     number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
     labels, splits = torch.full((len(manifest),), UNLABELLED), manifest.splits.astype(object)
     groups = np.full(len(manifest), UNKNOWN, dtype=object)
-    for place, row in agreed.items():
-        if place in known:
-            labels[known[place]] = number[row.label]
-            splits[known[place]] = row.split or splits[known[place]]
-            groups[known[place]] = row.group
+    for image_id, row in by_id.items():
+        if image_id in known:
+            labels[known[image_id]] = number[row.label]
+            splits[known[image_id]] = row.split or splits[known[image_id]]
+            groups[known[image_id]] = row.group
     notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
-    beside = {**manifest.columns, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.columns
-    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, columns=beside)
+    columns = {**manifest.columns, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.columns
+    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, columns=columns)
 
 
 def open_label_file(file: Path) -> Manifest:
@@ -164,7 +164,7 @@ def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
     return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
 
 
-def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
+def id_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
     """The id that a path of a CSV means; None where it means none."""
     plain = posixpath.normpath(path)
     if plain in ids:
@@ -175,21 +175,22 @@ def place_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str |
     return relative if relative in ids else None
 
 
-def _said(row: Row) -> str:
+def _describe_row(row: Row) -> str:
     return " ".join(part for part in (f"{LABEL} {row.label or 'blank'!r}", row.split, row.group) if part)
 
 
-def _agreed(rows: list[Row], places: dict[str, str], file: Path) -> dict[str, Row]:
+def _one_row_each(rows: list[Row], ids: dict[str, str], file: Path) -> dict[str, Row]:
     """One row for each image.
 
     Raises:
-        LikewiseError: two rows for one image say different things.
+        LikewiseError: two rows for one image differ.
     """
-    agreed = dict[str, Row]()
+    by_id = dict[str, Row]()
     for row in rows:
-        earlier = agreed.setdefault(places[row.path], row)
+        earlier = by_id.setdefault(ids[row.path], row)
         if earlier[1:] != row[1:]:
             raise LikewiseError(
-                f"{file} gives {row.path} twice: {_said(earlier)} and {_said(row)}. Keep one of the lines."
+                f"{file} gives {row.path} twice: {_describe_row(earlier)} and {_describe_row(row)}. Keep one of the "
+                f"lines."
             )
-    return agreed
+    return by_id

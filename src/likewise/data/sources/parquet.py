@@ -23,7 +23,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.data.sources.arrays import numbered
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
-from likewise.data.sources.shards import LARGE, is_large, looked_at, shard_names, split_of
+from likewise.data.sources.shards import LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.video.clip_columns import starts_in
 from likewise.errors import LikewiseError, did_you_mean
 
@@ -79,7 +79,7 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
         masks=_masks([str(file) for file in files], columns.mask, locations),
         columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
     )
-    return _looked_at(whole, groups, locations, first_groups_only=large)
+    return _scan_headers(whole, groups, locations, first_groups_only=large)
 
 
 def _open(file: Path) -> pq.ParquetFile:
@@ -157,9 +157,9 @@ def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> M
     return Masks(present) if any(cell is not None for cell in present) else None
 
 
-def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
+def _scan_headers(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
     """The manifest with headers, less the rows that are no image."""
-    looked = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
+    to_scan = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
 
     def content(position: int) -> bytes:
         encoded = groups.read(Location(*locations[position].tolist()))
@@ -167,5 +167,5 @@ def _looked_at(manifest: Manifest, groups: RowGroups, locations: np.ndarray, fir
             raise UnreadableImage("no bytes in the file")
         return encoded
 
-    groups.read_ahead(locations[looked])
-    return looked_at(manifest, looked, content)
+    groups.read_ahead(locations[to_scan])
+    return scan_headers(manifest, to_scan, content)

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
 
-KEPT_BYTES = 2**30
+CACHE_BYTES = 2**30
 """Encoded bytes that stay in memory; a set with more is read again group by group as rows are asked for."""
 
 
 class Location(NamedTuple):
-    """Where a row lies."""
+    """Where a row is."""
 
     file: int
     group: int
@@ -35,7 +35,7 @@ class RowGroups:
 
     def __init__(self, files: Sequence[str], column: str) -> None:
         self.files, self.column = files, column
-        self._kept: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class RowGroups:
     def read_ahead(self, locations: np.ndarray) -> None:
         """Keep the first row groups of these rows, as many as may be kept, for processes forked from here on."""
         for file, group in dict.fromkeys(map(tuple, locations[:, :2].tolist())):
-            if sum(array.nbytes for array in self._kept.values()) >= KEPT_BYTES:
+            if sum(array.nbytes for array in self._cache.values()) >= CACHE_BYTES:
                 return
             self.read(Location(file, group, 0))
 
@@ -62,19 +62,19 @@ class RowGroups:
         return f"{self.files[location.file]}, row {location.row} of row group {location.group}"
 
     def _group(self, file: int, group: int) -> pa.Array:
-        if (file, group) not in self._kept:
+        if (file, group) not in self._cache:
             with pq.ParquetFile(self.files[file], memory_map=True) as reader:
                 table = reader.read_row_group(group, columns=[self.column], use_threads=False)
             column = table.column(0).combine_chunks()
             column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-            self._kept[file, group] = column.field("bytes") if pa.types.is_struct(column.type) else column
+            self._cache[file, group] = column.field("bytes") if pa.types.is_struct(column.type) else column
             self._forget_oldest()
-        self._kept.move_to_end((file, group))
-        return self._kept[file, group]
+        self._cache.move_to_end((file, group))
+        return self._cache[file, group]
 
     def _forget_oldest(self) -> None:
-        while len(self._kept) > 1 and sum(array.nbytes for array in self._kept.values()) > KEPT_BYTES:
-            self._kept.popitem(last=False)
+        while len(self._cache) > 1 and sum(array.nbytes for array in self._cache.values()) > CACHE_BYTES:
+            self._cache.popitem(last=False)
 
 
 @dataclass(frozen=True, eq=False)

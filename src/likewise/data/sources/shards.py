@@ -20,9 +20,9 @@ LOOK_LIMIT = 2 * 2**30
 """Bytes of a set's files up to which every header is read before step 0; of more, those of each file's first images."""
 
 FIRST = 256
-"""Images of each file that are looked at before step 0 where there are too many bytes to look at all."""
+"""Images of each file whose headers are read before step 0 where there are too many bytes to read all."""
 
-LARGE = "large: only the first images of each file were looked at before step 0"
+LARGE = "large: only the first images of each file were checked before step 0"
 """What is noted of such a set."""
 
 
@@ -33,7 +33,7 @@ def find_shards(folder: Path, suffix: str) -> list[Path]:
 
 
 def is_large(files: Sequence[Path]) -> bool:
-    """Whether files are too many bytes for all of their images to be looked at before step 0."""
+    """Whether files are too many bytes for all of their images to be scanned at before step 0."""
     return sum(file.stat().st_size for file in files) > LOOK_LIMIT
 
 
@@ -45,43 +45,43 @@ def split_of(file: Path) -> str:
 
 
 def shard_names(files: Sequence[Path]) -> list[str]:
-    """Names by which files can be told apart: without their folders, where that does."""
+    """Names that differ from each other: without their folders, where that is enough."""
     names = [file.name for file in files]
     return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
 
 
-def looked_at(manifest: Manifest, looked: np.ndarray, content: Callable[[int], bytes]) -> Manifest:
+def scan_headers(manifest: Manifest, scanned: np.ndarray, content: Callable[[int], bytes]) -> Manifest:
     """A manifest with the headers of some examples, less those of them that are no image.
 
     Args:
         manifest: its pixels are a dataclass with a field ``headers``.
-        looked: int64 [n], positions of those that are looked at.
+        scanned: int64 [n], positions of those whose headers are read.
         content: the encoded bytes at a position; raises UnreadableImage where there are none.
 
     Raises:
         LikewiseError: no example is left.
     """
-    return with_headers(manifest, looked, scan(lambda i: read_header(content(int(looked[i]))), len(looked)))
+    return with_headers(manifest, scanned, scan(lambda i: read_header(content(int(scanned[i]))), len(scanned)))
 
 
-def with_headers(manifest: Manifest, looked: np.ndarray, found: Scan) -> Manifest:
+def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manifest:
     """A manifest with the headers that were read, less the examples that turned out to be no image.
 
     Args:
         manifest: its pixels are a dataclass with a field ``headers``.
-        looked: int64 [n], positions of the examples whose headers were read.
+        scanned: int64 [n], positions of the examples whose headers were read.
         found: what was found there.
 
     Raises:
         LikewiseError: no example is left.
     """
-    refused = {int(looked[i]): reason for i, reason in found.refused.items()}
+    refused = {int(scanned[i]): reason for i, reason in found.refused.items()}
     skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
     kept = np.setdiff1d(np.arange(len(manifest)), list(refused))
     if not len(kept):
         raise LikewiseError(f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}")
     sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
-    sizes[looked[found.kept]], modes[looked[found.kept]] = found.headers
+    sizes[scanned[found.kept]], modes[scanned[found.kept]] = found.headers
     rest = manifest.take(kept)
     pixels: Any = rest.pixels
     headers = Headers(sizes[kept], modes[kept])

@@ -125,7 +125,7 @@ def _damaged_end(file: Path, end: int, length: int) -> str:
     if not mark:
         return "it has no end mark, so it may be cut short"
     if any(mark):
-        return f"what lies at byte {end:,} is no header"
+        return f"there is no header at byte {end:,}"
     if length - end > RECORD_LIMIT:
-        return f"its end mark stands at byte {end:,} of {length:,}"
+        return f"its end mark is at byte {end:,} of {length:,}"
     return ""

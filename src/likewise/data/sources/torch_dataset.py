@@ -122,7 +122,7 @@ def parts_of(item: Any) -> Item:
 
 
 def known_labels(dataset: Any) -> list[Any] | None:
-    """Labels that a data set has beside its items; None where they stand in the items alone."""
+    """Labels that a data set lists apart from its items; None where only the items have them."""
     if isinstance(dataset, Subset):
         whole = known_labels(dataset.dataset)
         return None if whole is None else [whole[int(i)] for i in dataset.indices]

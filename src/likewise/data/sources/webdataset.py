@@ -20,7 +20,7 @@ from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.arrays import numbered
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.sources.shards import FIRST, LARGE, is_large, looked_at, shard_names, split_of
+from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_member
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
@@ -28,15 +28,15 @@ from likewise.errors import LikewiseError
 SUFFIX = ".tar"
 
 TEXT, RECORD, CLASS = "txt", "json", "cls"
-"""Endings beside an image: a caption; an object with a caption or several; a class, by number or name."""
+"""Endings of files next to an image: a caption; an object with a caption or several; a class, by number or name."""
 
 
 class Example(NamedTuple):
-    """One image or video, and what lies beside it."""
+    """One image or video, and its captions and class."""
 
     key: str
     """its name up to the first dot"""
-    shown: Member
+    member: Member
     captions: tuple[Any, ...]
     label: int | str | None
 
@@ -54,7 +54,7 @@ class Shard(NamedTuple):
 def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     """The images, or the videos, of one or several tar archives, with their captions and classes.
 
-    ``key.jpg`` (or any other ending of an image or video), and beside it ``key.txt``, a caption; ``key.json``, an
+    ``key.jpg`` (or any other ending of an image or video), and next to it ``key.txt``, a caption; ``key.json``, an
     object with ``caption`` (or as a column of Parquet files may be called), one or a list; ``key.cls``, a class. The
     key ends at the first dot behind the last slash. An image needs none of these; what has no image is skipped.
 
@@ -70,13 +70,13 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     unread = sum((shard.unread for shard in shards), Counter[str]())
     if not found:
         raise LikewiseError(_nothing_found(source, unread))
-    _refuse_both_kinds(source, [example.shown.name for _, example in found])
+    _refuse_both_kinds(source, [example.member.name for _, example in found])
     labels, class_names = numbered([example.label for _, example in found], (), f"{source}, files .{CLASS}")
     captions = Captions.of([example.captions for _, example in found])
-    locations = np.array([(number, *example.shown[1:]) for number, example in found], dtype=np.int64)
-    called = [f"{files[number]}, {example.shown.name}" for number, example in found]
+    locations = np.array([(number, *example.member[1:]) for number, example in found], dtype=np.int64)
+    names_in_errors = [f"{files[number]}, {example.member.name}" for number, example in found]
     headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
-    pixels = TarPixels([str(file) for file in files], locations, called, headers)
+    pixels = TarPixels([str(file) for file in files], locations, names_in_errors, headers)
     large = is_large(files)
     whole = Manifest(
         source=source,
@@ -89,7 +89,7 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
         notes=(*_notes(names, shards, unread), *((LARGE,) if large else ())),
         columns={CAPTIONS: captions} if captions.present().any() else {},
     )
-    return looked_at(whole, _looked(locations[:, 0], large), pixels.content)
+    return scan_headers(whole, _rows_to_scan(locations[:, 0], large), pixels.content)
 
 
 def key_and_ending(name: str) -> tuple[str, str] | None:
@@ -108,13 +108,16 @@ def _open_shard(file: Path, name: str) -> Shard:
     grouped, skipped, unread = _grouped(listing, name)
     examples = []
     for key, members in grouped.items():
-        shown = next((member for ending, member in members.items() if _is_shown(ending)), None)
-        if shown is None:
-            skipped.append(Skipped(f"{name}/{key}", f"no image beside its {', '.join('.' + e for e in members)}"))
+        found_image = next((member for ending, member in members.items() if _is_image(ending)), None)
+        if found_image is None:
+            skipped.append(Skipped(f"{name}/{key}", f"no image next to its {', '.join('.' + e for e in members)}"))
             continue
-        unread.update(ending for ending, member in members.items() if _is_shown(ending) and member is not shown)
-        beside = {e: read_member(file, m.offset, m.size) for e, m in members.items() if e in (TEXT, RECORD, CLASS)}
-        examples.append(Example(key, shown, *_read_beside(beside, f"{name}/{key}", skipped)))
+        unread.update(ending for ending, member in members.items() if _is_image(ending) and member is not found_image)
+        texts = {}
+        for ending, member in members.items():
+            if ending in (TEXT, RECORD, CLASS):
+                texts[ending] = read_member(file, member.offset, member.size)
+        examples.append(Example(key, found_image, *_read_texts(texts, f"{name}/{key}", skipped)))
     return Shard(examples, skipped, unread, listing.damage)
 
 
@@ -124,7 +127,7 @@ def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]],
     grouped, unread = dict[str, dict[str, Member]](), Counter[str]()
     for member in listing.members:
         key, ending = key_and_ending(member.name) or ("", "")
-        if not (_is_shown(ending) or ending in (TEXT, RECORD, CLASS)):
+        if not (_is_image(ending) or ending in (TEXT, RECORD, CLASS)):
             unread[ending] += 1
         elif ending in grouped.setdefault(key, {}):
             skipped.append(Skipped(f"{name}/{member.name}", "there is another of that name before it"))
@@ -133,23 +136,23 @@ def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]],
     return grouped, skipped, unread
 
 
-def _is_shown(ending: str) -> bool:
+def _is_image(ending: str) -> bool:
     return f".{ending}" in IMAGE_SUFFIXES or f".{ending}" in VIDEO_SUFFIXES
 
 
-def _read_beside(beside: Mapping[str, bytes], name: str, skipped: list[Skipped]) -> tuple[tuple[Any, ...], Any]:
+def _read_texts(texts: Mapping[str, bytes], name: str, skipped: list[Skipped]) -> tuple[tuple[Any, ...], Any]:
     """Captions, each once, and the label. What cannot be read is skipped, with its reason."""
-    said, label = list[Any](), None
-    for ending, content in beside.items():
+    captions, label = list[Any](), None
+    for ending, content in texts.items():
         try:
             text = content.decode("utf-8-sig").strip()
             if ending == CLASS:
                 label = int(text) if text.removeprefix("-").isdecimal() else text
             else:
-                said += [text] if ending == TEXT else _captions_of(json.loads(text))
+                captions += [text] if ending == TEXT else _captions_of(json.loads(text))
         except ValueError as error:  # of which the decoding errors of UTF-8 and of JSON are kinds
             skipped.append(Skipped(f"{name}.{ending}", f"cannot be read: {error}"))
-    return tuple(dict.fromkeys(caption for caption in said if isinstance(caption, str))), label
+    return tuple(dict.fromkeys(caption for caption in captions if isinstance(caption, str))), label
 
 
 def _captions_of(record: Any) -> list[Any]:
@@ -159,8 +162,8 @@ def _captions_of(record: Any) -> list[Any]:
     return first if isinstance(first, list) else [first]
 
 
-def _looked(shard: np.ndarray, large: bool) -> np.ndarray:
-    """Which examples are looked at before step 0, from the archive of each."""
+def _rows_to_scan(shard: np.ndarray, large: bool) -> np.ndarray:
+    """Positions of the examples whose headers are read before step 0, from the archive of each."""
     if not large:
         return np.arange(len(shard))
     return np.concatenate([np.flatnonzero(shard == number)[:FIRST] for number in np.unique(shard)])
@@ -169,7 +172,7 @@ def _looked(shard: np.ndarray, large: bool) -> np.ndarray:
 def _notes(names: Sequence[str], shards: Sequence[Shard], unread: Counter[str]) -> Iterator[str]:
     for name, shard in zip(names, shards, strict=True):
         if shard.damage:
-            yield f"{name} is damaged ({shard.damage}): what lies before that is used"
+            yield f"{name} is damaged ({shard.damage}): what comes before that is used"
     if unread:
         yield f"files that are not read: {_counted(unread)}"
 
@@ -192,6 +195,6 @@ def _refuse_both_kinds(source: str, names: Sequence[str]) -> None:
 def _nothing_found(source: str, unread: Counter[str]) -> str:
     found = f"what it holds: {_counted(unread)}" if unread else "there is no example in it"
     return (
-        f"{source} holds no image: {found}. An example is key.jpg (or .png, .webp, .mp4, ...), beside it key.txt, "
+        f"{source} holds no image: {found}. An example is key.jpg (or .png, .webp, .mp4, ...), next to it key.txt, "
         f"key.json or key.cls; the key ends at the first dot."
     )

@@ -111,14 +111,14 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
 def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
     count, last = length * SOUND_RATE // FRAME_RATE, round(HEARD * SOUND_RATE)
-    heard = NOISE * random.standard_normal(count + 2 * last)
+    sound = NOISE * random.standard_normal(count + 2 * last)
     for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip is still heard in it
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
             since = (np.arange(first, first + last) - landing) / SOUND_RATE
             note = np.exp(-since / decay) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
-            heard[first : first + last] += LOUDNESS * note
-    return np.rint(heard[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
+            sound[first : first + last] += LOUDNESS * note
+    return np.rint(sound[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
 
 
 def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What clips have beside their frames, as columns: their sound, the flow between frames, where they begin."""
+"""What clips have besides their frames, as columns: their sound, the flow between frames, where they begin."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Flow(Track):
         return self.clips.flow
 
 
-class AsKept:
-    """The reader of a track as it is."""
+class IdentityTransform:
+    """Reads a track as it is stored."""
 
     def of(self, column: Column) -> IndexedFeature:
         """The column itself, what it holds having been made."""

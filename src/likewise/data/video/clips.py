@@ -25,7 +25,7 @@ from likewise.errors import LikewiseError
 
 
 def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False, cache: Path | None = None) -> Manifest:
-    """The same examples with their videos decoded: their frames as pixels, ``sound`` and ``flow`` beside them.
+    """The same examples with their videos decoded: their frames as pixels, ``sound`` and ``flow`` as columns.
 
     What is no video or cannot be decoded is left out, counted and named.
 
@@ -102,7 +102,7 @@ def clip_manifest(
 
 
 def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
-    """What lies beside clips: what lay beside the videos but for their starts, their flow, and sound if one has any."""
+    """The columns of clips: those of the videos except their starts, the flow, and sound if one has any."""
     tracks = {name: column for name, column in manifest.columns.items() if name != START}
     tracks[FLOW] = Flow(pixels.clips, pixels.rows)
     if pixels.clips.has_sound.numpy()[pixels.rows].any():

@@ -224,10 +224,10 @@ class _Tracks:
         """float32 [samples] from an instant on, the pieces laid where the clock has them."""
         laid = np.zeros(self.shape.samples, np.float32)
         for time, piece in self.pieces:
-            place = round((time - begin) * self.shape.sound_rate)
-            low, high = max(place, 0), min(place + len(piece), len(laid))
+            offset = round((time - begin) * self.shape.sound_rate)
+            low, high = max(offset, 0), min(offset + len(piece), len(laid))
             if low < high:
-                laid[low:high] = piece[low - place : high - place]
+                laid[low:high] = piece[low - offset : high - offset]
         return np.clip(laid, -1, 1)
 
     def _picture(self, frame: Any) -> None:
