@@ -16,11 +16,11 @@ CLAIMED = (2, 4, 10)
 
 INTRODUCTION = """# What labels and pre-training buy: the demo over {seeds} seeds
 
-Made by `python tools/summarise_demo.py` from the runs beside it (`likewise demo --seed N`). A seed sets weights, order,
-views, the images held out and which labels are shown. Network, views, temperature, rates, steps of every arm, and probe
-against fine-tuning were chosen on validation images. While the code was being written the demo ran, and so showed test
-accuracies, four times with seed 0; what followed from them was that the labels-only arm was too weak, and it was made
-stronger, on validation images.
+Made by `python tools/summarise_demo.py` from the runs beside it (`likewise demo --seed N`). A seed sets weights,
+order, views, the images held out and which labels are visible. Network, views, temperature, rates, steps of every
+arm, and probe against fine-tuning were chosen on validation images. While the code was being written the demo ran,
+and so reported test accuracies, four times with seed 0; what followed from them was that the labels-only arm was too
+weak, and it was made stronger, on validation images.
 
 Accuracy on 2,000 test images, mean over seeds (each seed):
 """
@@ -29,11 +29,11 @@ TRIED = """
 ## What was tried on validation images, and did not help
 
 - Fine-tuning the whole network from SimCLR's encoder (100 to 200 steps, rates 0.01 to 0.1, with and without a fitted
-  head first): below the linear probe at 2 and 4 labels a class, level at 10.
+  head first): below the linear probe at 2 and 4 labels per class, level at 10.
 - A temperature of 0.1 or 0.2 instead of 0.5; crops down to 0.15 of the area; AdamW: 1 to 2 points less at 2 to 10.
 - A probe on the head's hidden layer, on pooled 2x2 maps, on average and maximum together: no better than mean pooling.
-- Labels only: 200 steps of 64 were too few (6 points less at 50 a class); 800 is where more steps stop helping at 10 a
-  class (1,600 gave less), so 800 is what the arm gets.
+- Labels only: 200 steps of 64 were too few (6 points less at 50 per class); 800 is where more steps stop helping at 10
+  (1,600 gave less), so 800 is what the arm gets.
 """
 
 
@@ -41,7 +41,7 @@ def table(runs: list[dict]) -> list[str]:
     """Arms by budgets."""
     budgets = [point["labels_per_class"] for point in runs[0]["points"][ONLY]]
     lines = [
-        "| labels a class | " + " | ".join(str(budget or "all") for budget in budgets) + " |",
+        "| labels per class | " + " | ".join(str(budget or "all") for budget in budgets) + " |",
         "| --- " * (len(budgets) + 1) + "|",
     ]
     for arm in runs[0]["points"]:
@@ -66,14 +66,14 @@ def value(run: dict, arm: str, budget: int | None) -> float | None:
 
 def claims(runs: list[dict]) -> list[str]:
     """Pre-training ahead of the same labels alone: holds where the mean is and at least two of three seeds are."""
-    lines = ["", "Claim: with 2, 4 and 10 labels a class, pre-training is ahead of the same labels alone.", ""]
+    lines = ["", "Claim: with 2, 4 and 10 labels per class, pre-training is ahead of the same labels alone.", ""]
     for arm in PRETRAINED:
         for budget in CLAIMED:
             gains = [(value(run, arm, budget) or 0) - (value(run, ONLY, budget) or 0) for run in runs]
             held = mean(gains) > 0 and sum(gain > 0 for gain in gains) * 3 >= 2 * len(gains)
             each = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
             verdict = "holds" if held else "does not hold"
-            lines.append(f"- {arm}, {budget} a class: {100 * mean(gains):+.1f} points ({each}); {verdict}.")
+            lines.append(f"- {arm}, {budget} per class: {100 * mean(gains):+.1f} points ({each}); {verdict}.")
     return lines
 
 

@@ -25,7 +25,7 @@ IDEA = (
     "that they are of no class. UGAN is reconstructed from Triple-GAN and Bad-GAN, for its paper could not be had."
 )
 
-MEASURES = [f"{labels} labels a class" for labels in (LABELS, *OTHER_LABELS)]
+MEASURES = [f"{labels} labels per class" for labels in (LABELS, *OTHER_LABELS)]
 
 
 CAPTION = "Inequalities, each of means over the seeds."
