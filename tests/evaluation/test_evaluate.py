@@ -160,6 +160,14 @@ def test_a_run_and_its_folder_get_the_scores_that_the_run_has(run):
         likewise.evaluate(run, few, image_size=64)
 
 
+def test_a_run_with_an_encoder_of_its_own_is_scored_too(tmp_path):
+    few = fashion_mnist_mini().take(np.arange(0, 12_000, 40)).hold_out(0.2, 0, "val")
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 8))
+    settings = {"method": "simclr", "steps": 2, "batch_size": 16, "device": "cpu"}
+    run = likewise.train(few, encoder=encoder, out=tmp_path / "run", **settings)
+    assert likewise.evaluate(run, few).scores == run.scores
+
+
 def refused(match, *given, **more):
     with pytest.raises(LikewiseError, match=match):
         likewise.evaluate(*given, **more)

@@ -19,7 +19,8 @@ from likewise.data.pixel_source import ArrayPixels
 from likewise.data.sources.arrays import listed, numbered
 from likewise.data.sources.open import open_manifest
 from likewise.data.video.clip_frames import open_frames
-from likewise.encoders import load_encoder
+from likewise.encoders import Encoder, EncoderSettings, load_encoder
+from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate_features import FeatureSource, Part, Targets, evaluate_features, group_numbers
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
@@ -166,9 +167,12 @@ def _subject(given: Any, image_size: int | None, channels: int | None) -> _Netwo
     if isinstance(given, (str, Path)) and Path(given).suffix == ".parquet":
         vectors = read_vectors(Path(given))
         return _Matrix(_float_matrix(vectors.vectors), vectors.labels)
-    folder = getattr(given, "folder", given)
-    if isinstance(folder, (str, Path, RunFolder)):
-        return _encoder_of_run(folder if isinstance(folder, RunFolder) else RunFolder(folder), image_size)
+    if isinstance(given, (str, Path)):
+        return _network_of_run(*load_encoder(RunFolder(given).require().path), image_size, str(given))
+    folder = getattr(given, "folder", None)
+    if isinstance(folder, RunFolder):
+        run: Any = given  # a Run, whose encoder may be a user's module
+        return _network_of_run(run.encoder, encoder_settings_of(folder), image_size, str(folder.path))
     if callable(given):
         return _Network(_Pooled(given), image_size, channels)
     raise LikewiseError(
@@ -177,16 +181,13 @@ def _subject(given: Any, image_size: int | None, channels: int | None) -> _Netwo
     )
 
 
-def _encoder_of_run(folder: RunFolder, image_size: int | None) -> _Network:
-    encoder, settings = load_encoder(folder.require().path)
+def _network_of_run(encoder: Encoder, settings: EncoderSettings, image_size: int | None, path: str) -> _Network:
     if settings.frames > 1:
-        raise LikewiseError(
-            f"{folder.path} learned from videos. Score it with likewise.load({str(folder.path)!r}).evaluate(data)."
-        )
+        raise LikewiseError(f"{path} learned from videos. Score it with likewise.load({path!r}).evaluate(data).")
     if image_size not in (None, settings.image_size):
         raise LikewiseError(
-            f"image_size={image_size} was given, but the encoder of {folder.path} reads images of "
-            f"{settings.image_size} pixels. Leave image_size out."
+            f"image_size={image_size} was given, but the encoder of {path} reads images of {settings.image_size} "
+            f"pixels. Leave image_size out."
         )
     return _Network(encoder, settings.image_size, settings.channels)
 
