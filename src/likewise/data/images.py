@@ -148,7 +148,7 @@ def open_images(
 ) -> Images:
     """The images of a manifest, brought to one size.
 
-    An image that is not square is squeezed into the square, antialiased, and its true shape kept in ``aspect``.
+    An image that is not square is squeezed into the square, antialiased, and its true shape recorded in ``aspect``.
 
     Args:
         manifest: the examples.

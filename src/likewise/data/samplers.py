@@ -55,7 +55,7 @@ class ClassBalanced:
             raise LikewiseError(
                 f"A support batch of {classes_per_batch} classes x {images_per_class} images was asked for, but "
                 f"{len(self._members)} classes have labels. Choose 1 to {len(self._members)} classes and 1 or more "
-                f"images, or show more labels."
+                f"images, or a larger label budget."
                 if self._members
                 else "A class-balanced support batch was asked for, but no training example shows a label. "
                 "Give a label budget above none, or a method that needs no labels."
@@ -104,7 +104,7 @@ def step_imbalanced(labels: Tensor, rare_classes: int | float, ratio: float, see
         labels: int64 [N]; the unlabelled are left out.
         rare_classes: how many classes are rare, or which share of them (a float below 1).
         ratio: images of a frequent class for one of a rare class (Buda et al. 2018, arXiv 1710.05381, section 3.2).
-        seed: which images are kept.
+        seed: which images are chosen.
     """
     _check_ratio(ratio)
     counts = class_counts(labels)
@@ -124,9 +124,9 @@ def _check_ratio(ratio: float) -> None:
 
 def _subset(labels: Tensor, sizes: dict[int, float], seed: int) -> Tensor:
     """Sorted positions of a random subset with given class sizes, nested for one seed."""
-    kept = []
+    chosen = []
     for c, size in sizes.items():
         members = torch.nonzero(labels == c).flatten()
         order = torch.randperm(len(members), generator=generator(seed, "imbalance", c))
-        kept.append(members[order[: max(1, round(size))]])
-    return torch.cat(kept).sort().values if kept else torch.zeros(0, dtype=torch.int64)
+        chosen.append(members[order[: max(1, round(size))]])
+    return torch.cat(chosen).sort().values if chosen else torch.zeros(0, dtype=torch.int64)

@@ -52,21 +52,21 @@ def open_folder(folder: Path) -> Manifest:
     paths = [path for path in paths if path.as_posix() not in outside]
     scan = scan_files([folder / path for path in paths])
     skipped += [Skipped(paths[i].as_posix(), reason) for i, reason in scan.refused.items()]
-    if not len(scan.kept):
+    if not len(scan.usable):
         raise LikewiseError(f"{folder}: none of its {len(ids)} image files can be used. {describe(skipped)}")
-    kept = [paths[i] for i in scan.kept]
-    classes, notes = _classes(kept, splits)
+    usable = [paths[i] for i in scan.usable]
+    classes, notes = _classes(usable, splits)
     names = tuple(sorted(set(classes.values())))
     number = {name: i for i, name in enumerate(names)}
     return Manifest(
         source=str(folder),
-        pixels=FilePixels([folder / path for path in kept], scan.headers),
-        labels=torch.tensor([number[classes[p]] if p in classes else UNLABELLED for p in kept], dtype=torch.int64),
-        splits=np.array([_as_training(SPLIT_NAMES[p.parts[0].lower()]) if splits else "train" for p in kept]),
-        ids=[path.as_posix() for path in kept],
+        pixels=FilePixels([folder / path for path in usable], scan.headers),
+        labels=torch.tensor([number[classes[p]] if p in classes else UNLABELLED for p in usable], dtype=torch.int64),
+        splits=np.array([_as_training(SPLIT_NAMES[p.parts[0].lower()]) if splits else "train" for p in usable]),
+        ids=[path.as_posix() for path in usable],
         class_names=names,
         skipped=tuple(skipped),
-        notes=(*notes, *_empty_folders(folder, kept, names)),
+        notes=(*notes, *_empty_folders(folder, usable, names)),
     )
 
 
@@ -150,11 +150,11 @@ def _classes(paths: list[Path], splits: bool) -> tuple[dict[Path, str], list[str
     return classes, notes
 
 
-def _empty_folders(folder: Path, kept: list[Path], names: tuple[str, ...]) -> list[str]:
+def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:
     """A note on class folders without a usable image, which become no class."""
     if not names:
         return []
-    parents = {path.parent.parent for path in kept if path.parent.name in names}
+    parents = {path.parent.parent for path in usable if path.parent.name in names}
     siblings = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir()}
     empty = sorted(name for name in siblings - set(names) if not name.startswith("."))
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []

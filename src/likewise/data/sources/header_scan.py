@@ -31,7 +31,7 @@ class Header(NamedTuple):
 class Scan(NamedTuple):
     """What a look at N files found."""
 
-    kept: np.ndarray
+    usable: np.ndarray
     """int64: positions of the files that are images"""
     headers: Headers
     """headers of those"""
@@ -56,7 +56,7 @@ def scan(read: Callable[[int], Header], count: int) -> Scan:
     found = list(parallel_map(attempt, count))
     headers = [header for header in found if isinstance(header, Header)]
     return Scan(
-        kept=np.array([i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64),
+        usable=np.array([i for i, header in enumerate(found) if isinstance(header, Header)], dtype=np.int64),
         headers=Headers(
             np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
             np.array([header.mode for header in headers], dtype=str),

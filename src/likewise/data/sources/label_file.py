@@ -103,15 +103,15 @@ def named_images(file: Path, paths: list[str]) -> Manifest:
         )
     scan = scan_files([file.parent / path for path in paths])
     skipped = tuple(Skipped(paths[i], reason) for i, reason in scan.refused.items())
-    if not len(scan.kept):
+    if not len(scan.usable):
         raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
-    kept = [paths[i] for i in scan.kept]
+    usable = [paths[i] for i in scan.usable]
     return Manifest(
         source=str(file),
-        pixels=FilePixels([file.parent / path for path in kept], scan.headers),
-        labels=torch.full((len(kept),), UNLABELLED),
-        splits=np.full(len(kept), "train"),
-        ids=kept,
+        pixels=FilePixels([file.parent / path for path in usable], scan.headers),
+        labels=torch.full((len(usable),), UNLABELLED),
+        splits=np.full(len(usable), "train"),
+        ids=usable,
         skipped=skipped,
     )
 

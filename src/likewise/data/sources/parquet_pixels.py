@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
 
 CACHE_BYTES = 2**30
-"""Encoded bytes that stay in memory; a set with more is read again group by group as rows are asked for."""
+"""Encoded bytes that are cached; a set with more is read again group by group as rows are asked for."""
 
 
 class Location(NamedTuple):
@@ -28,9 +28,9 @@ class Location(NamedTuple):
 
 
 class RowGroups:
-    """The encoded images of some files, the row groups used last kept in memory.
+    """The encoded images of some files, the row groups used last cached in memory.
 
-    Safe for threads. Worker processes that are forked share what is kept; a pickled copy starts empty.
+    Safe for threads. Worker processes that are forked share what is cached; a pickled copy starts empty.
     """
 
     def __init__(self, files: Sequence[str], column: str) -> None:
@@ -51,7 +51,7 @@ class RowGroups:
         return group[location.row].as_py()
 
     def read_ahead(self, locations: np.ndarray) -> None:
-        """Keep the first row groups of these rows, as many as may be kept, for processes forked from here on."""
+        """Cache the first row groups of these rows, as many as fit, for processes forked from here on."""
         for file, group in dict.fromkeys(map(tuple, locations[:, :2].tolist())):
             if sum(array.nbytes for array in self._cache.values()) >= CACHE_BYTES:
                 return

@@ -77,12 +77,12 @@ def with_headers(manifest: Manifest, scanned: np.ndarray, found: Scan) -> Manife
     """
     refused = {int(scanned[i]): reason for i, reason in found.refused.items()}
     skipped = [Skipped(manifest.ids[i], reason) for i, reason in refused.items()]
-    kept = np.setdiff1d(np.arange(len(manifest)), list(refused))
-    if not len(kept):
+    usable = np.setdiff1d(np.arange(len(manifest)), list(refused))
+    if not len(usable):
         raise LikewiseError(f"{manifest.source}: none of its {len(manifest)} images can be used. {describe(skipped)}")
     sizes, modes = np.zeros((len(manifest), 2), np.int32), np.full(len(manifest), "", dtype="U16")
-    sizes[scanned[found.kept]], modes[scanned[found.kept]] = found.headers
-    rest = manifest.take(kept)
+    sizes[scanned[found.usable]], modes[scanned[found.usable]] = found.headers
+    rest = manifest.take(usable)
     pixels: Any = rest.pixels
-    headers = Headers(sizes[kept], modes[kept])
+    headers = Headers(sizes[usable], modes[usable])
     return replace(rest, pixels=replace(pixels, headers=headers), skipped=(*manifest.skipped, *skipped))

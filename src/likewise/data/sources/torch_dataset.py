@@ -169,7 +169,7 @@ def _look_at(images: DatasetImages, row: int, dataset: Any, name: str) -> _Looke
 def _scan(items: Sequence[_Looked]) -> Scan:
     headers = [item.header for item in items if isinstance(item.header, Header)]
     return Scan(
-        kept=np.array([i for i, item in enumerate(items) if isinstance(item.header, Header)], dtype=np.int64),
+        usable=np.array([i for i, item in enumerate(items) if isinstance(item.header, Header)], dtype=np.int64),
         headers=Headers(
             np.array([header[:2] for header in headers], dtype=np.int32).reshape(-1, 2),
             np.array([header.mode for header in headers], dtype=str),

@@ -19,7 +19,7 @@ BOUNCE = (6.0, 12.0)
 LOWEST, RATIO = 300.0, 1.33
 """Hz of the first class's note, and how much higher each next class sounds; ten classes end at 3.9 kHz"""
 LOUDNESS, NOISE = 0.3, 0.003
-"""of a note when it begins, and of the noise below it, where 1 is the loudest that can be kept"""
+"""of a note when it begins, and of the noise below it, where 1 is the loudest that can be stored"""
 HEARD = 0.4
 """seconds after which a note is cut off, a thousandth of it being left"""
 
@@ -63,12 +63,12 @@ def sound_videos(
     left = random.integers(0, side // 2 - most + 1, size=(count, 2)) + halves
     height = np.array([[_height(each, length) for each in both] for both in landings])
     top = (1 - height) * (side - most)  # [N, 2, T]
-    heard = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
-    notes = zip(landings, heard, large[:, 0], strict=True)
+    sounding = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
+    notes = zip(landings, sounding, large[:, 0], strict=True)
     return SoundVideos(
         _drawn(random, _pieces(items[which], large, sizes), left, top, side),
         np.stack([_notes(random, both[0], kind, DECAYS[ring], length) for both, kind, ring in notes]),
-        heard,
+        sounding,
         _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side),
     )
 

@@ -1,1 +1,1 @@
-"""Videos: decoded once, kept as clips with their sound and their optical flow."""
+"""Videos: decoded once, stored as clips with their sound and their optical flow."""

@@ -27,13 +27,13 @@ from likewise.data.video.video_decoding import ClipShape, UnreadableVideo, decod
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 CACHE = Path("~/.cache/likewise/clips")
-"""Where decoded clips are kept, a folder for each set and shape."""
+"""Where decoded clips are stored, a folder for each set and shape."""
 
 CACHE_LIMIT = 20 * 2**30
 """Bytes of that folder; the sets used longest ago go first. ``LIKEWISE_CACHE_BYTES`` sets another limit."""
 
 FORMAT = 4
-"""Raised when what is kept, or how it is decoded, changes."""
+"""Raised when what is stored, or how it is decoded, changes."""
 
 
 class DecodedVideos:
@@ -65,7 +65,7 @@ def decode_videos(manifest: Manifest, shape: ClipShape, cache: Path | None = Non
 
     Args:
         manifest: videos; where it has a column ``start``, a clip begins so many seconds later.
-        shape: what is kept of each.
+        shape: what is stored of each.
         cache: where decoded clips lie; None: `CACHE`.
 
     Raises:
@@ -108,7 +108,7 @@ def flow_between(frames: np.ndarray, allocate: Callable[[tuple[int, ...]], np.nd
 
 
 def _kept_flow(folder: Path, source: str) -> Tensor:
-    """The flow of a decoded set, found when it is first asked for and kept beside the frames."""
+    """The flow of a decoded set, found when it is first asked for and stored next to the frames."""
     path = folder / "flow.npy"
     if not path.exists():
         frames = np.load(folder / "frames.npy", mmap_mode="r")
@@ -199,7 +199,7 @@ def _starts(manifest: Manifest) -> list[float]:
 
 
 def _key(manifest: Manifest, shape: ClipShape) -> str:
-    """A name for what is kept: it changes with the files, their order, and the shape."""
+    """A name for what is stored: it changes with the files, their order, and the shape."""
     digest = hashlib.blake2b(json.dumps([FORMAT, asdict(shape)]).encode(), digest_size=12)
     for row, (name, start) in enumerate(zip(manifest.ids, _starts(manifest), strict=True)):
         version = manifest.pixels.encoded(row).version
@@ -221,12 +221,12 @@ def _make_room(cache: Path, manifest: Manifest, shape: ClipShape) -> None:
 def _free(cache: Path, wanted: int, what: str, keep: Path | None = None) -> None:
     """Remove the sets used longest ago until so many bytes more fit; one of them, if named, stays."""
     limit = int(os.environ.get("LIKEWISE_CACHE_BYTES", CACHE_LIMIT))
-    kept = sorted((entry for entry in cache.glob("*") if entry.is_dir()), key=lambda entry: entry.stat().st_mtime_ns)
-    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in kept}
+    stored = sorted((entry for entry in cache.glob("*") if entry.is_dir()), key=lambda entry: entry.stat().st_mtime_ns)
+    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in stored}
     wanted += sizes.pop(keep, 0) if keep else 0
     if wanted > limit:
         raise LikewiseError(
-            f"{what} are {wanted / 1e9:.1f} GB decoded, more than the {limit / 1e9:.1f} GB that may be kept in "
+            f"{what} are {wanted / 1e9:.1f} GB decoded, more than the {limit / 1e9:.1f} GB that may be stored in "
             f"{cache}. Take fewer or smaller frames (--seconds, --frame-rate, --image-size), or set "
             f"LIKEWISE_CACHE_BYTES={wanted}."
         )

@@ -76,7 +76,7 @@ class IdentityTransform:
     def of(self, column: Column) -> IndexedFeature:
         """The column itself, what it holds having been made."""
         if not isinstance(column, Track):
-            raise LikewiseError(f"Only what clips have can be read as it is kept; {type(column).__name__} was given.")
+            raise LikewiseError(f"Only what clips have can be read as it is stored; {type(column).__name__} was given.")
         if len(column):
             column.read(torch.tensor([0]))  # flow is found now, not at the first step
         return column

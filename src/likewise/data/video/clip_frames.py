@@ -71,22 +71,22 @@ class ClipPixels:
 
 
 class ClipImages:
-    """Clips as examples: the whole span that is kept of each, or a window of frames in the middle of its valid frames.
+    """Clips as examples: all that is stored of each, or a window of frames in the middle of its valid frames.
 
     Args:
         pixels: which clips.
         channels: 3, or 1 for grey.
-        frames: how many frames; None: all that are kept.
+        frames: how many frames; None: all that are stored.
     """
 
     def __init__(self, pixels: ClipPixels, channels: int, frames: int | None = None) -> None:
-        kept = pixels.clips.frames
-        self._pixels, self.channels, self.size = pixels, channels, int(kept.shape[-1])
-        self.frames = int(kept.shape[1]) if frames is None else frames
+        stored = pixels.clips.frames
+        self._pixels, self.channels, self.size = pixels, channels, int(stored.shape[-1])
+        self.frames = int(stored.shape[1]) if frames is None else frames
         self.unreadable: dict[str, str] = {}
-        if self.frames > kept.shape[1]:
+        if self.frames > stored.shape[1]:
             raise LikewiseError(
-                f"{self.frames} frames at a time were asked for, but {kept.shape[1]} of each video are kept. Give "
+                f"{self.frames} frames at a time were asked for, but {stored.shape[1]} of each video are stored. Give "
                 f"fewer --frames, or keep more of each with --seconds."
             )
 
@@ -128,7 +128,7 @@ def open_frames(manifest: Manifest, size: int, channels: int, frames: int = 1) -
 
 
 def open_whole_clips(manifest: Manifest, channels: int) -> ClipImages:
-    """All that is kept of each clip, as a method gets it."""
+    """All that is stored of each clip, as a method gets it."""
     return ClipImages(_clip_pixels(manifest), channels)
 
 

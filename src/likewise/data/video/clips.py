@@ -31,7 +31,7 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
 
     Args:
         manifest: videos, or clips, which are given back as they are.
-        shape: what is kept of each.
+        shape: what is stored of each.
         stills_will_do: give back a manifest without videos as it is.
         cache: where decoded clips lie; None: the user's cache.
 
@@ -49,10 +49,10 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
     videos = manifest.take(np.flatnonzero(moving))
     decoded = decode_videos(videos, shape, cache)
     lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]
-    kept = np.setdiff1d(np.arange(len(videos)), list(decoded.lost))
-    readable = videos.take(kept)
+    stored = np.setdiff1d(np.arange(len(videos)), list(decoded.lost))
+    readable = videos.take(stored)
     sizes = readable.pixels.headers.sizes
-    pixels = ClipPixels(decoded.clips, kept, Headers(sizes, np.full(len(kept), CLIP_MODE)))
+    pixels = ClipPixels(decoded.clips, stored, Headers(sizes, np.full(len(stored), CLIP_MODE)))
     return replace(
         readable,
         pixels=pixels,

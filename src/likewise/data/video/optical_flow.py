@@ -29,7 +29,7 @@ def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium
     Args:
         first: uint8 [3, H, W] or [H, W].
         second: likewise.
-        preset: medium for what is kept, fast where it is made anew.
+        preset: medium for what is stored, fast where it is made anew.
 
     Returns:
         float32 [2, H, W]: pixels to the right and pixels down.
@@ -46,7 +46,7 @@ def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium
 
 
 def packed(flow: np.ndarray) -> np.ndarray:
-    """Float flow as int16, to be kept."""
+    """Float flow as int16, to be stored."""
     limit = 32767 / STEPS_A_PIXEL
     return np.rint(np.clip(flow, -limit, limit) * STEPS_A_PIXEL).astype(np.int16)
 

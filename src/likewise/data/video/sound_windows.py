@@ -13,7 +13,7 @@ def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
     """Sound from each row's own first sample on: int16 [B, n] -> float32 [B, length] in [-1, 1], silence past its end.
 
     Args:
-        sound: as it is kept.
+        sound: as it is stored.
         first: int64 [B]; below 0 is silence before the sound began.
         length: how many samples.
     """
@@ -22,14 +22,14 @@ def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
     return sound.gather(1, index.clamp(0, sound.shape[1] - 1)).float().div(LOUDEST).masked_fill(~inside, 0.0)
 
 
-def sound_of_frames(sound: Tensor, start: Tensor, frames: int, kept: int) -> Tensor:
+def sound_of_frames(sound: Tensor, start: Tensor, frames: int, stored: int) -> Tensor:
     """The sound of exactly so many frames from each row's own first one on, float32 [B, samples] in [-1, 1].
 
     Args:
-        sound: int16 [B, n] of all frames that are kept, from the first one on.
+        sound: int16 [B, n] of all frames that are stored, from the first one on.
         start: int64 [B], frames; below 0 is silence before the first.
         frames: how many.
-        kept: how many frames the sound lasts.
+        stored: how many frames the sound lasts.
     """
-    first = torch.div(start * sound.shape[1], kept, rounding_mode="floor")
-    return samples_from(sound, first, frames * sound.shape[1] // kept)
+    first = torch.div(start * sound.shape[1], stored, rounding_mode="floor")
+    return samples_from(sound, first, frames * sound.shape[1] // stored)

@@ -27,7 +27,7 @@ BEGINNINGS = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"OggS
 
 
 SOUND_RATE = 16_000
-"""Samples a second at which sound is kept, one channel."""
+"""Samples a second at which sound is stored, one channel."""
 
 
 class UnreadableVideo(Exception):
@@ -36,7 +36,7 @@ class UnreadableVideo(Exception):
 
 @dataclass(frozen=True)
 class ClipShape:
-    """What is kept of every video: a span of time at a constant rate, squeezed into a square."""
+    """What is stored of every video: a span of time at a constant rate, squeezed into a square."""
 
     size: int = 64
     """pixels along a side of a frame"""
@@ -49,7 +49,7 @@ class ClipShape:
     sound_rate: int = SOUND_RATE
     """samples a second of the sound, one channel"""
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    """left, top, right and bottom of the part of each frame that is kept, as shares of its sides"""
+    """left, top, right and bottom of the part of each frame that is stored, as shares of its sides"""
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.region
@@ -73,7 +73,7 @@ class ClipShape:
 
 
 class Clip(NamedTuple):
-    """The kept span of one video."""
+    """The stored span of one video."""
 
     frames: np.ndarray
     """uint8 [T, 3, S, S]; where the video ends sooner, its last frame stays on"""
@@ -184,7 +184,7 @@ class _Tracks:
     def __init__(self, container: InputContainer, shape: ClipShape) -> None:
         self.container, self.shape = container, shape
         self.pictures: list[Any] = []
-        """as the decoder gave them; only those that are kept are turned into pixels"""
+        """as the decoder gave them; only those that are stored are turned into pixels"""
         self.times: list[float] = []
         self.first_time: float | None = None
         self.last_duration = 1 / shape.frame_rate
