@@ -8,6 +8,7 @@ import torch
 
 import likewise as lw
 from likewise.losses.float32 import unit
+from likewise.methods import Method
 from methods.fixtures import SIZE, loader, nets_of, progress
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-method.md").read_text()
@@ -55,3 +56,11 @@ def test_it_trains_before_it_is_registered(written, tmp_path, monkeypatch):
     run = lw.load("runs/mine")
     assert 0 < run.scores["knn20_top1"] <= 1
     assert "uniformity" in (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text()
+
+
+def test_its_table_has_every_member_of_the_contract():
+    rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    members = {name for name in (*vars(Method), *Method.__annotations__) if not name.startswith("_")}
+    assert listed == members
+    assert len(members) <= 15

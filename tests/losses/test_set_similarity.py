@@ -14,9 +14,9 @@ from losses.vectors import QUEUE, ZA, ZB, raw
 REFERENCE_MASK = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]])
 
 
-def naive_loss(places, partners, matched, queue, temperature, more=0.0):
+def naive_loss(locations, partners, matched, queue, temperature, more=0.0):
     images = []
-    for q, k, pairs in zip(places, partners, matched, strict=True):
+    for q, k, pairs in zip(locations, partners, matched, strict=True):
         by_place = []
         for u in range(len(q)):
             second = [v for v in range(len(k)) if pairs[u, v]]
@@ -44,25 +44,28 @@ def test_reference_value():
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
 def test_value_and_gradient_equal_the_naive_loop(share):
-    places, partners = random_unit(3, 5, 4, name="q").requires_grad_(), random_unit(3, 6, 4, name="k").requires_grad_()
+    locations, partners = (
+        random_unit(3, 5, 4, name="q").requires_grad_(),
+        random_unit(3, 6, 4, name="k").requires_grad_(),
+    )
     queue = random_unit(7, 4, name="n")
     matched = torch.rand(3, 5, 6, generator=generator(2)) < share
     matched[1] = False  # an image without any pair
     matched[0, 0, 0] = True
-    loss = set_similarity(places, partners, matched, queue, 0.3)
-    naive = naive_loss(places, partners.detach(), matched, queue, 0.3)
+    loss = set_similarity(locations, partners, matched, queue, 0.3)
+    naive = naive_loss(locations, partners.detach(), matched, queue, 0.3)
     assert loss.item() == pytest.approx(naive.item(), rel=1e-12)
-    first, of_partners = torch.autograd.grad(loss, [places, partners], allow_unused=True)
-    (theirs,) = torch.autograd.grad(naive, places)
+    first, of_partners = torch.autograd.grad(loss, [locations, partners], allow_unused=True)
+    (theirs,) = torch.autograd.grad(naive, locations)
     torch.testing.assert_close(first, theirs, rtol=1e-10, atol=1e-12)
     assert first[1].abs().sum() == 0 and of_partners is None
 
 
 def test_no_pair_at_all_is_zero_with_a_gradient_of_zero():
-    places = random_unit(2, 3, 4, name="q").requires_grad_()
-    loss = set_similarity(places, places.detach(), torch.zeros(2, 3, 3), QUEUE.new_ones(2, 4), 0.2)
+    locations = random_unit(2, 3, 4, name="q").requires_grad_()
+    loss = set_similarity(locations, locations.detach(), torch.zeros(2, 3, 3), QUEUE.new_ones(2, 4), 0.2)
     loss.backward()
-    assert loss.item() == 0 and places.grad is not None and places.grad.abs().sum() == 0
+    assert loss.item() == 0 and locations.grad is not None and locations.grad.abs().sum() == 0
 
 
 def test_one_partner_each_is_moco_of_every_place():

@@ -142,7 +142,7 @@ def test_over_the_steps_every_caption_of_an_image_is_shown():
     rule = method("clip")
     batch, seen = batch_of(rule), set()
     for at in range(40):
-        _, caption = rule.shown(batch, progress(at))
+        _, caption = rule.view_and_caption(batch, progress(at))
         seen.add(tuple(caption[0].tolist()))
     there = batch.modalities["captions"][0]
     assert seen == {tuple(row.tolist()) for row in there if row[0] != NO_TOKEN}

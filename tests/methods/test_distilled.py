@@ -12,7 +12,7 @@ from likewise.methods.comatch import CoMatch
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.distillation import Teacher
 from likewise.methods.hsakd import HSAKD
-from likewise.methods.hsakd_teacher import HSAKDTeacher, answers, depths
+from likewise.methods.hsakd_teacher import HSAKDTeacher, depths, predict_rotations
 from likewise.methods.simclr import SimCLR
 from likewise.randomness import seed_networks
 from likewise.views.image.rotations import four_rotations
@@ -219,6 +219,6 @@ def test_methods_that_cannot_teach(student, teacher):
 
 def test_rows_stand_an_image_each():
     rule = method("hsakd-teacher")
-    said = answers(nets_of(rule), torch.rand(5, 1, SIZE, SIZE))
-    assert said["logits"].shape == (5, 4, CLASSES)
-    assert {said[depth].shape for depth in depths(said)} == {(5, 4, 4 * CLASSES)}
+    outputs = predict_rotations(nets_of(rule), torch.rand(5, 1, SIZE, SIZE))
+    assert outputs["logits"].shape == (5, 4, CLASSES)
+    assert {outputs[depth].shape for depth in depths(outputs)} == {(5, 4, 4 * CLASSES)}

@@ -37,7 +37,7 @@ def test_swav_is_the_swapped_prediction_of_balanced_codes():
 def test_small_crops_are_half_as_wide_and_get_a_gradient():
     rule = swav(small_crops=1)
     nets = nets_of(rule)
-    views = rule.shown(loader(rule).batch(0), progress())
+    views = rule.make_views(loader(rule).batch(0), progress())
     assert [tuple(view.shape[2:]) for view in views.values()] == [(12, 12), (12, 12), (6, 6)]
     rows = rule.embed(nets, loader(rule).batch(0), progress())
     (gradient,) = torch.autograd.grad(rule.compute_loss(nets, rows, progress()).loss, rows["small 0"])

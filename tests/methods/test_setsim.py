@@ -34,7 +34,7 @@ def test_the_sets_alone_teach_the_place_head_and_not_the_image_head():
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4, None])
 def test_places_are_those_of_the_map_that_was_asked_for(stage):
-    rule = dataclasses.replace(SETSIM, stage=stage, places=4)
+    rule = dataclasses.replace(SETSIM, stage=stage, map_size=4)
     rows = rule.embed(nets_of(rule), loader(rule).batch(3), progress())
     side = {1: 4, 2: 3, 3: 2, 4: 1, None: 4}[stage]  # conv4 makes 6, 3, 2 and 1 of 12 pixels
     assert rows["locations"].shape == (8, side**2, 8)

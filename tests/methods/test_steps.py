@@ -67,11 +67,19 @@ def test_keys_enter_the_queue_after_the_loss_and_the_teacher_follows(name):
     assert moved[0] == pytest.approx(0.01, rel=1e-3)  # 1 - momentum of 0.99, of a step of 1
 
 
-def test_first_losses_are_what_chance_gives():
-    """At random init: ISD with q = k and equal temperatures is 0; cross-entropy is ln C."""
+def test_an_untrained_classifier_has_the_loss_of_chance():
     rule = method("cross-entropy")
     step = rule.step(nets_of(rule), loader(rule).batch(0), progress())
     assert step.loss.item() == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_isd_is_zero_where_the_student_is_as_similar_to_the_queue_as_its_teacher():
+    rule = dataclasses.replace(method("isd"), student_temperature=0.1, teacher_temperature=0.1)
+    nets = nets_of(rule)
+    outputs = dict(rule.embed(nets, loader(rule).batch(0), progress()))
+    assert rule.compute_loss(nets, outputs, progress()).loss.item() > 0.01
+    same = {"student": outputs["teacher"], "teacher": outputs["teacher"]}
+    assert rule.compute_loss(nets, same, progress()).loss.item() == pytest.approx(0, abs=1e-5)
 
 
 def test_byol_sums_both_directions():

@@ -17,7 +17,7 @@ OLD_WORDS = """
     remember said seat senses shown told turn turns unlike
 """
 """Words that once stood for fallback samples, modalities, EMA updates, pseudo-labels, RNGs and the like."""
-PLAIN = {"bank_guesses", "believed", "guesses", "heard", "places", "shown", "teacher_guesses"}
+PLAIN: set[str] = set()
 
 
 @pytest.fixture(scope="module")

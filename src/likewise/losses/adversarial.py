@@ -77,7 +77,7 @@ def pull_away(made: Tensor) -> Tensor:
 
 @in_float32
 def prediction_entropy(logits: Tensor) -> Tensor:
-    """Mean entropy of the softmax of logits [B, K]: low where each guess is sure."""
+    """Mean entropy of the softmax of logits [B, K]: low where predictions are confident."""
     return -(logits.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 

@@ -81,19 +81,21 @@ def info_nce(
         and _leaves_out_itself(self_index, len(queries))
         and not _per_row(temperature)
     ):
-        return _among_themselves(queries / temperature**0.5, query_id, kind, reduction)
-    likes = _Likes.of(query_id, key_id, self_index)
-    check_can_teach(likes.positives, likes.compared, kind)
+        return _within_batch(queries / temperature**0.5, query_id, kind, reduction)
+    positives = _Positives.of(query_id, key_id, self_index)
+    check_can_teach(positives.num_positives, positives.compared, kind)
     scaled = queries / temperature
     if kind != "out":
         return _loss(
-            cross_logsumexp(scaled, keys, self_index, query_id, key_id), None, likes.positives, kind, reduction
+            cross_logsumexp(scaled, keys, self_index, query_id, key_id), None, positives.num_positives, kind, reduction
         )
-    liked = likes.summed(keys).index_select(0, likes.query_class)  # [N, D]
+    positive_sum = positives.summed(keys).index_select(0, positives.query_class)  # [N, D]
     if self_index is not None:
-        liked = liked - keys.index_select(0, self_index.clamp(min=0)) * likes.self_is_positive[:, None]
-    attraction = ((scaled * liked).sum(dim=1) * likes.share(scaled)).sum()
-    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, likes.positives, kind, reduction)
+        positive_sum = (
+            positive_sum - keys.index_select(0, self_index.clamp(min=0)) * positives.self_is_positive[:, None]
+        )
+    attraction = ((scaled * positive_sum).sum(dim=1) * positives.share(scaled)).sum()
+    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives.num_positives, kind, reduction)
 
 
 @in_float32
@@ -150,7 +152,7 @@ def sup_con(
         labels = torch.where(labels == UNKNOWN, -2 - image, labels).repeat(views)
         z = z.transpose(0, 1).flatten(0, 1)
     check_labels(labels, len(z), z)
-    return _among_themselves(unit(z, temperature**-0.5), labels, kind, reduction)
+    return _within_batch(unit(z, temperature**-0.5), labels, kind, reduction)
 
 
 @in_float32
@@ -167,7 +169,7 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
     """
     check_labels(labels, len(z), z)
     check_temperature(temperature)
-    return _among_themselves(unit(z, temperature**-0.5), labels, "nca", "valid")
+    return _within_batch(unit(z, temperature**-0.5), labels, "nca", "valid")
 
 
 @in_float32
@@ -190,18 +192,18 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     return (torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp) - self_index).mean()
 
 
-def _among_themselves(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]) -> Tensor:
+def _within_batch(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["valid", "all"]) -> Tensor:
     """`info_nce` where every row [N, D] is a query, and a key to all others; rows are over the temperature's root."""
-    likes = _Likes.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
-    check_can_teach(likes.positives, likes.compared, kind)
+    positives = _Positives.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
+    check_can_teach(positives.num_positives, positives.compared, kind)
     if kind != "out":
-        return _loss(self_logsumexp(scaled, ids), None, likes.positives, kind, reduction)
+        return _loss(self_logsumexp(scaled, ids), None, positives.num_positives, kind, reduction)
     # Within a class, sum_i sum_{p != i} s_i . s_p = |sum_i s_i|^2 - sum_i |s_i|^2.
-    share = likes.share(scaled)  # [N], one number for all rows of a class
-    share_of_class = share.new_zeros(likes.classes).index_copy(0, likes.key_class, share)
-    together = (likes.summed(scaled).square().sum(dim=1) * share_of_class).sum()
+    share = positives.share(scaled)  # [N], one number for all rows of a class
+    share_of_class = share.new_zeros(positives.classes).index_copy(0, positives.key_class, share)
+    together = (positives.summed(scaled).square().sum(dim=1) * share_of_class).sum()
     attraction = together - (scaled.square().sum(dim=1) * share).sum()
-    return _loss(self_logsumexp(scaled), attraction, likes.positives, kind, reduction)
+    return _loss(self_logsumexp(scaled), attraction, positives.num_positives, kind, reduction)
 
 
 def _loss(
@@ -221,8 +223,8 @@ def _loss(
     return (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
 
 
-class _Likes(NamedTuple):
-    """Who is a positive of whom, without an [N, M] of it."""
+class _Positives(NamedTuple):
+    """Which keys are positives of which queries, without an [N, M] mask."""
 
     query_class: Tensor
     """int64 [N], ids numbered from 0"""
@@ -232,13 +234,13 @@ class _Likes(NamedTuple):
     """how many ids there are"""
     self_is_positive: Tensor
     """bool [N], whether the key that is left out would be a positive"""
-    positives: Tensor
+    num_positives: Tensor
     """int64 [N], positives of each query"""
     compared: Tensor
     """int64 [N], keys of each query"""
 
     @classmethod
-    def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Likes:
+    def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
         alone = query_id is key_id
         found, numbered = torch.unique(query_id if alone else torch.cat([query_id, key_id]), return_inverse=True)
         query_class, key_class = (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
@@ -256,7 +258,7 @@ class _Likes(NamedTuple):
 
     def share(self, like: Tensor) -> Tensor:
         """One over each query's number of positives, [N]; 0 where there are none."""
-        return torch.where(self.positives > 0, 1 / self.positives.clamp(min=1).to(like.dtype), 0)
+        return torch.where(self.num_positives > 0, 1 / self.num_positives.clamp(min=1).to(like.dtype), 0)
 
 
 def _leaves_out_itself(self_index: Tensor | None, rows: int) -> bool:

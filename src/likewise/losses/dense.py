@@ -34,7 +34,7 @@ def info_nce(
     check_shapes(queries, keys, query_id, key_id, temperature)
     logits = queries @ keys.T / temperature  # [N, M]
     positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
-    compared = _without_own(positive, self_index)
+    compared = _compared(positive, self_index)
     positive = positive & compared
     logits = logits.masked_fill(~compared, -math.inf)
 
@@ -47,8 +47,8 @@ def info_nce(
         attraction = logits.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
     else:
         # Rows without a positive would give log 0, and 0 * inf in the backward; they are counted out below.
-        self_logsumexp = positive | ~valid[:, None] & compared
-        attraction = logits.masked_fill(~self_logsumexp, -math.inf).logsumexp(dim=1)
+        terms = positive | ~valid[:, None] & compared
+        attraction = logits.masked_fill(~terms, -math.inf).logsumexp(dim=1)
         if kind == "in":
             attraction = attraction - count.clamp(min=1).to(logits.dtype).log()
     per_query = torch.where(valid, all_logsumexp - attraction, 0)
@@ -74,9 +74,9 @@ def similarity_distillation(
     student: Tensor, teacher: Tensor, anchors: Tensor, student_temperature: float, teacher_temperature: float
 ) -> Tensor:
     """`likewise.losses.similarity_distillation`."""
-    believed = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
-    guessed = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
-    return (believed.exp() * (believed - guessed)).sum(dim=1).mean()
+    teacher_log = (teacher.detach() @ anchors.detach().T / teacher_temperature).log_softmax(dim=1)
+    student_log = (student @ anchors.detach().T / student_temperature).log_softmax(dim=1)
+    return (teacher_log.exp() * (teacher_log - student_log)).sum(dim=1).mean()
 
 
 @in_float32
@@ -91,7 +91,7 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     return (all_logsumexp - self_index).mean()
 
 
-def _without_own(like: Tensor, self_index: Tensor | None) -> Tensor:
+def _compared(like: Tensor, self_index: Tensor | None) -> Tensor:
     """Bool [N, M]: the keys that a query is compared with."""
     if self_index is None:
         return torch.ones_like(like)

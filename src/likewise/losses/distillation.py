@@ -43,14 +43,14 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
             f"knowledge_distillation needs the same rows and classes from both; got student {tuple(student.shape)} and "
             f"teacher {tuple(teacher.shape)}."
         )
-    guess = (student / temperature).log_softmax(dim=1)
-    belief = (teacher.detach() / temperature).log_softmax(dim=1)
-    return temperature**2 * F.kl_div(guess, belief, reduction="batchmean", log_target=True)
+    student_log = (student / temperature).log_softmax(dim=1)
+    teacher_log = (teacher.detach() / temperature).log_softmax(dim=1)
+    return temperature**2 * F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
 
 
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
-    """Contrast with a soft answer: cross-entropy of softmax(q . k / temperature) against given probabilities.
+    """Contrast with soft targets: cross-entropy of softmax(q . k / temperature) against given probabilities.
 
     Args:
         queries: unit vectors [N, D].
@@ -65,8 +65,8 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
             f"{tuple(targets.shape)}."
         )
     scaled, targets = queries / temperature, targets.detach()
-    wanted = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
-    return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - wanted).mean()
+    expected = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
+    return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
 
 
 @in_float32
@@ -77,7 +77,7 @@ def similarity_distillation(
     student_temperature: float = 0.02,
     teacher_temperature: float = 0.02,
 ) -> Tensor:
-    """The student sees anchors as similar as its teacher does (ISD; Tejankar et al. 2021, Eq. 3, https://arxiv.org/abs/2012.09259).
+    """The student has the same similarities to anchors as its teacher (ISD; Tejankar et al. 2021, Eq. 3, https://arxiv.org/abs/2012.09259).
 
     Args:
         student: unit vectors [B, D].
@@ -95,9 +95,11 @@ def similarity_distillation(
     check_temperature(teacher_temperature)
     if len(anchors) == 0:
         raise LossInputError("similarity_distillation was given no anchors, so there is nothing to be similar to.")
-    guess, belief = student / student_temperature, teacher.detach() / teacher_temperature
-    believed, expected = mean_key(belief, anchors)  # what the teacher's softmax expects an anchor to be
-    guessed = cross_logsumexp(guess, anchors.detach()).all_logsumexp
-    surprise_of_student = guessed - (guess * expected).sum(dim=1)  # cross-entropy of both softmaxes
-    surprise_of_teacher = believed - (belief * expected).sum(dim=1)  # entropy of the teacher's
-    return (surprise_of_student - surprise_of_teacher).mean()
+    student_scores = student / student_temperature  # [B, D]
+    teacher_scores = teacher.detach() / teacher_temperature  # [B, D]
+    teacher_logsumexp, mean_anchor = mean_key(teacher_scores, anchors)  # [B], [B, D]: the teacher's expected anchor
+    student_logsumexp = cross_logsumexp(student_scores, anchors.detach()).all_logsumexp  # [B]
+    # Expected scores are linear in the anchors, so the teacher's mean anchor is all that the cross-entropy needs.
+    cross_entropy = student_logsumexp - (student_scores * mean_anchor).sum(dim=1)
+    teacher_entropy = teacher_logsumexp - (teacher_scores * mean_anchor).sum(dim=1)
+    return (cross_entropy - teacher_entropy).mean()

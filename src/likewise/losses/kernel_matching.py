@@ -1,4 +1,4 @@
-"""Vectors of one set become as alike as given kernels say: three losses of whole similarity matrices."""
+"""Vectors of one set become as similar as given kernels say: three losses of whole similarity matrices."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def kernel_cross_entropy(
 
     Args:
         embeddings: unit vectors [B, N, D], B sets of N.
-        log_kernel: [B, N, N], the logarithm of what they should be alike to; no gradient.
+        log_kernel: [B, N, N], the logarithm of the similarities to match; no gradient.
         temperature: divides the cosines.
         target: see `KernelTarget`.
-        weights: [B], the share of each set in the mean; None: all alike. All zero gives a loss of zero.
+        weights: [B], the share of each set in the mean; None: equal. All zero gives a loss of zero.
     """
     check_temperature(temperature)
     _check_shapes(embeddings, log_kernel)
@@ -71,8 +71,8 @@ def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | 
     differently to be unlike. Moving cosines into the kernel's [0, 1] is reconstructed.
     """
     _check_shapes(embeddings, log_kernel)
-    alike, wanted = (1 + embeddings @ embeddings.mT) / 2, log_kernel.detach().exp()
-    return _weighted(_off_diagonal(alike - wanted).square().mean(dim=(1, 2)), weights)
+    similarities, targets = (1 + embeddings @ embeddings.mT) / 2, log_kernel.detach().exp()
+    return _weighted(_off_diagonal(similarities - targets).square().mean(dim=(1, 2)), weights)
 
 
 @in_float32
@@ -115,4 +115,4 @@ def _check_shapes(embeddings: Tensor, log_kernel: Tensor) -> None:
             f"{tuple(log_kernel.shape)}."
         )
     if embeddings.shape[1] < 2:
-        raise LossInputError("A set of one vector has no pair whose likeness could be learned; give two or more.")
+        raise LossInputError("A set of one vector has no pair whose similarity could be learned; give two or more.")

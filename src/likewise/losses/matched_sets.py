@@ -1,6 +1,6 @@
-"""Which places of two views belong together: the matchers of SetSim, without any gradient.
+"""Which locations of two views belong together: the matchers of SetSim, without any gradient.
 
-Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712. Places are the cells of a feature map, row by row.
+Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712. Locations are the cells of a feature map, row by row.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ TINY = 1e-10
 
 @dataclass(frozen=True)
 class Matcher:
-    """Pairs of places found by attention, by nearest neighbours, by geometry, or by several of them."""
+    """Pairs of locations found by attention, by nearest neighbours, by geometry, or by several of them."""
 
     attention: bool = True
-    """match places that stand out in both views and are alike (paper: yes)"""
+    """match locations that stand out in both views and are similar (paper: yes)"""
     nearest: bool = True
-    """add a place's most alike of the other view: for those that attention or geometry have matched, or for all where
-    neither is on, as DenseCL does (paper: yes; authors' command: no)"""
+    """add a location's nearest neighbour in the other view: for locations that attention or geometry have matched, or
+    for all where neither is on, as DenseCL does (paper: yes; authors' command: no)"""
     geometry: bool = False
-    """match places that lie close together in the image (paper: no; authors' command: yes)"""
+    """match locations that lie close together in the image (paper: no; authors' command: yes)"""
     attention_above: float = 0.7
-    """attention, 0 to 1 in each view, from which a place stands out (paper: delta = 0.7)"""
+    """attention, 0 to 1 in each view, from which a location stands out (paper: delta = 0.7)"""
     cosine_above: float = 0.2
-    """cosine from which two such places are alike (authors' code: eta = 0.2)"""
+    """least cosine of two such locations (authors' code: eta = 0.2)"""
     within: float = 0.5
-    """distance of places that lie close, in diagonals of a cell (authors' command: 0.5; their code's default: 0.7)"""
+    """greatest distance of a match, in diagonals of a cell (authors' command: 0.5; their code's default: 0.7)"""
 
     def __call__(self, first: Tensor, second: Tensor, boxes: tuple[Tensor, Tensor], aspect: Tensor) -> Tensor:
-        """Pairs of places, bool [B, U, V].
+        """Pairs of locations, bool [B, U, V].
 
         Args:
             first: features [B, U, D] of one view's locations, as the encoder gives them.
@@ -63,7 +63,7 @@ class Matcher:
 @torch.no_grad()
 @in_float32
 def attention(features: Tensor) -> Tensor:
-    """How strongly each place responds, [B, U, D] -> [B, U] from 0 to 1: mean square over channels, stretched.
+    """How strongly each location responds, [B, U, D] -> [B, U] from 0 to 1: mean square over channels, stretched.
 
     Over its length first, then from least to greatest of the image. A map that is the same everywhere gets zeros.
     """
@@ -76,18 +76,18 @@ def attention(features: Tensor) -> Tensor:
 @torch.no_grad()
 @in_float32
 def cosine_similarities(first: Tensor, second: Tensor) -> Tensor:
-    """Cosines [B, U, V] of the features [B, U, D] of one view's places and those [B, V, D] of the other's."""
+    """Cosines [B, U, V] of the features [B, U, D] of one view's locations and those [B, V, D] of the other's."""
     unit = torch.nn.functional.normalize
     return unit(first, dim=2) @ unit(second, dim=2).mT
 
 
 def attentive(first: Tensor, second: Tensor, attention_above: float, cosine_above: float) -> Tensor:
-    """Pairs of places that both stand out and are alike, bool [B, U, V].
+    """Pairs of locations that both stand out and are similar, bool [B, U, V].
 
     Args:
         first: features [B, U, D] of one view, as the encoder gives them.
         second: features [B, V, D] of the other.
-        attention_above: least `attention` of either place (delta).
+        attention_above: least `attention` of either location (delta).
         cosine_above: least cosine between them (eta).
     """
     first_salient = attention(first) >= attention_above  # [B, U]
@@ -97,16 +97,16 @@ def attentive(first: Tensor, second: Tensor, attention_above: float, cosine_abov
 
 
 def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: float) -> Tensor:
-    """Pairs of places whose centres lie close together in the image, bool [B, side^2, side^2].
+    """Pairs of locations whose centres lie close together in the image, bool [B, side^2, side^2].
 
     The distance is measured in diagonals of a cell, of the view whose cells are larger (as in PixPro, Xie et al. 2020,
     https://arxiv.org/abs/2011.10043). Ours is the distance in the file's geometry; the authors' code measures each axis
-    by the image's own side, so on an image of 2:1 what lies beside counts as half as far.
+    by the image's own side, so on an image of 2:1 a horizontal distance counts half.
 
     Args:
         first: boxes [B, 2, 3] of one view, as ``View.box``; a mirrored one has a negative width.
         second: boxes of the other.
-        side: places along a side of either map.
+        side: locations along a side of either map.
         aspect: [B], width / height of the images.
         within: greatest distance.
     """
@@ -118,12 +118,12 @@ def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: flo
 
 
 def nearest(first: Tensor, second: Tensor) -> Tensor:
-    """Each place with the most alike place of the other view, bool [B, U, V].
+    """Each location with the most similar location of the other view, bool [B, U, V].
 
     DenseCL's correspondence (Wang et al. 2020, Sec. 3.3, https://arxiv.org/abs/2011.09157).
     """
-    alike = cosine_similarities(first, second)
-    return torch.zeros_like(alike, dtype=torch.bool).scatter_(2, alike.argmax(dim=2, keepdim=True), True)
+    similarities = cosine_similarities(first, second)
+    return torch.zeros_like(similarities, dtype=torch.bool).scatter_(2, similarities.argmax(dim=2, keepdim=True), True)
 
 
 def _centres(box: Tensor, side: int) -> Tensor:

@@ -15,7 +15,7 @@ from likewise.losses.input_checks import LossInputError
 from likewise.losses.similarity_sums import cross_logsumexp
 
 APART = 100.0
-"""What OTTER takes from the likeness of an image with itself, and of a text with itself."""
+"""What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
 
 
 @in_float32
@@ -61,9 +61,9 @@ def pair_divergence(
         Mean over both ways and over rows of KL(target || softmax); 0 where both agree.
     """
     _check_pairs(images, texts)
-    asked = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
+    cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
     entropy = torch.special.entr(image_targets.detach()).sum() + torch.special.entr(text_targets.detach()).sum()
-    return (asked - entropy / len(images)) / 2
+    return (cross_entropy - entropy / len(images)) / 2
 
 
 @torch.no_grad()
@@ -71,10 +71,10 @@ def pair_divergence(
 def pair_targets(
     images: Tensor, texts: Tensor, sharpness: float = 100.0, among_images: float = 1.0, among_texts: float = 1.0
 ) -> Tensor:
-    """What a teacher believes of the pairs: softmax(sharpness (c_v vv + c_t tt + vt)), and the same of the texts.
+    """A teacher's soft targets: softmax(sharpness (c_v vv + c_t tt + vt)), and the same of the texts.
 
-    Cheng et al. 2021 (https://arxiv.org/abs/2104.08945); vv are the likenesses among images, tt among texts, vt across.
-    The weights c_v and c_t are 1 in the authors' code; 0 leaves the plain form, the likenesses across.
+    Cheng et al. 2021 (https://arxiv.org/abs/2104.08945); vv are the similarities of images, tt of texts, vt across.
+    The weights c_v and c_t are 1 in the authors' code; 0 gives the plain form, the similarities across.
 
     Args:
         images: the teacher's unit vectors [N, D].
@@ -94,7 +94,7 @@ def pair_targets(
 @torch.no_grad()
 @in_float32
 def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:
-    """OTTER's targets: who else is described by a text, each text and image being wanted alike (Wu et al. 2021).
+    """OTTER's targets: which other images a text describes, all used equally often (Wu et al. 2021).
 
     https://arxiv.org/abs/2112.09445. Sinkhorn on vv + tt + vt, where nothing is like itself: the partner that the data
     name is left to the other half of the loss. Ours ends on rows that sum to 1 after ``iterations`` turns of columns

@@ -1,4 +1,4 @@
-"""Contrast between sets of places of two views, against a queue of earlier images."""
+"""Contrast between sets of locations of two views, against a queue of earlier images."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from likewise.losses.similarity_sums import cross_logsumexp
 
 @in_float32
 def set_similarity(
-    places: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
+    locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor
 ) -> Tensor:
-    """Pull each place towards all its partners in the other view, away from the queue.
+    """Pull each location towards all its partners in the other view, away from the queue.
 
-    With s_uv = q_u . k_v / temperature, V(u) the partners of u, and U(b) the places of image b that have any::
+    With s_uv = q_u . k_v / temperature, V(u) the partners of u, and U(b) the locations of image b that have any::
 
         l_u  = 1/|V(u)| sum_{v in V(u)} -log( e^{s_uv} / (sum_{w in V(u)} e^{s_uw} + sum_{j in queue} e^{s_uj}) )
         loss = mean_b 1/|U(b)| sum_{u in U(b)} l_u
 
-    Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712: SupCon's L_out for every place. Places of the other view
-    that are no partners are neither pulled nor pushed. The authors' code exponentiates without subtracting a maximum.
+    Wang et al. 2021, Sec. 3, https://arxiv.org/abs/2107.08712: SupCon's L_out for every location. Locations of the
+    other view that do not match are left out. The authors' code exponentiates without subtracting a maximum.
 
     Args:
-        places: unit vectors [B, U, D] of one view's places.
+        locations: unit vectors [B, U, D] of one view's locations.
         partners: unit vectors [B, V, D] of the other's, from the teacher; no gradient.
-        matched: [B, U, V], true or not 0 where two places belong together.
+        matched: [B, U, V], true or not 0 where two locations match.
         queue: unit vectors [K, D] of earlier images; no gradient.
         temperature: divides the cosines.
 
@@ -35,20 +35,20 @@ def set_similarity(
         A scalar; an image without any pair counts as 0, as in the authors' code.
     """
     check_temperature(temperature)
-    if matched.shape != (*places.shape[:2], partners.shape[1]):
+    if matched.shape != (*locations.shape[:2], partners.shape[1]):
         raise LossInputError(
-            f"set_similarity: matched is {list(matched.shape)}, but there are {list(places.shape[:2])} places and "
-            f"{list(partners.shape[:2])} partners; [B, U, V] is needed."
+            f"set_similarity: matched is {list(matched.shape)}, but there are {list(locations.shape[:2])} "
+            f"locations and {list(partners.shape[:2])} partners; [B, U, V] is needed."
         )
     if len(queue) == 0:
         raise LossInputError("set_similarity was given an empty queue, so there is nothing to push away from.")
-    together = matched.bool()
-    anchored = together.any(dim=2)  # [B, U]
-    scaled = places / temperature
-    alike = (scaled @ partners.detach().mT)[anchored]  # [R, V]
-    together, anchors = together[anchored], scaled[anchored]
-    pushed = cross_logsumexp(anchors, queue.detach()).all_logsumexp
-    all_logsumexp = torch.logaddexp(alike.masked_fill(~together, -torch.inf).logsumexp(dim=1), pushed)
-    pulled = alike.masked_fill(~together, 0).sum(dim=1) / together.sum(dim=1)
+    pairs = matched.bool()  # [B, U, V]
+    anchored = pairs.any(dim=2)  # [B, U]
+    scaled = locations / temperature
+    scores = (scaled @ partners.detach().mT)[anchored]  # [R, V]
+    pairs, anchors = pairs[anchored], scaled[anchored]
+    repulsion = cross_logsumexp(anchors, queue.detach()).all_logsumexp
+    all_logsumexp = torch.logaddexp(scores.masked_fill(~pairs, -torch.inf).logsumexp(dim=1), repulsion)
+    attraction = scores.masked_fill(~pairs, 0).sum(dim=1) / pairs.sum(dim=1)
     share = anchored.sum(dim=1).to(scaled.dtype).reciprocal()[anchored.nonzero()[:, 0]]
-    return ((all_logsumexp - pulled) * share).sum() / len(places)
+    return ((all_logsumexp - attraction) * share).sum() / len(locations)

@@ -81,7 +81,7 @@ class _SelfLogSumExp(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
         ctx.on_gpu = tiles_triton.supports(z, z)
         small = len(z) ** 2 <= tiles_cached.MOST_PAIRS
-        sort = ids is not None and (ctx.on_gpu or not small)  # like beside like: few tiles then have any to look for
+        sort = ids is not None and (ctx.on_gpu or not small)  # equal ids next to each other: few tiles then mix ids
         ctx.order = ids.argsort(stable=True) if sort and ids is not None else None
         z, ids = _arranged(z, ctx.order), _arranged(ids, ctx.order)
         if ctx.on_gpu:
@@ -212,9 +212,9 @@ def _restored(values: Any, order: Tensor | None) -> Any:
 
 
 def _renumbered(self_index: Tensor | None, rows: Tensor | None, columns: Tensor | None) -> Tensor | None:
-    """Each query's own key by its new place."""
+    """Each query's own key by its new index."""
     if self_index is None or rows is None or columns is None:
         return self_index
-    place = torch.empty_like(columns).index_copy_(0, columns, torch.arange(len(columns), device=columns.device))
-    mine = self_index[rows]
-    return torch.where(mine < 0, mine, place[mine.clamp_min(0)])
+    new_index = torch.empty_like(columns).index_copy_(0, columns, torch.arange(len(columns), device=columns.device))
+    old_index = self_index[rows]
+    return torch.where(old_index < 0, old_index, new_index[old_index.clamp_min(0)])

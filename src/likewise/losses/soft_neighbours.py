@@ -1,4 +1,4 @@
-"""Classes by likeness to labelled examples, and learning from such guesses where there is no label."""
+"""Class probabilities from similarity to labelled examples, and losses that learn from such predictions."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def sharpen(probabilities: Tensor, temperature: float = 0.25) -> Tensor:
 
 
 @in_float32
-def probability_cross_entropy(guesses: Tensor, targets: Tensor) -> Tensor:
+def probability_cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log p_c.
 
     Args:
-        guesses: [N, C] probabilities, not logits.
+        predictions: [N, C] probabilities, not logits.
         targets: [N, C] probabilities; no gradient.
     """
-    if guesses.shape != targets.shape:
+    if predictions.shape != targets.shape:
         raise LossInputError(
-            f"probability_cross_entropy needs a target for each guess; got guesses {tuple(guesses.shape)} and targets "
-            f"{tuple(targets.shape)}."
+            f"probability_cross_entropy needs a target for each prediction; got {tuple(predictions.shape)} "
+            f"and {tuple(targets.shape)}."
         )
-    return -(targets.detach() * _log(guesses)).sum(dim=1).mean()
+    return -(targets.detach() * _log(predictions)).sum(dim=1).mean()
 
 
 @in_float32
 def mean_entropy(probabilities: Tensor) -> Tensor:
-    """Entropy of the mean row of [N, C]: ln C where all classes are guessed as often, 0 where one always is.
+    """Entropy of the mean row of [N, C]: ln C where all classes are predicted equally often, 0 where one always is.
 
     Assran et al. 2021, Sec. 3.2, https://arxiv.org/abs/2104.13963, make it as large as they can ("me-max").
     """

@@ -71,7 +71,7 @@ class BYOL(Method):
         paper="Grill et al. 2020, https://arxiv.org/abs/2006.07733",
         needs="no labels",
         idea="Predicts what a slow teacher says of another view of the same image, without negatives.",
-        choose_when="many images are so alike that none should be pushed away; batches may be small",
+        choose_when="many images are so similar that none should be pushed away; batches may be small",
         recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-5),
         presets=PRESETS,
     )
@@ -117,6 +117,6 @@ class BYOL(Method):
         return Step(first_to_second + second_to_first, {"feature_std": feature_std(outputs["prediction_first"])})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """The teacher follows, ever more slowly."""
+        """Update the EMA teacher, whose momentum rises to 1."""
         momentum = momentum_to_one(progress.fraction, self.momentum)
         ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.projector), momentum)

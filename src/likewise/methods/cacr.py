@@ -82,9 +82,9 @@ class CACR(Method):
     positives: int = 4
     """other views of each image (paper: 4, and 1); an image costs one more pass than that"""
     attraction_sharpness: float = 1.0
-    """multiplies squared distances to positives; 0: all alike (paper: 1)"""
+    """multiplies squared distances to positives; 0: equal weights (paper: 1)"""
     repulsion_sharpness: float = 0.9
-    """multiplies squared distances to other images; 0: all alike (paper: 0.9 for CIFAR-10, 2 for larger data)"""
+    """multiplies squared distances to other images; 0: equal weights (paper: 0.9 for CIFAR-10, 2 for larger data)"""
     through_weights: bool = True
     """whether gradient flows through the weights (authors' code: yes, but not for ImageNet)"""
     queue: int = 0
@@ -135,7 +135,7 @@ class CACR(Method):
         return Step(attraction + repulsion, {"feature_std": feature_std(queries[0]), **terms}, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Enqueue the keys, then let the teacher follow."""
+        """Push the keys, then update the EMA teacher."""
         if "queue" in step.memory_updates:
             nets.queue.push(step.memory_updates["queue"])
             ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)

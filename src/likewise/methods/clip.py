@@ -124,14 +124,14 @@ class CLIP(Method):
         space = build_space(SpaceSettings(self.text, encoder.width, self.dim))
         return Nets(encoder=encoder, space=space, scale=LearnedScale(self.scale))
 
-    def shown(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
+    def view_and_caption(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A view of each image, and one of its captions."""
         view = self.views(batch.pixels, progress.rng("view", batch)).pixels
         return view, drawn(batch.modalities[CAPTIONS], progress.rng("caption", batch).uniform())
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair."""
-        view, caption = self.shown(batch, progress)
+        view, caption = self.view_and_caption(batch, progress)
         return {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:

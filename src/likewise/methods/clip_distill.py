@@ -55,7 +55,7 @@ PRESETS = {
 class CLIPDistill(CLIP):
     """Cheng et al. 2021, Sec. 3, https://arxiv.org/abs/2104.08945; targets of OTTER from https://arxiv.org/abs/2112.09445.
 
-    The teacher sees the same view and caption, and follows after each step, which equals following before the next.
+    The teacher sees the same view and caption, and is updated after each step, which equals an update before the next.
     Both halves of the loss are means over the two directions, where the authors' code adds them. Rows of all devices
     keep their gradient.
     """
@@ -65,19 +65,19 @@ class CLIPDistill(CLIP):
         paper="Cheng et al. 2021, https://arxiv.org/abs/2104.08945",
         needs="no labels",
         also_needs="captions",
-        idea="CLIP that half believes a slow teacher instead of the captions.",
+        idea="CLIP with soft targets from an EMA teacher besides the captions.",
         choose_when="captions are often wrong, and encoders are pretrained or runs are long",
         recipe=CLIP.card.recipe,
         presets=PRESETS,
     )
 
     targets: Literal["all", "cross", "transport"] = "all"
-    """what the teacher says: likenesses within images, within texts and across (all, the authors' code); across alone
-    (cross, the paper's form); or all of them shared out so that each partner is wanted alike (transport: OTTER)"""
+    """targets from the teacher's similarities: within images, within texts and across (all, the authors' code); across
+    alone (cross, the paper's form); or all of them balanced by optimal transport (transport: OTTER)"""
     hard: float = 0.5
     """share of CLIP's own loss; the rest is the teacher's (paper: 0.5)"""
     sharpness: float = 100.0
-    """multiplies the teacher's likenesses before the softmax (authors: 100); transport has epsilon 0.15 instead"""
+    """multiplies the teacher's similarities before the softmax (authors: 100); transport has epsilon 0.15 instead"""
     student_scale: float = 1 / 0.07
     """as ``scale``, of the loss against soft targets (authors: both e^3.9, for pretrained encoders)"""
     momentum: float = 0.999
@@ -96,19 +96,20 @@ class CLIPDistill(CLIP):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair, by student and teacher."""
-        view, caption = self.shown(batch, progress)
+        view, caption = self.view_and_caption(batch, progress)
         outputs = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
         encoder, space = nets.teacher["encoder"], nets.teacher["space"]
         with torch.no_grad():
-            believed = unit(space.of_images(encoder(view))), unit(space.of_texts(caption))
-        return {**outputs, "teacher image": believed[0], "teacher text": believed[1]}
+            outputs["teacher image"] = unit(space.of_images(encoder(view)))
+            outputs["teacher text"] = unit(space.of_texts(caption))
+        return outputs
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """Half the partner that the data name, half what the teacher believes."""
+        """CLIP's loss, plus the divergence from the teacher's soft targets."""
         images, texts = outputs["image"], outputs["text"]
-        of_images, of_texts = self.believed(outputs["teacher image"], outputs["teacher text"])
+        image_targets, text_targets = self.soft_targets(outputs["teacher image"], outputs["teacher text"])
         named = clip_loss(images, texts, nets.scale(), self.smoothing)
-        taught = pair_divergence(images, texts, of_images, of_texts, nets.soft_scale())
+        taught = pair_divergence(images, texts, image_targets, text_targets, nets.soft_scale())
         metrics = {
             "feature_std": feature_std(images),
             "scale": nets.scale().detach(),
@@ -117,7 +118,7 @@ class CLIPDistill(CLIP):
         }
         return Step(self.hard * named + (1 - self.hard) * taught, metrics)
 
-    def believed(self, images: Tensor, texts: Tensor) -> Tensor:
+    def soft_targets(self, images: Tensor, texts: Tensor) -> Tensor:
         """Soft targets [2, N, N] from the teacher's vectors."""
         if self.targets == "transport":
             return optimal_transport_targets(images, texts)
@@ -125,7 +126,7 @@ class CLIPDistill(CLIP):
         return pair_targets(images, texts, self.sharpness, within, within)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Keep the scales within their bounds, then let the teacher follow."""
+        """Clamp the scales, then update the EMA teacher."""
         super().after_update(nets, step, progress)
         nets.soft_scale.bound()
         student = nn.ModuleDict({"encoder": nets.encoder, "space": nets.space})

@@ -1,4 +1,4 @@
-"""Flow similarity: pixels of a still are as alike as their motions, which the still does not show."""
+"""Flow similarity: embeddings of pixels are as similar as the optical flow at those pixels."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FlowSimilarity(Method):
         paper="Mahendran et al. 2018, https://arxiv.org/abs/1807.05636",
         needs="no labels",
         also_needs="videos",
-        idea="Pixels of a single frame become as alike as their motion, so that things which move together are one.",
+        idea="Pixels of one frame get embeddings as similar as their motion, so that moving objects stand out.",
         choose_when="there are videos in which things move, and single images are to be segmented later",
         recipe=Recipe("adamw", learning_rate=1e-3, weight_decay=1e-4),
         presets=PRESETS,
@@ -110,11 +110,11 @@ class FlowSimilarity(Method):
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
-        places = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast).to(frames.device)
+        locations = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast).to(frames.device)
         moving = (mean_magnitude(motion) > self.still).float()
         return {
-            "pixels": self.embeddings(nets, frames, places),
-            "flow": sample_features(normalise_flow(motion), places),
+            "pixels": self.embeddings(nets, frames, locations),
+            "flow": sample_features(normalise_flow(motion), locations),
             "moving": moving,
         }
 
@@ -128,10 +128,10 @@ class FlowSimilarity(Method):
             loss = {"regression": kernel_regression, "alignment": kernel_alignment}[self.loss](pixels, kernel, moving)
         return Step(loss, {"mean_cosine": mean_cosine(pixels.detach()), "moving": moving.mean()})
 
-    def embeddings(self, nets: Nets, frames: Tensor, places: Tensor) -> Tensor:
-        """Unit vectors [B, P, dim] of pixels of stills [B, C, S, S], at places [B, P, 2] of their [-1, 1] plane."""
+    def embeddings(self, nets: Nets, frames: Tensor, locations: Tensor) -> Tensor:
+        """Unit vectors [B, P, dim] of pixels of images [B, C, S, S], at locations [B, P, 2] of their [-1, 1] plane."""
         _, maps = nets.encoder.forward_with_maps(frames)
-        made = nets.head(hypercolumns(maps, places))
+        made = nets.head(hypercolumns(maps, locations))
         return unit(made.flatten(0, 1)).unflatten(0, made.shape[:2])
 
     def frames_and_motion(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:

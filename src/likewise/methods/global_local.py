@@ -93,7 +93,7 @@ class GlobalLocal(Method):
     local_dim: int = 64
     """width of the space of moments (public code: 64)"""
     views: ViewPolicy = field(default_factory=lambda: ViewPolicy(crop_area=(0.5, 1.0)))
-    """a window of consecutive frames, cropped and mirrored alike"""
+    """a window of consecutive frames, with one crop and flip for all of them"""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class GlobalLocal(Method):
         }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """Each sound finds its clip by one place or more; each frame finds its moment among all clips' and its own."""
+        """Global: each sound finds its clip by one location or more. Local: each frame finds its own sound."""
         global_loss = mil_nce(outputs["sound"], outputs["locations"], self.temperature)
         frames = outputs["frames"].flatten(0, 1)  # [B T, d]
         frame_sounds = outputs["frame_sounds"].flatten(0, 1)  # [B T, r, d]

@@ -15,7 +15,7 @@ from likewise.losses import knowledge_distillation
 from likewise.methods.card import Card
 from likewise.methods.cross_entropy import label_term
 from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.methods.hsakd_teacher import PRESETS, HSAKDTeacher, answers, depths
+from likewise.methods.hsakd_teacher import PRESETS, HSAKDTeacher, depths, predict_rotations
 from likewise.methods.kd import train_top1
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
@@ -83,9 +83,9 @@ class HSAKD(DistillationMethod):
         """Logits of both networks for the four rotations of a view."""
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         with torch.no_grad():
-            predicted = answers(nets.teacher.nets, pixels)
+            predicted = predict_rotations(nets.teacher.nets, pixels)
         return {
-            **answers(nets, pixels),
+            **predict_rotations(nets, pixels),
             **{f"teacher's {name}": outputs for name, outputs in predicted.items()},
             "labels": batch.labels,
         }

@@ -102,7 +102,7 @@ class HSAKDTeacher(DistillationMethod):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits for the four rotations of a view."""
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
-        return {**answers(nets, pixels), "labels": batch.labels}
+        return {**predict_rotations(nets, pixels), "labels": batch.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The class of the unrotated rows, and class and rotation of all rows at every depth."""
@@ -118,7 +118,7 @@ class HSAKDTeacher(DistillationMethod):
         return Step(torch.stack(list(losses.values())).sum(), metrics)
 
 
-def answers(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
+def predict_rotations(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:
     """Logits for the four rotations of images [B, ...]: ``logits`` [B, 4, C], and of each depth [B, 4, 4C]."""
     encoder: Encoder = nets.encoder
     maps = encoder.stage_maps(four_rotations(pixels))

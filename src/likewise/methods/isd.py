@@ -1,4 +1,4 @@
-"""ISD: see the same likenesses among other images as your teacher does."""
+"""ISD: the student has the same similarities to other images as its teacher."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ class ISD(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student's and the teacher's embedding of two views."""
-        seen, shown = two_views(self.student_views, batch, progress, other=self.teacher_views)
-        student = unit(nets.predictor(nets.projector(nets.encoder(seen))))
+        student_view, teacher_view = two_views(self.student_views, batch, progress, other=self.teacher_views)
+        student = unit(nets.predictor(nets.projector(nets.encoder(student_view))))
         with torch.no_grad():
-            teacher = unit(nets.teacher(shown))
+            teacher = unit(nets.teacher(teacher_view))
         return {"student": student, "teacher": teacher}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
@@ -138,6 +138,6 @@ class ISD(Method):
         return Step(loss, {"feature_std": feature_std(student)}, memory_updates={"queue": teacher.detach()})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Enqueue the teacher's embeddings, then let it follow."""
+        """Push the teacher's embeddings, then update the EMA teacher."""
         nets.queue.push(step.memory_updates["queue"])
         ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.projector), self.momentum)

@@ -52,7 +52,7 @@ PRESETS = {
 class MoCoV2(Method):
     """He et al. 2020, Algorithm 1, https://arxiv.org/abs/1911.05722; Chen et al. 2020, https://arxiv.org/abs/2003.04297.
 
-    The teacher follows after the optimiser's step, which equals following before the next forward. Batch-norm
+    The EMA update comes after the optimiser's step, which equals an update before the next forward pass. Batch-norm
     statistics span the global batch, so there is no per-device batch to shuffle.
     """
 
@@ -60,7 +60,7 @@ class MoCoV2(Method):
         title="MoCo v2",
         paper="Chen et al. 2020, https://arxiv.org/abs/2003.04297",
         needs="no labels",
-        idea="Two views of one image attract; a queue of earlier images repels, and a slow teacher makes the keys.",
+        idea="Two views of one image attract; a queue of earlier images repels, and an EMA teacher makes the keys.",
         choose_when="batches must be small",
         recipe=Recipe(learning_rate=0.06, weight_decay=5e-4),
         presets=PRESETS,
@@ -71,7 +71,7 @@ class MoCoV2(Method):
     momentum: float = 0.99
     """of the teacher (paper: 0.999 for long runs on ImageNet; shorter runs want a faster teacher)"""
     queue: int = 4096
-    """past keys kept as negatives (paper: 65,536 of ImageNet's 1.28 million)"""
+    """past keys that are negatives (paper: 65,536 of ImageNet's 1.28 million)"""
     hidden: int = 512
     """width of the head's hidden layer (paper: 2,048, the encoder's own)"""
     dim: int = 128
@@ -80,7 +80,7 @@ class MoCoV2(Method):
     """crop, flip, colour jitter, grey, blur"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """Student, the teacher that follows it, and the queue."""
+        """Student, its EMA copy, and the queue."""
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
         teacher = make_ema_copy(nn.Sequential(encoder, head))
         return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
@@ -101,6 +101,6 @@ class MoCoV2(Method):
         )
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
-        """Enqueue the keys, then let the teacher follow."""
+        """Push the keys, then update the EMA teacher."""
         nets.queue.push(step.memory_updates["queue"])
         ema_update(nets.teacher, nn.Sequential(nets.encoder, nets.head), self.momentum)

@@ -47,7 +47,7 @@ PRESETS = {
     "imagenet": Preset(
         "Kinetics-400, 224 px, 3-D ResNet-50 of the authors', which is not here; 8 frames, 8 apart",
         f"settings in {AUTHORS}, slowfast/config/defaults.py, whose batch of 64 may not be that of the paper's runs; "
-        "its motion network is not told: a 2-D ResNet-18",
+        "its motion network is not stated: a 2-D ResNet-18",
         Recipe("sgd", learning_rate=0.4, weight_decay=1e-4, warm_up=0.0),
         batch_size=64,
         epochs=300,
@@ -92,13 +92,13 @@ class MoDist(Method):
     momentum: float = 0.994
     """of the teacher at the start; rises to 1 by a cosine (MSCL: 0.994; authors: 0.999 all along)"""
     queue: int = 512
-    """past keys of each kind that are kept as negatives (authors: 65,536 of Kinetics' 240,000 videos)"""
+    """past keys of each kind that are negatives (authors: 65,536 of Kinetics' 240,000 videos)"""
     hidden: int = 512
     """width of the heads' hidden layer (authors: 2,048, their encoder's own)"""
     dim: int = 128
     """width of the space that the loss compares in (authors: 128)"""
     views: ViewPolicy = field(default_factory=moco_v2)
-    """of frames: crop, flip, colour jitter, grey, blur, alike in all frames of a window"""
+    """of frames: crop, flip, colour jitter, grey, blur, the same in all frames of a window"""
     motion_views: ViewPolicy = field(default_factory=weak)
     """of motion: crop and flip"""
 

@@ -25,11 +25,11 @@ def multi_crop(
 
 def embed_views(encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The head's rows of each view: views of one size go through the encoder together, all of them through the head."""
-    alike: dict[int, list[str]] = {}
+    names_by_size: dict[int, list[str]] = {}
     for name, view in views.items():
-        alike.setdefault(view.shape[-1], []).append(name)
-    features = [encoder(torch.cat([views[name] for name in names])) for names in alike.values()]
-    order = [name for names in alike.values() for name in names]
+        names_by_size.setdefault(view.shape[-1], []).append(name)
+    features = [encoder(torch.cat([views[name] for name in names])) for names in names_by_size.values()]
+    order = [name for names in names_by_size.values() for name in names]
     rows = head(torch.cat(features)).split([len(views[name]) for name in order])
     found = dict(zip(order, rows, strict=True))
     return {name: found[name] for name in views}

@@ -36,7 +36,7 @@ class MatchedViews(NamedTuple):
 CODE = "https://github.com/DerrickWang005/SetSim.pytorch"
 RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0)
 """Their script says 0.06 at a batch of 512, which its program multiplies by two."""
-LONG = {"momentum": 0.999, "queue": 65536, "hidden": 2048, "places": 7}
+LONG = {"momentum": 0.999, "queue": 65536, "hidden": 2048, "map_size": 7}
 """What the authors set for a run of 200 epochs on ImageNet."""
 
 PRESETS = {
@@ -100,8 +100,8 @@ class SetSim(Method):
     """weight of the sets' loss; that of the images' loss is the rest to 1 (paper: 0.5); 0 is MoCo v2 alone"""
     stage: int | None = None
     """which of the encoder's maps has the locations, counted from 1; None: the deepest of at least 7 x 7"""
-    places: int = 8
-    """places along a side at most: a larger map is averaged down to so many (paper: 7, the map as it is)"""
+    map_size: int = 8
+    """largest side of the map: a larger map is averaged down to it (paper: 7, the map as it is)"""
     temperature: float = 0.2
     """divides the cosines (paper: 0.2)"""
     momentum: float = 0.99
@@ -196,8 +196,8 @@ class SetSim(Method):
     def _map(self, encoder: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Features of the image [B, D], and the map [B, D, s, s] of its locations."""
         pooled, maps = cast(Encoder, encoder).forward_with_maps(pixels)
-        return pooled, dense_map(maps, self.stage, self.places)
+        return pooled, dense_map(maps, self.stage, self.map_size)
 
 
-def _unit_locations(places: Tensor) -> Tensor:
-    return unit(places.flatten(0, 1)).unflatten(0, places.shape[:2])
+def _unit_locations(locations: Tensor) -> Tensor:
+    return unit(locations.flatten(0, 1)).unflatten(0, locations.shape[:2])

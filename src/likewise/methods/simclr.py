@@ -1,4 +1,4 @@
-"""SimCLR: two views of an image are alike, all other images are not."""
+"""SimCLR: two views of an image attract, all other images repel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SuNCEt: SimCLR, and a class-balanced handful of labelled images that should find their own class."""
+"""SuNCEt: SimCLR, plus a supervised loss on a class-balanced batch of labelled images."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SuNCEt(SupportTerm):
         title="SuNCEt",
         paper="Assran et al. 2020, https://arxiv.org/abs/2006.10803",
         needs="some labels",
-        idea="SimCLR on all images, plus a neighbour loss on a class-balanced handful of labelled ones.",
+        idea="SimCLR on all images, plus a supervised neighbour loss on a class-balanced labelled batch.",
         choose_when="at least two images of each class are labelled: the first to try",
         recipe=Recipe("lars", learning_rate=0.4, weight_decay=1e-4),
         presets=PRESETS,

@@ -1,4 +1,4 @@
-"""SupCon: SimCLR where all images of a class are alike."""
+"""SupCon: SimCLR with all images of a class as positives."""
 
 from __future__ import annotations
 

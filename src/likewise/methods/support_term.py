@@ -1,4 +1,4 @@
-"""A supervised term beside whatever a method does without labels, on a class-balanced handful of labelled images."""
+"""A supervised term for a method without labels, on a class-balanced batch of labelled images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SwAV: assign one view to prototypes, all of them used alike, and predict that from another view."""
+"""SwAV: assign one view to prototypes, used equally often, and predict the assignment from another view."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class SwAV(Method):
     epsilon: float = 0.05
     """sharpness of the codes (paper: 0.05; the authors advise 0.03 where the loss stays at ln(prototypes))"""
     iterations: int = 3
-    """turns of Sinkhorn-Knopp (paper: 3)"""
+    """iterations of Sinkhorn-Knopp (paper: 3)"""
     prototypes: int = 100
     """how many; some times as many as there may be classes (paper: 3,000 for ImageNet's 1,000)"""
     frozen_until: float = 0.01
@@ -115,31 +115,31 @@ class SwAV(Method):
             parts["queue"] = Queue(self.queue, len(CODED) * self.dim)
         return Nets(encoder=encoder, **parts)
 
-    def shown(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+    def make_views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """All views of a batch, by name."""
         return multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view on the sphere."""
-        outputs = embed_views(nets.encoder, nets.head, self.shown(batch, progress))
+        outputs = embed_views(nets.encoder, nets.head, self.make_views(batch, progress))
         return {name: unit(z) for name, z in outputs.items()}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Every view predicts the codes of the other views."""
         frozen = progress.fraction < self.frozen_until
         scores = {name: nets.prototypes(z, frozen) for name, z in outputs.items()}
-        codes = [self._codes(nets, scores[name].detach(), place, progress) for place, name in enumerate(CODED)]
+        codes = [self._codes(nets, scores[name].detach(), index, progress) for index, name in enumerate(CODED)]
         loss = swapped_prediction(list(scores.values()), codes, self.temperature)
         past = torch.cat([outputs[name].detach() for name in CODED], dim=1)
         return Step(
             loss, {"feature_std": feature_std(outputs["first"])}, memory_updates={"queue": past} if self.queue else {}
         )
 
-    def _codes(self, nets: Nets, scores: Tensor, place: int, progress: Progress) -> Tensor:
+    def _codes(self, nets: Nets, scores: Tensor, index: int, progress: Progress) -> Tensor:
         """[B, prototypes]: balanced over the batch and what the queue holds so far."""
         size = len(scores)
         if self.queue and progress.fraction >= self.queue_from:
-            past = nets.queue.rows[: progress.step * size].chunk(len(CODED), dim=1)[place]
+            past = nets.queue.rows[: progress.step * size].chunk(len(CODED), dim=1)[index]
             scores = torch.cat([scores, nets.prototypes(past).detach()])
         return sinkhorn(scores, self.epsilon, self.iterations)[:size]
 

@@ -48,15 +48,15 @@ class SwAVSuNCEt(SupportTerm, SwAV):
         title="SwAV+SuNCEt",
         paper="Assran et al. 2020, https://arxiv.org/abs/2006.10803",
         needs="some labels",
-        idea="SwAV on all images, plus a neighbour loss on a class-balanced handful of labelled ones.",
+        idea="SwAV on all images, plus a supervised neighbour loss on a class-balanced labelled batch.",
         choose_when="at least two images of each class are labelled, and small crops are to join in",
         recipe=SwAV.card.recipe,
         presets=PRESETS,
     )
 
-    def shown(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+    def make_views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """SwAV's views, and one of each support row."""
-        views, support = super().shown(batch, progress), batch.support
+        views, support = super().make_views(batch, progress), batch.support
         if support is not None:
             views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
         return views
