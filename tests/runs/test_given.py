@@ -107,3 +107,15 @@ def test_what_does_not_fit_is_refused(given, named, data, tmp_path):
     with pytest.raises(LikewiseError, match=named):
         lw.train(data, out=tmp_path / "run", **settings(**given))
     assert not (tmp_path / "run").exists()
+
+
+class Other(Small):
+    """The same layers under another import path."""
+
+
+def test_a_run_is_not_resumed_with_another_module(data, tmp_path):
+    run = lw.train(data, encoder=Small(), out=tmp_path / "run", **settings())
+    before = run.folder.config.read_text()
+    with pytest.raises(LikewiseError, match=r"encoder\.name.*Other"):
+        lw.train(data, encoder=Other(), out=tmp_path / "run", resume=True, **settings())
+    assert run.folder.config.read_text() == before
