@@ -19,7 +19,7 @@ def run_with(tmp_path, name, size=32, stem="auto"):
     encoder = build_encoder(settings).eval()
     run = RunFolder(tmp_path)
     write_json(run.config, {"format": FORMAT})
-    save_encoder(encoder, settings, run)
+    save_encoder(encoder, settings, run.path)
     return run, encoder, settings
 
 

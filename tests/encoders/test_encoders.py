@@ -141,7 +141,7 @@ def test_saved_and_loaded_is_the_same_encoder(tmp_path):
     write_json(run.config, {"format": FORMAT})
     settings = choose_encoder("resnet18", 32, *COLOUR)
     encoder = build_encoder(settings).eval()
-    save_encoder(encoder, settings, run)
+    save_encoder(encoder, settings, run.path)
     again, read = load_encoder(tmp_path)
     assert read == settings
     pixels = torch.rand(2, 3, 32, 32)

@@ -87,7 +87,7 @@ def run(tmp_path):
 
 def test_a_class_without_arguments_is_loaded_from_its_name(run):
     encoder, settings = encoder_from_module(Pooled(), 16, *COLOUR)
-    save_encoder(encoder, settings, run)
+    save_encoder(encoder, settings, run.path)
     loaded, read = load_encoder(run.path)
     assert read == settings.__class__(**{**settings.to_json(), "pretrained": ""})
     for name, weight in encoder.state_dict().items():
@@ -97,7 +97,7 @@ def test_a_class_without_arguments_is_loaded_from_its_name(run):
 def test_a_class_with_arguments_asks_for_the_module(run):
     module = Pooled(channels=1, width=9)
     encoder, settings = encoder_from_module(module, 16, *GRAY)
-    save_encoder(encoder, settings, run)
+    save_encoder(encoder, settings, run.path)
     with pytest.raises(LikewiseError, match=r"Pooled|encoder=module"):
         load_encoder(run.path)
     loaded, _ = load_encoder(run.path, Pooled(channels=1, width=9))
@@ -131,7 +131,7 @@ def test_an_encoder_keeps_its_own_normalisation():
 
 def test_a_module_that_normalises_itself_is_loaded_as_such(run):
     encoder, settings = encoder_from_module(ModuleEncoder(Pooled(), 16, (0.0,) * 3, (1.0,) * 3), 16, *COLOUR)
-    save_encoder(encoder, settings, run)
+    save_encoder(encoder, settings, run.path)
     pixels = torch.rand(2, 3, 16, 16)
     for module in (None, Pooled(), ModuleEncoder(Pooled(), 16, *COLOUR)):
         loaded, _ = load_encoder(run.path, module)

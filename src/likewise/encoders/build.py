@@ -26,13 +26,16 @@ from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.encoders.weights import load_weights
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import read_json, write_json
 
 SMALL_IMAGE = 64
 """Up to this side a ResNet gets the 3x3 stride-1 stem; with the usual one, 28 pixels would give a map of 1x1."""
 
 OURS = (*SMALL, *NINE)
 """Names of the library's own image encoders."""
+
+WEIGHTS, SETTINGS = "encoder.safetensors", "encoder.json"
+"""Files of a stored encoder."""
 
 RUN_START = "run:"
 """Prefix of ``pretrained`` for a run's folder."""
@@ -227,7 +230,7 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         )
         inner = encoder.network
     if origin.startswith(RUN_START):
-        encoder.load_state_dict(load_file(RunFolder(origin.removeprefix(RUN_START)).weights))
+        encoder.load_state_dict(load_file(Path(origin.removeprefix(RUN_START)) / WEIGHTS))
     elif origin not in ("", "timm"):
         load_weights(inner, origin)
     return encoder
@@ -239,50 +242,52 @@ def _ours(settings: EncoderSettings) -> Encoder:
     return ConvNet(SMALL[settings.name], settings.mean, settings.std)
 
 
-def save_encoder(encoder: Encoder, settings: EncoderSettings, run: RunFolder) -> None:
-    """Write ``encoder.safetensors`` and ``encoder.json``."""
-    partial = run.weights.with_name(run.weights.name + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}, partial)
-    partial.replace(run.weights)
-    write_json(run.encoder, settings.to_json())
+def save_encoder(encoder: Encoder, settings: EncoderSettings, folder: Path) -> None:
+    """Write ``encoder.safetensors`` and ``encoder.json`` into a folder."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file(weights, partial)
+    partial.replace(folder / WEIGHTS)  # an interrupted write leaves the old file
+    write_json(folder / SETTINGS, settings.to_json())
 
 
-def encoder_settings_of(run: RunFolder) -> EncoderSettings:
-    """The settings of the encoder of a finished run.
+def encoder_settings_of(folder: str | Path) -> EncoderSettings:
+    """The settings of the encoder in a finished run's folder.
 
     Raises:
-        LikewiseError: the folder holds no run, or one that was stopped before its end.
+        LikewiseError: the folder is no run, or the run was stopped before its end.
     """
-    if not run.require().weights.exists():
+    folder = Path(folder)
+    if not ((folder / WEIGHTS).is_file() and (folder / SETTINGS).is_file()):
         raise LikewiseError(
-            f"The run {run.path} has no encoder yet: it was stopped before its end. Continue it with --resume."
+            f"{folder} has no {WEIGHTS}: it is not a run, or the run was stopped before its end. Continue a stopped "
+            f"run with --resume."
         )
-    stored = read_json(run.encoder)
-    read: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in stored.items()}
-    return EncoderSettings(**read)
+    stored = read_json(folder / SETTINGS)
+    content: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    return EncoderSettings(**content)
 
 
 def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
-    """The encoder of a run's folder, in eval mode, and how it was built.
+    """The encoder of a run's folder, in eval mode, and its settings.
 
     Args:
         path: the run's folder.
-        module: of the shape that the run was trained with, where it was a user's and cannot be built from its name.
+        module: of the shape that the run was trained with, for a user's module that cannot be rebuilt from its name.
 
     Raises:
         LikewiseError: the folder holds no finished run, or the weights do not fit the module.
     """
-    run = RunFolder(path)
-    settings = with_module(encoder_settings_of(run), module)
+    settings = with_module(encoder_settings_of(path), module)
     encoder = build_encoder(settings, fetch=False)
     try:
-        encoder.load_state_dict(load_file(run.weights))
+        encoder.load_state_dict(load_file(Path(path) / WEIGHTS))
     except RuntimeError as error:
-        remedy = " Pass a module of the same shape: likewise.load(path, encoder=module)."
-        remedy = remedy if settings.name.startswith(MODULE) else ""
-        raise LikewiseError(
-            f"The weights of {run.path} do not fit the encoder {settings.name}: {error}{remedy}"
-        ) from error
+        users = settings.name.startswith(MODULE)
+        remedy = " Pass a module of the same shape: likewise.load(path, encoder=module)." if users else ""
+        raise LikewiseError(f"The weights in {path} do not fit the encoder {settings.name}: {error}{remedy}") from error
     return encoder.eval(), settings
 
 

@@ -81,7 +81,7 @@ def start_folder(settings: TrainSettings, method: Method | None) -> str:
 def start_encoder(settings: TrainSettings, method: Method | None) -> EncoderSettings | None:
     """The settings of the encoder that a run starts from, if it is that of another run."""
     folder = start_folder(settings, method)
-    return encoder_settings_of(RunFolder(folder)) if folder else None
+    return encoder_settings_of(RunFolder(folder).require().path) if folder else None
 
 
 def choose_encoder(
@@ -118,7 +118,7 @@ def choose_encoder(
 
 def _from_run(folder: str, image_size: int, channels: int) -> EncoderSettings:
     """The encoder of another run, at this run's image size."""
-    start = encoder_settings_of(RunFolder(folder))
+    start = encoder_settings_of(RunFolder(folder).require().path)
     if start.channels != channels:
         raise LikewiseError(
             f"The encoder of {folder} reads {start.channels} colour channels, but these images have {channels}."

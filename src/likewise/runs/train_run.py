@@ -232,7 +232,7 @@ def _finish(
 ) -> None:
     """Weights, final scores, pictures and the page."""
     method, settings = prepared.method, prepared.settings
-    save_encoder(nets.encoder, prepared.encoder, run)
+    save_encoder(nets.encoder, prepared.encoder, run.path)
     method.save(nets, prepared.transforms, run.path)
     write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
     _score(fabric, prepared, nets, run, measures)

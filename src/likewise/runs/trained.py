@@ -37,7 +37,7 @@ def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRu
         LikewiseError: the folder holds no run, one that was stopped before its end, or one of an unknown method.
     """
     run = RunFolder(path)
-    settings = with_module(encoder_settings_of(run), module)
+    settings = with_module(encoder_settings_of(run.require().path), module)
     if not run.checkpoint.exists():
         raise LikewiseError(f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks.")
     method = method_of(run)
