@@ -130,14 +130,15 @@ def evaluate_features(
     first_vectors: Tensor | None = None
     for name, source in sources.items():
         queries = Features(source("test" if test else "train"), (test or train).labels)
-        require_usable(queries.vectors, f"{name} encoder's")
+        whose = "encoder's" if name == "encoder" else f"{name} encoder's"
+        require_usable(queries.vectors, whose)
         first_vectors = queries.vectors if first_vectors is None else first_vectors
         measures[name] = label_free(queries.vectors) if settings.label_free else {}
         measurements[name] = []
         if reason or test is None:
             continue
         bank = Features(source("train"), train.labels)
-        require_usable(bank.vectors, f"{name} encoder's")
+        require_usable(bank.vectors, whose)
         if settings.linear:
             probes[name] = settings.linear.fit(bank)
         for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
