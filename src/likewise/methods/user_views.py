@@ -14,7 +14,7 @@ from likewise.data.loader import ViewStream
 from likewise.errors import LikewiseError
 from likewise.methods.method import Method, MethodT, Nets
 from likewise.methods.progress import Progress
-from likewise.views.from_callable import AskedFor, CallableViews
+from likewise.views.from_callable import CallableViews, RequestedViews
 from likewise.views.policies import ViewPolicy
 
 UserViews = ViewPolicy | Callable[..., Any]
@@ -74,12 +74,12 @@ def view_streams(method: Method, nets: Nets, batch: Batch, progress: Progress) -
     """
     if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return []
-    asked, asked_of_support = AskedFor(), AskedFor()
+    requested, of_support = RequestedViews(), RequestedViews()
     first = batch.microbatches(max(batch.size // 2, 1))[0]
-    first = first._replace(pixels=first.pixels._replace(views=asked))
+    first = first._replace(pixels=first.pixels._replace(views=requested))
     if batch.support is not None:
         support = batch.support.microbatches(max(batch.support.size // 2, 1))[0]
-        first = first._replace(support=support._replace(pixels=support.pixels._replace(views=asked_of_support)))
+        first = first._replace(support=support._replace(pixels=support.pixels._replace(views=of_support)))
     method.embed(copy.deepcopy(nets).eval(), first, progress)
-    streams = [ViewStream(name, views.make, of_support=False) for name, views in asked.asked.items()]
-    return streams + [ViewStream(name, views.make, of_support=True) for name, views in asked_of_support.asked.items()]
+    streams = [ViewStream(name, views.make, of_support=False) for name, views in requested.requested.items()]
+    return streams + [ViewStream(name, views.make, of_support=True) for name, views in of_support.requested.items()]

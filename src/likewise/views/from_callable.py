@@ -29,8 +29,8 @@ CALLED_WITH = {"pil": "PIL image", "tensor": "uint8 tensor [C, H, W]"}
 class CallableViews:
     """Views that a user's callable makes, one image at a time, where a method expects a `ViewPolicy`.
 
-    The loader makes them in its workers, under the names that a dry run of the method asked for, and puts them into
-    `Pixels.views`. What is not there is made when it is asked for. Before each call the generators of Python, NumPy and
+    The loader makes them in its workers, under the names that a dry run of the method found, and puts them into
+    `Pixels.views`. Missing views are made on request. Before each call the generators of Python, NumPy and
     PyTorch are seeded by (seed, step, name, image), so that a resumed run sees the same views and so do two devices.
     """
 
@@ -61,7 +61,7 @@ class CallableViews:
         name = str(rng.key[-1])
         # Where a view lies in its image is not known: a method that matches locations sees that nothing overlaps.
         unknown = torch.full((len(pixels.images), 2, 3), torch.nan, device=pixels.images.device)
-        if isinstance(pixels.views, AskedFor):
+        if isinstance(pixels.views, RequestedViews):
             return View(pixels.views.note(name, self, pixels.images), unknown)
         made = None if pixels.views is None else pixels.views.get(name)
         if made is None:
@@ -158,16 +158,16 @@ class CallableViews:
         return []
 
 
-class AskedFor(dict[str, Tensor]):
-    """Stands for `Pixels.views` in a dry run of a method, and notes which views it asks for."""
+class RequestedViews(dict[str, Tensor]):
+    """Stands for `Pixels.views` in a dry run of a method, and records which views it requests."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: dict[str, CallableViews] = {}
+        self.requested: dict[str, CallableViews] = {}
 
     def note(self, name: str, views: CallableViews, images: Tensor) -> Tensor:
-        """Grey views [B, C, S, S] in place of those that were asked for."""
-        self.asked[name] = views
+        """Grey views [B, C, S, S] instead of the requested ones."""
+        self.requested[name] = views
         size = views.size or images.shape[-1]
         return torch.full((*images.shape[:2], size, size), 0.5, device=images.device)
 
