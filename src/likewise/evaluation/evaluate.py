@@ -172,7 +172,7 @@ def _subject(given: Any, image_size: int | None, channels: int | None) -> _Netwo
     folder = getattr(given, "folder", None)
     if isinstance(folder, RunFolder):
         run: Any = given  # a Run, whose encoder may be a user's module
-        return _network_of_run(run.encoder, encoder_settings_of(folder), image_size, str(folder.path))
+        return _network_of_run(run.encoder, encoder_settings_of(folder.path), image_size, str(folder.path))
     if callable(given):
         return _Network(_Pooled(given), image_size, channels)
     raise LikewiseError(

@@ -32,7 +32,7 @@ def glass_blur(
 ) -> Tensor:
     """Blurred, then pixels mixed with their neighbours, then blurred again.
 
-    In the authors' code pixels change places one after the other, from the last to the first, which may carry a pixel
+    In the authors' code pixels are swapped one after the other, from the last to the first, which may carry a pixel
     far. Here every pixel takes the value of one up to ``reach`` pixels away, drawn evenly, all at once.
     """
     size, device = images.shape[-1], images.device
@@ -60,6 +60,6 @@ def zoom_blur(images: Tensor, further: float, step: float) -> Tensor:
     """
     size, count = images.shape[-1], math.ceil(further / step - 1e-9)
     total = images.clone()
-    for place in range(count):
-        total += along_both(images, zoom_matrix(1 + place * step, size, images.device))
+    for index in range(count):
+        total += along_both(images, zoom_matrix(1 + index * step, size, images.device))
     return total / (count + 1)

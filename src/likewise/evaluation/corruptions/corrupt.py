@@ -44,8 +44,8 @@ def corrupt(images: Tensor, kind: str, severity: int, fields: RandomFields) -> T
 
     The fifteen kinds and their published strengths (see ``severities``), written anew for batches on any device. Frost
     is made from noise instead of photographs, glass blur and the warped sheet are simplified (each function says how),
-    and ImageNet-C's files were stored as JPEG once more; so what is scored on these images stands beside other scores
-    on these images, never beside published ones. As in a file, values are multiples of 1/255.
+    and ImageNet-C's files were stored as JPEG once more; so scores on these images can be compared with each other,
+    and not with published ones. As in a file, values are multiples of 1/255.
 
     Args:
         images: float32 [B, C, S, S] in [0, 1], C = 1 or 3.

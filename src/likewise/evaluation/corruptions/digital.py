@@ -14,10 +14,10 @@ from likewise.evaluation.corruptions.linear_maps import along_both, gaussian_mat
 from likewise.evaluation.corruptions.random_fields import RandomFields
 
 
-def contrast(images: Tensor, kept: float) -> Tensor:
+def contrast(images: Tensor, factor: float) -> Tensor:
     """Each channel drawn towards its mean over the image."""
     mean = images.mean(dim=(2, 3), keepdim=True)
-    return (images - mean) * kept + mean
+    return (images - mean) * factor + mean
 
 
 def elastic(images: Tensor, fields: RandomFields, amount: float, sigma: float, corners: float) -> Tensor:
@@ -32,8 +32,8 @@ def elastic(images: Tensor, fields: RandomFields, amount: float, sigma: float, c
     moved = along_both(field, gaussian_matrix(sigma * size, size, device))  # [B, 2, S, S]: x, then y
     moved = moved + _affine(fields.stream("corners").uniform(3, 2) * 2 - 1, size) * (corners * size)
     axis = torch.arange(size, dtype=torch.float32, device=device)
-    place = torch.stack([axis + moved[:, 0], axis[:, None] + moved[:, 1]], dim=3)
-    grid = (2 * place + 1) / size - 1
+    source = torch.stack([axis + moved[:, 0], axis[:, None] + moved[:, 1]], dim=3)
+    grid = (2 * source + 1) / size - 1
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -38,8 +38,8 @@ def zoom_matrix(factor: float, size: int, device: torch.device) -> Tensor:
 def pixelation_matrix(count: int, size: int, device: torch.device) -> Tensor:
     """The axis brought to ``count`` values and back as Pillow's box filter does it: float32 [size, size].
 
-    Each coarse value is the mean of the pixels whose middle lies in its stretch; each pixel takes the coarse value
-    that its own middle lies in.
+    Each coarse value is the mean of the pixels whose centre is in its interval; each pixel takes the coarse value
+    of its own centre.
     """
     scale, middle = size / count, torch.arange(size, dtype=torch.float64) + 0.5
     apart = (middle - (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) * scale) / scale  # [count, size]
@@ -88,7 +88,7 @@ def convolve(images: Tensor, kernels: Tensor, edge: str) -> Tensor:
     Args:
         images: float [B, C, H, W].
         kernels: float [B, K, K] or [1, K, K], K odd.
-        edge: what lies outside, as ``torch.nn.functional.pad`` names it: reflect, replicate.
+        edge: padding outside the image, as ``torch.nn.functional.pad`` names it: reflect, replicate.
     """
     reach, (height, width) = kernels.shape[-1] // 2, images.shape[-2:]
     padded = F.pad(images, (reach,) * 4, mode=edge)

@@ -26,7 +26,7 @@ def shot_noise(images: Tensor, fields: RandomFields, photons: float) -> Tensor:
     """Poisson counts, as if full brightness were that many photons.
 
     Drawn by inverting the distribution at an even draw: a table of its sums for every brightness of a file, one below
-    the other, in which each value finds its place by bisection (brightnesses in between take the nearest).
+    the other, in which each value is found by bisection (brightnesses in between take the nearest).
     """
     most = math.ceil(photons + 6 * math.sqrt(photons) + 8)
     counts = torch.arange(most, dtype=torch.float64)
@@ -35,8 +35,8 @@ def shot_noise(images: Tensor, fields: RandomFields, photons: float) -> Tensor:
     sums = log_share.exp().cumsum(dim=1).clamp(max=1) + torch.arange(LEVELS + 1, dtype=torch.float64)[:, None]
     level = (images.clamp(0, 1) * LEVELS).round()
     wanted = level + fields.uniform(*images.shape[1:]).clamp(max=1 - 2**-16)  # in float32, 255 and a share have 16 bits
-    place = torch.searchsorted(sums.flatten().float().to(images.device), wanted.contiguous(), right=True)
-    return (place - level * most) / photons
+    count = torch.searchsorted(sums.flatten().float().to(images.device), wanted.contiguous(), right=True)
+    return (count - level * most) / photons
 
 
 def impulse_noise(images: Tensor, fields: RandomFields, share: float) -> Tensor:

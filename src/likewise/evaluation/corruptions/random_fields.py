@@ -17,7 +17,7 @@ STEP, FIRST, SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1
 
 @dataclass(frozen=True)
 class RandomFields:
-    """Numbers for each image of a batch; neither its place in the batch nor the device changes them.
+    """Numbers for each image of a batch; neither its position in the batch nor the device changes them.
 
     Number n of an image is SplitMix64's n-th output from a start that is a hash of the image's key: no state is
     kept, so a batch is one sequence of whole-number operations, the same on every device to the last bit.
@@ -41,8 +41,8 @@ class RandomFields:
 
     def stream(self, name: str) -> RandomFields:
         """Other numbers for the same images."""
-        place = torch.tensor(zlib.crc32(name.encode()), device=self.keys.device)  # its product wraps around
-        return RandomFields(_mixed(self.keys + place * STEP))
+        index = torch.tensor(zlib.crc32(name.encode()), device=self.keys.device)  # its product wraps around
+        return RandomFields(_mixed(self.keys + index * STEP))
 
     def to(self, device: torch.device | str) -> RandomFields:
         """The same numbers, made elsewhere."""
@@ -63,8 +63,8 @@ class RandomFields:
 
     def _words(self, count: int) -> Tensor:
         """int64 [B, count]: words in which every bit is as good as a toss."""
-        place = torch.arange(1, count + 1, device=self.keys.device)
-        return _mixed(self.keys[:, None] + place * STEP)
+        index = torch.arange(1, count + 1, device=self.keys.device)
+        return _mixed(self.keys[:, None] + index * STEP)
 
 
 def _mixed(word: Tensor) -> Tensor:

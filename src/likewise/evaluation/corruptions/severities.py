@@ -2,7 +2,7 @@
 
 Two sets of figures are published, one for ImageNet-C (224 pixels) and one for CIFAR-10-C (32 pixels), in
 https://github.com/hendrycks/robustness, ImageNet-C/create_c/make_imagenet_c.py and make_cifar_c.py. An image takes
-the set whose side is nearer to its own by ratio (the border lies at 84 pixels); what is a length in pixels is then
+the set whose side is nearer to its own by ratio (the border is at 84 pixels); what is a length in pixels is then
 scaled by the two sides' ratio, while shares, contrasts and JPEG qualities stay as published. Elastic displacements,
 written there as multiples of the side, are so here.
 """

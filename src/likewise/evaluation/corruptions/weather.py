@@ -29,7 +29,7 @@ def snow(
     threshold: float,
     radius: float,
     sigma: float,
-    kept: float,
+    contrast: float,
     *,
     scale: float,
 ) -> Tensor:
@@ -44,7 +44,7 @@ def snow(
         threshold: what counts as a peak.
         radius: half the length of a streak.
         sigma: of the streak.
-        kept: share of the scene that is not made paler.
+        contrast: share of the scene that is not made paler.
         scale: multiplies lengths.
     """
     size = images.shape[-1]
@@ -55,10 +55,10 @@ def snow(
     angle = -(0.25 + 0.5 * fields.stream("wind").uniform()) * math.pi
     layer = convolve(layer, streak_kernels(radius * scale, sigma * scale, angle), "replicate")
     paler = torch.maximum(images, luminance(images) * 1.5 + 0.5)
-    return kept * images + (1 - kept) * paler + layer + layer.rot90(2, (2, 3))
+    return contrast * images + (1 - contrast) * paler + layer + layer.rot90(2, (2, 3))
 
 
-def frost(images: Tensor, fields: RandomFields, kept: float, laid_on: float) -> Tensor:
+def frost(images: Tensor, fields: RandomFields, contrast: float, laid_on: float) -> Tensor:
     """Ice over the scene.
 
     The authors lay on pieces of six photographs of frost. We bring none: the ice is made from noise (see
@@ -67,7 +67,7 @@ def frost(images: Tensor, fields: RandomFields, kept: float, laid_on: float) -> 
     layer = ice(fields, images.shape[-1])[:, None]
     if images.shape[1] == 3:
         layer = layer * torch.tensor(TINT, device=images.device)[:, None, None]
-    return kept * images + laid_on * layer
+    return contrast * images + laid_on * layer
 
 
 def fog(images: Tensor, fields: RandomFields, thickness: float, decay: float) -> Tensor:
