@@ -124,7 +124,7 @@ def main(settings: Settings) -> None:
     table = Table(
         f"a step of {method.card.title} with {settings.encoder} on {settings.batch:,} images of {SIZE} pixels",
         ["images at a time", "seconds", "over joint", "process grew by MB"],
-        notes=[f"The loss keeps {of_loss / 1e6:.0f} MB besides, at every size."],
+        notes=[f"The loss keeps {of_loss / 1e6:.0f} MB more, at every size."],
     )
     for size in sizes:
         cells = [f"{seconds[str(size)]:.2f}", f"{seconds[str(size)] / joint:.2f}", f"{grown[size]:.0f}"]
@@ -134,7 +134,7 @@ def main(settings: Settings) -> None:
         Claim(f"{least} at a time take at most 1.4 times as long", 1.4, seconds[str(least)] / joint, at_least=False),
         Claim(f"{least} at a time need at most half the memory", 0.5, grown[least] / grown[settings.batch], False),
     ]
-    keep("cached_gradients", "Any batch on any device: cached gradients", [table], claims, clock=settings.clock)
+    keep("cached_gradients", "Cached gradients: large batches in little memory", [table], claims, clock=settings.clock)
 
 
 if __name__ == "__main__":

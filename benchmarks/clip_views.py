@@ -1,4 +1,4 @@
-"""The view by which likewise and torchvision are compared: SimCLR's without blur, all frames of a clip alike."""
+"""The view by which likewise and torchvision are compared: SimCLR's without blur, the same for all frames of a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos to clips, and clips to views, per second of one thread: ours beside decord, torchcodec, OpenCV, torchvision.
+"""Videos to clips, and clips to views, per second of a thread: likewise, decord, torchcodec, OpenCV, torchvision.
 
 python benchmarks/clips_speed.py --clock wall     # on a machine with nothing else to do
 
@@ -44,11 +44,11 @@ class Settings:
     clock: Clock = "processor"
     """seconds that the process worked, which other processes hardly change, or seconds that went by"""
     rounds: int = 5
-    """calls of each contestant, of which the median counts"""
+    """calls of each candidate, of which the median counts"""
     videos: int = 12
     """decoded in each call"""
     clips: int = 16
-    """shown in each call"""
+    """clips of each call"""
 
 
 def write_videos(folder: Path, count: int) -> list[Path]:
@@ -80,7 +80,7 @@ def write_videos(folder: Path, count: int) -> list[Path]:
 
 
 def square(frames: Tensor) -> Tensor:
-    """uint8 [T, 3, H, W] at the size that is kept."""
+    """uint8 [T, 3, H, W] at the stored size."""
     return functional.interpolate(frames, (SHAPE.size, SHAPE.size), mode="bilinear", antialias=True)
 
 
@@ -115,7 +115,7 @@ def by_torchcodec(path: Path) -> Tensor:
 
 
 def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
-    """Seconds a video of each contestant, and why some are not measured."""
+    """Seconds a video of each candidate, and why some are not measured."""
     transforms: dict[str, Callable[[Path], Tensor]] = {
         OURS: ours, OPENCV: by_opencv, DECORD: by_decord, TORCHCODEC: by_torchcodec
     }  # fmt: skip
@@ -135,8 +135,8 @@ def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
     return {name: seconds / settings.videos for name, seconds in take_columns.items()}, absent
 
 
-def shown(settings: Settings) -> dict[str, float]:
-    """Seconds a clip of SimCLR's view, all its frames alike: ours for the batch, torchvision clip by clip."""
+def make_views(settings: Settings) -> dict[str, float]:
+    """Seconds a clip of SimCLR's view, the same for all its frames: ours for the batch, torchvision clip by clip."""
     size = SHAPE.size
     clips = torch.randint(0, 256, (settings.clips, 16, 3, size, size), dtype=torch.uint8)
     pixels, step = Pixels(clips, torch.ones(len(clips))), iter(range(10**9))
@@ -154,18 +154,18 @@ def shown(settings: Settings) -> dict[str, float]:
 
 def table(title: str, what: str, take_columns: dict[str, float], against: str, notes: list[str]) -> Table:
     rows = [[name, f"{1 / s:,.1f}", f"{s / take_columns[against]:.2f}"] for name, s in take_columns.items()]
-    return Table(title, ("contestant", f"{what} a second", f"time over {against}"), [*rows], notes)
+    return Table(title, ("library", f"{what} a second", f"time over {against}"), [*rows], notes)
 
 
 def main(settings: Settings) -> None:
     torch.set_num_threads(1)
     read, absent = decoded(settings)
-    views = shown(settings)
+    views = make_views(settings)
     peers = {name: seconds for name, seconds in read.items() if name != OURS}
     quickest = min(peers, key=peers.__getitem__)
     keep(
         "clips_speed",
-        "Clips decoded and shown",
+        "Clips: decoding and views",
         [
             table(
                 "3 s of 192 px H.264 to 32 frames of 64 px", "videos", read, OURS,
@@ -178,7 +178,7 @@ def main(settings: Settings) -> None:
                 f"decodes a video, sound included, in at most 1.5 times {quickest}'s time for pictures alone", 1.5,
                 read[OURS] / peers[quickest], at_least=False,
             ),
-            Claim("makes views of clips at least as quickly as torchvision v2", 1.0,
+            Claim("makes views of clips at least as fast as torchvision v2", 1.0,
                   views["torchvision v2"] / views["likewise"]),
         ],
         clock=settings.clock,

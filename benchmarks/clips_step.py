@@ -1,4 +1,4 @@
-"""A training step on clips: SimCLR beside torchvision's views with lightly's loss, and time and memory of each method.
+"""A training step on clips: SimCLR against torchvision's views with lightly's loss, and time and memory of each method.
 
 python benchmarks/clips_step.py                        # seconds that go by; on a machine with nothing else to do
 
@@ -58,7 +58,7 @@ class Settings:
     clock: Clock = "wall"
     """seconds that go by, or seconds that the process works"""
     alone: str = ""
-    """a method whose steps are measured here and told: what the other processes are asked"""
+    """a method whose steps are measured in this process and printed; set for the child processes"""
 
 
 def networks(rule: SimCLR) -> Nets:
@@ -143,15 +143,15 @@ def main(settings: Settings) -> None:
     take_columns = in_turns(
         {"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock
     )
-    beside = Table(
+    comparison = Table(
         f"SimCLR step, r2plus1d-small on {settings.batch} clips of {FRAMES} frames of {SIDE} px",
-        ["who", "clips a second", "time over likewise"],
+        ["library", "clips a second", "time over likewise"],
         [[who, f"{settings.batch / s:,.0f}", f"{s / take_columns['likewise']:.2f}"] for who, s in take_columns.items()],
         [f"A clip is two views. {settings.threads} threads each."],
     )
     each = Table(
         f"A step of {settings.batch} clips by method, each with its own defaults",
-        ["method", "on", "ms a step", "clips a second", "steps take MB"],
+        ["method", "data", "ms a step", "clips a second", "steps take MB"],
     )
     for name, source in METHODS.items():
         found = told_alone(settings, name)
@@ -161,8 +161,8 @@ def main(settings: Settings) -> None:
         ])  # fmt: skip
     each.notes.append("Frames, networks and numbers of views differ by method.")
     ratio = take_columns["torchvision and lightly"] / take_columns["likewise"]
-    claims = [Claim("a step of SimCLR on clips at least as quick as torchvision's views with lightly's loss", 1, ratio)]
-    keep("clips_step", "A training step on clips", [beside, each], claims, clock=settings.clock)
+    claims = [Claim("a step of SimCLR on clips at least as fast as torchvision's views with lightly's loss", 1, ratio)]
+    keep("clips_step", "A training step on clips", [comparison, each], claims, clock=settings.clock)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Files:
 
     def take(self, index: np.ndarray) -> Files:
         """Some of them."""
-        return Files([self.contents[place] for place in index])
+        return Files([self.contents[row] for row in index])
 
 
 def photographs(settings: Settings) -> list[bytes]:
@@ -111,7 +111,7 @@ def decoders(contents: list[bytes]) -> dict[str, Callable[[], object]]:
 
 def two_views(contents: list[bytes]) -> dict[str, Callable[[], object]]:
     """Everything from the file to two views of it."""
-    images = FileImages(Files(contents), [str(place) for place in range(len(contents))], STORED, 3)
+    images = FileImages(Files(contents), [str(row) for row in range(len(contents))], STORED, 3)
     policy, everything = replace(weak(), size=VIEW), torch.arange(len(contents))
     crop, flip = v2.RandomResizedCrop(VIEW, antialias=True), v2.RandomHorizontalFlip()
     numbers = v2.ToDtype(torch.float32, scale=True)
@@ -168,7 +168,7 @@ def main(settings: Settings) -> None:
     alone = measuring.in_turns(decoders(contents), settings.rounds, settings.clock)
     whole = measuring.in_turns(two_views(contents), settings.rounds, settings.clock)
     floor = min(alone.values())
-    columns = ("by", "ms a photograph", "times ours", "share of the floor")
+    columns = ("library", "ms a photograph", "time over likewise", "share of the floor")
     notes = [described(contents), f"one thread, {settings.clock} seconds; floor: the fastest decoding alone"]
     ratio = whole["Pillow twice, left as Pillow images"] / whole[OURS]
     measuring.keep(

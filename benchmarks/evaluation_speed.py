@@ -4,7 +4,7 @@ python benchmarks/evaluation_speed.py --clock wall     # on a machine with nothi
 
 The features are those of a convolutional network with random weights on Fashion-MNIST: real images, so that the
 features lean on one another as features do; the network need not have learned anything to be as slow to fit. Every
-contestant works in a process of its own, which tells its peak memory beyond what it held with the features in it.
+candidate works in a process of its own, which tells its peak memory beyond what it held with the features in it.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Settings:
     rounds: int = 3
     """calls of each of ours, of which the median counts; a peer gets one, for it takes long"""
     alone: str = ""
-    """measure this contestant here and print it as JSON; the script calls itself so"""
+    """measure this candidate here and print it as JSON; the script calls itself so"""
     features: Path | None = None
-    """where the features were kept, for that"""
+    """file of the features, for the child process"""
 
 
 def random_features() -> tuple[Features, Features]:
@@ -167,7 +167,7 @@ def main(settings: Settings) -> None:
     shape = (
         f"{ROWS:,} x {WIDTH} features, {QUERIES:,} queries, {torch.get_num_threads()} threads, {settings.clock} seconds"
     )
-    columns = ("by", "seconds", "times ours", "share of the floor", "extra memory, MB", "accuracy")
+    columns = ("library", "seconds", "time over likewise", "share of the floor", "extra memory, MB", "accuracy")
     knn, probes = ({name: found[name] for name in table} for table in (KNN, PROBES))
     seconds_of_knn, memory_of_knn, _ = found["likewise"]
     seconds_of_probe, memory_of_probe, _ = found["likewise, strength chosen among 7"]
@@ -176,15 +176,15 @@ def main(settings: Settings) -> None:
         "Scoring features",
         [
             Table("20 nearest neighbours", columns, rows_of(knn, similarities),
-                  [shape, f"floor: the similarities at {speed / 1e9:.0f} GFLOP/s, measured beside"]),
+                  [shape, f"floor: the similarities at {speed / 1e9:.0f} GFLOP/s, measured in the same run"]),
             Table("Linear probe", columns, rows_of(probes, gram),
-                  [shape, "floor: the covariance and one turn of the features, without which nothing can be fitted",
+                  [shape, "floor: the covariance and one rotation of the features, without which nothing can be fitted",
                    "scikit-learn stops after 200 steps where it has not converged"]),
         ],
         [
             Claim("50,000 neighbours of 10,000 queries in under 10 s", LIMIT, seconds_of_knn, at_least=False),
-            Claim("a linear probe of 50,000 rows, its strength searched, in under 10 s", LIMIT, seconds_of_probe,
-                  at_least=False),
+            Claim("a linear probe of 50,000 rows, with a search for the regularisation, in under 10 s", LIMIT,
+                  seconds_of_probe, at_least=False),
             Claim("either in less than 1,000 MB beyond the features", MEMORY_LIMIT,
                   max(memory_of_knn, memory_of_probe), at_least=False),
         ],

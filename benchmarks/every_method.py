@@ -1,4 +1,4 @@
-"""Every method for the same few steps on bundled images, scored beside an untrained encoder: does it learn at all?
+"""Every method for the same few steps on bundled images, scored against an untrained encoder: does it learn at all?
 
 python benchmarks/every_method.py --steps 60          # about ten minutes on two cores
 
@@ -26,13 +26,13 @@ from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
 
 LABELS = {"no labels": "none", "some labels": "10", "all labels": "all"}
-"""What a method that needs them is shown."""
+"""Labels of each class for a method that needs some."""
 
 COLUMNS = {
     "neighbours": "knn20_top1",
     "linear probe": "linear_top1",
     "own classifier": "classifier_top1",
-    "text finds image (recall at 10)": "text_to_image_r10",
+    "text-to-image recall@10": "text_to_image_r10",
 }
 
 

@@ -1,4 +1,4 @@
-"""What LoCo saves in memory and costs in time: a step of it beside SimCLR's end-to-end step, on the same encoders.
+"""What LoCo saves in memory and costs in time: a step of it against SimCLR's end-to-end step, on the same encoders.
 
 python benchmarks/local_learning.py                        # two threads, seconds that go by; a quiet machine
 python benchmarks/local_learning.py --clock processor      # while others work on the machine too
@@ -66,7 +66,15 @@ def main(settings: Settings) -> None:
     batch = Batch(Pixels(pixels, torch.ones(settings.batch)), count % 10, count)
     table = Table(
         f"a step on {settings.batch} colour images of {SIZE} pixels, forward and backward",
-        ["encoder", "SimCLR waits MB", "LoCo waits MB", "of SimCLR's", "SimCLR seconds", "LoCo seconds", "over SimCLR"],
+        [
+            "encoder",
+            "SimCLR saved activations, MB",
+            "LoCo saved activations, MB",
+            "share of SimCLR's",
+            "SimCLR seconds",
+            "LoCo seconds",
+            "over SimCLR",
+        ],
     )
     shares: dict[str, float] = {}
     for encoder in settings.encoders:
@@ -78,7 +86,8 @@ def main(settings: Settings) -> None:
         cells += [f"{seconds[name]:.2f}" for name in peaks] + [f"{seconds['loco'] / seconds['simclr']:.2f}"]
         table.rows.append([encoder, *cells])
     claims = [Claim(f"with {name} LoCo holds at most 0.8 of SimCLR's", 0.8, shares[name], False) for name in shares]
-    keep("local_learning", "Local learning: LoCo beside end-to-end SimCLR", [table], claims, clock=settings.clock)
+    title = "Local learning: LoCo compared with end-to-end SimCLR"
+    keep("local_learning", title, [table], claims, clock=settings.clock)
 
 
 if __name__ == "__main__":

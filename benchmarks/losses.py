@@ -50,13 +50,13 @@ class Settings:
 
 def plain_sup_con(z: Tensor, labels: Tensor) -> Tensor:
     """The formula of Khosla et al. 2020 in the steps of the authors' code: whole matrices, one after the other."""
-    alike = (labels[:, None] == labels).float()
+    same_class = (labels[:, None] == labels).float()
     logits = z @ z.T / TEMPERATURE
     logits = logits - logits.max(dim=1, keepdim=True).values.detach()
     others = 1 - torch.eye(len(z))
-    alike = alike * others
+    same_class = same_class * others
     log_prob = logits - (logits.exp() * others).sum(dim=1, keepdim=True).log()
-    return -((alike * log_prob).sum(dim=1) / alike.sum(dim=1)).mean()
+    return -((same_class * log_prob).sum(dim=1) / same_class.sum(dim=1)).mean()
 
 
 def plain_suncet(z: Tensor, labels: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def step(loss: Loss, z: Tensor) -> Callable[[], object]:
 
 
 def floor_parts(dim: int) -> dict[str, Callable[[], object]]:
-    """Tiles of products and of exponentials, to be timed beside the losses: both change with the machine's mood."""
+    """Tiles of products and of exponentials, timed together with the losses: the speed of the machine varies."""
     tile, left, right = torch.empty(512, 512), torch.randn(512, dim), torch.randn(dim, 512)
     scores, room = torch.randn(512, 512), torch.empty(512, 512)
     return {
@@ -134,12 +134,13 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
     """A table for each loss, and the seconds behind it by (loss, rows)."""
     tables, seconds = [], {}
     for name in ("SupCon", "NT-Xent", "SuNCEt"):
-        table = Table(f"{name}, forward + backward, D = {settings.dim}, float32", ["rows", "who", "ms", "likewise is"])
+        columns = ["rows", "library", "ms", "speed-up of likewise"]
+        table = Table(f"{name}, forward + backward, D = {settings.dim}, float32", columns)
         for rows in settings.sizes:
             z, labels = rows_and_labels(rows, settings)
-            contestants = {who: step(loss, z) for who, loss in peers(name, labels).items()}
+            candidates = {who: step(loss, z) for who, loss in peers(name, labels).items()}
             rounds = 5 if rows > 4096 else 21 if rows > 1024 else 61
-            take_columns = in_turns({**contestants, **floor_parts(settings.dim)}, rounds, warm_up=2)
+            take_columns = in_turns({**candidates, **floor_parts(settings.dim)}, rounds, warm_up=2)
             take_columns["floor"] = floor(rows, settings.dim, take_columns)
             seconds[name, rows] = take_columns
             for who, spent in take_columns.items():
@@ -155,7 +156,7 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
 
 
 def against_queue(settings: Settings) -> Table:
-    """One batch against a long queue of fixed keys: MoCo's and ISD's losses beside their dense forms."""
+    """One batch against a long queue of fixed keys: MoCo's and ISD's losses against their dense forms."""
     torch.manual_seed(0)
     queries, other, queue = (F.normalize(torch.randn(n, settings.dim), dim=1) for n in (256, 256, 65536))
     cases: dict[str, tuple[Loss, Loss]] = {
@@ -234,7 +235,7 @@ def _status(name: str) -> int:
 
 
 def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak: float | None) -> list[Claim]:
-    """What was set out to be reached."""
+    """The targets."""
 
     def times(loss: str, rows: int, who: str) -> float | None:
         take_columns = seconds.get((loss, rows))
@@ -263,7 +264,7 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
         Claim("N = 2048: 45 % of the floor (SupCon)", 0.45, share("SupCon", 2048)),
         Claim("N = 2048: 45 % of the floor (NT-Xent)", 0.45, share("NT-Xent", 2048)),
         Claim("N = 512: not slower than the best peer, all losses", 1, least_at_512()),
-        Claim("N = 32768: under 0.2 GB beside the rows", 0.2, peak, at_least=False),
+        Claim("N = 32768: under 0.2 GB on top of the rows", 0.2, peak, at_least=False),
         Claim("gradient within 1e-6 of float64", 1e-6, error, at_least=False),
         Claim("with bfloat16 matrix units: 10x SupContrast's formula at 1e-3", 10, None, note=no_units),
     ]

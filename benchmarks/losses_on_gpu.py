@@ -42,7 +42,7 @@ class Settings:
     temperature: float = 0.1
     """of the loss"""
     rounds: int = 7
-    """turns that each contestant gets; the median counts"""
+    """turns that each candidate gets; the median counts"""
     cuts: bool = False
     """also time other cuts of the tiles: some minutes more, since each is compiled"""
 
@@ -88,16 +88,16 @@ def repeated(work: Work, count: int) -> Work:
     return many
 
 
-def milliseconds(contestants: dict[str, Work], rounds: int) -> dict[str, float]:
-    """Of one call each, in turns; a contestant that runs out of memory is left out."""
+def milliseconds(candidates: dict[str, Work], rounds: int) -> dict[str, float]:
+    """Of one call each, in turns; a candidate that runs out of memory is left out."""
     counts = {}
-    for name, work in contestants.items():
+    for name, work in candidates.items():
         try:
             work()  # the compilers' turn
             counts[name] = max(1, int(0.05 / seconds(work)))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-    able = {name: repeated(contestants[name], count) for name, count in counts.items()}
+    able = {name: repeated(candidates[name], count) for name, count in counts.items()}
     return {name: 1e3 * take_columns / counts[name] for name, take_columns in in_turns(able, rounds).items()}
 
 
@@ -119,7 +119,7 @@ def product_speed() -> float:
 def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
     """NT-Xent at every size."""
     speed = product_speed()
-    columns = ["N", "contestant", "ms", "times the floor", "peak GB"]
+    columns = ["N", "library", "ms", "times the floor", "peak GB"]
     table = Table(f"NT-Xent forward and backward, D = {settings.width}, bfloat16", columns)
     table.notes.append(f"floor: 4 N² D operations at the measured {speed / 1e12:.0f} Tflop/s of a product")
     ratio = fastest = None
@@ -127,14 +127,14 @@ def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
         torch.compiler.reset()
         compiled = torch.compile(dense_loss, dynamic=False)
         z = unit_rows(n, settings)
-        contestants: dict[str, Work] = {
+        candidates: dict[str, Work] = {
             "likewise": lambda z=z: tiled(z),
             "dense": lambda z=z: with_gradient(dense_loss, z),
             "dense, compiled": lambda z=z, compiled=compiled: with_gradient(compiled, z),
         }
-        take_columns = milliseconds(contestants, settings.rounds)
+        take_columns = milliseconds(candidates, settings.rounds)
         floor = 4 * n**2 * settings.width / speed * 1e3
-        for name, work in contestants.items():
+        for name, work in candidates.items():
             if name in take_columns:
                 ms = take_columns[name]
                 table.rows.append([f"{n}", name, f"{ms:.3g}", f"{ms / floor:.2f}", f"{peak_memory(work):.2f}"])
@@ -185,22 +185,22 @@ def against_peers(settings: Settings) -> tuple[Table, list[Claim]]:
     """InfoNCE in one direction, as CLIP has two: what inf-cl computes too."""
     n = min(32768, settings.sizes[-1])
     queries, keys = (unit_rows(n, settings, seed).float() for seed in (1, 2))
-    contestants: dict[str, Work] = {
+    candidates: dict[str, Work] = {
         "likewise, TensorFloat-32": lambda: one_direction(queries, keys),
         "likewise, bfloat16": lambda: one_direction(queries.bfloat16(), keys.bfloat16()),
     }
     notes = []
     if importlib.util.find_spec("inf_cl"):
-        contestants["inf-cl, TensorFloat-32"] = lambda: inf_cl_direction(queries, keys)
+        candidates["inf-cl, TensorFloat-32"] = lambda: inf_cl_direction(queries, keys)
     else:
         notes.append("inf-cl is not installed (`pip install inf_cl`).")
     known = importlib.util.find_spec("memeff") is not None
     notes.append("memeff is installed, but this script cannot call it." if known else "memeff is not installed.")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    take_columns = milliseconds(contestants, settings.rounds)
+    take_columns = milliseconds(candidates, settings.rounds)
     torch.set_float32_matmul_precision(before)
-    table = Table(f"InfoNCE of {n} queries against {n} keys, D = {settings.width}", ["contestant", "ms"], notes=notes)
+    table = Table(f"InfoNCE of {n} queries against {n} keys, D = {settings.width}", ["library", "ms"], notes=notes)
     table.rows.extend([name, f"{ms:.3g}"] for name, ms in take_columns.items())
     peer = take_columns.get("inf-cl, TensorFloat-32")
     ratio = peer / take_columns["likewise, TensorFloat-32"] if peer else None
@@ -239,9 +239,9 @@ def main(settings: Settings) -> None:
     if not torch.cuda.is_available():
         print("No CUDA device is here, so nothing was measured.")
         claims = [
-            Claim(FAST, 7.0, None, at_least=False, note="no GPU was at hand"),
-            Claim(AHEAD_OF_DENSE, 5.0, None, note="no GPU was at hand"),
-            Claim(AHEAD_OF_PEERS, 1.0, None, note="no GPU was at hand"),
+            Claim(FAST, 7.0, None, at_least=False, note="no GPU was available"),
+            Claim(AHEAD_OF_DENSE, 5.0, None, note="no GPU was available"),
+            Claim(AHEAD_OF_PEERS, 1.0, None, note="no GPU was available"),
         ]
         keep("losses_on_gpu", TITLE, [], claims)
         return

@@ -1,6 +1,6 @@
-"""How every benchmark here measures: all contestants in one run, in turns, medians, and the result kept as a file.
+"""How every benchmark here measures: all candidates in one run, interleaved; medians; the result is a file.
 
-`docs/performance.md` is made from those files by `make docs`, so that a number stands there with its machine and day.
+`docs/performance.md` is made from those files by `make docs`, so that each number has its machine and day.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ def seconds(work: Callable[[], object], clock: Clock = "wall") -> float:
 
 
 def in_turns(
-    contestants: Mapping[str, Callable[[], object]], rounds: int, clock: Clock = "wall", warm_up: int = 1
+    candidates: Mapping[str, Callable[[], object]], rounds: int, clock: Clock = "wall", warm_up: int = 1
 ) -> dict[str, float]:
-    """Median seconds of each contestant; each gets one call a round, and the first rounds do not count.
+    """Median seconds of each candidate; each gets one call a round, and the first rounds do not count.
 
-    The order is turned by one place each round, so that nobody always follows the same neighbour.
+    The order rotates by one each round, so that no candidate always follows the same one.
     """
-    names = list(contestants)
+    names = list(candidates)
     take_columns: dict[str, list[float]] = {name: [] for name in names}
     gc.collect()
     for turn in range(warm_up + rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            spent = seconds(contestants[name], clock)
+            spent = seconds(candidates[name], clock)
             if turn >= warm_up:
                 take_columns[name].append(spent)
     return {name: statistics.median(values) for name, values in take_columns.items()}
 
 
 def megabytes(name: str) -> float:
-    """A line of what Linux tells of this process's memory, such as VmRSS, or VmHWM for the most it has ever held.
+    """A line of Linux's record of this process's memory, such as VmRSS, or VmHWM for the most it has ever held.
 
     ``ru_maxrss`` would begin with what its parent had held.
     """
@@ -67,7 +67,7 @@ def megabytes(name: str) -> float:
 
 @dataclass
 class Table:
-    """One table of results; cells are shown as they are given."""
+    """One table of results; cells are printed as they are."""
 
     title: str
     columns: Sequence[str]
@@ -77,7 +77,7 @@ class Table:
 
 @dataclass
 class Claim:
-    """What was set out to be reached, and what was measured."""
+    """A target, and what was measured."""
 
     claim: str
     """in words, with its number"""
@@ -105,7 +105,7 @@ def keep(name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim]
         name: of the file; a later run of the same benchmark replaces it, another machine's should have its own.
         title: heading on the page.
         tables: what was measured.
-        claims: what was to be reached.
+        claims: the targets.
         facts: anything else that a reader needs, such as the precision.
     """
     console = Console(width=160)
@@ -133,7 +133,7 @@ def keep(name: str, title: str, tables: Sequence[Table], claims: Sequence[Claim]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    console.print(f"kept in {path.relative_to(RESULTS.parents[1])}; `make docs` shows it", highlight=False)
+    console.print(f"written to {path.relative_to(RESULTS.parents[1])}; `make docs` publishes it", highlight=False)
     return path
 
 

@@ -1,7 +1,7 @@
-"""A whole training step, data to optimiser, beside lightly's own pipeline: same network, batch, views and precision.
+"""A whole training step, data to optimiser, against lightly's own pipeline: same network, batch, views and precision.
 
-Each turn starts with no batch prepared and ends with the last update, so that nobody's worker processes get ahead in
-another's turn. `python benchmarks/training_step.py`
+Each turn starts with no batch prepared and ends with the last update, so that no worker processes get ahead in another
+library's turn. `python benchmarks/training_step.py`
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Case:
     steps: int
     """of a turn"""
     wanted: float
-    """times lightly's speed, to be reached"""
+    """target: times lightly's speed"""
 
 
 CASES = (
@@ -162,17 +162,18 @@ def measure(case: Case, settings: Settings) -> tuple[Table, list[Claim]]:
     """Both pipelines in each precision."""
     shape = case.batch * case.steps, case.channels, case.pixels, case.pixels
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
-    table = Table(f"SimCLR step, {case.name}, batch {case.batch}", ["precision", "who", "images/s", "likewise is"])
+    columns = ["precision", "library", "images/s", "speed-up of likewise"]
+    table = Table(f"SimCLR step, {case.name}, batch {case.batch}", columns)
     table.notes = [f"An image is two views. {settings.threads} threads each; {settings.workers} workers for lightly."]
     claims = []
     for precision in settings.precisions:
-        contestants = {
+        candidates = {
             "likewise": our_turn(case, images, precision),
             "lightly": lightly_turn(case, images, precision, settings),
         }
         if settings.compiled:
-            contestants["likewise, compiled"] = our_turn(case, images, precision, compiled=True)
-        take_columns = in_turns(contestants, settings.rounds)
+            candidates["likewise, compiled"] = our_turn(case, images, precision, compiled=True)
+        take_columns = in_turns(candidates, settings.rounds)
         for who, spent in take_columns.items():
             ratio = "" if who == "likewise" else f"{spent / take_columns['likewise']:.2f}x as fast"
             table.rows.append([precision, who, f"{len(images) / spent:,.0f}", ratio])
@@ -189,7 +190,7 @@ def main(settings: Settings) -> None:
         ("H100: seconds of a two-view epoch of CIFAR-10 with ResNet-18, once warm, under 2", 2, False),
         ("H100: 4x lightly's loader on the same machine", 4, True),
     ):
-        claims.append(Claim(claim, wanted, None, at_least, "no GPU was at hand"))
+        claims.append(Claim(claim, wanted, None, at_least, "no GPU was available"))
     keep("training_step", "A training step on the CPU", [table for table, _ in measured], claims)
 
 

@@ -38,8 +38,8 @@ ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = "albumentations", "lightly", "kor
 TORCHVISION_PIL = "torchvision v2, PIL"
 
 NOTES = [
-    "Everyone crops (8-100 % of the area), flips, jitters colours (80 %, SimCLR's strength 1), greys (20 %) and blurs "
-    "(50 %), and hands over float32 [B, 3, S, S] in [0, 1]. Nobody decodes: all start from decoded bytes.",
+    "Each library crops (8-100 % of the area), flips, jitters colours (80 %, SimCLR's strength 1), greys (20 %) and "
+    "blurs (50 %), and hands over float32 [B, 3, S, S] in [0, 1]. No library decodes: all start from decoded bytes.",
     "albumentations: OpenCV on bytes, no antialiasing, blur's taps from its sigma. lightly: PIL, blur of three boxes. "
     "kornia and torchvision: floats, no antialiasing in kornia, Gaussian of a tenth of the side as in likewise.",
 ]
@@ -52,7 +52,7 @@ class Settings:
     photographs: Path | None = None
     """a Parquet file with a column of {bytes}, for the views of 224 pixels"""
     rounds: int = 7
-    """turns that each contestant gets; the median counts"""
+    """turns that each candidate gets; the median counts"""
     clock: Clock = "processor"
     """seconds that the process worked, which other processes hardly change, or seconds that went by"""
 
@@ -68,7 +68,7 @@ class Case:
     files: Sequence[np.ndarray]
     """uint8 [H, W, 3] each, as the others keep them"""
     shares: dict[str, int]
-    """how many of the images a contestant gets in a turn: the slow ones fewer"""
+    """how many of the images a candidate gets in a turn: the slow ones fewer"""
 
     @property
     def policy(self) -> ViewPolicy:
@@ -77,7 +77,7 @@ class Case:
 
 
 def small_images() -> Case:
-    """Of CIFAR's shape. What they show changes nobody's speed."""
+    """Of CIFAR's shape. Their content does not change the speed."""
     images = torch.randint(0, 256, (512, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     shares = {NATIVE: 512, BATCHED: 512, ALBUMENTATIONS: 128, LIGHTLY: 64, KORNIA: 512, TORCHVISION: 32}
     files = list(images.permute(0, 2, 3, 1).contiguous().numpy())
@@ -98,7 +98,7 @@ def photographs(path: Path) -> Case:
     return Case(name, 224, stored, [np.asarray(image) for image in opened], shares)
 
 
-def contestants(case: Case) -> dict[str, Callable[[], object]]:
+def candidates(case: Case) -> dict[str, Callable[[], object]]:
     """Each makes two views of its share of the images."""
     makers = {
         NATIVE: likewise(case, case.shares[NATIVE], "1"),
@@ -153,7 +153,7 @@ def lightly(case: Case) -> Callable[[], object]:
 
     def work() -> list[Tensor]:
         views = [recipe(image) for image in images]
-        return [torch.stack([pair[place] for pair in views]) for place in range(2)]
+        return [torch.stack([pair[view] for pair in views]) for view in range(2)]
 
     return work
 
@@ -194,7 +194,7 @@ def torchvision(case: Case) -> Callable[[], object]:
 
 
 def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
-    """FixMatch's strong view of images of CIFAR's shape: everyone's views per second."""
+    """FixMatch's strong view of images of CIFAR's shape: views per second of each library."""
     images = small_images().stored.images
     pixels, step, policy = Pixels(images, torch.ones(512)), iter(range(10**9)), fixmatch_strong()
 
@@ -204,19 +204,20 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
 
     tensors = [image.contiguous() for image in images[:128]]
     files = [Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()) for image in tensors]
-    contestants = {
+    candidates = {
         "likewise": ours,
         TORCHVISION: torchvision_rand_augment(tensors),
         TORCHVISION_PIL: torchvision_rand_augment(files),
     }
-    take_columns = in_turns(contestants, settings.rounds, settings.clock)
+    take_columns = in_turns(candidates, settings.rounds, settings.clock)
     speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in take_columns.items()}
     rows = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
     notes = [
         "Crop of at least 77 %, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
         "on bytes, image by image, magnitude 10 of 31. likewise: crops compiled, operations in PyTorch, on the batch.",
     ]
-    return Table("RandAugment and Cutout, 32 px from 32 x 32", ["", "views/s", "likewise is"], rows, notes), speeds
+    columns = ["", "views/s", "speed-up of likewise"]
+    return Table("RandAugment and Cutout, 32 px from 32 x 32", columns, rows, notes), speeds
 
 
 def torchvision_rand_augment(images: Sequence[Tensor | Image.Image]) -> Callable[[], object]:
@@ -258,8 +259,8 @@ def difference(case: Case) -> float:
 
 
 def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
-    """The table of one case, and everyone's views per second."""
-    take_columns = in_turns(contestants(case), settings.rounds, settings.clock)
+    """The table of one case, and views per second of each library."""
+    take_columns = in_turns(candidates(case), settings.rounds, settings.clock)
     speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in take_columns.items()}
     least = floor(case, copy_speed(settings.clock))
     first = next(iter(speeds.values()))
@@ -269,7 +270,8 @@ def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
         f"Floor: {1e6 * least:.1f} µs a view, to read the mean crop and write the view as memory is copied."
     )
     if NATIVE in speeds:
-        table.notes.append(f"Our two ways differ by at most {difference(case):.4f}/255 on these images.")
+        most = f"{difference(case):.4f}/255"
+        table.notes.append(f"The two implementations of likewise differ by at most {most} on these images.")
     table.notes += NOTES
     return table, speeds
 

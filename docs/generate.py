@@ -1,4 +1,4 @@
-"""Write what the pages have from the code and from the benchmarks' last results: `make docs`."""
+"""Write the pages that are made from the code, the outcomes of claims and the benchmarks' last results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = """# Methods
 Made by `make docs` from the code. Every setting can be changed from the command line (`--method.temperature 0.1`) and
 from Python (`SimCLR(temperature=0.1)`); so can the recipe (`--recipe.learning-rate 0.1`). The defaults are for short
 runs on small images. `--preset small`, `middle` or `imagenet` starts from what the authors ran, where they ran it, and
-what is typed beside it wins.
+options that are given win over it.
 """
 
 
@@ -108,9 +108,9 @@ def label_dial_page() -> str:
 
 PERFORMANCE = """# Performance
 
-Made by `make docs` from the last results of the scripts under `benchmarks/`. Each ran likewise and its peers in one
-run, in turns; a number is the median of the rounds. The peers come with `pip install -e ".[bench]"`. Where something
-could not be measured, it says so: a number that was not measured is no number.
+Made by `make docs` from the last results of the scripts under `benchmarks/`. Each runs likewise and the
+baselines interleaved in one process; a number is the median of the rounds. `pip install -e ".[bench]"` installs the
+baselines. What could not be measured is listed as not measured.
 """
 
 
@@ -120,20 +120,20 @@ def performance_page() -> str:
     return PERFORMANCE + "\n" + "\n".join(benchmark(file.stem, json.loads(file.read_text())) for file in files)
 
 
-def benchmark(name: str, kept: dict[str, Any]) -> str:
-    """One benchmark: where and when, its tables, and what was to be reached."""
-    measured = dict(kept["measured"])
+def benchmark(name: str, stored: dict[str, Any]) -> str:
+    """One benchmark: where and when, its tables and its targets."""
+    measured = dict(stored["measured"])
     versions = ", ".join(f"{package} {number}" for package, number in measured.pop("versions").items())
     facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in measured.items())
-    lines = [f"## {kept['title']}", "", f"`python benchmarks/{name}.py`. {facts}; {versions}.", ""]
-    for table in kept["tables"]:
+    lines = [f"## {stored['title']}", "", f"`python benchmarks/{name}.py`. {facts}; {versions}.", ""]
+    for table in stored["tables"]:
         lines += [f"**{table['title']}**", ""]
         lines += [f"| {' | '.join(table['columns'])} |", f"| {' | '.join('---' for _ in table['columns'])} |"]
         lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
         lines += ["", *[f"{note}  " for note in table["notes"]], *([""] if table["notes"] else [])]
-    if kept["claims"]:
-        lines += ["| to be reached | measured | |", "| --- | --- | --- |"]
-        lines += [f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |" for c in kept["claims"]]
+    if stored["claims"]:
+        lines += ["| target | measured | |", "| --- | --- | --- |"]
+        lines += [f"| {c['claim']} | {figure(c['measured'])} | {c['verdict']} {c['note']} |" for c in stored["claims"]]
         lines += [""]
     return "\n".join(lines)
 
@@ -155,15 +155,15 @@ the findings say so.
 
 def results_page() -> str:
     """The whole page: a table of all claims, those that nobody has run yet too, and a section for each outcome."""
-    kept = Path(__file__).parents[1] / "evidence" / "claims"
-    outcomes = {name: json.loads(file.read_text()) for name in CLAIMS if (file := kept / f"{name}.json").exists()}
+    stored = Path(__file__).parents[1] / "evidence" / "claims"
+    outcomes = {name: json.loads(file.read_text()) for name in CLAIMS if (file := stored / f"{name}.json").exists()}
     rows = []
     for name, claim in CLAIMS.items():
         title = f"[`{name}`](#{name})" if name in outcomes else f"`{name}`"
         verdict = outcomes[name]["verdict"] if name in outcomes else "not run yet"
         rows.append(f"| {title} | {claim.sentence} | {claim.paper} | {verdict} |")
     table = ["| claim | the paper's claim | paper | |", "| --- | --- | --- | --- |", *rows]
-    sections = [outcome_section(name, content, kept / f"{name}.md") for name, content in outcomes.items()]
+    sections = [outcome_section(name, content, stored / f"{name}.md") for name, content in outcomes.items()]
     return "\n".join([RESULTS, *table, "", *sections])
 
 
