@@ -269,10 +269,10 @@ def test_large_batches_hold_no_matrix_of_all_pairs():
 
 def test_which_path_is_taken(monkeypatch):
     """Small batches keep, large ones tile, and scores that exp cannot hold go by running maxima."""
-    take_columns = []
+    calls = []
 
     def watched(name, real):
-        return lambda *given: (take_columns.append(name), real(*given))[1]
+        return lambda *given: (calls.append(name), real(*given))[1]
 
     for name in ("tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"):
         module = {"tiles_cached": tiles_cached, "tiles_torch": tiles_torch}[name.split(".")[0]]
@@ -280,4 +280,4 @@ def test_which_path_is_taken(monkeypatch):
         monkeypatch.setattr(module, function, watched(name, getattr(module, function)))
     for count, scale in [(64, 1.0), (1100, 1.0), (64, 20.0)]:
         similarity_sums.self_logsumexp((rows(count).float() * scale).requires_grad_())
-    assert take_columns == ["tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]
+    assert calls == ["tiles_cached.forward_square", "tiles_torch.forward_square", "tiles_torch.forward"]

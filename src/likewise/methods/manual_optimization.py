@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from likewise.collectives import gather
+from likewise.data.batch import Batch
+from likewise.methods.nets import Nets
+from likewise.methods.progress import Progress
 from likewise.methods.recipe import Recipe
-
-if TYPE_CHECKING:
-    from likewise.data.batch import Batch
-    from likewise.methods.method import Nets, Outputs, Step
-    from likewise.methods.progress import Progress
+from likewise.methods.step import Outputs, Step
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Objective:
         return self.compute_loss(nets, {name: gather(row) for name, row in outputs.items()}, progress)
 
 
-Backward = Callable[[Objective, "Batch", "Progress"], "Step"]
+Backward = Callable[[Objective, Batch, Progress], Step]
 """Computes an objective's loss and puts the gradients of its network into ``.grad``, averaged over ranks and taken a
 microbatch at a time where the run is set so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,23 +22,10 @@ from likewise.methods.card import Card
 from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
 from likewise.methods.progress import Progress
+from likewise.methods.step import Outputs, Step
 from likewise.views.policies import ViewPolicy
 
-Outputs = Mapping[str, Tensor]
-"""Per-example results by name; the first dimension is the example."""
-
 MethodT = TypeVar("MethodT", bound="Method")
-
-
-class Step(NamedTuple):
-    """What a step gives back."""
-
-    loss: Tensor
-    """a scalar to be minimised"""
-    metrics: Mapping[str, Tensor] = {}
-    """detached scalars for the log"""
-    memory_updates: Mapping[str, Tensor] = {}
-    """detached rows that `Method.after_update` puts into memory"""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -19,9 +19,7 @@ from likewise.data.batch import Batch
 from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.randomness import seed_networks
-
-if TYPE_CHECKING:
-    from likewise.training.manual_backward import OneDevice
+from likewise.training.one_device import OneDevice
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """PyTorch's names for the running statistics of batch normalisation."""

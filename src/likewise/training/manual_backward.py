@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from likewise.collectives import mean_over_ranks
 from likewise.data.batch import Batch
 from likewise.methods import Method, Nets, Outputs, Progress, Step
 from likewise.methods.manual_optimization import Objective
 from likewise.training.cached_gradients import Learner, gradients_of
-from likewise.training.precision import precision_of
+from likewise.training.one_device import OneDevice
 
 
 class ManualBackward:
@@ -59,25 +59,6 @@ def only_trainable(nets: nn.Module, network: nn.Module) -> Iterator[None]:
         network.requires_grad_(False)
         for parameter in trainable:
             parameter.requires_grad_(True)
-
-
-class OneDevice:
-    """What gradients need of Fabric, without data parallelism, which knows the main optimiser's networks alone."""
-
-    def __init__(self, fabric: Fabric) -> None:
-        self._fabric = fabric
-
-    def autocast(self) -> AbstractContextManager:
-        """The run's number format, but float32 instead of float16."""
-        return nullcontext() if precision_of(self._fabric).startswith("16") else self._fabric.autocast()
-
-    def backward(self, loss: Tensor) -> None:
-        """Plain PyTorch's."""
-        loss.backward()
-
-    def no_backward_sync(self, learner: nn.Module, enabled: bool) -> AbstractContextManager:
-        """Nothing is synchronised by a backward pass."""
-        return nullcontext()
 
 
 class AutocastLearner(Learner):

@@ -41,9 +41,9 @@ def glass_blur(
     rows, columns = torch.arange(size, device=device)[:, None], torch.arange(size, device=device)
     for turn in range(int(rounds)):
         moved = (fields.stream(f"round {turn}").uniform(2, size, size) * (2 * most + 1)).long() - most
-        take_columns = (rows + moved[:, 0]).clamp(0, size - 1) * size + (columns + moved[:, 1]).clamp(0, size - 1)
-        take_columns = take_columns.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-        images = images.flatten(2).gather(2, take_columns).view_as(images)
+        neighbours = (rows + moved[:, 0]).clamp(0, size - 1) * size + (columns + moved[:, 1]).clamp(0, size - 1)
+        neighbours = neighbours.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        images = images.flatten(2).gather(2, neighbours).view_as(images)
     return along_both(images, blur)
 
 
