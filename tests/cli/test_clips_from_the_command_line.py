@@ -94,5 +94,5 @@ def test_what_does_not_fit_is_said_before_anything_is_written(likewise, videos):
         assert done.returncode == 2, done.stderr
         return " ".join((done.stdout + done.stderr).split())
 
-    assert "the encoder reads still pictures" in said("--method", "simclr", "--frames", 8)
+    assert "the encoder reads still images" in said("--method", "simclr", "--frames", 8)
     assert "left, top, right and bottom" in said("--encoder", "r2plus1d-small", "--region", 0, 0, 0, 1)

@@ -17,7 +17,6 @@ OLD_WORDS = """
     remember said seat senses shown told turn turns unlike
 """
 """Words that once stood for fallback samples, modalities, EMA updates, pseudo-labels, RNGs and the like."""
-PLAIN: set[str] = set()
 
 
 @pytest.fixture(scope="module")
@@ -41,4 +40,4 @@ def test_terms_of_the_field_are_found_in_the_public_api_and_the_help(names, text
 
 def test_no_public_name_or_option_has_a_word_of_the_old_dialect(names):
     old = set(OLD_WORDS.split())
-    assert {name for name in names if old & set(words_of(name))} - PLAIN == set()
+    assert {name for name in names if old & set(words_of(name))} == set()
