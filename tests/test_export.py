@@ -71,3 +71,13 @@ def test_an_existing_file_is_not_replaced(tmp_path):
     with pytest.raises(LikewiseError, match="exists"):
         export_encoder(run, encoder, settings, "safetensors", tmp_path / "mine.safetensors")
     assert export_encoder(run, encoder, settings, "safetensors") == run.weights
+
+
+def test_the_ending_of_the_file_and_the_format_agree(tmp_path):
+    given = run_with(tmp_path, "conv4")
+    with pytest.raises(LikewiseError, match="--to onnx"):
+        export_encoder(*given, "safetensors", tmp_path / "encoder.onnx")
+    with pytest.raises(LikewiseError, match=r"e\.onnx"):
+        export_encoder(*given, "e.onnx")
+    with pytest.raises(LikewiseError, match="missing"):
+        export_encoder(*given, "onnx", tmp_path / "missing" / "encoder.onnx")

@@ -11,6 +11,9 @@ from typing import Any
 
 from likewise.errors import EnvironmentIOError, LikewiseError
 
+IN_MEMORY = "in memory"
+"""What stands in ``config.json`` where a run's data were objects, not files."""
+
 FORMAT = 2
 """Of ``config.json``; raised when its content changes. A run of another format is refused."""
 

@@ -81,6 +81,8 @@ def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
 
 def most_similar(query: Tensor, vectors: Tensor, gallery: Vectors, count: int) -> list[SearchResult]:
     """The rows of a gallery [N, D] most similar to a query [1, D] by cosine, best first."""
+    if count < 1:
+        raise LikewiseError(f"--count {count} was given; it must be 1 or more, for instance 10.")
     best = torch.nn.functional.cosine_similarity(query, vectors).topk(min(count, len(vectors)))
     return [
         SearchResult(value, gallery.ids[i], gallery.labels[i])

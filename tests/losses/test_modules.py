@@ -152,3 +152,17 @@ def test_a_rank_can_keep_to_its_own_rows(two_processes):
     half = ROWS // 2
     expected = losses.NTXentLoss()(rows(1)[:half], rows(2)[:half])
     assert two_processes["alone", 0].item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("given", [[[1.0, 2.0]], None, rows(1).numpy()], ids=["a list", "nothing", "an array"])
+@pytest.mark.parametrize("kind", ["NTXentLoss", "BarlowTwinsLoss"])
+def test_what_is_no_tensor_is_refused(kind, given):
+    with pytest.raises(losses.LossInputError):
+        getattr(losses, kind)()(given, given)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(losses.LossInputError, match="'foo'"):
+        losses.SupConLoss(kind="foo")
+    with pytest.raises(losses.LossInputError, match="'foo'"):
+        losses.sup_con(rows(1), labels(), kind="foo")

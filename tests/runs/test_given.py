@@ -119,3 +119,31 @@ def test_a_run_is_not_resumed_with_another_module(data, tmp_path):
     with pytest.raises(LikewiseError, match=r"encoder\.name.*Other"):
         lw.train(data, encoder=Other(), out=tmp_path / "run", resume=True, **settings())
     assert run.folder.config.read_text() == before
+
+
+def test_arrays_of_other_pixels_or_labels_do_not_resume_a_run(data, tmp_path):
+    images, labels = data
+    out = tmp_path / "run"
+    run = lw.train(data, out=out, **settings(steps=2))
+    lw.train((images.clone(), labels.clone()), out=out, resume=True, **settings(steps=2))
+    for other in ((images, 1 - labels), (images.flip(3), labels)):
+        with pytest.raises(LikewiseError, match="data"):
+            lw.train(other, out=out, resume=True, **settings(steps=2))
+    with pytest.raises(LikewiseError, match=r"run\.evaluate\(data\)"):
+        run.evaluate()
+
+
+@pytest.mark.parametrize("callbacks", [None, lw.Callback, [lw.Callback], lw.Callback, [3]])
+def test_callbacks_are_instances(callbacks, data, tmp_path):
+    with pytest.raises(LikewiseError, match="callbacks="):
+        lw.train(data, out=tmp_path / "run", callbacks=callbacks, **settings())
+
+
+def test_a_module_without_items_is_still_the_module(data, tmp_path):
+    class Empty(Small):
+        def __len__(self):
+            return 0
+
+    module = Empty().requires_grad_(False)
+    run = lw.train(data, encoder=module, out=tmp_path / "run", **settings(steps=1))
+    assert torch.equal(run.encoder.network.layers[0].weight, module.layers[0].weight)

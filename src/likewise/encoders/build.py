@@ -193,7 +193,9 @@ def encoder_from_module(
 
 def _from_module(settings: EncoderSettings, as_given: bool) -> Encoder:
     """A copy of a user's module, with the weights that it came with or with new random ones."""
-    module = settings.module or rebuilt_module(settings.name.removeprefix(MODULE))
+    module = settings.module
+    if module is None:
+        module = rebuilt_module(settings.name.removeprefix(MODULE))
     network = copy.deepcopy(module) if as_given else reinitialised(module)
     if isinstance(network, Encoder):
         return network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from likewise.encoders.encoder import Encoder
-from likewise.errors import EnvironmentIOError, LikewiseError, did_you_mean
+from likewise.encoders.small import SMALL
+from likewise.encoders.weight_normed import NINE
+from likewise.errors import EnvironmentIOError, LikewiseError
 
 
 class TimmEncoder(Encoder):
@@ -150,6 +153,6 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
 
 
 def _nearest(name: str) -> str:
-    return did_you_mean(name, timm.list_models()).split(" Known:")[0] + (
-        " See timm.list_models() for all of them; ours are conv4, conv4-half, conv4-double and conv4-wide."
-    )
+    close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{hint}See timm.list_models() for all of them; ours are {', '.join([*SMALL, *NINE])}."

@@ -20,6 +20,7 @@ from likewise.losses.input_checks import (
     Kind,
     LossInputError,
     check_can_teach,
+    check_kind,
     check_labels,
     check_shapes,
     check_temperature,
@@ -75,6 +76,7 @@ def info_nce(
     queries that have a positive.
     """
     check_shapes(queries, keys, query_id, key_id, temperature)
+    check_kind(kind)
     if (
         keys is queries
         and key_id is query_id
@@ -145,6 +147,7 @@ def sup_con(
         reduction: see `info_nce`.
     """
     check_temperature(temperature)
+    check_kind(kind)
     if z.dim() == 3:
         _, views, _ = z.shape
         check_labels(labels, len(z), z)

@@ -6,8 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from likewise.losses.input_checks import LossInputError
 
 P = ParamSpec("P")
 
@@ -52,7 +55,13 @@ def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(loss)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        device = next(a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+        given = (*args, *kwargs.values())
+        devices = [each.device.type for each in given if isinstance(each, Tensor)]
+        wrong = [each for each in given if isinstance(each, list | np.ndarray)]
+        if wrong or not devices:
+            kind = type(wrong[0] if wrong else given[0]).__name__ if given else "nothing"
+            raise LossInputError(f"{loss.__name__} takes tensors; {kind} was given. Convert it with torch.as_tensor.")
+        device = devices[0]
         with torch.autocast(device, enabled=False):
             return loss(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -39,6 +39,12 @@ def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> 
             f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
             f" Turn class names into numbers first; -1 means unlabelled."
         )
+
+
+def check_kind(kind: str) -> None:
+    """One of the forms that there are."""
+    if kind not in get_args(Kind):
+        raise LossInputError(f"kind={kind!r} was given; allowed: {', '.join(map(repr, get_args(Kind)))}.")
 
 
 def check_temperature(temperature: float | Tensor) -> None:

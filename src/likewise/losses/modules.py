@@ -21,7 +21,7 @@ from likewise.losses.contrastive import nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins
 from likewise.losses.distillation import similarity_distillation
 from likewise.losses.float32 import unit
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_kind, check_temperature
 from likewise.losses.paired import clip_loss
 
 
@@ -88,7 +88,12 @@ class SupConLoss(_TemperatureCriterion):
         self, temperature: float = 0.1, kind: Literal["out", "in"] = "out", gather_distributed: bool = True
     ) -> None:
         super().__init__(temperature, gather_distributed)
+        check_kind(kind)
         self.kind: Literal["out", "in"] = kind
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"temperature={self.temperature}, kind={self.kind!r}"
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """[N, D] and int64 labels [N], or [B, V, D] for V views and labels [B]; -1 is unlabelled -> a scalar.

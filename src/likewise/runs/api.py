@@ -20,7 +20,7 @@ from likewise.report.comparison import Comparison
 from likewise.report.terminal import findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import Defaults, defaults_of
-from likewise.runs.given import GivenObjects, with_encoder
+from likewise.runs.given import GivenObjects, checked_callbacks, with_encoder
 from likewise.runs.prepare import Prepared
 from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
@@ -62,7 +62,7 @@ def train(
         LikewiseError: anything that cannot be used, with what to do instead.
     """
     chosen, defaults, module = _chosen(method, settings, labels, out, encoder)
-    given = GivenObjects(module, views, callbacks)
+    given = GivenObjects(module, views, checked_callbacks(callbacks))
     return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
 
 

@@ -12,13 +12,20 @@ from torch import Tensor
 
 from likewise.encoders import Encoder, EncoderSettings
 from likewise.encoders.from_timm import TimmEncoder
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import RunFolder
 
 Format = Literal["safetensors", "timm", "onnx"]
 
 TOLERANCE = 1e-3
 """Largest difference to the encoder's own features that an exported graph may show, relative to their size."""
+
+
+ENDINGS = {"safetensors": ".safetensors", "timm": ".safetensors", "onnx": ".onnx"}
+"""The ending of each format's file."""
+
+FILES = {"safetensors": "encoder.safetensors", "timm": "timm.safetensors", "onnx": "encoder.onnx"}
+"""The name of each format's file in a run's folder."""
 
 
 def export_encoder(
@@ -38,7 +45,16 @@ def export_encoder(
     Raises:
         LikewiseError: the format does not fit this encoder, a package is missing, or the file is there already.
     """
-    target = Path(out) if out else run.path / {"timm": "timm.safetensors", "onnx": "encoder.onnx"}.get(to, run.weights)
+    if to not in ENDINGS:
+        raise LikewiseError(f"There is no format {to!r}. {did_you_mean(to, ENDINGS)} Give the file by out=.")
+    target = Path(out) if out else run.path / FILES[to]
+    if target.suffix in ENDINGS.values() and target.suffix != ENDINGS[to]:
+        raise LikewiseError(
+            f"{target} ends in {target.suffix}, but {to} writes {ENDINGS[to]}. Give the format too, for instance "
+            f"--to {next(name for name, ending in ENDINGS.items() if ending == target.suffix)}."
+        )
+    if not target.parent.is_dir():
+        raise LikewiseError(f"The folder {target.parent} does not exist. Make it first, or choose another --out.")
     if to == "safetensors":
         if target != run.weights:
             _refuse_existing(target)

@@ -54,3 +54,20 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
     if RunFolder(encoder).config.exists():
         return replace(settings, from_run=encoder), None
     return replace(settings, encoder=encoder), None
+
+
+def checked_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """The callbacks of a run.
+
+    Raises:
+        LikewiseError: it is no list of instances of `likewise.Callback`.
+    """
+    given = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    for callback in given:
+        if not isinstance(callback, Callback):
+            kind = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
+            raise LikewiseError(
+                f"callbacks= takes a list of instances of likewise.Callback; {kind} was given. For instance "
+                f"callbacks=[likewise.EarlyStopping('knn20_top1', patience=3)]."
+            )
+    return tuple(given)

@@ -163,6 +163,8 @@ def check_settings(settings: TrainSettings) -> None:
         "--epochs": (settings.epochs, 0),
         "--steps": (settings.steps, 0),
         "--image-size": (settings.image_size, 7),
+        "--num-evals": (settings.num_evals, -1),
+        "--save-every": (settings.save_every, 0),
         "--accumulate-grad-batches": (settings.accumulate_grad_batches, 0),
         "--clip-grad-norm": (settings.clip_grad_norm, 0),
     }

@@ -40,7 +40,7 @@ from likewise.methods import Method, Nets
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import IN_MEMORY, RunFolder, read_json
 from likewise.runs.export import Format, export_encoder
 from likewise.runs.settings import TrainSettings, from_json
 from likewise.runs.trained import load_trained, method_of
@@ -255,7 +255,12 @@ class Run:
 
     def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
         """The splits, the training labels that were visible, and which training images were seen (None: all)."""
-        settings, source = self._loaded[1], data or read_json(self.folder.config)["data"]
+        settings = self._loaded[1]
+        source = read_json(self.folder.config)["data"] if data is None else data
+        if data is None and IN_MEMORY in source:
+            raise LikewiseError(
+                f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
+            )
         splitter = DataSplitter(wanted, settings.clip_sampling, settings.image_size)
         if not full_bank:
             manifest = splitter.list_examples(source)

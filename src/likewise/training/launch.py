@@ -34,6 +34,8 @@ def choose_device(wanted: DeviceKind) -> torch.device:
     names = [name for name, is_present in present.items() if is_present]
     if wanted == "auto":
         return torch.device(names[0])
+    if wanted not in present:
+        raise LikewiseError(f"--device {wanted} was given; allowed: auto, {', '.join(present)}.")
     if not present[wanted]:
         raise LikewiseError(
             f"--device {wanted} was given, but PyTorch sees no such device here. Present: {', '.join(names)}."
@@ -69,6 +71,9 @@ def launch(
     chosen = choose_precision(precision, device)
     outside = int(os.environ.get("WORLD_SIZE", 1))
     count = devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
+    most = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
+    if outside == 1 and not 0 < count <= max(most, 1):
+        raise LikewiseError(f"--devices {devices} was given, but there are {most} here ({device.type}).")
     if count > 1 and outside == 1:
         _require_script(count)
     fabric = Fabric(
