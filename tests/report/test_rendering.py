@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly import graph_objects as go
 
-from likewise.report.pages.blocks import Cell, Commands, Fold, Listing, Note, Section, Table, Text
+from likewise.report.pages.blocks import Cell, Commands, Fold, ListBlock, Note, Section, TableBlock, Text
 from likewise.report.pages.chart import chart, figure
 from likewise.report.pages.document import document
 from likewise.report.pages.rendering import render
@@ -27,7 +27,7 @@ LETTERS = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]) | st.
 
 @given(st.text(LETTERS, min_size=1))
 def test_text_reaches_the_reader_as_it_is_and_makes_no_element(text):
-    table = page_of(Table(text, ["head"], [[text]]))
+    table = page_of(TableBlock(text, ["head"], [[text]]))
     assert [cell.text for cell in table.all("caption")] == [text]
     assert table.one("div", class_="table").attributes["aria-label"] == text
     assert table.rows() == [["head"], [text]]
@@ -37,10 +37,10 @@ def test_hostile_names_stay_text_in_every_block():
     blocks = [
         HOSTILE,
         Text(HOSTILE),
-        Listing([HOSTILE]),
+        ListBlock([HOSTILE]),
         Note([HOSTILE], HOSTILE),
         Commands([(HOSTILE, HOSTILE)]),
-        Fold(HOSTILE, [Table(HOSTILE, [HOSTILE], [[HOSTILE, Cell(HOSTILE, HOSTILE, HOSTILE)]])]),
+        Fold(HOSTILE, [TableBlock(HOSTILE, [HOSTILE], [[HOSTILE, Cell(HOSTILE, HOSTILE, HOSTILE)]])]),
     ]
     part = page_of(*blocks)
     assert part.all("script") == []

@@ -59,3 +59,12 @@ def test_help_and_import_are_quick_because_nothing_heavy_is_loaded():
     for heavy in ("'torch'", "'timm'", "'sklearn'", "'plotly'", "'pyarrow'", "'numpy'", "'rich'"):
         assert heavy not in said
     assert "likewise train" in said
+
+
+def test_one_class_has_one_name():
+    homes = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

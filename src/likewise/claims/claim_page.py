@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from likewise.claims.claim import ONLINE
 from likewise.claims.outcome import format_value
 from likewise.claims.screens import by_arm
-from likewise.report.pages.blocks import Block, Cell, Section, Table, Text
+from likewise.report.pages.blocks import Block, Cell, Section, TableBlock, Text
 from likewise.report.pages.chart import Charts, axes_named, axis_title, chart, figure, line_style, plain
 from likewise.report.pages.curves import values_of
 from likewise.report.pages.document import document, write_page
@@ -51,7 +51,7 @@ def write_claim_page(content: Content, out: Path) -> Path:
     return write_page(out, document(title, lead, [section for section in sections if section.body], footer))
 
 
-def _statements(content: Content) -> Table:
+def _statements(content: Content) -> TableBlock:
     rows = []
     for each in content["statements"]:
         unit = each["unit"]
@@ -64,16 +64,16 @@ def _statements(content: Content) -> Table:
         rows.append([*row, Cell(each["verdict"])])
     head = ["statement", "required", "measured", *_seeds(content), "verdict"]
     caption = "A statement holds where its mean meets the inequality and two thirds of the seeds do."
-    return Table(caption, head, rows)
+    return TableBlock(caption, head, rows)
 
 
-def _arms(content: Content) -> Table:
+def _arms(content: Content) -> TableBlock:
     rows = []
     for arm, results in by_arm(content).items():
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
             rows.append([arm, score_name(score), percent(mean(values)), *[percent(value) for value in values]])
-    return Table("Scores on test images.", ["arm", "score", "mean", *_seeds(content)], rows, "scores")
+    return TableBlock("Scores on test images.", ["arm", "score", "mean", *_seeds(content)], rows, "scores")
 
 
 def _seeds(content: Content) -> list[str]:
@@ -140,12 +140,14 @@ def _cost(content: Content) -> list[Block]:
         for each in content["environments"]
     ]
     total = f"All runs together: {count(content['images'])} views, {duration(content['seconds'])}; {listed(machines)}."
-    return [Table("Mean cost of a run; a teacher's views are not counted.", head, rows), total]
+    return [TableBlock("Mean cost of a run; a teacher's views are not counted.", head, rows), total]
 
 
-def _settings(content: Content) -> Table | Text:
+def _settings(content: Content) -> TableBlock | Text:
     arms = list(content["arms"])
     rows = [[name, *values] for name, values in differing(list(content["arms"].values())).items()]
     if not rows:
         return Text("None.")
-    return Table("All others are the same; outcome.json holds every one.", ["setting", *arms], rows, "plain-settings")
+    return TableBlock(
+        "All others are the same; outcome.json holds every one.", ["setting", *arms], rows, "plain-settings"
+    )

@@ -9,7 +9,7 @@ from statistics import fmean
 import plotly.graph_objects as go
 from rich import table as terminal
 
-from likewise.report.pages.blocks import Listing, Section, Table, Text
+from likewise.report.pages.blocks import ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure, line_style
 from likewise.report.pages.document import document, write_page
 from likewise.report.wording import amount, duration, listed, percent
@@ -168,20 +168,20 @@ def _rows(found: Decoupling) -> list[list[str]]:
     return rows
 
 
-def _numbers(found: Decoupling) -> Table:
+def _numbers(found: Decoupling) -> TableBlock:
     caption = (
         f"Lowest to highest of {amount(len(found.seeds), 'seed')}. Similarity is the mean cosine of the responses to "
         f"two images that share one part and differ in the other. {percent(_empty(found), 0)} of images hold no "
         f"feature at all, so similarity under a shared sparse part cannot reach 1."
     )
-    return Table(caption, ["neurons", *COLUMNS.values()], _rows(found))
+    return TableBlock(caption, ["neurons", *COLUMNS.values()], _rows(found))
 
 
 def _empty(found: Decoupling) -> float:
     return (1 - found.data.chance) ** found.data.features
 
 
-def _how(found: Decoupling, environment: Mapping[str, str]) -> Listing:
+def _how(found: Decoupling, environment: Mapping[str, str]) -> ListBlock:
     data, learning = found.data, found.learning
     energy = data.noise**2 * data.pixels / (data.chance * data.features)
     facts = [
@@ -197,4 +197,4 @@ def _how(found: Decoupling, environment: Mapping[str, str]) -> Listing:
         + ".",
         "Wen & Li 2021, arXiv 2105.15134. The sizes are ours; docs/studies/feature-decoupling.md says what else is.",
     ]
-    return Listing(facts)
+    return ListBlock(facts)

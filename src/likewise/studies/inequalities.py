@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from likewise.report.pages.blocks import Cell, Table
+from likewise.report.pages.blocks import Cell, TableBlock
 
 
 class Inequality(Protocol):
@@ -32,11 +32,11 @@ class Inequality(Protocol):
         ...
 
 
-def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> Table:
+def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> TableBlock:
     """A row for each: the bound, the measured values rounded to ``digits``, and the verdict."""
     rows = []
     for claim in claims:
         verdict = Cell("held", tone="good") if claim.held else Cell("failed", tone="bad")
         measured = ", ".join(f"{value:.{digits}f}" for value in claim.measured)
         rows.append([claim.says, f"at least {claim.wanted:.2f}", measured, verdict])
-    return Table(caption, ["inequality", "bound", "measured", "verdict"], rows)
+    return TableBlock(caption, ["inequality", "bound", "measured", "verdict"], rows)

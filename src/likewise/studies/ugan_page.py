@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from rich import table as terminal
 from torch import Tensor
 
-from likewise.report.pages.blocks import Listing, Section, Table, Text
+from likewise.report.pages.blocks import ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure
 from likewise.report.pages.document import document, write_page
 from likewise.report.wording import duration, listed
@@ -108,13 +108,13 @@ def _points(name: str, places: Tensor, paint: str, symbol: str, size: int) -> go
     )  # fmt: skip
 
 
-def _errors(found: Toy) -> Table:
+def _errors(found: Toy) -> TableBlock:
     rows = [[name, *cells] for name, cells in _cells(found).items()]
     caption = f"Mean error on unseen points of {len(found.seeds)} seeds; in brackets lowest to highest."
-    return Table(caption, ["learns from", *MEASURES], rows)
+    return TableBlock(caption, ["learns from", *MEASURES], rows)
 
 
-def _how(found: Toy, environment: Mapping[str, str]) -> Listing:
+def _how(found: Toy, environment: Mapping[str, str]) -> ListBlock:
     plane, rule = found.plane, found.rule
     facts = [
         f"{plane.points} points in {plane.classes} bent arms, as many of each class; errors on {plane.test:,} others.",
@@ -126,4 +126,4 @@ def _how(found: Toy, environment: Mapping[str, str]) -> Listing:
         + ".",
         "Li et al. 2019, reconstructed from Triple-GAN (arXiv 1703.02291) and Bad-GAN (arXiv 1705.09783).",
     ]
-    return Listing(facts)
+    return ListBlock(facts)

@@ -17,7 +17,7 @@ class Text(NamedTuple):
     kind = "text"
 
 
-class Listing(NamedTuple):
+class ListBlock(NamedTuple):
     """A list of sentences."""
 
     lines: Sequence[str]
@@ -49,7 +49,7 @@ class Cell(NamedTuple):
     """class of the value in the style sheet: value, good, bad"""
 
 
-class Table(NamedTuple):
+class TableBlock(NamedTuple):
     """A table whose first column names the row; wide ones scroll inside their own frame."""
 
     caption: str
@@ -60,7 +60,7 @@ class Table(NamedTuple):
     kind = "table"
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """An encoder or a run in the head of a table of scores."""
 
     css: str
@@ -92,7 +92,7 @@ class ScoreTable(NamedTuple):
     """A row for each score, a column for each encoder or run, and below it how each was measured."""
 
     caption: str
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[ScoreRow]
     gains: bool = False
     """whether the last cell of a row is a gain"""
@@ -111,7 +111,7 @@ class Fold(NamedTuple):
     kind = "fold"
 
 
-Block = str | Text | Listing | Note | Commands | Table | ScoreTable | Fold | Chart | Charts | None
+Block = str | Text | ListBlock | Note | Commands | TableBlock | ScoreTable | Fold | Chart | Charts | None
 """A plain string is a paragraph, `Markup` is HTML as `render` made it, None is nothing."""
 
 

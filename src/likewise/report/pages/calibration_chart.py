@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from likewise.evaluation.metrics.calibration import Calibration
-from likewise.report.pages.blocks import Block, Table, Text
+from likewise.report.pages.blocks import Block, TableBlock, Text
 from likewise.report.pages.chart import GREY, chart, figure, line_style, plain
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import count, percent, score_name
@@ -32,7 +32,7 @@ def calibration_section(record: RunRecord) -> list[Block]:
     head = ["classifier", "expected calibration error", "mean confidence", "accuracy", "test images"]
     return [
         chart("reliability", _diagram(found), f"Accuracy against confidence. {errors}", caption, height=420),
-        Table("Calibration error, confidence and accuracy.", head, rows),
+        TableBlock("Calibration error, confidence and accuracy.", head, rows),
         Text(EXPLANATION),
     ]
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from likewise.report.comparison import Comparison
-from likewise.report.pages.blocks import Block, Cell, Column, Note, ScoreRow, ScoreTable, Section, Table, Text
+from likewise.report.pages.blocks import Block, Cell, Note, ScoreRow, ScoreTable, Section, TableBlock, TableColumn, Text
 from likewise.report.pages.chart import Charts, axes_named, axis_title, chart, colour, figure, line_style, plain
 from likewise.report.pages.curves import axes_of, values_of
 from likewise.report.pages.document import document, write_page
@@ -89,7 +89,7 @@ def _trace(name: str, number: int, lines: list[dict[str, Any]], score: str, key:
 def _scores(comparison: Comparison) -> list[Block]:
     if not comparison.score_names:
         return [Text("None of the runs has final scores. Score each with likewise evaluate.")]
-    columns = [Column(f"run r{number}", name) for number, name in enumerate(comparison.names)]
+    columns = [TableColumn(f"run r{number}", name) for number, name in enumerate(comparison.names)]
     rows = []
     for score in comparison.score_names:
         cells: list[Cell | str] = []
@@ -116,7 +116,7 @@ def _paints(runs: int) -> Markup:
     return Markup("<style>{}</style>").format(Markup("".join(rules)))
 
 
-def _cost(comparison: Comparison) -> Table:
+def _cost(comparison: Comparison) -> TableBlock:
     rows = []
     for record, name in zip(comparison.records, comparison.names, strict=True):
         images, steps = record.total("images"), record.total("step")
@@ -136,12 +136,12 @@ def _cost(comparison: Comparison) -> Table:
             ]
         )
     head = ["run", "method", "visible labels", "images seen", "steps", "training time", "machine"]
-    return Table("Images seen count every view that passed through the encoder.", head, rows)
+    return TableBlock("Images seen count every view that passed through the encoder.", head, rows)
 
 
-def _settings(comparison: Comparison) -> Table | Text:
+def _settings(comparison: Comparison) -> TableBlock | Text:
     rows = [[name, *values] for name, values in differing([record.config for record in comparison.records]).items()]
     if not rows:
         return Text("None: the runs have the same settings.")
     caption = f"{amount(len(rows), 'setting')} of config.json; all others are the same."
-    return Table(caption, ["setting", *comparison.names], rows, "plain-settings")
+    return TableBlock(caption, ["setting", *comparison.names], rows, "plain-settings")

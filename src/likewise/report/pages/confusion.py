@@ -10,7 +10,7 @@ import torch
 
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.metrics import per_class
-from likewise.report.pages.blocks import Block, Table, Text
+from likewise.report.pages.blocks import Block, TableBlock, Text
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.gallery import Gallery
 from likewise.report.wording import count, percent
@@ -58,13 +58,13 @@ def confusion(gallery: Gallery) -> list[Block]:
     return [render("confusion.html", worst=worst, caption=caption, columns=columns, rows=rows)]
 
 
-def _worst(classes: Sequence[per_class.WeakClass]) -> Table:
+def _worst(classes: Sequence[per_class.WeakClass]) -> TableBlock:
     rows = []
     for each in classes:
         confused = f"{each.taken_for} ({percent(each.taken_share)} of its images)" if each.taken_for else "–"
         rows.append([each.name, percent(each.accuracy), count(each.count), confused])
     head = ["class", "accuracy", "test images", "most often predicted instead"]
-    return Table("The classes with the lowest accuracy of the linear probe.", head, rows)
+    return TableBlock("The classes with the lowest accuracy of the linear probe.", head, rows)
 
 
 def _matrix(names: Sequence[str], matrix: np.ndarray) -> tuple[list[str], list[MatrixRow]]:

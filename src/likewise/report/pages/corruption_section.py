@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from likewise.report.pages.blocks import Block, Cell, Table, Text
+from likewise.report.pages.blocks import Block, Cell, TableBlock, Text
 from likewise.report.pages.chart import chart, figure, line_style
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import amount, interval, percent
@@ -81,16 +81,16 @@ def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
     return drawn.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
-def _summary(readings: Readings) -> Table:
+def _summary(readings: Readings) -> TableBlock:
     rows = []
     for name, each in readings.items():
         mean = each["corrupted"]
         corrupted = Cell(percent(mean["value"]), interval(mean["low"], mean["high"]))
         rows.append([name, percent(each["clean"]), corrupted])
-    return Table("Accuracy, over all kinds and severities.", ["classifier", "clean", "corrupted"], rows, "scores")
+    return TableBlock("Accuracy, over all kinds and severities.", ["classifier", "clean", "corrupted"], rows, "scores")
 
 
-def _by_kind(found: dict[str, Any], readings: Readings) -> Table:
+def _by_kind(found: dict[str, Any], readings: Readings) -> TableBlock:
     """Of the first classifier every severity, of the others the mean alone."""
     (name, first), *others = readings.items()
     severities = [f"severity {severity}" for severity in found["severities"]]
@@ -101,4 +101,4 @@ def _by_kind(found: dict[str, Any], readings: Readings) -> Table:
         row = [kind.replace("_", " "), *map(percent, accuracies), percent(fmean(accuracies))]
         row += [percent(fmean(each["accuracy"][at])) for _, each in others]
         rows.append(row)
-    return Table(f"By kind of corruption: {name}.", head, rows)
+    return TableBlock(f"By kind of corruption: {name}.", head, rows)

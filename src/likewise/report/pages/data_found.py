@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from likewise.report.pages.blocks import Block, Note, Table, Text
+from likewise.report.pages.blocks import Block, Note, TableBlock, Text
 from likewise.report.pages.rendering import render
 from likewise.report.wording import SPLITS, amount, count, sentence_case
 
@@ -34,7 +34,7 @@ def data_found(data: Mapping[str, Any]) -> list[Block]:
             warnings=Note([str(line) for key in ("warnings", "notes") for line in data.get(key) or []]),
             classes=_classes(classes),
             number_of_classes=amount(len(classes), "class", "classes"),
-            skipped=Table("Files that could not be used.", ["file", "reason"], rows),
+            skipped=TableBlock("Files that could not be used.", ["file", "reason"], rows),
             number_skipped=f"{amount(len(skipped), 'file')} skipped",
             more_skipped=amount(more, "more file") if more else "",
             listed=LISTED,

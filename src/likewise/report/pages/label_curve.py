@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from likewise.report.pages.blocks import Block, Cell, Commands, Listing, Section, Table, Text
+from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import Chart, chart, colour, figure, line_style, plain
 from likewise.report.pages.document import FOOTER, document, write_page
 from likewise.report.wording import duration, interval, percent
@@ -63,7 +63,7 @@ def write_label_curve_page(
         Section("numbers", "Numbers", numbers),
     ]
     if facts:
-        sections.append(Section("how", "How it was measured", [Listing(facts)]))
+        sections.append(Section("how", "How it was measured", [ListBlock(facts)]))
     if commands:
         sections.append(Section("next", "Next steps", [Commands(commands)]))
     return write_page(out, document(title, [Text(sentence, "verdict")], sections, footer))
@@ -131,19 +131,19 @@ def _arm(
     return [level, drawn]
 
 
-def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> Table:
+def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> TableBlock:
     budgets = _budgets(arms)
     rows = []
     for name, points in arms.items():
         by_budget = {point.labels_per_class: point for point in points}
         rows.append([name, *[_cell(by_budget.get(budget)) for budget in budgets]])
     head = ["labels per class", *[_budget(budget, all_labels) for budget in budgets]]
-    return Table(f"Accuracy on test images. {intervals}", head, rows, "scores")
+    return TableBlock(f"Accuracy on test images. {intervals}", head, rows, "scores")
 
 
-def _times(arms: Mapping[str, Sequence[LabelPoint]]) -> Table:
+def _times(arms: Mapping[str, Sequence[LabelPoint]]) -> TableBlock:
     rows = [[name, duration(sum(point.seconds for point in points))] for name, points in arms.items()]
-    return Table("Time of each way of learning, all its points together.", ["way of learning", "time"], rows)
+    return TableBlock("Time of each way of learning, all its points together.", ["way of learning", "time"], rows)
 
 
 def _cell(point: LabelPoint | None) -> Cell | str:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
-from likewise.report.pages.blocks import Block, Cell, Column, Mark, ScoreRow, ScoreTable, Table, Text
+from likewise.report.pages.blocks import Block, Cell, Mark, ScoreRow, ScoreTable, TableBlock, TableColumn, Text
 from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
 from likewise.report.wording import (
@@ -134,7 +134,7 @@ def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: 
         protocol = protocol_in_words(measured.protocol)
         images = amount(measured.count, "test image")
         rows.append(ScoreRow(score_name(name), cells, marks, f"{images}; {protocol}" if protocol else images))
-    columns = [Column(who, ENCODERS[who]) for who in encoders]
+    columns = [TableColumn(who, ENCODERS[who]) for who in encoders]
     return ScoreTable(caption, columns, rows, gains, open=open_)
 
 
@@ -192,7 +192,7 @@ def _setting(value: Any) -> str:
     return str(value)
 
 
-def label_free_table(measures: Mapping[str, Any]) -> Table | None:
+def label_free_table(measures: Mapping[str, Any]) -> TableBlock | None:
     """Measures that need no labels, of the trained and the untrained encoder where both were measured."""
     columns = {who: measures[who] for who in ENCODERS if isinstance(measures.get(who), dict)}
     if not columns:
@@ -204,7 +204,7 @@ def label_free_table(measures: Mapping[str, Any]) -> Table | None:
     for name in names:
         numbers = [_number(values.get(name)) for values in columns.values()]
         rows.append([Cell(name.replace("_", " "), note=LABEL_FREE.get(name, "")), *numbers])
-    return Table("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
+    return TableBlock("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
 
 
 def _number(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from likewise.report.pages.blocks import Block, Fold, Table
+from likewise.report.pages.blocks import Block, Fold, TableBlock
 from likewise.report.wording import amount
 from likewise.run_folder import UNCOMPARED
 
@@ -47,7 +47,7 @@ def settings_tables(config: Mapping[str, Any], environment: Mapping[str, Any]) -
 
 
 def _fold(summary: str, caption: str, rows: Sequence[Sequence[str]]) -> Fold:
-    return Fold(summary, [Table(caption, ["name", "value"], rows, "plain-settings")])
+    return Fold(summary, [TableBlock(caption, ["name", "value"], rows, "plain-settings")])
 
 
 def _text(value: Any) -> str:

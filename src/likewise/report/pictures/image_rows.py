@@ -8,7 +8,7 @@ from typing import NamedTuple
 from likewise.report.pictures.thumbnails import PageImage
 
 
-class Result(NamedTuple):
+class ResultImage(NamedTuple):
     """An image that a query retrieves."""
 
     image: PageImage
@@ -24,7 +24,7 @@ class ImageRow(NamedTuple):
 
     query: Sequence[PageImage]
     caption: str
-    results: Sequence[Result]
+    results: Sequence[ResultImage]
     alternative: str
     """what the list of results is called for those who do not see it"""
     note: str = ""

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from likewise.data.batch import UNLABELLED
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.gallery import Gallery
-from likewise.report.pictures.image_rows import ImageRow, Result
+from likewise.report.pictures.image_rows import ImageRow, ResultImage
 from likewise.report.pictures.thumbnails import HEIGHT, PageImage, stack, thumbnail
 from likewise.report.wording import amount
 
@@ -84,7 +84,7 @@ def _row(gallery: Gallery, row: int, near: list[int]) -> ImageRow:
     )
 
 
-def _neighbour(gallery: Gallery, query: int, row: int) -> Result:
+def _neighbour(gallery: Gallery, query: int, row: int) -> ResultImage:
     label = int(gallery.labels[row])
     name = gallery.name(label)
     if UNLABELLED in (query, label):
@@ -94,7 +94,7 @@ def _neighbour(gallery: Gallery, query: int, row: int) -> Result:
     else:
         verdict, meaning = "other", "another class"
     caption = f"✗ {name}" if verdict == "other" else ""
-    return Result(_image(gallery, row, f"{name} ({meaning})"), verdict, caption, gallery.ids[row])
+    return ResultImage(_image(gallery, row, f"{name} ({meaning})"), verdict, caption, gallery.ids[row])
 
 
 def _image(gallery: Gallery, row: int, alternative: str) -> PageImage:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from likewise.report.pages.blocks import Section, Text
 from likewise.report.pages.rendering import render
-from likewise.report.pictures.image_rows import ImageRow, Result
+from likewise.report.pictures.image_rows import ImageRow, ResultImage
 from likewise.report.pictures.thumbnails import spectrogram, thumbnail
 from likewise.report.wording import count
 
@@ -78,6 +78,6 @@ def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
     results = []
     for pixels, own, cosine in zip(thumbnails[1:], arrays["right"][row], arrays["cosine"][row], strict=True):
         alternative = f"{'its own' if own else 'another'} {words.image}, cosine {cosine:.2f}"
-        results.append(Result(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}"))
+        results.append(ResultImage(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}"))
     alternative = f"Results for {caption or f'sound {row + 1}'}"
     return ImageRow(query, caption, results, alternative, note=f"rank {count(rank + 1)}")
