@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,14 +54,13 @@ def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(loss)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        given = (*args, *kwargs.values())
-        devices = [each.device.type for each in given if isinstance(each, Tensor)]
-        wrong = [each for each in given if isinstance(each, list | np.ndarray)]
-        if wrong or not devices:
-            kind = type(wrong[0] if wrong else given[0]).__name__ if given else "nothing"
+        first = next(iter((*args, *kwargs.values())), None)
+        while isinstance(first, list | tuple) and first and isinstance(first[0], Tensor):
+            first = first[0]  # one tensor for each view
+        if not isinstance(first, Tensor):
+            kind = type(first).__name__
             raise LossInputError(f"{loss.__name__} takes tensors; {kind} was given. Convert it with torch.as_tensor.")
-        device = devices[0]
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(first.device.type, enabled=False):
             return loss(*map(_widen, args), **{name: _widen(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
 
     return wrapped
