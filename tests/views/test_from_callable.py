@@ -147,19 +147,19 @@ def setup(name="suncet", transform=of_pil, **options):
     nets = rule.build(build_encoder(choose_encoder("conv4", SIZE, (0.5,) * 3, (0.2,) * 3)), 2)
     support = Support(2, 4) if rule.support else None
     loader = Loader(InMemoryImages(pixels()), torch.arange(COUNT) % 2, 8, 5, support, **options)
-    streams = view_streams(rule, nets, loader.batch(0), Progress(0, 4, 5))
+    streams = view_streams(rule, nets, loader, Progress(0, 4, 5))
     return rule, nets, replace(loader, view_streams=streams)
 
 
 def test_a_dry_run_finds_what_the_method_asks_for_and_leaves_its_networks():
     rule, nets, loader = setup()
     weights = {name: value.clone() for name, value in nets.state_dict().items()}
-    streams = view_streams(rule, nets, loader.batch(0), Progress(0, 4, 5))
+    streams = view_streams(rule, nets, loader, Progress(0, 4, 5))
     assert sorted((stream.name, stream.of_support) for stream in streams) == [
         ("first view", False), ("second view", False), ("support", True),
     ]  # fmt: skip
     assert all(torch.equal(value, weights[name]) for name, value in nets.state_dict().items())
-    assert view_streams(METHODS["simclr"](), nets, loader.batch(0), Progress(0, 4, 5)) == []
+    assert view_streams(METHODS["simclr"](), nets, loader, Progress(0, 4, 5)) == []
 
 
 def test_what_the_loader_makes_is_what_the_method_would_make():

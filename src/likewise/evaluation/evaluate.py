@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.data_settings import DataSettings
 from likewise.data.images import default_channels, default_size, stored_size
 from likewise.data.manifest import Manifest, class_counts
 from likewise.data.pixel_source import ArrayPixels
@@ -39,7 +40,7 @@ RESERVED = ("gains", "label_free", "calibration", "notes", "encoder")
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
-HELD_OUT = 0.2
+HELD_OUT = DataSettings.test_fraction
 """Share of each class that is measured on where neither the data nor the caller says what is, as in training."""
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from likewise.data.batch import Batch
-from likewise.data.loader import ViewStream
+from likewise.data.loader import Loader, ViewStream
 from likewise.errors import LikewiseError
 from likewise.methods.method import Method, MethodT, Nets
 from likewise.methods.progress import Progress
@@ -63,17 +62,18 @@ def view_notes(method: Method, channels: int) -> list[str]:
 
 
 @torch.no_grad()
-def view_streams(method: Method, nets: Nets, batch: Batch, progress: Progress) -> list[ViewStream]:
+def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress) -> list[ViewStream]:
     """What the loader has to make of a user's callables, found by a dry run on a few images; networks stay as they are.
 
     Args:
         method: the rule.
         nets: what it built.
-        batch: any batch of the loader's, with its support.
+        loader: its first batch is read, and only if the method has such views.
         progress: the first step.
     """
     if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return []
+    batch = loader.batch(0)
     requested, of_support = RequestedViews(), RequestedViews()
     first = batch.microbatches(max(batch.size // 2, 1))[0]
     first = first._replace(pixels=first.pixels._replace(views=requested))

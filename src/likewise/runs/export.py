@@ -24,8 +24,8 @@ TOLERANCE = 1e-3
 ENDINGS = {"safetensors": ".safetensors", "timm": ".safetensors", "onnx": ".onnx"}
 """The ending of each format's file."""
 
-FILES = {"safetensors": "encoder.safetensors", "timm": "timm.safetensors", "onnx": "encoder.onnx"}
-"""The name of each format's file in a run's folder."""
+FILES = {"timm": "timm.safetensors", "onnx": "encoder.onnx"}
+"""The name of a format's file in a run's folder; safetensors are the run's own weights."""
 
 
 def export_encoder(
@@ -47,7 +47,8 @@ def export_encoder(
     """
     if to not in ENDINGS:
         raise LikewiseError(f"There is no format {to!r}. {did_you_mean(to, ENDINGS)} Give the file by out=.")
-    target = Path(out) if out else run.path / FILES[to]
+    own = run.path / FILES[to] if to in FILES else run.weights
+    target = Path(out) if out else own
     if target.suffix in ENDINGS.values() and target.suffix != ENDINGS[to]:
         raise LikewiseError(
             f"{target} ends in {target.suffix}, but {to} writes {ENDINGS[to]}. Give the format too, for instance "

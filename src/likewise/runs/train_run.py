@@ -119,7 +119,7 @@ def run_training(
 def _with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
     """The loader that makes a user's views in its workers, where there are some."""
     first_step = Progress(0, prepared.steps(loader), prepared.settings.seed, rank(), world_size())
-    streams = view_streams(prepared.method, nets, loader.batch(0), first_step)
+    streams = view_streams(prepared.method, nets, loader, first_step)
     return dataclasses.replace(loader, view_streams=streams)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG, generator
+from likewise.views.transform import channels_first
 from likewise.views.view import View
 
 Takes = Literal["pil", "tensor", "albumentations"]
@@ -122,8 +123,7 @@ class CallableViews:
         if isinstance(given, Image.Image):
             given = np.array(given)
         if isinstance(given, np.ndarray):
-            planes = given[None] if given.ndim == 2 else given.transpose(2, 0, 1)
-            given = torch.from_numpy(np.ascontiguousarray(planes))
+            given = channels_first(given)
         if not isinstance(given, Tensor) or given.dim() != 3:
             shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise LikewiseError(f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}.")

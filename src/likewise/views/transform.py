@@ -52,9 +52,9 @@ def as_uint8(given: Given) -> Tensor:
     """
     if isinstance(given, Image):
         image = given if given.mode in ("L", "RGB") else given.convert("RGB")
-        return _channels_first(np.array(image))
+        return channels_first(np.array(image))
     if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim in (2, 3):
-        return _channels_first(given)
+        return channels_first(given)
     if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.dim() in (3, 4):
         return given
     shape = f" of {given.dtype} and shape {tuple(given.shape)}" if isinstance(given, Tensor | np.ndarray) else ""
@@ -64,6 +64,7 @@ def as_uint8(given: Given) -> Tensor:
     )
 
 
-def _channels_first(pixels: np.ndarray) -> Tensor:
+def channels_first(pixels: np.ndarray) -> Tensor:
+    """[H, W] or [H, W, C] -> a tensor [C, H, W]."""
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(planes))
