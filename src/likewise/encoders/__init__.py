@@ -11,6 +11,7 @@ from likewise.encoders.build import (
 )
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.from_module import ModuleEncoder
+from likewise.encoders.lite0 import pretrained_at_hand
 
 __all__ = [
     "Encoder",
@@ -20,6 +21,7 @@ __all__ = [
     "choose_encoder",
     "encoder_from_module",
     "load_encoder",
+    "pretrained_at_hand",
     "save_encoder",
     "with_module",
 ]

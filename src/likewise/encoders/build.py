@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
-from likewise.encoders import clip_networks
+from likewise.encoders import clip_networks, lite0
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.from_module import (
@@ -57,8 +57,8 @@ class EncoderSettings:
     small_stem: bool = False
     """whether a ResNet's 7x7 stride-2 stem and max-pool are replaced by a 3x3 stride-1 convolution"""
     pretrained: str = ""
-    """initial weights: empty for random ones, ``timm``, a weights file, ``run:`` and a run's folder, or ``module`` for
-    those of a user's module"""
+    """initial weights: empty for random ones, ``lite0``, ``timm``, a weights file, ``run:`` and a run's folder, or
+    ``module`` for those of a user's module"""
     frames: int = 1
     """frames per input clip; 1 for images"""
     frame_rate: float = 0.0
@@ -96,19 +96,22 @@ def choose_encoder(
 
     Args:
         name: ``auto`` takes ``conv4`` up to 64 pixels and ``timm/resnet18`` above, or for pretrained weights; for
-            clips ``r2plus1d-small`` and ``torchvision/r3d_18``.
+            clips ``r2plus1d-small`` and ``torchvision/r3d_18``; for ``lite0`` its network.
         image_size: side in pixels.
         mean: of the training images, per channel; pretrained weights bring their own.
         std: of the training images, per channel.
         stem: ``auto`` (small for ResNets up to 64 pixels that start at random), ``small``, ``standard``.
-        pretrained: empty, ``timm`` or a file.
+        pretrained: empty, ``lite0``, ``timm`` or a file.
         frames: frames per clip; 1 for images.
 
     Raises:
-        LikewiseError: there is no such stem, or the encoder cannot read images or clips of this kind.
+        LikewiseError: there is no such stem, the encoder cannot read images or clips of this kind, or the pretrained
+            weights do not fit it.
     """
     if frames > 1 or reads_clips(name):
         return _clip_settings(name, image_size, mean, std, stem, pretrained, frames)
+    if pretrained == lite0.LITE0:
+        return _lite0_settings(name, image_size, len(mean), stem)
     if name == "auto":
         name = "conv4" if image_size <= SMALL_IMAGE and not pretrained else "timm/resnet18"
     if name not in OURS and not name.startswith("timm/"):
@@ -130,6 +133,14 @@ def choose_encoder(
             probe = from_timm.timm_encoder(name.removeprefix("timm/"), image_size, False, mean, std, False)
         small = from_timm.has_large_stem(probe.network)
     return EncoderSettings(name, image_size, mean, std, small, pretrained)
+
+
+def _lite0_settings(name: str, image_size: int, channels: int, stem: str) -> EncoderSettings:
+    lite0.require_lite0(name, channels)
+    if stem == "small":
+        raise LikewiseError(f"{lite0.ENCODER} has one stem only. Leave --stem at auto.")
+    mean, std = channels * (lite0.MEAN,), channels * (lite0.STD,)
+    return EncoderSettings(lite0.ENCODER, image_size, mean, std, False, lite0.LITE0)
 
 
 def _clip_settings(
@@ -155,8 +166,10 @@ def _clip_settings(
         )
     if stem not in ("auto", "standard"):
         raise LikewiseError(f"{name} has one stem only. Leave --stem at auto.")
-    if pretrained == "timm":
-        raise LikewiseError(f"timm has no weights for {name}. Give a local file: --pretrained path/to/weights.pth.")
+    if pretrained in ("timm", lite0.LITE0):
+        raise LikewiseError(
+            f"{pretrained} has no weights for {name}. Give a local file: --pretrained path/to/weights.pth."
+        )
     return EncoderSettings(name, image_size, mean, std, False, pretrained, frames)
 
 
@@ -233,6 +246,8 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         inner = encoder.network
     if origin.startswith(RUN_START):
         encoder.load_state_dict(load_file(Path(origin.removeprefix(RUN_START)) / WEIGHTS))
+    elif origin == lite0.LITE0:
+        lite0.load_lite0(inner)
     elif origin not in ("", "timm"):
         load_weights(inner, origin)
     return encoder

@@ -33,7 +33,8 @@ class TrainSettings(DataSettings):
     stem: Literal["auto", "small", "standard"] = "auto"
     """first layers of a ResNet: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None
-    """weights to start from: timm (timm's own), or a local file"""
+    """weights to start from: lite0 (EfficientNet-Lite0 of ImageNet, from the extra [pretrained]), timm (timm's own),
+    or a local file"""
     from_run: str | None = None
     """run folder whose encoder is the start; typed --from. Image size, frame rate and region are that run's unless
     they are given"""
