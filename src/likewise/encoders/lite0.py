@@ -60,8 +60,8 @@ def require_lite0(name: str, channels: int) -> None:
         )
     if channels not in CHANNELS:
         raise LikewiseError(
-            f"The weights lite0 read grey or RGB images, but these have {channels} channels. Leave --pretrained out, or "
-            f"give weights that were made for {channels} channels: --pretrained path/to/weights.safetensors."
+            f"The weights lite0 read grey or RGB images, but these have {channels} channels. Leave --pretrained out, "
+            f"or give weights that were made for {channels} channels: --pretrained path/to/weights.safetensors."
         )
 
 
