@@ -1,0 +1,1 @@
+"""The sections of ``benchmarks/on_gpu.py``, a file each."""

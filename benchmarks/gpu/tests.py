@@ -1,0 +1,41 @@
+"""The tests that need a CUDA device, by pytest in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from gpu.section import Clock, Section
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 90.0
+
+FILES = ("tests/views/test_fused.py", "tests/losses/test_tiles_triton.py")
+"""Those with cases that only a CUDA device runs; each says ``on_kernels`` or skips without one."""
+
+
+def run(device: torch.device, clock: Clock) -> None:
+    """Which passed and which failed, and the end of pytest's output."""
+    files = [file for file in FILES if (ROOT / file).exists()]
+    command = [sys.executable, "-m", "pytest", *files, "-q", "--maxfail=20", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    log = Path(clock.found.setdefault("log", "pytest_on_gpu.log"))
+    with log.open("w") as output:
+        try:
+            finished = subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=clock.left(), check=False
+            )
+            clock.found["exit status"] = finished.returncode
+        except subprocess.TimeoutExpired:
+            clock.found["exit status"] = "out of time"
+    said = log.read_text()
+    clock.found["failed"] = re.findall(r"^(?:FAILED|ERROR) .*", said, re.MULTILINE)
+    clock.found["end"] = said[-3000:]
+
+
+SECTION = Section(run, LIMIT)
