@@ -14,7 +14,7 @@ from likewise import cli
 from likewise.claims import CLAIMS, reproducing
 from likewise.claims.claim import ONLINE, Arm, Claim, Statement
 from likewise.claims.hsakd_over_kd import Auxiliary
-from likewise.claims.measures import Classifier, Linear, Neighbours
+from likewise.claims.measures import ClassifierAccuracy, Linear, Neighbours
 from likewise.claims.reproducing import Reproduction, reproduce
 from likewise.data.sources import named_sets
 from likewise.data.sources.named_sets import NAMED_SETS, fashion_mnist_mini, named_set
@@ -51,7 +51,7 @@ def tiny(data, **changes):
     """Two arms of four steps."""
     arms = (
         Arm("SimCLR", SimCLR(dim=16, hidden=16), SETTINGS, (Linear(on_budget=True), Neighbours(1, {"first": (0, 1)}))),
-        Arm("CE", CrossEntropy(), replace(SETTINGS, label_noise=0.2), (Classifier(), Linear(on_budget=True))),
+        Arm("CE", CrossEntropy(), replace(SETTINGS, label_noise=0.2), (ClassifierAccuracy(), Linear(on_budget=True))),
     )
     statement = Statement("SimCLR - CE", lambda r: r.difference("SimCLR", "CE", "linear_on_budget_top1"), ">=", -1.0)
     made = Claim("a paper, https://example.org", "a sentence", "a check", arms, (statement,), 1, "images", data, (0,))
@@ -263,7 +263,7 @@ def test_an_arms_teacher_is_trained_first_and_kept(data, tmp_path):
     settings = replace(SETTINGS, encoder="conv4-half")
     teacher = Arm("teacher", CrossEntropy(), replace(settings, encoder="conv4"), ())
     arms = (
-        Arm("KD", KD(), settings, (Classifier(),), teacher=teacher),
+        Arm("KD", KD(), settings, (ClassifierAccuracy(),), teacher=teacher),
         Arm("joint", HSAKDTeacher(), settings, (Auxiliary(),)),
     )
     claim = tiny(data, arms=arms, statements=())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Classifier
+from likewise.claims.measures import ClassifierAccuracy
 from likewise.claims.protocol import VIEWS
 from likewise.claims.pseudo_labels import PseudoLabels
 from likewise.methods.comatch import CoMatch
@@ -29,8 +29,8 @@ CLAIM = Claim(
         "training images after training."
     ),
     arms=(
-        Arm("CoMatch", CoMatch(other_views=VIEWS), SETTINGS, (Classifier(), PseudoLabels())),
-        Arm("FixMatch", FixMatch(window=32, strong_views=comatch_strong()), SETTINGS, (Classifier(),)),
+        Arm("CoMatch", CoMatch(other_views=VIEWS), SETTINGS, (ClassifierAccuracy(), PseudoLabels())),
+        Arm("FixMatch", FixMatch(window=32, strong_views=comatch_strong()), SETTINGS, (ClassifierAccuracy(),)),
     ),
     statements=(
         Statement("CoMatch - FixMatch", lambda r: r.difference("CoMatch", "FixMatch", "classifier_top1"), ">=", 0.0),

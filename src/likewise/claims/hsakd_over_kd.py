@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.claims.claim import Arm, Claim, Statement
-from likewise.claims.measures import Classifier, Measure, TrainedArm
+from likewise.claims.measures import ClassifierAccuracy, Measure, TrainedArm
 from likewise.evaluation.features import extract
 from likewise.methods import Method, Nets
 from likewise.methods.cross_entropy import CrossEntropy
@@ -50,7 +50,7 @@ def arm(name: str, method: Method, epochs: float = 8, *more: Measure, teacher: M
     trains_teacher = None
     if teacher is not None:
         trains_teacher = Arm(f"teacher of {name}", teacher, replace(settings, encoder="conv4"), ())
-    return Arm(name, method, settings, (Classifier(), *more), KD.card.recipe, trains_teacher)
+    return Arm(name, method, settings, (ClassifierAccuracy(), *more), KD.card.recipe, trains_teacher)
 
 
 CLAIM = Claim(

@@ -74,7 +74,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class ClassifierAccuracy:
     """The classifier that the method trained with its encoder: ``classifier_top1``."""
 
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:

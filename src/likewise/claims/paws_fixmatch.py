@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Classifier, Linear
+from likewise.claims.measures import ClassifierAccuracy, Linear
 from likewise.claims.protocol import RECIPE, VIEWS
 from likewise.claims.pseudo_labels import Entropy
 from likewise.methods.fixmatch import FixMatch
@@ -40,7 +40,7 @@ CLAIM = Claim(
     arms=(
         paws("PAWS", 1.0),
         paws(WITHOUT, 0.0),
-        Arm("FixMatch", FixMatch(images_per_class=PER_CLASS), SETTINGS, (Classifier(), Linear(on_budget=True))),
+        Arm("FixMatch", FixMatch(images_per_class=PER_CLASS), SETTINGS, (ClassifierAccuracy(), Linear(on_budget=True))),
     ),
     statements=(
         Statement("PAWS - FixMatch, equal images", gain, ">=", 0.0),

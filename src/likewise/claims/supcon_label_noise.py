@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Classifier, Linear
+from likewise.claims.measures import ClassifierAccuracy, Linear
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
@@ -18,7 +18,13 @@ def pair(noise: float, suffix: str) -> tuple[Arm, Arm]:
     cross_entropy = TrainSettings(steps=500, batch_size=256, num_evals=5, label_noise=noise)
     return (
         Arm("SupCon" + suffix, SupCon(views=VIEWS), contrastive, (Linear(on_budget=True),), RECIPE),
-        Arm("cross-entropy" + suffix, CrossEntropy(views=LABEL_VIEWS), cross_entropy, (Classifier(),), LABEL_RECIPE),
+        Arm(
+            "cross-entropy" + suffix,
+            CrossEntropy(views=LABEL_VIEWS),
+            cross_entropy,
+            (ClassifierAccuracy(),),
+            LABEL_RECIPE,
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import pstdev
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Classifier, Linear
+from likewise.claims.measures import ClassifierAccuracy, Linear
 from likewise.claims.protocol import LABEL_RECIPE, LABEL_VIEWS, RECIPE, VIEWS
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
@@ -26,7 +26,9 @@ def cross_entropy(factor: float) -> Arm:
     """Cross-entropy at a multiple of its learning rate, with twice the steps, since it uses one view of an image."""
     recipe = replace(LABEL_RECIPE, learning_rate=factor * LABEL_RECIPE.learning_rate)
     settings = TrainSettings(steps=400, batch_size=256, num_evals=4)
-    return Arm(f"cross-entropy, rate x{factor:g}", CrossEntropy(views=LABEL_VIEWS), settings, (Classifier(),), recipe)
+    return Arm(
+        f"cross-entropy, rate x{factor:g}", CrossEntropy(views=LABEL_VIEWS), settings, (ClassifierAccuracy(),), recipe
+    )
 
 
 def std_over_rates(replicate: Replicate) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from likewise.claims.claim import Arm, Claim, Replicate, Statement
-from likewise.claims.measures import Classifier
+from likewise.claims.measures import ClassifierAccuracy
 from likewise.methods.ugan import UGAN
 from likewise.runs.settings import TrainSettings
 
@@ -27,7 +27,7 @@ def over_better_half(replicate: Replicate) -> float:
 
 def arm(name: str, **without: Any) -> Arm:
     """UGAN without some of its terms; networks, views, steps and the classifier's optimiser are the same."""
-    return Arm(name, UGAN(width=24, images_per_class=3, **without), SETTINGS, (Classifier(),))
+    return Arm(name, UGAN(width=24, images_per_class=3, **without), SETTINGS, (ClassifierAccuracy(),))
 
 
 CLAIM = Claim(

@@ -85,13 +85,13 @@ class LinearProbe:
         if len(self.strengths) == 1:
             return {"strength": self.strengths[0], "strength_chosen": "given", "validation": 0}, None
         searched = torch.randperm(len(targets), generator=generator(self.seed, "searched"))[:SEARCHED].sort().values
-        fold_of = _folds(targets[searched], self.seed)  # [N]
+        fold_of = stratified_folds(targets[searched], self.seed)  # [N]
         if not bool((fold_of >= 0).any()):
             how = "not searched: no class has a second label to validate with"
             return {"strength": UNSEARCHED_STRENGTH, "strength_chosen": how, "validation": 0}, None
         folds = 1 if len(fold_of) >= SINGLE_SPLIT else int(fold_of.max()) + 1
         held_out = torch.stack([fold_of == fold for fold in range(folds)])  # [K, N]
-        best = self._search(axes.some(searched), targets[searched], classes, held_out)
+        best = self.search(axes.some(searched), targets[searched], classes, held_out)
         how = {
             "strength": best.strength,
             "strength_chosen": f"{folds}-fold cross-validation" if folds > 1 else "validation part",
@@ -101,8 +101,15 @@ class LinearProbe:
         }
         return how, best.weights.mean(dim=0, keepdim=True)
 
-    def _search(self, axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor) -> _Tried:
-        """The best strength: weaker and weaker ones, each started from the last fit, until one is worse."""
+    def search(self, axes: PrincipalAxes, targets: Tensor, classes: int, held_out: Tensor) -> Tried:
+        """The best strength: weaker and weaker ones, each started from the last fit, until one is worse.
+
+        Args:
+            axes: the labelled rows, N of them.
+            targets: int64 [N] in 0..C-1.
+            classes: C.
+            held_out: bool [K, N], the validation rows of each of K fits; each learns from its other rows.
+        """
         best, weights = None, None
         for strength in sorted(self.strengths, reverse=True):
             weights = fit(axes, targets, classes, ~held_out, strength, weights, iterations=50, tolerance=1e-6)
@@ -114,7 +121,7 @@ class LinearProbe:
         return best
 
 
-class _Tried(NamedTuple):
+class Tried(NamedTuple):
     """One strength on the validation images."""
 
     accuracy: float
@@ -125,12 +132,12 @@ class _Tried(NamedTuple):
     """float64 [K, C, R + 1]"""
 
 
-def _validate(weights: Tensor, axes: PrincipalAxes, targets: Tensor, held_out: Tensor, strength: float) -> _Tried:
+def _validate(weights: Tensor, axes: PrincipalAxes, targets: Tensor, held_out: Tensor, strength: float) -> Tried:
     log_prob = logits(weights, axes.coordinates).log_softmax(dim=1).transpose(1, 2)[held_out]  # [V, C]
     true = targets.expand(len(held_out), -1)[held_out]  # [V]
     accuracy = float((log_prob.argmax(dim=1) == true).float().mean())
     cross_entropy = -float(log_prob.gather(1, true[:, None]).mean())
-    return _Tried(accuracy, cross_entropy, strength, weights)
+    return Tried(accuracy, cross_entropy, strength, weights)
 
 
 @dataclass(frozen=True)
@@ -167,12 +174,18 @@ class FittedProbe:
         return logits(self.weights[None], self.axes.along(vectors))[0].T
 
 
-def _folds(targets: Tensor, seed: int) -> Tensor:
-    """The fold in which each row is held out, int64 [N]; -1 for a class's only row."""
+def stratified_folds(targets: Tensor, seed: int, folds: int = FOLDS) -> Tensor:
+    """The fold in which each row is held out, int64 [N]; -1 for a class's only row.
+
+    Args:
+        targets: int64 [N], the class of each row.
+        seed: of the order within each class.
+        folds: at most so many; a class of fewer rows is in as many as it has.
+    """
     fold_of = torch.full_like(targets, -1)
     for label in targets.unique().tolist():
         rows = (targets == label).nonzero().flatten()
         if len(rows) > 1:
             order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
-            fold_of[rows[order]] = torch.arange(len(rows)) % min(FOLDS, len(rows))
+            fold_of[rows[order]] = torch.arange(len(rows)) % min(folds, len(rows))
     return fold_of

@@ -1,0 +1,18 @@
+"""From few labels to a calibrated classifier: a head on an encoder, its temperature, and what it has learned from."""
+
+from likewise.classification.classifier import Classifier
+from likewise.classification.files import load_classifier, load_reference, save_classifier
+from likewise.classification.head import FittedHead, fit_head
+from likewise.classification.reference import Reference
+from likewise.classification.temperature import fit_temperature
+
+__all__ = [
+    "Classifier",
+    "FittedHead",
+    "Reference",
+    "fit_head",
+    "fit_temperature",
+    "load_classifier",
+    "load_reference",
+    "save_classifier",
+]

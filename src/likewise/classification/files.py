@@ -1,0 +1,120 @@
+"""A classifier in a folder: ``encoder.*`` as every run has them, and ``classifier.*`` beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from likewise.classification.classifier import Classifier
+from likewise.classification.reference import Reference
+from likewise.encoders import Encoder, EncoderSettings, load_encoder, save_encoder
+from likewise.encoders.build import WEIGHTS as ENCODER_WEIGHTS
+from likewise.errors import LikewiseError
+from likewise.run_folder import read_json, write_json
+
+WEIGHTS, SETTINGS = "classifier.safetensors", "classifier.json"
+"""files of a stored classifier"""
+
+OWN_ENCODER = "encoder."
+"""prefix of the tensors of an encoder that is not the folder's own, such as the EMA copy that FixMatch evaluates"""
+
+
+def save_classifier(
+    classifier: Classifier, settings: EncoderSettings, reference: Reference, folder: str | Path
+) -> None:
+    """Write a classifier into a folder, with its encoder unless the folder has that one already.
+
+    Args:
+        classifier: its head must be an ``nn.Linear``.
+        settings: of its encoder.
+        reference: what its predictions are judged by.
+        folder: of a run or an advice.
+
+    Raises:
+        LikewiseError: the head is no linear layer.
+    """
+    folder, head = Path(folder), classifier.head
+    if not isinstance(head, nn.Linear):
+        raise LikewiseError(f"The head is a {type(head).__name__}; only an nn.Linear can be stored.")
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "head.weight": head.weight,
+        "head.bias": head.bias if head.bias is not None else torch.zeros(head.out_features),
+        "reference.vectors": reference.vectors.half(),
+        "reference.confidence": reference.confidence,
+        "reference.correct": reference.correct,
+    }
+    if not (folder / ENCODER_WEIGHTS).is_file():
+        save_encoder(classifier.encoder, settings, folder)
+    elif not _same_weights(classifier.encoder, folder / ENCODER_WEIGHTS):
+        tensors |= {OWN_ENCODER + name: tensor for name, tensor in classifier.encoder.state_dict().items()}
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(folder / WEIGHTS)
+    content = {
+        "class_names": list(classifier.class_names),
+        "temperature": float(classifier.temperature),
+        "distance_limit": reference.distance_limit,
+        "protocol": reference.protocol,
+    }
+    write_json(folder / SETTINGS, content)
+
+
+def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Classifier:
+    """The classifier in a run's or an advice's folder, in eval mode.
+
+    Args:
+        folder: where `save_classifier` wrote.
+        module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
+
+    Raises:
+        LikewiseError: there is no classifier, or its encoder cannot be built.
+    """
+    content = _settings(folder)
+    encoder, _ = load_encoder(folder, module)
+    tensors = load_file(Path(folder) / WEIGHTS)
+    own = {name.removeprefix(OWN_ENCODER): each for name, each in tensors.items() if name.startswith(OWN_ENCODER)}
+    if own:
+        encoder.load_state_dict(own)
+    classes, width = tensors["head.weight"].shape
+    head = nn.Linear(width, classes)
+    head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
+    return Classifier(encoder, head, content["temperature"], content["class_names"]).eval()
+
+
+def load_reference(folder: str | Path) -> Reference:
+    """What the predictions of the classifier in a folder are judged by.
+
+    Raises:
+        LikewiseError: there is no classifier.
+    """
+    content = _settings(folder)
+    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
+        vectors, confidence, correct = (
+            file.get_tensor(f"reference.{name}") for name in ("vectors", "confidence", "correct")
+        )
+    vectors = nn.functional.normalize(vectors.float(), dim=1)
+    return Reference(vectors, confidence, correct, content["distance_limit"], content["protocol"])
+
+
+def _settings(folder: str | Path) -> dict[str, Any]:
+    folder = Path(folder)
+    if not ((folder / WEIGHTS).is_file() and (folder / SETTINGS).is_file()):
+        raise LikewiseError(
+            f"{folder} has no classifier ({SETTINGS}). A run leaves one where training saw labels of two classes or "
+            f"more: likewise train DATA --labels labels.csv. For images without labels there are likewise embed and "
+            f"likewise search."
+        )
+    return read_json(folder / SETTINGS)
+
+
+def _same_weights(encoder: Encoder, path: Path) -> bool:
+    """Whether a file holds exactly the weights of an encoder."""
+    stored: dict[str, Tensor] = load_file(path)
+    own = encoder.state_dict()
+    return own.keys() == stored.keys() and all(torch.equal(own[name].cpu(), stored[name]) for name in own)
