@@ -20,10 +20,11 @@ from likewise.report.comparison import Comparison
 from likewise.report.terminal import findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import Defaults, defaults_of
-from likewise.runs.given import GivenObjects, checked_callbacks, with_encoder
+from likewise.runs.given import GivenObjects, checked_callbacks, checked_labels, checked_method, with_encoder
 from likewise.runs.prepare import Prepared
 from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
+from likewise.runs.setting_checks import with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
 from likewise.training import Callback
@@ -62,7 +63,7 @@ def train(
         LikewiseError: anything that cannot be used, with what to do instead.
     """
     chosen, defaults, module = _chosen(method, settings, labels, out, encoder)
-    given = GivenObjects(module, views, checked_callbacks(callbacks))
+    given = GivenObjects(module, views, checked_callbacks(callbacks, chosen.num_evals))
     return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
 
 
@@ -103,9 +104,9 @@ def _chosen(
     for name in settings:
         if name not in known:
             raise LikewiseError(f"There is no setting {name!r}. {did_you_mean(name, known)}")
-    defaults = defaults_of(method, settings.get("preset"))
-    folder = None if out is None else str(out)
-    chosen = dataclasses.replace(defaults.settings, labels=str(labels), out=folder, **settings)
+    defaults = defaults_of(checked_method(method), settings.get("preset"))
+    named = {"labels": checked_labels(labels), "out": out}
+    chosen = with_checked_types(dataclasses.replace(defaults.settings, **(named | settings)))
     chosen, module = with_encoder(chosen, encoder)
     return chosen, defaults, module
 
@@ -121,7 +122,7 @@ def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
     Raises:
         LikewiseError: the folder holds no run.
     """
-    return Run(RunFolder(path).require().path, encoder)
+    return Run(_folder_of(path).path, encoder)
 
 
 def compare(
@@ -136,11 +137,24 @@ def compare(
     Raises:
         LikewiseError: fewer than two runs, or scores that were taken by different protocols.
     """
-    folders = [RunFolder(run.folder.path if isinstance(run, Run) else run).require() for run in runs]
+    if not isinstance(runs, list | tuple):
+        raise LikewiseError(
+            f"runs={runs!r} was given; it takes a list of runs or of their folders, such as ['runs/a', 'runs/b']."
+        )
+    folders = [_folder_of(run) for run in runs]
     comparison = compare_folders(folders, Path(out), score, allow_incomparable=allow_incomparable)
     if console is not None:
         console.print(comparison)
     return comparison
+
+
+def _folder_of(run: Any) -> RunFolder:
+    """The folder of a run, which exists."""
+    if isinstance(run, Run):
+        return run.folder
+    if not isinstance(run, str | Path):
+        raise LikewiseError(f"{run!r} was given ({type(run).__name__}) where a run or its folder is expected.")
+    return RunFolder(run).require()
 
 
 def doctor(data: Any, labels: str | None = None, console: Console | None = None) -> Findings:

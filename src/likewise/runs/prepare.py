@@ -19,13 +19,13 @@ from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import EncoderSettings
-from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe, find_method, with_view_size
 from likewise.methods.user_views import with_views
 from likewise.runs.choices import choose_encoder, choose_method, fitted_support, start_encoder
-from likewise.runs.given import NOTHING_GIVEN, GivenObjects
+from likewise.runs.given import NOTHING_GIVEN, GivenObjects, checked_recipe
 from likewise.runs.inputs import choose_inputs
 from likewise.runs.open_data import open_data
+from likewise.runs.setting_checks import check_settings, with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
 
@@ -119,8 +119,12 @@ def prepare(
     Raises:
         LikewiseError: anything that cannot be used, named.
     """
+    settings = with_checked_types(settings)
     check_settings(settings)
     named = named_method(method)
+    if named is not None:
+        named = with_checked_types(named)
+    recipe = checked_recipe(recipe)
     require_teacher(named)
     inputs = choose_inputs(settings, named, start_encoder(settings, named))
     data_settings = replace(settings.data_settings, region=inputs.region)
@@ -151,33 +155,3 @@ def named_method(method: str | Method) -> Method | None:
     if isinstance(method, Method):
         return method
     return None if method == "auto" else find_method(method)()
-
-
-def check_settings(settings: TrainSettings) -> None:
-    """Refuse settings that contradict each other or lie outside their range."""
-    if settings.resume and settings.overwrite:
-        raise LikewiseError("--resume continues a run and --overwrite deletes it; give one of them.")
-    if settings.pretrained and settings.from_run:
-        raise LikewiseError("--pretrained and --from both name a start; give one of them.")
-    above = {
-        "--epochs": (settings.epochs, 0),
-        "--steps": (settings.steps, 0),
-        "--image-size": (settings.image_size, 7),
-        "--num-evals": (settings.num_evals, -1),
-        "--save-every": (settings.save_every, 0),
-        "--accumulate-grad-batches": (settings.accumulate_grad_batches, 0),
-        "--clip-grad-norm": (settings.clip_grad_norm, 0),
-    }
-    for option, (value, low) in above.items():
-        if value is not None and value <= low:
-            raise LikewiseError(f"{option} {value} was given; it must be above {low}.")
-    fractions = {"--val-fraction": settings.val_fraction, "--test-fraction": settings.test_fraction}
-    for option, share in fractions.items():
-        if not 0 < share < 1:
-            raise LikewiseError(f"{option} {share} was given; it is a share between 0 and 1, for instance 0.1.")
-    if settings.model_ema_decay is not None and not 0 < settings.model_ema_decay < 1:
-        raise LikewiseError(
-            f"--model-ema-decay {settings.model_ema_decay} was given; it lies between 0 and 1, for instance 0.999."
-        )
-    if not 0 <= settings.caption_noise <= 1:
-        raise LikewiseError(f"--caption-noise {settings.caption_noise} was given; it is a share from 0 to 1.")
