@@ -66,7 +66,7 @@ def test_a_number_outside_its_range_names_its_option(name, data):
 
 
 def test_no_number_is_no_value(data):
-    with pytest.raises(LikewiseError, match="--epochs.*nan"):
+    with pytest.raises(LikewiseError, match=r"--epochs.*nan"):
         lw.prepare(data, epochs=float("nan"))
 
 
@@ -89,7 +89,7 @@ def test_a_class_of_a_method_is_its_default(data):
         ({"recipe": Recipe(learning_rate="1")}, "learning_rate='1'"),
         ({"encoder": "./typo"}, "encoder='./typo'"),
         ({"encoder": Path("typo")}, "encoder='typo'"),
-        ({"labels": np.arange(24)}, "labels=.*ndarray"),
+        ({"labels": np.arange(24)}, r"labels=.*ndarray"),
         ({"callbacks": [lw.EarlyStopping("knn20_top1", 1)], "num_evals": 0}, "num_evals=0"),
     ],
 )
@@ -101,7 +101,7 @@ def test_an_object_that_does_not_fit_is_named(given, named, data, tmp_path):
 
 @pytest.mark.parametrize("runs", ["runs/a", Path("runs/a"), [3, 4]])
 def test_runs_to_compare_are_a_list(runs, tmp_path):
-    with pytest.raises(LikewiseError, match="runs=|3"):
+    with pytest.raises(LikewiseError, match=r"runs=|^3"):
         lw.compare(runs, tmp_path / "page.html")
 
 
