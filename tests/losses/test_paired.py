@@ -101,6 +101,7 @@ def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
     torch.testing.assert_close(found.sum(1), torch.ones(2, 6, dtype=torch.float64), rtol=1e-3, atol=1e-3)
     table = (images @ images.T + texts @ texts.T + images @ texts.T) / 0.15
     table = table.masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf).exp()
+    table = table / table.sum(1, keepdim=True)  # rows first, as in the authors' code
     for _ in range(5):
         table = table / table.sum(0)
         table = table / table.sum(1, keepdim=True)

@@ -7,6 +7,7 @@ import typing
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Recipe, with_view_size
@@ -93,7 +94,21 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
     assert suncet.batch_size == 64 * 44
     assert suncet.recipe.learning_rate * suncet.batch_size / 256 == pytest.approx(4.8)
     assert suncet.settings["supervised_until"] * suncet.epochs == 250
+    # 2 images of the same 20 classes on each of 64 GPUs, and apex's LARC over all parameters.
+    for name in ("suncet", "swav-suncet"):
+        chosen = METHODS[name].card.presets["imagenet"]
+        assert (chosen.settings["classes_per_batch"], chosen.settings["images_per_class"]) == (20, 2 * 64)
+        assert not chosen.recipe.exclude_bias_and_norm
+    assert suncet.recipe.rate_at(0, 100_000, 400, 2816) == pytest.approx(0.6, rel=0.01)
+    swav = METHODS["swav"].card.presets["imagenet"]
+    assert swav.recipe.peak_rate(4096) == pytest.approx(4.8)
+    assert swav.recipe.rate_at(0, 250_000, 312, 4096) == pytest.approx(0.3, rel=0.01)
+    assert swav.recipe.rate_at(249_999, 250_000, 312, 4096) == pytest.approx(0.0048, rel=0.01)
+    baseline = METHODS["fixmatch"].card.presets["comatch-baseline"]
+    assert baseline.epochs * 50_000 / baseline.batch_size == pytest.approx(1024 * 1024, rel=0.01)
     paws = METHODS["paws"].card.presets["imagenet"]
+    assert paws.recipe.rate_at(0, 100_000, 312, 4096) == pytest.approx(0.3, rel=0.01)
+    assert paws.recipe.rate_at(99_999, 100_000, 312, 4096) == pytest.approx(0.064, rel=0.01)
     assert paws.recipe.learning_rate * paws.batch_size / 256 == pytest.approx(6.4)
     assert METHODS["paws"].preset("imagenet").predictor
     supcon = METHODS["supcon"].card.presets["small"]
@@ -109,6 +124,31 @@ def test_what_is_looked_up_is_what_the_authors_scripts_set():
     assert tuple(getattr(ISD(), setting) for setting in named) == (True, 0.1, 0.01, 0.99)
     assert tuple(getattr(first, setting) for setting in named) == (False, 0.02, 0.02, 0.999)
     assert first.teacher_views == first.student_views
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "layers"),
+    [
+        ("cacr", "imagenet", [nn.Linear, nn.ReLU, nn.Linear]),
+        ("suncet", "imagenet", [nn.Linear, nn.ReLU, nn.Linear]),
+        ("comatch", "small", [nn.Linear, nn.LeakyReLU, nn.Linear]),
+        ("comatch-ema", "imagenet", [nn.Linear, nn.ReLU, nn.Linear]),
+    ],
+)
+def test_heads_are_those_of_the_authors_code(name, preset, layers):
+    head = nets_of(METHODS[name].preset(preset)).head
+    assert [type(layer) for layer in head] == layers
+
+
+@pytest.mark.parametrize("name", ["simsiam", "barlow-twins"])
+def test_batch_norm_sees_one_view_at_a_time(name):
+    rule = with_view_size(METHODS[name](), SIZE)
+    nets = nets_of(rule)
+    sizes = []
+    nets.encoder.register_forward_hook(lambda module, given, made: sizes.append(len(made)))
+    batch = loader(rule).batch(0)
+    rule.embed(nets, batch, progress())
+    assert sizes == [batch.size, batch.size]
 
 
 def test_a_start_is_the_preset_and_without_one_the_defaults():

@@ -124,6 +124,34 @@ def test_rates_rise_then_fall_and_scale_with_the_batch():
     assert all(recipe.rate_at(0, steps, 1, 256) > 0 for steps in (1, 2, 3))
 
 
+def test_a_schedule_can_start_and_end_above_zero():
+    recipe = Recipe("sgd", 0.4, warm_up=0.1, start_factor=0.25, end_factor=0.01)
+    rates = [recipe.rate_at(step, 1000, 200, 256) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.1, rel=0.05)
+    assert rates[100] == max(rates) == pytest.approx(0.4)
+    assert rates[-1] == pytest.approx(0.004, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
+def test_biases_and_norms_are_decayed_where_the_recipe_includes_them(name):
+    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    optimizer = build_optimizer(Recipe(name, weight_decay=0.1, exclude_bias_and_norm=False), network, 256)
+    network(torch.randn(4, 3)).square().sum().backward()
+    optimizer.step()
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert [decay[id(p)] for p in network.parameters()] == [0.1] * 4
+
+
+def test_lars_gives_a_bias_a_layerwise_rate_where_the_recipe_includes_it():
+    network = torch.nn.Module()
+    network.bias = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    recipe = Recipe("lars", 1.0, momentum=0.0, weight_decay=0.0, exclude_bias_and_norm=False)
+    optimizer = build_optimizer(recipe, network, 256)
+    network.bias.grad = torch.tensor([0.6, 0.8])
+    optimizer.step()
+    torch.testing.assert_close(network.bias.detach(), torch.tensor([3.0, 4.0]) - 0.005 * torch.tensor([0.6, 0.8]))
+
+
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
 def test_biases_and_norms_are_not_decayed(name):
     network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))

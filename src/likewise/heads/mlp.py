@@ -6,19 +6,27 @@ from torch import nn
 
 
 def mlp(
-    width: int, hidden: int, out: int, *, layers: int = 2, batch_norm: bool = True, bias: bool = True
+    width: int,
+    hidden: int,
+    out: int,
+    *,
+    layers: int = 2,
+    batch_norm: bool = True,
+    bias: bool = True,
+    negative_slope: float = 0.0,
 ) -> nn.Sequential:
     """[B, width] -> [B, out]: ``layers`` linear layers with optional batch normalisation and ReLU between them.
 
     Two layers with batch normalisation are BYOL's projector and predictor; without it, SupCon's and MoCo v2's head.
-    One layer is a linear map. ``bias`` is the last layer's; leave it out where the output is normalised.
+    One layer is a linear map. ``bias`` is the last layer's; leave it out where the output is normalised. With a
+    ``negative_slope`` a LeakyReLU takes the place of ReLU.
     """
     parts: list[nn.Module] = []
     for _ in range(layers - 1):
         parts.append(nn.Linear(width, hidden, bias=not batch_norm))
         if batch_norm:
             parts.append(nn.BatchNorm1d(hidden))
-        parts.append(nn.ReLU(inplace=True))
+        parts.append(nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True))
         width = hidden
     parts.append(nn.Linear(width, out, bias=bias))
     return nn.Sequential(*parts)

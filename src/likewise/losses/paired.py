@@ -97,8 +97,8 @@ def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.
     """OTTER's targets: which other images a text describes, all used equally often (Wu et al. 2021).
 
     https://arxiv.org/abs/2112.09445. Sinkhorn on vv + tt + vt, where nothing is like itself: the partner that the data
-    name is left to the other half of the loss. Ours ends on rows that sum to 1 after ``iterations`` turns of columns
-    and rows; the authors begin with the rows.
+    name is left to the other half of the loss. As in the authors' code, rows are normalised first, then columns and
+    rows in ``iterations`` turns, so rows sum to 1 at the end.
 
     Args:
         images: the teacher's unit vectors [N, D].
@@ -113,7 +113,9 @@ def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.
     within = images @ images.T + texts @ texts.T
     within.fill_diagonal_(-2 * APART)
     across = images @ texts.T
-    return torch.stack([sinkhorn(within + way, epsilon, iterations) for way in (across, across.T)])
+    log_kernels = torch.stack([within + across, within + across.T]) / epsilon  # [2, N, N]
+    rows_first = log_kernels.log_softmax(dim=2)
+    return torch.stack([sinkhorn(log_codes, 1.0, iterations) for log_codes in rows_first])
 
 
 def _check_pairs(images: Tensor, texts: Tensor) -> None:

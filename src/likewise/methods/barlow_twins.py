@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
 from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.heads import mlp
@@ -85,10 +83,12 @@ class BarlowTwins(Method):
         return Nets(encoder=encoder, projector=projector)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """Two views of each image through one forward pass."""
-        views = two_views(self.first_views, batch, progress, other=self.second_views)
-        first, second = nets.projector(nets.encoder(torch.cat(views))).chunk(2)
-        return {"first": first, "second": second}
+        """Each view by a forward pass of its own, so that batch normalisation sees one policy at a time."""
+        first, second = two_views(self.first_views, batch, progress, other=self.second_views)
+        return {
+            "first": nets.projector(nets.encoder(first)),  # [B, dim]
+            "second": nets.projector(nets.encoder(second)),
+        }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The cross-correlation of both views against the identity."""

@@ -28,14 +28,14 @@ PRESETS = {
         "CIFAR-10, 32 px, a small AlexNet",
         "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; their rate is divided by 10 at epochs 155, "
         "170 and 185, here it falls by a cosine",
-        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=128,
         epochs=200,
     ),
     "middle": Preset(
         "STL-10 at 64 px, and CIFAR-100",
         "small_scale_experiments, https://github.com/JegZheng/CACR-SSL; the rate falls as above",
-        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.12, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=128,
         epochs=200,
         settings={"repulsion_sharpness": 2.0},
@@ -43,7 +43,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet-1k and -22k and WebVision, 224 px, ResNet-50",
         "large_scale_shift_experiments, https://github.com/JegZheng/CACR-SSL",
-        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.03, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=256,
         epochs=200,
         settings={
@@ -52,6 +52,7 @@ PRESETS = {
             "queue": 65536,
             "momentum": 0.999,
             "hidden": 2048,
+            "head_batch_norm": False,
         },
         image_size=224,
     ),
@@ -93,6 +94,8 @@ class CACR(Method):
     """of the teacher, where there is a queue (paper: 0.999 for 200 epochs; shorter runs want a faster teacher)"""
     hidden: int = 512
     """width of the head's hidden layer"""
+    head_batch_norm: bool = True
+    """whether the head has batch normalisation (authors' code for ImageNet: no)"""
     dim: int = 128
     """width of the space that the loss compares in (paper: 128)"""
     views: ViewPolicy = field(default_factory=moco_v2)
@@ -104,7 +107,7 @@ class CACR(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head; with a queue also the teacher that fills it."""
-        head = mlp(encoder.width, self.hidden, self.dim)
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=self.head_batch_norm)
         if not self.queue:
             return Nets(encoder=encoder, head=head)
         teacher = make_ema_copy(nn.Sequential(encoder, head))

@@ -38,7 +38,7 @@ PRESETS = {
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
         epochs=4700,
-        settings={"images_per_class": 6},
+        settings={"images_per_class": 6, "head_negative_slope": 0.1},
     ),
     "middle": Preset(
         "STL-10, 96 px, 100 labels a class",
@@ -120,6 +120,8 @@ class CoMatch(Method):
     """labelled images of each class in a support batch (paper: 64 labelled for 448 unlabelled images)"""
     hidden: int = 128
     """width of the head's hidden layer (paper: the encoder's own, 128 for CIFAR-10)"""
+    head_negative_slope: float = 0.0
+    """slope below zero of the LeakyReLU in the head; 0: ReLU (authors' code: 0.1 for CIFAR-10, 0 for ImageNet)"""
     dim: int = 64
     """width of the embedding (paper: 64)"""
     weak_views: ViewPolicy = field(default_factory=fixmatch_weak)
@@ -136,7 +138,8 @@ class CoMatch(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, classifier and head, their EMA copy, and the memory of embeddings and predictions."""
-        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
+        slope = self.head_negative_slope
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False, negative_slope=slope)
         student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
         queue = Queue(self.queue, self.dim, probabilities=classes)
         history = BatchHistory(self.window - 1, classes)

@@ -20,7 +20,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10 and CIFAR-100, 32 px, ResNet-50",
         "the baseline of SupCon's authors, https://github.com/HobbitLong/SupContrast: a rate of 0.8 for 1,024 images",
-        Recipe("sgd", learning_rate=0.2, weight_decay=1e-4),
+        Recipe("sgd", learning_rate=0.2, weight_decay=1e-4, exclude_bias_and_norm=False),
         batch_size=1024,
         epochs=500,
     ),

@@ -49,10 +49,11 @@ PRESETS = {
     ),
     "comatch-baseline": Preset(
         "CIFAR-10, 32 px, 4 labels a class",
-        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: distribution alignment, half of the operations made",
+        "Train_fixmatch.py, https://github.com/salesforce/CoMatch: distribution alignment, half of the operations "
+        "made, 1,048,576 steps",
         Recipe("sgd", learning_rate=RATE, weight_decay=5e-4, warm_up=0.0),
         batch_size=448,
-        epochs=4700,
+        epochs=9400,
         settings={"images_per_class": 6, "window": 32, "strong_views": comatch_strong()},
     ),
 }

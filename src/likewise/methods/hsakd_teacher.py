@@ -25,7 +25,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-100, 32 px, each image in four rotations",
         f"{CODE}: rate 0.05 for 64 images, 240 epochs",
-        Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.2, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=64,
         epochs=240,
     ),
@@ -39,7 +39,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-34 to ResNet-18",
         CODE,
-        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.1, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=256,
         epochs=100,
         settings={"views": ViewPolicy()},

@@ -38,7 +38,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "the authors' train_isd_plus.py as their README starts it, https://github.com/UMBCvision/ISD",
-        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=256,
         epochs=200,
         settings={"queue": 128000},
@@ -48,7 +48,7 @@ PRESETS = {
         "ImageNet, 224 px, ResNet-18",
         "the authors' train_isd.py as their README starts it, https://github.com/UMBCvision/ISD; their rate falls to a "
         "fifth at epochs 140 and 180, here by a cosine",
-        Recipe("sgd", learning_rate=0.01, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.01, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=256,
         epochs=200,
         settings={

@@ -21,12 +21,19 @@ class Recipe:
     momentum: float = 0.9
     """of sgd and lars; of adamw the share of the mean gradient that stays (beta 1)"""
     weight_decay: float = 1e-4
-    """on weights; biases and batch-norm parameters are left out"""
+    """on weights; on biases and normalisation parameters too where they are not excluded"""
     warm_up: float = 0.05
-    """share of the steps over which the rate rises from 0, at most ten epochs"""
+    """share of the steps over which the rate rises, at most ten epochs"""
     schedule: Literal["cosine", "constant"] = "cosine"
     """the rate after the warm-up: cosine falls to 0 at the last step, constant stays. A finished run that is extended
     (--resume --steps MORE) equals a longer run only where both have the same rates so far: constant without warm-up"""
+    start_factor: float = 0.0
+    """the rate at which the warm-up starts, as a share of the highest"""
+    end_factor: float = 0.0
+    """the rate at which the cosine ends, as a share of the highest"""
+    exclude_bias_and_norm: bool = True
+    """whether biases and normalisation parameters are left out of weight decay and of lars's layer-wise rates, as in
+    the code of SimCLR and BYOL; the code of SwAV, MoCo and SupCon treats all parameters alike"""
 
     def peak_rate(self, batch_size: int) -> float:
         """The highest learning rate: linear in the batch size for sgd and lars, in its square root for adamw."""
@@ -34,7 +41,7 @@ class Recipe:
         return self.learning_rate * (math.sqrt(scale) if self.optimizer == "adamw" else scale)
 
     def rate_at(self, step: int, steps: int, steps_per_epoch: int, batch_size: int) -> float:
-        """The learning rate of a step: a linear warm-up, then a cosine to 0 or the highest rate throughout.
+        """The learning rate of a step: a linear warm-up, then a cosine or the highest rate throughout.
 
         The cosine is that of Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts. The warm-up
         takes the recipe's share of the run, at most ten epochs, and never the whole run.
@@ -48,7 +55,9 @@ class Recipe:
         peak = self.peak_rate(batch_size)
         warm_up = min(round(self.warm_up * steps), 10 * steps_per_epoch, steps - 1)
         if step < warm_up:
-            return peak * (step + 1) / (warm_up + 1)
+            risen = (step + 1) / (warm_up + 1)
+            return peak * (self.start_factor + (1 - self.start_factor) * risen)
         if self.schedule == "constant":
             return peak
-        return peak * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1))) / 2
+        cosine = (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1))) / 2
+        return peak * (self.end_factor + (1 - self.end_factor) * cosine)

@@ -34,7 +34,7 @@ class MatchedViews(NamedTuple):
 
 
 CODE = "https://github.com/DerrickWang005/SetSim.pytorch"
-RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0)
+RECIPE = Recipe("sgd", learning_rate=0.06, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False)
 """Their script says 0.06 at a batch of 512, which its program multiplies by two."""
 LONG = {"momentum": 0.999, "queue": 65536, "hidden": 2048, "map_size": 7}
 """What the authors set for a run of 200 epochs on ImageNet."""

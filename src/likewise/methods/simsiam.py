@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import nn
 
 from likewise.data.batch import Batch
@@ -23,7 +22,7 @@ PRESETS = {
     "small": Preset(
         "CIFAR-10, 32 px, ResNet-18",
         "App. D of the paper, https://arxiv.org/abs/2011.10566",
-        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.03, weight_decay=5e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=512,
         epochs=800,
         settings=NETWORKS,
@@ -39,7 +38,7 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         "Sec. 3 of the paper and the authors' defaults, https://github.com/facebookresearch/simsiam",
-        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0),
+        Recipe("sgd", learning_rate=0.05, weight_decay=1e-4, warm_up=0.0, exclude_bias_and_norm=False),
         batch_size=512,
         epochs=100,
         settings=NETWORKS | {"layers": 3},
@@ -89,14 +88,15 @@ class SimSiam(Method):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Each view's prediction p and its target z, which is the same z without its gradient."""
-        z = nets.projector(nets.encoder(torch.cat(two_views(self.views, batch, progress))))
-        prediction_first, prediction_second = nets.predictor(z).chunk(2)
-        target_first, target_second = z.detach().chunk(2)
+        # One view at a time, for batch normalisation sees each view by itself in the authors' code.
+        first, second = two_views(self.views, batch, progress)
+        z_first = nets.projector(nets.encoder(first))  # [B, dim]
+        z_second = nets.projector(nets.encoder(second))
         return {
-            "prediction_first": prediction_first,
-            "prediction_second": prediction_second,
-            "target_first": target_first,
-            "target_second": target_second,
+            "prediction_first": nets.predictor(z_first),
+            "prediction_second": nets.predictor(z_second),
+            "target_first": z_first.detach(),
+            "target_second": z_second.detach(),
         }
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:

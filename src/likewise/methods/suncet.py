@@ -37,15 +37,18 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, a tenth of the labels, ResNet-50",
         "train_suncet_imgnt_u90_tr500.yaml in the first commit of https://github.com/facebookresearch/suncet: 64 GPUs "
-        "of 44 images and 20 classes x 2, a rate of 4.8",
-        Recipe("lars", learning_rate=4.8 * 256 / 2816, weight_decay=1e-6),
+        "of 44 images and of 2 images of the same 20 classes, a rate of 4.8 after 0.6",
+        Recipe(
+            "lars", learning_rate=4.8 * 256 / 2816, weight_decay=1e-6, start_factor=0.125, exclude_bias_and_norm=False
+        ),
         batch_size=2816,
         epochs=500,
         settings={
             "temperature": 0.1,
             "hidden": 2048,
-            "classes_per_batch": 1000,
-            "images_per_class": 2,
+            "head_batch_norm": False,
+            "classes_per_batch": 20,
+            "images_per_class": 128,
             "supervised_until": 0.5,
         },
         image_size=224,
@@ -76,14 +79,16 @@ class SuNCEt(SupportTerm):
     """of the SimCLR term; the paper takes 0.1 for ImageNet"""
     hidden: int = 512
     """width of the head's hidden layer"""
+    head_batch_norm: bool = True
+    """whether the head has batch normalisation (authors' first code: no)"""
     dim: int = 128
     """width of the space that the losses compare in"""
     views: ViewPolicy = field(default_factory=simclr)
     """of both terms, as in the paper"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
-        """Encoder and a two-layer head with batch normalisation, shared by both terms."""
-        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim))
+        """Encoder and a two-layer head, shared by both terms."""
+        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=self.head_batch_norm))
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image and one of each support row, in one forward pass."""

@@ -46,7 +46,14 @@ PRESETS = {
     "imagenet": Preset(
         "ImageNet, 224 px, ResNet-50",
         f"swav_800ep_pretrain.sh, {SCRIPTS}; Sec. 4 and App. A of the paper",
-        Recipe("lars", learning_rate=0.3, weight_decay=1e-6),
+        Recipe(
+            "lars",
+            learning_rate=0.3,
+            weight_decay=1e-6,
+            start_factor=0.0625,
+            end_factor=0.001,
+            exclude_bias_and_norm=False,
+        ),
         batch_size=4096,
         epochs=800,
         settings=LARGE | {"frozen_until": 1 / 800},
@@ -55,7 +62,9 @@ PRESETS = {
     "imagenet-256": Preset(
         "ImageNet, 224 px, ResNet-50, 4 GPUs",
         f"swav_200ep_bs256_pretrain.sh, {SCRIPTS}",
-        Recipe("lars", learning_rate=0.6, weight_decay=1e-6, warm_up=0.0),
+        Recipe(
+            "lars", learning_rate=0.6, weight_decay=1e-6, warm_up=0.0, end_factor=0.001, exclude_bias_and_norm=False
+        ),
         batch_size=256,
         epochs=200,
         settings=LARGE | {"queue": 3840, "queue_from": 15 / 200, "frozen_until": 1 / 200},

@@ -27,8 +27,8 @@ PRESETS = {
         epochs=400,
         settings={
             **SWAV["imagenet"].settings,
-            "classes_per_batch": 1000,
-            "images_per_class": 2,
+            "classes_per_batch": 20,
+            "images_per_class": 128,
             "frozen_until": 1 / 400,
             "supervised_until": 0.5,
         },

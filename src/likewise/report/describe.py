@@ -52,9 +52,13 @@ def changes(value: Any) -> Iterator[tuple[str, str]]:
 def training_of(preset: Preset) -> str:
     """Optimiser, rate, batch and length of a preset in words."""
     recipe = preset.recipe
+    decayed = "" if recipe.exclude_bias_and_norm else " on all parameters"
+    ends = ""
+    if recipe.start_factor or recipe.end_factor:
+        ends = f", from {recipe.start_factor:.2g} to {recipe.end_factor:.2g} of the rate"
     return (
-        f"{recipe.optimizer}, rate {recipe.learning_rate:.3g} for 256 images, weight decay {recipe.weight_decay:.2g}; "
-        f"batch {preset.batch_size:,}, {preset.epochs:,} epochs"
+        f"{recipe.optimizer}, rate {recipe.learning_rate:.3g} for 256 images{ends}, weight decay "
+        f"{recipe.weight_decay:.2g}{decayed}; batch {preset.batch_size:,}, {preset.epochs:,} epochs"
     )
 
 

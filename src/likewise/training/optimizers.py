@@ -14,13 +14,17 @@ from likewise.methods.recipe import Recipe
 def build_optimizer(recipe: Recipe, nets: nn.Module, batch_size: int) -> Optimizer:
     """The optimiser over everything that takes gradients.
 
-    Biases and normalisation parameters get no weight decay and, under lars, no layer-wise rate, as in SimCLR's and
-    BYOL's code (You et al. 2017, https://arxiv.org/abs/1708.03888, gives the rate: trust coefficient 0.001).
+    The layer-wise rate of lars is that of You et al. 2017, https://arxiv.org/abs/1708.03888, with the trust coefficient
+    0.001. Biases and normalisation parameters have neither it nor weight decay, unless the recipe includes them.
     """
     learned = [p for p in nets.parameters() if p.requires_grad]
+    decayed, others = learned, []
+    if recipe.exclude_bias_and_norm:
+        decayed = [p for p in learned if p.dim() > 1]
+        others = [p for p in learned if p.dim() <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in learned if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learned if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     rate = recipe.peak_rate(batch_size)
     if recipe.optimizer == "sgd":
