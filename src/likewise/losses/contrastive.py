@@ -24,8 +24,10 @@ from likewise.losses.input_checks import (
     check_labels,
     check_shapes,
     check_temperature,
+    nan_if_nothing_to_learn,
 )
 from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
+from likewise.losses.waiting import may_wait
 
 
 @in_float32
@@ -69,7 +71,8 @@ def info_nce(
     Raises:
         LossInputError: if shapes do not fit, the temperature is not positive, no query has a positive, or no
             query's loss could have a gradient (one image alone; one class only, for "in" and "nca").
-            For "out" a batch of one class is defined: it asks for equal similarities.
+            For "out" a batch of one class is defined: it asks for equal similarities. On a GPU the host does not
+            wait to look at values: such a batch's loss is NaN, and a temperature that is a tensor is not checked.
 
     NaN in the input gives NaN. Differs from the authors' SupCon code: no factor temperature / 0.07, self-similarities
     are left out before the maximum is taken (theirs underflows at small temperatures), and the mean is over the
@@ -88,16 +91,15 @@ def info_nce(
     check_can_teach(positives.num_positives, positives.compared, kind)
     scaled = queries / temperature
     if kind != "out":
-        return _loss(
-            cross_logsumexp(scaled, keys, self_index, query_id, key_id), None, positives.num_positives, kind, reduction
-        )
+        sums = cross_logsumexp(scaled, keys, self_index, query_id, key_id)
+        return _loss(sums, None, positives, kind, reduction)
     positive_sum = positives.summed(keys).index_select(0, positives.query_class)  # [N, D]
     if self_index is not None:
         positive_sum = (
             positive_sum - keys.index_select(0, self_index.clamp(min=0)) * positives.self_is_positive[:, None]
         )
     attraction = ((scaled * positive_sum).sum(dim=1) * positives.share(scaled)).sum()
-    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives.num_positives, kind, reduction)
+    return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives, kind, reduction)
 
 
 @in_float32
@@ -200,30 +202,30 @@ def _within_batch(scaled: Tensor, ids: Tensor, kind: Kind, reduction: Literal["v
     positives = _Positives.of(ids, ids, torch.arange(len(scaled), device=scaled.device))
     check_can_teach(positives.num_positives, positives.compared, kind)
     if kind != "out":
-        return _loss(self_logsumexp(scaled, ids), None, positives.num_positives, kind, reduction)
+        return _loss(self_logsumexp(scaled, ids), None, positives, kind, reduction)
     # Within a class, sum_i sum_{p != i} s_i . s_p = |sum_i s_i|^2 - sum_i |s_i|^2.
     share = positives.share(scaled)  # [N], one number for all rows of a class
     share_of_class = share.new_zeros(positives.classes).index_copy(0, positives.key_class, share)
     together = (positives.summed(scaled).square().sum(dim=1) * share_of_class).sum()
     attraction = together - (scaled.square().sum(dim=1) * share).sum()
-    return _loss(self_logsumexp(scaled), attraction, positives.num_positives, kind, reduction)
+    return _loss(self_logsumexp(scaled), attraction, positives, kind, reduction)
 
 
 def _loss(
-    sums: LogSums, attraction: Tensor | None, positives: Tensor, kind: Kind, reduction: Literal["valid", "all"]
+    sums: LogSums, attraction: Tensor | None, positives: _Positives, kind: Kind, reduction: Literal["valid", "all"]
 ) -> Tensor:
     """The mean over queries that have a positive; ``attraction`` is summed over them, and comes with "out" alone."""
-    valid = positives > 0
+    valid = positives.num_positives > 0
     repulsion = torch.where(valid, sums.all_logsumexp, 0).sum()
     if attraction is None:
         assert sums.positives_logsumexp is not None
-        positives_logsumexp = (
-            sums.positives_logsumexp
-            if kind == "nca"
-            else sums.positives_logsumexp - positives.clamp(min=1).to(sums.positives_logsumexp.dtype).log()
-        )
+        positives_logsumexp = sums.positives_logsumexp
+        if kind == "in":
+            count = positives.num_positives.clamp(min=1).to(positives_logsumexp.dtype)
+            positives_logsumexp = positives_logsumexp - count.log()
         attraction = torch.where(valid, positives_logsumexp, 0).sum()
-    return (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
+    loss = (repulsion - attraction) / (valid.sum() if reduction == "valid" else len(valid))
+    return nan_if_nothing_to_learn(loss, positives.num_positives, positives.compared, kind)
 
 
 class _Positives(NamedTuple):
@@ -234,7 +236,7 @@ class _Positives(NamedTuple):
     key_class: Tensor
     """int64 [M]"""
     classes: int
-    """how many ids there are"""
+    """how many ids there are, or more"""
     self_is_positive: Tensor
     """bool [N], whether the key that is left out would be a positive"""
     num_positives: Tensor
@@ -245,15 +247,15 @@ class _Positives(NamedTuple):
     @classmethod
     def of(cls, query_id: Tensor, key_id: Tensor, self_index: Tensor | None) -> _Positives:
         alone = query_id is key_id
-        found, numbered = torch.unique(query_id if alone else torch.cat([query_id, key_id]), return_inverse=True)
+        numbered, classes = _numbered(query_id if alone else torch.cat([query_id, key_id]))
         query_class, key_class = (numbered, numbered) if alone else numbered.split([len(query_id), len(key_id)])
         self_index = torch.full_like(query_id, -1) if self_index is None else self_index
         self_is_positive = (
             (self_index >= 0) & (key_class[self_index.clamp(min=0)] == query_class) if len(key_id) else self_index >= 0
         )
-        count = key_class.bincount(minlength=len(found))[query_class] - self_is_positive.long()
-        count = count.masked_fill(query_id == UNKNOWN, 0)
-        return cls(query_class, key_class, len(found), self_is_positive, count, len(key_id) - (self_index >= 0).long())
+        size = key_class.new_zeros(classes).index_add(0, key_class, torch.ones_like(key_class))
+        count = (size[query_class] - self_is_positive.long()).masked_fill(query_id == UNKNOWN, 0)
+        return cls(query_class, key_class, classes, self_is_positive, count, len(key_id) - (self_index >= 0).long())
 
     def summed(self, keys: Tensor) -> Tensor:
         """The sum of the keys of each id: [M, D] -> [classes, D]."""
@@ -264,8 +266,22 @@ class _Positives(NamedTuple):
         return torch.where(self.num_positives > 0, 1 / self.num_positives.clamp(min=1).to(like.dtype), 0)
 
 
+def _numbered(ids: Tensor) -> tuple[Tensor, int]:
+    """Ids [N] numbered from 0, and how many there are; where that would have to be waited for, N."""
+    if may_wait(ids):
+        found, numbered = ids.unique(return_inverse=True)
+        return numbered, len(found)
+    ordered, order = ids.sort()
+    begins = torch.zeros_like(ids)  # 1 where another id begins
+    begins[1:] = ordered[1:] != ordered[:-1]
+    return torch.empty_like(ids).scatter_(0, order, begins.cumsum(0)), len(ids)
+
+
 def _leaves_out_itself(self_index: Tensor | None, rows: int) -> bool:
-    return self_index is not None and torch.equal(self_index, torch.arange(rows, device=self_index.device))
+    """Whether it is known to be 0 to N - 1."""
+    if self_index is None or len(self_index) != rows or not may_wait(self_index):
+        return False
+    return torch.equal(self_index, torch.arange(rows, device=self_index.device))
 
 
 def _per_row(temperature: float | Tensor) -> bool:

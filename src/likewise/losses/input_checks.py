@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from likewise.errors import LikewiseError
+from likewise.losses.waiting import may_wait
 
 Kind = Literal["out", "in", "nca"]
 """Where the mean over a query's positives stands; see `likewise.losses.info_nce`."""
@@ -48,23 +49,40 @@ def check_kind(kind: str) -> None:
 
 
 def check_temperature(temperature: float | Tensor) -> None:
-    """Above 0, a learned one too."""
-    positive = bool((temperature > 0).all()) if isinstance(temperature, Tensor) else temperature > 0
+    """Above 0, a learned one too; on a GPU, where looking at a tensor would wait for the device, only a number is."""
+    if isinstance(temperature, Tensor):
+        positive = not may_wait(temperature) or bool((temperature > 0).all())
+    else:
+        positive = temperature > 0
     if not positive:
         raise LossInputError(f"temperature must be above 0, got {temperature}; the papers use 0.05 to 0.5.")
 
 
 def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
-    """Refuse a batch whose loss has no gradient whatever the network says."""
+    """Refuse a batch whose loss has no gradient whatever the network says; on a GPU `nan_if_nothing_to_learn` does."""
+    if not may_wait(positives):
+        return
     if not bool((positives > 0).any()):
         raise LossInputError(
             f"None of the {len(positives)} queries has a positive: no two rows share an id. Give two views of each "
             f"image, or at least two examples of a class (a class-balanced batch)."
         )
-    single = compared < 2 if kind == "out" else positives == compared
-    if bool((single | (positives == 0)).all()):
+    if bool(_teaches_nothing(positives, compared, kind).all()):
         raise LossInputError(
             f"There is nothing to push apart: every key that the {len(positives)} queries are compared with is a "
             f"positive, so the gradient is zero whatever the network says. Give at least two images, and two classes "
             f"where labels are the ids."
         )
+
+
+def nan_if_nothing_to_learn(loss: Tensor, positives: Tensor, compared: Tensor, kind: Kind) -> Tensor:
+    """On a GPU, NaN in place of the loss of a batch that `check_can_teach` would refuse, without waiting for it."""
+    if may_wait(positives):
+        return loss
+    return loss.masked_fill(_teaches_nothing(positives, compared, kind).all(), float("nan"))
+
+
+def _teaches_nothing(positives: Tensor, compared: Tensor, kind: Kind) -> Tensor:
+    """Bool [N]: queries without a positive, or with nothing else."""
+    single = compared < 2 if kind == "out" else positives == compared
+    return single | (positives == 0)

@@ -8,6 +8,7 @@ from torch import Tensor
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_temperature
 from likewise.losses.similarity_sums import cross_logsumexp
+from likewise.losses.waiting import may_wait
 
 
 @in_float32
@@ -44,11 +45,16 @@ def set_similarity(
         raise LossInputError("set_similarity was given an empty queue, so there is nothing to push away from.")
     pairs = matched.bool()  # [B, U, V]
     anchored = pairs.any(dim=2)  # [B, U]
+    count = anchored.sum(dim=1, keepdim=True).clamp(min=1)
+    share = anchored.to(locations.dtype) / count  # [B, U]: of its image; 0 without a partner
     scaled = locations / temperature
-    scores = (scaled @ partners.detach().mT)[anchored]  # [R, V]
-    pairs, anchors = pairs[anchored], scaled[anchored]
-    repulsion = cross_logsumexp(anchors, queue.detach()).all_logsumexp
+    scores = scaled @ partners.detach().mT  # [B, U, V]
+    if may_wait(anchored):
+        scores, pairs, scaled, share = scores[anchored], pairs[anchored], scaled[anchored], share[anchored]  # [R, ...]
+    else:  # how many rows are left out is not known here, so all are computed, with any partners
+        pairs = (pairs | ~anchored[:, :, None]).flatten(0, 1)  # [R, V], R = B U
+        scores, scaled, share = scores.flatten(0, 1), scaled.flatten(0, 1), share.flatten()
+    repulsion = cross_logsumexp(scaled, queue.detach()).all_logsumexp  # [R]
     all_logsumexp = torch.logaddexp(scores.masked_fill(~pairs, -torch.inf).logsumexp(dim=1), repulsion)
     attraction = scores.masked_fill(~pairs, 0).sum(dim=1) / pairs.sum(dim=1)
-    share = anchored.sum(dim=1).to(scaled.dtype).reciprocal()[anchored.nonzero()[:, 0]]
     return ((all_logsumexp - attraction) * share).sum() / len(locations)

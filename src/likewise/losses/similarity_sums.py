@@ -1,8 +1,9 @@
 """The costly part of every contrastive loss, log sum_a e^{q_i . k_a} with its gradient, by whichever path is fastest.
 
-Batches whose similarities fit a core's cache keep them for the backward (`tiles_cached`); larger ones are made tile by
-tile and made again, by PyTorch's products (`tiles_torch`) or by kernels on a GPU that has them (`tiles_triton`). The
-caller never chooses, and the numbers agree to rounding. Divide by the temperature first: `queries / temperature`, or,
+On a CPU batches whose similarities fit a core's cache keep them for the backward (`tiles_cached`); larger ones are made
+tile by tile and made again (`tiles_torch`). On a GPU small batches keep them too (`tiles_dense`), and larger ones are
+made again by kernels (`tiles_triton`); the host never waits for the device. The caller never chooses, and the numbers
+agree to rounding. Divide by the temperature first: `queries / temperature`, or,
 for rows among themselves, `z / temperature ** 0.5`.
 
 How float32 is multiplied is PyTorch's setting: under `torch.set_float32_matmul_precision("medium")` as bfloat16 where
@@ -18,8 +19,9 @@ import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
-from likewise.losses import tiles_cached, tiles_torch, tiles_triton
+from likewise.losses import tiles_cached, tiles_dense, tiles_torch, tiles_triton
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
+from likewise.losses.waiting import may_wait
 
 
 class NotTwiceDifferentiable(LikewiseError, RuntimeError):
@@ -42,7 +44,7 @@ def self_logsumexp(z: Tensor, ids: Tensor | None = None) -> LogSums:
         z: [N, D]; scores are z_i . z_j.
         ids: int64 [N]; with them the sum over the rows of equal id comes too. Every id counts, -1 as well.
     """
-    if tiles_triton.supports(z, z) or bounded(z, z):
+    if not _on_cpu(z, z) or bounded(z, z):
         return LogSums(*_SelfLogSumExp.apply(z, ids))
     return cross_logsumexp(z, z, torch.arange(len(z), device=z.device), ids, ids)
 
@@ -79,16 +81,15 @@ def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
 class _SelfLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        ctx.on_gpu = tiles_triton.supports(z, z)
-        small = len(z) ** 2 <= tiles_cached.MOST_PAIRS
-        sort = ids is not None and (ctx.on_gpu or not small)  # equal ids next to each other: few tiles then mix ids
+        ctx.path = path = _path(z, z, is_bounded=True)
+        sort = ids is not None and path in (tiles_torch, tiles_triton)  # equal ids adjacent: few tiles then mix ids
         ctx.order = ids.argsort(stable=True) if sort and ids is not None else None
         z, ids = _arranged(z, ctx.order), _arranged(ids, ctx.order)
-        if ctx.on_gpu:
+        if path is tiles_triton:
             z = _as_multiplied(z)
             sums = Sums(*tiles_triton.forward(z, z, _itself(z), ids, ids))
         else:
-            sums = (tiles_cached if small else tiles_torch).forward_square(z, ids)
+            sums = path.forward_square(z, ids)
         ctx.save_for_backward(z, ids, *sums)
         return _restored(sums.all_logsumexp, ctx.order), _restored(sums.positives_logsumexp, ctx.order)
 
@@ -97,14 +98,14 @@ class _SelfLogSumExp(torch.autograd.Function):
         _refuse_second_derivatives()
         z, ids, *saved = ctx.saved_tensors
         sums, grads = Sums(*saved), [_arranged(gradient, ctx.order) for gradient in gradients]
-        if ctx.on_gpu:
+        if ctx.path is tiles_triton:
             gradient = tiles_triton.backward_square(
                 z, _itself(z), ids, sums.all_logsumexp, sums.positives_logsumexp, *grads
             )
-        elif sums.kept is not None:
-            gradient = tiles_cached.backward_square(z, sums, *grads)
-        else:
+        elif ctx.path is tiles_torch:
             gradient = tiles_torch.backward_square(z, ids, sums, *grads)
+        else:
+            gradient = ctx.path.backward_square(z, sums, *grads)
         return _restored(gradient, ctx.order), None
 
 
@@ -118,17 +119,16 @@ class _CrossLogSumExp(torch.autograd.Function):
         query_id: Tensor | None,
         key_id: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        ctx.on_gpu = tiles_triton.supports(queries, keys)
-        ctx.orders = rows, columns = (
-            (None, None) if query_id is None or key_id is None else (query_id.argsort(), key_id.argsort())
-        )
+        ctx.path = path = _path(queries, keys)
+        sort = query_id is not None and key_id is not None and path is not tiles_dense
+        ctx.orders = rows, columns = (query_id.argsort(), key_id.argsort()) if sort else (None, None)  # type: ignore[union-attr]
         queries, keys = _arranged(queries, rows), _arranged(keys, columns)
         pairs = Pairs(_renumbered(self_index, rows, columns), _arranged(query_id, rows), _arranged(key_id, columns))
-        if ctx.on_gpu:
+        if path is tiles_triton:
             queries, keys = _as_multiplied(queries), _as_multiplied(keys)
             sums = Sums(*tiles_triton.forward(queries, keys, *pairs))
         else:
-            sums = _tiles_for(queries, keys).forward(queries, keys, pairs)
+            sums = path.forward(queries, keys, pairs)
         ctx.save_for_backward(queries, keys, *pairs, *sums)
         return _restored(sums.all_logsumexp, rows), _restored(sums.positives_logsumexp, rows)
 
@@ -139,14 +139,14 @@ class _CrossLogSumExp(torch.autograd.Function):
         rows, columns = ctx.orders
         pairs, sums = Pairs(self_index, query_id, key_id), Sums(*saved)
         grad_all, grad_positives = (_arranged(gradient, rows) for gradient in gradients)
-        if ctx.on_gpu:
+        if ctx.path is tiles_triton:
             wants = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
             log_sums = sums.all_logsumexp, sums.positives_logsumexp
             found = tiles_triton.backward(queries, keys, *pairs, *log_sums, grad_all, grad_positives, wants)
-        elif sums.kept is not None:
-            found = tiles_cached.backward(queries, keys, sums, grad_all, grad_positives)
-        else:
+        elif ctx.path is tiles_torch:
             found = tiles_torch.backward(queries, keys, pairs, sums, grad_all, grad_positives)
+        else:
+            found = ctx.path.backward(queries, keys, sums, grad_all, grad_positives)
         return _restored(found[0], rows), _restored(found[1], columns), None, None, None
 
 
@@ -167,8 +167,9 @@ class _AgainstFixed(torch.autograd.Function):
 
 def _fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """Log-sums over keys that take no gradient, and the mean key, which is their derivative by the query."""
-    if not tiles_triton.supports(queries, keys):
-        return _tiles_for(queries, keys).forward_fixed(queries, keys, self_index)
+    path = _path(queries, keys)
+    if path is not tiles_triton:
+        return path.forward_fixed(queries, keys, self_index)
     queries, keys = _as_multiplied(queries), _as_multiplied(keys)
     all_logsumexp, _ = tiles_triton.forward(queries, keys, self_index, None, None)
     ones = torch.ones_like(all_logsumexp)
@@ -179,9 +180,19 @@ def _fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Te
     return all_logsumexp, mean
 
 
-def _tiles_for(queries: Tensor, keys: Tensor) -> ModuleType:
-    small = len(queries) * len(keys) <= tiles_cached.MOST_PAIRS
-    return tiles_cached if small and bounded(queries, keys) else tiles_torch
+def _path(queries: Tensor, keys: Tensor, is_bounded: bool = False) -> ModuleType:
+    """Which file makes the sums; ``is_bounded`` says that scores are known to be."""
+    pairs = len(queries) * len(keys)
+    if _on_cpu(queries, keys):
+        small = pairs <= tiles_cached.MOST_PAIRS
+        return tiles_cached if small and (is_bounded or bounded(queries, keys)) else tiles_torch
+    kernels = tiles_triton.supports(queries, keys) and (pairs > tiles_dense.MOST_PAIRS or not queries.is_cuda)
+    return tiles_triton if kernels else tiles_dense
+
+
+def _on_cpu(queries: Tensor, keys: Tensor) -> bool:
+    """Whether the forms for CPUs are to be used, which look at values: not for Triton's interpreter."""
+    return may_wait(queries) and not tiles_triton.supports(queries, keys)
 
 
 def _as_multiplied(rows: Tensor) -> Tensor:

@@ -104,8 +104,8 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
     all_logsumexp, positives_logsumexp = (
-        _never_reached(sums.all_logsumexp),
-        None if sums.positives_logsumexp is None else _never_reached(sums.positives_logsumexp),
+        never_reached(sums.all_logsumexp),
+        None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp),
     )
     grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
     cut = _cut(len(queries))
@@ -164,7 +164,7 @@ def backward_square(
 
 def over_sum(gradient: Tensor, log_sum: Tensor) -> Tensor:
     """The gradient of a log-sum over its sum, by which each exponential counts; 0 where the sum is empty."""
-    return gradient * torch.exp(-_never_reached(log_sum))
+    return gradient * torch.exp(-never_reached(log_sum))
 
 
 class _Running:
@@ -243,7 +243,7 @@ def _leave_out(scores: Tensor, self_index: Tensor) -> None:
     scores[rows, self_index[rows]] = -torch.inf
 
 
-def _never_reached(log_sums: Tensor) -> Tensor:
+def never_reached(log_sums: Tensor) -> Tensor:
     """An empty sum has no terms, so nothing may be divided by it: e^(score - inf) = 0."""
     return torch.where(log_sums == -torch.inf, torch.inf, log_sums)
 

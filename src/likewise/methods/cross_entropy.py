@@ -11,6 +11,7 @@ from likewise.data.batch import UNLABELLED, Batch
 from likewise.encoders import Encoder
 from likewise.losses import LossInputError
 from likewise.losses.float32 import in_float32
+from likewise.losses.waiting import may_wait
 from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
@@ -79,7 +80,7 @@ class CrossEntropy(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Mean over the labelled rows."""
         logits, labels = outputs["logits"], outputs["labels"]
-        right = (logits.argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()
+        right = share_of_right(logits, labels)
         return Step(labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right})
 
     def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
@@ -87,9 +88,17 @@ class CrossEntropy(Method):
         return nets.classifier(nets.encoder(pixels))
 
 
+def share_of_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of the labelled rows whose largest logit [N, C] is their label's; NaN if there are none."""
+    known = labels != UNLABELLED
+    return ((logits.argmax(dim=1) == labels) & known).sum() / known.sum()
+
+
+@in_float32
 def label_term(logits: Tensor, labels: Tensor) -> Tensor:
     """`labelled_cross_entropy`; 0 for a batch without a labelled row, from which a method's other terms still learn."""
-    return labelled_cross_entropy(logits, labels) if bool((labels != UNLABELLED).any()) else logits.sum() * 0
+    total = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+    return total / (labels != UNLABELLED).sum().clamp(min=1)
 
 
 @in_float32
@@ -97,9 +106,9 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
     """Cross-entropy over the rows [N, C] whose label [N] is not -1.
 
     Raises:
-        LossInputError: if no row is labelled.
+        LossInputError: if no row is labelled; on a GPU, where the host does not wait to look, the loss is NaN.
     """
-    if not bool((labels != UNLABELLED).any()):
+    if may_wait(labels) and not bool((labels != UNLABELLED).any()):
         raise LossInputError(
             f"None of the {len(labels)} rows of the batch is labelled, so cross-entropy has no target."
         )

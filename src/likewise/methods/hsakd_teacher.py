@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from likewise.data.batch import UNLABELLED, Batch
+from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.methods.card import Card, Preset
-from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy
+from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy, share_of_right
 from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
@@ -114,7 +114,7 @@ class HSAKDTeacher(DistillationMethod):
             ("train_top1", outputs["logits"]),
             ("auxiliary_top1", class_logits(outputs[depths(outputs)[-1]])),
         ):
-            metrics[name] = (logits[:, 0].argmax(dim=1) == labels)[labels != UNLABELLED].float().mean()
+            metrics[name] = share_of_right(logits[:, 0], labels)
         return Step(torch.stack(list(losses.values())).sum(), metrics)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from likewise.data.batch import UNLABELLED, Batch
+from likewise.data.batch import Batch
 from likewise.encoders import Encoder
 from likewise.losses import knowledge_distillation
 from likewise.methods.card import Card, Preset
-from likewise.methods.cross_entropy import label_term
+from likewise.methods.cross_entropy import label_term, share_of_right
 from likewise.methods.distillation import DistillationMethod
 from likewise.methods.method import Nets, Outputs, Progress, Step
 from likewise.methods.recipe import Recipe
@@ -94,4 +94,4 @@ class KD(DistillationMethod):
 
 def train_top1(outputs: Outputs) -> Tensor:
     """Share of the labelled rows whose ``logits`` [B, C] are right."""
-    return (outputs["logits"].argmax(dim=1) == outputs["labels"])[outputs["labels"] != UNLABELLED].float().mean()
+    return share_of_right(outputs["logits"], outputs["labels"])

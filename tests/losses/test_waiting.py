@@ -1,0 +1,73 @@
+"""On a GPU no loss makes the host wait for the device; tested on a CPU by what would be launched."""
+
+import pytest
+import torch
+
+from likewise import losses
+from likewise.losses import waiting
+from likewise.methods.cross_entropy import label_term, labelled_cross_entropy
+from losses.launches import Launches, Waits
+
+
+def unit_rows(count, seed, width=8):
+    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(drawn, dim=1)
+
+
+IDS = torch.tensor([0, 0, 1, 1, -1, 2, 1, 2])
+KEY_IDS = torch.tensor([1, 2, -1, 0, 0, 3])
+OWN = torch.tensor([0, 1, -1, 3, 2, 2, -1, 5])
+TARGETS = torch.rand(8, 6, dtype=torch.float64).softmax(dim=1)
+MATCHED = torch.tensor([[[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]], [[0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]]])
+
+LOSSES = {
+    "nt_xent": lambda module, a, b: module.nt_xent(a, a.flip(0)),
+    "sup_con out": lambda module, a, b: module.sup_con(a, IDS, kind="out"),
+    "sup_con in": lambda module, a, b: module.sup_con(a, IDS, kind="in"),
+    "suncet": lambda module, a, b: module.suncet(a, IDS),
+    "info_nce out": lambda module, a, b: module.info_nce(a, b, IDS, KEY_IDS, 0.2, OWN),
+    "info_nce in": lambda module, a, b: module.info_nce(a, b, IDS, KEY_IDS, 0.2, OWN, kind="in"),
+    "info_nce nca": lambda module, a, b: module.info_nce(a, b, IDS, KEY_IDS, 0.2, kind="nca"),
+    "queue_nce": lambda module, a, b: module.queue_nce(a, a.flip(0).detach(), b, 0.1),
+    "similarity_distillation": lambda module, a, b: module.similarity_distillation(a, a.flip(0), b),
+    "soft_nce": lambda module, a, b: module.soft_nce(a, b, TARGETS, 0.1),
+    "set_similarity": lambda module, a, b: module.set_similarity(a.view(2, 4, 8), b.view(2, 3, 8), MATCHED, a, 0.2),
+    "cross-entropy of some rows": lambda module, a, b: labelled_cross_entropy(a, IDS),
+    "cross-entropy that may have no row": lambda module, a, b: label_term(a, IDS),
+    "cross-entropy of no row": lambda module, a, b: label_term(a, torch.full_like(IDS, -1)),
+    "clip_loss": lambda module, a, b: module.clip_loss(a, a.flip(0), 10.0),
+}
+
+
+def value_and_gradients(loss, module):
+    leaves = [unit_rows(8, 0).requires_grad_(), unit_rows(6, 1).requires_grad_()]
+    value = loss(module, *leaves)
+    return value.detach(), torch.autograd.grad(value, leaves, allow_unused=True)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_waits_and_the_numbers_are_the_same(name, monkeypatch):
+    value, gradients = value_and_gradients(LOSSES[name], losses)
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+    with Launches():
+        found, found_gradients = value_and_gradients(LOSSES[name], losses)
+    torch.testing.assert_close(found, value, rtol=1e-11, atol=1e-11)
+    for ours, theirs in zip(found_gradients, gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.full((8,), -1), torch.zeros(8, dtype=torch.int64)], ids=["no positive", "no negative"]
+)
+def test_where_nothing_can_be_learned_the_loss_is_no_number(labels, monkeypatch):
+    with pytest.raises(losses.LossInputError):
+        losses.suncet(unit_rows(8, 0), labels)
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+    assert losses.suncet(unit_rows(8, 0), labels).isnan()
+
+
+def test_a_loss_that_looks_at_values_is_found_out():
+    with pytest.raises(Waits), Launches():
+        losses.suncet(unit_rows(8, 0), IDS)
