@@ -1,6 +1,7 @@
 """The demo: its sentence is arithmetic on its points, its folder is never taken from another, and it runs."""
 
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -25,8 +26,8 @@ def test_the_sentence_says_what_the_points_say():
         ALL_LABELS: {None: 0.88},
     }
     sentence = gains_in_words(points(**line))
-    assert "from 2 to 10 a class changed accuracy by +20.0 points, and from there to all by +15.0" in sentence
-    assert "+6.0 with 2, +2.0 with 10 labels a class" in sentence
+    assert re.search(r"2 to 10 .*\+20\.0 .*all .*\+15\.0", sentence)
+    assert re.search(r"\+6\.0 with 2\b.*\+2\.0 with 10\b", sentence)
 
 
 def test_pre_training_that_costs_is_said_too():

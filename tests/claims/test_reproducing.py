@@ -168,7 +168,7 @@ def test_a_shortened_run_is_not_stored_as_evidence(data, tmp_path, given):
 
 
 def test_misuse_says_what_to_type(data, tmp_path):
-    with pytest.raises(LikewiseError, match="Did you mean 'supcon-out-or-in'"):
+    with pytest.raises(LikewiseError, match=r"'supcon-in-or-out'.*'supcon-out-or-in'"):
         reproduce("supcon-in-or-out")
     with pytest.raises(LikewiseError, match="--seeds"):
         reproduction(tmp_path, tiny(data), seeds=(1, 1))

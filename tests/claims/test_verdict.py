@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_mean_and_two_thirds_of_the_seeds_must_meet_it(differences, bound, relat
 
 def test_every_seed_is_printed():
     printed = str(judge(difference(), replicates(0.02, 0.01, -0.015)))
-    assert "mean +0.5 points (+2.0 points, +1.0 points, -1.5 points)" in printed
+    assert re.search(r"\+0\.5 .*\+2\.0 .*\+1\.0 .*-1\.5 ", printed)
     assert ">= +0.0 points" in printed
     assert HOLDS in printed
 
@@ -69,7 +70,7 @@ def test_a_statement_whose_premise_fails_is_inconclusive():
     premise = Statement("a is 10 points ahead", lambda r: r.difference("a", "b", "linear_top1"), ">=", 0.1)
     inconclusive = judge(difference(premise=premise), replicates(0.02, 0.02, 0.02))
     assert inconclusive.verdict == INCONCLUSIVE
-    assert "a is 10 points ahead: mean +2.0 points" in inconclusive.premise
+    assert re.search(r"\b10 points.*\+2\.0 points", inconclusive.premise)
     assert inconclusive.premise in str(inconclusive)
     assert judge(difference(premise=premise), replicates(0.2, 0.2, 0.2)).verdict == HOLDS
     assert judge(difference(bound=0.5, premise=premise), replicates(0.2, 0.2, 0.2)).verdict == FAILS

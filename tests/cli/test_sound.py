@@ -106,14 +106,14 @@ def test_a_sound_finds_clips(folder, query, capsys):
 
 def test_what_cannot_be_asked_is_refused(folder, query):
     run = likewise.load(folder)
-    with pytest.raises(LikewiseError, match="learned nothing from texts"):
+    with pytest.raises(LikewiseError, match=str(folder)):
         run.embed_text(["a dog"])
-    with pytest.raises(LikewiseError, match="a list"):
+    with pytest.raises(LikewiseError, match=r"embed_sound\(\)"):
         run.embed_sound(query)
     with pytest.raises(SystemExit):
         main(["search", str(folder), "--sound", str(query), "--text", "a dog"])
     gallery = read_vectors(folder / "vectors.parquet")
-    with pytest.raises(LikewiseError, match="another run"):
+    with pytest.raises(LikewiseError, match="likewise embed"):
         run.search_sound(query, gallery._replace(shared=None))
 
 
@@ -144,5 +144,5 @@ def test_what_is_broken_in_a_folder_of_videos_is_left_out_or_told(tmp_path, caps
     assert {each["id"] for each in told["skipped"]} == {"nothing.mp4", "no index.mp4"}
     assert sum(told["splits"].values()) == 17 - 2, "all but what cannot be heard"
     said = " ".join(told["notes"])
-    assert "2 of 17 videos end before" in said and "2 of 17 videos have no sound" in said
-    assert "2 files skipped" in capsys.readouterr().out
+    assert said.count("2 of 17 ") == 2
+    assert "2 files" in capsys.readouterr().out

@@ -126,9 +126,9 @@ def refused(words, capsys):
 def test_captions_that_are_not_there_are_refused_in_one_line(tmp_path, capsys):
     bare = captioned_parquet(tmp_path / "a.parquet", [None] * 20, "")
     said = refused(["train", bare, "--method", "clip", "--out", tmp_path / "out"], capsys)
-    assert "has no captions" in said and "image_path,caption" in said
+    assert "image_path,caption" in said
     blank = captioned_parquet(tmp_path / "b.parquet", ["", " "] * 10)
-    assert "has no captions" in refused(["train", blank, "--method", "clip-distill"], capsys)
+    assert "image_path,caption" in refused(["train", blank, "--method", "clip-distill"], capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -139,18 +139,18 @@ def test_words_are_refused_by_a_run_without_texts(tmp_path, capsys):
     assert vectors.shared is None
     vectors.save(tmp_path / "v.parquet")
     said = refused(["search", tmp_path / "plain", "--text", "dog", "--in", tmp_path / "v.parquet"], capsys)
-    assert "learned nothing from texts" in said and "--method clip" in said
+    assert "--method clip" in said
 
 
 def test_vectors_of_another_run_and_queries_of_two_kinds_are_refused(folder, tmp_path, capsys):
     Vectors(["a"], [""], torch.zeros(1, 3)).save(tmp_path / "v.parquet")
     said = refused(["search", folder, "--text", "dog", "--in", tmp_path / "v.parquet"], capsys)
-    assert "come from another run" in said
-    assert "one of the three" in refused(["search", folder], capsys)
-    assert "one of the three" in refused(["search", folder, "a.png", "--text", "dog"], capsys)
-    with pytest.raises(LikewiseError, match="none of them blank"):
+    assert "likewise embed" in said
+    assert "--text" in refused(["search", folder], capsys)
+    assert "--text" in refused(["search", folder, "a.png", "--text", "dog"], capsys)
+    with pytest.raises(LikewiseError, match=r"embed_text\(\)"):
         likewise.load(folder).embed_text(["dog", " "])
-    assert "cannot be read" in refused(["embed", folder, tmp_path / "none.txt"], capsys)
+    assert "none.txt" in refused(["embed", folder, tmp_path / "none.txt"], capsys)
 
 
 @pytest.mark.parametrize(("settings", "said"), [
@@ -164,7 +164,7 @@ def test_settings_of_captions_that_make_no_sense(data, settings, said):
 def test_a_vocabulary_below_the_bytes_is_refused(data):
     from likewise.methods.clip import CLIP
 
-    with pytest.raises(LikewiseError, match="vocabulary of 100 is too small; choose 258"):
+    with pytest.raises(LikewiseError, match=r"vocabulary.* 100 .* 258 "):
         prepare(data, TrainSettings(), CLIP(vocabulary=100))
 
 

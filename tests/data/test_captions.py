@@ -127,7 +127,7 @@ def test_noise_passes_captions_on_and_touches_no_other_split(tmp_path):
 
 
 def test_noise_without_captions_is_refused(tmp_path):
-    with pytest.raises(LikewiseError, match="no captions"):
+    with pytest.raises(LikewiseError, match=r"--caption-noise.*a\.parquet"):
         manifest = captioned_parquet(tmp_path / "a.parquet", [0, 1] * 9, "label")
         DataSplitter(DataSettings(caption_noise=0.3)).list_examples(manifest)
 
@@ -172,7 +172,7 @@ def test_columns_of_another_length_are_refused():
     pixels = Pixels(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.ones(4))
     from likewise.data.images import InMemoryImages
 
-    with pytest.raises(ValueError, match="4 images, but 3 captions"):
+    with pytest.raises(ValueError, match=r"4 .*3 captions"):
         Loader(InMemoryImages(pixels), torch.zeros(4), 2, 0, modalities={"captions": Numbers(3)})
     assert Batch(pixels, torch.zeros(4), torch.arange(4)).modalities == {}
 

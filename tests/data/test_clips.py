@@ -94,8 +94,8 @@ def test_sound_lies_beside_the_frames(clips):
     assert not sound[0].any()
     assert 0.5 < float(sound[1, 100:500].abs().max()) <= 1  # half a second in
     assert not sound[1, 4000:].any()  # past the end
-    assert any(note.startswith("2 of 3 videos have no sound") for note in clips.notes)
-    assert any(note.startswith("1 of 3 videos end before the 6 frames") for note in clips.notes)
+    assert any(note.startswith("2 of 3 ") and "sound" in note for note in clips.notes)
+    assert any(note.startswith("1 of 3 ") and " 6 " in note for note in clips.notes)
 
 
 def test_silent_videos_have_no_column_of_sound(folder, tmp_path):
@@ -148,8 +148,8 @@ def test_stills_among_videos_are_left_out_and_a_set_of_stills_is_refused(folder,
     stills = open_manifest(tmp_path / "still.png")
     mixed = concat([open_manifest(folder), stills], "mixed")
     clips = as_clips(mixed, SHAPE, cache=tmp_path / "cache")
-    assert len(clips) == 3 and clips.skipped[0] == (str(tmp_path / "still.png"), "a still image among videos")
-    with pytest.raises(LikewiseError, match="6 frames"):
+    assert len(clips) == 3 and clips.skipped[0].id == str(tmp_path / "still.png")
+    with pytest.raises(LikewiseError, match=r"still\.png.*\b6\b"):
         as_clips(stills, SHAPE)
     assert as_clips(stills, SHAPE, stills_will_do=True) is stills
 
@@ -176,7 +176,7 @@ def test_a_set_larger_than_the_cache_is_refused(folder, tmp_path, monkeypatch):
 def test_flow_that_does_not_fit_beside_its_frames_is_refused(folder, tmp_path, monkeypatch):
     clips = as_clips(open_manifest(folder), SHAPE, cache=tmp_path / "cache")
     monkeypatch.setenv("LIKEWISE_CACHE_BYTES", str(3 * (6 * 3 * 24 * 24 + 2 * SHAPE.samples) + 1000))
-    with pytest.raises(LikewiseError, match="optical flow of 3 clips"):
+    with pytest.raises(LikewiseError, match=r"videos.* 3 clips"):
         clips.columns[FLOW].read(torch.tensor([0]))
     assert list((tmp_path / "cache").glob("*/found.json"))  # what was decoded is still there
 
@@ -191,7 +191,7 @@ def test_a_region_is_cut_out_of_every_frame(folder, tmp_path):
     )
     assert pixels.images.float().mean() == pytest.approx(200, abs=4)
     assert pixels.aspect.tolist() == [1.0]
-    with pytest.raises(LikewiseError, match="left, top, right and bottom"):
+    with pytest.raises(LikewiseError, match=r"region.*--region"):
         ClipShape(region=(0.5, 0, 0.5, 1))
 
 
@@ -217,7 +217,7 @@ def test_the_column_of_labels_can_be_named(folder, tmp_path):
     assert open_manifest(path).labels.tolist() == [-1, -1, -1]
     named = open_manifest(path, columns=ColumnNames("digit"))
     assert named.class_names == ("one", "two") and named.labels.tolist() == [0, 1, 0]
-    with pytest.raises(LikewiseError, match=r"no column 'digits'.*Did you mean 'digit'"):
+    with pytest.raises(LikewiseError, match=r"'digits'.*'digit'"):
         open_manifest(path, columns=ColumnNames("digits"))
     with pytest.raises(LikewiseError, match="--label-column digit"):
         open_manifest(folder, columns=ColumnNames("digit"))

@@ -44,8 +44,8 @@ def test_no_group_is_torn_and_every_class_gives_about_its_share(seed):
     parts = manifest_of(labels.tolist(), groups.tolist()).hold_out(0.2, seed).hold_out(0.1, seed, "val")
     assert sum(len(groups_of(parts, split)) for split in ("train", "val", "test")) == 60
     held = len(groups_of(parts, "test"))
-    assert parts.notes[0] == f"test is made of whole groups, {held} of 60"
-    assert parts.notes[1] == f"val is made of whole groups, {len(groups_of(parts, 'val'))} of {60 - held}"
+    assert parts.notes[0].startswith("test ") and f" {held} of 60" in parts.notes[0]
+    assert parts.notes[1].startswith("val ") and f" {len(groups_of(parts, 'val'))} of {60 - held}" in parts.notes[1]
     share = np.bincount(labels[parts.splits == "test"], minlength=3) / np.bincount(labels)
     assert np.abs(share - 0.2).max() < 0.06
 
@@ -109,7 +109,7 @@ def test_a_column_of_parquet_files_says_what_belongs_together(tmp_path, photos):
     assert usual.groups is not None and usual.groups.names.tolist() == ["u", "u", "v", "v"]
     assert named.groups is not None and named.groups.names.tolist() == ["7", "7", "8", ""]
     assert open_manifest(parquet_of(tmp_path / "none.parquet", photos, film=[1, 2, 3, 4])).groups is None
-    with pytest.raises(LikewiseError, match=r"--group-column fil: there is no such column.*Did you mean 'film'"):
+    with pytest.raises(LikewiseError, match=r"--group-column fil: .*'film'"):
         open_manifest(path, columns=ColumnNames(group="fil"))
 
 
@@ -125,5 +125,5 @@ def test_a_csv_of_labels_may_have_groups(tmp_path, photos):
     manifest = open_manifest(photos, labels=file)
     assert manifest.groups is not None and manifest.groups.names.tolist() == ["u", "", "u", ""]
     file.write_text("image_path,label,group\nx/a.png,0,u\nx/a.png,0,v\n")
-    with pytest.raises(LikewiseError, match=r"twice: label '0' u and label '0' v"):
+    with pytest.raises(LikewiseError, match=r"labels\.csv.*x/a\.png.*'0' u.*'0' v"):
         open_manifest(photos, labels=file)

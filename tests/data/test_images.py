@@ -104,9 +104,9 @@ def test_a_replacement_has_the_same_label_if_any_image_has(tmp_path, memory_limi
 
 def test_a_set_of_which_nothing_can_be_decoded_is_one_message(tmp_path):
     manifest = broken_set(tmp_path, lost=range(6))
-    with pytest.raises(LikewiseError, match="no image can be decoded"):
+    with pytest.raises(LikewiseError, match=r"0\.png"):
         open_images(manifest)
-    with pytest.raises(LikewiseError, match="can be decoded"):
+    with pytest.raises(LikewiseError, match=" 6 "):
         open_images(manifest, memory_limit=0).read(torch.tensor([0]))
 
 
@@ -148,7 +148,7 @@ def test_any_number_of_channels_is_resized_channel_by_channel(channels):
 @pytest.mark.parametrize(("own", "wanted"), [(3, 2), (13, 3), (13, 1), (4, 3)])
 def test_only_grey_and_rgb_are_converted_into_each_other(own, wanted):
     manifest = open_manifest(np.zeros((3, 8, 8, own), np.uint8))
-    with pytest.raises(LikewiseError, match=f"{own} channels.*{wanted}"):
+    with pytest.raises(LikewiseError, match=rf"\b{own}\b.*\b{wanted}\b"):
         open_images(manifest, channels=wanted, memory_limit=0)  # refused before an image is decoded
 
 

@@ -47,7 +47,7 @@ def test_a_number_in_all_is_shared_out_evenly():
     assert shown(LabelBudget(total=39)) == shown(LabelBudget(13))
     assert shown(LabelBudget(total=40)) < shown(LabelBudget(total=41)) < shown(LabelBudget(14))
     assert str(LabelBudget.parse("total:40")) == "total:40"
-    with pytest.raises(LikewiseError, match=r"budget of 400 in all .* class cat has only 100 .* choose total:300"):
+    with pytest.raises(LikewiseError, match=r"400 .*cat.* 100 .*total:300"):
         LabelBudget(total=400).apply(LABELS, IDS, ["cat", "dog", "owl"])
 
 
@@ -64,7 +64,7 @@ def test_the_draw_of_a_class_does_not_depend_on_the_others():
 
 
 def test_more_than_there_are_names_the_class_and_what_to_type():
-    with pytest.raises(LikewiseError, match=r"class cat has only 100 .* choose 100 or fewer, or all"):
+    with pytest.raises(LikewiseError, match=r"600 .*cat.* 100 "):
         LabelBudget(600).apply(LABELS, IDS, ["cat", "dog", "owl"])
     for budget in (LabelBudget(5), LabelBudget(fraction=0.5)):
         with pytest.raises(LikewiseError, match="label budget"):
@@ -78,7 +78,7 @@ def test_what_cannot_be_a_budget_is_refused(typed):
         LabelBudget.parse(typed)
     with pytest.raises(LikewiseError, match="1%"):
         LabelBudget.parse("0.01")
-    with pytest.raises(LikewiseError, match="choose one"):
+    with pytest.raises(LikewiseError, match=r"10%.*per_class.*fraction"):
         LabelBudget(per_class=3, fraction=0.1)
 
 
@@ -99,14 +99,14 @@ def test_split_files_by_file_name_or_array(tmp_path):
 def test_split_files_that_name_what_is_not_there(tmp_path):
     file = tmp_path / "split.txt"
     file.write_text("4\n400\n401\n402\n403\n")
-    with pytest.raises(LikewiseError, match=r"4 examples.*400, 401, 402, \.\.\."):
+    with pytest.raises(LikewiseError, match=r"split\.txt.* 4 .*400, 401, 402, \.\.\."):
         LabelBudget(file=str(file)).apply(LABELS, IDS)
     file.write_text("photo/4\nphoto/none\n")
     with pytest.raises(LikewiseError, match="photo/none"):
         LabelBudget(file=str(file)).apply(LABELS, IDS)
     file.write_text("3\n")
-    with pytest.raises(LikewiseError, match="no label"):
+    with pytest.raises(LikewiseError, match=r"split\.txt.* 1 .*rows 3"):
         LabelBudget(file=str(file)).apply(LABELS, IDS)
     file.write_text("\n")
-    with pytest.raises(LikewiseError, match="lists nothing"):
+    with pytest.raises(LikewiseError, match=r"split\.txt.*none"):
         LabelBudget(file=str(file)).apply(LABELS, IDS)

@@ -43,13 +43,13 @@ def test_the_csv_alone_lists_its_images(tmp_path, photos):
 
 
 def test_a_wrong_column_is_told_with_those_found(tmp_path, photos):
-    with pytest.raises(LikewiseError, match=r"Did you mean 'image_pth'.*Columns found: image_pth, label"):
+    with pytest.raises(LikewiseError, match=r"labels\.csv.*'image_path'.*'image_pth'.*label"):
         open_manifest(photos, labels=write(tmp_path, "x/a.png,0", heading="image_pth,label"))
 
 
 def test_labels_of_no_image_name_the_first_three(tmp_path, photos):
     file = write(tmp_path, "x/a.png,0", *(f"no{i}.png,0" for i in range(5)))
-    with pytest.raises(LikewiseError, match=r"5 images.*no0\.png, no1\.png, no2\.png, \.\.\."):
+    with pytest.raises(LikewiseError, match=r"labels\.csv.* 5 .*no0\.png, no1\.png, no2\.png, \.\.\."):
         open_manifest(photos, labels=file)
 
 
@@ -73,5 +73,5 @@ def test_other_mistakes_are_one_message(tmp_path, photos, content, said):
     (tmp_path / "labels.csv").write_text(content)
     with pytest.raises(LikewiseError, match=said):
         open_manifest(photos, labels=tmp_path / "labels.csv")
-    with pytest.raises(LikewiseError, match="cannot be read"):
+    with pytest.raises(LikewiseError, match=r"none\.csv"):
         open_manifest(photos, labels=tmp_path / "none.csv")

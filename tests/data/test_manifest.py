@@ -65,7 +65,7 @@ def test_hold_out_leaves_other_splits_the_unlabelled_and_single_images():
 
 def test_hold_out_of_wholly_unlabelled_images():
     assert len(manifest_of([-1] * 10).hold_out(0.3, 0).split("test")) == 3
-    with pytest.raises(LikewiseError, match="between 0 and 1"):
+    with pytest.raises(LikewiseError, match=r"fraction 20\b"):
         manifest_of([0, 0]).hold_out(20, 0)
 
 

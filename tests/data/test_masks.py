@@ -88,7 +88,7 @@ def test_masks_that_number_objects_are_background_and_one_class(tmp_path):
     assert all((masks.read(row)[0] == -1).all() for row in range(10))
     many = np.array([[0, 700]], np.int32)
     assert Masks([many], classes="binary").read(0).tolist() == [[0, 1]]
-    with pytest.raises(LikewiseError, match="--mask-classes binary"):
+    with pytest.raises(LikewiseError, match=r" 700.*--mask-classes binary"):
         Masks([many]).read(0)
 
 
@@ -140,16 +140,16 @@ def test_what_does_not_fit_is_named_before_training(tmp_path, masks, said):
 def test_masks_that_are_missing_are_named(tmp_path):
     photos, _ = folder_of(tmp_path, {f"train/{i}": None for i in range(8)})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(LikewiseError, match=r"None of the 8 images has a mask in .*train/0\.png"):
+    with pytest.raises(LikewiseError, match=r" 8 .*empty.*train/0\.png"):
         prepare(photos, TrainSettings(masks=str(tmp_path / "empty")), "simclr")
-    with pytest.raises(LikewiseError, match="There is no folder"):
+    with pytest.raises(LikewiseError, match=r"nowhere.*--masks"):
         mask_folder(tmp_path / "nowhere", ["a.jpg"])
 
 
 def test_a_jpeg_is_no_mask_and_values_are_classes(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(mask_of(np.zeros((4, 4)), kind="JPEG"))
-    with pytest.raises(LikewiseError, match="is a JPEG"):
+    with pytest.raises(LikewiseError, match=r"x\.png.*JPEG"):
         Masks([path]).read(0)
     Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(path)
     with pytest.raises(LikewiseError, match="3000"):
@@ -161,7 +161,7 @@ def test_masks_without_test_masks_are_said_and_not_scored(tmp_path):
     test = write_parquet(tmp_path / "test.parquet", [None] * 4, count=4)
     prepared = prepare(train, TrainSettings(test_data=test), "simclr")
     assert prepared.masks is None
-    assert any("segmentation cannot be scored" in warning for warning in data_summary(prepared)["warnings"])
+    assert any("segmentation" in warning for warning in data_summary(prepared)["warnings"])
 
 
 def test_scenes_show_what_their_masks_say():

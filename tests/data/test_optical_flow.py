@@ -33,9 +33,9 @@ def test_kept_flow_is_exact_to_a_hundredth_of_a_pixel():
 
 
 def test_frames_that_do_not_fit_are_refused():
-    with pytest.raises(LikewiseError, match="one shape"):
+    with pytest.raises(LikewiseError, match=r"\(3, 32, 32\).*\(3, 64, 64\)"):
         optical_flow(texture(32), texture(64))
-    with pytest.raises(LikewiseError, match="12 pixels"):
+    with pytest.raises(LikewiseError, match=r"12 .*\(8, 8\)"):
         optical_flow(texture(32)[:, :8, :8], texture(32)[:, :8, :8])
 
 

@@ -86,14 +86,14 @@ def test_a_source_can_be_sent_to_another_process(tmp_path):
 
 def test_other_columns_are_told(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "n": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(LikewiseError, match="Columns found: text, n"):
+    with pytest.raises(LikewiseError, match=r"a\.parquet.*text, n"):
         open_manifest(tmp_path / "a.parquet")
     write(tmp_path / "b.parquet", [png(0)], [0], ["x"])
     write(tmp_path / "c.parquet", [png(0)], [0], ["y", "z"])
-    with pytest.raises(LikewiseError, match="do not belong together"):
+    with pytest.raises(LikewiseError, match=r"c\.parquet.*b\.parquet"):
         open_manifest([tmp_path / "b.parquet", tmp_path / "c.parquet"])
     (tmp_path / "d.parquet").write_bytes(b"no parquet")
-    with pytest.raises(LikewiseError, match="cannot be read"):
+    with pytest.raises(LikewiseError, match=r"d\.parquet"):
         open_manifest(tmp_path / "d.parquet")
 
 

@@ -57,9 +57,9 @@ def test_a_class_with_too_few_images_repeats_them_evenly():
 
 
 def test_support_that_labels_cannot_fill_is_refused():
-    with pytest.raises(LikewiseError, match="5 classes have labels"):
+    with pytest.raises(LikewiseError, match=r"6 classes.* 5 "):
         class_balanced(LABELS, 6, 2, 0, 0)
-    with pytest.raises(LikewiseError, match="label budget"):
+    with pytest.raises(LikewiseError, match="budget above none"):
         class_balanced(torch.full((5,), -1), 1, 2, 0, 0)
 
 

@@ -36,11 +36,11 @@ def test_another_rate_and_two_channels_become_ours(tmp_path):
 
 
 def test_a_file_without_sound_is_refused_with_its_name(tmp_path):
-    with pytest.raises(LikewiseError, match="no file"):
+    with pytest.raises(LikewiseError, match=r"gone\.wav"):
         read_sound(tmp_path / "gone.wav")
     text = tmp_path / "words.wav"
     text.write_text("not a sound")
-    with pytest.raises(LikewiseError, match=r"words\.wav cannot be decoded"):
+    with pytest.raises(LikewiseError, match=r"words\.wav"):
         read_sound(text)
-    with pytest.raises(LikewiseError, match="nothing in it"):
+    with pytest.raises(LikewiseError, match=r"empty\.wav"):
         read_sound(write_wav(tmp_path / "empty.wav", np.zeros(0), 16_000))

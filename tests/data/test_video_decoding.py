@@ -92,12 +92,12 @@ def test_sound_alone_is_no_video(tmp_path):
         piece.sample_rate = RATE
         container.mux(voice.encode(piece))
         container.mux(voice.encode())
-    with pytest.raises(UnreadableVideo, match="no picture track"):
+    with pytest.raises(UnreadableVideo, match=r"^a\.mp4: "):
         decode_clip(tmp_path / "a.mp4", "a.mp4", ClipShape())
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UnreadableVideo, match="the file is gone"):
+    with pytest.raises(UnreadableVideo, match=r"^none\.mp4: "):
         decode_clip(tmp_path / "none.mp4", "none.mp4", ClipShape())
 
 
@@ -117,7 +117,7 @@ def test_videos_are_told_from_photographs(tmp_path):
 
 
 def test_a_shape_of_nothing_is_refused():
-    with pytest.raises(LikewiseError, match="above 0"):
+    with pytest.raises(LikewiseError, match="frames=0"):
         ClipShape(frames=0)
 
 

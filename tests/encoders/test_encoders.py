@@ -86,7 +86,7 @@ def test_what_is_misspelt_is_named(name, stem, word):
 
 
 def test_a_transformer_says_which_sizes_it_can_read():
-    with pytest.raises(LikewiseError, match=r"patches of 16 pixels.*--image-size 32"):
+    with pytest.raises(LikewiseError, match=r" 16 .* 30 .*--image-size 32"):
         build_encoder(choose_encoder("vit_tiny_patch16_224", 30, *COLOUR))
 
 
@@ -111,7 +111,7 @@ def test_weights_of_another_network_are_refused_and_leave_ours_alone(tmp_path):
     save_file(build_encoder(choose_encoder("conv4", 32, *COLOUR)).state_dict(), tmp_path / "other.safetensors")
     network = build_encoder(choose_encoder("resnet18", 32, *COLOUR)).network
     before = network.conv1.weight.clone()
-    with pytest.raises(LikewiseError, match=r"does not belong to this encoder: 0 tensors matched"):
+    with pytest.raises(LikewiseError, match=r"other\.safetensors.* 0 .* 120 .* 26 "):
         load_weights(network, tmp_path / "other.safetensors")
     assert torch.equal(before, network.conv1.weight)
 
@@ -119,9 +119,9 @@ def test_weights_of_another_network_are_refused_and_leave_ours_alone(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
 def test_a_file_that_is_no_checkpoint_is_told(content, tmp_path):
     (tmp_path / "weights.pth").write_bytes(content)
-    with pytest.raises(LikewiseError, match="cannot be read as weights"):
+    with pytest.raises(LikewiseError, match=r"(?s)weights\.pth.*\.safetensors"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "weights.pth")
-    with pytest.raises(LikewiseError, match="There is no weights file"):
+    with pytest.raises(LikewiseError, match=r"absent\.pth.*--pretrained"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "absent.pth")
 
 
@@ -132,7 +132,7 @@ def test_published_weights_out_of_reach_say_what_to_type(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(EnvironmentIOError, match=r"--pretrained path/to/weights"):
+    with pytest.raises(EnvironmentIOError, match=r"timm/resnet18.*--pretrained path/to/weights"):
         build_encoder(choose_encoder("resnet18", 128, *COLOUR, pretrained="timm"))
 
 

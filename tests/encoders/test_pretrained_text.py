@@ -55,5 +55,5 @@ def test_a_run_needs_the_folder_no_more(folder, tmp_path):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(LikewiseError, match=r"no config.json"):
+    with pytest.raises(LikewiseError, match=r"config\.json"):
         text_folder(str(tmp_path))

@@ -101,12 +101,12 @@ def test_bfloat16_around_it_changes_nothing():
 
 
 def test_what_there_is_not_is_refused():
-    with pytest.raises(LikewiseError, match="Did you mean 'frost'"):
+    with pytest.raises(LikewiseError, match=r"'forst'.*'frost'"):
         corrupt(pictures(), "forst", 1, fields())
     for severity in (0, 6):
         with pytest.raises(LikewiseError, match="choose 1, 2, 3, 4 or 5"):
             corrupt(pictures(), "fog", severity, fields())
-    with pytest.raises(LikewiseError, match=r"\[B, 1 or 3, S, S\]"):
+    with pytest.raises(LikewiseError, match=r"\[6, 2, 32, 32\]"):
         corrupt(pictures()[:, :2], "fog", 1, fields())
 
 

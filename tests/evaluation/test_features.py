@@ -94,5 +94,5 @@ def test_the_network_is_in_its_own_mode_even_after_a_failure():
 
 
 def test_no_images_are_refused():
-    with pytest.raises(LikewiseError, match="no images"):
+    with pytest.raises(LikewiseError, match="index"):
         extract(network(), stored(), torch.arange(0), centre())

@@ -99,11 +99,11 @@ def test_one_class_and_one_image_are_defined():
 
 def test_refusals_say_what_to_do():
     bank = Features(noise(4, 3), torch.arange(4) % 2)
-    with pytest.raises(LikewiseError, match=r"None of the 4 training images has a label"):
+    with pytest.raises(LikewiseError, match=r"4 training.*--labels"):
         Knn().predict(Features(bank.vectors, torch.full((4,), -1)), noise(1, 3))
-    with pytest.raises(LikewiseError, match=r"None of the 1 test images has a label"):
+    with pytest.raises(LikewiseError, match=r"1 test.*--labels"):
         Knn().evaluate(bank, Features(noise(1, 3), torch.tensor([-1])))
-    with pytest.raises(LikewiseError, match="1 of 1 test features are NaN"):
+    with pytest.raises(LikewiseError, match=r"1 of 1 test.*--precision"):
         Knn().predict(bank, torch.full((1, 3), math.nan))
-    with pytest.raises(LikewiseError, match="k must be 1 or more"):
+    with pytest.raises(LikewiseError, match=r"Knn\(0"):
         Knn(k=0)

@@ -132,15 +132,15 @@ def test_one_test_image_has_a_score_with_a_wide_interval():
 
 def test_refusals_say_what_to_do():
     train = clouds(30, 4, 3)
-    with pytest.raises(LikewiseError, match=r"All 30 labelled training images are of class 1.*second class"):
+    with pytest.raises(LikewiseError, match=r"30.*class 1\b"):
         LinearProbe().fit(Features(train.vectors, torch.ones(30, dtype=torch.int64)))
-    with pytest.raises(LikewiseError, match=r"None of the 30 training images has a label.*--labels"):
+    with pytest.raises(LikewiseError, match=r"30 training.*--labels"):
         LinearProbe().fit(Features(train.vectors, torch.full((30,), -1)))
     broken = train.vectors.clone()
     broken[3, 1] = float("nan")
-    with pytest.raises(LikewiseError, match=r"1 of 30 training features are NaN.*--precision"):
+    with pytest.raises(LikewiseError, match=r"1 of 30 training.*--precision"):
         LinearProbe().fit(Features(broken, train.labels))
-    with pytest.raises(LikewiseError, match="test features are NaN"):
+    with pytest.raises(LikewiseError, match=r"1 of 30 test.*--precision"):
         LinearProbe().evaluate(train, Features(broken, train.labels))
-    with pytest.raises(LikewiseError, match="strengths above 0"):
+    with pytest.raises(LikewiseError, match=r"strengths=\(0\.0"):
         LinearProbe(strengths=(0.0, 1.0))

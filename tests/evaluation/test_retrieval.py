@@ -64,7 +64,7 @@ def test_a_collapse_finds_nothing():
 
 def test_an_image_without_text_is_refused():
     v, t, _ = made()
-    with pytest.raises(LikewiseError, match="11 of the 12 images have no text"):
+    with pytest.raises(LikewiseError, match=r"11.*12"):
         ranks(v, t, torch.zeros(len(t), dtype=torch.int64))
 
 

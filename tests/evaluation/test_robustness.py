@@ -119,15 +119,15 @@ def test_a_class_that_the_probe_never_saw_is_never_answered():
 
 
 def test_what_cannot_be_asked_is_refused():
-    with pytest.raises(LikewiseError, match="Did you mean 'frost'"):
+    with pytest.raises(LikewiseError, match=r"'forst'.*'frost'"):
         Robustness(("forst",))
-    with pytest.raises(LikewiseError, match="choose 1, 2, 3, 4 or 5"):
+    with pytest.raises(LikewiseError, match=r"severity.*\b0\b"):
         Robustness(severities=(0,))
-    with pytest.raises(LikewiseError, match="leave the setting out"):
+    with pytest.raises(LikewiseError, match=r"kind.*severity"):
         Robustness(kinds=())
-    with pytest.raises(LikewiseError, match="1 or more"):
+    with pytest.raises(LikewiseError, match="images=0"):
         Robustness(images=0)
     test = examples()
     nothing = replace(test, labels=torch.full((30,), -1))
-    with pytest.raises(LikewiseError, match="needs labelled test images"):
+    with pytest.raises(LikewiseError, match="--labels"):
         SMALL.evaluate({"probe": Brightness()}, nothing, centre())

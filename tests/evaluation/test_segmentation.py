@@ -146,9 +146,9 @@ def test_the_encoder_sees_the_whole_image():
 def test_all_void_is_refused():
     nothing = SceneImages(scenes().images, Masks([np.full((30, 40), 255, np.uint8)] * 12))
     probe, encoders = SegmentationProbe(), {"trained": Patches()}
-    with pytest.raises(LikewiseError, match="all are ignore_index"):
+    with pytest.raises(LikewiseError, match=r"train.*ignore_index"):
         probe.evaluate(encoders, nothing, scenes(), 32, "cpu")
-    with pytest.raises(LikewiseError, match=r"test masks.*all are ignore_index"):
+    with pytest.raises(LikewiseError, match=r"test.*ignore_index"):
         probe.evaluate(encoders, scenes(), nothing, 32, "cpu")
 
 

@@ -102,7 +102,7 @@ def test_pull_away_is_the_mean_squared_cosine_of_pairs():
 def test_pull_away_at_points_known():
     assert pull_away(torch.eye(3)).item() == pytest.approx(0)
     assert pull_away(torch.tensor([[1.0, 1.0], [2.0, 2.0], [-3.0, -3.0]])).item() == pytest.approx(1)
-    with pytest.raises(LossInputError, match="2 or more"):
+    with pytest.raises(LossInputError, match=r"pull_away.*1 "):
         pull_away(torch.ones(1, 3))
 
 

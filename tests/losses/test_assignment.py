@@ -76,9 +76,9 @@ def test_loss_and_gradient_equal_the_naive_ones():
 
 
 def test_what_cannot_be_assigned_or_swapped_is_refused():
-    with pytest.raises(LossInputError, match="temperature must be above 0"):
+    with pytest.raises(LossInputError, match=r"temperature.*0.0"):
         sinkhorn(SCORES[0], 0.0)
-    with pytest.raises(LossInputError, match="examples and prototypes"):
+    with pytest.raises(LossInputError, match=r"sinkhorn.*\(3,\)"):
         sinkhorn(SCORES[0][0])
-    with pytest.raises(LossInputError, match="two views or more"):
+    with pytest.raises(LossInputError, match=r"swapped_prediction.*1 .*1 "):
         swapped_prediction(SCORES[:1], [sinkhorn(SCORES[0])])

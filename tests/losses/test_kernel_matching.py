@@ -118,5 +118,5 @@ def test_losses_refuse_what_does_not_fit():
         kernel_cross_entropy(sets(), log_kernel, temperature=0.0)
     with pytest.raises(LossInputError, match="width"):
         gaussian_log_kernel(flows(), 0.0)
-    with pytest.raises(LossInputError, match="one vector"):
+    with pytest.raises(LossInputError, match="one"):
         kernel_alignment(sets(size=1), log_kernel[:, :1, :1])

@@ -152,7 +152,7 @@ def test_targets_leave_mixed_precision():
 
 
 def test_thresholds_and_temperatures_that_cannot_be_are_refused():
-    with pytest.raises(LossInputError, match="threshold 0 "):
+    with pytest.raises(LossInputError, match=r"threshold 0\b"):
         pseudo_label_graph(targets(), 0)
     with pytest.raises(LossInputError, match="temperature"):
         memory_smoothing(targets(), ZA, QUEUE, BANK_GUESSES, 0.0, 0.9)

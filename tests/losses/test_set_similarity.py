@@ -178,5 +178,5 @@ def test_presets_and_flags():
     attention_alone, features = pairs_of(nearest=False)
     assert torch.equal(pairs_of(nearest=False, geometry=True)[0], attention_alone | geometry)
     assert torch.equal(pairs_of(attention=False)[0], nearest(*features))
-    with pytest.raises(LikewiseError, match="switch one on"):
+    with pytest.raises(LikewiseError, match=r"attention.*nearest.*geometry"):
         Matcher(attention=False, nearest=False)

@@ -84,9 +84,9 @@ def test_entropy_of_the_mean_is_that_of_how_classes_are_used():
 
 
 def test_unlabelled_support_and_unlike_shapes_are_refused():
-    with pytest.raises(LossInputError, match="1 of its 4 rows have no label"):
+    with pytest.raises(LossInputError, match=r"soft_neighbours.*1 of.* 4 "):
         soft_neighbours(ZA, SUPPORT, torch.tensor([0, 1, -1, 1]))
-    with pytest.raises(LossInputError, match="one for each row"):
+    with pytest.raises(LossInputError, match=r"labels.*\(4, 3\).*\(3,\)"):
         soft_neighbours(ZA, SUPPORT, CLASSES[:3])
-    with pytest.raises(LossInputError, match=r"\(4, 3\) and \(2, 3\)"):
+    with pytest.raises(LossInputError, match=r"\(4, 3\).*\(2, 3\)"):
         probability_cross_entropy(ZA, ZB[:2])

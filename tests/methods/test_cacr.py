@@ -108,5 +108,5 @@ def test_the_page_shows_the_weights_that_a_step_uses(queue):
 
 
 def test_no_positives_are_refused():
-    with pytest.raises(LikewiseError, match=r"positives=0.*allowed is 1 or more"):
+    with pytest.raises(LikewiseError, match="positives=0"):
         CACR(positives=0)

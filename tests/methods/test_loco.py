@@ -143,7 +143,7 @@ def test_less_waits_for_its_backward_than_end_to_end():
 def test_an_encoder_of_one_stage_is_refused():
     rule, nets, _ = made()
     del nets.encoder.blocks[1:]
-    with pytest.raises(LikewiseError, match="at least two stages"):
+    with pytest.raises(LikewiseError, match="--encoder"):
         rule.build(nets.encoder, CLASSES)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -129,7 +130,7 @@ def test_weights_of_nought_leave_moco_of_clips_without_flow_or_a_motion_network(
 @pytest.mark.parametrize("weights", [(-1, 1, 1), (0, 1, 0), (0, 0, 0)])
 def test_weights_that_teach_the_encoder_nothing_are_refused(weights):
     names = "visual_weight", "motion_weight", "cross_weight"
-    with pytest.raises(LikewiseError, match="0 or more"):
+    with pytest.raises(LikewiseError, match=rf"weights.*{re.escape(str(weights))}"):
         MoDist(**dict(zip(names, weights, strict=True)))
 
 

@@ -52,12 +52,12 @@ def test_a_folder_is_replaced_only_when_told(short, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main(["study", "feature-decoupling"])
     assert left.value.code == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert [each.name for each in short.iterdir()] == ["notes.txt"]
     cli.main(["study", "feature-decoupling", "--overwrite"])
     assert sorted(each.name for each in short.iterdir()) == ["notes.txt", "study.html", "study.json"]
     (short / "file").write_text("")
-    with pytest.raises(LikewiseError, match="is a file"):
+    with pytest.raises(LikewiseError, match=r"/file .*--out"):
         likewise.study("feature-decoupling", out=short / "file")
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_study_is_told(capsys):
     with pytest.raises(SystemExit) as left:
         cli.main(["study", "feature-decupling"])
     assert left.value.code == 2
-    assert "Did you mean 'feature-decoupling'" in capsys.readouterr().err
+    assert "'feature-decoupling'" in capsys.readouterr().err
 
 
 def test_from_python_nothing_is_written_unless_asked(short):

@@ -133,7 +133,7 @@ def test_images_may_lie_in_memory_anyhow() -> None:
 
 def test_a_plan_for_another_batch_is_refused() -> None:
     images = noise(4, 3, 16, 16)
-    with pytest.raises(ValueError, match="4 images, but the view parameters' box has 3 rows"):
+    with pytest.raises(ValueError, match=r"4 .*box.* 3 "):
         native.make(images, whole_images(3), 16)
 
 
