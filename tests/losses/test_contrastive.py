@@ -158,7 +158,7 @@ def test_row_without_positive_gets_no_pull_and_finite_gradient(kind):
         (lambda: sup_con(ZA, ["cat", "dog", "cat", "dog"]), "class names into numbers"),
         (lambda: sup_con(ZA, torch.zeros(4)), "whole numbers"),
         (lambda: nt_xent(ZA, ZB[:3]), "two views of the same images"),
-        (lambda: nt_xent(ZA, ZB, 0.0), "temperature must be above 0"),
+        (lambda: nt_xent(ZA, ZB, 0.0), "temperature"),
         (lambda: queue_nce(ZA, ZB, QUEUE[:0], 0.1), "empty queue"),
     ],
 )

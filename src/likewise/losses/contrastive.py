@@ -22,6 +22,7 @@ from likewise.losses.input_checks import (
     check_can_teach,
     check_kind,
     check_labels,
+    check_pair,
     check_shapes,
     check_temperature,
     nan_if_nothing_to_learn,
@@ -190,6 +191,7 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     Other images of the batch are not negatives, unlike in `info_nce`; they become so through the queue.
     """
     check_temperature(temperature)
+    check_pair(queries, positives, ("queries", "positives"))
     if len(queue) == 0:
         raise LossInputError("queue_nce was given an empty queue, so there is nothing to push away from.")
     scaled = queries / temperature

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_pair, check_temperature
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
@@ -18,11 +18,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         logits: [N, C].
         targets: [N, C] probabilities; no gradient flows into them.
     """
-    if logits.shape != targets.shape:
-        raise LossInputError(
-            f"soft_cross_entropy needs one probability for each logit; got logits {tuple(logits.shape)} and targets "
-            f"{tuple(targets.shape)}."
-        )
+    check_pair(logits, targets, ("logits", "targets"))
     return -(targets.detach() * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
@@ -38,11 +34,7 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
         temperature: T, divides both.
     """
     check_temperature(temperature)
-    if student.shape != teacher.shape:
-        raise LossInputError(
-            f"knowledge_distillation needs the same rows and classes from both; got student {tuple(student.shape)} and "
-            f"teacher {tuple(teacher.shape)}."
-        )
+    check_pair(student, teacher, ("student", "teacher"))
     student_log = (student / temperature).log_softmax(dim=1)
     teacher_log = (teacher.detach() / temperature).log_softmax(dim=1)
     return temperature**2 * F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
@@ -93,6 +85,7 @@ def similarity_distillation(
     """
     check_temperature(student_temperature)
     check_temperature(teacher_temperature)
+    check_pair(student, teacher, ("student", "teacher"))
     if len(anchors) == 0:
         raise LossInputError("similarity_distillation was given no anchors, so there is nothing to be similar to.")
     student_scores = student / student_temperature  # [B, D]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -42,6 +43,17 @@ def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> 
         )
 
 
+def check_pair(first: Tensor, second: Tensor, names: tuple[str, str], dimensions: int = 2) -> None:
+    """Two tensors of one shape, so that nothing is broadcast, with at least one row."""
+    if first.shape != second.shape or first.dim() != dimensions:
+        raise LossInputError(
+            f"{names[0]} and {names[1]} must have one shape of {dimensions} dimensions; got {names[0]} "
+            f"{tuple(first.shape)} and {names[1]} {tuple(second.shape)}."
+        )
+    if first.numel() == 0:
+        raise LossInputError(f"{names[0]} {tuple(first.shape)} is empty, and a mean over nothing is not a loss.")
+
+
 def check_kind(kind: str) -> None:
     """One of the forms that there are."""
     if kind not in get_args(Kind):
@@ -49,13 +61,15 @@ def check_kind(kind: str) -> None:
 
 
 def check_temperature(temperature: float | Tensor) -> None:
-    """Above 0, a learned one too; on a GPU, where looking at a tensor would wait for the device, only a number is."""
+    """Finite and above 0, a learned one too; a tensor on a GPU is not looked at, for that would wait for the device."""
     if isinstance(temperature, Tensor):
-        positive = not may_wait(temperature) or bool((temperature > 0).all())
+        fits = not may_wait(temperature) or bool(((temperature > 0) & temperature.isfinite()).all())
     else:
-        positive = temperature > 0
-    if not positive:
-        raise LossInputError(f"temperature must be above 0, got {temperature}; the papers use 0.05 to 0.5.")
+        fits = isinstance(temperature, int | float) and 0 < temperature < math.inf
+    if not fits:
+        raise LossInputError(
+            f"temperature must be a finite number above 0, got {temperature!r}; the papers use 0.05 to 0.5."
+        )
 
 
 def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:

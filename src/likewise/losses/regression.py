@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
+from likewise.losses.input_checks import LossInputError, check_pair, may_wait
 
 
 @in_float32
@@ -16,6 +18,7 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: [B, D]; normalised here.
         target: [B, D]; normalised here, no gradient.
     """
+    check_pair(prediction, target, ("prediction", "target"))
     return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
 
 
@@ -30,9 +33,11 @@ def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         target: [B, T, F]; no gradient.
         valid: [B, T], 0 where a clip has ended; not 0 everywhere.
     """
-    errors = (prediction - target.detach()).abs().mean(dim=2)
-    weight = valid.to(errors.dtype)
-    return (errors * weight).sum() / weight.sum()
+    _check_frames(prediction, target, valid)
+    # A frame that is not valid may hold anything, NaN too, and 0 times NaN is NaN.
+    differences = torch.where(valid[..., None] != 0, prediction - target.detach(), 0)  # [B, T, F]
+    weight = valid.to(differences.dtype)
+    return (differences.abs().mean(dim=2) * weight).sum() / weight.sum()
 
 
 @in_float32
@@ -47,3 +52,14 @@ def r2_score(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     weight = valid.to(prediction.dtype)[..., None]
     wrong = ((prediction - target).square() * weight).sum()
     return 1 - wrong / (target.square() * weight).sum()
+
+
+def _check_frames(prediction: Tensor, target: Tensor, valid: Tensor) -> None:
+    """Predictions and targets of the same frames, and for each frame whether it counts."""
+    check_pair(prediction, target, ("prediction", "target"), dimensions=3)
+    if valid.shape != prediction.shape[:2]:
+        raise LossInputError(
+            f"valid must say of each frame {tuple(prediction.shape[:2])} whether it counts; got {tuple(valid.shape)}."
+        )
+    if may_wait(valid) and not valid.any():
+        raise LossInputError("valid is 0 everywhere, so no frame is left to learn from.")
