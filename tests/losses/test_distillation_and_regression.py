@@ -63,7 +63,7 @@ def test_soft_cross_entropy_by_hand():
 
 
 def test_shapes_and_empty_queues_are_refused():
-    with pytest.raises(LossInputError, match=r"soft_cross_entropy.*\(4, 3\).*\(2, 3\)"):
+    with pytest.raises(LossInputError, match=r"logits.*\(4, 3\).*\(2, 3\)"):
         soft_cross_entropy(ZA, ZB[:2])
     with pytest.raises(LossInputError, match=r"similarity_distillation.*anchors"):
         similarity_distillation(ZA, ZB, QUEUE[:0])
