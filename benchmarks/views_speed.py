@@ -38,8 +38,8 @@ ALBUMENTATIONS, LIGHTLY, KORNIA, TORCHVISION = "albumentations", "lightly", "kor
 TORCHVISION_PIL = "torchvision v2, PIL"
 
 NOTES = [
-    "Each library crops (8-100 % of the area), flips, jitters colours (80 %, SimCLR's strength 1), greys (20 %) and "
-    "blurs (50 %), and hands over float32 [B, 3, S, S] in [0, 1]. No library decodes: all start from decoded bytes.",
+    "Each library crops (8-100% of the area), flips, jitters colours (80%, SimCLR's strength 1), greys (20%) and "
+    "blurs (50%), and hands over float32 [B, 3, S, S] in [0, 1]. No library decodes: all start from decoded bytes.",
     "albumentations: OpenCV on bytes, no antialiasing, blur's taps from its sigma. lightly: PIL, blur of three boxes. "
     "kornia and torchvision: floats, no antialiasing in kornia, Gaussian of a tenth of the side as in likewise.",
 ]
@@ -213,7 +213,7 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
     speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in take_columns.items()}
     rows = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
     notes = [
-        "Crop of at least 77 %, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
+        "Crop of at least 77%, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
         "on bytes, image by image, magnitude 10 of 31. likewise: crops compiled, operations in PyTorch, on the batch.",
     ]
     columns = ["", "views/s", "speed-up of likewise"]

@@ -185,7 +185,7 @@ def outcome_section(name: str, content: dict[str, Any], findings: Path) -> str:
         views, seconds = (f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds"))
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
-            shares = " | ".join(f"{100 * value:.1f} %" for value in (mean(values), *values))
+            shares = " | ".join(f"{100 * value:.1f}%" for value in (mean(values), *values))
             lines.append(f"| {arm} | {score} | {shares} | {views} | {seconds} |")
     machines = {f"{each['machine']} ({each['device']}, {each['precision']})" for each in content["environments"]}
     commits = {each["commit"] or "unknown" for each in content["environments"]}

@@ -14,7 +14,7 @@ from likewise.errors import EnvironmentIOError, LikewiseError
 IN_MEMORY = "in memory"
 """What stands in ``config.json`` where a run's data were objects, not files."""
 
-FORMAT = 2
+FORMAT = 3
 """Of ``config.json``; raised when its content changes. A run of another format is refused."""
 
 UNCOMPARED = ("out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every", "microbatch")

@@ -229,7 +229,7 @@ def test_the_command_line_from_end_to_end(data, tmp_path, monkeypatch, capsys):
     words = ("reproduce", "supcon-out-or-in", "--data", data, "--seeds", "0", "--steps-share", "0.007", "--out", "out")
     cli.main([*words, "--device", "cpu"])
     printed = capsys.readouterr().out
-    assert "4 of 4  L_in, 20 % wrong labels, seed 0" in printed
+    assert "4 of 4  L_in, 20% wrong labels, seed 0" in printed
     assert not json.loads((tmp_path / "out" / "outcome.json").read_text())["is_evidence"]
     assert (tmp_path / "out" / "report.html").exists()
     cli.main(["reproduce"])

@@ -129,7 +129,7 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
         for content in (before, after)
     ]
     assert banks[0] < banks[1] == len(run._open(None, _settings_of(run), True)[2])
-    assert {gain["name"] for gain in after["gains"]} >= {"knn1_rare_top1", "corrupted_linear_top1"}
+    assert {gain["name"] for gain in after["differences"]} >= {"knn1_rare_top1", "corrupted_linear_top1"}
     found = after["corruptions"]
     assert len(found["kinds"]) == 15 and set(found["linear"]) == {"trained", "untrained"}
     assert found["classifier"]["trained"]["clean"] == pytest.approx(scores["classifier_top1"])

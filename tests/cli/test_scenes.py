@@ -45,7 +45,7 @@ def test_every_run_with_masks_ends_with_segmentation_beside_the_untrained(run):
     scores = json.loads(run.folder.scores.read_text())
     assert {"linear_miou", "linear_pixel_accuracy"} <= set(run.scores)
     assert {score["name"] for score in scores["untrained"]} == {score["name"] for score in scores["trained"]}
-    assert {(gain["name"], gain["over"]) for gain in scores["gains"]} >= {("linear_miou", "untrained")}
+    assert {(gain["name"], gain["over"]) for gain in scores["differences"]} >= {("linear_miou", "untrained")}
     assert list(scores["iou"]["trained"]) == ["class 0", "class 1", "class 2"]
     protocol = scores["trained"][0]["protocol"]
     assert protocol["ignore_index"] == 7 and protocol["map"] == "3 of 4, 8 x 8"

@@ -63,7 +63,7 @@ def test_its_scores_stand_beside_untrained_ones(folder):
         names = {score["name"] for score in scores[who]}
         assert {"sound_to_clip_r1", "clip_to_sound_r5", "sync_auc", "attention_in_box"} <= names
     of = {who: {score["name"]: score["value"] for score in scores[who]} for who in ("trained", "untrained")}
-    [gain] = [gain for gain in scores["gains"] if gain["name"] == "clip_to_sound_r1"]
+    [gain] = [gain for gain in scores["differences"] if gain["name"] == "clip_to_sound_r1"]
     difference = of["trained"]["clip_to_sound_r1"] - of["untrained"]["clip_to_sound_r1"]
     assert gain["over"] == "untrained" and gain["value"] == pytest.approx(difference)
     assert gain["low"] < difference < gain["high"]

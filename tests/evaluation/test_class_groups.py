@@ -131,7 +131,7 @@ def test_rare_classes_are_those_of_the_images_that_training_saw():
     right = found.predictions == labels[90:]
     assert scores["linear_rare_top1"].value == pytest.approx(float(right[rare].double().mean()))
     assert scores["linear_rare_top1"].count == int(rare.sum())
-    gains = {gain.name: gain for gain in found.gains}
+    gains = {gain.name: gain for gain in found.differences}
     other = {score.name: score for score in found.by_encoder["untrained"]}
     for name, score in scores.items():
         assert gains[name].value == pytest.approx(score.value - other[name].value)

@@ -1,4 +1,4 @@
-"""Do 95 % intervals hold the truth 95 times in 100?"""
+"""Do 95% intervals hold the truth 95 times in 100?"""
 
 import math
 

@@ -117,13 +117,14 @@ def test_a_baseline_has_paired_differences():
     vectors, labels = clusters()
     noise = np.random.default_rng(1).normal(size=(120, 4))
     found = likewise.evaluate(vectors, labels=labels, test=0.5, baseline=noise, **FAST)
-    assert [(gain.name, gain.over) for gain in found.gains] == [("knn20_top1", "baseline"), ("linear_top1", "baseline")]
-    for gain, score in zip(found.gains, found.by_encoder["baseline"], strict=True):
+    pairs = [(each.name, each.over) for each in found.differences]
+    assert pairs == [("knn20_top1", "baseline"), ("linear_top1", "baseline")]
+    for gain, score in zip(found.differences, found.by_encoder["baseline"], strict=True):
         assert gain.value == pytest.approx(found.scores[gain.name] - score.value)
         assert 0 < gain.low < gain.value < gain.high
     several = likewise.evaluate(vectors, labels=labels, test=0.5, baseline={"noise": noise, "itself": vectors}, **FAST)
     assert list(several.by_encoder) == ["encoder", "noise", "itself"]
-    assert [gain.value for gain in several.gains if gain.over == "itself"] == [0, 0]
+    assert [gain.value for gain in several.differences if gain.over == "itself"] == [0, 0]
 
 
 def test_a_fifth_is_held_out_where_nobody_says_what_is():
@@ -191,7 +192,7 @@ def test_what_cannot_be_scored_is_refused_with_what_to_give():
     refused("no images", nn.Flatten(), labels=labels, test=0.2)
     refused("119 rows.*120", vectors[1:], images, labels, 0.2)
     refused("'knn'", vectors, labels=labels, test=0.2, measures=["knm"])
-    refused("'gains'", vectors, labels=labels, test=0.2, baseline={"gains": vectors})
+    refused("'differences'", vectors, labels=labels, test=0.2, baseline={"differences": vectors})
     refused("of type int", 3, images, labels, 0.2)
     refused("image_size=224", nn.Linear(5, 5), images, labels, 0.2)
     refused(r"shape \[64, 8\]|shape \[\d+, 1, 8\]", lambda pixels: pixels.mean(3), images, labels, 0.2)

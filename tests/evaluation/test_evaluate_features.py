@@ -76,11 +76,12 @@ def test_every_score_stands_beside_the_baselines_with_its_paired_gain():
     names = ["knn20_top1", "linear_top1", "few2_top1"]
     assert [score.name for score in found.by_encoder["trained"]] == names
     assert [score.name for score in found.by_encoder["untrained"]] == names
-    assert [(gain.name, gain.over) for gain in found.gains] == [(name, "untrained") for name in names]
-    for gain, mine, theirs in zip(found.gains, found.by_encoder["trained"], found.by_encoder["untrained"], strict=True):
+    assert [(gain.name, gain.over) for gain in found.differences] == [(name, "untrained") for name in names]
+    trained, untrained = found.by_encoder["trained"], found.by_encoder["untrained"]
+    for gain, mine, theirs in zip(found.differences, trained, untrained, strict=True):
         assert gain.value == pytest.approx(mine.value - theirs.value)
         assert gain.low < gain.value < gain.high
-    assert found.gains[1].low > 0
+    assert found.differences[1].low > 0
     assert "100" in found.notes[0]
     assert found.predictions is not None
     assert float((found.predictions == test.labels).float().mean()) == pytest.approx(
@@ -98,7 +99,7 @@ def test_gains_are_paired_by_image():
         rows = encoder(train.images.read(torch.arange(135)).images.float() / 255)
         outcome = Knn().evaluate(Features(rows[:90], train.labels), Features(rows[90:], test.labels))
         correct.append(outcome.predictions == test.labels)
-    assert tuple(found.gains[0][2:]) == pytest.approx(tuple(paired_difference(*correct)))
+    assert tuple(found.differences[0][2:]) == pytest.approx(tuple(paired_difference(*correct)))
 
 
 @pytest.mark.parametrize("absent", ["test set", "test labels", "training labels", "second class"])
@@ -113,7 +114,8 @@ def test_without_labels_the_label_free_measures_are_given_with_a_reason(absent):
         centre(),
         QUICK,
     )
-    assert found.by_encoder == {"trained": [], "untrained": []} and found.gains == [] and found.predictions is None
+    assert found.by_encoder == {"trained": [], "untrained": []}
+    assert found.differences == [] and found.predictions is None
     reasons = {"training labels": "no training image has a label", "second class": "of one class"}
     assert reasons.get(absent, "no labelled test images") in found.notes[0]
     assert found.label_free["trained"]["effective_rank"] > 1
@@ -125,7 +127,7 @@ def test_what_is_written_is_plain_json_and_reads_back():
     found = evaluate_encoders({"trained": left()}, train, test, centre(), QUICK)
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [Score.from_json(each) for each in written["trained"]] == found.by_encoder["trained"]
-    assert set(written) == {"trained", "gains", "label_free", "calibration", "notes"}
+    assert set(written) == {"trained", "differences", "label_free", "calibration", "notes"}
     one = replace(test, index=test.index[:1], labels=test.labels[:1], ids=test.ids[:1])
     alone = evaluate_encoders({"trained": left()}, train, one, centre(), QUICK)
     json.dumps(alone.to_json(), allow_nan=False)
@@ -149,9 +151,9 @@ def test_a_diverged_encoder_is_named():
 def test_crossed_gains_are_used_for_draws():
     _, train, test = examples()
     found = evaluate_encoders({"trained": left(), "untrained": left()}, train, test, centre(), QUICK)
-    assert found.gains[2].value == 0 and found.gains[2].low < 0 < found.gains[2].high
+    assert found.differences[2].value == 0 and found.differences[2].low < 0 < found.differences[2].high
     same = torch.ones(2, 45, dtype=torch.bool)
-    assert tuple(found.gains[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
+    assert tuple(found.differences[2][2:]) == pytest.approx(tuple(crossed_difference(same, same)))
 
 
 def test_groups_widen_the_intervals_of_scores_and_gains():
@@ -166,6 +168,6 @@ def test_groups_widen_the_intervals_of_scores_and_gains():
     for before, after in zip(plain.by_encoder["trained"], grouped.by_encoder["trained"], strict=True):
         assert after.value == before.value and after.protocol["groups"] == 45
         assert 1.5 < (after.high - after.low) / (before.high - before.low) < 2.5, "four copies, twice the width"
-    assert len(plain.gains) == len(grouped.gains) > 2
-    for before, after in zip(plain.gains, grouped.gains, strict=True):
+    assert len(plain.differences) == len(grouped.differences) > 2
+    for before, after in zip(plain.differences, grouped.differences, strict=True):
         assert after.high - after.low > 1.5 * (before.high - before.low)

@@ -99,7 +99,7 @@ def test_encoders_stand_side_by_side_and_are_left_in_their_mode():
     scores = found.scores()
     assert [score.name for score in scores["trained"]] == ["corrupted_linear_top1", "corrupted_classifier_top1"]
     assert [score.name for score in scores["untrained"]] == ["corrupted_linear_top1"]
-    (gain,) = found.gains()
+    (gain,) = found.differences()
     mine, theirs = scores["trained"][0], scores["untrained"][0]
     assert (gain.name, gain.over) == ("corrupted_linear_top1", "untrained")
     assert gain.value == pytest.approx(mine.value - theirs.value)

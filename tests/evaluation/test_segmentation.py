@@ -106,7 +106,7 @@ def test_a_map_that_tells_the_classes_beats_one_that_does_not():
     assert (miou.name, accuracy.name) == ("linear_miou", "linear_pixel_accuracy")
     assert miou.value > 0.8 and blind.value < 0.2
     assert miou.low <= miou.value <= miou.high and miou.count == 12
-    gain = found.gains[0]
+    gain = found.differences[0]
     assert gain.value == pytest.approx(miou.value - blind.value) and gain.low > 0.5
     assert (gain.name, gain.over) == ("linear_miou", "untrained")
     assert set(found.per_class["trained"]) == {f"class {c}" for c in range(CLASSES)}

@@ -139,7 +139,7 @@ def test_bfloat16_is_close_to_float32(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = rule.step(nets_of(rule), batch, progress()).loss
     assert rounded.dtype == torch.float32
-    # Networks round to 8 bits; losses themselves do not, so 3 % covers temperatures down to 0.02. PAWS takes guesses at
+    # Networks round to 8 bits; losses themselves do not, so 3% covers temperatures down to 0.02. PAWS takes guesses at
     # temperature 0.1 to the power of 4 and then subtracts two terms of like size.
     assert rounded.item() == pytest.approx(exact.item(), rel=0.03, abs=0.06 if name == "paws" else 0.02)
 

@@ -81,7 +81,7 @@ def write_run(
         "start": [score("knn20_top1", 0.642, **knn), score("linear_top1", 0.701, **probe)],
         "untrained": [score("knn20_top1", 0.55, **knn), score("linear_top1", 0.601, **probe),
                       score("few10_top1", 0.402, draws=5)],
-        "gains": [{"name": "linear_top1", "over": "untrained", "value": 0.188, "low": 0.171, "high": 0.205}],
+        "differences": [{"name": "linear_top1", "over": "untrained", "value": 0.188, "low": 0.171, "high": 0.205}],
         "notes": ["few50_top1 was left out: a class has 40 images"],
         "label_free": {"trained": {"effective_rank": 60.2, "uniformity": -2.1},
                        "untrained": {"effective_rank": 6.1, "uniformity": -0.4}},

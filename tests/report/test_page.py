@@ -49,7 +49,7 @@ def test_what_a_reader_looks_for_first(make_run):
 
 def test_scores_have_a_row_each_with_interval_and_gain(make_run):
     rows = section(make_run(), "scores").one(class_="scores").rows()
-    assert rows[0] == ["score", "trained", "pretrained start", "untrained", "gain", "0% to 100%"]
+    assert rows[0] == ["score", "trained", "pretrained start", "untrained", "difference", "0% to 100%"]
     by_name = {row[0]: row[1:5] for row in rows[1:]}
     trained, start, untrained, gain = by_name["linear probe"]
     assert (trained, start, untrained) == ("78.9% 76.9 to 80.9", "70.1% 68.1 to 72.1", "60.1% 58.1 to 62.1")
@@ -68,7 +68,7 @@ def test_scores_have_a_row_each_with_interval_and_gain(make_run):
 def test_the_verdict_follows_the_interval_of_the_gain(make_run, gain, tone):
     run = make_run()
     scores = read_json(run.scores)
-    scores["gains"][0] |= gain
+    scores["differences"][0] |= gain
     write_json(run.scores, scores)
     assert page_of(run).one("p", class_="verdict").one("strong").attributes["class"] == tone
 
@@ -76,7 +76,7 @@ def test_the_verdict_follows_the_interval_of_the_gain(make_run, gain, tone):
 def test_without_a_paired_gain_overlapping_intervals_decide_nothing(make_run):
     run = make_run()
     scores = read_json(run.scores)
-    del scores["gains"]
+    del scores["differences"]
     scores["untrained"][1] |= {"value": 0.77, "low": 0.75, "high": 0.79}
     write_json(run.scores, scores)
     assert page_of(run).one("p", class_="verdict").one("strong").attributes["class"] == ""

@@ -67,7 +67,7 @@ def test_charts_are_drawn_and_names_stay_text(chromium, run):
 
 def test_a_methods_own_pictures_fit_a_narrow_screen(chromium, tmp_path):
     run = write_run(tmp_path / "drawn")
-    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5 %", "most repelling images (uniform: 0.79% each)")
+    picture = Picture(torch.full((3, 12, 12), 0.5), "12.5%", "most repelling images (uniform: 0.79% each)")
     row = [
         picture._replace(column="a view", caption=""),
         *[picture._replace(column="attracting views")] * 4,

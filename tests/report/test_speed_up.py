@@ -54,4 +54,10 @@ def test_a_bound_is_marked():
     found = speed_up(late, Curve("a", [0.0, 0.6], {"images": [0, 120]}))
     assert found.at_most and found.ratios == {"images": pytest.approx(0.5)}
     assert "at most 0.50" in str(found)
-    assert speed_up(late, Curve("a", [0.5, 0.5], {"images": [10, 20]})).ratios == {}
+
+
+@pytest.mark.parametrize("run", [[0.6, 0.8], [0.1, 0.2]])
+def test_a_reference_that_never_rose_has_no_speed_to_compare_with(run):
+    found = speed_up(Curve("b", run, {"images": [60, 100]}), Curve("a", [0.5, 0.5], {"images": [10, 20]}))
+    assert found.ratios == {} and found.target == 0.5
+    assert "50.0%" in str(found) and "20.0%" not in str(found)

@@ -16,7 +16,7 @@ from likewise.methods.clip import CLIP
 from likewise.methods.clip_distill import CLIPDistill
 from likewise.runs.settings import TrainSettings
 
-NOISE = ", 40 % wrong captions"
+NOISE = ", 40% wrong captions"
 SCORE = "text_to_image_r10"
 
 
@@ -49,7 +49,7 @@ CLAIM = Claim(
         "The score is text-to-image recall at 10 on the test images, whose captions are correct. Both arms learn from "
         "scratch, for the same steps on the same pairs; the paper starts from pretrained encoders and has three "
         "million pairs. In the authors' later table self-distillation is no better than CLIP on clean pairs, so it may "
-        "lose half a point there; with 40 % of the training images given another image's captions it must be better. "
+        "lose half a point there; with 40% of the training images given another image's captions it must be better. "
         "fashion-pairs are generated pictures, many of which share their captions; use --data for captioned "
         "photographs."
     ),
@@ -62,7 +62,7 @@ CLAIM = Claim(
     statements=(
         Statement("self-distillation - CLIP, clean captions",
                   lambda r: r.difference("CLIP + self-distillation", "CLIP", SCORE), ">=", -0.005),
-        Statement("self-distillation - CLIP, 40 % wrong captions",
+        Statement("self-distillation - CLIP, 40% wrong captions",
                   lambda r: r.difference("CLIP + self-distillation" + NOISE, "CLIP" + NOISE, SCORE), ">", 0.0),
     ),
     minutes=8,

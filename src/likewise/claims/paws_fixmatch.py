@@ -33,7 +33,7 @@ CLAIM = Claim(
     paper="Assran et al. 2021, Sec. 4 and 5, https://arxiv.org/abs/2104.13963",
     sentence="PAWS learns more from the same images than self-training, and provably does not collapse.",
     check=(
-        "Test accuracy with 9 labels a class (1 %) and equal images forwarded: PAWS by a linear probe on those labels, "
+        "Test accuracy with 9 labels a class (1%) and equal images forwarded: PAWS by a linear probe on those labels, "
         "FixMatch by the better of such a probe and its own classifier; 8.5 epochs of 9,000 images instead of 100 to "
         "300 of ImageNet. The entropy is that of a batch's mean sharpened prediction."
     ),

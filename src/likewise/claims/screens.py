@@ -24,7 +24,7 @@ def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_shar
     grid.add_row("paper", claim.paper)
     grid.add_row("check", claim.check)
     grid.add_row("arms", ", ".join(arm.name for arm in claim.arms))
-    share = f", {100 * steps_share:g} % of the steps" if steps_share != 1 else ""
+    share = f", {100 * steps_share:g}% of the steps" if steps_share != 1 else ""
     grid.add_row(
         "cost", f"seeds {', '.join(map(str, seeds))} on {data}{share}: about {minutes:.0f} min on 2 idle cores"
     )

@@ -24,7 +24,7 @@ UNLABELLED = BATCH - SUPPORT // 2
 
 
 def suncet_arm(name: str, steps: int) -> Arm:
-    """SimCLR + SuNCEt on 10 % of the labels."""
+    """SimCLR + SuNCEt on 10% of the labels."""
     settings = TrainSettings(labels="10%", steps=steps, batch_size=UNLABELLED, num_evals=15)
     return Arm(name, SuNCEt(temperature=0.5, views=VIEWS), settings, MEASURES, RECIPE)
 
@@ -64,7 +64,7 @@ CLAIM = Claim(
                   lambda r: r.share_to_reach(SUNCET, SIMCLR, "images"), "<=", 0.6, "share", "median"),
         Statement("half the epochs - SimCLR, nearest neighbours on test images",
                   lambda r: r.difference(HALF, SIMCLR, "knn20_top1"), ">=", 0.0),
-        Statement("half the epochs - SimCLR, linear probe on the 10 % of labels",
+        Statement("half the epochs - SimCLR, linear probe on the 10% of labels",
                   lambda r: r.difference(HALF, SIMCLR, "linear_on_budget_top1"), ">=", 0.0),
         Statement("largest |SuNCEt + log |P| - L_in| of 100 random batches",
                   largest_gap, "<=", 1e-6, "number", algebra=True),

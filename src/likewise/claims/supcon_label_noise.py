@@ -9,7 +9,7 @@ from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.supcon import SupCon
 from likewise.runs.settings import TrainSettings
 
-NOISE = ", 20 % wrong labels"
+NOISE = ", 20% wrong labels"
 
 
 def pair(noise: float, suffix: str) -> tuple[Arm, Arm]:
@@ -46,7 +46,7 @@ CLAIM = Claim(
     ),
     arms=(*pair(0.0, ""), *pair(0.2, NOISE)),
     statements=(
-        Statement("SupCon - cross-entropy, 20 % wrong labels", lambda r: advantage(r, NOISE), ">=", -0.005),
+        Statement("SupCon - cross-entropy, 20% wrong labels", lambda r: advantage(r, NOISE), ">=", -0.005),
         Statement(
             "the same difference, with noise - without", lambda r: advantage(r, NOISE) - advantage(r, ""), ">=", 0.0
         ),

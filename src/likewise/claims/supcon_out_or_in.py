@@ -15,7 +15,7 @@ from likewise.runs.settings import TrainSettings
 
 def arm(kind: str, noise: float) -> Arm:
     """SupCon with one of the two losses, on labels of which a share is wrong."""
-    name = f"L_{kind}" + (f", {100 * noise:.0f} % wrong labels" if noise else "")
+    name = f"L_{kind}" + (f", {100 * noise:.0f}% wrong labels" if noise else "")
     settings = TrainSettings(steps=300, batch_size=256, num_evals=6, label_noise=noise)
     return Arm(name, SupCon(kind=kind, views=VIEWS), settings, (Linear(on_budget=True),), RECIPE)  # type: ignore[arg-type]
 
@@ -47,8 +47,8 @@ CLAIM = Claim(
             ">=", 0.0,
         ),
         Statement(
-            "L_out - L_in, 20 % wrong labels",
-            lambda r: r.difference("L_out, 20 % wrong labels", "L_in, 20 % wrong labels", "linear_on_budget_top1"),
+            "L_out - L_in, 20% wrong labels",
+            lambda r: r.difference("L_out, 20% wrong labels", "L_in, 20% wrong labels", "linear_on_budget_top1"),
             ">=", 0.0,
         ),
         Statement("smallest L_out - L_in of 100 random batches", smallest_gap, ">=", 0.0, unit="number", algebra=True),

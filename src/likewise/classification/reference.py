@@ -82,7 +82,7 @@ class Reference:
 
 
 def _leave_one_out_limit(vectors: Tensor) -> float:
-    """The distance within which 99 % of the rows have their fifth nearest other row; 2, the greatest, of one row."""
+    """The distance within which 99% of the rows have their fifth nearest other row; 2, the greatest, of one row."""
     others = len(vectors) - 1
     if others < 1:
         return 2.0

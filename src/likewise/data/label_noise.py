@@ -18,7 +18,7 @@ def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: 
 
     That is symmetric noise (van Rooyen et al. 2015, https://arxiv.org/abs/1505.07634). Whether a label is wrong,
     and what it becomes, depends on the seed and on the example's id alone: never on the order of the files or on which
-    other labels are visible. So noise is nested: what is wrong at 10 % is wrong at 20 %, and equally so.
+    other labels are visible. So noise is nested: what is wrong at 10% is wrong at 20%, and equally so.
 
     Args:
         labels: int64 [N]; -1 stays.

@@ -35,7 +35,7 @@ def load_weights(network: nn.Module, path: str | Path) -> KeyMatch:
     """Fill a backbone from a ``.safetensors`` file or a PyTorch checkpoint of any common layout.
 
     Raises:
-        LikewiseError: no such file, not a checkpoint, or under 90 % of the network's tensors found in it.
+        LikewiseError: no such file, not a checkpoint, or under 90% of the network's tensors found in it.
     """
     stored = {_without_prefix(name): tensor for name, tensor in _read(Path(path)).items()}
     wanted = network.state_dict()

@@ -36,7 +36,7 @@ from likewise.views.policies import CentreView
 Measure = Literal["knn", "linear", "few_label", "label_free"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
-RESERVED = ("gains", "label_free", "calibration", "notes", "encoder")
+RESERVED = ("differences", "label_free", "calibration", "notes", "encoder")
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
@@ -104,7 +104,7 @@ def evaluate(
             fifth out where they have none, as `likewise.train` does.
         measures: which to take, of ``knn``, ``linear``, ``few_label`` and ``label_free``.
         baseline: another encoder or matrix, or several by name. Each gets the same scores, and each score a paired
-            difference with its 95 % interval.
+            difference with its 95% interval.
         k: neighbours that vote.
         few_labels: labels of each class, one linear probe score for each amount.
         image_size: pixels along a side of the images that a network is given; a run has its own.

@@ -145,10 +145,13 @@ def evaluate_features(
             measurements[name].append(with_cluster_adjusted_ci(measurement, test.labels, test.groups))
     assert first_vectors is not None
     first, *others = measurements
-    gains = [gain for other in others if test for gain in _gains(measurements[first], other, measurements[other], test)]
+    differences: list[ScoreDifference] = []
+    if test is not None:
+        for other in others:
+            differences += _differences(measurements[first], other, measurements[other], test)
     return Evaluation(
         by_encoder={name: [each.score for each in found] for name, found in measurements.items()},
-        gains=gains,
+        differences=differences,
         label_free=measures,
         calibration={name: _calibrations(found) for name, found in measurements.items()},
         probes=probes,
@@ -210,7 +213,9 @@ def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
     return {each.score.name: each.calibration for each in found if each.calibration}
 
 
-def _gains(first: list[Measurement], other: str, others: list[Measurement], test: Targets) -> Iterator[ScoreDifference]:
+def _differences(
+    first: list[Measurement], other: str, others: list[Measurement], test: Targets
+) -> Iterator[ScoreDifference]:
     """Paired differences, score by score."""
     for one, another in zip(first, others, strict=True):
         yield ScoreDifference(one.score.name, other, *_difference(one, another, test.labels, test.groups))

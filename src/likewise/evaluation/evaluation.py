@@ -39,7 +39,7 @@ class Evaluation:
 
     by_encoder: dict[str, list[Score]]
     """by encoder: scores with protocol and interval; empty lists where accuracy could not be measured"""
-    gains: list[ScoreDifference]
+    differences: list[ScoreDifference]
     """the first encoder against each of the others, score by score"""
     label_free: dict[str, dict[str, float]]
     """by encoder: effective rank, feature_std, uniformity of the test features (training features without a test)"""
@@ -65,7 +65,7 @@ class Evaluation:
         content: dict[str, Any] = {}
         for name, scores in self.by_encoder.items():
             content[name] = [score.to_json() for score in scores]
-        content["gains"] = [gain._asdict() for gain in self.gains]
+        content["differences"] = [difference._asdict() for difference in self.differences]
         content["label_free"] = {name: _without_nan(measures) for name, measures in self.label_free.items()}
         content["calibration"] = {}
         for name, calibrations in self.calibration.items():
@@ -74,15 +74,15 @@ class Evaluation:
         return content
 
     def table(self) -> Table:
-        """Every score with its 95 % interval, the baselines' scores, and the paired differences from them."""
+        """Every score with its 95% interval, the baselines' scores, and the paired differences from them."""
         first, *baselines = self.by_encoder
-        table = Table("score", first, "95 % interval", *_baseline_columns(baselines))
+        table = Table("score", first, "95% interval", *_baseline_columns(baselines))
         for row, score in enumerate(self.by_encoder[first]):
             cells = [score.name, f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}"]
             for other in baselines:
-                gain = next((g for g in self.gains if (g.name, g.over) == (score.name, other)), None)
+                difference = self._difference(score.name, other)
                 cells.append(f"{self.by_encoder[other][row].value:.3f}")
-                cells.append("" if gain is None else f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})")
+                cells.append("" if difference is None else _with_interval(difference))
             table.add_row(*cells)
         for measure in self.label_free.get(first, ()):
             cells = [measure, f"{self.label_free[first][measure]:.3f}", ""]
@@ -92,6 +92,13 @@ class Evaluation:
         table.caption = " ".join(self.notes) or None
         return table
 
+    def _difference(self, name: str, over: str) -> ScoreDifference | None:
+        """The difference from a baseline in one score."""
+        for difference in self.differences:
+            if (difference.name, difference.over) == (name, over):
+                return difference
+        return None
+
     def __str__(self) -> str:
         """The table as text."""
         console = Console(width=120, color_system=None, force_terminal=False)
@@ -100,6 +107,10 @@ class Evaluation:
         return capture.get().rstrip()
 
     __repr__ = __str__
+
+
+def _with_interval(difference: ScoreDifference) -> str:
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def _without_nan(measures: dict[str, float]) -> dict[str, float | None]:

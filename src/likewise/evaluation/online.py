@@ -20,7 +20,7 @@ from likewise.randomness import generator
 from likewise.views.policies import CentreView
 
 BANK, QUERIES = 2000, 1000
-"""images of each evaluation: enough for a standard error of about 1.5 %"""
+"""images of each evaluation: enough for a standard error of about 1.5%"""
 
 
 class OnlineScores:

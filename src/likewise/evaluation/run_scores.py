@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -186,7 +187,7 @@ def write_scores(
     if scored.segmentation is not None:
         for who, scores in scored.segmentation.scores.items():
             content[who] += [score.to_json() for score in scores]
-        content["gains"] += [gain._asdict() for gain in scored.segmentation.gains]
+        content["differences"] += _as_json(scored.segmentation.differences)
         content["iou"] = scored.segmentation.per_class
     test = _examples(scored.scored_on)
     for who, measurements in extra.items():
@@ -196,16 +197,20 @@ def write_scores(
             content[who].append(score.to_json())
             if measurement.calibration:
                 calibrations[score.name] = measurement.calibration.to_json()
-    content["gains"] += [gain._asdict() for gain in _gains_of_hits(extra)]
+    content["differences"] += _as_json(_differences_of_hits(extra))
     if corrupted is not None:
         for who, scores in corrupted.scores().items():
             content[who] += [score.to_json() for score in scores]
-        content["gains"] += [gain._asdict() for gain in corrupted.gains()]
+        content["differences"] += _as_json(corrupted.differences())
         content["corruptions"] = corrupted.to_json()
     write_json(run.scores, content)
 
 
-def _gains_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
+def _as_json(differences: Iterable[ScoreDifference]) -> list[dict[str, Any]]:
+    return [difference._asdict() for difference in differences]
+
+
+def _differences_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Iterator[ScoreDifference]:
     """Paired differences of retrieval scores, the trained encoder's minus each baseline's."""
     trained = {measurement.score.name: measurement.hits for measurement in by_encoder.get("trained", ())}
     for who, measurements in by_encoder.items():

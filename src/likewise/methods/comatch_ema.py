@@ -50,7 +50,7 @@ PRESETS = {
         settings={"threshold": 0.8, "graph_threshold": 0.5, "images_per_class": 6, "queue": 8192},
     ),
     "imagenet": Preset(
-        "ImageNet, 224 px, 1 % of the labels, ResNet-50",
+        "ImageNet, 224 px, 1% of the labels, ResNet-50",
         SCRIPT,
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=0.0),
         batch_size=640,
@@ -59,7 +59,7 @@ PRESETS = {
         image_size=224,
     ),
     "imagenet-10-percent": Preset(
-        "ImageNet, 224 px, 10 % of the labels, ResNet-50",
+        "ImageNet, 224 px, 10% of the labels, ResNet-50",
         SCRIPT,
         Recipe("sgd", learning_rate=0.04, weight_decay=1e-4, warm_up=0.0),
         batch_size=640,
@@ -75,7 +75,7 @@ class CoMatchEMA(CoMatch):
     """Li, Xiong & Hoi 2021, Sec. 3, https://arxiv.org/abs/2011.11183: the form for ImageNet.
 
     The teacher sees labelled images, weak views and one strong view; the student the other strong view and the labelled
-    images. Defaults are those for 1 % of ImageNet's labels. Memory smoothing starts when the queue is full, where the
+    images. Defaults are those for 1% of ImageNet's labels. Memory smoothing starts when the queue is full, where the
     authors wait an epoch, and no batch is cut off at its end. The teacher classifies in the end: the authors' code
     says so, but evaluates the student.
     """
@@ -94,13 +94,13 @@ class CoMatchEMA(CoMatch):
     temperature: float = 0.1
     """divides the cosines (paper: 0.1)"""
     threshold: float = 0.6
-    """least confidence of a pseudo-label that is learned (paper: 0.6 for 1 % of ImageNet's labels, 0.5 for 10 %)"""
+    """least confidence of a pseudo-label that is learned (paper: 0.6 for 1% of ImageNet's labels, 0.5 for 10%)"""
     graph_threshold: float = 0.3
-    """least weight of an edge of the pseudo-label graph (paper: 0.3; 0.2 for 10 %)"""
+    """least weight of an edge of the pseudo-label graph (paper: 0.3; 0.2 for 10%)"""
     pseudo_label_weight: float = 10.0
     """weight of the pseudo-labels' loss (paper: 10)"""
     graph_weight: float = 10.0
-    """weight of the graph's loss, which rises to it from 1 in the first epochs (paper: 10; 2 for 10 %)"""
+    """weight of the graph's loss, which rises to it from 1 in the first epochs (paper: 10; 2 for 10%)"""
     momentum: float = 0.996
     """EMA momentum of the teacher, lower in the first steps (paper: 0.99 in the first epoch, then 0.996)"""
     queue: int = 30000

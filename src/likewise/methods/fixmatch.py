@@ -38,7 +38,7 @@ PRESETS = {
         settings={"images_per_class": 6},
     ),
     "imagenet": Preset(
-        "ImageNet, 224 px, 10 % of the labels, ResNet-50",
+        "ImageNet, 224 px, 10% of the labels, ResNet-50",
         "ours in rate and batch: threshold and weight are those of the authors' imagenet/fixmatch.py, "
         "https://github.com/google-research/fixmatch",
         Recipe("sgd", learning_rate=0.03, weight_decay=3e-4, warm_up=0.02),

@@ -42,7 +42,7 @@ PRESETS = {
         settings={"small_crops": 4, "hidden": 2048, "dim": 512},
     ),
     "imagenet": Preset(
-        "ImageNet, 224 px, 1 or 10 % of the labels, ResNet-50",
+        "ImageNet, 224 px, 1 or 10% of the labels, ResNet-50",
         "configs/paws/imgnt_train.yaml, https://github.com/facebookresearch/suncet, on 64 GPUs; 300 epochs at best",
         Recipe("lars", learning_rate=0.4, weight_decay=1e-6, warm_up=0.1, start_factor=0.3 / 6.4, end_factor=0.01),
         batch_size=4096,
@@ -103,7 +103,7 @@ class PAWS(Method):
     views: ViewPolicy = field(default_factory=swav)
     """of the two views that are targets too, and of the support"""
     small_views: ViewPolicy = field(default_factory=swav_small_crop, metadata={"side": 0.5})
-    """of the small crops (paper: 96 of 224 pixels and 5 to 14 % of the image; 18 of 32 and 30 to 75 % on CIFAR-10)"""
+    """of the small crops (paper: 96 of 224 pixels and 5 to 14% of the image; 18 of 32 and 30 to 75% on CIFAR-10)"""
 
     @property
     def support(self) -> Support:

@@ -112,9 +112,9 @@ class SwAV(Method):
     dim: int = 128
     """width of the space that prototypes lie in (paper: 128)"""
     views: ViewPolicy = field(default_factory=swav)
-    """of the two views with codes: SimCLR's, but of at least 14 % of the image"""
+    """of the two views with codes: SimCLR's, but of at least 14% of the image"""
     small_views: ViewPolicy = field(default_factory=swav_small_crop, metadata={"side": 0.5})
-    """of the small crops, half as many pixels wide (paper: 96 of 224), of 5 to 14 % of the image (of 30 to 75 % where
+    """of the small crops, half as many pixels wide (paper: 96 of 224), of 5 to 14% of the image (of 30 to 75% where
     images are small, as in PAWS)"""
 
     def build(self, encoder: Encoder, classes: int) -> Nets:

@@ -44,7 +44,7 @@ PRESETS = {
         settings={"width": 128, "images_per_class": 6},
     ),
     "imagenet": Preset(
-        "ImageNet, 224 px, 10 % of the labels",
+        "ImageNet, 224 px, 10% of the labels",
         "ours: untried; neither parent has images beyond 32 px, and generators of this kind are not known to do "
         "1,000 classes; the classes of good fakes therefore weigh a tenth",
         Recipe("adamw", learning_rate=1e-3, momentum=0.5, weight_decay=1e-4, warm_up=0.02),

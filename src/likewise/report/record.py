@@ -31,7 +31,7 @@ class RunRecord:
     """logged lines in order"""
     scores: dict[str, list[Score]]
     """by encoder: trained, start, untrained"""
-    gains: list[ScoreDifference]
+    differences: list[ScoreDifference]
     """of the trained encoder over each of the others, on the same test images"""
     more_scores: dict[str, Any]
     """what scores.json holds besides: label-free measures, notes"""
@@ -60,10 +60,20 @@ class RunRecord:
             missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
         gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
         by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
-        gains = [ScoreDifference(**each) for each in scores.pop("gains", None) or []]
+        differences = [ScoreDifference(**each) for each in scores.pop("differences", None) or []]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
-            folder, config, environment, data, metrics, by_encoder, gains, scores, gallery, illustration, tuple(missing)
+            folder,
+            config,
+            environment,
+            data,
+            metrics,
+            scores=by_encoder,
+            differences=differences,
+            more_scores=scores,
+            gallery=gallery,
+            illustration=illustration,
+            missing=tuple(missing),
         )
 
     @property
@@ -97,9 +107,12 @@ class RunRecord:
         """One encoder's score by name."""
         return next((score for score in self.scores.get(who, []) if score.name == name), None)
 
-    def gain(self, over: str, name: str) -> ScoreDifference | None:
-        """By how much the trained encoder beats another, by score."""
-        return next((gain for gain in self.gains if (gain.over, gain.name) == (over, name)), None)
+    def difference(self, over: str, name: str) -> ScoreDifference | None:
+        """The trained encoder's score minus that of another."""
+        for difference in self.differences:
+            if (difference.over, difference.name) == (over, name):
+                return difference
+        return None
 
     def curve(self, key: str) -> list[dict[str, Any]]:
         """The logged lines that hold a number under the key."""

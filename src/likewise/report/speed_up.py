@@ -42,7 +42,7 @@ class SpeedUp(NamedTuple):
     target: float
     """the reference's last online value"""
     ratios: dict[str, float] | None
-    """by cost; None where the run never reached the target"""
+    """by cost; None where the run never reached the target, empty where the reference never rose to it"""
     at_most: bool
     """the run reached the target at its first measurement, so its ratios are upper bounds"""
     best: float
@@ -50,12 +50,14 @@ class SpeedUp(NamedTuple):
 
     def __str__(self) -> str:
         """The finding in a sentence."""
+        if self.ratios is not None and not self.ratios:
+            return (
+                f"{self.reference}'s accuracy ({percent(self.target)} at the end) did not rise after its first "
+                f"measurement, so no speed-up of {self.run} can be stated."
+            )
         goal = f"{self.reference}'s accuracy of {percent(self.target)}"
         if self.ratios is None:
             return f"{self.run} never reached {goal}: its best was {percent(self.best)}."
-        if not self.ratios:
-            unknown = f"{self.reference} held it from its first measurement on, so the ratio is unknown"
-            return f"{self.run} reached {goal}, but {unknown}."
         bound = "at most " if self.at_most else ""
         shares = listed([f"{bound}{ratio(value)} of {COSTS[cost]}" for cost, value in self.ratios.items()])
         return f"{self.run} reached {goal} in {shares}."
@@ -100,9 +102,11 @@ def speed_up(run: Curve, reference: Curve) -> SpeedUp:
         if cost not in run.costs or cost not in reference.costs:
             continue
         of_run, of_reference = run.crossing(cost, target), reference.crossing(cost, target)
-        if of_run is None or of_reference is None:
+        if of_reference is None or of_reference.upper_bound:
+            continue  # the reference did not learn its way to the target, so there is nothing to be faster than
+        if of_run is None:
             return SpeedUp(run.name, reference.name, target, None, False, best)
         at_most = of_run.upper_bound
-        if not of_reference.upper_bound and of_reference.cost > 0:
+        if of_reference.cost > 0:
             ratios[cost] = of_run.cost / of_reference.cost
     return SpeedUp(run.name, reference.name, target, ratios, at_most, best)

@@ -269,7 +269,7 @@ def weak(size: int | None = None) -> ViewPolicy:
 def mild_crop(size: int | None = None) -> ViewPolicy:
     """A crop alone, as CLIP's (Radford et al. 2021, Sec. 2.4, https://arxiv.org/abs/2103.00020).
 
-    There is no flip and no colour jitter, because captions name colours and sides. The crop keeps at least 60 % of the
+    There is no flip and no colour jitter, because captions name colours and sides. The crop keeps at least 60% of the
     area, and so is stronger than the paper's, which suits 400 million images.
     """
     return ViewPolicy(size, crop_area=(0.6, 1.0), flip=0.0)
@@ -338,12 +338,12 @@ def byol(size: int | None = None) -> tuple[ViewPolicy, ViewPolicy]:
 
 
 def swav(size: int | None = None) -> ViewPolicy:
-    """SwAV's views: SimCLR's, of at least 14 % of the image (Caron et al. 2020, App. A.1, https://arxiv.org/abs/2006.09882)."""
+    """SwAV's views: SimCLR's, of at least 14% of the image (Caron et al. 2020, App. A.1, https://arxiv.org/abs/2006.09882)."""
     return replace(simclr(size=size), crop_area=(0.14, 1.0))
 
 
 def swav_small_crop(size: int | None = None) -> ViewPolicy:
-    """SwAV's small crops: the same with crops of 5 to 14 % of the image, at a smaller size."""
+    """SwAV's small crops: the same with crops of 5 to 14% of the image, at a smaller size."""
     return replace(simclr(size=size), crop_area=(0.05, 0.14))
 
 

@@ -13,7 +13,7 @@ from likewise.data.video.video_decoding import SOUND_RATE
 FRAME_RATE = 25
 """frames a second"""
 SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
-"""side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37 %"""
+"""side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37%"""
 BOUNCE = (6.0, 12.0)
 """frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be alike"""
 LOWEST, RATIO = 300.0, 1.33

@@ -37,12 +37,12 @@ class CorruptedScores:
                 found.setdefault(who, []).append(score)
         return found
 
-    def gains(self) -> list[ScoreDifference]:
+    def differences(self) -> list[ScoreDifference]:
         """The first encoder's probe against each other one's, on the same corrupted images."""
         by_encoder = self.results[LINEAR]
         first, *others = by_encoder
         name = f"corrupted_{LINEAR}_top1"
-        return [ScoreDifference(name, who, *by_encoder[first].gain(by_encoder[who])) for who in others]
+        return [ScoreDifference(name, who, *by_encoder[first].difference(by_encoder[who])) for who in others]
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``scores.json`` under ``corruptions``."""

@@ -50,7 +50,7 @@ class CorruptionResults:
 
     @cached_property
     def interval(self) -> Interval:
-        """Mean accuracy over kinds and severities, with its 95 % interval over test images."""
+        """Mean accuracy over kinds and severities, with its 95% interval over test images."""
         return repeated_accuracy(self.correct.flatten(0, 1))
 
     @cached_property
@@ -66,7 +66,7 @@ class CorruptionResults:
             found.append(calibration(confidence.flatten(), correct.flatten()))
         return found
 
-    def gain(self, over: CorruptionResults) -> Interval:
+    def difference(self, over: CorruptionResults) -> Interval:
         """Mean corrupted accuracy minus another classifier's, paired by image."""
         return repeated_difference(self.correct.flatten(0, 1), over.correct.flatten(0, 1))
 

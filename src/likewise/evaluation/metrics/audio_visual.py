@@ -8,7 +8,7 @@ from torch import Tensor
 from likewise.evaluation.statistics.confidence import Interval, percentiles, resampled_counts
 from likewise.randomness import generator
 
-BOOTSTRAP = "bootstrap over test clips, 1,000 samples, percentiles, 95 %"
+BOOTSTRAP = "bootstrap over test clips, 1,000 samples, percentiles, 95%"
 
 
 def sync_auc(synchronous: Tensor, shifted: Tensor, valid: Tensor) -> Interval:

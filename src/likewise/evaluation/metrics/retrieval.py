@@ -21,7 +21,7 @@ TEMPLATES = ("{}", "a photo of a {}", "a photo of the {}", "an image of a {}", "
 QUERIES_AT_A_TIME = 1024
 """rows of the similarity matrix in memory at once"""
 
-INTERVAL = "Wilson 1927 score interval over test images, 95 %; captions of one image are not independent"
+INTERVAL = "Wilson 1927 score interval over test images, 95%; captions of one image are not independent"
 
 
 class Ranks(NamedTuple):

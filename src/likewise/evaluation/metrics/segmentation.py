@@ -29,7 +29,7 @@ from likewise.views.image.view_params import ViewParams
 EXAMPLES = 6
 """test images whose predictions are stored for pictures"""
 
-INTERVAL = "bootstrap over test images, 1,000 draws, percentiles, 95 %"
+INTERVAL = "bootstrap over test images, 1,000 draws, percentiles, 95%"
 
 
 class SceneImages(NamedTuple):
@@ -44,7 +44,7 @@ class Segmentation(NamedTuple):
 
     scores: dict[str, list[Score]]
     """by encoder: linear_miou and linear_pixel_accuracy"""
-    gains: list[ScoreDifference]
+    differences: list[ScoreDifference]
     """the first encoder against each of the others"""
     per_class: dict[str, dict[str, float]]
     """by encoder and class name: intersection over union"""
@@ -213,7 +213,7 @@ class SegmentationProbe:
             raise LikewiseError("No pixel of the test masks belongs to a class: all are ignore_index.")
         measures = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
         scores: dict[str, list[Score]] = {who: [] for who in tables}
-        gains = []
+        differences = []
         for name, measure in measures.items():
             for who, table in tables.items():
                 interval = bootstrap(table, measure, self.seed)
@@ -221,9 +221,10 @@ class SegmentationProbe:
         for other in others:
             both = torch.stack([tables[first], tables[other]], dim=1)  # [N, 2, C, C]
             for name, measure in measures.items():
-                gains.append(ScoreDifference(name, other, *bootstrap(both, partial(_difference, measure), self.seed)))
+                interval = bootstrap(both, partial(_difference, measure), self.seed)
+                differences.append(ScoreDifference(name, other, *interval))
         per_class = {who: _named_ious(masks, table.sum(dim=0)) for who, table in tables.items()}
-        return Segmentation(scores, gains, per_class, examples, predictions)
+        return Segmentation(scores, differences, per_class, examples, predictions)
 
 
 def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from likewise.randomness import generator
 
-WILSON = "Wilson 1927 score interval over test images, 95 %"
-CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95 %"
-IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95 %"
-REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95 %"
-CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95 %"
+WILSON = "Wilson 1927 score interval over test images, 95%"
+CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95%"
+IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95%"
+REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95%"
+CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95%"
 
 RESAMPLES = 1000
 """bootstrap samples"""

@@ -37,9 +37,9 @@ class Score:
     value: float
     """mostly the share of test images classified correctly, in [0, 1]"""
     low: float
-    """lower end of the 95 % interval"""
+    """lower end of the 95% interval"""
     high: float
-    """upper end of the 95 % interval"""
+    """upper end of the 95% interval"""
     count: int
     """number of test images"""
     protocol: dict[str, Any] = field(default_factory=dict)
@@ -59,16 +59,16 @@ class Score:
 
 
 class ScoreDifference(NamedTuple):
-    """How much better the first encoder scores than another one, on the same test images."""
+    """The first encoder's score minus another one's, on the same test images."""
 
     name: str
     """which score"""
     over: str
     """the other encoder"""
     value: float
-    """the first encoder's score minus the other's, above 0 where the first is better"""
+    """above 0 where the first is better"""
     low: float
-    """lower end of the 95 % interval of the difference"""
+    """lower end of the 95% interval of the difference"""
     high: float
     """upper end"""
 

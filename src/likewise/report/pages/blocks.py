@@ -94,8 +94,8 @@ class ScoreTable(NamedTuple):
     caption: str
     columns: Sequence[TableColumn]
     rows: Sequence[ScoreRow]
-    gains: bool = False
-    """whether the last cell of a row is a gain"""
+    differences: bool = False
+    """whether the last cell of a row is the difference from the untrained encoder"""
     summary: str = "How each was measured"
     open: bool = False
     """whether the protocols are unfolded"""

@@ -63,6 +63,8 @@ def _diagram(found: dict[str, Calibration]) -> go.Figure:
     )
     lines = [_line(name, each, number) for number, (name, each) in enumerate(found.items())]
     drawn = figure([diagonal, *lines], "accuracy", "confidence", showlegend=True)
+    # Classifiers have long names: below the axis they cannot run into the toolbar.
+    drawn.update_layout(legend={"y": -0.2, "yanchor": "top"})
     drawn.update_xaxes(range=[0, 1.02], tickformat=".0%")
     return drawn.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
 

@@ -105,7 +105,7 @@ def _scores(comparison: Comparison) -> list[Block]:
                 marks.append(mark(column.css, column.name, measured))
                 protocol = protocol or protocol_in_words(measured.protocol)
         rows.append(ScoreRow(score_name(score), cells, marks, protocol))
-    caption = "Scores on test images, with 95% intervals and the gain over an untrained encoder."
+    caption = "Scores on test images, with 95% intervals and the difference from an untrained encoder."
     summary = f"How each was measured ({comparison.names[0]})"
     return [_paints(len(columns)), ScoreTable(caption, columns, rows, summary=summary)]
 

@@ -77,24 +77,24 @@ def headline(record: RunRecord) -> str | None:
 
 
 def verdict(record: RunRecord, name: str) -> Markup | Text:
-    """The gain over an untrained encoder, and whether it is more than chance on the test images."""
+    """The difference from an untrained encoder, and whether it is more than chance on the test images."""
     trained, untrained = record.score("trained", name), record.score("untrained", name)
     if trained is None:
         return Text("The trained encoder has no score.", "verdict")
     images = amount(trained.count, f"test {record.example}")
     measured = f"{sentence_case(score_name(name))}: {percent(trained.value)} on {images}"
     if untrained is None:
-        return Text(f"{measured}. No untrained encoder was scored, so the gain of training is unknown.", "verdict")
+        return Text(f"{measured}. No untrained encoder was scored, so what training changed is unknown.", "verdict")
     sentence = f"{measured}; an untrained encoder of the same architecture reaches {percent(untrained.value)}."
-    conclusion, tone = _conclusion(trained, untrained, record.gain("untrained", name))
+    conclusion, tone = _conclusion(trained, untrained, record.difference("untrained", name))
     return render("verdict.html", sentence=sentence, conclusion=conclusion, tone=tone, note="")
 
 
-def _conclusion(trained: Score, untrained: Score, gain: ScoreDifference | None) -> tuple[str, str]:
-    """The gain in words, and how to colour it."""
+def _conclusion(trained: Score, untrained: Score, paired: ScoreDifference | None) -> tuple[str, str]:
+    """The difference in words, and how to colour it."""
     difference = points(trained.value - untrained.value)
-    if gain is not None:
-        low, high = gain.low, gain.high
+    if paired is not None:
+        low, high = paired.low, paired.high
         difference += f" (95% interval: {interval(low, high)})"
     else:
         low, high = trained.low - untrained.high, trained.high - untrained.low
@@ -122,12 +122,12 @@ def scores_tables(record: RunRecord) -> list[Block]:
 
 def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
     encoders = [who for who in ENCODERS if record.scores[who]]
-    gains = {"trained", "untrained"} <= set(encoders)
+    has_differences = {"trained", "untrained"} <= set(encoders)
     rows = []
     for name in names:
         cells = [score_cell(record.score(who, name)) for who in encoders]
-        if gains:
-            cells.append(_gain(record, name))
+        if has_differences:
+            cells.append(_difference(record, name))
         scored = {who: score for who in encoders if (score := record.score(who, name))}
         marks = [mark(who, ENCODERS[who], score) for who, score in scored.items()]
         measured = next(iter(scored.values()))
@@ -135,7 +135,7 @@ def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: 
         images = amount(measured.count, "test image")
         rows.append(ScoreRow(score_name(name), cells, marks, f"{images}; {protocol}" if protocol else images))
     columns = [TableColumn(who, ENCODERS[who]) for who in encoders]
-    return ScoreTable(caption, columns, rows, gains, open=open_)
+    return ScoreTable(caption, columns, rows, has_differences, open=open_)
 
 
 def score_cell(score: Score | None) -> Cell | str:
@@ -143,15 +143,12 @@ def score_cell(score: Score | None) -> Cell | str:
     return Cell(percent(score.value), interval(score.low, score.high)) if score else "–"
 
 
-def _gain(record: RunRecord, name: str) -> Cell | str:
-    trained, untrained, gain = (
-        record.score("trained", name),
-        record.score("untrained", name),
-        record.gain("untrained", name),
-    )
+def _difference(record: RunRecord, name: str) -> Cell | str:
+    trained, untrained = record.score("trained", name), record.score("untrained", name)
+    paired = record.difference("untrained", name)
     if not trained or not untrained:
         return "–"
-    return Cell(points(trained.value - untrained.value), interval(gain.low, gain.high) if gain else "")
+    return Cell(points(trained.value - untrained.value), interval(paired.low, paired.high) if paired else "")
 
 
 def mark(css: str, name: str, score: Score) -> Mark:
