@@ -69,6 +69,16 @@ class RunFolder:
         return self.path / "encoder.json"
 
     @property
+    def classifier(self) -> Path:
+        """Class names, temperature and how the classifier was made, where training saw labels of two classes."""
+        return self.path / "classifier.json"
+
+    @property
+    def classifier_weights(self) -> Path:
+        """The classifier's head, and what its predictions are judged by."""
+        return self.path / "classifier.safetensors"
+
+    @property
     def text(self) -> Path:
         """A folder with the text encoder, the vocabulary and the space shared with images, where texts were learned."""
         return self.path / "text"
@@ -143,8 +153,8 @@ class RunFolder:
         """Remove what a run wrote; other files stay."""
         for entry in (
             self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.scores, self.gallery, self.retrieved, self.illustration, self.locations, self.matches,
-            self.report,
+            self.encoder, self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved,
+            self.illustration, self.locations, self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
         for folder in (self.text, self.sound):

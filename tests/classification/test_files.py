@@ -7,6 +7,7 @@ from torch import nn
 from likewise.classification import Classifier, Reference, load_classifier, load_reference, save_classifier
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.errors import LikewiseError
+from likewise.run_folder import RunFolder, write_json
 
 
 def made(temperature=2.0):
@@ -35,10 +36,18 @@ def test_an_encoder_that_is_not_the_runs_is_stored_beside_it(tmp_path):
     classifier, settings, reference = made()
     of_the_run = build_encoder(settings).eval()
     save_encoder(of_the_run, settings, tmp_path)
+    write_json(RunFolder(tmp_path).config, {})
     save_classifier(classifier, settings, reference, tmp_path)
     pixels = torch.rand(2, 3, 16, 16)
     assert torch.equal(load_classifier(tmp_path)(pixels), classifier(pixels))
     assert torch.equal(load_encoder(tmp_path)[0](pixels), of_the_run(pixels))
+
+
+def test_a_folder_that_is_no_run_takes_the_encoder_of_the_newest(tmp_path):
+    for classifier, settings, reference in (made(), made()):
+        save_classifier(classifier, settings, reference, tmp_path)
+    pixels = torch.rand(2, 3, 16, 16)
+    assert torch.equal(load_encoder(tmp_path)[0](pixels), classifier.encoder(pixels))
 
 
 def test_a_folder_without_a_classifier_and_another_head_are_refused(tmp_path):

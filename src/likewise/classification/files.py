@@ -13,12 +13,8 @@ from torch import Tensor, nn
 from likewise.classification.classifier import Classifier
 from likewise.classification.reference import Reference
 from likewise.encoders import Encoder, EncoderSettings, load_encoder, save_encoder
-from likewise.encoders.build import WEIGHTS as ENCODER_WEIGHTS
 from likewise.errors import LikewiseError
-from likewise.run_folder import read_json, write_json
-
-WEIGHTS, SETTINGS = "classifier.safetensors", "classifier.json"
-"""files of a stored classifier"""
+from likewise.run_folder import RunFolder, read_json, write_json
 
 OWN_ENCODER = "encoder."
 """prefix of the tensors of an encoder that is not the folder's own, such as the EMA copy that FixMatch evaluates"""
@@ -27,7 +23,9 @@ OWN_ENCODER = "encoder."
 def save_classifier(
     classifier: Classifier, settings: EncoderSettings, reference: Reference, folder: str | Path
 ) -> None:
-    """Write a classifier into a folder, with its encoder unless the folder has that one already.
+    """Write a classifier into a folder, with its encoder.
+
+    A run's own encoder stays as it is: where the classifier's is another one, it is stored with the head.
 
     Args:
         classifier: its head must be an ``nn.Linear``.
@@ -38,10 +36,10 @@ def save_classifier(
     Raises:
         LikewiseError: the head is no linear layer.
     """
-    folder, head = Path(folder), classifier.head
+    files, head = RunFolder(folder), classifier.head
     if not isinstance(head, nn.Linear):
         raise LikewiseError(f"The head is a {type(head).__name__}; only an nn.Linear can be stored.")
-    folder.mkdir(parents=True, exist_ok=True)
+    files.path.mkdir(parents=True, exist_ok=True)
     tensors = {
         "head.weight": head.weight,
         "head.bias": head.bias if head.bias is not None else torch.zeros(head.out_features),
@@ -49,20 +47,20 @@ def save_classifier(
         "reference.confidence": reference.confidence,
         "reference.correct": reference.correct,
     }
-    if not (folder / ENCODER_WEIGHTS).is_file():
-        save_encoder(classifier.encoder, settings, folder)
-    elif not _same_weights(classifier.encoder, folder / ENCODER_WEIGHTS):
+    if not files.config.exists():
+        save_encoder(classifier.encoder, settings, files.path)
+    elif not _same_weights(classifier.encoder, files.weights):
         tensors |= {OWN_ENCODER + name: tensor for name, tensor in classifier.encoder.state_dict().items()}
-    partial = folder / f"{WEIGHTS}.partial"
+    partial = files.path / f"{files.classifier_weights.name}.partial"
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(folder / WEIGHTS)
+    partial.replace(files.classifier_weights)
     content = {
         "class_names": list(classifier.class_names),
         "temperature": float(classifier.temperature),
         "distance_limit": reference.distance_limit,
         "protocol": reference.protocol,
     }
-    write_json(folder / SETTINGS, content)
+    write_json(files.classifier, content)
 
 
 def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Classifier:
@@ -77,7 +75,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Clas
     """
     content = _settings(folder)
     encoder, _ = load_encoder(folder, module)
-    tensors = load_file(Path(folder) / WEIGHTS)
+    tensors = load_file(RunFolder(folder).classifier_weights)
     own = {name.removeprefix(OWN_ENCODER): each for name, each in tensors.items() if name.startswith(OWN_ENCODER)}
     if own:
         encoder.load_state_dict(own)
@@ -94,7 +92,7 @@ def load_reference(folder: str | Path) -> Reference:
         LikewiseError: there is no classifier.
     """
     content = _settings(folder)
-    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
+    with safe_open(RunFolder(folder).classifier_weights, "pt") as file:
         vectors, confidence, correct = (
             file.get_tensor(f"reference.{name}") for name in ("vectors", "confidence", "correct")
         )
@@ -103,14 +101,14 @@ def load_reference(folder: str | Path) -> Reference:
 
 
 def _settings(folder: str | Path) -> dict[str, Any]:
-    folder = Path(folder)
-    if not ((folder / WEIGHTS).is_file() and (folder / SETTINGS).is_file()):
+    files = RunFolder(folder)
+    if not (files.classifier.is_file() and files.classifier_weights.is_file()):
         raise LikewiseError(
-            f"{folder} has no classifier ({SETTINGS}). A run leaves one where training saw labels of two classes or "
-            f"more: likewise train DATA --labels labels.csv. For images without labels there are likewise embed and "
-            f"likewise search."
+            f"{folder} has no classifier ({files.classifier.name}). A run leaves one where training saw labels of two "
+            f"classes or more: likewise train DATA --labels labels.csv. For images without labels there are likewise "
+            f"embed and likewise search."
         )
-    return read_json(folder / SETTINGS)
+    return read_json(files.classifier)
 
 
 def _same_weights(encoder: Encoder, path: Path) -> bool:

@@ -195,9 +195,9 @@ class CoMatch(Method):
         momentum = momentum_at(progress.step, self.momentum)
         ema_update(nets.teacher, student, momentum, copy_buffers=not self.teacher_predicts)
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits of the teacher, as the authors evaluate."""
-        return nets.teacher.classifier(nets.teacher.encoder(pixels))
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
+        """The teacher's encoder and the linear layer on it, as the authors evaluate."""
+        return nets.teacher.encoder, nets.teacher.classifier
 
     def _predict(self, nets: Nets, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """One pass of the student over all views; weak views take no gradient beyond the encoder's statistics."""

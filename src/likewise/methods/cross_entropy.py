@@ -83,9 +83,9 @@ class CrossEntropy(Method):
         right = share_of_right(logits, labels)
         return Step(labelled_cross_entropy(logits, labels, self.label_smoothing), {"train_top1": right})
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits of the trained classifier."""
-        return nets.classifier(nets.encoder(pixels))
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
+        """The trained encoder and the linear layer on it."""
+        return nets.encoder, nets.classifier
 
 
 def share_of_right(logits: Tensor, labels: Tensor) -> Tensor:

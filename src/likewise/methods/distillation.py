@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.methods.method import Method
 from likewise.methods.nets import Nets
@@ -21,9 +22,7 @@ class Teacher(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> logits [B, classes]."""
-        logits = self.method.classify(self.nets, pixels)
-        assert logits is not None  # `DistillationMethod.check_teacher` has refused every other method
-        return logits
+        return self.method.classify(self.nets, pixels)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class DistillationMethod(Method):
         Raises:
             LikewiseError: it trains no classifier.
         """
-        if type(teacher).classify is Method.classify:
+        if type(teacher).classifier is Method.classifier:
             raise LikewiseError(
                 f"{teacher.card.title} trains no classifier, so {self.card.title} cannot learn from it. Give "
                 f"--method.teacher the run of a method that does, for instance one of --method {self.trains_teacher}."
@@ -60,6 +59,6 @@ class DistillationMethod(Method):
         nets.teacher = teacher
         nets.finish("teacher")
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits of the trained classifier."""
-        return nets.classifier(nets.encoder(pixels))
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
+        """The trained encoder and the linear layer on it."""
+        return nets.encoder, nets.classifier

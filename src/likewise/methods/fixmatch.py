@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from likewise.data.batch import Batch
 from likewise.data.loader import Support
@@ -144,6 +144,6 @@ class FixMatch(Method):
         student = Nets(encoder=nets.encoder, classifier=nets.classifier)
         ema_update(nets.teacher, student, momentum_at(progress.step, self.momentum), copy_buffers=True)
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits of the teacher, as the authors evaluate."""
-        return nets.teacher.classifier(nets.teacher.encoder(pixels))
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
+        """The teacher's encoder and the linear layer on it, as the authors evaluate."""
+        return nets.teacher.encoder, nets.teacher.classifier

@@ -17,6 +17,7 @@ from likewise.data.loader import Support
 from likewise.data.video.clip_columns import IdentityTransform
 from likewise.data.video.clip_sampling import ClipSampling
 from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
 from likewise.losses.float32 import unit
 from likewise.methods.card import Card
 from likewise.methods.manual_optimization import Backward
@@ -108,9 +109,21 @@ class Method:
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Move what gradients do not: teachers and queues."""
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor | None:
-        """Logits [B, classes] of float pixels [B, C, S, S], where the method has a classifier of its own."""
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module] | None:
+        """The encoder and the layer on its features that give logits, where the method trains a classifier."""
         return None
+
+    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
+        """Logits [B, classes] of float pixels [B, C, S, S] by the classifier that the method trains.
+
+        Raises:
+            LikewiseError: it trains none.
+        """
+        networks = self.classifier(nets)
+        if networks is None:
+            raise LikewiseError(f"{self.card.title} trains no classifier; use a probe on its features.")
+        encoder, head = networks
+        return head(encoder(pixels))
 
     def save(self, nets: Nets, transforms: Mapping[str, ColumnTransform], folder: Path) -> None:
         """Write what evaluation needs besides the encoder, which is saved already.

@@ -286,9 +286,9 @@ class UGAN(Method):
             loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, outputs["judged"])
         return Step(loss, metrics)
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits of the trained classifier."""
-        return nets.classifier(nets.encoder(pixels))
+    def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
+        """The trained encoder and the linear layer on it."""
+        return nets.encoder, nets.classifier
 
     def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
         """A view [B, C, S, S] of each image."""

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from likewise.classification import Classifier, load_classifier
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.columns.masks import VOID, MaskClasses
@@ -75,6 +76,15 @@ class Run:
     def encoder(self) -> Encoder:
         """The encoder, in eval mode: float [B, C, S, S] in [0, 1] -> [B, D]."""
         return self._loaded[0]
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier, in eval mode: float [B, C, S, S] in [0, 1] -> logits whose softmax is calibrated, [B, K].
+
+        Raises:
+            LikewiseError: training saw no labels, or those of one class only.
+        """
+        return load_classifier(self.folder.path, self._module)
 
     @property
     def nets(self) -> Nets:
@@ -281,7 +291,7 @@ class Run:
         Raises:
             LikewiseError: it has one, but the checkpoint that holds it is gone.
         """
-        if type(method_of(self.folder)).classify is Method.classify:
+        if type(method_of(self.folder)).classifier is Method.classifier:
             return None
         trained = load_trained(self.folder.path, self._module)
         return OwnClassifier(trained.method, trained.nets)

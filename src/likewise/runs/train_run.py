@@ -13,11 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from likewise.classification import save_classifier
+from likewise.classification.of_run import LabelledImages, calibrated_classifier
 from likewise.collectives import rank, world_size
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.loader import Loader
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError
+from likewise.evaluation.evaluate_features import group_numbers
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
@@ -234,6 +237,7 @@ def _finish(
     method, settings = prepared.method, prepared.settings
     save_encoder(nets.encoder, prepared.encoder, run.path)
     method.save(nets, prepared.transforms, run.path)
+    _save_classifier(fabric, prepared, nets, run)
     write_json(run.environment, {**read_json(run.environment), **dataclasses.asdict(state)})
     _score(fabric, prepared, nets, run, measures)
     few = dataclasses.replace(settings, batch_size=min(prepared.batch_size, IMAGES))
@@ -241,6 +245,23 @@ def _finish(
     last_step = Progress(state.step - 1, state.step, settings.seed)
     write_method_pictures(run, method, nets, loader, prepared.train, last_step, fabric.device)
     write_report(run)
+
+
+def _save_classifier(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder) -> None:
+    """``classifier.*`` where training saw labels of two classes or more."""
+    train, validation = prepared.train, prepared.splits.get("val")
+    made = calibrated_classifier(
+        prepared.method,
+        nets,
+        LabelledImages(train.images, prepared.visible_labels, group_numbers(train.manifest)),
+        LabelledImages(validation.images, validation.labels) if validation else None,
+        prepared.manifest.class_names,
+        CentreView(prepared.encoder.image_size),
+        prepared.settings.seed,
+        fabric.device,
+    )
+    if made is not None:
+        save_classifier(made.classifier, prepared.encoder, made.reference, run.path)
 
 
 def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings) -> None:

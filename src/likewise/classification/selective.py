@@ -1,0 +1,98 @@
+"""Which predictions are sure enough: a threshold of confidence that keeps a stated precision."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scipy.stats import binom
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+
+ERROR_RATE = 0.1
+"""chance, over draws of the held-out labels, that the precision is missed"""
+
+STARTS, CANDIDATES = 5, 40
+"""thresholds from which weaker ones are tried, and thresholds in all"""
+
+
+class Threshold(NamedTuple):
+    """A threshold of confidence, and what it was chosen by."""
+
+    value: float
+    """predictions of less confidence are unsure; infinity where all are"""
+    precise: float
+    """the precision that was asked for"""
+    retained: int
+    """held-out predictions that are sure"""
+    correct: int
+    """how many of those are correct"""
+    held_out: int
+    """held-out predictions in all"""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether any prediction is sure."""
+        return math.isfinite(self.value)
+
+    def __str__(self) -> str:
+        """One line for the screen."""
+        if self.reachable:
+            return (
+                f"sure from a probability of {self.value:.3f}: {self.correct:,} of the {self.retained:,} held-out "
+                f"predictions above it are correct ({self.held_out:,} were held out)"
+            )
+        return (
+            f"everything is unsure: {self.held_out:,} held-out labels do not show a precision of {self.precise:g} at "
+            f"any threshold. At least {fewest(self.precise):,} are needed where all predictions are correct: label "
+            f"more images, or ask for less with --precise."
+        )
+
+
+def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_rate: float = ERROR_RATE) -> Threshold:
+    """The lowest threshold above which the precision holds, with a guarantee for finite samples.
+
+    Learn then Test (Angelopoulos et al. 2021, Sec. 4 and App. B, https://arxiv.org/abs/2110.01052): each candidate's
+    p-value is the exact binomial chance of as few errors among the predictions above it as there are, if its precision
+    were lower than asked for. The family-wise error is kept by fixed-sequence testing from several starts: each start
+    has its share of the error rate, and goes on to lower thresholds as long as its tests reject. So over draws of the
+    held-out labels the precision of the predictions above the threshold is missed at most as often as ``error_rate``,
+    as far as held-out predictions are like those of new images.
+
+    Args:
+        confidence: float [N], probability of the predicted class of held-out images.
+        correct: bool [N], whether that class was right.
+        precise: the precision, between 0 and 1.
+        error_rate: how often it may be missed.
+
+    Raises:
+        LikewiseError: the precision is not between 0 and 1.
+    """
+    if not 0 < precise < 1:
+        raise LikewiseError(f"--precise {precise:g} was given; it is a share between 0 and 1, for instance 0.95.")
+    order = confidence.argsort(descending=True, stable=True)
+    ranked, errors = confidence[order], (~correct[order]).long().cumsum(0)
+    candidates = _candidates(ranked)  # numbers of predictions above each candidate, fewest first
+    starts = candidates[:: max(math.ceil(len(candidates) / STARTS), 1)]
+    level, retained = error_rate / max(len(starts), 1), 0
+    for start in starts:
+        for count in candidates[candidates.index(start) :]:
+            if binom.cdf(int(errors[count - 1]), count, 1 - precise) > level:
+                break
+            retained = max(retained, count)
+    value = float(ranked[retained - 1]) if retained else math.inf
+    return Threshold(value, precise, retained, int(correct[order][:retained].sum()), len(confidence))
+
+
+def fewest(precise: float, error_rate: float = ERROR_RATE) -> int:
+    """How many predictions, all correct, show a precision at one threshold."""
+    return math.ceil(math.log(error_rate) / math.log(precise))
+
+
+def _candidates(ranked: Tensor) -> list[int]:
+    """How many predictions lie at or above each candidate threshold, of confidences in descending order."""
+    total = len(ranked)
+    wanted = {math.ceil(total * (step + 1) / CANDIDATES) for step in range(CANDIDATES)} if total else set()
+    # Equal confidences are on one side of any threshold.
+    return sorted({int((ranked >= ranked[count - 1]).sum()) for count in wanted})
