@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Nets(nn.Module):
-    """The networks and memories of a method, by name: always ``encoder``; head, predictor, teacher, queue as needed."""
+    """The networks and memories of a method, by name: always ``encoder``; head, predictor, teacher, queue as needed.
+
+    ``learning_rate_scales`` holds the factor of the learning rate of parameters that have one, by name.
+    """
 
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
         self.finished: tuple[str, ...] = ()
+        self.frozen_statistics: tuple[str, ...] = ()
+        self.learning_rate_scales: Mapping[str, float] = {}
         for name, part in parts.items():
             setattr(self, name, part)
 
@@ -29,11 +34,20 @@ class Nets(nn.Module):
         for name in names:
             getattr(self, name).requires_grad_(False).eval()
 
+    def freeze_statistics(self, *names: str) -> None:
+        """Let batch normalisation in these parts use its running statistics, and keep them, also while they learn."""
+        self.frozen_statistics = (*self.frozen_statistics, *names)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Nets:
-        """Set the mode of all parts that still learn; finished parts stay in eval mode."""
+        """Set the mode of all parts that still learn; finished parts and frozen statistics stay in eval mode."""
         super().train(mode)
         for name in self.finished:
             getattr(self, name).eval()
+        for name in self.frozen_statistics:
+            for module in getattr(self, name).modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
 

@@ -141,7 +141,8 @@ class _Loop:
         self.step_batch_size = loader.batch_size * self.accumulate
 
         microbatches = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
-        wrapped = fabric.setup(Learner(method, nets), build_optimizer(recipe, nets, self.step_batch_size))
+        optimizer = build_optimizer(recipe, nets, self.step_batch_size, nets.learning_rate_scales)
+        wrapped = fabric.setup(Learner(method, nets), optimizer)
         self.learner: nn.Module = wrapped[0]
         self.optimizer: Optimizer = wrapped[1]
         self.gradients = gradients_of(fabric, self.learner, microbatches)
@@ -231,7 +232,7 @@ class _Loop:
     def update_weights(self, group: Sequence[Step]) -> Step:
         """The optimiser's step by the mean gradient of a group of batches, and what gradients do not move."""
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = self.rate
+            parameters["lr"] = self.rate * parameters.get("lr_scale", 1.0)
         step = mean_step(group)
         if self.accumulate > 1:
             divide_gradients(self.learner, self.accumulate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +11,11 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
-from likewise.data.loader import Loader
 from likewise.encoders import Encoder
-from likewise.methods import Nets, Recipe, with_view_size
+from likewise.methods import Nets, Recipe
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
-from likewise.training import LoopSettings, train
+from likewise.training.fine_tuning import fine_tune
 from likewise.views.policies import ViewPolicy, weak
 
 
@@ -53,13 +51,11 @@ class FineTune:
             classes: number of classes.
         """
         labelled = (labels != UNLABELLED).nonzero().flatten()
-        repeated = labelled.repeat(math.ceil(self.batch_size / len(labelled)))
-        loader = Loader(images.take(repeated), labels[repeated], self.batch_size, self.seed)
         steps = max(self.steps, round(self.epochs * len(labelled) / self.batch_size))
-        method = with_view_size(CrossEntropy(views=self.views), images.size, images.frames)
+        method = CrossEntropy(views=self.views)
         seed_networks(self.seed, "fine-tuning")
         nets = method.build(copy.deepcopy(encoder), classes)
-        train(fabric, method, nets, loader, self.recipe, LoopSettings(steps, self.seed, log_every=steps))
+        fine_tune(fabric, method, nets, images, labels, self.recipe, steps, self.batch_size, self.seed)
         return nets
 
     def protocol(self) -> dict[str, Any]:

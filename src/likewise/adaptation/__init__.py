@@ -1,0 +1,8 @@
+"""From a pretrained encoder and a few labels to an encoder for these images: fine-tuning, LoRA, label propagation."""
+
+from likewise.adaptation.adapt import Adapted, adapt
+from likewise.adaptation.adaptation import Adaptation
+from likewise.adaptation.label_propagation import propagate_labels
+from likewise.adaptation.prototypes import prototype_classifier
+
+__all__ = ["Adaptation", "Adapted", "adapt", "propagate_labels", "prototype_classifier"]

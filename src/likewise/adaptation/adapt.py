@@ -1,0 +1,226 @@
+"""Fine-tuning a pretrained encoder on labelled images alone."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from likewise.adaptation.adaptation import Adaptation
+from likewise.adaptation.learning_parameters import apply_adaptation, learning_rate_scales
+from likewise.adaptation.lora import merge_lora
+from likewise.adaptation.prototypes import prototype_classifier
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import Images
+from likewise.encoders import Encoder
+from likewise.errors import LikewiseError
+from likewise.evaluation.features import extract
+from likewise.methods import Nets, Recipe
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.randomness import seed_networks
+from likewise.training import Callback, CallbackState, choose_precision
+from likewise.training.fine_tuning import fine_tune
+from likewise.training.precision import Precision
+from likewise.views.policies import CentreView, ViewPolicy, weak
+
+LEARNING_RATES = {"frozen": 1e-3, "lora": 2e-3, "last": 5e-4, "full": 5e-4}
+"""For a batch of 256, of AdamW. Low-rank factors take a higher rate than whole weights."""
+
+TRIAL_STEPS = 3
+"""Steps by which the time of a step is measured where there is a time limit."""
+
+FEATURES = 5000
+"""Images whose features give the mean and the norm of the classifier, besides the labelled ones."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A fine-tuned copy of an encoder, with its classifier."""
+
+    encoder: Encoder
+    """of the same class, with the same names of tensors; LoRA is merged into the weights"""
+    head: nn.Linear
+    """features [B, D] -> logits [B, K]"""
+    steps: int
+    """optimiser steps that were done"""
+    seconds: float
+    """all of it, with the first features"""
+
+
+@dataclass
+class TimeLimit(Callback):
+    """Stop training at a time, after the step in progress."""
+
+    deadline: float
+    """by ``time.perf_counter``"""
+    step_seconds: list[float] = field(default_factory=list)
+    """how long steps took, without the first, which waits for kernels to be chosen"""
+    _since: float = field(default=0.0, repr=False)
+
+    def on_start(self, state: CallbackState) -> None:
+        """Start the clock of the first step."""
+        self._since = time.perf_counter()
+
+    def on_step(self, state: CallbackState) -> None:
+        """Stop where the time is over."""
+        if state.nets.encoder.mean.is_cuda:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if state.step > 1:
+            self.step_seconds.append(now - self._since)
+        self._since = now
+        if now >= self.deadline:
+            state.stop("the time limit is reached")
+
+
+def adapt(
+    encoder: Encoder,
+    images: Images,
+    labels: Tensor,
+    num_classes: int,
+    adaptation: Adaptation | str = "lora",
+    *,
+    steps: int = 300,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    time_limit: float | None = None,
+    recipe: Recipe | None = None,
+    views: ViewPolicy | None = None,
+    freeze_statistics: bool = True,
+    precision: Precision = "auto",
+) -> Adapted:
+    """Fine-tune a copy of an encoder, with a classifier that starts from class means; the encoder stays as it is.
+
+    The same arguments give the same weights on the same machine, unless the time limit shortens the run.
+
+    Args:
+        encoder: the start.
+        images: labelled and unlabelled; unlabelled ones only place and scale the first classifier.
+        labels: int64 [N] in 0..K-1, -1 for unlabelled images.
+        num_classes: K.
+        adaptation: which parameters learn, or its name.
+        steps: optimiser steps.
+        batch_size: labelled images of a step; fewer are repeated, each time in another view.
+        seed: of LoRA's factors, the order of images and the views.
+        device: where to compute.
+        time_limit: seconds; the number of steps is then reduced to what fits, measured over the first steps, so that
+            the schedule still ends; and training stops at the limit in any case.
+        recipe: optimiser and schedule; None: AdamW with a cosine, at a rate that suits the adaptation.
+        views: augmentation; None: crop and flip.
+        freeze_statistics: batch normalisation keeps the statistics of pre-training. With few labelled images they
+            would become those of these images alone, repeated in every batch.
+        precision: number format of the network.
+
+    Raises:
+        LikewiseError: no image is labelled, the adaptation does not fit the encoder, or LoRA's package is missing.
+    """
+    begin = time.perf_counter()
+    adaptation = Adaptation.parse(adaptation)
+    if not bool((labels != UNLABELLED).any()):
+        raise LikewiseError("Adapting an encoder needs labelled images, but every label is -1.")
+    device = torch.device(device)
+    head = first_head(encoder, images, labels, num_classes, seed, device)
+    nets = Nets(encoder=copy.deepcopy(encoder).requires_grad_(True), classifier=head)
+    set_learning_parameters(nets, adaptation, seed, freeze_statistics)
+    training = _Training(
+        Fabric(accelerator=device.type, devices=_index(device), precision=choose_precision(precision, device).fabric),
+        CrossEntropy(views=views or weak()),
+        images,
+        labels,
+        recipe or default_recipe(adaptation),
+        batch_size,
+        seed,
+    )
+    done = 0
+    if time_limit is None:
+        done = training.run(nets, steps)
+    else:
+        deadline = begin + time_limit
+        steps = min(steps, training.steps_that_fit(nets, deadline))
+        if steps > 0:
+            done = training.run(nets, steps, deadline)
+    merge_lora(nets.encoder)
+    nets.requires_grad_(True).eval()
+    return Adapted(nets.encoder, nets.classifier, done, time.perf_counter() - begin)
+
+
+def first_head(
+    encoder: Encoder, images: Images, labels: Tensor, num_classes: int, seed: int, device: torch.device
+) -> nn.Linear:
+    """The classifier from class means of the encoder's features."""
+    labelled = (labels != UNLABELLED).nonzero().flatten()
+    others = (labels == UNLABELLED).nonzero().flatten()
+    order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))
+    index = torch.cat([labelled, others[order[:FEATURES]]])
+    features = extract(encoder, images, index, CentreView(images.size), device=device)
+    return prototype_classifier(features, labels[index], num_classes).to(device)
+
+
+def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freeze_statistics: bool = True) -> None:
+    """Apply an adaptation to ``nets.encoder``, in place."""
+    seed_networks(seed, "adaptation")  # LoRA's first factors are random
+    apply_adaptation(nets.encoder, adaptation)
+    if freeze_statistics:
+        nets.freeze_statistics("encoder")
+    scales = learning_rate_scales(nets.encoder, adaptation.layer_decay)
+    nets.learning_rate_scales = {f"encoder.{name}": scale for name, scale in scales.items()}
+
+
+def default_recipe(adaptation: Adaptation) -> Recipe:
+    """AdamW with a cosine; weight decay as in AdamW's default.
+
+    AdamW suits every kind of pretrained network, where SGD's rate depends on it; the schedule is that of BiT and of
+    most fine-tuning since (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983).
+    """
+    return Recipe("adamw", LEARNING_RATES[adaptation.kind], weight_decay=0.01, warm_up=0.1)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What does not change between the trial and the training."""
+
+    fabric: Fabric
+    method: CrossEntropy
+    images: Images
+    labels: Tensor
+    recipe: Recipe
+    batch_size: int
+    seed: int
+
+    def run(self, nets: Nets, steps: int, deadline: float = float("inf")) -> int:
+        """Train; the steps that were done."""
+        return self._train(nets, steps, TimeLimit(deadline))
+
+    def steps_that_fit(self, nets: Nets, deadline: float) -> int:
+        """How many steps fit until a time, by the time of a few steps with a copy of the networks."""
+        clock = TimeLimit(deadline)
+        self._train(copy.deepcopy(nets), TRIAL_STEPS, clock)
+        if not clock.step_seconds:
+            return 0
+        per_step = sum(clock.step_seconds) / len(clock.step_seconds)
+        return int((deadline - time.perf_counter()) / per_step)
+
+    def _train(self, nets: Nets, steps: int, clock: TimeLimit) -> int:
+        state = fine_tune(
+            self.fabric,
+            self.method,
+            nets,
+            self.images,
+            self.labels,
+            self.recipe,
+            steps,
+            self.batch_size,
+            self.seed,
+            [clock],
+        )
+        return state.step
+
+
+def _index(device: torch.device) -> list[int] | int:
+    """The device as Fabric names it."""
+    return [device.index or 0] if device.type == "cuda" else 1

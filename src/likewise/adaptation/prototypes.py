@@ -1,0 +1,81 @@
+"""A linear classifier from class means, whose confidence means something before the first step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+from torch.nn import functional
+
+from likewise.data.batch import UNLABELLED
+from likewise.errors import LikewiseError
+
+SCALES = (1.0, 100.0)
+"""Least and greatest factor of the cosines; 100 is CLIP's greatest (Radford et al. 2021, Sec. 2.5)."""
+
+SCALE_WITHOUT_EVIDENCE = 10.0
+"""Factor where no class has two labelled images; that of cosine classifiers for few images (Gidaris & Komodakis 2018,
+Sec. 4, https://arxiv.org/abs/1804.09458)."""
+
+
+@torch.no_grad()
+def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> nn.Linear:
+    """A linear layer whose logits are scaled cosines with class means of frozen features.
+
+    The weights of a class are the normalised mean of its normalised features, after the mean of all features is
+    subtracted (imprinting: Qi et al. 2018, Sec. 3.2, https://arxiv.org/abs/1712.07136). Features are divided by their
+    mean norm instead of each by its own, so that the layer is linear. The factor of the cosines minimises the
+    cross-entropy of labelled images that are left out of their own class's mean: a random or a flat classifier makes
+    every pseudo-label unsure (SWIFT, Liu et al. 2025, Sec. 3, https://arxiv.org/abs/2512.10244).
+
+    Args:
+        features: float [N, D], of labelled and unlabelled images.
+        labels: int64 [N], -1 where there is none.
+        num_classes: K; a class without a label has zero weights.
+
+    Raises:
+        LikewiseError: no image is labelled.
+    """
+    labelled = labels != UNLABELLED
+    if not bool(labelled.any()):
+        raise LikewiseError("A classifier from class means needs labelled images, but every label is -1.")
+    centre = features.float().mean(dim=0)  # [D]
+    centred = features.float() - centre  # [N, D]
+    norm = centred.norm(dim=1).mean().clamp_min(1e-12)
+    rows, classes = centred[labelled], labels[labelled]
+
+    sums = torch.zeros(num_classes, features.shape[1])
+    sums.index_add_(0, classes, functional.normalize(rows))
+    left_out = _left_out_cosines(rows / norm, sums, classes)
+    scale = _scale(*left_out)
+
+    layer = nn.Linear(features.shape[1], num_classes)
+    layer.weight.copy_(scale * functional.normalize(sums) / norm)
+    layer.bias.copy_(-layer.weight @ centre)
+    return layer
+
+
+def _left_out_cosines(rows: Tensor, sums: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines [M, K] of each row with the class means without that row, and its class; rows alone in theirs are out."""
+    counts = torch.bincount(classes, minlength=len(sums))
+    kept = counts[classes] > 1
+    rows, classes = rows[kept], classes[kept]
+    cosines = rows @ functional.normalize(sums).T  # [M, K]
+    own_sums = sums[classes] - functional.normalize(rows)  # [M, D]
+    own = (rows * functional.normalize(own_sums)).sum(dim=1)
+    cosines[torch.arange(len(rows)), classes] = own
+    return cosines, classes
+
+
+def _scale(cosines: Tensor, classes: Tensor) -> float:
+    """The factor of the cosines with the least cross-entropy."""
+    if not len(classes):
+        return SCALE_WITHOUT_EVIDENCE
+
+    def loss(log_scale: float) -> float:
+        return float(functional.cross_entropy(cosines * math.exp(log_scale), classes))
+
+    bounds = math.log(SCALES[0]), math.log(SCALES[1])
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
