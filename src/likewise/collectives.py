@@ -81,6 +81,18 @@ def any_over_ranks(flag: bool, device: torch.device) -> bool:
     return bool(mean_over_ranks(torch.tensor(float(flag), device=device)) > 0)
 
 
+def merged_over_ranks(entries: dict[str, str]) -> dict[str, str]:
+    """The entries of every rank in one dictionary, the same on all; every rank must ask."""
+    if world_size() == 1:
+        return entries
+    by_rank: list[dict[str, str]] = [{} for _ in range(world_size())]
+    dist.all_gather_object(by_rank, entries)
+    merged: dict[str, str] = {}
+    for of_rank in by_rank:
+        merged |= of_rank
+    return merged
+
+
 def min_over_ranks(number: int, device: torch.device) -> int:
     """The least of a number over ranks."""
     if world_size() == 1:

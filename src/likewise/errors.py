@@ -22,6 +22,12 @@ class EnvironmentIOError(LikewiseError):
     exit_code = 1
 
 
+class FilesLeftOut(LikewiseError):
+    """Files could not be read, and ``--strict`` asks for an error then. What could be made has been written."""
+
+    exit_code = 1
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence for the end of a message: the closest known word, and all known words."""
     options = sorted(known)

@@ -17,7 +17,18 @@ IN_MEMORY = "in memory"
 FORMAT = 3
 """Of ``config.json``; raised when its content changes. A run of another format is refused."""
 
-UNCOMPARED = ("out", "overwrite", "resume", "loggers", "num_workers", "device", "devices", "save_every", "microbatch")
+UNCOMPARED = (
+    "out",
+    "overwrite",
+    "resume",
+    "loggers",
+    "num_workers",
+    "device",
+    "devices",
+    "save_every",
+    "microbatch",
+    "max_bad",
+)
 """Settings in ``config.json`` that may differ when a run is resumed: they do not change what is learned. The number of
 microbatches does, whatever their size on one device; ``config.json`` has it next to the settings."""
 
@@ -42,6 +53,11 @@ class RunFolder:
     def data(self) -> Path:
         """What was found in the data: counts, classes, visible labels, skipped files."""
         return self.path / "data.json"
+
+    @property
+    def unread(self) -> Path:
+        """Training images that could not be decoded, each with the reason; absent where all could."""
+        return self.path / "unread.json"
 
     @property
     def metrics(self) -> Path:

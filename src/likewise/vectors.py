@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,9 @@ import torch
 from torch import Tensor
 
 from likewise.errors import EnvironmentIOError, LikewiseError
+
+_ENCODER, _SKIPPED = "likewise.encoder", "likewise.skipped"
+"""Keys of a Parquet file's metadata."""
 
 
 class SearchResult(NamedTuple):
@@ -35,9 +40,15 @@ class Vectors(NamedTuple):
     """float32 [N, D]"""
     shared: Tensor | None = None
     """unit vectors, float32 [N, d], comparable with those of texts or sounds; where the run learned from those"""
+    encoder: str = ""
+    """SHA-256 of the weights of the encoder that made them; empty where that is not known"""
+    skipped: Mapping[str, str] = {}
+    """ids of the files of the data that have no vector, each with the reason"""
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a Parquet file with columns id, label and vector, and shared where there is one.
+
+        Its metadata hold the encoder's hash and the files that have no vector.
 
         Raises:
             LikewiseError: the file exists and ``overwrite`` is not set.
@@ -48,8 +59,9 @@ class Vectors(NamedTuple):
         columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
         if self.shared is not None:
             columns["shared"] = _lists(self.shared)
+        metadata = {_ENCODER: self.encoder, _SKIPPED: json.dumps(dict(self.skipped))}
         try:
-            parquet.write_table(pa.table(columns), target)
+            parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), target)
         except OSError as error:
             raise EnvironmentIOError(f"{target} cannot be written: {error.strerror or error}.") from error
 
@@ -67,7 +79,15 @@ def read_vectors(path: Path) -> Vectors:
     if missing:
         raise LikewiseError(f"{path} has no column {', '.join(sorted(missing))}; it was not written by likewise embed.")
     shared = _matrix(table, "shared") if "shared" in table.column_names else None
-    return Vectors(table["id"].to_pylist(), table["label"].to_pylist(), _matrix(table, "vector"), shared)
+    metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    return Vectors(
+        table["id"].to_pylist(),
+        table["label"].to_pylist(),
+        _matrix(table, "vector"),
+        shared,
+        metadata.get(_ENCODER, ""),
+        json.loads(metadata.get(_SKIPPED, "{}")),
+    )
 
 
 def _matrix(table: pa.Table, column: str) -> Tensor:

@@ -87,7 +87,7 @@ def broken_set(tmp_path, count=6, lost=(2, 3)):
 def test_an_unreadable_image_is_replaced_by_the_next_and_listed(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     for _ in range(2):
-        rows = images.rows(torch.tensor([2, 0, 3]))
+        rows = images.replaced(torch.tensor([2, 0, 3]))
         assert rows.positions.tolist() == [4, 0, 4]
         np.testing.assert_array_equal(rows.pixels.images[0].permute(1, 2, 0), np.asarray(picture(4, 30, 30)))
     assert set(images.unreadable) == {"2.png", "3.png"}
@@ -98,16 +98,31 @@ def test_an_unreadable_image_is_replaced_by_the_next_and_listed(tmp_path, memory
 def test_a_replacement_has_the_same_label_if_any_image_has(tmp_path, memory_limit):
     images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
-    assert images.rows(torch.tensor([2]), labels=labels).positions.tolist() == [0]
-    assert images.rows(torch.tensor([3]), labels=labels).positions.tolist() == [4]
+    assert images.replaced(torch.tensor([2]), labels=labels).positions.tolist() == [0]
+    assert images.replaced(torch.tensor([3]), labels=labels).positions.tolist() == [4]
+
+
+@pytest.mark.parametrize("memory_limit", [0, 10**9])
+def test_what_is_not_for_training_has_no_pixels_of_another_image(tmp_path, memory_limit):
+    images = open_images(broken_set(tmp_path), memory_limit=memory_limit)
+    found = images.readable(torch.tensor([5, 3, 0, 2]))
+    assert found.positions.tolist() == [5, 0] and len(found.pixels.images) == len(found.pixels.aspect) == 2
+    np.testing.assert_array_equal(found.pixels.images[0].permute(1, 2, 0), np.asarray(picture(5, 30, 30)))
+    assert set(images.unreadable) == {"2.png", "3.png"}
+    with pytest.raises(LikewiseError, match=r"3\.png"):
+        images.read(torch.tensor([0, 3]))
+    some = images.take(torch.tensor([3, 1, 3]))
+    assert some.readable(torch.arange(3)).positions.tolist() == [1] and set(some.unreadable) == {"3.png"}
 
 
 def test_a_set_of_which_nothing_can_be_decoded_is_one_message(tmp_path):
     manifest = broken_set(tmp_path, lost=range(6))
     with pytest.raises(LikewiseError, match=r"0\.png"):
         open_images(manifest)
-    with pytest.raises(LikewiseError, match=" 6 "):
+    with pytest.raises(LikewiseError, match=r"0\.png"):
         open_images(manifest, memory_limit=0).read(torch.tensor([0]))
+    with pytest.raises(LikewiseError, match=" 6 "):
+        open_images(manifest, memory_limit=0).replaced(torch.tensor([0]))
 
 
 def test_many_images_are_decoded_by_processes_to_the_same_end(tmp_path, monkeypatch):
@@ -119,8 +134,9 @@ def test_many_images_are_decoded_by_processes_to_the_same_end(tmp_path, monkeypa
     monkeypatch.setattr("likewise.data.parallel_map.ROWS_WORTH_PROCESSES", 1)
     monkeypatch.setattr("likewise.data.parallel_map.ROWS_AT_A_TIME", 2)
     processes = open_images(manifest, size=6)
-    everything = torch.arange(9)
-    assert torch.equal(threads.read(everything).images, processes.read(everything).images)
+    ours, theirs = threads.readable(torch.arange(9)), processes.readable(torch.arange(9))
+    assert ours.positions.tolist() == theirs.positions.tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert torch.equal(ours.pixels.images, theirs.pixels.images)
     assert threads.unreadable == processes.unreadable and set(threads.unreadable) == {"7.jpg"}
 
 

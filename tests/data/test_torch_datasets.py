@@ -143,7 +143,7 @@ def test_an_item_that_fails_later_is_replaced_and_listed():
     manifest = open_manifest(items)
     items.items[2] = OSError("gone")
     images = open_images(manifest, memory_limit=0)
-    assert images.rows(torch.tensor([2])).positions.tolist() == [3]
+    assert images.replaced(torch.tensor([2])).positions.tolist() == [3]
     assert set(images.unreadable) == {"2"}
 
 

@@ -127,7 +127,7 @@ def test_what_is_written_is_plain_json_and_reads_back():
     found = evaluate_encoders({"trained": left()}, train, test, centre(), QUICK)
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [Score.from_json(each) for each in written["trained"]] == found.by_encoder["trained"]
-    assert set(written) == {"trained", "differences", "label_free", "calibration", "notes"}
+    assert set(written) == {"trained", "differences", "label_free", "calibration", "notes", "unread"}
     one = replace(test, index=test.index[:1], labels=test.labels[:1], ids=test.ids[:1])
     alone = evaluate_encoders({"trained": left()}, train, one, centre(), QUICK)
     json.dumps(alone.to_json(), allow_nan=False)

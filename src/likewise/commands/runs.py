@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from rich.table import Table
 from likewise.commands.words import Positional, parse
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.masks import MaskClasses
+from likewise.data.manifest import require_all_read
 from likewise.errors import LikewiseError
 from likewise.runs import api
 
@@ -44,6 +46,8 @@ class Evaluate:
     full_bank: bool = False
     """for a run with --imbalance: neighbours and probes learn from the images that it left out too"""
     neighbours: int = 20  # nearest training images that vote
+    strict: bool = False
+    """end with code 1 where files could not be read; the scores of the others are written all the same"""
 
 
 def evaluate(words: list[str]) -> None:
@@ -64,6 +68,8 @@ class Embed:
     """Parquet file for the id, label and vector of each image"""
     overwrite: bool = False
     """replace the file if it is there"""
+    strict: bool = False
+    """end with code 1 where images could not be read; the vectors of the others are written all the same"""
 
 
 def embed(words: list[str]) -> None:
@@ -73,6 +79,7 @@ def embed(words: list[str]) -> None:
     vectors = run.embed_text(lines_of(Path(given.data))) if given.data.endswith(".txt") else run.embed(given.data)
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
+    _say_skipped(vectors.skipped, "have no vector", given.strict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Search:
     """Parquet file that `likewise embed` wrote"""
     count: int = 10
     """number of images to list"""
+    strict: bool = False
+    """end with code 1 where the file of vectors leaves out images that could not be read"""
 
 
 def search(words: list[str]) -> None:
@@ -102,15 +111,28 @@ def search(words: list[str]) -> None:
             "in --sound bark.wav."
         )
     table, run = Table("cosine", "image", "label"), api.load(given.run)
+    vectors = run.vectors_of(given.in_)
     if given.text is not None:
-        found = run.search_text(given.text, given.in_, given.count)
+        found = run.search_text(given.text, vectors, given.count)
     elif given.sound is not None:
-        found = run.search_sound(given.sound, given.in_, given.count)
+        found = run.search_sound(given.sound, vectors, given.count)
     else:
-        found = run.search(str(given.query), given.in_, given.count)
+        found = run.search(str(given.query), vectors, given.count)
     for match in found:
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)
+    _say_skipped(vectors.skipped, "could not be embedded, so they are not searched", given.strict)
+
+
+def _say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:
+    """Name every file that was left out; with ``strict`` that is an error."""
+    if not skipped:
+        return
+    print(f"{len(skipped):,} files {what}:")
+    for name, reason in skipped.items():
+        print(f"  {name}: {reason}")
+    if strict:
+        require_all_read(skipped)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch.nn import functional
 from likewise.data.batch import Pixels
 from likewise.data.decoding import channels_of_mode
 from likewise.data.fallback_samples import FallbackSamples
-from likewise.data.manifest import Manifest
+from likewise.data.manifest import Manifest, Skipped, some_files
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
 from likewise.errors import LikewiseError
@@ -36,7 +36,7 @@ class DecodedRows(NamedTuple):
 
     pixels: Pixels
     positions: Tensor
-    """int64 [B]: the positions that were read; those of a replacement where an image could not be decoded"""
+    """int64 [B]: the positions that were read"""
 
 
 class Images(Protocol):
@@ -52,20 +52,27 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: Tensor) -> Pixels:
-        """The images at some positions (int64 [B]): uint8 [B, C, S, S] and aspect [B]."""
+        """The images at some positions (int64 [B]): uint8 [B, C, S, S] and aspect [B].
+
+        Raises:
+            LikewiseError: one of them cannot be decoded.
+        """
+        ...
+
+    def readable(self, index: Tensor) -> DecodedRows:
+        """Those of the images at some positions that can be decoded; the others are in ``unreadable`` from then on."""
+        ...
+
+    def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
+        """An image for each position, for training: one that cannot be decoded is replaced by the next readable one.
+
+        That is the next row with the same label (``labels``, int64 [N]), or failing that the next row of all. It is
+        the same one every time, and the lost image's id is in ``unreadable`` from then on.
+        """
         ...
 
     def take(self, index: Tensor) -> Images:
         """A set of the images at some positions, numbered anew from 0."""
-        ...
-
-    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """As ``read``, with the positions that were truly read.
-
-        An image that cannot be decoded is replaced by the next readable one: the next row with the same label
-        (``labels``, int64 [N]), or failing that the next row of all. It is the same one every time, and the lost
-        image's id is in ``unreadable`` from then on.
-        """
         ...
 
 
@@ -74,30 +81,39 @@ class InMemoryImages:
 
     Args:
         pixels: all images.
-        lost: rows that could not be decoded.
-        unreadable: their ids, each with the reason.
+        lost: positions that could not be decoded, each with its id and the reason.
     """
 
-    def __init__(self, pixels: Pixels, lost: Iterable[int] = (), unreadable: dict[str, str] | None = None) -> None:
-        self.pixels, self.unreadable = pixels, unreadable or {}
+    def __init__(self, pixels: Pixels, lost: Mapping[int, Skipped] | None = None) -> None:
+        self.pixels, self._lost = pixels, dict(lost or {})
+        self.unreadable = dict(self._lost.values())
         self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
         self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1
-        self._fallbacks = FallbackSamples(len(pixels.images), set(lost))
+        self._fallbacks = FallbackSamples(len(pixels.images), set(self._lost))
 
     def __len__(self) -> int:
         return len(self.pixels.images)
 
     def read(self, index: Tensor) -> Pixels:
         """The images at some positions."""
-        return self.rows(index).pixels
+        return whole_batch(self.readable(index), index, self.unreadable)
+
+    def readable(self, index: Tensor) -> DecodedRows:
+        """Those of the images at some positions that could be decoded."""
+        if self._lost:
+            index = torch.tensor([row for row in index.tolist() if row not in self._lost], dtype=torch.int64)
+        return self._rows(index)
+
+    def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
+        """An image for each position, and the positions that were read."""
+        return self._rows(self._fallbacks.replace(index, labels))
 
     def take(self, index: Tensor) -> InMemoryImages:
         """A set of the images at some positions."""
-        return InMemoryImages(self.read(index))
+        lost = {new: self._lost[old] for new, old in enumerate(index.tolist()) if old in self._lost}
+        return InMemoryImages(self._rows(index).pixels, lost)
 
-    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """The images at some positions, and the positions that were read."""
-        index = self._fallbacks.replace(index, labels)
+    def _rows(self, index: Tensor) -> DecodedRows:
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
 
@@ -115,36 +131,77 @@ class FileImages:
 
     def read(self, index: Tensor) -> Pixels:
         """Decode the images at some positions."""
-        return self.rows(index).pixels
+        return whole_batch(self.readable(index), index, self.unreadable)
+
+    def readable(self, index: Tensor) -> DecodedRows:
+        """Decode those of the images at some positions that can be decoded."""
+        return self._decode_rows(index, self._decode)
+
+    def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
+        """Decode the images at some positions, and for each that cannot be decoded its replacement."""
+        return self._decode_rows(index, lambda row: self._decode_or_replace(row, labels))
 
     def take(self, index: Tensor) -> FileImages:
         """A set of the images at some positions."""
         ids = [self.ids[i] for i in index.tolist()]
         return FileImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
-    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """Decode the images at some positions, and for each that cannot be decoded its replacement."""
+    def _decode_rows(self, index: Tensor, decode: Callable[[int], DecodedRow | None]) -> DecodedRows:
+        """What ``decode`` gives for each position, without those for which it gives nothing."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
         aspect, positions = np.empty(len(index), np.float32), np.empty(len(index), np.int64)
-        for slot, wanted in enumerate(index.tolist()):
-            positions[slot], images[slot], aspect[slot] = self._decode(wanted, labels)
-        return DecodedRows(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), torch.from_numpy(positions))
+        filled = 0
+        for wanted in index.tolist():
+            row = decode(wanted)
+            if row is not None:
+                positions[filled], images[filled], aspect[filled] = row
+                filled += 1
+        pixels = Pixels(torch.from_numpy(images[:filled]), torch.from_numpy(aspect[:filled]))
+        return DecodedRows(pixels, torch.from_numpy(positions[:filled]))
 
-    def _decode(self, wanted: int, labels: Tensor | None) -> tuple[int, np.ndarray, float]:
-        """The row that was read, uint8 [C, S, S] and width / height."""
+    def _decode(self, row: int) -> DecodedRow | None:
+        """One image; None, and its id in ``unreadable``, where it cannot be decoded."""
+        try:
+            return DecodedRow(row, *read_square(self.source, row, self.size, self.channels))
+        except UnreadableImage as error:
+            self.unreadable[self.ids[row]] = str(error)
+            self._fallbacks.add(row)
+            return None
+
+    def _decode_or_replace(self, wanted: int, labels: Tensor | None) -> DecodedRow:
         while True:
-            row = self._fallbacks.fallback(wanted, labels)
-            try:
-                square, aspect = read_square(self.source, row, self.size, self.channels)
-            except UnreadableImage as error:
-                self.unreadable[self.ids[row]] = str(error)
-                self._fallbacks.add(row)
-            else:
-                return row, square, aspect
+            decoded = self._decode(self._fallbacks.fallback(wanted, labels))
+            if decoded is not None:
+                return decoded
+
+
+class DecodedRow(NamedTuple):
+    """One decoded image."""
+
+    position: int
+    pixels: np.ndarray
+    """uint8 [C, S, S]"""
+    aspect: float
+    """width / height"""
+
+
+def whole_batch(found: DecodedRows, index: Tensor, unreadable: Mapping[str, str]) -> Pixels:
+    """The pixels of a batch of which every image was read.
+
+    Raises:
+        LikewiseError: one was not.
+    """
+    lost = len(index) - len(found.positions)
+    if lost:
+        raise LikewiseError(
+            f"{lost} of {len(index)} images cannot be decoded. {some_files(unreadable)} Fetch those files again, or "
+            f"delete them; likewise doctor lists them all."
+        )
+    return found.pixels
 
 
 def open_images(
-    manifest: Manifest, size: int | None = None, channels: int | None = None, memory_limit: int = MEMORY_LIMIT
+    manifest: Manifest, size: int | None = None, channels: int | None = None, memory_limit: int | None = None
 ) -> Images:
     """The images of a manifest, brought to one size.
 
@@ -156,7 +213,7 @@ def open_images(
             images are smaller than that, their median longer side.
         channels: ``None``: 1 where every image is grey, those that they have where these are neither 1 nor 3, else 3.
             Grey images can be opened with 3 channels and colour images with 1; no other number is converted.
-        memory_limit: bytes up to which all images are decoded at once and held in memory.
+        memory_limit: bytes up to which all images are decoded at once and held in memory; None: `MEMORY_LIMIT`.
 
     Raises:
         LikewiseError: there is no image, none can be decoded, or a setting is out of range.
@@ -176,7 +233,8 @@ def open_images(
         )
     if isinstance(manifest.pixels, ArrayPixels) and _fits_as_is(manifest.pixels, size, channels):
         return InMemoryImages(_tensor_of(manifest.pixels))
-    if len(manifest) * channels * size * size > memory_limit:
+    limit = MEMORY_LIMIT if memory_limit is None else memory_limit
+    if len(manifest) * channels * size * size > limit:
         return FileImages(manifest.pixels, list(manifest.ids), size, channels)
     return _decode_all(manifest, size, channels)
 
@@ -272,5 +330,5 @@ def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
             aspect[row] = found
     if len(lost) == len(manifest):
         raise LikewiseError(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.")
-    unreadable = {manifest.ids[row]: reason for row, reason in lost.items()}
-    return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), lost, unreadable)
+    named = {row: Skipped(manifest.ids[row], reason) for row, reason in lost.items()}
+    return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), named)

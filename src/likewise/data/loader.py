@@ -146,7 +146,7 @@ class Loader:
         share = len(positions) // self.world_size
         own = positions[self.rank * share : (self.rank + 1) * share]
         # Labels and captions follow the images: the replacement of an unreadable row keeps its own.
-        pixels, index = self.images.rows(own, labels=self.labels)
+        pixels, index = self.images.replaced(own, labels=self.labels)
         modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
         return Batch(pixels, self.labels[index], index, modalities=modalities)
 

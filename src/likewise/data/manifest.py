@@ -17,7 +17,7 @@ from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
-from likewise.errors import LikewiseError
+from likewise.errors import FilesLeftOut, LikewiseError
 
 SPLITS = ("train", "val", "test")
 
@@ -27,6 +27,26 @@ class Skipped(NamedTuple):
 
     id: str
     reason: str
+
+
+def require_all_read(skipped: Mapping[str, str]) -> None:
+    """Refuse that files were left out.
+
+    Args:
+        skipped: their ids, each with the reason.
+
+    Raises:
+        FilesLeftOut: there are some.
+    """
+    if skipped:
+        raise FilesLeftOut(f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}")
+
+
+def some_files(skipped: Mapping[str, str], shown: int = 5) -> str:
+    """The first of some files that were not read, and the reason for each, as a sentence."""
+    some = "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:shown])
+    rest = len(skipped) - shown
+    return f"Not read: {some}{f'; and {rest:,} more' if rest > 0 else ''}."
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images, default_channels, stored_size
-from likewise.data.manifest import Manifest
+from likewise.data.manifest import Manifest, some_files
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.data.video.clip_sampling import ClipSampling
@@ -38,6 +38,11 @@ class Split:
     def labels(self) -> Tensor:
         """int64 [N], -1 where none is known."""
         return self.manifest.labels
+
+    def take(self, index: Tensor) -> Split:
+        """The examples at some positions."""
+        clips = None if self.clips is None else self.clips.take(index)
+        return Split(self.manifest.take(index), self.images.take(index), clips)
 
     def has_sound(self) -> Tensor:
         """Bool [N]: which examples have sound that is not all silence."""
@@ -84,6 +89,9 @@ def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float,
     """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips."""
     sample = max(sample // images.frames, 1)
     index = torch.from_numpy(np.linspace(0, len(images) - 1, min(sample, len(images))).round().astype(np.int64))
-    values = images.read(index).images.float().div(255).movedim(-3, 0).flatten(1)
+    readable = images.readable(index).pixels.images
+    if not len(readable):
+        raise LikewiseError(f"None of {len(index)} training images can be decoded. {some_files(images.unreadable)}")
+    values = readable.float().div(255).movedim(-3, 0).flatten(1)
     mean, std = values.mean(dim=1), values.std(dim=1).clamp(min=0.01)
     return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())

@@ -57,16 +57,17 @@ class DataSplitter:
             return self.size
         return default_size(manifest) if self.sampling is None else clip_size(manifest)
 
-    def open_before_imbalance(self, data: Any, channels: int | None = None) -> tuple[dict[str, Split], Tensor]:
-        """The splits as they were before the imbalance left out training images.
+    def list_before_imbalance(self, data: Any) -> tuple[Manifest, Tensor]:
+        """The examples as they were before the imbalance left out training images.
 
         Returns:
-            The splits, and bool [N] for the N training images: which of them the imbalance retains, in their order.
+            The examples, and bool [N] for the N training images: which of them the imbalance retains, in their order.
         """
-        splits = self.open(self._list_whole(data), channels)
-        seen = torch.zeros(len(splits["train"].manifest), dtype=torch.bool)
-        seen[self._retained(splits["train"].labels)] = True
-        return splits, seen
+        manifest = self._list_whole(data)
+        labels = manifest.split("train").labels
+        seen = torch.zeros(len(labels), dtype=torch.bool)
+        seen[self._retained(labels)] = True
+        return manifest, seen
 
     @property
     def budget(self) -> LabelBudget:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import DataSettings
-from likewise.data.images import default_channels, default_size, stored_size
+from likewise.data.images import Images, default_channels, default_size, stored_size
 from likewise.data.manifest import Manifest, class_counts
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.sources.arrays import listed, numbered
@@ -25,18 +25,20 @@ from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate_features import FeatureSource, Part, Targets, evaluate_features, group_numbers
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
-from likewise.evaluation.features import extract
+from likewise.evaluation.features import extract, extract_readable
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.linear_probe import LinearProbe
+from likewise.evaluation.readable_splits import unread_note
 from likewise.run_folder import RunFolder
 from likewise.vectors import Vectors, read_vectors
 from likewise.views.policies import CentreView
 
 Measure = Literal["knn", "linear", "few_label", "label_free"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+PARTS: tuple[Part, ...] = get_args(Part)
 
-RESERVED = ("differences", "label_free", "calibration", "notes", "encoder")
+RESERVED = ("differences", "label_free", "calibration", "notes", "unread", "encoder")
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
@@ -121,13 +123,19 @@ def evaluate(
     baselines = {name: _subject(each, image_size, channels) for name, each in _named(baseline).items()}
     manifest = _parts_of(_open(subject, data, labels, test), test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
+    subjects = {name: _fitted(name, each, manifest) for name, each in {"encoder": subject, **baselines}.items()}
+    first = next((name for name, each in subjects.items() if isinstance(each, _Network)), None)
+    known, unread = dict[str, FeatureSource](), dict[str, str]()
+    if first is not None:
+        read = _read(subjects[first], manifest, batch_size, device)
+        manifest, unread = manifest.take(read.rows), read.unread
+        subjects = {name: _at(each, read.rows) for name, each in subjects.items()}
+        known[first] = read.features.__getitem__
     train = manifest.split("train")
     held_out = manifest.split("test")
-    sources = {
-        name: _source(name, each, manifest, batch_size, device)
-        for name, each in {"encoder": subject, **baselines}.items()
-    }
-    return evaluate_features(sources, _targets(train), _targets(held_out) if len(held_out) else None, settings)
+    sources = {name: known.get(name) or _source(each, manifest, batch_size, device) for name, each in subjects.items()}
+    found = evaluate_features(sources, _targets(train), _targets(held_out) if len(held_out) else None, settings)
+    return replace(found, unread=unread, notes=(*found.notes, *unread_note(unread)))
 
 
 def _settings(measures: Sequence[str], k: int, few_labels: Sequence[int], seed: int) -> EvaluationSettings:
@@ -360,20 +368,58 @@ def _targets(part: Manifest) -> Targets:
     return Targets(labels=part.labels, ids=part.ids, groups=group_numbers(part))
 
 
+def _fitted(name: str, subject: _Network | _Matrix, manifest: Manifest) -> _Network | _Matrix:
+    """A network with the size and channels of the data where it names none; a matrix that has a row an example."""
+    if isinstance(subject, _Network):
+        size = subject.image_size or default_size(manifest)
+        return _Network(subject.network, size, subject.channels or default_channels(manifest))
+    if len(subject.vectors) != len(manifest):
+        raise LikewiseError(
+            f"{name}: {len(subject.vectors):,} rows of features for {len(manifest):,} examples. Row i must belong "
+            f"to example i."
+        )
+    return subject
+
+
+class _Read(NamedTuple):
+    """What a network was given of a manifest: all images of its parts that can be decoded."""
+
+    rows: Tensor
+    """int64 [M], sorted positions in the manifest"""
+    features: dict[Part, Tensor]
+    """float32 [M, D] of each part"""
+    unread: dict[str, str]
+    """ids of the images that cannot be decoded, each with the reason"""
+
+
+def _read(network: _Network | _Matrix, manifest: Manifest, batch_size: int, device: torch.device | str | None) -> _Read:
+    """The features of both parts; so every image has been decoded once, and which can be scored is known."""
+    assert isinstance(network, _Network)
+    rows, features, unread = [], dict[Part, Tensor](), dict[str, str]()
+    for part in PARTS:
+        index = torch.from_numpy(np.flatnonzero(manifest.splits == part))
+        if not len(index):
+            continue
+        images = _images(network, manifest, part)
+        everything = torch.arange(len(index))
+        view = CentreView(network.image_size)
+        found = extract_readable(network.network, images, everything, view, batch_size, device)
+        features[part] = found.vectors
+        rows.append(index[found.positions])
+        unread |= images.unreadable
+    return _Read(torch.cat(rows).sort().values, features, unread)
+
+
+def _at(subject: _Network | _Matrix, rows: Tensor) -> _Network | _Matrix:
+    """A matrix at some of its rows; a network as it is."""
+    return subject if isinstance(subject, _Network) else subject._replace(vectors=subject.vectors[rows])
+
+
 def _source(
-    name: str,
-    subject: _Network | _Matrix,
-    manifest: Manifest,
-    batch_size: int,
-    device: torch.device | str | None,
+    subject: _Network | _Matrix, manifest: Manifest, batch_size: int, device: torch.device | str | None
 ) -> FeatureSource:
     """The features of a part of the data."""
     if isinstance(subject, _Matrix):
-        if len(subject.vectors) != len(manifest):
-            raise LikewiseError(
-                f"{name}: {len(subject.vectors):,} rows of features for {len(manifest):,} examples. Row i must belong "
-                f"to example i."
-            )
         return partial(_rows, subject.vectors, manifest.splits)
     return partial(_extracted, subject, manifest, batch_size, device)
 
@@ -385,10 +431,15 @@ def _rows(vectors: Tensor, splits: np.ndarray, part: Part) -> Tensor:
 def _extracted(
     subject: _Network, manifest: Manifest, batch_size: int, device: torch.device | str | None, part: Part
 ) -> Tensor:
-    """Features of a part's images, opened at the size that the network is given."""
-    size = subject.image_size or default_size(manifest)
-    channels = subject.channels or default_channels(manifest)
+    """Features of a part's images, every one of which can be decoded."""
+    images = _images(subject, manifest, part)
+    return extract(
+        subject.network, images, torch.arange(len(images)), CentreView(subject.image_size), batch_size, device
+    )
+
+
+def _images(subject: _Network, manifest: Manifest, part: Part) -> Images:
+    """A part's images, opened at the size that the network is given."""
     examples = manifest.split(part)
-    images = open_frames(examples, stored_size(manifest, size), channels, 1)
-    index = torch.arange(len(examples))
-    return extract(subject.network, images, index, CentreView(size), batch_size, device)
+    assert subject.image_size is not None and subject.channels is not None
+    return open_frames(examples, stored_size(examples, subject.image_size), subject.channels, 1)

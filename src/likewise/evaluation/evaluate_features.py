@@ -75,6 +75,7 @@ def evaluate_encoders(
     settings: EvaluationSettings | None = None,
     device: torch.device | str | None = None,
     autocast: torch.dtype | None = None,
+    first_features: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:
     """Extract each encoder's features once, then take every measure; see `evaluate_features`.
 
@@ -86,13 +87,18 @@ def evaluate_encoders(
         settings: what is measured; None takes the defaults.
         device: where to compute; None leaves each encoder where it is.
         autocast: precision of the forward pass, for instance ``torch.bfloat16``.
+        first_features: the first encoder's features by part, float32 [N, D], where they have been extracted already.
 
     Raises:
-        LikewiseError: there is no encoder, or one gives NaN or infinite features.
+        LikewiseError: there is no encoder, one gives NaN or infinite features, or an image cannot be decoded.
     """
     settings = settings or EvaluationSettings()
+    known = first_features or {}
+    first = next(iter(encoders.values()), None)
 
     def features(encoder: nn.Module, part: Part) -> Tensor:
+        if encoder is first and part in known:
+            return known[part]
         examples = test if part == "test" and test is not None else train
         return extract(encoder, examples.images, examples.index, view, settings.batch_size, device, autocast)
 
@@ -120,7 +126,7 @@ def evaluate_features(
     """
     if not sources:
         raise LikewiseError("There is no encoder to evaluate; give at least one by name, such as {'trained': encoder}.")
-    reason = _why_unmeasurable(train.labels, None if test is None else test.labels)
+    reason = why_unmeasurable(train.labels, None if test is None else test.labels)
     few_label = settings.few_label.within(train.labels) if settings.few_label and not reason else None
     groups = class_groups(_seen(train), test.labels) if test and not reason else []
 
@@ -161,7 +167,7 @@ def evaluate_features(
     )
 
 
-def _why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
+def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
     """Why accuracy cannot be measured with these labels; None where it can."""
     if test is None or not bool((test != UNLABELLED).any()):
         return "there are no labelled test images"

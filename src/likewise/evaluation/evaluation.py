@@ -53,6 +53,8 @@ class Evaluation:
     """float32 [N, D]: the first encoder's features of the test images (of the training images without a test)"""
     notes: tuple[str, ...]
     """what could not be measured, and why"""
+    unread: dict[str, str] = field(default_factory=dict)
+    """ids of the images that could not be decoded, each with the reason; they are in no score"""
 
     @property
     def scores(self) -> dict[str, float]:
@@ -71,6 +73,7 @@ class Evaluation:
         for name, calibrations in self.calibration.items():
             content["calibration"][name] = {score: found.to_json() for score, found in calibrations.items()}
         content["notes"] = list(self.notes)
+        content["unread"] = self.unread
         return content
 
     def table(self) -> Table:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Pixels
+from likewise.data.images import DecodedRows, Images
+from likewise.data.manifest import some_files
 from likewise.errors import LikewiseError
 from likewise.views.view import View
 
@@ -23,13 +25,22 @@ class PixelReader(Protocol):
     """Decoded images by position."""
 
     def read(self, index: Tensor) -> Pixels:
-        """int64 [B] -> pixels of those images."""
+        """int64 [B] -> pixels of those images, every one of them."""
         ...
 
 
 EvalView = Callable[[Pixels], View | Tensor]
 """The encoder's input from stored pixels, without randomness: ``views.policies.centre()``, or any function to
 float [B, C, S, S] in [0, 1]"""
+
+
+class Extracted(NamedTuple):
+    """Features of the images that could be read."""
+
+    vectors: Tensor
+    """float32 [M, D] on the CPU"""
+    positions: Tensor
+    """int64 [M], the positions of those images; the ids of the others are in ``images.unreadable``"""
 
 
 def extract(
@@ -54,24 +65,71 @@ def extract(
         batch_size: images at a time; of clips, the number of frames at a time.
         device: where to compute; ``None`` leaves the encoder where it is.
         autocast: a lower precision of the forward pass, such as ``torch.bfloat16``; features are float32 all the same.
+
+    Raises:
+        LikewiseError: there is no image, or one cannot be decoded.
     """
+
+    def read(positions: Tensor) -> DecodedRows:
+        return DecodedRows(images.read(positions), positions)
+
+    batches = _split(index, images, batch_size)
+    return _encode(encoder, read, batches, view, device, autocast).vectors
+
+
+def extract_readable(
+    encoder: nn.Module,
+    images: Images,
+    index: Tensor,
+    view: EvalView,
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+    autocast: torch.dtype | None = None,
+) -> Extracted:
+    """Features of those images that can be decoded, as `extract` gives them; the others have no row.
+
+    Raises:
+        LikewiseError: there is no image, or none can be decoded.
+    """
+    found = _encode(encoder, images.readable, _split(index, images, batch_size), view, device, autocast)
+    if not len(found.positions):
+        raise LikewiseError(f"None of {len(index):,} images can be decoded. {some_files(images.unreadable)}")
+    return found
+
+
+def _split(index: Tensor, images: PixelReader, batch_size: int) -> tuple[Tensor, ...]:
     if not len(index):
         raise LikewiseError("There are no images to take features of: the index is empty.")
+    return index.split(max(batch_size // getattr(images, "frames", 1), 1))
+
+
+def _encode(
+    encoder: nn.Module,
+    read: Callable[[Tensor], DecodedRows],
+    batches: Sequence[Tensor],
+    view: EvalView,
+    device: torch.device | str | None,
+    autocast: torch.dtype | None,
+) -> Extracted:
+    """Features of what ``read`` gives of each batch of positions."""
     where = torch.device(device) if device is not None else _device_of(encoder)
     encoder = encoder.to(where)
-    vectors: Tensor | None = None
+    count = sum(len(batch) for batch in batches)
+    vectors, positions = torch.empty(0, 0), torch.empty(count, dtype=torch.int64)
     filled = 0
     with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
-        for pixels in _read_ahead(images, index.split(max(batch_size // getattr(images, "frames", 1), 1))):
+        for rows in _read_ahead(read, batches):
+            if not len(rows.positions):
+                continue
             with torch.inference_mode():
-                batch = encoder(pixels_of_view(view, pixels, where))
+                batch = encoder(pixels_of_view(view, rows.pixels, where))
             # Allocated outside inference mode, since a probe that differentiates may read the features.
-            if vectors is None:
-                vectors = torch.empty(len(index), batch.shape[1])
+            if not filled:
+                vectors = torch.empty(count, batch.shape[1])
             vectors[filled : filled + len(batch)] = batch.float().cpu()
+            positions[filled : filled + len(batch)] = rows.positions
             filled += len(batch)
-    assert vectors is not None
-    return vectors
+    return Extracted(vectors[:filled], positions[:filled])
 
 
 def pixels_of_view(view: EvalView, pixels: Pixels, device: torch.device | str) -> Tensor:
@@ -92,12 +150,12 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
             part.training = training
 
 
-def _read_ahead(images: PixelReader, batches: tuple[Tensor, ...]) -> Iterator[Pixels]:
+def _read_ahead(read: Callable[[Tensor], DecodedRows], batches: Sequence[Tensor]) -> Iterator[DecodedRows]:
     """Batches in order, a few of them decoded ahead."""
-    waiting: deque[Future[Pixels]] = deque()
+    waiting: deque[Future[DecodedRows]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
         for positions in batches:
-            waiting.append(pool.submit(images.read, positions))
+            waiting.append(pool.submit(read, positions))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
         while waiting:

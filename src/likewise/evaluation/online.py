@@ -10,7 +10,7 @@ from torch import Tensor
 from likewise.data.columns.column import ColumnTransform
 from likewise.data.images import Images
 from likewise.data.splits import Split
-from likewise.evaluation.features import extract
+from likewise.evaluation.features import Extracted, extract_readable
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.label_free import effective_rank
 from likewise.evaluation.online_retrieval import OnlineRetrieval
@@ -27,7 +27,7 @@ class OnlineScores:
     """Nearest neighbours and retrieval on the validation split, and the effective rank of the features.
 
     Hidden labels are used for these scores, as is usual for online scores; no method ever sees them. Without
-    validation labels only the effective rank is measured.
+    validation labels only the effective rank is measured. Images that cannot be decoded are left out.
 
     Args:
         splits: train, and val where there is one.
@@ -50,29 +50,30 @@ class OnlineScores:
         known = train.known()
         candidates = known if len(known) else torch.arange(len(train.manifest))
         self.bank = _sample(candidates, BANK, seed)
-        self.bank_labels, self.bank_images = train.labels[self.bank], train.images
-        self.queries = self.query_labels = self.retrieval = None
+        self.bank_labels, self.bank_images = train.labels, train.images
+        self.queries = self.retrieval = None
         if validation is not None:
             some = _sample(torch.arange(len(validation.manifest)), QUERIES, seed)
             self.retrieval = OnlineRetrieval(validation, some, self.view, device, tokenizer)
         if validation is not None and len(known):
             self.queries = _sample(validation.known(), QUERIES, seed)
-            self.query_labels, self.query_images = validation.labels[self.queries], validation.images
+            self.query_labels, self.query_images = validation.labels, validation.images
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:
         """The networks' scores."""
         bank = self._features(nets, self.bank_images, self.bank)
-        scores = {"effective_rank": effective_rank(bank)}
+        scores = {"effective_rank": effective_rank(bank.vectors)}
         if self.retrieval is not None:
             scores |= self.retrieval(nets)
-        if self.queries is None or self.query_labels is None:
+        if self.queries is None:
             return scores
-        test = Features(self._features(nets, self.query_images, self.queries), self.query_labels)
-        score = self.knn.evaluate(Features(bank, self.bank_labels), test).score
+        queries = self._features(nets, self.query_images, self.queries)
+        test = Features(queries.vectors, self.query_labels[queries.positions])
+        score = self.knn.evaluate(Features(bank.vectors, self.bank_labels[bank.positions]), test).score
         return {score.name: score.value, **scores}
 
-    def _features(self, nets: Nets, images: Images, index: Tensor) -> Tensor:
-        return extract(nets.encoder, images, index, self.view, device=self.device)
+    def _features(self, nets: Nets, images: Images, index: Tensor) -> Extracted:
+        return extract_readable(nets.encoder, images, index, self.view, device=self.device)
 
 
 def _sample(positions: Tensor, count: int, seed: int) -> Tensor:

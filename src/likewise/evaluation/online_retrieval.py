@@ -11,7 +11,7 @@ from likewise.data.columns.column import ColumnTransform
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.splits import Split
 from likewise.encoders.shared_space import SharedSpace
-from likewise.evaluation.features import EvalView, eval_mode, extract
+from likewise.evaluation.features import EvalView, eval_mode, extract, extract_readable
 from likewise.evaluation.metrics.retrieval import RetrievalDirections, measure_retrieval, ranks
 from likewise.evaluation.sound_scores import SOUND_DIRECTIONS
 from likewise.evaluation.text_scores import captioned_images, in_space
@@ -44,9 +44,14 @@ class OnlineRetrieval:
         tokenizer: ColumnTransform | None = None,
     ) -> None:
         self.split, self.view, self.device = split, view, device
-        self.tokenizer, self.captions = tokenizer, captioned_images(split.manifest.take(positions))
-        self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
+        self.tokenizer = tokenizer
+        self._choose_captioned(positions)
         self.with_sound = positions[split.has_sound()[positions]]
+
+    def _choose_captioned(self, positions: Tensor) -> None:
+        """Those of the examples that have captions, and their captions."""
+        self.captions = captioned_images(self.split.manifest.take(positions))
+        self.captioned = positions[self.captions.positions] if self.captions else positions[:0]
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:
         """The networks' recall; nothing for networks without a shared space."""
@@ -58,8 +63,13 @@ class OnlineRetrieval:
     def _by_texts(self, nets: Nets, space: SharedSpace) -> Mapping[str, float]:
         if self.captions is None or not isinstance(self.tokenizer, Tokenizer):
             return {}
+        found = extract_readable(nets.encoder, self.split.images, self.captioned, self.view, device=self.device)
+        if len(found.positions) < len(self.captioned):
+            self._choose_captioned(found.positions)
+        if self.captions is None:
+            return {}
         with eval_mode(space):
-            images = in_space(space, self._features(nets, self.captioned))
+            images = in_space(space, found.vectors)
             texts = space.vectors(self.tokenizer, self.captions.texts)
         return _recall(images, texts, self.captions.owner, RetrievalDirections())
 
@@ -68,13 +78,11 @@ class OnlineRetrieval:
             return {}
         frames = self.split.images.frames
         with eval_mode(space):
-            clips = space.of_clips(self._features(nets, self.with_sound))
+            features = extract(nets.encoder, self.split.images, self.with_sound, self.view, device=self.device)
+            clips = space.of_clips(features)
             parts = self.with_sound.split(SOUNDS_AT_A_TIME)
             sounds = torch.cat([space.of_sounds(self.split.audio_window(part), frames) for part in parts])
         return _recall(clips, sounds, torch.arange(len(clips)), SOUND_DIRECTIONS)
-
-    def _features(self, nets: Nets, index: Tensor) -> Tensor:
-        return extract(nets.encoder, self.split.images, index, self.view, device=self.device)
 
 
 def _recall(images: Tensor, queries: Tensor, owner: Tensor, directions: RetrievalDirections) -> Mapping[str, float]:

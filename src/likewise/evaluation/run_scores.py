@@ -16,11 +16,12 @@ from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
 from likewise.evaluation.corruptions.robustness import Robustness
-from likewise.evaluation.evaluate_features import Examples, evaluate_encoders, group_numbers
+from likewise.evaluation.evaluate_features import Examples, evaluate_encoders, group_numbers, why_unmeasurable
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.evaluation.metrics.segmentation import SceneImages, Segmentation, SegmentationProbe
 from likewise.evaluation.own_classifier import OwnClassifier, measure_classifier
+from likewise.evaluation.readable_splits import read_splits, unread_note
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
 from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
@@ -35,8 +36,8 @@ class Scored:
     """An evaluation, the encoders that it is about, and the split that it was measured on."""
 
     evaluation: Evaluation
-    scored_on: Split
-    """the split whose features the evaluation holds: test, or train without a test split"""
+    splits: dict[str, Split]
+    """without the images that could not be decoded"""
     encoders: dict[str, Encoder]
     """by name: trained, untrained, start"""
     segmentation: Segmentation | None
@@ -45,6 +46,16 @@ class Scored:
     """pixels along a side of the encoders' input"""
     device: torch.device
     """the encoders' device"""
+
+    @property
+    def test(self) -> Split | None:
+        """The test images that could be decoded."""
+        return self.splits.get("test")
+
+    @property
+    def scored_on(self) -> Split:
+        """The split whose features the evaluation holds: test, or train without a test split."""
+        return self.splits.get("test") or self.splits["train"]
 
 
 def baselines(settings: EncoderSettings, seed: int) -> dict[str, Encoder]:
@@ -80,25 +91,40 @@ def score_encoder(
         seen_in_training: bool [N], which training images training saw, where it did not see them all. Neighbours and
             probes use all of them; which classes are rare depends on those that were seen.
     """
-    view = CentreView(settings.image_size)
+    view, measures = CentreView(settings.image_size), measures or EvaluationSettings()
     encoders = {"trained": encoder, **baselines(settings, seed)}
-    test = splits.get("test")
+    read = read_splits(encoder, splits, _scored_parts(splits), view, measures.batch_size, device)
+    if "train" in read.positions:
+        visible_labels = None if visible_labels is None else visible_labels[read.positions["train"]]
+        seen_in_training = None if seen_in_training is None else seen_in_training[read.positions["train"]]
+    test = read.splits.get("test")
     evaluation = evaluate_encoders(
         encoders,
-        _examples(splits["train"], visible_labels, seen_in_training),
+        _examples(read.splits["train"], visible_labels, seen_in_training),
         _examples(test) if test else None,
         view,
         measures,
         device,
+        first_features=read.features,
     )
-    segmentation = _segmentation(encoders, splits, settings, seed, device)
-    return Scored(evaluation, test or splits["train"], encoders, segmentation, settings.image_size, device)
+    notes = (*evaluation.notes, *unread_note(read.unread))
+    evaluation = replace(evaluation, notes=notes, unread=read.unread)
+    segmentation = _segmentation(encoders, read.splits, settings, seed, device)
+    return Scored(evaluation, read.splits, encoders, segmentation, settings.image_size, device)
+
+
+def _scored_parts(splits: Mapping[str, Split]) -> list[str]:
+    """The splits whose images are read for scores: train is not, where only the test images can be described."""
+    test, train = splits.get("test"), splits["train"]
+    if test is None:
+        return ["train"]
+    is_needed = why_unmeasurable(train.labels, test.labels) is None or train.manifest.masks is not None
+    return ["test", "train"] if is_needed else ["test"]
 
 
 def score_corrupted(
     scored: Scored,
     size: int,
-    test: Split | None,
     device: torch.device,
     classifier: OwnClassifier | None = None,
     robustness: Robustness | None = None,
@@ -108,7 +134,6 @@ def score_corrupted(
     Args:
         scored: encoders with the probes that were fitted on clean features.
         size: pixels along a side that the encoders see.
-        test: the test images.
         device: where to compute.
         classifier: the method's own, if it has one.
         robustness: which corruptions; None: all, on at most 2,000 images.
@@ -116,11 +141,11 @@ def score_corrupted(
     Raises:
         LikewiseError: there are no labelled test images, or no labels to fit a probe with.
     """
-    if test is None or not scored.evaluation.probes:
+    if scored.test is None or not scored.evaluation.probes:
         why = scored.evaluation.notes[0] if scored.evaluation.notes else "There are no labelled test images."
         raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
     own = {"trained": classifier} if classifier else {}
-    examples, view = _examples(test), CentreView(size)
+    examples, view = _examples(scored.test), CentreView(size)
     return corrupted_scores(scored.encoders, scored.evaluation.probes, examples, view, device, own, robustness)
 
 
@@ -181,9 +206,11 @@ def write_scores(
     scored: Scored,
     extra: Mapping[str, Sequence[Measurement]],
     corrupted: CorruptedScores | None = None,
+    skipped: Mapping[str, str] | None = None,
 ) -> None:
-    """Write ``scores.json``, with ``extra`` measurements by encoder."""
+    """Write ``scores.json``, with ``extra`` measurements by encoder and the files that are in no score."""
     content = scored.evaluation.to_json()
+    content["unread"] = {**(skipped or {}), **content["unread"]}
     if scored.segmentation is not None:
         for who, scores in scored.segmentation.scores.items():
             content[who] += [score.to_json() for score in scores]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound
-from likewise.data.manifest import Manifest, class_counts
+from likewise.data.manifest import Manifest, class_counts, some_files
 from likewise.data.splits import Split
 from likewise.encoders import EncoderSettings
 from likewise.methods import Method
@@ -39,7 +39,8 @@ def summarise_data(
     found, train = manifest.summary(), splits["train"]
     visible = visible_labels != UNLABELLED
     flipped = visible & (visible_labels != train.labels)
-    warnings = [*found["warnings"], *_mask_warnings(manifest, masks, encoder)]
+    unread = _unread(splits)
+    warnings = [*found["warnings"], *_unread_warnings(unread), *_mask_warnings(manifest, masks, encoder)]
     return {
         "source": found["source"],
         "splits": {name: len(split.manifest) for name, split in splits.items()},
@@ -55,6 +56,7 @@ def summarise_data(
         "masks": masks._asdict() if masks else None,
         "columns": found["columns"],
         "skipped": found["skipped"],
+        "unread": unread,
         "notes": [
             *found["notes"],
             *_left_out(method, used, len(visible_labels)),
@@ -62,6 +64,23 @@ def summarise_data(
         ],
         "warnings": warnings,
     }
+
+
+def _unread(splits: Mapping[str, Split]) -> dict[str, str]:
+    """Ids of the images that could not be decoded so far, each with the reason."""
+    unread: dict[str, str] = {}
+    for split in splits.values():
+        unread |= split.train_images.unreadable | split.images.unreadable
+    return unread
+
+
+def _unread_warnings(unread: Mapping[str, str]) -> list[str]:
+    if not unread:
+        return []
+    return [
+        f"{len(unread):,} images cannot be decoded: in training others stand in for them, and they are not scored. "
+        f"{some_files(unread)}"
+    ]
 
 
 def _classes(manifest: Manifest, visible_labels: Tensor) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from likewise.runs.open_data import open_data
 from likewise.runs.setting_checks import check_settings, with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
+from likewise.training.unread_images import require_few_unread
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def prepare(
     data_settings = replace(settings.data_settings, region=inputs.region)
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     opened = open_data(data, splitter, named)
+    images = opened.train.train_images
+    require_few_unread(images.unreadable, len(images), settings.max_bad)
     rule, reason = choose_method(named, opened.visible_labels)
     if given.views is not None:
         rule = with_views(rule, given.views)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -18,6 +18,7 @@ from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
 from likewise.data.images import stored_size
+from likewise.data.manifest import Skipped, require_all_read
 from likewise.data.sources.open import open_manifest
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
@@ -26,9 +27,10 @@ from likewise.data.video.clip_reading import with_clips
 from likewise.data.video.sound_file import read_sound
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
+from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
-from likewise.evaluation.features import extract
+from likewise.evaluation.features import extract_readable
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.multimodal_scores import multimodal_scores
@@ -48,6 +50,18 @@ from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
 from likewise.vectors import SearchResult, Vectors, most_similar, read_vectors
 from likewise.views.policies import CentreView
+
+
+class _Opened(NamedTuple):
+    """Data that a run is scored on."""
+
+    splits: dict[str, Split]
+    visible_labels: Tensor
+    """int64 [N]: training labels that training saw, -1 elsewhere"""
+    seen: Tensor | None
+    """bool [N]: which training images training saw; None: all"""
+    skipped: tuple[Skipped, ...]
+    """files that are no examples"""
 
 
 class Run:
@@ -99,22 +113,30 @@ class Run:
         return {score["name"]: score["value"] for score in read_json(self.folder.scores)["trained"]}
 
     def embed(self, data: Any, batch_size: int = 256) -> Vectors:
-        """Vectors of images, as the encoder sees their centre."""
+        """Vectors of images, as the encoder sees their centre.
+
+        A file that cannot be read has no vector; ``Vectors.skipped`` names it with the reason.
+
+        Raises:
+            LikewiseError: the data hold no image that can be read.
+        """
         encoder, settings = self._loaded
         sampling, size = settings.clip_sampling, settings.image_size
         manifest = with_clips(open_manifest(data), sampling, size, region=settings.region)
         stored = stored_size(manifest, settings.image_size)
         images = open_frames(manifest, stored, settings.channels, settings.frames)
-        vectors = extract(
-            encoder,
-            images,
-            torch.arange(len(manifest)),
-            CentreView(settings.image_size),
-            batch_size,
-            choose_device("auto"),
-        )
+        everything, view = torch.arange(len(manifest)), CentreView(settings.image_size)
+        found = extract_readable(encoder, images, everything, view, batch_size, choose_device("auto"))
+        skipped = {**dict(manifest.skipped), **images.unreadable}
+        manifest = manifest.take(found.positions)
         names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
-        return Vectors(list(manifest.ids), names, vectors, self._shared(vectors))
+        shared = self._shared(found.vectors)
+        return Vectors(list(manifest.ids), names, found.vectors, shared, self._hash, skipped)
+
+    @cached_property
+    def _hash(self) -> str:
+        """Of the encoder's weights."""
+        return weights_hash(self.encoder)
 
     def _shared(self, features: Tensor) -> Tensor | None:
         """Features in the space that they share with texts or with sounds, where the run learned from those."""
@@ -137,7 +159,7 @@ class Run:
             raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
         space, tokenizer = self._space
         vectors = space.vectors(tokenizer, list(texts))
-        return Vectors(list(texts), [""] * len(texts), vectors, vectors)
+        return Vectors(list(texts), [""] * len(texts), vectors, vectors, self._hash)
 
     def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded images that a text describes best, best first."""
@@ -159,14 +181,14 @@ class Run:
         settings = self._loaded[1]
         made = [self._sounds.of_sound(read_sound(Path(f)), settings.frames, settings.frame_rate) for f in files]
         vectors = torch.stack(made)
-        return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors)
+        return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors, self._hash)
 
     def search_sound(self, file: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
         """The embedded clips that a file's sound fits best, best first."""
         return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
 
     def _search_shared(self, query: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[SearchResult]:
-        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
+        gallery = self.vectors_of(vectors)
         if gallery.shared is None or gallery.shared.shape[1] != query.shape[1]:
             raise LikewiseError(
                 f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
@@ -174,9 +196,29 @@ class Run:
             )
         return most_similar(query, gallery.shared, gallery, count)
 
-    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
-        """The embedded images most similar to an image file, most similar first."""
+    def vectors_of(self, vectors: str | Path | Vectors) -> Vectors:
+        """Vectors of a file, or as they are, which this run's encoder must have made.
+
+        Raises:
+            LikewiseError: another encoder made them, or a file does not say which one did.
+        """
         gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
+        is_known = gallery.encoder or not isinstance(vectors, Vectors)
+        if is_known and gallery.encoder != self._hash:
+            raise LikewiseError(
+                f"These vectors come from another encoder than that of {self.folder.path}, so they cannot be compared "
+                f"with its own. Search with the run that made them, or embed the images with this one: "
+                f"likewise embed {self.folder.path} IMAGES --out vectors.parquet"
+            )
+        return gallery
+
+    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
+        """The embedded images most similar to an image file, most similar first.
+
+        Raises:
+            LikewiseError: the file cannot be read, or another encoder made the vectors.
+        """
+        gallery = self.vectors_of(vectors)
         vector = self.embed(str(query)).vectors  # [1, D]
         if vector.shape[1] != gallery.vectors.shape[1]:
             raise LikewiseError(
@@ -198,12 +240,13 @@ class Run:
         masks: str | None = None,
         ignore_index: int = VOID,
         mask_classes: MaskClasses = "numbers",
+        strict: bool = False,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
 
         On the data that it was trained on, its scores and its page are renewed; scores on other data go into a folder
-        of their own under ``evaluations``.
+        of their own under ``evaluations``. Files that cannot be read are in no score; ``scores.json`` names them.
 
         Args:
             data: other data, or None.
@@ -218,10 +261,12 @@ class Run:
             masks: folder of other data's masks, where they are no column of it.
             ignore_index: the value in other data's masks of pixels that belong to no class.
             mask_classes: "binary" where the values of other data's masks number objects, all of one class.
+            strict: raise an error at the end where files could not be read.
             console: where the table is printed; None prints nothing.
 
         Raises:
             LikewiseError: data that are not there any more or do not fit the encoder.
+            FilesLeftOut: with ``strict``, files could not be read; the scores of the others have been written.
         """
         if neighbours < 1:
             raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
@@ -238,33 +283,36 @@ class Run:
             group_column=group_column,
             region=settings.region,
         )
-        splits, labels_seen, images_seen = self._open(data, trained_with if data is None else other, full_bank)
+        opened = self._open(data, trained_with if data is None else other, full_bank)
+        splits, labels_seen = opened.splits, opened.visible_labels
         measures = EvaluationSettings(knn=Knn(neighbours))
-        scored = score_encoder(encoder, settings, splits, seed, device, measures, labels_seen, images_seen)
+        scored = score_encoder(encoder, settings, splits, seed, device, measures, labels_seen, opened.seen)
         target = _elsewhere(self.folder, data)
-        test = splits.get("test")
-        multimodal = multimodal_scores(self.folder, scored, test, seed)
+        multimodal = multimodal_scores(self.folder, scored, scored.test, seed)
         extra = multimodal.measurements
         if data is None:
             extra["trained"] = [*self._classifier_scores(), *extra.get("trained", [])]
         corrupted = None
         if corruptions:
             own = self._own_classifier() if data is None else None
-            corrupted = score_corrupted(scored, settings.image_size, splits.get("test"), device, own)
+            corrupted = score_corrupted(scored, settings.image_size, device, own)
         if fine_tune:
             fabric, _ = launch(devices=1)
-            for who, outcomes in fine_tune_scores(encoder, settings, splits, labels_seen, seed, fabric).items():
+            parts = {**splits, **({"test": scored.test} if scored.test else {})}
+            for who, outcomes in fine_tune_scores(encoder, settings, parts, labels_seen, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
-        write_scores(target, scored, extra, corrupted)
+        skipped = {**dict(opened.skipped), **scored.evaluation.unread}
+        write_scores(target, scored, extra, corrupted, skipped)
         write_pictures(target, scored, multimodal.retrieved)
         if data is None:
             self.report()
         if console is not None:
             console.print(last_screen(target))
+        if strict:
+            require_all_read(skipped)
         return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
 
-    def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> tuple[dict[str, Split], Tensor, Tensor | None]:
-        """The splits, the training labels that were visible, and which training images were seen (None: all)."""
+    def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> _Opened:
         settings = self._loaded[1]
         source = read_json(self.folder.config)["data"] if data is None else data
         if data is None and IN_MEMORY in source:
@@ -276,14 +324,15 @@ class Run:
             manifest = splitter.list_examples(source)
             look_at_masks(manifest)
             splits = splitter.open(manifest, settings.channels)
-            return splits, splitter.visible_labels(splits["train"].manifest), None
+            return _Opened(splits, splitter.visible_labels(splits["train"].manifest), None, manifest.skipped)
         if wanted.imbalance == "none":
             why = "other data were given. Leave one of the two out." if data else "this run left none out."
             raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
-        splits, seen = splitter.open_before_imbalance(source, settings.channels)
+        manifest, seen = splitter.list_before_imbalance(source)
+        splits = splitter.open(manifest, settings.channels)
         labels = torch.full((len(seen),), UNLABELLED)
         labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))
-        return splits, labels, seen
+        return _Opened(splits, labels, seen, manifest.skipped)
 
     def _own_classifier(self) -> OwnClassifier | None:
         """The classifier that the method trained, if it has one.

@@ -58,6 +58,7 @@ RANGES: Mapping[str, Range] = {
     "model_ema_decay": INNER_SHARE,
     "devices": Range(0),
     "num_workers": Range(-1),
+    "max_bad": SHARE,
     "num_evals": Range(0),
     "save_every": Range(1),
     "caption_noise": SHARE,

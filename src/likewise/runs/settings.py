@@ -75,6 +75,9 @@ class TrainSettings(DataSettings):
     """number of devices; each gets a process, which runs the same script. 0: every GPU, or one CPU process"""
     num_workers: int = -1
     """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
+    max_bad: float = 0.01
+    """share of the training images that may turn out unreadable, 0 to 1; another image stands in for each, and above
+    this share the run stops"""
     num_evals: int = 10
     """how often online scores are taken during the run; 0: never"""
     save_every: int | None = None

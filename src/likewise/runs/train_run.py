@@ -217,6 +217,7 @@ def _train(
         clip_grad_norm=settings.clip_grad_norm,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         model_ema_decay=settings.model_ema_decay,
+        max_bad=settings.max_bad,
     )
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if settings.compile:
@@ -269,11 +270,14 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     seed, splits, settings = prepared.settings.seed, prepared.splits, prepared.encoder
     labels = prepared.visible_labels
     scored = score_encoder(nets.encoder, settings, splits, seed, fabric.device, measures, labels)
-    test, view = splits.get("test"), CentreView(settings.image_size)
+    test, view = scored.test, CentreView(settings.image_size)
     own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view) if test else []
     multimodal = multimodal_scores(run, scored, test, seed)
     write_scores(
-        run, scored, {**multimodal.measurements, "trained": [*own, *multimodal.measurements.get("trained", [])]}
+        run,
+        scored,
+        {**multimodal.measurements, "trained": [*own, *multimodal.measurements.get("trained", [])]},
+        skipped=dict(prepared.manifest.skipped),
     )
     write_pictures(run, scored, multimodal.retrieved)
 

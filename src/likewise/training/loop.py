@@ -37,6 +37,7 @@ from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
+from likewise.training.unread_images import UnreadImages
 
 Evaluate = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave the networks unchanged."""
@@ -70,6 +71,8 @@ class LoopSettings:
     """batches whose gradients are averaged for one optimiser step"""
     model_ema_decay: float | None = None
     """decay of the moving average of the weights that is evaluated; None: the newest weights are"""
+    max_bad: float = 1.0
+    """share of the images that may be unreadable before training stops"""
 
 
 def train(
@@ -160,6 +163,7 @@ class _Loop:
         self.own_losses: list[str] = []
 
         self.health = Health(precision_of(fabric))
+        self.unread = UnreadImages(loader.images, settings.max_bad, folder, fabric.device)
         self.times, self.bottleneck = StepTimes(fabric.device), Bottleneck(remedy_for(loader))
         self.log = MetricLog(fabric, folder, self.state.step)
         self.display = ProgressDisplay(screen, method.card.title, self.state.step, settings.steps)
@@ -257,6 +261,7 @@ class _Loop:
         loss = float(mean_over_ranks(step.loss))
         metrics = {name: float(mean_over_ranks(value)) for name, value in step.metrics.items()}
         self.check_losses(loss, metrics)
+        self.display.unread(self.unread.update())
         seconds = self.times.take()
         parts: dict[str, float] = {}
         if seconds is not None:

@@ -19,7 +19,7 @@ class ProgressDisplay:
     def __init__(self, screen: Screen, title: str, first_step: int, steps: int) -> None:
         self._screen, self._steps = screen, steps
         self._started, self._first_step, self._next_line = time.perf_counter(), first_step, first_step
-        self._loss, self._speed, self._score, self._bottleneck = "", "", "", ""
+        self._loss, self._speed, self._score, self._bottleneck, self._unread = [""] * 5
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -59,6 +59,10 @@ class ProgressDisplay:
         """Show from the next step on what takes most of the time; nothing where no part stands out."""
         self._bottleneck = named
 
+    def unread(self, count: int) -> None:
+        """Show from the next step on how many images could not be decoded."""
+        self._unread = f"{count:,} images unreadable" if count else ""
+
     def _line(self, step: int) -> None:
         left = (time.perf_counter() - self._started) / max(step - self._first_step, 1) * (self._steps - step)
         line = f"step {step:,}/{self._steps:,}  {self._facts()}  {left:,.0f} s left"
@@ -66,4 +70,6 @@ class ProgressDisplay:
         self._next_line = step + max(self._steps // 10, 1)
 
     def _facts(self) -> str:
-        return "  ".join(fact for fact in (self._speed, self._loss, self._score, self._bottleneck) if fact)
+        return "  ".join(
+            fact for fact in (self._speed, self._loss, self._score, self._bottleneck, self._unread) if fact
+        )

@@ -106,9 +106,13 @@ class ClipImages:
         """Some of the clips."""
         return ClipImages(self._pixels.take(index.numpy()), self.channels, self.frames)
 
-    def rows(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
-        """The clips at some positions; none of them is unreadable."""
+    def readable(self, index: Tensor) -> DecodedRows:
+        """The clips at some positions: what could not be decoded is not among them."""
         return DecodedRows(self.read(index), index)
+
+    def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
+        """The clips at some positions; none of them is unreadable."""
+        return self.readable(index)
 
 
 def middle_start(valid_frames: Tensor, frames: int) -> Tensor:

@@ -71,7 +71,8 @@ def write_matches(
     if not isinstance(method, SetSim):
         return
     rows = _evenly(len(split.manifest), MATCHED)
-    batch = Batch(split.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(device)
+    pixels, rows = split.images.replaced(rows)  # pictures of training, as training saw it
+    batch = Batch(pixels, torch.full_like(rows, UNLABELLED), rows).to(device)
     with eval_mode(nets):
         matched = method.match_views(nets, batch, progress)
     np.savez_compressed(
