@@ -14,7 +14,7 @@ from likewise.classification.reference import KEPT, Reference
 from likewise.classification.temperature import fit_temperature
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
-from likewise.evaluation.features import EvalView, extract
+from likewise.evaluation.features import EvalView, extract_readable
 from likewise.methods import Method, Nets, method_name
 from likewise.randomness import generator
 
@@ -71,7 +71,8 @@ def calibrated_classifier(
     networks = method.classifier(nets)
     encoder = nets.encoder if networks is None else networks[0]
     rows = _learned_from(train.labels, seed, with_all_labelled=networks is None)
-    features, labels = extract(encoder, train.images, rows, view, device=device), train.labels[rows]
+    features, rows = extract_readable(encoder, train.images, rows, view, device=device)
+    labels = train.labels[rows]
     held_out = _HeldOut()
     if networks is None:
         groups = None if train.groups is None else train.groups[rows]
@@ -84,8 +85,8 @@ def calibrated_classifier(
     if validation is not None:
         own = _validation_rows(validation.labels, int((train.labels != UNLABELLED).sum()), seed)
         if len(own):
-            found = extract(encoder, validation.images, own, view, device=device)
-            held_out.add(head(found).detach(), validation.labels[own], "validation split")
+            found = extract_readable(encoder, validation.images, own, view, device=device)
+            held_out.add(head(found.vectors).detach(), validation.labels[found.positions], "validation split")
     temperature = fit_temperature(*held_out.both(len(class_names)))
     protocol = _protocol(method, fitted, train.labels, held_out)
     reference = Reference.of(features, *held_out.both(len(class_names)), temperature, protocol, seed)
