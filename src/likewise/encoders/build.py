@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
 from likewise.encoders import clip_networks, lite0
+from likewise.encoders.checkpoints import has_small_stem, load_weights
 from likewise.encoders.clips_by_name import build_clip_encoder, names_for_clips, reads_clips
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.from_module import (
@@ -24,7 +25,6 @@ from likewise.encoders.from_module import (
 )
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
-from likewise.encoders.weights import load_weights
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.run_folder import read_json, write_json
 
@@ -59,6 +59,8 @@ class EncoderSettings:
     pretrained: str = ""
     """initial weights: empty for random ones, ``lite0``, ``timm``, a weights file, ``run:`` and a run's folder, or
     ``module`` for those of a user's module"""
+    allow_missing: bool = False
+    """whether tensors that the pretrained weights lack may stay random"""
     frames: int = 1
     """frames per input clip; 1 for images"""
     frame_rate: float = 0.0
@@ -91,6 +93,7 @@ def choose_encoder(
     stem: str = "auto",
     pretrained: str = "",
     frames: int = 1,
+    allow_missing: bool = False,
 ) -> EncoderSettings:
     """Settings of an encoder by name; ``auto`` values are decided here.
 
@@ -100,16 +103,18 @@ def choose_encoder(
         image_size: side in pixels.
         mean: of the training images, per channel; pretrained weights bring their own.
         std: of the training images, per channel.
-        stem: ``auto`` (small for ResNets up to 64 pixels that start at random), ``small``, ``standard``.
+        stem: ``auto`` (small for ResNets up to 64 pixels that start at random; that of a weights file), ``small``,
+            ``standard``.
         pretrained: empty, ``lite0``, ``timm`` or a file.
         frames: frames per clip; 1 for images.
+        allow_missing: whether tensors that a weights file lacks may stay random.
 
     Raises:
         LikewiseError: there is no such stem, the encoder cannot read images or clips of this kind, or the pretrained
             weights do not fit it.
     """
     if frames > 1 or reads_clips(name):
-        return _clip_settings(name, image_size, mean, std, stem, pretrained, frames)
+        return _clip_settings(name, image_size, mean, std, stem, pretrained, frames, allow_missing)
     if pretrained == lite0.LITE0:
         return _lite0_settings(name, image_size, len(mean), stem)
     if name == "auto":
@@ -119,20 +124,34 @@ def choose_encoder(
     if stem not in ("auto", "small", "standard"):
         raise LikewiseError(f"There is no stem {stem!r}. {did_you_mean(stem, ('auto', 'small', 'standard'))}")
     if name in OURS:
-        return EncoderSettings(name, image_size, mean, std, False, pretrained)
+        return EncoderSettings(name, image_size, mean, std, False, pretrained, allow_missing)
+    if pretrained:
+        mean, std = _statistics_of_weights(name, mean, std)
+    small = stem == "small" or (stem == "auto" and _small_stem(name, image_size, mean, std, pretrained))
+    return EncoderSettings(name, image_size, mean, std, small, pretrained, allow_missing)
+
+
+def _statistics_of_weights(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that a network's weights expect; the data's own where they are not RGB or grey."""
     from likewise.encoders import from_timm
 
-    if pretrained:
-        full_mean, full_std = from_timm.statistics(name.removeprefix("timm/"))
-        gray = len(mean) == 1
-        mean = (sum(full_mean) / 3,) if gray else full_mean
-        std = (sum(full_std) / 3,) if gray else full_std
-    small = stem == "small"
-    if stem == "auto" and image_size <= SMALL_IMAGE and pretrained != "timm":
-        with torch.device("meta"):
-            probe = from_timm.timm_encoder(name.removeprefix("timm/"), image_size, False, mean, std, False)
-        small = from_timm.has_large_stem(probe.network)
-    return EncoderSettings(name, image_size, mean, std, small, pretrained)
+    full_mean, full_std = from_timm.statistics(name.removeprefix("timm/"))
+    if len(mean) == 1:
+        return (sum(full_mean) / 3,), (sum(full_std) / 3,)
+    return (full_mean, full_std) if len(mean) == 3 else (mean, std)
+
+
+def _small_stem(name: str, image_size: int, mean: tuple[float, ...], std: tuple[float, ...], pretrained: str) -> bool:
+    """Whether a network of timm gets the stem for small images where that is left open: a weights file decides."""
+    from likewise.encoders import from_timm
+
+    if pretrained == "timm" or not (has_small_stem(pretrained) if pretrained else image_size <= SMALL_IMAGE):
+        return False
+    with torch.device("meta"):
+        probe = from_timm.timm_encoder(name.removeprefix("timm/"), image_size, False, mean, std, False)
+    return from_timm.has_large_stem(probe.network)
 
 
 def _lite0_settings(name: str, image_size: int, channels: int, stem: str) -> EncoderSettings:
@@ -151,6 +170,7 @@ def _clip_settings(
     stem: str,
     pretrained: str,
     frames: int,
+    allow_missing: bool,
 ) -> EncoderSettings:
     if name == "auto":
         name = clip_networks.OURS if image_size <= SMALL_IMAGE and not pretrained else "torchvision/r3d_18"
@@ -170,7 +190,7 @@ def _clip_settings(
         raise LikewiseError(
             f"{pretrained} has no weights for {name}. Give a local file: --pretrained path/to/weights.pth."
         )
-    return EncoderSettings(name, image_size, mean, std, False, pretrained, frames)
+    return EncoderSettings(name, image_size, mean, std, False, pretrained, allow_missing, frames)
 
 
 def encoder_from_module(
@@ -247,9 +267,9 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     if origin.startswith(RUN_START):
         encoder.load_state_dict(load_file(Path(origin.removeprefix(RUN_START)) / WEIGHTS))
     elif origin == lite0.LITE0:
-        lite0.load_lite0(inner)
+        encoder.key_match = lite0.load_lite0(inner)
     elif origin not in ("", "timm"):
-        load_weights(inner, origin)
+        encoder.key_match = load_weights(inner, origin, settings.allow_missing)
     return encoder
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from likewise.encoders.checkpoints import KeyMatch
 from likewise.errors import LikewiseError
 
 
@@ -20,6 +21,8 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    key_match: KeyMatch | None = None
+    """how the file of weights that it started from fitted it; None where it started from none"""
 
     def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

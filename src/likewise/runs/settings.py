@@ -34,7 +34,10 @@ class TrainSettings(DataSettings):
     """first layers of a ResNet: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None
     """weights to start from: lite0 (EfficientNet-Lite0 of ImageNet, from the extra [pretrained]), timm (timm's own),
-    or a local file"""
+    a local file, or none. Default: none; but with --method auto and --encoder auto, photographs start from lite0 where
+    it is installed"""
+    allow_missing: bool = False
+    """start tensors at random that the file of --pretrained lacks, rather than refuse the file"""
     from_run: str | None = None
     """run folder whose encoder is the start; typed --from. Image size, frame rate and region are that run's unless
     they are given"""
