@@ -124,14 +124,21 @@ class Batch(NamedTuple):
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on a device."""
+        """The same batch on a device; to a GPU from pinned memory, so that the host does not wait."""
+        device = torch.device(device)
+
+        def moved(tensor: Tensor) -> Tensor:
+            if device.type == "cuda" and tensor.device.type == "cpu":
+                tensor = tensor.pin_memory()
+            return tensor.to(device, non_blocking=True)
+
         return Batch(
-            self.pixels.map(lambda part: part.to(device, non_blocking=True)),
-            self.labels.to(device, non_blocking=True),
-            self.indices.to(device, non_blocking=True),
+            self.pixels.map(moved),
+            moved(self.labels),
+            moved(self.indices),
             self.support.to(device) if self.support is not None else None,
             self.row_slice,
-            {name: values.to(device, non_blocking=True) for name, values in self.modalities.items()},
+            {name: moved(values) for name, values in self.modalities.items()},
         )
 
 

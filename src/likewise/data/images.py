@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import mmap
 from collections.abc import Callable, Mapping
@@ -113,7 +114,16 @@ class InMemoryImages:
         lost = {new: self._lost[old] for new, old in enumerate(index.tolist()) if old in self._lost}
         return InMemoryImages(self._rows(index).pixels, lost)
 
+    def to(self, device: torch.device) -> InMemoryImages:
+        """The same images on a device: from then on positions alone go there."""
+        moved = copy.copy(self)
+        moved.pixels = self.pixels.map(lambda part: part.to(device))
+        return moved
+
     def _rows(self, index: Tensor) -> DecodedRows:
+        if self.pixels.images.is_cuda:
+            place = index.pin_memory().to(self.pixels.images.device, non_blocking=True)
+            return DecodedRows(self.pixels.map(lambda part: part[place]), index)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
         return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
 

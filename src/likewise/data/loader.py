@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.column import IndexedFeature
-from likewise.data.images import FileImages, Images
+from likewise.data.images import FileImages, Images, InMemoryImages
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.errors import LikewiseError
 
@@ -102,6 +102,15 @@ class Loader:
     def with_support(self, until_step: int | None) -> Loader:
         """The same loader whose support ends at a step; from there on no support row is decoded."""
         return replace(self, support=self.support and replace(self.support, until_step=until_step))
+
+    def on_device(self, device: torch.device) -> Loader:
+        """The same loader with its decoded images on a GPU, where they take at most a quarter of its free memory."""
+        if device.type != "cuda" or not isinstance(self.images, InMemoryImages) or self.view_streams:
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.images.pixels.images.nbytes > free // 4:
+            return self
+        return replace(self, images=self.images.to(device))
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps first_step..last_step-1, on the CPU."""

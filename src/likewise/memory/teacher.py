@@ -28,8 +28,8 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buf
         copy_buffers: copy the student's buffers, for a teacher that is only evaluated. By default they are kept, as
             in the MoCo, BYOL and ISD authors' code: a teacher's batch-norm statistics come from its own forward passes.
     """
-    for average, parameter in zip(teacher.parameters(), student.parameters(), strict=True):
-        average.lerp_(parameter.detach(), 1 - momentum)
+    averages, parameters = list(teacher.parameters()), [p.detach() for p in student.parameters()]
+    torch._foreach_lerp_(averages, parameters, 1 - momentum)  # on a GPU a launch for all of them
     if copy_buffers:
         for copied, buffer in zip(teacher.buffers(), student.buffers(), strict=True):
             copied.copy_(buffer)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from likewise.data.data_settings import DataSettings
+from likewise.training.captured_step import CUDAGraph
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision
@@ -72,6 +73,9 @@ class TrainSettings(DataSettings):
     """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
     compile: bool = False
     """compile the encoder (torch.compile): a minute at the start, then 1.1x as fast for ResNet-18 on a CPU"""
+    cuda_graph: CUDAGraph = "auto"
+    """capture training steps in a CUDA graph, so that a GPU does not wait for Python: auto where the method and the
+    settings allow it (the screen says why not), on refuses to train without, off never"""
     device: DeviceKind = "auto"
     """kind of device to train on; auto takes a GPU where there is one"""
     devices: int = 0

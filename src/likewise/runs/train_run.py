@@ -218,6 +218,7 @@ def _train(
         accumulate_grad_batches=settings.accumulate_grad_batches,
         model_ema_decay=settings.model_ema_decay,
         max_bad=settings.max_bad,
+        cuda_graph=settings.cuda_graph,
     )
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if settings.compile:

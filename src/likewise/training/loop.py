@@ -23,8 +23,9 @@ from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
-from likewise.training.cached_gradients import Learner, gradients_of
+from likewise.training.cached_gradients import JointGradients, Learner, gradients_of
 from likewise.training.callbacks import Callback, CallbackState
+from likewise.training.captured_step import CapturedStep, CUDAGraph, has_graphs, why_not_captured
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
@@ -73,6 +74,8 @@ class LoopSettings:
     """decay of the moving average of the weights that is evaluated; None: the newest weights are"""
     max_bad: float = 1.0
     """share of the images that may be unreadable before training stops"""
+    cuda_graph: CUDAGraph = "auto"
+    """whether steps are captured in a CUDA graph; auto: on a GPU, where the method allows it"""
 
 
 def train(
@@ -140,7 +143,7 @@ class _Loop:
         self.batches = settings.steps * self.accumulate
         if loader.support:
             loader = loader.with_support(until_step=round(loader.support.until * self.batches))
-        self.loader = loader
+        self.loader = loader.on_device(fabric.device)
         self.step_batch_size = loader.batch_size * self.accumulate
 
         microbatches = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
@@ -161,6 +164,9 @@ class _Loop:
         self.counting = False
         self.rate = 0.0
         self.own_losses: list[str] = []
+        self.captured: CapturedStep | None = None
+        self.may_capture = settings.cuda_graph != "off"
+        self.images_of_step: dict[bool, int] = {}
 
         self.health = Health(precision_of(fabric))
         self.unread = UnreadImages(loader.images, settings.max_bad, folder, fabric.device)
@@ -191,12 +197,16 @@ class _Loop:
         since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
         self.times.begin("data")
         for batch in self.loader.batches(first_step * self.accumulate, self.batches):
-            group.append(self.compute_gradients(batch.to(self.fabric.device), len(group)))
-            if len(group) < self.accumulate:
-                self.times.begin("data")
-                continue
-            step = self.update_weights(group)
-            group = []
+            batch = batch.to(self.fabric.device)
+            if self.captures_steps(batch):
+                step = self.take_captured_step(batch)
+            else:
+                group.append(self.compute_gradients(batch, len(group)))
+                if len(group) < self.accumulate:
+                    self.times.begin("data")
+                    continue
+                step = self.update_weights(group)
+                group = []
             self.times.end()
             self.state.seconds += time.perf_counter() - since
             if self.state.step == first_step + 1:
@@ -246,10 +256,82 @@ class _Loop:
             )
             step = step._replace(metrics={**step.metrics, "grad_norm": norm})
         self.optimizer.step()
-        self.method.after_update(self.nets, step, self.progress(len(group) - 1))
+        self.update_memories(step, self.progress(len(group) - 1))
+        return step
+
+    def update_memories(self, step: Step, progress: Progress) -> None:
+        """What gradients do not move: teachers, queues, the average of the weights."""
+        self.method.after_update(self.nets, step, progress)
         if self.ema is not None:
             self.ema.update()
         self.state.step += 1
+
+    # Steps from a CUDA graph.
+
+    def captures_steps(self, batch: Batch) -> bool:
+        """Whether steps come from a CUDA graph; decided at the first step, and said if not.
+
+        Raises:
+            LikewiseError: they were to, and cannot.
+        """
+        if not self.may_capture or self.captured is not None:
+            return self.captured is not None
+        self.may_capture = False
+        reason = self.why_not_captured(batch)
+        if not reason:
+            self.captured = CapturedStep(self.capturable_step, self.optimizer, self.fabric.device)
+        elif self.settings.cuda_graph == "on":
+            raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
+        elif self.fabric.device.type == "cuda":
+            self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
+        return self.captured is not None
+
+    def why_not_captured(self, batch: Batch) -> str:
+        """Why the steps of this run cannot be captured; empty if they can."""
+        precision = precision_of(self.fabric)
+        if not has_graphs(self.fabric.device):
+            return f"the device is {self.fabric.device.type}"
+        if world_size() > 1:
+            return "several devices train together"
+        if not isinstance(self.gradients, JointGradients):
+            return "a batch is embedded in microbatches"
+        if self.accumulate > 1:
+            return "gradients of several batches make a step"
+        if precision not in ("32-true", "bf16-mixed"):
+            return f"precision {precision} scales the loss by a number that the host reads"
+        return why_not_captured(self.method, self.nets, batch, self.progress(0), self.fabric.autocast)
+
+    def take_captured_step(self, batch: Batch) -> Step:
+        """One step by one batch, from the graph once there is one."""
+        assert self.captured is not None
+        progress = self.progress(0)
+        seed_networks(progress.seed, progress.step, progress.rank, "dropout")
+        self.rate = self.learning_rate()
+        self.times.begin("forward")
+        before, has_support = self.state.images, batch.support is not None
+        try:
+            step = self.captured(batch, progress, self.rate)
+        except torch.cuda.OutOfMemoryError:
+            raise out_of_memory_error(self.fabric.device) from None
+        if self.state.images == before:  # a graph counts nothing
+            self.state.images += self.images_of_step[has_support]
+        self.images_of_step[has_support] = self.state.images - before
+        self.update_memories(step, progress)
+        return step
+
+    def capturable_step(self, batch: Batch, progress: Progress) -> Step:
+        """Forward, backward and update, of which nothing waits for the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.counting = True
+        with self.fabric.autocast():
+            step = self.method.step(self.nets, batch, progress)
+        self.counting = False
+        step.loss.backward()
+        step = step._replace(loss=step.loss.detach())
+        if self.settings.clip_grad_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip_grad_norm)
+            step = step._replace(metrics={**step.metrics, "grad_norm": norm})
+        self.optimizer.step()
         return step
 
     def report(self, step: Step) -> None:

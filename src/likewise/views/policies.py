@@ -21,6 +21,7 @@ from likewise.views.image.making import make_view
 from likewise.views.image.random_ops import random_operations
 from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
+from likewise.views.prepared import PreparedViews
 from likewise.views.transform import as_transform
 from likewise.views.view import View
 
@@ -118,6 +119,8 @@ class ViewPolicy:
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)
         assert rng is not None
+        if isinstance(pixels.views, PreparedViews):
+            return pixels.views.view(self, pixels, rng)
         images = pixels.images
         params = self.sample_params(pixels, rng)
         size = self.size or images.shape[-1]

@@ -1,0 +1,51 @@
+"""Views that are made before a step, into memory that stays where it is: what a captured step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likewise.data.batch import Pixels
+from likewise.randomness import BatchRNG
+from likewise.views.view import View
+
+
+class PreparedViews(dict[str, Tensor]):
+    """Stands for `Pixels.views` of a batch whose tensors stay where they are, while their content changes.
+
+    The first request for a view makes it, and records which policy did; `make` writes later ones into the same memory.
+    """
+
+    def __init__(self, made: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.made = {name: View(pixels, _unknown_box(pixels)) for name, pixels in (made or {}).items()}
+        self.policies: dict[str, Callable[..., Any]] = {}
+
+    def view(self, policy: Callable[..., Any], pixels: Pixels, rng: BatchRNG) -> View:
+        """The view of a random stream; a first one is made from the pixels."""
+        name = str(rng.key[-1])
+        if name not in self.made:
+            self.policies[name] = policy
+            self.made[name] = policy(pixels._replace(views=None), rng)
+        return self.made[name]
+
+    def make(self, pixels: Pixels, rng: Callable[[str], BatchRNG]) -> None:
+        """New views of other pixels in the place of the old ones.
+
+        Args:
+            pixels: as many images as before.
+            rng: random numbers by the name of the stream.
+        """
+        for name, policy in self.policies.items():
+            view = policy(pixels._replace(views=None), rng(name))
+            for place, part in zip(self.made[name], view, strict=True):
+                if place is not None:
+                    place.copy_(part)
+
+
+def _unknown_box(pixels: Tensor) -> Tensor:
+    """Where views that came from elsewhere lie is not known: methods that match locations see that none overlap."""
+    return torch.full((len(pixels), 2, 3), torch.nan, device=pixels.device)

@@ -1,0 +1,89 @@
+"""A captured step is the eager step: the same numbers, nothing that waits, and a reason where it cannot be captured.
+
+Without a GPU a stand-in for the graph does the captured work again, on the same memory.
+"""
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from likewise.errors import LikewiseError
+from likewise.losses import waiting
+from likewise.methods import Recipe
+from likewise.training import LoopSettings, captured_step, loop, train
+from losses.launches import Launches
+from methods.fixtures import loader, method, nets_of
+
+STEPS = 7
+"""more than the warm-up"""
+
+CAPTURED = ("simclr", "supcon", "suncet", "moco-v2", "byol", "isd", "simsiam", "barlow-twins", "comatch", "fixmatch",
+            "cross-entropy")  # fmt: skip
+
+
+class Again:
+    """A graph's place: what it would launch is done again, and counted."""
+
+    launches = 0
+
+    def __init__(self, work):
+        self.work, self.result = work, None
+
+    def replay(self):
+        with Launches() as launched:
+            self.result = self.work()
+        Again.launches = launched.count
+
+
+def one_hot(labels, classes):
+    """Without the look at the values that PyTorch's takes on a CPU, though not on a GPU."""
+    return (labels[:, None] == torch.arange(classes)).long()
+
+
+@pytest.fixture
+def as_on_gpu(monkeypatch):
+    monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+    monkeypatch.setattr(loop, "has_graphs", lambda device: True)
+    monkeypatch.setattr(captured_step, "captured", Again)
+    monkeypatch.setattr(Again, "launches", 0)
+
+
+def trained(name, cuda_graph, optimizer="sgd"):
+    rule = method(name)
+    nets = nets_of(rule)
+    plan = LoopSettings(STEPS, seed=4, cuda_graph=cuda_graph)
+    recipe = Recipe(optimizer, 0.2, weight_decay=1e-4)
+    state = train(Fabric(accelerator="cpu", devices=1), rule, nets, loader(rule), recipe, plan)
+    return nets, state
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
+    eager, eager_state = trained(name, "off")
+    captured, state = trained(name, "on")
+    assert (state.step, state.images) == (eager_state.step, eager_state.images)
+    for key, value in eager.state_dict().items():
+        torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-4, atol=1e-5, msg=key)
+    assert Again.launches > 0  # the last steps came from the graph
+
+
+@pytest.mark.parametrize("optimizer", ["lars", "adamw"])
+def test_every_optimiser_reads_its_rate_from_memory(optimizer, as_on_gpu):
+    eager, _ = trained("simclr", "off", optimizer)
+    captured, _ = trained("simclr", "on", optimizer)
+    for key, value in eager.state_dict().items():
+        torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-3, atol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("name", ["swav", "ugan"])
+def test_a_method_that_cannot_be_captured_says_why(name, as_on_gpu):
+    with pytest.raises(LikewiseError, match="--cuda-graph"):
+        trained(name, "on")
+    nets, state = trained(name, "auto")
+    assert state.step == STEPS
+
+
+def test_on_a_cpu_nothing_is_captured():
+    with pytest.raises(LikewiseError, match="--cuda-graph"):
+        trained("simclr", "on")
