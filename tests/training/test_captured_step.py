@@ -80,7 +80,7 @@ def test_every_optimiser_reads_its_rate_from_memory(optimizer, as_on_gpu):
 def test_a_method_that_cannot_be_captured_says_why(name, as_on_gpu):
     with pytest.raises(LikewiseError, match="--cuda-graph"):
         trained(name, "on")
-    nets, state = trained(name, "auto")
+    _, state = trained(name, "auto")
     assert state.step == STEPS
 
 
