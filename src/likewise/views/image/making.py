@@ -1,10 +1,12 @@
-"""Chooses between compiled code and PyTorch for making the pixels of views."""
+"""Chooses between compiled code, a GPU's kernels and PyTorch for making the pixels of views."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from likewise.views.fused import views as fused
+from likewise.views.fused.packing import pack
 from likewise.views.image import batched
 from likewise.views.image.random_ops import chained, cut_out, operate
 from likewise.views.image.view_params import ViewParams
@@ -17,16 +19,31 @@ def make_view(images: Tensor, params: ViewParams, size: int) -> View:
 
     A clip [B, T, C, H, W] becomes [B, T, C, size, size], all frames with the same parameters.
 
-    PyTorch's batched operations run on any device. Compiled code makes one view at a time on a CPU and is many times
-    faster. The two differ by rounding only, by a small part of one of 255 levels. RandAugment and Cutout are always
-    PyTorch operations, applied to the finished crops.
+    PyTorch's batched operations run on any device. Compiled code makes one view at a time on a CPU, and a kernel of a
+    CUDA device one view, or a tile of it, in each program; both are many times faster. They differ by rounding only, by
+    a small part of one of 255 levels. RandAugment is always made by PyTorch operations, on the finished crops, and so
+    is Cutout but on a CUDA device without RandAugment.
     """
     if images.ndim == 5:
         frames = make_view(images.flatten(0, 1), params.repeated(images.shape[1]), size)
         return View(frames.pixels.unflatten(0, images.shape[:2]), frames.box[:: images.shape[1]])
+    if fused.supports(images):
+        return _fused_view(images, params, size)
     make = native.make if native.can_make(images) and not _needs_pytorch(images, params) else batched.make
-    pixels, box = make(images, params, size), params.box.to(images.device)
-    with torch.autocast(images.device.type, enabled=False):
+    return _with_operations(View(make(images, params, size), params.box.to(images.device)), params)
+
+
+def _fused_view(images: Tensor, params: ViewParams, size: int) -> View:
+    operated = params.rand_augment is not None
+    packed = pack(params._replace(cutout=None) if operated else params).to(images.device)
+    view = View(fused.make(images, packed, size), packed.box)
+    return _with_operations(view, params) if operated else view
+
+
+def _with_operations(view: View, params: ViewParams) -> View:
+    """RandAugment and Cutout, in place."""
+    pixels, box = view.pixels, view.box
+    with torch.autocast(pixels.device.type, enabled=False):
         if params.rand_augment is not None:
             box = chained(box, operate(pixels, params.rand_augment))
         if params.cutout is not None:

@@ -1,0 +1,169 @@
+"""Views made by the kernels of `likewise.views.fused.kernels`.
+
+Triton is imported by the first call, never by ``import likewise``. The first call for a size and a set of
+augmentations takes some seconds, in which Triton compiles; it keeps the outcome on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from likewise.views.fused.packing import Packed
+from likewise.views.image.blur import kernel_size
+
+OLDEST_TRITON = (3, 3)
+"""The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
+
+WHOLE = 64
+"""Pixels along a side up to which one program makes a whole view."""
+
+BLURS_WHOLE = 32
+"""Pixels along a side up to which the same program blurs it."""
+
+TILE = 32
+"""Pixels along a side of a tile of a larger view."""
+
+log = logging.getLogger("likewise.views")
+
+
+class Normalisation(NamedTuple):
+    """Each channel less its mean, over its standard deviation: float32 [C] on the images' device."""
+
+    mean: Tensor
+    std: Tensor
+
+
+def supports(images: Tensor) -> bool:
+    """Whether the kernels can make views of these images; if not, the caller takes another way.
+
+    They need uint8 on a CUDA device of compute capability 7.5 (Turing) or later, with Triton 3.3 or later. On a CPU
+    they run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests. AMD
+    devices are untried, and not served. ``LIKEWISE_NATIVE=0`` turns them off, as it does the compiled code of CPUs.
+    """
+    if images.dtype != torch.uint8 or not images.is_cuda or os.environ.get("LIKEWISE_NATIVE", "1") == "0":
+        return False
+    if torch.version.hip is not None or torch.cuda.get_device_capability(images.device) < (7, 5):
+        return False
+    return _triton_version() >= OLDEST_TRITON
+
+
+def make(
+    images: Tensor,
+    packed: Packed,
+    size: int,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    normalisation: Normalisation | None = None,
+) -> Tensor:
+    """The views' pixels: uint8 [B, C, H, W] -> [B, C, size, size], in [0, 1] where they are not normalised.
+
+    Launches one kernel up to `WHOLE` pixels, up to three beyond, and never waits for the device.
+
+    Args:
+        images: of any strides: channels may come first or last, and rows may be a part of a larger tensor.
+        packed: parameters of the B views, on the images' device. Contrast may come once a row.
+        size: pixels along a side of a view.
+        dtype: of the result: float32, bfloat16 or float16. All is computed in float32, and rounded once.
+        memory_format: of the result: contiguous, or channels last.
+        normalisation: what an encoder would do first; None: nothing.
+    """
+    count, channels = images.shape[:2]
+    views = torch.empty(count, channels, size, size, dtype=dtype, device=images.device, memory_format=memory_format)
+    if count:
+        _launch_all(images, packed, views, normalisation)
+    return views
+
+
+def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: Normalisation | None) -> None:
+    """The kernels that the views need, one after the other."""
+    channels, height, width = images.shape[1:]
+    size = views.shape[-1]
+    whole = size <= WHOLE
+    side = max(16, 1 << (size - 1).bit_length()) if whole else TILE
+    tiles = (-(-size // side)) ** 2
+    rgb = channels == 3
+    planes = 1 if rgb else channels
+    grid = (len(images) * planes, tiles)
+    cut: dict[str, Any] = {"ROWS": side, "COLUMNS": side, "RGB": rgb}
+    read = (size, height, width, planes, *images.stride(), packed.rows.stride(0))
+    crop = {"SHRINKS": max(height, width) > size, "SCALED": packed.scaled}
+    sums = unblurred = None
+    if packed.coloured and not whole:
+        sums = views.new_empty(grid, dtype=torch.float32)
+        _launch("sum_kernel", grid, 4, (images, packed.rows, sums, *read), **cut, **crop)
+    if packed.blurs and size > BLURS_WHOLE:
+        unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
+    mean, std = normalisation or (None, None)
+    taps = kernel_size(size)
+    finish = {
+        "RADIUS": taps // 2,
+        "TAPS": _power_of_two(taps),
+        "CUTS_OUT": packed.cutout_side > 0,
+        "NORMALISED": normalisation is not None,
+    }
+    _launch(
+        "view_kernel",
+        grid,
+        8 if side > TILE else 4,
+        (images, packed.rows, sums, views, unblurred, mean, std, packed.cutout_side, *read, *views.stride()),
+        **(cut | crop | finish),
+        TILES=_power_of_two(tiles),
+        COLOURED=packed.coloured,
+        BLURS=packed.blurs,
+        WHOLE=whole,
+        BLURS_HERE=unblurred is None,
+    )
+    if unblurred is not None:
+        channels_grid = (len(images) * channels, (-(-size // TILE)) ** 2)
+        written = (size, channels, packed.rows.stride(0), *views.stride())
+        _launch(
+            "blur_kernel",
+            channels_grid,
+            8,
+            (packed.rows, views, unblurred, mean, std, packed.cutout_side, *written),
+            ROWS=TILE,
+            COLUMNS=TILE,
+            WINDOW=_power_of_two(TILE + 2 * (taps // 2)),
+            **finish,
+        )
+
+
+def _launch(name: str, grid: tuple[int, int], warps: int, arguments: tuple[Any, ...], **flags: Any) -> None:
+    """Start a kernel on the device of its first tensor."""
+    kernel: Any = getattr(_kernels(), name)
+    start = time.perf_counter()
+    with torch.cuda.device_of(arguments[0]):
+        kernel[grid](*arguments, **flags, num_warps=warps)
+    if (took := time.perf_counter() - start) > 1 and arguments[0].is_cuda:
+        log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+
+
+def _power_of_two(least: int) -> int:
+    return max(16, 1 << (least - 1).bit_length())
+
+
+def _kernels() -> ModuleType:
+    from likewise.views.fused import kernels
+
+    return kernels
+
+
+@functools.cache
+def _triton_version() -> tuple[int, ...]:
+    """(0,) where it is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        return (0,)
+    try:
+        return tuple(int(part) for part in version("triton").split(".")[:2])
+    except (PackageNotFoundError, ValueError):
+        return (0,)

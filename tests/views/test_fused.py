@@ -1,0 +1,206 @@
+"""A GPU's kernels for views against the operations that define them.
+
+On a machine with a GPU the kernels are compiled. Everywhere else the same cases run through Triton's interpreter, which
+must be chosen before Triton is imported, and so has a process of its own.
+"""
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sampled_params import natural, synthetic, whole_images
+
+from likewise.data.batch import Pixels
+from likewise.randomness import BatchRNG
+from likewise.views.fused import views as fused
+from likewise.views.fused.packing import pack
+from likewise.views.image import batched
+from likewise.views.image.random_ops import cut_out
+from likewise.views.image.view_params import ViewParams
+from likewise.views.policies import ViewPolicy, centre, comatch_strong, simclr
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
+on_kernels = pytest.mark.skipif(
+    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+)
+on_cuda = pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
+
+EVERYTHING = replace(simclr(), jitter=0.9, grey=0.3, blur=0.6, solarize=0.4, cutout=0.4)
+CLOSE = 1e-4
+"""A fortieth of one of 255 levels: the matrix units that blur are given float32 in three parts."""
+
+SHAPES = {  # channels, height, width, size
+    "28 grey": (1, 28, 28, 28),
+    "32": (3, 32, 32, 32),
+    "shrunk to an odd size": (3, 61, 61, 37),
+    "taller than wide": (3, 30, 75, 20),
+    "a line": (3, 1, 9, 5),
+    "four channels": (4, 40, 40, 24),
+    "to two pixels": (3, 9, 9, 2),
+}
+SINGLY = {
+    "crop": ViewPolicy(),
+    "brightness": ViewPolicy(jitter=1, brightness=0.8),
+    "contrast": ViewPolicy(jitter=1, contrast=0.8),
+    "saturation": ViewPolicy(jitter=1, saturation=0.8),
+    "hue": ViewPolicy(jitter=1, hue=0.5),
+    "grey": ViewPolicy(grey=0.5),
+    "blur": ViewPolicy(blur=0.5),
+    "solarize": ViewPolicy(solarize=0.5),
+    "cutout": ViewPolicy(cutout=0.6),
+    "tiny crops": ViewPolicy(crop_area=(0.0005, 0.002)),
+}
+
+
+@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_every_case_through_the_interpreter() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "skipped" not in run.stdout
+
+
+def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(rows)
+    return torch.randint(0, 256, (rows, channels, height, width), generator=random, dtype=torch.uint8)
+
+
+def sampled(policy: ViewPolicy, images: torch.Tensor) -> ViewParams:
+    aspect = torch.rand(len(images), generator=torch.Generator().manual_seed(1)) + 0.5
+    return policy.sample_params(Pixels(images, aspect), BatchRNG((0,), len(images)))
+
+
+def defined(images: torch.Tensor, params: ViewParams, size: int) -> torch.Tensor:
+    """By the operations of PyTorch, on the CPU."""
+    views = batched.make(images, params, size)
+    if params.cutout is not None:
+        cut_out(views, params.cutout.centre, params.cutout.side)
+    return views
+
+
+def kernels(images: torch.Tensor, params: ViewParams, size: int, **options: Any) -> torch.Tensor:
+    """By the kernels, from images as they lie in memory."""
+    return fused.make(images.to(DEVICE), pack(params).to(torch.device(DEVICE)), size, **options).cpu()
+
+
+@pytest.fixture(params=["whole", "in tiles"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Views of 20 pixels are made as those of up to 64 are, or as larger ones."""
+    if request.param == "in tiles":
+        for name in ("WHOLE", "BLURS_WHOLE", "TILE"):
+            monkeypatch.setattr(fused, name, 16)
+    return request.param
+
+
+@on_kernels
+@pytest.mark.parametrize("shape", SHAPES)
+def test_kernels_make_the_views_of_pytorch(shape: str) -> None:
+    channels, height, width, size = SHAPES[shape]
+    images = noise(3 if INTERPRETED else 64, channels, height, width)
+    params = sampled(EVERYTHING, images)
+    assert (kernels(images, params, size) - defined(images, params, size)).abs().max() < CLOSE
+
+
+@on_kernels
+@pytest.mark.parametrize("what", SINGLY)
+def test_kernels_make_each_change_as_pytorch_does(what: str) -> None:
+    images = torch.cat([synthetic(12, 3), noise(4, 3, 12, 12)])
+    params = sampled(SINGLY[what], images)
+    assert (kernels(images, params, 16) - defined(images, params, 16)).abs().max() < CLOSE
+
+
+@on_kernels
+def test_kernels_make_views_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "WHOLE", 16)
+    monkeypatch.setattr(fused, "BLURS_WHOLE", 16)
+    images = noise(2 if INTERPRETED else 64, 3, 75, 50)
+    params = sampled(EVERYTHING, images)
+    assert (kernels(images, params, 37) - defined(images, params, 37)).abs().max() < CLOSE
+
+
+@on_kernels
+def test_kernels_make_changes_in_any_order(way: str) -> None:
+    images, order = natural(24, 3, 20), torch.tensor(list(itertools.permutations(range(4))))
+    factors = torch.tensor([1.3, 1.6, 0.4, 0.2]).repeat(24, 1)
+    order[::5, 1] = -1
+    rows = slice(None, None, 5 if INTERPRETED and way == "in tiles" else 1)
+    images, params = images[rows], whole_images(len(order[rows]), factors=factors[rows], order=order[rows])
+    assert (kernels(images, params, 20) - defined(images, params, 20)).abs().max() < CLOSE
+
+
+@on_kernels
+def test_kernels_read_and_write_any_layout(way: str) -> None:
+    images = noise(4, 3, 20, 20)
+    params = sampled(EVERYTHING, images[1:3])
+    expected = kernels(images[1:3], params, 20)
+    last = images.to(memory_format=torch.channels_last)[1:3]
+    views = kernels(last, params, 20, memory_format=torch.channels_last)
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(views, expected)
+
+
+@on_kernels
+def test_kernels_normalise_and_round_once(way: str) -> None:
+    images, mean, std = noise(2, 3, 20, 20), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.4, 0.3])
+    params = sampled(EVERYTHING, images)
+    normalisation = fused.Normalisation(mean.to(DEVICE), std.to(DEVICE))
+    exact = (kernels(images, params, 20) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    views = kernels(images, params, 20, normalisation=normalisation)
+    rounded = kernels(images, params, 20, normalisation=normalisation, dtype=torch.bfloat16)
+    assert (views - exact).abs().max() < 1e-6
+    assert rounded.dtype == torch.bfloat16 and (rounded.float() - exact).abs().max() < 0.02  # the interpreter cuts off
+
+
+@on_kernels
+def test_kernels_scale_channels_that_have_no_colour() -> None:
+    images = noise(2, 5, 14, 14)
+    params = sampled(simclr(), images)
+    assert params.colour is not None and params.colour.channel_factors is not None
+    assert (kernels(images, params, 16) - defined(images, params, 16)).abs().max() < CLOSE
+
+
+@on_kernels
+def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
+    params = ViewParams(centre(16, share=0.9)(Pixels(noise(2, 3, 20, 20), torch.tensor([0.5, 3.0]))).box)
+    assert (kernels(noise(2, 3, 20, 20), params, 16) - defined(noise(2, 3, 20, 20), params, 16)).abs().max() < CLOSE
+    none = noise(2, 3, 20, 20)[:0]
+    assert kernels(none, ViewParams(params.box[:0]), 16).shape == (0, 3, 16, 16)
+
+
+@on_cuda
+@pytest.mark.parametrize("policy", [EVERYTHING, comatch_strong(), centre()])
+@pytest.mark.parametrize("size", [32, 96])
+def test_a_policy_shows_the_same_views_on_a_gpu(policy: ViewPolicy, size: int) -> None:
+    pixels, rng = Pixels(natural(40, 3, size), torch.rand(40) + 0.5), BatchRNG((1, "view"), 40)
+    here = policy(pixels, rng)
+    there = policy(pixels.map(lambda part: part.cuda()), BatchRNG((1, "view"), 40))
+    assert there.pixels.is_cuda and there.box.is_cuda
+    torch.testing.assert_close(there.box.cpu(), here.box)
+    # An operation that looks at levels, such as posterize, may turn rounding into a level.
+    off = (there.pixels.cpu() - here.pixels).abs()
+    assert off.mean() < 1e-4 and (off > 1e-3).float().mean() < 1e-3
+
+
+@on_cuda
+def test_a_policy_is_a_transform_of_images_on_a_gpu() -> None:
+    images = noise(3, 3, 40, 50)
+    torch.manual_seed(0)
+    here = simclr(size=32)(images)
+    torch.manual_seed(0)
+    there = simclr(size=32)(images.cuda())
+    assert there.is_cuda and (there.cpu() - here).abs().max() < CLOSE
