@@ -5,6 +5,7 @@ import os
 import pytest
 
 from data.pictures import cut_short, photo_folder, save
+from likewise.data.checks.doctor import examine
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
@@ -33,6 +34,40 @@ def test_any_other_nesting_is_unlabelled_and_says_so(tmp_path, names):
     manifest = open_manifest(photo_folder(tmp_path, *names))
     assert manifest.labels.tolist() == [-1, -1]
     assert "unlabelled" in manifest.notes[0]
+
+
+def test_a_few_images_at_another_depth_are_named_and_take_no_label_from_the_rest(tmp_path):
+    names = [f"{kind}/{number}.png" for kind in "ab" for number in range(10)]
+    manifest = open_manifest(photo_folder(tmp_path, *names, "a/deep/x.png", "loose.png"))
+    assert labels_by_id(manifest) == {name: name[0] for name in names} | {"a/deep/x.png": None, "loose.png": None}
+    (note,) = manifest.notes
+    assert "a/deep/x.png" in note and "loose.png" in note
+    assert note in examine(manifest).notes
+
+
+def test_images_under_endings_that_are_not_read_are_named(tmp_path):
+    photo_folder(tmp_path, "a/1.png", "a/2.png")
+    (tmp_path / "a" / "holiday.HEIC").write_bytes(b"....ftypheic")
+    (tmp_path / "a" / "3.jpg_large").write_bytes((save(tmp_path / "x.jpg")).read_bytes())
+    (tmp_path / "x.jpg").rename(tmp_path / "a" / "noending")
+    for name in ("a/1.txt", "a/2.txt", "a/Thumbs.db"):
+        (tmp_path / name).write_text("x")
+    manifest = open_manifest(tmp_path)
+    assert {entry.id for entry in manifest.skipped} == {"a/holiday.HEIC", "a/3.jpg_large", "a/noending"}
+    assert "a/1.txt" in manifest.notes[0] and "2 .txt" in manifest.notes[0] and ".db" in manifest.notes[0]
+    assert [finding.count for finding in examine(manifest).found if finding.name == "unusable file"] == [3]
+    with pytest.raises(LikewiseError, match="holiday"):
+        (tmp_path / "only").mkdir()
+        (tmp_path / "a" / "holiday.HEIC").rename(tmp_path / "only" / "holiday.HEIC")
+        open_manifest(tmp_path / "only")
+
+
+def test_class_names_that_differ_by_case_and_names_of_missing_values_are_told(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "tench/1.png", "TENCH/2.png", "NaN/3.png", "cat/4.png"))
+    said = " ".join(manifest.warnings())
+    assert "TENCH, tench" in said and "NaN" in said
+    found = {finding.name: finding.groups for finding in examine(manifest).found}
+    assert found["class names alike"] == (("TENCH", "tench"),) and found["class called missing"] == (("NaN",),)
 
 
 def test_split_folders_share_their_classes(tmp_path):

@@ -21,6 +21,9 @@ from likewise.errors import FilesLeftOut, LikewiseError
 
 SPLITS = ("train", "val", "test")
 
+MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "?", "unknown", "unlabeled", "unlabelled"})
+"""What other programs write for a missing value, in lower case."""
+
 
 class Skipped(NamedTuple):
     """A file that cannot be an example, and why."""
@@ -193,6 +196,10 @@ class Manifest:
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
+        for names in same_but_for_case(self.class_names):
+            yield f"{', '.join(names)}: class names that differ only in case or spaces; each is a class of its own."
+        if missing := named_as_missing(self.class_names):
+            yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
         if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
             yield f"{_some(both)}: group leakage between splits, in train and in val or test; scores may be optimistic."
         if (self.pixels.headers.modes == VIDEO_MODE).any():
@@ -203,6 +210,19 @@ class Manifest:
     def _counts(self, rows: np.ndarray) -> dict[str, int]:
         labelled = int((self.labels.numpy()[rows] != UNLABELLED).sum())
         return {"images": int(rows.sum()), "labelled": labelled}
+
+
+def same_but_for_case(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Names that are the same but for the case of letters and spaces around them, as groups of two or more."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.strip().casefold(), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def named_as_missing(names: Sequence[str]) -> list[str]:
+    """Class names that other programs write for a missing value."""
+    return [name for name in names if name.strip().casefold() in MISSING]
 
 
 def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:

@@ -236,10 +236,11 @@ def _setting(score: Score) -> str:
 def findings_table(findings: Findings) -> RenderableType:
     """What the doctor found, each with its remedy."""
     checked = f"{findings.images:,} images checked"
+    notes = [f"note: {note}" for note in findings.notes]
     if findings.healthy:
-        return f"{checked}; no problem was found."
+        return Group(f"{checked}; no problem was found.", *notes)
     table = Table("problem", "number", "example", "effect", "what to do")
     for finding in findings.found:
         example = " = ".join(finding.groups[0][:2])
         table.add_row(finding.name, f"{finding.count:,}", example, finding.meaning, finding.remedy)
-    return Group(f"{checked}.", table)
+    return Group(f"{checked}.", table, *notes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
-from likewise.data.manifest import Manifest, class_counts
+from likewise.data.manifest import Manifest, class_counts, named_as_missing, same_but_for_case
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import UnreadableImage
 
@@ -48,6 +48,8 @@ class Findings:
     images: int
     """images that were looked at"""
     found: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    """how the source was understood where it could be taken in more than one way"""
 
     @property
     def healthy(self) -> bool:
@@ -78,6 +80,7 @@ def examine(manifest: Manifest) -> Findings:
     return Findings(
         images=len(manifest) + len(manifest.skipped),
         found=tuple(finding for finding in _findings(manifest, looks, copies) if finding.groups),
+        notes=manifest.notes,
     )
 
 
@@ -159,6 +162,16 @@ def _about_classes(manifest: Manifest) -> Iterator[Finding]:
         "class of one image", tuple((name,) for name in single),
         "nothing of the same class to be pulled towards, and nothing to hold out",
         "Add images, or join the class with another.",
+    )  # fmt: skip
+    yield Finding(
+        "class names alike", tuple(same_but_for_case(manifest.class_names)),
+        "names that differ only in case or spaces: counted as different classes",
+        "Give both one name, if they are one class.",
+    )  # fmt: skip
+    yield Finding(
+        "class called missing", tuple((name,) for name in named_as_missing(manifest.class_names)),
+        "what other programs write for a missing label: counted as a class, and learned",
+        "Leave the cell empty, or write -1, where an image has no label.",
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.header_scan import scan_files
+from likewise.data.sources.other_files import images_not_read, other_files_note
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.data.video.video_decoding import is_video
 from likewise.errors import LikewiseError
@@ -22,6 +23,9 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .tga .avif".split()
 )
 """endings of image files, in any case of letters"""
+
+CLASS_SHARE = 0.9
+"""Share of the images that must lie exactly one folder deep for folders to be classes."""
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -35,18 +39,22 @@ SPLIT_NAMES = {
 def open_folder(folder: Path) -> Manifest:
     """The images below a folder, or the videos.
 
-    ``class/*`` gives labels where every image lies exactly one folder deep; ``train|val|test/class/*`` the same in
-    each split, and ``unlabeled/`` more training images. Any other arrangement is unlabelled, which a note says.
-    Hidden files and folders are passed over, linked folders followed once, classes numbered in sorted order.
+    ``class/*`` gives labels where nearly every image lies exactly one folder deep; ``train|val|test/class/*`` the same
+    in each split, and ``unlabeled/`` more training images. The few images at another depth then have no label, and any
+    other arrangement is unlabelled; a note says so with names. Hidden files and folders are passed over, linked folders
+    followed once, classes numbered in sorted order.
 
     Raises:
         LikewiseError: there is no folder, nothing in it, images and videos both, or only some folders are splits.
     """
-    paths = sorted(find_examples(folder))
+    files = sorted(find_files(folder))
+    paths = [path for path in files if is_example(path)]
+    others = [path for path in files if not is_example(path)]
     if not paths:
-        raise LikewiseError(_nothing_found(folder))
+        raise LikewiseError(_nothing_found(folder, others))
     _refuse_both_kinds(folder, paths)
-    ids, skipped = [path.as_posix() for path in paths], list[Skipped]()
+    ids, skipped = [path.as_posix() for path in paths], images_not_read(folder, others)
+    foreign = {entry.id for entry in skipped}
     splits = _splits(folder, paths, skipped)
     outside = {entry.id for entry in skipped}
     paths = [path for path in paths if path.as_posix() not in outside]
@@ -66,12 +74,21 @@ def open_folder(folder: Path) -> Manifest:
         ids=[path.as_posix() for path in usable],
         class_names=names,
         skipped=tuple(skipped),
-        notes=(*notes, *_empty_folders(folder, usable, names)),
+        notes=(
+            *notes,
+            *_empty_folders(folder, usable, names),
+            *other_files_note(path for path in others if path.as_posix() not in foreign),
+        ),
     )
 
 
-def find_examples(folder: Path) -> Iterator[Path]:
-    """Image and video files below a folder, relative to it.
+def is_example(path: Path) -> bool:
+    """Whether a file is an image or a video by its ending."""
+    return path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
+
+
+def find_files(folder: Path) -> Iterator[Path]:
+    """Files below a folder that are not hidden, relative to it.
 
     Raises:
         LikewiseError: there is no such folder.
@@ -87,7 +104,7 @@ def find_examples(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
+            if not name.startswith("."):
                 yield Path(here, name).relative_to(folder)
 
 
@@ -137,17 +154,37 @@ def _classes(paths: list[Path], splits: bool) -> tuple[dict[Path, str], list[str
         parts[path.parts[0] if splits else ""].append(path)
     classes, notes = dict[Path, str](), list[str]()
     for part, members in parts.items():
-        depths = {len(path.parts) - 1 - splits for path in members}
         if SPLIT_NAMES.get(part.lower()) == "unlabelled":
             continue
-        if depths == {1}:
-            classes |= {path: path.parts[int(splits)] for path in members}
-        elif depths != {0}:
-            notes.append(
-                f"{part or 'folder'}: taken as unlabelled, since not every image lies exactly one folder deep "
-                f"(depths found: {', '.join(map(str, sorted(depths)))}). For classes put each image in class/."
-            )
+        labelled = [path for path in members if len(path.parts) - 1 - splits == 1]
+        if len(labelled) >= CLASS_SHARE * len(members):
+            classes |= {path: path.parts[int(splits)] for path in labelled}
+        else:
+            labelled = []
+        notes += _depth_note(part, members, labelled, int(splits))
     return classes, notes
+
+
+def _depth_note(part: str, members: list[Path], labelled: list[Path], splits: int) -> list[str]:
+    """What has no label because of the depth at which it lies; nothing of a part that is flat, or has all labels."""
+    depths = sorted({len(path.parts) - 1 - splits for path in members})
+    where = part or "folder"
+    if depths in ([0], [1]):
+        return []
+    if not labelled:
+        found = ", ".join(map(str, depths))
+        examples = ", ".join(next(p.as_posix() for p in members if len(p.parts) - 1 - splits == d) for d in depths[:3])
+        return [
+            f"{where}: taken as unlabelled, since the images lie at different depths or not one folder deep (depths "
+            f"found: {found}; for instance {examples}). For classes put each image in class/."
+        ]
+    odd = sorted(set(members) - set(labelled))
+    named = ", ".join(path.as_posix() for path in odd[:5])
+    rest = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
+    return [
+        f"{where}: {len(odd):,} images lie at another depth than class/ and have no label: {named}{rest}. Move each "
+        f"into the folder of its class."
+    ]
 
 
 def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:
@@ -160,11 +197,14 @@ def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> 
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
 
 
-def _nothing_found(folder: Path) -> str:
-    endings = {p.suffix.lower() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")}
-    if not endings:
+def _nothing_found(folder: Path, others: list[Path]) -> str:
+    if not others:
         return f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
+    foreign = images_not_read(folder, others)
+    if foreign:
+        return f"{folder} holds no image that is read. {describe(foreign)}"
+    endings = sorted({path.suffix.lower() for path in others})
     return (
-        f"{folder} holds no image: its files end in {', '.join(sorted(endings)[:5]) or 'nothing'}. "
+        f"{folder} holds no image: its files end in {', '.join(endings[:5]) or 'nothing'}. "
         f"Endings read here: {', '.join(sorted(SUFFIXES))}; of videos {', '.join(sorted(VIDEO_SUFFIXES))}."
     )

@@ -19,7 +19,7 @@ from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
 from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
 from likewise.data.sources.concat import concat, with_test_data
-from likewise.data.sources.folder import SPLIT_NAMES, find_examples, open_folder
+from likewise.data.sources.folder import SPLIT_NAMES, find_files, is_example, open_folder
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
@@ -155,7 +155,7 @@ def _open_path(text: str, columns: ColumnNames) -> Manifest:
 
 def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:
     """A folder of images or videos, or of Parquet files or tar archives if it holds neither."""
-    loose = next(find_examples(folder), None) is not None
+    loose = any(is_example(path) for path in find_files(folder))
     shards = {} if loose else {suffix: files for suffix in SHARDS if (files := find_shards(folder, suffix))}
     if not shards:
         columns.refuse(source)
