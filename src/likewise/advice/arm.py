@@ -1,0 +1,67 @@
+"""A way to a classifier that a bake-off can try."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from likewise.encoders import Encoder, EncoderSettings
+
+Start = Literal["pretrained", "scratch"]
+
+
+class Trained(NamedTuple):
+    """What an arm learned from some labels."""
+
+    encoder: Encoder
+    """float [B, C, S, S] in [0, 1] -> [B, D]"""
+    settings: EncoderSettings
+    """of the encoder"""
+    head: nn.Module
+    """features [B, D] -> logits [B, K]"""
+
+
+@dataclass(frozen=True)
+class ArmCard:
+    """What an arm is, for the choice and the sentence."""
+
+    name: str
+    """as tables show it"""
+    start: Start
+    """the weights that it starts from"""
+    unlabelled: bool = False
+    """whether it learns from images without a label too"""
+    trains_encoder: bool = True
+    """whether the encoder's weights change; otherwise only a head is fitted on its features"""
+    can_win: bool = True
+    """whether what it makes can be saved; otherwise it is measured as a comparison"""
+
+
+class Arm(ABC):
+    """One arm on one set of data. Arms are listed from the simplest to the most elaborate."""
+
+    card: ArmCard
+
+    @abstractmethod
+    def seconds(self, labelled: int) -> float:
+        """How long one fit with so many labels is expected to take."""
+
+    @abstractmethod
+    def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
+        """Learn from the labels that are shown.
+
+        Args:
+            labels: int64 [N] in 0..K-1, -1 where none is shown.
+            left_out: int64 [H], images that may not be used at all, not even without their label.
+            limit: seconds after which it must end.
+
+        Returns:
+            None where the time was too short to learn anything that may be compared.
+        """
+
+    @abstractmethod
+    def logits(self, trained: Trained, rows: Tensor) -> Tensor:
+        """The logits [B, K] of some images, int64 [B], on the CPU."""

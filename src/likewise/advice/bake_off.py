@@ -1,0 +1,185 @@
+"""Arms tried against each other by cross-validation, as many as the time allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from likewise.advice.arm import Arm, ArmCard
+from likewise.advice.clock import Clock
+from likewise.advice.folds import NEVER
+from likewise.data.batch import UNLABELLED
+from likewise.evaluation.statistics.confidence import paired_difference
+
+Outcome = Literal["complete", "behind", "no time", "not tried"]
+"""all folds; dropped since others were ahead; begun, but the time did not suffice; never begun"""
+
+
+@dataclass(eq=False)
+class Tried:
+    """What an arm said about the labelled images of each fold in which it did not learn from them."""
+
+    card: ArmCard
+    logits: Tensor
+    """float32 [L, K], NaN where the image was not held out"""
+    fold_seconds: list[float] = field(default_factory=list)
+    """of each fold that was tried"""
+    outcome: Outcome = "not tried"
+    fit_seconds: float = 0.0
+    """expected of the fit to all labels"""
+
+    @property
+    def seconds(self) -> float:
+        """All of them."""
+        return sum(self.fold_seconds)
+
+    @property
+    def measured(self) -> Tensor:
+        """Bool [L]: the images that were held out."""
+        return ~self.logits.isnan().any(dim=1)
+
+    def correct(self, labels: Tensor) -> Tensor:
+        """Bool [L]: which of the labelled images are classified rightly; False where not measured."""
+        return self.measured & (self.logits.nan_to_num(-math.inf).argmax(dim=1) == labels)
+
+
+class BakeOff:
+    """Cross-validation of every arm on the same folds.
+
+    Arms on a frozen encoder take seconds and go through all folds. Those that train the encoder go through successive
+    halving (Jamieson & Talwalkar 2016, Sec. 3, https://arxiv.org/abs/1502.07943) with folds as the resource: all on
+    the first fold, the better half on two more, the best of these on the others. All see the same labels and are
+    measured on the same images.
+
+    Args:
+        labels: int64 [N], -1 where none is shown.
+        fold_of: int64 [L], the fold of each labelled image.
+        classes: K.
+        clock: the time.
+        reserve: seconds to leave for what follows, besides the fit to all labels.
+        say: told of each arm and fold before it begins.
+    """
+
+    def __init__(
+        self,
+        labels: Tensor,
+        fold_of: Tensor,
+        classes: int,
+        clock: Clock,
+        reserve: float,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.labels, self.fold_of, self.classes = labels, fold_of, classes
+        self.clock, self.reserve, self.say = clock, reserve, say
+        self.labelled = (labels != UNLABELLED).nonzero().flatten()
+        self.folds = int(fold_of.max()) + 1
+        self.tried: list[Tried] = []
+        self._arms: dict[str, Arm] = {}
+
+    def add(self, arms: Sequence[Arm]) -> list[Tried]:
+        """List arms, from the simplest to the most elaborate."""
+        new = []
+        for arm in arms:
+            blank = torch.full((len(self.labelled), self.classes), torch.nan)
+            new.append(Tried(arm.card, blank))
+            self._arms[arm.card.name] = arm
+        self.tried += new
+        return new
+
+    def try_all_folds(self, arms: Sequence[Arm]) -> None:
+        """Arms that take seconds: every fold of each."""
+        for tried in self.add(arms):
+            self._folds(tried, range(self.folds))
+
+    def halve(self, arms: Sequence[Arm]) -> None:
+        """Arms that train the encoder: successive halving, as far as the time goes."""
+        alive = self._that_fit(self.add(arms))
+        for first, last in _rungs(self.folds):
+            going_on = [tried for tried in alive if self._folds(tried, range(first, last))]
+            if last < self.folds:
+                alive = self._better_half(going_on, last)
+
+    def seconds_to_finish(self, tried: Tried, done: int) -> float:
+        """Of the folds that are left to an arm and its fit to all labels."""
+        each = tried.fold_seconds[-1] if tried.fold_seconds else self._predicted(tried)
+        return each * (self.folds - done) + each * self._growth
+
+    @property
+    def _growth(self) -> float:
+        """How much longer a fit to all labels takes than one without a fold, at most."""
+        return self.folds / (self.folds - 1) if self.folds > 1 else 1.0
+
+    def _predicted(self, tried: Tried) -> float:
+        return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
+
+    def _that_fit(self, listed: Sequence[Tried]) -> list[Tried]:
+        """As many arms as can be tried on one fold with time left to finish the slowest of them."""
+        chosen: list[Tried] = []
+        for tried in listed:
+            candidates = [*chosen, tried]
+            first_rung = sum(self._predicted(each) for each in candidates)
+            finish = max(self.seconds_to_finish(each, 1) for each in candidates)
+            if first_rung + finish <= self.clock.left - self.reserve:
+                chosen = candidates
+        return chosen
+
+    def _folds(self, tried: Tried, folds: range) -> bool:
+        """Try an arm on some folds; whether it got through."""
+        for fold in folds:
+            needed = self._arms[tried.card.name].seconds(len(self.labelled))
+            limit = self.clock.left - self.reserve - needed * self._growth
+            if tried.card.trains_encoder and needed > limit:
+                tried.outcome = "no time" if fold else "not tried"
+                return False
+            self.say(f"{tried.card.name}: fold {fold + 1} of {self.folds}")
+            if not self._fold(tried, fold, limit):
+                tried.outcome = "no time"
+                return False
+        tried.outcome = "complete" if folds.stop == self.folds else "no time"
+        return True
+
+    def _fold(self, tried: Tried, fold: int, limit: float) -> bool:
+        """Learn without a fold, and answer for its images."""
+        arm, held_out = self._arms[tried.card.name], self.fold_of == fold
+        rows = self.labelled[held_out]
+        shown = self.labels.clone()
+        shown[rows] = UNLABELLED
+        began = self.clock.spent
+        trained = arm.fit(shown, rows, limit)
+        if trained is not None:
+            tried.logits[held_out] = arm.logits(trained, rows).float()
+        tried.fold_seconds.append(self.clock.spent - began)
+        tried.fit_seconds = tried.fold_seconds[-1] * self._growth
+        return trained is not None
+
+    def _better_half(self, alive: Sequence[Tried], done: int) -> list[Tried]:
+        """Half of the arms, rounded up, that are not surely behind the best of all arms on the same images."""
+        truth = self.labels[self.labelled]
+        held_out = (self.fold_of >= 0) & (self.fold_of < done)
+        share = {id(each): float(each.correct(truth)[held_out].float().mean()) for each in self.tried}
+        measured = [each for each in self.tried if bool(each.measured[held_out].all())]
+        best = max(measured, key=lambda each: share[id(each)], default=None)
+        ranked = sorted(alive, key=lambda each: -share[id(each)])
+        kept = ranked[: math.ceil(len(ranked) / 2)]
+        for each in alive:
+            each.outcome = "behind"
+        if best is None:
+            return kept
+        return [each for each in kept if not self._surely_behind(each, best, truth, held_out)]
+
+    def _surely_behind(self, tried: Tried, best: Tried, truth: Tensor, held_out: Tensor) -> bool:
+        if tried is best:
+            return False
+        first, second = tried.correct(truth)[held_out], best.correct(truth)[held_out]
+        return paired_difference(first, second).high < 0
+
+
+def _rungs(folds: int) -> list[tuple[int, int]]:
+    """Ranges of folds: the first, two more, the others."""
+    ends = sorted({min(1, folds), min(3, folds), folds})
+    return list(zip([0, *ends[:-1]], ends, strict=True))

@@ -1,0 +1,120 @@
+"""What accuracy may be expected of the winner on new images, and how sure that is.
+
+Cross-validated accuracy misleads in three ways, each of which is accounted for here:
+
+* the best of several arms is partly the luckiest: `expected_accuracy` repeats the choice on bootstrap samples and
+  scores what was chosen on the images outside them (BBC-CV, Tsamardinos et al. 2018, Sec. 3,
+  https://doi.org/10.1007/s10994-018-5714-4);
+* the classifiers of the folds learn from fewer labels than the final one: `from_fewer_labels`;
+* answers of folds are correlated, so an interval of independent answers is too narrow (Bates, Hastie & Tibshirani 2021,
+  Sec. 1, https://arxiv.org/abs/2104.00673): `INFLATION`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from likewise.evaluation.statistics.confidence import Interval, paired_difference, wilson
+from likewise.evaluation.statistics.design_effect import design_effect, influence_on_mean, widened
+from likewise.randomness import generator
+
+RESAMPLES = 500
+"""bootstrap samples of the labelled images"""
+
+INFLATION = 1.5
+"""of the variance of a cross-validated accuracy over that of as many independent answers; benchmarks/advise_coverage.py
+says how it was chosen"""
+
+EXPONENT, EXPONENT_SD = 0.2, 0.1
+"""errors fall as labels ** -EXPONENT, with its spread over data sets; measured by benchmarks/advise_coverage.py"""
+
+
+def choose(correct: Tensor) -> Tensor:
+    """The arm with the highest share of right answers, the simplest of equals.
+
+    Args:
+        correct: float [..., A], shares of A arms, the simplest first.
+
+    Returns:
+        int64 [...].
+    """
+    best = correct.max(dim=-1, keepdim=True).values
+    return (correct >= best - 1e-9).int().argmax(dim=-1)
+
+
+def expected_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None, seed: int = 0) -> Interval:
+    """Accuracy on new images of the arm that `choose` takes, fitted to all labels, with its 95 % interval.
+
+    Args:
+        correct: bool [L, A], whether each arm was right about each held-out image.
+        folds: of the cross-validation.
+        groups: int64 [L], images that belong together and are drawn together; None: each is by itself.
+        seed: of the bootstrap samples.
+    """
+    chosen = after_choice(correct.double(), groups, seed)
+    winner = correct[:, int(choose(correct.double().mean(dim=0)))].double()
+    return interval_of(chosen, len(correct) / _design_effect(winner, groups), folds)
+
+
+def arm_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None) -> Interval:
+    """Accuracy on new images of one arm that is not chosen by it: bool [L] -> its estimate with a 95 % interval."""
+    share = float(correct.double().mean())
+    return interval_of(share, len(correct) / _design_effect(correct.double(), groups), folds)
+
+
+def after_choice(correct: Tensor, groups: Tensor | None, seed: int) -> float:
+    """BBC-CV: mean accuracy of the arm chosen on a bootstrap sample, over the images outside the sample."""
+    images = len(correct)
+    units = torch.arange(images) if groups is None else groups.unique(return_inverse=True)[1]
+    count = int(units.max()) + 1
+    drawn = torch.randint(count, (RESAMPLES, count), generator=generator(seed, "choice"))
+    weights = torch.zeros(RESAMPLES, count, dtype=torch.float64)
+    weights.scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    weights = weights[:, units]  # [B, L]
+    winners = choose(weights @ correct / weights.sum(dim=1, keepdim=True))  # [B]
+    outside = (weights == 0).double()
+    right = (outside @ correct).gather(1, winners[:, None])[:, 0]
+    usable = outside.sum(dim=1) > 0
+    if not bool(usable.any()):
+        return float(correct.mean(dim=0).max())
+    return float((right[usable] / outside.sum(dim=1)[usable]).mean())
+
+
+def from_fewer_labels(share: float, folds: int) -> tuple[float, float]:
+    """The accuracy with all labels, from that with the labels of all folds but one; and its standard deviation.
+
+    Errors fall with the number of labels as a power of it (Hestness et al. 2017, Sec. 4, https://arxiv.org/abs/1712.00409).
+    """
+    seen = (folds - 1) / folds
+    errors = [(1 - share) * seen**exponent for exponent in _exponents()]
+    return 1 - errors[1], (errors[0] - errors[2]) / 2
+
+
+def _exponents() -> tuple[float, float, float]:
+    return EXPONENT - EXPONENT_SD, EXPONENT, EXPONENT + EXPONENT_SD
+
+
+def interval_of(share: float, images: float, folds: int) -> Interval:
+    """A cross-validated accuracy of so many independent images as an expectation with its interval."""
+    expected, deviation = from_fewer_labels(share, folds)
+    _, low, high = wilson(expected, images / INFLATION)
+    extra = 1.96 * deviation
+    down, up = math.hypot(expected - low, extra), math.hypot(high - expected, extra)
+    return Interval(expected, max(expected - down, 0.0), min(expected + up, 1.0))
+
+
+def difference(first: Tensor, second: Tensor, groups: Tensor | None = None) -> Interval:
+    """Accuracy of one arm minus that of another on the same held-out images, bool [L] each."""
+    found = paired_difference(first, second)
+    effect = _design_effect(first.double() - second.double(), groups)
+    return widened(found, effect * INFLATION, -1.0)
+
+
+def _design_effect(values: Tensor, groups: Tensor | None) -> float:
+    """The factor by which groups multiply the variance of a mean."""
+    if groups is None:
+        return 1.0
+    return design_effect(influence_on_mean(values), groups.unique(return_inverse=True)[1])

@@ -1,0 +1,62 @@
+"""Which labelled images are held out together in cross-validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor
+
+from likewise.randomness import generator
+
+NEVER = -1
+"""the fold of an image that is never held out: without it, its class would have no label"""
+
+
+def stratified_folds(labels: Tensor, groups: Tensor | None, count: int, seed: int) -> Tensor:
+    """The fold in which each labelled image is held out, with every class spread over the folds.
+
+    Args:
+        labels: int64 [L].
+        groups: int64 [L], images that must not be divided; None: each is by itself.
+        count: of folds.
+        seed: of the division.
+
+    Returns:
+        int64 [L] in 0..count-1; `NEVER` for the only label of a class (or the only group with labels of it).
+    """
+    kinds = torch.arange(len(labels)) if groups is None else groups
+    lonely = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = labels == label
+        if len(kinds[members].unique()) == 1:
+            lonely |= torch.isin(kinds, kinds[members])
+    fold_of = torch.full_like(labels, NEVER)
+    divided = (~lonely).nonzero().flatten()
+    if groups is None:
+        fold_of[divided] = _dealt(labels[divided], count, seed)
+    elif len(divided):
+        fold_of[divided] = _grouped(labels[divided], groups[divided], count, seed)
+    return fold_of
+
+
+def _dealt(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Each class is dealt out over the folds in random order, going on where the class before it ended."""
+    fold_of, start = torch.zeros_like(labels), 0
+    for label in labels.unique().tolist():
+        rows = (labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
+        fold_of[rows[order]] = (torch.arange(len(rows)) + start) % count
+        start += len(rows)
+    return fold_of
+
+
+def _grouped(labels: Tensor, groups: Tensor, count: int, seed: int) -> Tensor:
+    """Whole groups, by scikit-learn's `StratifiedGroupKFold`; with fewer groups than folds there are fewer folds."""
+    count = min(count, len(groups.unique()))
+    fold_of = torch.zeros_like(labels)
+    rows = np.zeros(len(labels))
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(rows, labels.numpy(), groups.numpy())):
+        fold_of[torch.from_numpy(held_out)] = fold
+    return fold_of

@@ -1,0 +1,134 @@
+"""Arms that fit a head on the features of a frozen encoder: seconds each, since each image is encoded once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from likewise.adaptation import propagate_labels
+from likewise.adaptation.prototypes import prototype_classifier
+from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.classification import fit_head
+from likewise.data.batch import UNLABELLED
+from likewise.encoders import Encoder, EncoderSettings
+
+NEIGHBOURS = 20
+"""of k-NN at most; with few labels there are fewer, so that no class has to vote with strangers"""
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenEncoder:
+    """An encoder with the features of all N images."""
+
+    encoder: Encoder
+    settings: EncoderSettings
+    vectors: Tensor
+    """float32 [N, D]"""
+    name: str
+    """such as ``lite0``"""
+
+
+Learner = Callable[[Tensor, Tensor, int], nn.Module]
+"""Features [M, D] and labels [M], -1 where none is shown, and the number of classes -> a head."""
+
+
+class FrozenArm(Arm):
+    """A head on frozen features.
+
+    Args:
+        card: what it is.
+        frozen: the encoder and the features.
+        learner: how the head is fitted.
+        classes: K.
+    """
+
+    def __init__(self, card: ArmCard, frozen: FrozenEncoder, learner: Learner, classes: int) -> None:
+        self.card, self.frozen, self.learner, self.classes = card, frozen, learner, classes
+        self.measured = 0.0
+
+    def seconds(self, labelled: int) -> float:
+        """The last fit's, once there was one."""
+        return self.measured
+
+    def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained:
+        """Fit the head, which is so quick that the limit is never reached."""
+        began = time.perf_counter()
+        usable = torch.ones(len(labels), dtype=torch.bool)
+        usable[left_out] = False
+        if not self.card.unlabelled:
+            usable &= labels != UNLABELLED
+        head = self.learner(self.frozen.vectors[usable], labels[usable], self.classes)
+        self.measured = time.perf_counter() - began
+        return Trained(self.frozen.encoder, self.frozen.settings, head)
+
+    def logits(self, trained: Trained, rows: Tensor) -> Tensor:
+        """The head's."""
+        with torch.no_grad():
+            return trained.head(self.frozen.vectors[rows])
+
+
+def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Arm]:
+    """Nearest neighbours, class means, logistic regression; label propagation where images have no label.
+
+    Args:
+        frozen: the encoder and the features.
+        classes: K.
+        unlabelled: images without a label.
+    """
+
+    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> Arm:
+        card = ArmCard(f"{frozen.name} frozen, {what}", "pretrained", unlabelled, False, can_win)
+        return FrozenArm(card, frozen, learner, classes)
+
+    arms = [
+        arm("logistic regression", logistic_regression),
+        arm("class means", prototype_classifier),
+        arm("k-NN", NearestNeighbours, can_win=False),
+    ]
+    if unlabelled:
+        arms.append(arm("label propagation", propagated, unlabelled=True))
+    return arms
+
+
+def logistic_regression(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """Its L2 strength is chosen by cross-validation within these labels."""
+    return fit_head(features, labels, classes).head
+
+
+def propagated(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """Logistic regression on the labels that label propagation gives to all images.
+
+    Propagation itself says nothing about a new image; a head that learned its answers does.
+    """
+    probabilities = propagate_labels(features, labels, classes)
+    answers = probabilities.argmax(dim=1).where(labels == UNLABELLED, labels)
+    return fit_head(features, answers, classes).head
+
+
+class NearestNeighbours(nn.Module):
+    """Weighted k-NN, with as few neighbours as a small class has labels.
+
+    Args:
+        features: float [M, D].
+        labels: int64 [M], all shown.
+        classes: K.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, classes: int, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.bank, self.labels, self.classes, self.temperature = F.normalize(features), labels, classes, temperature
+        self.k = max(1, min(NEIGHBOURS, math.ceil(len(labels) / classes), len(labels)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logarithms of the share of votes, Wu et al. 2018, Sec. 3.4, https://arxiv.org/abs/1805.01978."""
+        similarity, neighbour = (F.normalize(features) @ self.bank.T).topk(self.k, dim=1)  # [B, k]
+        weight = ((similarity - similarity[:, :1]) / self.temperature).exp()
+        votes = torch.full((len(features), self.classes), 1e-6)
+        votes.scatter_add_(1, self.labels[neighbour], weight)
+        return votes.log()

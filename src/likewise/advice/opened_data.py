@@ -1,0 +1,125 @@
+"""The images that an advice is about, and the labels that it may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
+from likewise.data.label_budget import LabelBudget
+from likewise.data.manifest import Manifest
+from likewise.data.sources.label_file import is_label_file
+from likewise.data.sources.open import open_manifest
+from likewise.errors import LikewiseError
+
+TO_TYPE = (
+    "Name a CSV of image_path,label with --labels labels.csv, or give a folder with one folder of images for each class"
+)
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """N training images with the labels shown. A test or validation part of the data is not among them."""
+
+    source: str
+    """the data as they were named"""
+    manifest: Manifest
+    """the examples; its labels are those shown"""
+    labels: Tensor
+    """int64 [N] in 0..K-1 for the K classes that have a label, -1 where none is shown"""
+    class_names: tuple[str, ...]
+    """names of the K classes"""
+    groups: Tensor | None
+    """int64 [N], a number for each group of examples that belong together; None: unknown"""
+    notes: tuple[str, ...]
+    """what was left out, and why"""
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def labelled(self) -> Tensor:
+        """int64 [L], positions of the images whose label is shown."""
+        return (self.labels != UNLABELLED).nonzero().flatten()
+
+    def images(self, size: int | None = None) -> Images:
+        """The images, decoded for an encoder that reads ``size`` pixels a side; None: what suits the images."""
+        size = size or default_size(self.manifest)
+        return open_images(self.manifest, stored_size(self.manifest, size), default_channels(self.manifest))
+
+
+def open_labelled(
+    data: Any,
+    labels: Any = "all",
+    budget: str = "all",
+    seed: int = 0,
+    columns: ColumnNames | None = None,
+) -> LabelledData:
+    """Open a source of images for an advice.
+
+    Args:
+        data: as for `likewise.train`.
+        labels: a CSV of image_path,label; or one label for each image; or how many of the data's own are shown.
+        budget: how many labels of a CSV, or of an array, are shown.
+        seed: of the labels shown.
+        columns: of Parquet files.
+
+    Raises:
+        LikewiseError: no label, or labels of one class only.
+    """
+    named = isinstance(labels, str | int | Path)
+    given = labels if not named or is_label_file(str(labels)) else None
+    whole = open_manifest(data, given, columns=columns or ColumnNames())
+    train = whole.split("train")
+    if not len(train):
+        raise LikewiseError(f"{whole.source} has no training images. Give images that are not in a test split.")
+    if not train.labelled():
+        raise LikewiseError(f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}.")
+    shown = LabelBudget.parse(budget if given is not None else str(labels), seed)
+    visible = shown.apply(train.labels, train.ids, train.class_names)
+    present = visible[visible != UNLABELLED].unique()
+    _require_classes(present, train, visible)
+    numbers = torch.full((train.classes + 1,), UNLABELLED)
+    numbers[present] = torch.arange(len(present))
+    names = tuple(train.class_names[number] for number in present.tolist())
+    notes = _notes(whole, train, names)
+    return LabelledData(whole.source, train.with_labels(visible), numbers[visible], names, _groups(train), notes)
+
+
+def _require_classes(present: Tensor, train: Manifest, visible: Tensor) -> None:
+    if not len(present):
+        raise LikewiseError(f"advise needs labels, and --labels shows none. {TO_TYPE}, or show some: --labels all.")
+    if len(present) == 1:
+        count = int((visible != UNLABELLED).sum())
+        raise LikewiseError(
+            f"All {count:,} labels are of one class, {train.class_names[int(present[0])]}, so there is nothing to tell "
+            f"apart. Label images of a second class."
+        )
+
+
+def _notes(whole: Manifest, train: Manifest, names: tuple[str, ...]) -> tuple[str, ...]:
+    notes = list(whole.notes)
+    if len(train) < len(whole):
+        notes.append(f"{len(whole) - len(train):,} images of the test or validation part are not used")
+    missing = [name for name in train.class_names if name not in names]
+    if missing:
+        notes.append(f"no label of {', '.join(missing)} is shown, so the classifier does not know it")
+    return tuple(notes)
+
+
+def _groups(train: Manifest) -> Tensor | None:
+    """Numbers for the groups; each example whose group is not known is a group of its own."""
+    if train.groups is None:
+        return None
+    known = train.groups.present()
+    names = np.where(known, train.groups.names, [f"\0{row}" for row in range(len(train))])
+    return torch.from_numpy(np.unique(names, return_inverse=True)[1])
