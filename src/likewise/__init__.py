@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from likewise import data, encoders, heads, losses, memory, methods, views
+    from likewise.advice.advise import advise
     from likewise.claims.reproducing import reproduce
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
@@ -29,6 +30,7 @@ __all__ = [
     "EarlyStopping",
     "LikewiseError",
     "Run",
+    "advise",
     "compare",
     "data",
     "doctor",
@@ -51,6 +53,7 @@ _HOMES = {
     "EarlyStopping": "likewise.training.callbacks",
     "LikewiseError": "likewise.errors",
     "Run": "likewise.runs.run",
+    "advise": "likewise.advice.advise",
     "compare": "likewise.runs.api",
     "doctor": "likewise.runs.api",
     "evaluate": "likewise.evaluation.evaluate",

@@ -9,6 +9,7 @@ from likewise import __version__
 from likewise.errors import LikewiseError, did_you_mean
 
 COMMANDS = {
+    "advise": "images, labels and a time -> the best classifier that they allow, and how often it will be right",
     "demo": "bundled real images, 2 to all labels a class: what do labels buy? (minutes, on a CPU)",
     "train": "images and however many labels -> an encoder, its scores and a page",
     "evaluate": "score a run's encoder: nearest neighbours, linear probe, few labels, fine-tuning",
@@ -31,6 +32,7 @@ USAGE = "\n".join(
         "",
         *(f"  {name:<10}{what}" for name, what in COMMANDS.items()),
         "",
+        "  likewise advise photos/ --labels labels.csv --time 20m",
         "  likewise demo",
         "  likewise train photos/ --labels labels.csv",
         "  likewise train photos/ --method suncet --labels 10",

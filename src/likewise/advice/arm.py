@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from likewise.encoders import Encoder, EncoderSettings
@@ -63,5 +64,10 @@ class Arm(ABC):
         """
 
     @abstractmethod
+    def features(self, trained: Trained, rows: Tensor) -> Tensor:
+        """The features float32 [B, D] of some images, int64 [B], on the CPU."""
+
     def logits(self, trained: Trained, rows: Tensor) -> Tensor:
         """The logits [B, K] of some images, int64 [B], on the CPU."""
+        with torch.no_grad():
+            return trained.head.cpu()(self.features(trained, rows))

@@ -32,11 +32,13 @@ class Tried:
     outcome: Outcome = "not tried"
     fit_seconds: float = 0.0
     """expected of the fit to all labels"""
+    before: float = 0.0
+    """seconds spent before the first fold, on what serves all of them"""
 
     @property
     def seconds(self) -> float:
         """All of them."""
-        return sum(self.fold_seconds)
+        return self.before + sum(self.fold_seconds)
 
     @property
     def measured(self) -> Tensor:
@@ -91,10 +93,12 @@ class BakeOff:
         self.tried += new
         return new
 
-    def try_all_folds(self, arms: Sequence[Arm]) -> None:
+    def try_all_folds(self, arms: Sequence[Arm]) -> list[Tried]:
         """Arms that take seconds: every fold of each."""
-        for tried in self.add(arms):
+        added = self.add(arms)
+        for tried in added:
             self._folds(tried, range(self.folds))
+        return added
 
     def halve(self, arms: Sequence[Arm]) -> None:
         """Arms that train the encoder: successive halving, as far as the time goes."""
@@ -116,6 +120,20 @@ class BakeOff:
 
     def _predicted(self, tried: Tried) -> float:
         return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
+
+    def result(self, arm: Arm) -> Tried:
+        """What an arm has said."""
+        return next(each for each in self.tried if each.card is arm.card)
+
+    def arm(self, tried: Tried) -> Arm:
+        """The arm that said it."""
+        return self._arms[tried.card.name]
+
+    def answers(self, name: str, labels: Tensor, rows: Tensor) -> Tensor:
+        """Logits [B, K] of an arm that learns from other labels than those of a fold: of images that it leaves out."""
+        trained = self._arms[name].fit(labels, rows, self.clock.left)
+        assert trained is not None  # only arms that take no time are asked
+        return self._arms[name].logits(trained, rows)
 
     def _that_fit(self, listed: Sequence[Tried]) -> list[Tried]:
         """As many arms as can be tried on one fold with time left to finish the slowest of them."""

@@ -13,6 +13,7 @@ Cross-validated accuracy misleads in three ways, each of which is accounted for 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -65,22 +66,34 @@ def arm_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None) -> I
     return interval_of(share, len(correct) / _design_effect(correct.double(), groups), folds)
 
 
-def after_choice(correct: Tensor, groups: Tensor | None, seed: int) -> float:
+def after_choice(correct: Tensor, groups: Tensor | None, seed: int = 0) -> float:
     """BBC-CV: mean accuracy of the arm chosen on a bootstrap sample, over the images outside the sample."""
-    images = len(correct)
-    units = torch.arange(images) if groups is None else groups.unique(return_inverse=True)[1]
+    return _over_resamples([correct], groups, seed)[0]
+
+
+def _over_resamples(kinds: Sequence[Tensor], groups: Tensor | None, seed: int) -> list[float]:
+    """For each kind of arms [L, A], what `after_choice` says; all on the same samples."""
+    weights = _resampled(kinds[0], groups, seed)  # [B, L]
+    outside = (weights == 0).double()
+    counts = outside.sum(dim=1)
+    usable = counts > 0
+    found = []
+    for correct in kinds:
+        winners = choose(weights @ correct / weights.sum(dim=1, keepdim=True))  # [B]
+        right = (outside @ correct).gather(1, winners[:, None])[:, 0]
+        every_row = float(correct.mean(dim=0).max())
+        found.append(float((right[usable] / counts[usable]).mean()) if bool(usable.any()) else every_row)
+    return found
+
+
+def _resampled(correct: Tensor, groups: Tensor | None, seed: int) -> Tensor:
+    """How often each image is in each bootstrap sample of images, or of groups: float64 [B, L]."""
+    units = torch.arange(len(correct)) if groups is None else groups.unique(return_inverse=True)[1]
     count = int(units.max()) + 1
     drawn = torch.randint(count, (RESAMPLES, count), generator=generator(seed, "choice"))
     weights = torch.zeros(RESAMPLES, count, dtype=torch.float64)
     weights.scatter_add_(1, drawn, torch.ones_like(drawn).double())
-    weights = weights[:, units]  # [B, L]
-    winners = choose(weights @ correct / weights.sum(dim=1, keepdim=True))  # [B]
-    outside = (weights == 0).double()
-    right = (outside @ correct).gather(1, winners[:, None])[:, 0]
-    usable = outside.sum(dim=1) > 0
-    if not bool(usable.any()):
-        return float(correct.mean(dim=0).max())
-    return float((right[usable] / outside.sum(dim=1)[usable]).mean())
+    return weights[:, units]
 
 
 def from_fewer_labels(share: float, folds: int) -> tuple[float, float]:
@@ -111,6 +124,20 @@ def difference(first: Tensor, second: Tensor, groups: Tensor | None = None) -> I
     found = paired_difference(first, second)
     effect = _design_effect(first.double() - second.double(), groups)
     return widened(found, effect * INFLATION, -1.0)
+
+
+def difference_of_best(first: Tensor, second: Tensor, groups: Tensor | None = None, seed: int = 0) -> Interval:
+    """The best of some arms minus the best of others, bool [L, A] and [L, B], each chosen as `choose` does.
+
+    The estimate is that of arms chosen on other images (BBC-CV), so that a kind of many arms gains nothing by luck; the
+    width is that of the difference between the two that are best on all images.
+    """
+    best = [arms[:, int(choose(arms.double().mean(dim=0)))] for arms in (first, second)]
+    found = difference(best[0], best[1], groups)
+    honest = _over_resamples([first.double(), second.double()], groups, seed)
+    value = honest[0] - honest[1]
+    shift = value - found.value
+    return Interval(value, max(found.low + shift, -1.0), min(found.high + shift, 1.0))
 
 
 def _design_effect(values: Tensor, groups: Tensor | None) -> float:

@@ -12,6 +12,23 @@ from likewise.randomness import generator
 NEVER = -1
 """the fold of an image that is never held out: without it, its class would have no label"""
 
+FOLDS = 5
+"""at most"""
+
+
+def fold_count(labels: Tensor) -> int:
+    """Five folds, or with fewer labels of most classes as many as these have.
+
+    With more folds than labels of a class, a fold would leave out half of one class and nothing of the others, and
+    each class would be learned from fewest labels just where it is asked for: with 2 labels a class, 20 folds took 12
+    to 28 points off the accuracy of CIFAR-10 (JPEG) that 2 folds measured as 4 to 12 points too low.
+    """
+    counts = torch.bincount(labels)
+    several = counts[counts > 1]
+    if not len(several):
+        return 1
+    return int(min(FOLDS, several.double().quantile(0.25, interpolation="lower")))
+
 
 def stratified_folds(labels: Tensor, groups: Tensor | None, count: int, seed: int) -> Tensor:
     """The fold in which each labelled image is held out, with every class spread over the folds.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from likewise.adaptation import propagate_labels
 from likewise.adaptation.prototypes import prototype_classifier
-from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.arm import Arm, ArmCard, Start, Trained
 from likewise.classification import fit_head
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings
@@ -26,12 +26,14 @@ NEIGHBOURS = 20
 class FrozenEncoder:
     """An encoder with the features of all N images."""
 
+    name: str
+    """as arms are called after it"""
+    start: Start
+    """the weights that it came from"""
     encoder: Encoder
     settings: EncoderSettings
     vectors: Tensor
     """float32 [N, D]"""
-    name: str
-    """such as ``lite0``"""
 
 
 Learner = Callable[[Tensor, Tensor, int], nn.Module]
@@ -67,10 +69,9 @@ class FrozenArm(Arm):
         self.measured = time.perf_counter() - began
         return Trained(self.frozen.encoder, self.frozen.settings, head)
 
-    def logits(self, trained: Trained, rows: Tensor) -> Tensor:
-        """The head's."""
-        with torch.no_grad():
-            return trained.head(self.frozen.vectors[rows])
+    def features(self, trained: Trained, rows: Tensor) -> Tensor:
+        """Those that are there already."""
+        return self.frozen.vectors[rows]
 
 
 def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Arm]:
@@ -83,7 +84,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ar
     """
 
     def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> Arm:
-        card = ArmCard(f"{frozen.name} frozen, {what}", "pretrained", unlabelled, False, can_win)
+        card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
         return FrozenArm(card, frozen, learner, classes)
 
     arms = [
@@ -94,6 +95,18 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ar
     if unlabelled:
         arms.append(arm("label propagation", propagated, unlabelled=True))
     return arms
+
+
+def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> Arm:
+    """Logistic regression on an encoder that was pre-trained on the images without a label."""
+    card = ArmCard(f"{frozen.name}, logistic regression", frozen.start, unlabelled=True, trains_encoder=False)
+    return FrozenArm(card, frozen, of_labelled, classes)
+
+
+def of_labelled(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """Logistic regression that passes over images without a label."""
+    known = labels != UNLABELLED
+    return logistic_regression(features[known], labels[known], classes)
 
 
 def logistic_regression(features: Tensor, labels: Tensor, classes: int) -> nn.Module:

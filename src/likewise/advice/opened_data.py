@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
-from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
+from likewise.data.images import Images, default_channels, open_images, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import is_label_file
@@ -51,10 +51,31 @@ class LabelledData:
         """int64 [L], positions of the images whose label is shown."""
         return (self.labels != UNLABELLED).nonzero().flatten()
 
-    def images(self, size: int | None = None) -> Images:
-        """The images, decoded for an encoder that reads ``size`` pixels a side; None: what suits the images."""
-        size = size or default_size(self.manifest)
-        return open_images(self.manifest, stored_size(self.manifest, size), default_channels(self.manifest))
+    def images(self, size: int, sample: int | None = None) -> Images:
+        """The images, decoded for an encoder that reads ``size`` pixels a side.
+
+        Args:
+            size: side in pixels.
+            sample: only so many images, spread over all of them.
+        """
+        manifest, channels = self.manifest, default_channels(self.manifest)
+        stored = stored_size(manifest, size)
+        if sample is not None and sample < len(manifest):
+            manifest = manifest.take(np.linspace(0, len(manifest) - 1, sample).astype(np.int64))
+        return open_images(manifest, stored, channels)
+
+    def take(self, rows: Tensor) -> LabelledData:
+        """Some of the images, int64 [M], with a note if others are left out."""
+        notes = self.notes
+        if len(rows) < len(self.labels):
+            found = int((self.labels[rows] != UNLABELLED).sum())
+            notes += (
+                f"{len(rows):,} of {len(self.labels):,} images are used, {found:,} of {len(self.labelled):,} labels "
+                f"among them: what can be read in the time",
+            )
+        groups = None if self.groups is None else self.groups[rows]
+        manifest = self.manifest.take(rows)
+        return replace(self, manifest=manifest, labels=self.labels[rows], groups=groups, notes=notes)
 
 
 def open_labelled(

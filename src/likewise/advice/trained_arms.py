@@ -3,40 +3,67 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from likewise.adaptation import Adaptation, adapt
 from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.candidates import StartingPoint
 from likewise.data.batch import UNLABELLED
-from likewise.data.images import Images
-from likewise.encoders import Encoder, EncoderSettings
 from likewise.evaluation.features import extract
+from likewise.methods import Recipe
 from likewise.views.policies import CentreView
 
 BACKWARD = {"frozen": 1.0, "last": 1.6, "lora": 2.8, "full": 3.0}
 """the time of a training step over that of a forward pass, before a step has been measured"""
 
+VIEW_SECONDS = 0.0004
+"""for one augmented view and the bookkeeping of a step, before a step has been measured"""
+
 LEAST_STEPS = 0.9
 """share of the planned steps without which a fit is not compared: it would be another arm"""
+
+
+BATCH = 32
+"""labelled images of a step: small, so that few labels get many steps"""
+
+EPOCHS, SCRATCH_EPOCHS = 30, 60
+"""passes over the labelled images, where the time allows"""
+
+ENOUGH_STEPS, FEWEST_STEPS = 100, 30
+"""with few labels; and with little time"""
+
+SCRATCH_RECIPE = Recipe(learning_rate=0.4, weight_decay=5e-4)
+"""that of `likewise.evaluation.metrics.fine_tune.FineTune`"""
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
     """What all arms that train an encoder share."""
 
-    images: Images
-    """N of them"""
     classes: int
     """K"""
     device: torch.device
     seed: int
     steps: int
     """optimiser steps of a fit, the same for all"""
-    batch_size: int
-    """labelled images of a step"""
+
+
+def planned_steps(labelled: int, forward: float, seconds: float, scratch: bool = False) -> int:
+    """Optimiser steps of a fit: what so many labels need, or what the time allows; never below `FEWEST_STEPS`.
+
+    Args:
+        labelled: images with a label.
+        forward: seconds of one image through the encoder.
+        seconds: for one fit.
+        scratch: whether the encoder starts from random weights.
+    """
+    epochs, least = (SCRATCH_EPOCHS, 4 * ENOUGH_STEPS) if scratch else (EPOCHS, ENOUGH_STEPS)
+    wanted = max(least, round(epochs * labelled / BATCH))
+    possible = int(seconds / (BATCH * (forward * BACKWARD["full"] + VIEW_SECONDS)))
+    return max(FEWEST_STEPS, min(wanted, possible))
 
 
 class AdaptedArm(Arm):
@@ -44,25 +71,16 @@ class AdaptedArm(Arm):
 
     Args:
         card: what it is.
-        start: the encoder before it.
-        settings: of the encoder.
+        start: the encoder before it; one with random weights takes other rates, and statistics of its own.
         adaptation: which parameters learn.
         bench: images, steps, batch size.
-        forward_seconds: of one image through the encoder.
     """
 
-    def __init__(
-        self,
-        card: ArmCard,
-        start: Encoder,
-        settings: EncoderSettings,
-        adaptation: str,
-        bench: Bench,
-        forward_seconds: float,
-    ) -> None:
-        self.card, self.start, self.settings, self.adaptation, self.bench = card, start, settings, adaptation, bench
-        step = bench.batch_size * forward_seconds * BACKWARD[Adaptation.parse(adaptation).kind]
-        self.expected = bench.steps * step
+    def __init__(self, card: ArmCard, start: StartingPoint, adaptation: str, bench: Bench) -> None:
+        self.card, self.start, self.adaptation, self.bench = card, start, adaptation, bench
+        self.from_scratch = card.start == "scratch"
+        kind = Adaptation.parse(adaptation).kind
+        self.expected = bench.steps * BATCH * (start.cost.forward * BACKWARD[kind] + VIEW_SECONDS)
 
     def seconds(self, labelled: int) -> float:
         """The last fit's, or before it what forward passes suggest. All fits take equally many steps."""
@@ -73,33 +91,31 @@ class AdaptedArm(Arm):
         began, bench = time.perf_counter(), self.bench
         known = (labels != UNLABELLED).nonzero().flatten()
         adapted = adapt(
-            self.start,
-            bench.images.take(known),
+            self.start.encoder,
+            self.start.images.take(known),
             labels[known],
             bench.classes,
             self.adaptation,
             steps=bench.steps,
-            batch_size=bench.batch_size,
+            batch_size=BATCH,
             seed=bench.seed,
             device=bench.device,
             time_limit=limit,
+            recipe=SCRATCH_RECIPE if self.from_scratch else None,
+            freeze_statistics=not self.from_scratch,
         )
         self.expected = time.perf_counter() - began
         if adapted.steps < LEAST_STEPS * bench.steps:
             return None
-        return Trained(adapted.encoder, self.settings, adapted.head)
+        return Trained(adapted.encoder, self.start.settings, adapted.head)
 
-    def logits(self, trained: Trained, rows: Tensor) -> Tensor:
+    def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""
-        view = CentreView(self.settings.image_size)
-        features = extract(trained.encoder, self.bench.images, rows, view, batch_size=64, device=self.bench.device)
-        with torch.no_grad():
-            return trained.head.cpu()(features)
+        view = CentreView(self.start.settings.image_size)
+        return extract(trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device)
 
 
-def adapted_arms(
-    name: str, start: Encoder, settings: EncoderSettings, bench: Bench, forward_seconds: float
-) -> list[Arm]:
+def adapted_arms(start: StartingPoint, bench: Bench) -> list[Arm]:
     """The last blocks, LoRA, the whole network, and the whole network with a lower rate for earlier layers."""
     ways = {
         "last:2": "the last 2 stages fine-tuned",
@@ -108,13 +124,11 @@ def adapted_arms(
         "full:0.75": "fine-tuned, layer-wise rates",
     }
     return [
-        AdaptedArm(ArmCard(f"{name} {words}", "pretrained"), start, settings, adaptation, bench, forward_seconds)
+        AdaptedArm(ArmCard(f"{start.name}, {words}", "pretrained"), start, adaptation, bench)
         for adaptation, words in ways.items()
     ]
 
 
-def scratch_arm(start: Encoder, settings: EncoderSettings, bench: Bench, forward_seconds: float) -> Arm:
-    """The labelled images alone, from random weights; four times the steps, since nothing is learned yet."""
-    card = ArmCard(f"{settings.name.removeprefix('timm/')} from scratch, labels only", "scratch")
-    longer = replace(bench, steps=4 * bench.steps)
-    return AdaptedArm(card, start, settings, "full", longer, forward_seconds)
+def scratch_arm(start: StartingPoint, bench: Bench) -> Arm:
+    """The labelled images alone, from random weights."""
+    return AdaptedArm(ArmCard(f"{start.name}, from scratch, labels only", "scratch"), start, "full", bench)

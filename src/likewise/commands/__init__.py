@@ -1,10 +1,12 @@
 """The commands behind the command line: each turns words into settings, calls the API, and prints what came of it."""
 
+from likewise.commands.advising import advise
 from likewise.commands.papers import methods, reproduce, study
 from likewise.commands.runs import compare, embed, evaluate, export, report, search
 from likewise.commands.training import demo, doctor, train
 
 __all__ = [
+    "advise",
     "compare",
     "demo",
     "doctor",

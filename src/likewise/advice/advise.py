@@ -1,0 +1,98 @@
+"""``likewise.advise``: the best classifier that images, labels and a stated time allow."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import time as system_time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from likewise.advice.advice import Advice
+from likewise.advice.clock import Clock, in_words, parse_time
+from likewise.advice.opened_data import open_labelled
+from likewise.advice.session import Session
+from likewise.data.columns.column_names import ColumnNames
+from likewise.errors import LikewiseError
+from likewise.training.launch import DeviceKind, choose_device
+
+LONGER = 3
+"""times the time, in the command for a longer advice"""
+
+
+def advise(
+    data: Any,
+    labels: Any = "all",
+    time: str | float = "20m",
+    out: str | Path | None = None,
+    *,
+    budget: str = "all",
+    device: DeviceKind = "auto",
+    seed: int = 0,
+    overwrite: bool = False,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    console: Console | None = None,
+    now: Callable[[], float] = system_time.monotonic,
+) -> Advice:
+    """Try ways to a classifier on these images and labels, within a time, and save the best with what to expect of it.
+
+    >>> advice = likewise.advise("photos/", labels="labels.csv", time="10m")
+    >>> advice.sentence, advice.classifier
+
+    Every arm is measured by cross-validation within the labels that are shown, on the same folds. A test or validation
+    part of the data is not touched, and labels that are not shown are never looked at.
+
+    Args:
+        data: as for `likewise.train`: a folder, a CSV, Parquet or tar files, arrays, a data set.
+        labels: a CSV of image_path,label; one label for each image; or how many of the data's own labels are shown:
+            ``all``, ``10`` (a class), ``1%``.
+        time: seconds, or with a unit: ``90s``, ``20m``, ``2h``.
+        out: folder for the classifier, ``advice.json`` and the page; None: a free ``runs/<data>-advice``.
+        budget: how many labels of a CSV are shown.
+        device: where networks compute.
+        seed: of folds, weights and views.
+        overwrite: replace an earlier advice in the folder.
+        label_column: of Parquet files.
+        group_column: of Parquet files; images of one group are in one fold.
+        console: where progress and the result are shown; None: nowhere.
+        now: the time in seconds, for tests.
+
+    Raises:
+        LikewiseError: no labels, labels of one class, or a time in which nothing can be tried.
+        Interrupted: Ctrl-C; what was found by then is in the folder.
+    """
+    clock = Clock(parse_time(time), now)
+    opened = open_labelled(data, labels, budget, seed, ColumnNames(label_column, group_column))
+    folder = Path(out) if out is not None else _free_folder(data)
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise LikewiseError(
+            f"The folder {folder} is not empty. Replace what lies there with --overwrite, or choose another, for "
+            f"instance --out {folder}-2."
+        )
+    session = Session(opened, folder, clock, choose_device(device), seed, console or Console(quiet=True))
+    return session.run(_longer(data, labels, budget, clock.seconds), overwrite)
+
+
+def _longer(data: Any, labels: Any, budget: str, seconds: float) -> str:
+    """The command for an advice that may take longer."""
+    words = ["likewise", "advise", str(data) if isinstance(data, str | Path) else "DATA"]
+    if isinstance(labels, str | int | Path) and str(labels) != "all":
+        words += ["--labels", str(labels)]
+    if budget != "all":
+        words += ["--budget", budget]
+    return shlex.join([*words, "--time", in_words(LONGER * seconds)])
+
+
+def _free_folder(data: Any) -> Path:
+    """``runs/<data>-advice``, or the first of that name with a number that is free."""
+    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
+    for number in itertools.count(1):
+        folder = Path(f"runs/{stem}-advice" if number == 1 else f"runs/{stem}-advice-{number}")
+        if not folder.exists():
+            return folder
+    raise AssertionError("unreachable")

@@ -1,0 +1,121 @@
+"""Arms that learn from images without a label too: semi-supervised methods, and pre-training of one's own."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from likewise.adaptation.adapt import TimeLimit, default_recipe
+from likewise.adaptation.adaptation import Adaptation
+from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.candidates import StartingPoint
+from likewise.advice.frozen import logistic_regression
+from likewise.advice.trained_arms import BACKWARD, LEAST_STEPS, VIEW_SECONDS, Bench
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import Images
+from likewise.data.loader import Loader
+from likewise.encoders import Encoder
+from likewise.evaluation.features import extract
+from likewise.methods import METHODS, Method, Recipe, with_view_size
+from likewise.methods.simclr import SimCLR
+from likewise.randomness import seed_networks
+from likewise.runs.choices import fitted_support
+from likewise.training import LoopSettings, choose_precision, train
+from likewise.views.policies import CentreView
+
+SEMI_SUPERVISED = ("fixmatch", "comatch", "suncet")
+"""from the cheapest step to the dearest"""
+
+VIEWS = 3
+"""passes of an unlabelled image, about: a weak and a strong view or two, with the labelled ones beside it"""
+
+BATCH = 64
+"""images of a step"""
+
+
+class MethodArm(Arm):
+    """A semi-supervised method, and logistic regression on the features that it leads to.
+
+    Args:
+        card: what it is.
+        method: the rule.
+        start: the encoder before it.
+        bench: steps.
+        recipe: optimiser and schedule.
+    """
+
+    def __init__(self, card: ArmCard, method: Method, start: StartingPoint, bench: Bench, recipe: Recipe) -> None:
+        self.card, self.method, self.start, self.bench, self.recipe = card, method, start, bench, recipe
+        self.expected = bench.steps * step_seconds(start)
+
+    def seconds(self, labelled: int) -> float:
+        """The last fit's, or before it what forward passes suggest."""
+        return self.expected
+
+    def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
+        """Train a copy of the start on all images but those left out, then fit the head."""
+        began, bench = time.perf_counter(), self.bench
+        usable = torch.ones(len(labels), dtype=torch.bool)
+        usable[left_out] = False
+        rows = usable.nonzero().flatten()
+        loader = _loader(self.start.images.take(rows), labels[rows], self.method, bench.seed)
+        encoder, steps = learn(self.method, self.start.encoder, loader, bench, self.recipe, limit)
+        if steps < LEAST_STEPS * bench.steps:
+            return None
+        known = (labels != UNLABELLED).nonzero().flatten()
+        trained = Trained(encoder, self.start.settings, torch.nn.Identity())
+        head = logistic_regression(self.features(trained, known), labels[known], bench.classes)
+        self.expected = time.perf_counter() - began
+        return trained._replace(head=head)
+
+    def features(self, trained: Trained, rows: Tensor) -> Tensor:
+        """A pass through the encoder."""
+        view = CentreView(self.start.settings.image_size)
+        return extract(trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device)
+
+
+def step_seconds(start: StartingPoint) -> float:
+    """Of a step with images without labels, by what forward passes suggest."""
+    return BATCH * VIEWS * (start.cost.forward * BACKWARD["full"] + VIEW_SECONDS)
+
+
+def semi_supervised_arms(start: StartingPoint, bench: Bench) -> list[Arm]:
+    """FixMatch, CoMatch and SuNCEt from one start."""
+    arms: list[Arm] = []
+    for each in SEMI_SUPERVISED:
+        method, pretrained = METHODS[each](), bool(start.settings.pretrained)
+        name = f"{start.name}, {'' if pretrained else 'from scratch, '}{method.card.title}"
+        card = ArmCard(name, "pretrained" if pretrained else "scratch", unlabelled=True)
+        recipe = default_recipe(Adaptation("full")) if pretrained else method.card.recipe
+        arms.append(MethodArm(card, method, start, bench, recipe))
+    return arms
+
+
+def pretrained_on(start: StartingPoint, rows: Tensor, bench: Bench, limit: float) -> tuple[Encoder, int]:
+    """SimCLR on some images, int64 [M], whose labels play no part: the encoder, and the steps done in the time."""
+    method, images = SimCLR(), start.images.take(rows)
+    loader = _loader(images, torch.full((len(images),), UNLABELLED), method, bench.seed)
+    return learn(method, start.encoder, loader, bench, method.card.recipe, limit)
+
+
+def learn(
+    method: Method, start: Encoder, loader: Loader, bench: Bench, recipe: Recipe, limit: float
+) -> tuple[Encoder, int]:
+    """Train a copy of an encoder by a method: the encoder, and the steps that were done in the time."""
+    deadline = time.perf_counter() + limit
+    sized = with_view_size(method, loader.images.size, loader.images.frames)
+    seed_networks(bench.seed, "heads")
+    nets = sized.build(copy.deepcopy(start).requires_grad_(True), bench.classes)
+    fabric = Fabric(accelerator=bench.device.type, devices=1, precision=choose_precision("auto", bench.device).fabric)
+    plan = LoopSettings(bench.steps, bench.seed, log_every=bench.steps)
+    state = train(fabric, sized, nets, loader, recipe, plan, callbacks=[TimeLimit(deadline)])
+    return nets.encoder.cpu().eval(), state.step
+
+
+def _loader(images: Images, labels: Tensor, method: Method, seed: int) -> Loader:
+    batch = min(BATCH, max(len(images) // 2, 2))
+    return Loader(images, labels, batch, seed, fitted_support(method, labels))

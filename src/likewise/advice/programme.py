@@ -1,0 +1,197 @@
+"""What an advice tries, in which order, and with which share of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from likewise.advice.advice import Gain
+from likewise.advice.arm import Arm
+from likewise.advice.bake_off import BakeOff
+from likewise.advice.candidates import (
+    LARGER_SHARE,
+    PRETRAINED_SIZES,
+    Cost,
+    StartingPoint,
+    cost_of,
+    pretrained_settings,
+    scratch_settings,
+    starting_point,
+)
+from likewise.advice.features import cached_features
+from likewise.advice.frozen import FrozenEncoder, frozen_arms, own_pretraining_arm
+from likewise.advice.method_arms import pretrained_on, semi_supervised_arms, step_seconds
+from likewise.advice.opened_data import LabelledData
+from likewise.advice.trained_arms import FEWEST_STEPS, Bench, adapted_arms, planned_steps, scratch_arm
+from likewise.advice.winner import eligible
+from likewise.advice.worth import OWN_PRETRAINING, half_of, worth_of_labels
+from likewise.data.batch import UNLABELLED
+
+SCRATCH_SHARE = 0.15
+"""of the time at most, for labels alone from scratch: it says what pretrained weights are worth, and rarely wins"""
+
+OWN_SHARE = 0.12
+"""of the time at most, for pre-training on the images without a label"""
+
+FEWEST_UNLABELLED = 200
+"""images without a label below which learning from them is not tried"""
+
+OWN_STEPS = 100, 5000
+"""fewest steps that are called pre-training, and most"""
+
+SEMI_SUPERVISED_STEPS = 200
+"""of a semi-supervised method, at least: fewer hardly make a pseudo-label"""
+
+
+class Programme:
+    """Arms in the order of what they are worth for their time.
+
+    Args:
+        data: images and labels.
+        bake_off: what measures the arms.
+        start: the encoder with pretrained weights at the usual size, or None.
+        device: where networks compute.
+        seed: of weights and views.
+        found_something: called once something can be saved.
+        say: told what is being done.
+    """
+
+    def __init__(
+        self,
+        data: LabelledData,
+        bake_off: BakeOff,
+        start: StartingPoint | None,
+        device: torch.device,
+        seed: int,
+        found_something: Callable[[], object],
+        say: Callable[[str], None],
+    ) -> None:
+        self.data, self.bake_off, self.start, self.device, self.seed = data, bake_off, start, device, seed
+        self.found_something, self.say = found_something, say
+        self.truth = data.labels[data.labelled]
+        self.unlabelled = (data.labels == UNLABELLED).nonzero().flatten()
+        self.label_gain: Gain | None = None
+
+    def run(self) -> None:
+        """Everything, as far as the time goes."""
+        sizes: list[tuple[StartingPoint, list[Arm]]] = []
+        if self.start is not None:
+            sizes.append((self.start, self.try_frozen(self.start)))
+            self.found_something()
+            larger = self.larger(self.start)
+            if larger is not None:
+                sizes.append((larger, self.try_frozen(larger, few=True)))
+                self.found_something()
+        if self.bake_off.folds < 1:
+            return
+        if self.start is not None:
+            self.label_gain = self.worth_of_labels()
+        small = starting_point(self.data, *self._with_cost(scratch_settings(self.data)), self.seed)
+        self.try_from_scratch(small)
+        self.try_own_pretraining(small)
+        if sizes:
+            self.try_adapted(self.best_size(sizes))
+            self.try_semi_supervised(sizes[0][0])
+        self.try_semi_supervised(small)
+
+    @property
+    def left(self) -> float:
+        """Seconds that may be spent on trying."""
+        return self.bake_off.clock.left - self.bake_off.reserve
+
+    def _with_cost(self, settings):
+        return settings, cost_of(self.data, settings, self.device)
+
+    def _bench(self, steps: int) -> Bench:
+        return Bench(self.data.classes, self.device, self.seed, steps)
+
+    def try_frozen(self, start: StartingPoint, few: bool = False) -> list[Arm]:
+        """Each image through the encoder once, then heads."""
+        self.say(f"features of {len(self.data.labels):,} images: {start.name}")
+        vectors = cached_features(start.encoder, start.settings, start.images, self.device)
+        frozen = FrozenEncoder(start.name, "pretrained", start.encoder, start.settings, vectors)
+        arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled))
+        arms = arms[:2] if few else arms
+        self.bake_off.try_all_folds(arms)
+        return arms
+
+    def larger(self, start: StartingPoint) -> StartingPoint | None:
+        """The same encoder for larger images, where that takes a small share of the time."""
+        sizes = [size for size in PRETRAINED_SIZES if size > start.settings.image_size]
+        if not sizes or self.bake_off.folds < 1:
+            return None
+        factor = (sizes[0] / start.settings.image_size) ** 2
+        cost = Cost(start.cost.decoding * factor, start.cost.forward * factor)
+        if cost.both * len(self.data.labels) > LARGER_SHARE * self.left:
+            return None
+        settings = pretrained_settings(self.data, start.settings.pretrained, sizes[0])
+        return starting_point(self.data, settings, cost, self.seed)
+
+    def worth_of_labels(self) -> Gain:
+        """The best arm on frozen features, with half of the labels of each fold."""
+        fold_of, labelled = self.bake_off.fold_of, self.data.labelled
+        best = max(eligible(self.bake_off.tried), key=lambda each: int(each.correct(self.truth).sum()))
+        half = torch.zeros(len(self.truth), dtype=torch.bool)
+        for fold in range(self.bake_off.folds):
+            held_out = fold_of == fold
+            shown = half_of(self.data.labels, labelled[~held_out], self.seed)
+            answers = self.bake_off.answers(best.card.name, shown, labelled[held_out])
+            half[held_out] = answers.argmax(dim=1) == self.truth[held_out]
+        known = fold_of >= 0
+        groups = None if self.data.groups is None else self.data.groups[labelled][known]
+        return worth_of_labels(best.correct(self.truth)[known], half[known], groups)
+
+    def try_from_scratch(self, small: StartingPoint) -> None:
+        """Labels alone: with pretrained weights at hand a comparison, without them the first choice."""
+        share = SCRATCH_SHARE if self.start is not None else 1 / 2
+        fits = self.bake_off.folds + (0 if self.start is not None else 2)
+        steps = planned_steps(len(self.truth), small.cost.forward, share * self.left / fits, scratch=True)
+        self.bake_off.try_all_folds([scratch_arm(small, self._bench(steps))])
+        if self.start is None:
+            self.found_something()
+
+    def try_own_pretraining(self, small: StartingPoint) -> None:
+        """SimCLR on the images whose label is not shown, once for all folds; then a head on its features."""
+        if len(self.unlabelled) < FEWEST_UNLABELLED:
+            return
+        limit = OWN_SHARE * self.left
+        steps = min(int(limit / step_seconds(small)), OWN_STEPS[1])
+        if steps < OWN_STEPS[0]:
+            return
+        name = f"{small.name}, {OWN_PRETRAINING}"
+        self.say(f"{name}: SimCLR")
+        began = self.bake_off.clock.spent
+        encoder, done = pretrained_on(small, self.unlabelled, self._bench(steps), limit)
+        if done < OWN_STEPS[0]:
+            return
+        vectors = cached_features(encoder, small.settings, small.images, self.device)
+        frozen = FrozenEncoder(name, "scratch", encoder, small.settings, vectors)
+        tried = self.bake_off.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
+        tried[0].before = self.bake_off.clock.spent - began - tried[0].seconds
+
+    def best_size(self, sizes: list[tuple[StartingPoint, list[Arm]]]) -> StartingPoint:
+        """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
+
+        def right(arms: list[Arm]) -> int:
+            return max(int(self.bake_off.result(arm).correct(self.truth).sum()) for arm in arms)
+
+        for start, _ in sorted(sizes, key=lambda each: -right(each[1])):
+            if self.adapted_steps(start) >= 2 * FEWEST_STEPS:
+                return start
+        return sizes[0][0]
+
+    def adapted_steps(self, start: StartingPoint) -> int:
+        """Of each fit in the successive halving of four arms, which is planned to take all the time."""
+        folds = self.bake_off.folds
+        fits = 4 + 2 * min(2, folds - 1) + max(folds - 3, 0) + 2
+        return planned_steps(len(self.truth), start.cost.forward, self.left / fits)
+
+    def try_adapted(self, start: StartingPoint) -> None:
+        """Fine-tuning in four ways."""
+        self.bake_off.halve(adapted_arms(start, self._bench(self.adapted_steps(start))))
+
+    def try_semi_supervised(self, start: StartingPoint) -> None:
+        """FixMatch, CoMatch and SuNCEt, where there are images without a label."""
+        if len(self.unlabelled) >= FEWEST_UNLABELLED:
+            self.bake_off.halve(semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS)))

@@ -1,0 +1,193 @@
+"""One advice: from opened data to the folder with its classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from likewise.advice.advice import FILE, Advice, ArmResult
+from likewise.advice.arm import Trained
+from likewise.advice.bake_off import BakeOff, Tried
+from likewise.advice.candidates import (
+    PRETRAINED_SIZES,
+    as_many_as_fit,
+    cost_of,
+    pretrained_settings,
+    scratch_settings,
+    starting_point,
+    too_short,
+    weights_at_hand,
+)
+from likewise.advice.clock import Clock, in_words
+from likewise.advice.expected import arm_accuracy, choose, expected_accuracy
+from likewise.advice.folds import NEVER, fold_count, stratified_folds
+from likewise.advice.opened_data import LabelledData
+from likewise.advice.programme import Programme
+from likewise.advice.sentence import first_sentence, whole_sentence
+from likewise.advice.winner import FILES, Winner, eligible, save_winner
+from likewise.advice.worth import gains_of
+from likewise.report.pages.advice_page import write_advice_page
+from likewise.run_folder import make_folder
+from likewise.training import Interrupted
+
+PAGE = "advice.html"
+
+RESERVE = 0.05
+"""share of the time that is left for the page and the files"""
+
+LEAST_RESERVE = 2.0
+"""seconds of it at least"""
+
+INSTALL = "pip install 'likewise[pretrained]'"
+
+
+class Session:
+    """What one call of `likewise.advise` has found so far.
+
+    Args:
+        data: images, with the labels that are shown.
+        folder: for the classifier, ``advice.json`` and the page.
+        clock: the time.
+        device: where networks compute.
+        seed: of folds, weights and views.
+        console: where progress is shown.
+    """
+
+    def __init__(
+        self, data: LabelledData, folder: Path, clock: Clock, device: torch.device, seed: int, console: Console
+    ) -> None:
+        self.folder, self.clock, self.device, self.seed, self.console = folder, clock, device, seed, console
+        self.given = len(data.labels)
+        weights = weights_at_hand(data)
+        settings = pretrained_settings(data, weights, PRETRAINED_SIZES[0]) if weights else scratch_settings(data)
+        cost = cost_of(data, settings, device)
+        self.data = as_many_as_fit(data, cost.both, clock.seconds, seed)
+        self.notes = list(self.data.notes)
+        if weights is None:
+            self.notes.append(
+                f"no pretrained weights are at hand, so every arm starts from scratch; get some: {INSTALL}"
+            )
+        self.labelled = self.data.labelled
+        self.truth = self.data.labels[self.labelled]
+        self.groups = None if self.data.groups is None else self.data.groups[self.labelled]
+        self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), seed)
+        self.held_out = self.fold_of != NEVER
+        reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
+        self.bake_off = BakeOff(self.data.labels, self.fold_of, self.data.classes, clock, reserve, self.say)
+        needed = reserve + cost.both * len(self.data.labels)
+        if clock.left < needed:
+            raise too_short(clock.seconds, clock.spent + needed)
+        start = starting_point(self.data, settings, cost, seed) if weights else None
+        self.programme = Programme(self.data, self.bake_off, start, device, seed, self.keep, self.say)
+
+    def run(self, longer: str, overwrite: bool) -> Advice:
+        """Try what the time allows, then save the winner.
+
+        Args:
+            longer: the command for more time.
+            overwrite: whether the folder may hold an earlier advice.
+
+        Raises:
+            Interrupted: Ctrl-C; what was found by then has been saved.
+        """
+        self.longer = longer
+        make_folder(self.folder, [*FILES, FILE, PAGE], overwrite)
+        for note in self.notes:
+            self.console.print(f"note: {note}")
+        try:
+            self.programme.run()
+        except (KeyboardInterrupt, Interrupted):
+            self._show(self.keep())
+            stopped = f"Stopped after {in_words(self.clock.spent)}."
+            raise Interrupted(f"{stopped} What was found by then is in {self.folder}.") from None
+        advice = self.finish(eligible(self.bake_off.tried))
+        self._show(advice)
+        return advice
+
+    def keep(self) -> Advice:
+        """Save the best so far of what is fitted at once, so that nothing is lost whatever happens."""
+        found = eligible(self.bake_off.tried)
+        return self.finish([each for each in found if not each.card.trains_encoder] or found)
+
+    def finish(self, candidates: list[Tried]) -> Advice:
+        """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
+        winner, trained = self._fit_best(candidates)
+        arm = self.bake_off.arm(winner)
+        protocol = {"arm": winner.card.name, "folds": self.bake_off.folds, "labels": len(self.labelled)}
+        made = Winner(trained, winner.logits, self.truth, self.data.class_names, protocol)
+        learned_from = self.labelled if winner.card.trains_encoder else torch.arange(len(self.data.labels))
+        save_winner(made, arm.features(trained, learned_from), self.folder)
+        advice = self._advice(candidates, winner)
+        advice.save()
+        write_advice_page(advice.to_json(), self.folder / PAGE)
+        return advice
+
+    def say(self, line: str) -> None:
+        """Progress, with the time that is left."""
+        self.console.print(f"[dim]{in_words(max(self.clock.left, 0)):>5} left  {line}[/dim]")
+
+    def _show(self, advice: Advice) -> None:
+        self.console.print(advice.table(), advice.sentence, sep="\n")
+
+    def _fit_best(self, candidates: list[Tried]) -> tuple[Tried, Trained]:
+        """The winner, fitted to all labels; where the time does not suffice for that, the next best."""
+        remaining, nobody = list(candidates), torch.zeros(0, dtype=torch.int64)
+        while remaining:
+            best = self._best(remaining)
+            limit = max(self.clock.left - self.bake_off.reserve / 2, self.bake_off.reserve)
+            trained = self.bake_off.arm(best).fit(self.data.labels, nobody, limit)
+            if trained is not None:
+                return best, trained
+            remaining.remove(best)
+        raise too_short(self.clock.seconds, 2 * self.clock.seconds)
+
+    def _best(self, arms: list[Tried]) -> Tried:
+        """The arm with the most right answers; class means where no label can be held out."""
+        if bool(self.held_out.any()):
+            return arms[int(choose(self._correct(arms).double().mean(dim=0)))]
+        return next((each for each in arms if "class means" in each.card.name), arms[0])
+
+    def _correct(self, arms: list[Tried]) -> Tensor:
+        """Bool [M, A]: who was right about each held-out image."""
+        return torch.stack([each.correct(self.truth)[self.held_out] for each in arms], dim=1)
+
+    def _groups_of(self, rows: Tensor) -> Tensor | None:
+        return None if self.groups is None else self.groups[rows]
+
+    def _advice(self, candidates: list[Tried], winner: Tried) -> Advice:
+        folds, known = self.bake_off.folds, bool(self.held_out.any())
+        groups = self._groups_of(self.held_out)
+        found = expected_accuracy(self._correct(candidates), folds, groups, self.seed) if known else (None, None, None)
+        gains = gains_of(self.bake_off.tried, self.truth, self.groups) if known else []
+        if self.programme.label_gain is not None:
+            gains.insert(0, self.programme.label_gain)
+        first = first_sentence(self.given, len(self.truth), self.data.classes, winner.card.name, *found)
+        return Advice(
+            folder=self.folder,
+            winner=winner.card.name,
+            expected=found[0],
+            low=found[1],
+            high=found[2],
+            arms=[self._result(each) for each in self.bake_off.tried],
+            gains=gains,
+            sentence=whole_sentence(first, gains),
+            command=self.longer,
+            source=self.data.source,
+            images=self.given,
+            labels=len(self.truth),
+            classes=self.data.classes,
+            seconds=round(self.clock.spent, 1),
+            time=self.clock.seconds,
+            notes=self.notes,
+            protocol={"folds": folds, "seed": self.seed},
+        )
+
+    def _result(self, tried: Tried) -> ArmResult:
+        known, seconds = tried.measured, round(tried.seconds, 2)
+        if not bool(known.any()):
+            return ArmResult(tried.card.name, None, None, None, seconds, tried.outcome)
+        found = arm_accuracy(tried.correct(self.truth)[known], self.bake_off.folds, self._groups_of(known))
+        return ArmResult(tried.card.name, *found, seconds, tried.outcome, len(tried.fold_seconds))

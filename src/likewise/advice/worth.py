@@ -1,0 +1,106 @@
+"""What labels, pretrained weights, fine-tuning, unlabelled images and pre-training of one's own each bought.
+
+Each is a paired difference on the same held-out images. The best arm of a kind stands for it, and that choice is
+accounted for as that of the winner is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from likewise.advice.advice import Gain
+from likewise.advice.arm import ArmCard
+from likewise.advice.bake_off import Tried
+from likewise.advice.expected import choose, difference, difference_of_best
+
+LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
+    "twice the labels",
+    "pretrained weights",
+    "fine-tuning",
+    "unlabelled images",
+    "pre-training of your own",
+)
+
+OWN_PRETRAINING = "pre-trained on your images"
+"""part of the names of arms that do that"""
+
+
+def gains_of(tried: Sequence[Tried], labels: Tensor, groups: Tensor | None) -> list[Gain]:
+    """What each ingredient bought; its value is None where it was not tried.
+
+    Args:
+        tried: all arms.
+        labels: int64 [L], of the labelled images.
+        groups: int64 [L], which of them belong together.
+    """
+
+    def gain(of: str, with_it: Callable[[ArmCard], bool], without: Callable[[ArmCard], bool]) -> Gain:
+        first, second = _furthest(tried, with_it), _furthest(tried, without)
+        if not first or not second:
+            return Gain(of, None)
+        both = first[0].measured & second[0].measured
+        right, rival = _correct(first, labels)[both], _correct(second, labels)[both]
+        found = difference_of_best(right, rival, None if groups is None else groups[both])
+        return Gain(of, *found, _best(first, right), _best(second, rival))
+
+    return [
+        gain(WEIGHTS, lambda card: card.start == "pretrained" and not card.unlabelled, _labels_only_from_scratch),
+        gain(TUNING, lambda card: _supervised(card) and card.trains_encoder, _frozen),
+        gain(UNLABELLED_IMAGES, lambda card: card.unlabelled and card.start == "pretrained", _supervised),
+        gain(OWN, lambda card: OWN_PRETRAINING in card.name, _without_own),
+    ]
+
+
+def _labels_only_from_scratch(card: ArmCard) -> bool:
+    return card.start == "scratch" and not card.unlabelled
+
+
+def _supervised(card: ArmCard) -> bool:
+    return card.start == "pretrained" and not card.unlabelled
+
+
+def _frozen(card: ArmCard) -> bool:
+    return _supervised(card) and not card.trains_encoder
+
+
+def _without_own(card: ArmCard) -> bool:
+    return not card.unlabelled
+
+
+def _furthest(tried: Sequence[Tried], kind: Callable[[ArmCard], bool]) -> list[Tried]:
+    """The arms of a kind that got through the most folds."""
+    measured = [(int(each.measured.sum()), each) for each in tried if kind(each.card)]
+    most = max((count for count, _ in measured), default=0)
+    return [each for count, each in measured if count == most and most > 0]
+
+
+def _correct(arms: Sequence[Tried], labels: Tensor) -> Tensor:
+    return torch.stack([each.correct(labels) for each in arms], dim=1)  # [L, A]
+
+
+def _best(arms: Sequence[Tried], correct: Tensor) -> str:
+    return arms[int(choose(correct.double().mean(dim=0)))].card.name
+
+
+def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
+    """What twice the labels bought, on the same held-out images.
+
+    Args:
+        full: bool [L], whether an arm was right that learned from all labels of the other folds.
+        half: bool [L], the same arm with half of them.
+        groups: int64 [L], which images belong together.
+    """
+    return Gain(LABELS, *difference(full, half, groups))
+
+
+def half_of(labels: Tensor, rows: Tensor, seed: int) -> Tensor:
+    """Labels [N] with every second label of each class hidden among some rows; one of each class stays."""
+    shown = labels.clone()
+    order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    for label in labels[rows].unique():
+        own = order[labels[order] == label]
+        shown[own[max(1, (len(own) + 1) // 2) :]] = -1
+    return shown

@@ -1,0 +1,46 @@
+"""Which classifier to have: advise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from likewise.commands.words import Positional, parse
+from likewise.training.launch import DeviceKind
+
+
+@dataclass(frozen=True)
+class Advise:
+    """Find the best classifier that these images and labels allow within a time, and what to expect of it."""
+
+    data: Positional[str]
+    """folder, file or named set"""
+    labels: str = "all"
+    """a CSV of image_path,label; or how many labels of the data are shown: all, 10 (for each class), total:4000, 1%"""
+    time: str = "20m"
+    """seconds, minutes or hours that it may take: 90s, 20m, 2h"""
+    out: str | None = None
+    """folder for the classifier, advice.json and the page; default: runs/<data>-advice"""
+    budget: str = "all"
+    """how many labels are shown where --labels names a CSV file: all, 10 (for each class), total:4000, 1%"""
+    device: DeviceKind = "auto"
+    """where networks compute"""
+    label_column: str | None = None
+    """column of Parquet files that holds the labels"""
+    group_column: str | None = None
+    """column of Parquet files that says which rows belong together; these are never divided between folds"""
+    seed: int = 0
+    """seed of folds, weights, views and the labels shown"""
+    overwrite: bool = False
+    """replace an earlier advice in the output folder"""
+
+
+def advise(words: list[str]) -> None:
+    """``likewise advise DATA --labels labels.csv --time 20m``."""
+    from likewise.advice.advise import advise as find
+
+    given = dict(vars(parse(Advise, words, "likewise advise")))
+    found = find(given.pop("data"), **given, console=Console())
+    print(f"classifier {found.folder}\npage       {found.folder / 'advice.html'}")
+    print(f"use it     likewise predict {found.folder} NEW/ --out predictions.csv\nfor longer {found.command}")

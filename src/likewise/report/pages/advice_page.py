@@ -1,0 +1,157 @@
+"""The page of an advice: the sentence, the arms with their intervals, what each ingredient was worth, what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from likewise import __version__
+from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Note, Section, TableBlock, Text
+from likewise.report.pages.chart import Chart, chart, colour, figure, plain
+from likewise.report.pages.document import document, write_page
+from likewise.report.pages.rendering import render
+from likewise.report.wording import amount, count, duration, interval, percent, points
+
+ENDED = {
+    "complete": "",
+    "behind": "dropped: others were ahead",
+    "no time": "not finished in the time",
+    "not tried": "not tried in the time",
+}
+"""how an arm ended"""
+
+CAPTION = (
+    "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images, so overlapping intervals "
+    "do not mean that two arms are equal: the differences below are paired."
+)
+
+
+def write_advice_page(advice: Mapping[str, Any], out: Path) -> Path:
+    """Write the page, a pure function of ``advice.json``.
+
+    Args:
+        advice: its content.
+        out: the page, beside the classifier.
+
+    Raises:
+        LikewiseError: ``out`` is a file that is not a page of likewise.
+        EnvironmentIOError: the page cannot be written.
+    """
+    lead: list[Block] = [Text(advice["sentence"], "verdict"), render("numbers.html", numbers=_numbers(advice))]
+    if advice["notes"]:
+        lead.append(Note(advice["notes"]))
+    sections = [
+        Section("arms", "What was tried", [_picture(advice), _arms(advice)]),
+        Section("worth", "What each ingredient is worth", _worth(advice)),
+        Section("next", "Next steps", [Commands(_commands(advice, out))]),
+        Section("how", "How it was measured", [ListBlock(_how(advice))]),
+    ]
+    title = f"The best classifier for {advice['source']} from {amount(advice['labels'], 'label')}"
+    footer = f"Written by likewise {__version__} from {out.parent}. The page is one file and fetches nothing."
+    return write_page(out, document(title, lead, [each for each in sections if each.body], footer))
+
+
+def _numbers(advice: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    known = advice["expected"] is not None
+    return [
+        (
+            "expected accuracy",
+            percent(advice["expected"]),
+            f"95% interval: {interval(advice['low'], advice['high'])}" if known else "too few labels to say",
+        ),
+        ("labels", count(advice["labels"]), f"of {amount(advice['classes'], 'class', 'classes')}"),
+        ("images", count(advice["images"]), "labelled or not"),
+        ("time", duration(advice["seconds"]), f"of {duration(advice['time'])} given"),
+    ]
+
+
+def _measured(advice: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [arm for arm in advice["arms"] if arm["accuracy"] is not None]
+
+
+def _picture(advice: Mapping[str, Any]) -> Chart | None:
+    """Accuracies with their intervals, the winner in its own colour."""
+    arms = _measured(advice)[::-1]
+    if not arms:
+        return None
+    paints = [colour(0) if arm["name"] == advice["winner"] else "#8a93a3" for arm in arms]
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": [arm["high"] - arm["accuracy"] for arm in arms],
+        "arrayminus": [arm["accuracy"] - arm["low"] for arm in arms],
+        "thickness": 1.5,
+        "width": 5,
+        "color": "#8a93a3",
+    }
+    dots = go.Scatter(
+        x=[arm["accuracy"] for arm in arms],
+        y=[plain(arm["name"]) for arm in arms],
+        error_x=bars,
+        mode="markers",
+        marker={"size": 11, "color": paints},
+        hovertemplate="%{x:.1%}<extra>%{y}</extra>",
+    )
+    drawn = figure([dots])
+    drawn.update_xaxes(tickformat=".0%", title="accuracy on new images")
+    drawn.update_yaxes(automargin=True, showgrid=False)
+    named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
+    caption = (
+        "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images, so overlapping "
+    )
+    caption += "intervals do not mean that two arms are equal: the differences below are paired."
+    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", caption, height=90 + 42 * len(arms))
+
+
+def _arms(advice: Mapping[str, Any]) -> TableBlock:
+    rows = []
+    for arm in advice["arms"]:
+        name = Cell(arm["name"], note="the winner" if arm["name"] == advice["winner"] else "")
+        known = arm["accuracy"] is not None
+        accuracy = Cell(percent(arm["accuracy"]), interval(arm["low"], arm["high"])) if known else "–"
+        rows.append([name, accuracy, duration(arm["seconds"]) if arm["seconds"] else "–", ENDED[arm["outcome"]]])
+    return TableBlock("Arms from the simplest to the most elaborate.", ["arm", "accuracy", "time", ""], rows)
+
+
+def _worth(advice: Mapping[str, Any]) -> list[Block]:
+    tried = [gain for gain in advice["gains"] if gain["value"] is not None]
+    untried = [gain["of"] for gain in advice["gains"] if gain["value"] is None]
+    blocks: list[Block] = []
+    if tried:
+        rows = [
+            [Cell(gain["of"], note=_pair(gain)), Cell(points(gain["value"]), interval(gain["low"], gain["high"]))]
+            for gain in tried
+        ]
+        caption = "Paired differences on the same held-out images, with 95% intervals."
+        blocks.append(TableBlock(caption, ["ingredient", "difference"], rows))
+    if untried:
+        blocks.append(Text(f"Not tried: {', '.join(untried)}."))
+    return blocks
+
+
+def _pair(gain: Mapping[str, Any]) -> str:
+    return f"{gain['first']} against {gain['second']}" if gain["first"] else ""
+
+
+def _commands(advice: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
+    return [
+        ("Classify new images.", f"likewise predict {out.parent} NEW/ --out predictions.csv"),
+        ("Try more, and for longer.", advice["command"]),
+    ]
+
+
+def _how(advice: Mapping[str, Any]) -> list[str]:
+    folds = advice["protocol"].get("folds", 0)
+    return [
+        f"Every arm was measured by {folds}-fold cross-validation within the labels that were shown, all on the same "
+        "folds. Images that are held out are not learned from, not even without their label.",
+        "The expected accuracy is that of the choice, not of the luckiest arm: the choice is repeated on bootstrap "
+        "samples of the labelled images, and measured on the images outside them (BBC-CV, Tsamardinos et al. 2018).",
+        "The classifiers of the folds learn from fewer labels than the final one. The accuracies are corrected for "
+        "that: errors are taken to fall as the number of labels to the power of -0.2, give or take 0.1.",
+        "Intervals allow for answers of different folds being correlated, and hold for new images like the labelled "
+        "ones, with the same mixture of classes.",
+    ]
