@@ -24,7 +24,7 @@ ENDED = {
 """how an arm ended"""
 
 CAPTION = (
-    "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images, so overlapping intervals "
+    "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images: overlapping intervals "
     "do not mean that two arms are equal: the differences below are paired."
 )
 
