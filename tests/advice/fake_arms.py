@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.arm import AdviceArm, ArmCard, Trained
 
 
 class FakeTime:
@@ -16,7 +16,7 @@ class FakeTime:
         return self.at
 
 
-class FakeArm(Arm):
+class FakeArm(AdviceArm):
     """Right about a share of all images, always the same ones.
 
     Args:

@@ -41,7 +41,7 @@ class ArmCard:
     """whether what it makes can be saved; otherwise it is measured as a comparison"""
 
 
-class Arm(ABC):
+class AdviceArm(ABC):
     """One arm on one set of data. Arms are listed from the simplest to the most elaborate."""
 
     card: ArmCard

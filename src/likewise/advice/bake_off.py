@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from likewise.advice.arm import Arm, ArmCard
+from likewise.advice.arm import AdviceArm, ArmCard
 from likewise.advice.clock import Clock
 from likewise.advice.folds import NEVER
 from likewise.data.batch import UNLABELLED
@@ -21,7 +21,7 @@ Outcome = Literal["complete", "behind", "no time", "not tried"]
 
 
 @dataclass(eq=False)
-class Tried:
+class TriedArm:
     """What an arm said about the labelled images of each fold in which it did not learn from them."""
 
     card: ArmCard
@@ -80,27 +80,27 @@ class BakeOff:
         self.clock, self.reserve, self.say = clock, reserve, say
         self.labelled = (labels != UNLABELLED).nonzero().flatten()
         self.folds = int(fold_of.max()) + 1
-        self.tried: list[Tried] = []
-        self._arms: dict[str, Arm] = {}
+        self.tried: list[TriedArm] = []
+        self._arms: dict[str, AdviceArm] = {}
 
-    def add(self, arms: Sequence[Arm]) -> list[Tried]:
+    def add(self, arms: Sequence[AdviceArm]) -> list[TriedArm]:
         """List arms, from the simplest to the most elaborate."""
         new = []
         for arm in arms:
             blank = torch.full((len(self.labelled), self.classes), torch.nan)
-            new.append(Tried(arm.card, blank))
+            new.append(TriedArm(arm.card, blank))
             self._arms[arm.card.name] = arm
         self.tried += new
         return new
 
-    def try_all_folds(self, arms: Sequence[Arm]) -> list[Tried]:
+    def try_all_folds(self, arms: Sequence[AdviceArm]) -> list[TriedArm]:
         """Arms that take seconds: every fold of each."""
         added = self.add(arms)
         for tried in added:
             self._folds(tried, range(self.folds))
         return added
 
-    def halve(self, arms: Sequence[Arm]) -> None:
+    def halve(self, arms: Sequence[AdviceArm]) -> None:
         """Arms that train the encoder: successive halving, as far as the time goes."""
         alive = self._that_fit(self.add(arms))
         for first, last in _rungs(self.folds):
@@ -108,7 +108,7 @@ class BakeOff:
             if last < self.folds:
                 alive = self._better_half(going_on, last)
 
-    def seconds_to_finish(self, tried: Tried, done: int) -> float:
+    def seconds_to_finish(self, tried: TriedArm, done: int) -> float:
         """Of the folds that are left to an arm and its fit to all labels."""
         each = tried.fold_seconds[-1] if tried.fold_seconds else self._predicted(tried)
         return each * (self.folds - done) + each * self._growth
@@ -118,14 +118,14 @@ class BakeOff:
         """How much longer a fit to all labels takes than one without a fold, at most."""
         return self.folds / (self.folds - 1) if self.folds > 1 else 1.0
 
-    def _predicted(self, tried: Tried) -> float:
+    def _predicted(self, tried: TriedArm) -> float:
         return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
 
-    def result(self, arm: Arm) -> Tried:
+    def result(self, arm: AdviceArm) -> TriedArm:
         """What an arm has said."""
         return next(each for each in self.tried if each.card is arm.card)
 
-    def arm(self, tried: Tried) -> Arm:
+    def arm(self, tried: TriedArm) -> AdviceArm:
         """The arm that said it."""
         return self._arms[tried.card.name]
 
@@ -135,9 +135,9 @@ class BakeOff:
         assert trained is not None  # only arms that take no time are asked
         return self._arms[name].logits(trained, rows)
 
-    def _that_fit(self, listed: Sequence[Tried]) -> list[Tried]:
+    def _that_fit(self, listed: Sequence[TriedArm]) -> list[TriedArm]:
         """As many arms as can be tried on one fold with time left to finish the slowest of them."""
-        chosen: list[Tried] = []
+        chosen: list[TriedArm] = []
         for tried in listed:
             candidates = [*chosen, tried]
             first_rung = sum(self._predicted(each) for each in candidates)
@@ -146,7 +146,7 @@ class BakeOff:
                 chosen = candidates
         return chosen
 
-    def _folds(self, tried: Tried, folds: range) -> bool:
+    def _folds(self, tried: TriedArm, folds: range) -> bool:
         """Try an arm on some folds; whether it got through."""
         for fold in folds:
             needed = self._arms[tried.card.name].seconds(len(self.labelled))
@@ -161,7 +161,7 @@ class BakeOff:
         tried.outcome = "complete" if folds.stop == self.folds else "no time"
         return True
 
-    def _fold(self, tried: Tried, fold: int, limit: float) -> bool:
+    def _fold(self, tried: TriedArm, fold: int, limit: float) -> bool:
         """Learn without a fold, and answer for its images."""
         arm, held_out = self._arms[tried.card.name], self.fold_of == fold
         rows = self.labelled[held_out]
@@ -175,7 +175,7 @@ class BakeOff:
         tried.fit_seconds = tried.fold_seconds[-1] * self._growth
         return trained is not None
 
-    def _better_half(self, alive: Sequence[Tried], done: int) -> list[Tried]:
+    def _better_half(self, alive: Sequence[TriedArm], done: int) -> list[TriedArm]:
         """Half of the arms, rounded up, that are not surely behind the best of all arms on the same images."""
         truth = self.labels[self.labelled]
         held_out = (self.fold_of >= 0) & (self.fold_of < done)
@@ -190,7 +190,7 @@ class BakeOff:
             return kept
         return [each for each in kept if not self._surely_behind(each, best, truth, held_out)]
 
-    def _surely_behind(self, tried: Tried, best: Tried, truth: Tensor, held_out: Tensor) -> bool:
+    def _surely_behind(self, tried: TriedArm, best: TriedArm, truth: Tensor, held_out: Tensor) -> bool:
         if tried is best:
             return False
         first, second = tried.correct(truth)[held_out], best.correct(truth)[held_out]

@@ -13,10 +13,13 @@ from torch.nn import functional as F
 
 from likewise.adaptation import propagate_labels
 from likewise.adaptation.prototypes import prototype_classifier
-from likewise.advice.arm import Arm, ArmCard, Start, Trained
+from likewise.advice.arm import AdviceArm, ArmCard, Start, Trained
 from likewise.classification import fit_head
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings
+
+PROPAGATED = 1000
+"""images without a label at most from which a head learns the answers of label propagation"""
 
 NEIGHBOURS = 20
 """of k-NN at most; with few labels there are fewer, so that no class has to vote with strangers"""
@@ -40,7 +43,7 @@ Learner = Callable[[Tensor, Tensor, int], nn.Module]
 """Features [M, D] and labels [M], -1 where none is shown, and the number of classes -> a head."""
 
 
-class FrozenArm(Arm):
+class FrozenArm(AdviceArm):
     """A head on frozen features.
 
     Args:
@@ -74,7 +77,7 @@ class FrozenArm(Arm):
         return self.frozen.vectors[rows]
 
 
-def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Arm]:
+def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[AdviceArm]:
     """Nearest neighbours, class means, logistic regression; label propagation where images have no label.
 
     Args:
@@ -83,7 +86,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ar
         unlabelled: images without a label.
     """
 
-    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> Arm:
+    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> AdviceArm:
         card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
         return FrozenArm(card, frozen, learner, classes)
 
@@ -97,7 +100,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ar
     return arms
 
 
-def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> Arm:
+def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> AdviceArm:
     """Logistic regression on an encoder that was pre-trained on the images without a label."""
     card = ArmCard(f"{frozen.name}, logistic regression", frozen.start, unlabelled=True, trains_encoder=False)
     return FrozenArm(card, frozen, of_labelled, classes)
@@ -121,6 +124,8 @@ def propagated(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
     """
     probabilities = propagate_labels(features, labels, classes)
     answers = probabilities.argmax(dim=1).where(labels == UNLABELLED, labels)
+    others = (labels == UNLABELLED).nonzero().flatten()
+    answers[others[PROPAGATED:]] = UNLABELLED
     return fit_head(features, answers, classes).head
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from likewise.adaptation.adapt import TimeLimit, default_recipe
 from likewise.adaptation.adaptation import Adaptation
-from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
 from likewise.advice.frozen import logistic_regression
 from likewise.advice.trained_arms import BACKWARD, LEAST_STEPS, VIEW_SECONDS, Bench
@@ -37,7 +37,7 @@ BATCH = 64
 """images of a step"""
 
 
-class MethodArm(Arm):
+class MethodArm(AdviceArm):
     """A semi-supervised method, and logistic regression on the features that it leads to.
 
     Args:
@@ -83,9 +83,9 @@ def step_seconds(start: StartingPoint) -> float:
     return BATCH * VIEWS * (start.cost.forward * BACKWARD["full"] + VIEW_SECONDS)
 
 
-def semi_supervised_arms(start: StartingPoint, bench: Bench) -> list[Arm]:
+def semi_supervised_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
     """FixMatch, CoMatch and SuNCEt from one start."""
-    arms: list[Arm] = []
+    arms: list[AdviceArm] = []
     for each in SEMI_SUPERVISED:
         method, pretrained = METHODS[each](), bool(start.settings.pretrained)
         name = f"{start.name}, {'' if pretrained else 'from scratch, '}{method.card.title}"

@@ -98,7 +98,7 @@ def open_labelled(
         LikewiseError: no label, or labels of one class only.
     """
     named = isinstance(labels, str | int | Path)
-    given = labels if not named or is_label_file(str(labels)) else None
+    given: Any = labels if not named or is_label_file(str(labels)) else None
     whole = open_manifest(data, given, columns=columns or ColumnNames())
     train = whole.split("train")
     if not len(train):

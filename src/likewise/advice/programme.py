@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 
 from likewise.advice.advice import Gain
-from likewise.advice.arm import Arm
 from likewise.advice.bake_off import BakeOff
 from likewise.advice.candidates import (
     LARGER_SHARE,
@@ -75,7 +74,7 @@ class Programme:
 
     def run(self) -> None:
         """Everything, as far as the time goes."""
-        sizes: list[tuple[StartingPoint, list[Arm]]] = []
+        sizes: list[tuple[StartingPoint, list[AdviceArm]]] = []
         if self.start is not None:
             sizes.append((self.start, self.try_frozen(self.start)))
             self.found_something()
@@ -106,7 +105,7 @@ class Programme:
     def _bench(self, steps: int) -> Bench:
         return Bench(self.data.classes, self.device, self.seed, steps)
 
-    def try_frozen(self, start: StartingPoint, few: bool = False) -> list[Arm]:
+    def try_frozen(self, start: StartingPoint, few: bool = False) -> list[AdviceArm]:
         """Each image through the encoder once, then heads."""
         self.say(f"features of {len(self.data.labels):,} images: {start.name}")
         vectors = cached_features(start.encoder, start.settings, start.images, self.device)
@@ -170,10 +169,10 @@ class Programme:
         tried = self.bake_off.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
         tried[0].before = self.bake_off.clock.spent - began - tried[0].seconds
 
-    def best_size(self, sizes: list[tuple[StartingPoint, list[Arm]]]) -> StartingPoint:
+    def best_size(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> StartingPoint:
         """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
 
-        def right(arms: list[Arm]) -> int:
+        def right(arms: list[AdviceArm]) -> int:
             return max(int(self.bake_off.result(arm).correct(self.truth).sum()) for arm in arms)
 
         for start, _ in sorted(sizes, key=lambda each: -right(each[1])):

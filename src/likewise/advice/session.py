@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.advice.advice import FILE, Advice, ArmResult
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import BakeOff, Tried
+from likewise.advice.bake_off import BakeOff
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
     as_many_as_fit,
@@ -112,7 +112,7 @@ class Session:
         found = eligible(self.bake_off.tried)
         return self.finish([each for each in found if not each.card.trains_encoder] or found)
 
-    def finish(self, candidates: list[Tried]) -> Advice:
+    def finish(self, candidates: list[TriedArm]) -> Advice:
         """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
         winner, trained = self._fit_best(candidates)
         arm = self.bake_off.arm(winner)
@@ -132,7 +132,7 @@ class Session:
     def _show(self, advice: Advice) -> None:
         self.console.print(advice.table(), advice.sentence, sep="\n")
 
-    def _fit_best(self, candidates: list[Tried]) -> tuple[Tried, Trained]:
+    def _fit_best(self, candidates: list[TriedArm]) -> tuple[TriedArm, Trained]:
         """The winner, fitted to all labels; where the time does not suffice for that, the next best."""
         remaining, nobody = list(candidates), torch.zeros(0, dtype=torch.int64)
         while remaining:
@@ -144,20 +144,20 @@ class Session:
             remaining.remove(best)
         raise too_short(self.clock.seconds, 2 * self.clock.seconds)
 
-    def _best(self, arms: list[Tried]) -> Tried:
+    def _best(self, arms: list[TriedArm]) -> TriedArm:
         """The arm with the most right answers; class means where no label can be held out."""
         if bool(self.held_out.any()):
             return arms[int(choose(self._correct(arms).double().mean(dim=0)))]
         return next((each for each in arms if "class means" in each.card.name), arms[0])
 
-    def _correct(self, arms: list[Tried]) -> Tensor:
+    def _correct(self, arms: list[TriedArm]) -> Tensor:
         """Bool [M, A]: who was right about each held-out image."""
         return torch.stack([each.correct(self.truth)[self.held_out] for each in arms], dim=1)
 
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]
 
-    def _advice(self, candidates: list[Tried], winner: Tried) -> Advice:
+    def _advice(self, candidates: list[TriedArm], winner: TriedArm) -> Advice:
         folds, known = self.bake_off.folds, bool(self.held_out.any())
         groups = self._groups_of(self.held_out)
         found = expected_accuracy(self._correct(candidates), folds, groups, self.seed) if known else (None, None, None)
@@ -185,7 +185,7 @@ class Session:
             protocol={"folds": folds, "seed": self.seed},
         )
 
-    def _result(self, tried: Tried) -> ArmResult:
+    def _result(self, tried: TriedArm) -> ArmResult:
         known, seconds = tried.measured, round(tried.seconds, 2)
         if not bool(known.any()):
             return ArmResult(tried.card.name, None, None, None, seconds, tried.outcome)

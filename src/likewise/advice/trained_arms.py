@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from likewise.adaptation import Adaptation, adapt
-from likewise.advice.arm import Arm, ArmCard, Trained
+from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.features import extract
@@ -66,7 +66,7 @@ def planned_steps(labelled: int, forward: float, seconds: float, scratch: bool =
     return max(FEWEST_STEPS, min(wanted, possible))
 
 
-class AdaptedArm(Arm):
+class AdaptedArm(AdviceArm):
     """Fine-tuning, of the parameters that an adaptation names.
 
     Args:
@@ -115,7 +115,7 @@ class AdaptedArm(Arm):
         return extract(trained.encoder, self.start.images, rows, view, batch_size=64, device=self.bench.device)
 
 
-def adapted_arms(start: StartingPoint, bench: Bench) -> list[Arm]:
+def adapted_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
     """The last blocks, LoRA, the whole network, and the whole network with a lower rate for earlier layers."""
     ways = {
         "last:2": "the last 2 stages fine-tuned",
@@ -129,6 +129,6 @@ def adapted_arms(start: StartingPoint, bench: Bench) -> list[Arm]:
     ]
 
 
-def scratch_arm(start: StartingPoint, bench: Bench) -> Arm:
+def scratch_arm(start: StartingPoint, bench: Bench) -> AdviceArm:
     """The labelled images alone, from random weights."""
     return AdaptedArm(ArmCard(f"{start.name}, from scratch, labels only", "scratch"), start, "full", bench)

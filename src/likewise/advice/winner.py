@@ -8,7 +8,6 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import Tried
 from likewise.classification import Classifier, Reference, fit_temperature, save_classifier
 
 FILES = ("encoder.safetensors", "encoder.json", "classifier.safetensors", "classifier.json")
@@ -27,7 +26,7 @@ class Winner(NamedTuple):
     protocol: dict[str, object]
 
 
-def eligible(tried: list[Tried]) -> list[Tried]:
+def eligible(tried: list[TriedArm]) -> list[TriedArm]:
     """The arms that can be chosen: those that got through all folds and can be saved."""
     return [each for each in tried if each.outcome == "complete" and each.card.can_win]
 

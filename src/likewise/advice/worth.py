@@ -13,7 +13,6 @@ from torch import Tensor
 
 from likewise.advice.advice import Gain
 from likewise.advice.arm import ArmCard
-from likewise.advice.bake_off import Tried
 from likewise.advice.expected import choose, difference, difference_of_best
 
 LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
@@ -28,7 +27,7 @@ OWN_PRETRAINING = "pre-trained on your images"
 """part of the names of arms that do that"""
 
 
-def gains_of(tried: Sequence[Tried], labels: Tensor, groups: Tensor | None) -> list[Gain]:
+def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -> list[Gain]:
     """What each ingredient bought; its value is None where it was not tried.
 
     Args:
@@ -70,18 +69,18 @@ def _without_own(card: ArmCard) -> bool:
     return not card.unlabelled
 
 
-def _furthest(tried: Sequence[Tried], kind: Callable[[ArmCard], bool]) -> list[Tried]:
+def _furthest(tried: Sequence[TriedArm], kind: Callable[[ArmCard], bool]) -> list[TriedArm]:
     """The arms of a kind that got through the most folds."""
     measured = [(int(each.measured.sum()), each) for each in tried if kind(each.card)]
     most = max((count for count, _ in measured), default=0)
     return [each for count, each in measured if count == most and most > 0]
 
 
-def _correct(arms: Sequence[Tried], labels: Tensor) -> Tensor:
+def _correct(arms: Sequence[TriedArm], labels: Tensor) -> Tensor:
     return torch.stack([each.correct(labels) for each in arms], dim=1)  # [L, A]
 
 
-def _best(arms: Sequence[Tried], correct: Tensor) -> str:
+def _best(arms: Sequence[TriedArm], correct: Tensor) -> str:
     return arms[int(choose(correct.double().mean(dim=0)))].card.name
 
 

