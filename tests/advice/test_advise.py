@@ -22,7 +22,7 @@ def advised(clothes, tmp_path_factory):
         for slow in ("try_from_scratch", "try_own_pretraining", "try_adapted", "try_semi_supervised"):
             patch.setattr(programme.Programme, slow, lambda self, start: None)
         patch.setattr(programme.Programme, "larger", lambda self, start: None)
-        images, labels = clothes
+        images, _ = clothes
         shown = torch.full((120,), -1)
         for label in range(3):
             shown[label * 40 : label * 40 + 10] = label
