@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from likewise.advice.advice import Gain
+from likewise.advice.arm import AdviceArm
 from likewise.advice.bake_off import BakeOff
 from likewise.advice.candidates import (
     LARGER_SHARE,

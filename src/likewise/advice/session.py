@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.advice.advice import FILE, Advice, ArmResult
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import BakeOff
+from likewise.advice.bake_off import BakeOff, TriedArm
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
     as_many_as_fit,

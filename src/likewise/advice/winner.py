@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from likewise.advice.arm import Trained
+from likewise.advice.bake_off import TriedArm
 from likewise.classification import Classifier, Reference, fit_temperature, save_classifier
 
 FILES = ("encoder.safetensors", "encoder.json", "classifier.safetensors", "classifier.json")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.advice.advice import Gain
 from likewise.advice.arm import ArmCard
+from likewise.advice.bake_off import TriedArm
 from likewise.advice.expected import choose, difference, difference_of_best
 
 LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
