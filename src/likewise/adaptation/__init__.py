@@ -2,7 +2,16 @@
 
 from likewise.adaptation.adapt import Adapted, adapt
 from likewise.adaptation.adaptation import Adaptation
+from likewise.adaptation.ensemble import Ensemble, ensemble_pseudo_labels
 from likewise.adaptation.label_propagation import propagate_labels
 from likewise.adaptation.prototypes import prototype_classifier
 
-__all__ = ["Adaptation", "Adapted", "adapt", "propagate_labels", "prototype_classifier"]
+__all__ = [
+    "Adaptation",
+    "Adapted",
+    "Ensemble",
+    "adapt",
+    "ensemble_pseudo_labels",
+    "propagate_labels",
+    "prototype_classifier",
+]

@@ -14,6 +14,7 @@ from likewise.adaptation.adaptation import Adaptation
 from likewise.adaptation.learning_parameters import apply_adaptation, learning_rate_scales
 from likewise.adaptation.lora import merge_lora
 from likewise.adaptation.prototypes import prototype_classifier
+from likewise.adaptation.soft_targets import SoftTargets, TargetTable
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
 from likewise.encoders import Encoder
@@ -57,6 +58,8 @@ class TimeLimit(Callback):
 
     deadline: float
     """by ``time.perf_counter``"""
+    measures: bool = False
+    """whether each step waits for the device, so that ``step_seconds`` are true; a GPU is slower that way"""
     step_seconds: list[float] = field(default_factory=list)
     """how long steps took, without the first, which waits for kernels to be chosen"""
     _since: float = field(default=0.0, repr=False)
@@ -67,7 +70,7 @@ class TimeLimit(Callback):
 
     def on_step(self, state: CallbackState) -> None:
         """Stop where the time is over."""
-        if state.nets.encoder.mean.is_cuda:
+        if self.measures and state.nets.encoder.mean.is_cuda:
             torch.cuda.synchronize()
         now = time.perf_counter()
         if state.step > 1:
@@ -91,8 +94,10 @@ def adapt(
     time_limit: float | None = None,
     recipe: Recipe | None = None,
     views: ViewPolicy | None = None,
+    image_size: int | None = None,
     freeze_statistics: bool = True,
     precision: Precision = "auto",
+    targets: Tensor | None = None,
 ) -> Adapted:
     """Fine-tune a copy of an encoder, with a classifier that starts from class means; the encoder stays as it is.
 
@@ -112,9 +117,12 @@ def adapt(
             the schedule still ends; and training stops at the limit in any case.
         recipe: optimiser and schedule; None: AdamW with a cosine, at a rate that suits the adaptation.
         views: augmentation; None: crop and flip.
+        image_size: side in pixels of the views; None: as stored.
         freeze_statistics: batch normalisation keeps the statistics of pre-training. With few labelled images they
             would become those of these images alone, repeated in every batch.
         precision: number format of the network.
+        targets: float [N, K], class probabilities to learn instead of the labels, such as pseudo-labels; the labels
+            then make the first classifier alone.
 
     Raises:
         LikewiseError: no image is labelled, the adaptation does not fit the encoder, or LoRA's package is missing.
@@ -124,17 +132,22 @@ def adapt(
     if not bool((labels != UNLABELLED).any()):
         raise LikewiseError("Adapting an encoder needs labelled images, but every label is -1.")
     device = torch.device(device)
-    head = first_head(encoder, images, labels, num_classes, seed, device)
+    head = first_head(encoder, images, labels, num_classes, seed, device, image_size)
     nets = Nets(encoder=copy.deepcopy(encoder).requires_grad_(True), classifier=head)
     set_learning_parameters(nets, adaptation, seed, freeze_statistics)
+    method: CrossEntropy = CrossEntropy(views=views or weak())
+    if targets is not None:
+        method, labels = SoftTargets(views=method.views), torch.arange(len(images))  # every image takes part
+        nets.targets = TargetTable(targets)
     training = _Training(
         Fabric(accelerator=device.type, devices=_index(device), precision=choose_precision(precision, device).fabric),
-        CrossEntropy(views=views or weak()),
+        method,
         images,
         labels,
         recipe or default_recipe(adaptation),
         batch_size,
         seed,
+        image_size,
     )
     done = 0
     if time_limit is None:
@@ -150,14 +163,20 @@ def adapt(
 
 
 def first_head(
-    encoder: Encoder, images: Images, labels: Tensor, num_classes: int, seed: int, device: torch.device
+    encoder: Encoder,
+    images: Images,
+    labels: Tensor,
+    num_classes: int,
+    seed: int,
+    device: torch.device,
+    image_size: int | None = None,
 ) -> nn.Linear:
     """The classifier from class means of the encoder's features."""
     labelled = (labels != UNLABELLED).nonzero().flatten()
     others = (labels == UNLABELLED).nonzero().flatten()
     order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))
     index = torch.cat([labelled, others[order[:FEATURES]]])
-    features = extract(encoder, images, index, CentreView(images.size), device=device)
+    features = extract(encoder, images, index, CentreView(image_size or images.size), device=device)
     return prototype_classifier(features, labels[index], num_classes).to(device)
 
 
@@ -166,7 +185,7 @@ def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freez
     seed_networks(seed, "adaptation")  # LoRA's first factors are random
     apply_adaptation(nets.encoder, adaptation)
     if freeze_statistics:
-        nets.freeze_statistics("encoder")
+        nets.freeze_statistics()
     scales = learning_rate_scales(nets.encoder, adaptation.layer_decay)
     nets.learning_rate_scales = {f"encoder.{name}": scale for name, scale in scales.items()}
 
@@ -191,6 +210,7 @@ class _Training:
     recipe: Recipe
     batch_size: int
     seed: int
+    image_size: int | None
 
     def run(self, nets: Nets, steps: int, deadline: float = float("inf")) -> int:
         """Train; the steps that were done."""
@@ -198,7 +218,7 @@ class _Training:
 
     def steps_that_fit(self, nets: Nets, deadline: float) -> int:
         """How many steps fit until a time, by the time of a few steps with a copy of the networks."""
-        clock = TimeLimit(deadline)
+        clock = TimeLimit(deadline, measures=True)
         self._train(copy.deepcopy(nets), TRIAL_STEPS, clock)
         if not clock.step_seconds:
             return 0
@@ -217,6 +237,7 @@ class _Training:
             self.batch_size,
             self.seed,
             [clock],
+            self.image_size,
         )
         return state.step
 

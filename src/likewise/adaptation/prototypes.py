@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
+from likewise.methods import Nets
 
 SCALES = (1.0, 100.0)
 """Least and greatest factor of the cosines; 100 is CLIP's greatest (Radford et al. 2021, Sec. 2.5)."""
@@ -55,6 +56,19 @@ def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> 
     layer.weight.copy_(scale * functional.normalize(sums) / norm)
     layer.bias.copy_(-layer.weight @ centre)
     return layer
+
+
+@torch.no_grad()
+def set_classifiers(nets: Nets, start: nn.Linear) -> bool:
+    """Let a method's linear classifier, and its teacher's, start from another; False if the method has none."""
+    found = False
+    for part in nets.modules():
+        classifier = getattr(part, "classifier", None) if isinstance(part, Nets) else None
+        if isinstance(classifier, nn.Linear) and classifier.weight.shape == start.weight.shape:
+            classifier.weight.copy_(start.weight)
+            classifier.bias.copy_(start.bias)
+            found = True
+    return found
 
 
 def _left_out_cosines(rows: Tensor, sums: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

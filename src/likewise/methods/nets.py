@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from likewise.encoders import Encoder
+
 
 class Nets(nn.Module):
     """The networks and memories of a method, by name: always ``encoder``; head, predictor, teacher, queue as needed.
@@ -19,7 +21,7 @@ class Nets(nn.Module):
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
         self.finished: tuple[str, ...] = ()
-        self.frozen_statistics: tuple[str, ...] = ()
+        self.frozen_statistics = False
         self.learning_rate_scales: Mapping[str, float] = {}
         for name, part in parts.items():
             setattr(self, name, part)
@@ -34,9 +36,9 @@ class Nets(nn.Module):
         for name in names:
             getattr(self, name).requires_grad_(False).eval()
 
-    def freeze_statistics(self, *names: str) -> None:
-        """Let batch normalisation in these parts use its running statistics, and keep them, also while they learn."""
-        self.frozen_statistics = (*self.frozen_statistics, *names)
+    def freeze_statistics(self) -> None:
+        """Let batch normalisation in encoders, also teachers', use its running statistics for good."""
+        self.frozen_statistics = True
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Nets:
@@ -44,11 +46,15 @@ class Nets(nn.Module):
         super().train(mode)
         for name in self.finished:
             getattr(self, name).eval()
-        for name in self.frozen_statistics:
-            for module in getattr(self, name).modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        if self.frozen_statistics:
+            for module in self._batch_norms_of_encoders():
+                module.eval()
         return self
+
+    def _batch_norms_of_encoders(self) -> Iterator[nn.Module]:
+        for part in self.modules():
+            if isinstance(part, Encoder):
+                yield from (module for module in part.modules() if isinstance(module, _BatchNorm))
 
 
 @contextmanager

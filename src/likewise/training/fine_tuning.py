@@ -28,12 +28,13 @@ def fine_tune(
     batch_size: int,
     seed: int,
     callbacks: Sequence[Callback] = (),
+    image_size: int | None = None,
 ) -> TrainingState:
     """Train ``nets`` in place on the labelled images; fewer than a batch are repeated, each time in another view.
 
     Args:
         fabric: device and precision.
-        method: the rule, such as cross-entropy; views that name no size get that of the images.
+        method: the rule, such as cross-entropy; its views get a size where they name none.
         nets: what it built.
         images: labelled and unlabelled images; only labelled ones are used.
         labels: int64 [N], -1 for unlabelled images.
@@ -42,10 +43,11 @@ def fine_tune(
         batch_size: labelled images of a step.
         seed: of the order of images and the views.
         callbacks: called in this order.
+        image_size: side in pixels of views that name none; None: as stored.
     """
     labelled = (labels != UNLABELLED).nonzero().flatten()
     repeated = labelled.repeat(math.ceil(batch_size / len(labelled)))
     loader = Loader(images.take(repeated), labels[repeated], batch_size, seed)
-    sized = with_view_size(method, images.size, images.frames)
+    sized = with_view_size(method, image_size or images.size, images.frames)
     plan = LoopSettings(steps, seed, log_every=steps)
     return train(fabric, sized, nets, loader, recipe, plan, callbacks=callbacks)

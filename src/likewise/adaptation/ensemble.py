@@ -1,0 +1,123 @@
+"""Pseudo-labels from the votes of several adapted encoders, and a student that learns them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from likewise.adaptation.adapt import Adapted, adapt
+from likewise.adaptation.adaptation import Adaptation
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import Images
+from likewise.encoders import Encoder
+from likewise.evaluation.features import extract
+from likewise.training.precision import Precision
+from likewise.views.policies import CentreView, ViewPolicy
+
+VOTERS = ("lora", "last:2", "full")
+"""Adaptations whose mistakes differ, as those of the paper's LoRA and AdaptFormer do."""
+
+STUDENT_SHARE = 2
+"""The student's share of the time, that of a voter being one: it learns from all images."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A student, and what it has learned from."""
+
+    student: Adapted
+    """an encoder with its classifier"""
+    pseudo_labels: Tensor
+    """float32 [N, K]: the share of the votes of each class; a labelled image has its label"""
+    voters: tuple[Adapted, ...]
+    """in the order of encoders, then adaptations"""
+
+
+def ensemble_pseudo_labels(
+    encoders: Encoder | Sequence[Encoder],
+    images: Images,
+    labels: Tensor,
+    num_classes: int,
+    adaptations: Sequence[Adaptation | str] = VOTERS,
+    student: Adaptation | str = "full",
+    *,
+    steps: int = 300,
+    student_steps: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    time_limit: float | None = None,
+    views: ViewPolicy | None = None,
+    image_size: int | None = None,
+    precision: Precision = "auto",
+) -> Ensemble:
+    """Semi-supervised learning from pretrained encoders, after V-PET.
+
+    Zhang et al. 2025, Sec. 4, https://arxiv.org/abs/2503.09707: each encoder is adapted on the labels in several ways,
+    each outcome votes for one class of each unlabelled image, and a new copy of the first encoder learns the mean of
+    the votes by cross-entropy, from all images and without a threshold. A vote is one class, not a probability, so that
+    a model that is surer than others does not outweigh them.
+
+    Args:
+        encoders: one or several; the student starts from the first.
+        images: labelled and unlabelled.
+        labels: int64 [N] in 0..K-1, -1 for unlabelled images.
+        num_classes: K.
+        adaptations: of each encoder, a voter each.
+        student: how much of the student's encoder learns.
+        steps: optimiser steps of each voter.
+        student_steps: optimiser steps of the student; None: twice those of a voter.
+        batch_size: images of a step.
+        seed: of everything that is drawn.
+        device: where to compute.
+        time_limit: seconds for all of it.
+        views: augmentation; None: crop and flip.
+        image_size: side in pixels of the views; None: as stored.
+        precision: number format of the networks.
+
+    Raises:
+        LikewiseError: as `adapt`.
+    """
+    begin = time.perf_counter()
+    encoders = [encoders] if isinstance(encoders, Encoder) else list(encoders)
+    settings = {"batch_size": batch_size, "device": device, "views": views, "image_size": image_size}
+    settings |= {"precision": precision}
+    pairs = [(encoder, adaptation) for encoder in encoders for adaptation in adaptations]
+    votes = torch.zeros(len(images), num_classes)
+    voters: list[Adapted] = []
+    for number, (encoder, adaptation) in enumerate(pairs):
+        limit = _share(time_limit, begin, len(pairs) - number + STUDENT_SHARE)
+        voter = adapt(
+            encoder, images, labels, num_classes, adaptation, steps=steps, seed=seed + number, time_limit=limit,
+            **settings,
+        )  # fmt: skip
+        predicted = predictions(voter, images, image_size or images.size, device).argmax(dim=1)
+        votes += functional.one_hot(predicted, num_classes) / len(pairs)
+        voters.append(voter)
+    labelled = labels != UNLABELLED
+    votes[labelled] = functional.one_hot(labels[labelled], num_classes).float()
+    learned = adapt(
+        encoders[0], images, labels, num_classes, student, steps=student_steps or 2 * steps, seed=seed,
+        time_limit=_share(time_limit, begin, 1), targets=votes, **settings,
+    )  # fmt: skip
+    return Ensemble(learned, votes, tuple(voters))
+
+
+@torch.no_grad()
+def predictions(adapted: Adapted, images: Images, image_size: int, device: torch.device | str) -> Tensor:
+    """Logits float32 [N, K] of all images."""
+    features = extract(adapted.encoder, images, torch.arange(len(images)), CentreView(image_size), device=device)
+    head = adapted.head
+    return head(features.to(head.weight.device)).cpu()
+
+
+def _share(time_limit: float | None, begin: float, parts: int) -> float | None:
+    """One of several equal parts of the seconds that are left."""
+    if time_limit is None:
+        return None
+    return max(begin + time_limit - time.perf_counter(), 0.0) / parts
