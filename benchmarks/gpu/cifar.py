@@ -1,0 +1,86 @@
+"""CIFAR-10 (JPEG) decoded once and kept on the device."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as parquet
+import torch
+from PIL import Image
+from torch import Tensor
+
+CLASSES = 10
+THREADS = 16
+VALIDATION = 5000
+"""of the 50,000 training images; what is chosen is chosen by them"""
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+
+class Split(NamedTuple):
+    """Images and their labels, on the device."""
+
+    images: Tensor
+    """uint8 [N, 3, 32, 32]"""
+    labels: Tensor
+    """int64 [N]"""
+
+    def take(self, index: Tensor) -> Split:
+        """Some of them."""
+        return Split(self.images[index], self.labels[index])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Cifar(NamedTuple):
+    """The three parts."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def opened(folder: Path, device: torch.device, most: int | None = None) -> Cifar:
+    """From ``cifar10-jpeg75-{train,test}.parquet`` in a folder; ``most`` images of each file where it is given."""
+    both = [decoded(folder / f"cifar10-jpeg75-{part}.parquet", device, most) for part in ("train", "test")]
+    order = torch.randperm(len(both[0]), generator=torch.Generator().manual_seed(0)).to(device)
+    held_out = min(VALIDATION, len(order) // 5)
+    return Cifar(both[0].take(order[held_out:]), both[0].take(order[:held_out]), both[1])
+
+
+def decoded(file: Path, device: torch.device, most: int | None) -> Split:
+    """One file."""
+    table = parquet.read_table(file, columns=["image", "label"])
+    if most is not None:
+        table = table.take(np.random.default_rng(0).permutation(len(table))[:most])
+    encoded = [each["bytes"] for each in table["image"].to_pylist()]
+    with ThreadPoolExecutor(THREADS) as pool:
+        images = np.stack(list(pool.map(pixels, encoded, chunksize=500)))
+    labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
+    return Split(torch.from_numpy(images).to(device), labels.to(device))
+
+
+def pixels(encoded: bytes) -> np.ndarray:
+    """uint8 [3, 32, 32]."""
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")).transpose(2, 0, 1).copy()
+
+
+def labelled(labels: Tensor, each: int, seed: int) -> Tensor:
+    """Positions of so many images of each class, drawn at random; sorted by class."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(labels), generator=generator).to(labels.device)
+    found = [order[labels[order] == number][:each] for number in range(CLASSES)]
+    return torch.cat(found)
+
+
+def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
+    """Positions with exponentially fewer images from class to class; the last has 1 / ratio of the first's."""
+    most = len(labels) // CLASSES
+    counts = [int(most * ratio ** (-number / (CLASSES - 1))) for number in range(CLASSES)]
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(labels), generator=generator).to(labels.device)
+    return torch.cat([order[labels[order] == number][:count] for number, count in enumerate(counts)])

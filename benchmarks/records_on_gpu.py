@@ -1,0 +1,287 @@
+"""Whole training runs on CIFAR-10 (JPEG) that say whether the papers' claims hold at size, in some minutes of a GPU.
+
+python benchmarks/records_on_gpu.py --data FOLDER --minutes 9 --out $OUT/records.json
+
+What matters comes first; when the time is over, what has been found stands. The file is written after each run.
+
+- ``support``: SuNCEt's support batch at 10 % and 1 % of the labels, against SimCLR at equal views, and cross-entropy
+  and SupCon on the same labels (Assran et al. 2020, https://arxiv.org/abs/2006.10803). Chosen on validation images.
+- ``simclr``: SimCLR until the neighbours' accuracy of lightly's published run, 0.848.
+- ``supcon``: SupCon beside cross-entropy with all labels, a linear classifier on both (Khosla et al. 2020).
+- ``isd``: ISD beside MoCo v2 on long-tailed classes, the rare ones apart (Tejankar et al. 2021).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from gpu import cifar, scores
+from gpu.bare_run import BareRun, Run
+from gpu.cifar import CLASSES, Cifar, Split
+
+from likewise.methods import Recipe
+from likewise.methods.cross_entropy import CrossEntropy
+from likewise.methods.isd import ISD
+from likewise.methods.moco import MoCoV2
+from likewise.methods.simclr import SimCLR
+from likewise.methods.suncet import SuNCEt
+from likewise.methods.supcon import SupCon
+from likewise.views.policies import ViewPolicy, simclr_small, weak
+
+PARTS = "support,simclr,supcon,isd"
+"""In the order of their turns."""
+
+SGD = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
+SUPERVISED = Recipe("sgd", learning_rate=0.05, weight_decay=5e-4)
+VIEWS = simclr_small()
+TWO_VIEWS: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": VIEWS}
+RECORD = 0.848
+"""kNN accuracy of lightly's SimCLR, ResNet-18, 200 epochs."""
+RARE = tuple(range(5, CLASSES))
+"""The classes of the long tail's rarer half."""
+
+
+class OutOfTime(Exception):
+    """No further run fits."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run."""
+
+    data: Path
+    """folder with cifar10-jpeg75-train.parquet and cifar10-jpeg75-test.parquet"""
+    minutes: float = 9.0
+    """for everything, decoding included"""
+    out: Path = Path("records_on_gpu.json")
+    """the result's file"""
+    parts: str = PARTS
+    """which, with commas between them"""
+    million_views: float = 1.1
+    """of a run of ``support``: what all its methods forward"""
+    seeds: int = 3
+    """of ``support``, one after the other, while there is time"""
+    record_epochs: int = 100
+    """of ``simclr``"""
+    compile: bool = False
+    """compile the encoder"""
+    encoder: str = "timm/resnet18"
+    """of all runs"""
+    device: str = "cuda"
+    """cpu to try the script itself"""
+    images: int | None = None
+    """of each file; all if None"""
+    batch: int = 512
+    """images of a step"""
+
+
+@dataclass
+class Session:
+    """The data, the time that is left, and what was found."""
+
+    settings: Settings
+    data: Cifar
+    until: float
+    found: dict[str, Any]
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.until - time.monotonic()
+
+    def keep(self, part: str, result: dict[str, Any]) -> None:
+        """Add a result, print it, write the file."""
+        self.found.setdefault(part, []).append(result)
+        self.settings.out.write_text(json.dumps(self.found, indent=1) + "\n")
+        print(f"{self.left():6.0f} s left  {part}: {json.dumps(result)}", flush=True)
+
+    def run(
+        self,
+        run: Run,
+        images: Split,
+        views: float,
+        support: Split | None = None,
+        looks: int = 4,
+        look: Callable[[BareRun], dict[str, float]] | None = None,
+        enough: Callable[[dict[str, float]], bool] = lambda scores: False,
+    ) -> tuple[BareRun, dict[str, Any]]:
+        """Train one network, with a look at it now and then.
+
+        Raises:
+            OutOfTime: time is over; the run is given up.
+        """
+        if self.left() < 5:
+            raise OutOfTime
+        settings = self.settings
+        run = replace(run, encoder=settings.encoder, compile=settings.compile, batch=min(settings.batch, len(images)))
+        steps = max(looks, run.steps_of(views))
+        bare = BareRun(run, images, support, steps)
+        curve = []
+        for number in range(looks):
+            bare.train(round(steps * (number + 1) / looks) - bare.done)
+            seen = {"views": bare.views_seen, "seconds": round(bare.seconds, 2), **(look(bare) if look else {})}
+            curve.append(seen)
+            if enough(seen):
+                break
+            if self.left() < 1:
+                raise OutOfTime
+        return bare, {"steps": bare.done, "views": bare.views_seen, "seconds": round(bare.seconds, 2), "curve": curve}
+
+
+def support_part(session: Session) -> None:
+    """Each method of `arms` by each budget of labels; further seeds later."""
+    for seed in range(session.settings.seeds):
+        plain = arm("SimCLR", SimCLR(views=VIEWS), seed)
+        support_run(session, plain, 0, seed)
+        for share in (0.1, 0.01):
+            each = max(round(len(session.data.train) / CLASSES * share), 2)
+            for name in arms(session.settings.batch):
+                support_run(session, arm(name, arms(session.settings.batch)[name], seed), each, seed, name)
+        if seed == 0:
+            other_parts(session)
+
+
+def arms(batch: int) -> dict[str, Any]:
+    """Methods by name; the support of 45 % of the views is that of the authors' run on ImageNet."""
+    scaled = max(round(0.45 * 2 * batch / CLASSES), 2)
+    half = max(round(0.22 * 2 * batch / CLASSES), 2)
+    suncet = SuNCEt(views=VIEWS)
+    return {
+        f"SuNCEt 10 x {scaled}": replace(suncet, images_per_class=scaled),
+        "SuNCEt 10 x 8": replace(suncet, images_per_class=8),
+        f"SuNCEt 10 x {half}": replace(suncet, images_per_class=half),
+        f"SuNCEt 10 x {scaled}, half the run": replace(suncet, images_per_class=scaled, supervised_until=0.5),
+        "SupCon": SupCon(views=VIEWS),
+        "cross-entropy": CrossEntropy(views=VIEWS),
+    }
+
+
+def arm(name: str, method: Any, seed: int) -> Run:
+    """A run of a method by its own views and recipe."""
+    if isinstance(method, CrossEntropy):
+        return Run(method, {"view": VIEWS}, SUPERVISED, seed=seed)
+    recipe = SUPERVISED if isinstance(method, SupCon) else SGD
+    return Run(method, TWO_VIEWS, recipe, support_views=VIEWS, seed=seed)
+
+
+def support_run(session: Session, run: Run, each: int, seed: int, name: str = "SimCLR") -> None:
+    """One run; its accuracy on validation images by neighbours among all images, and among the labelled alone."""
+    train, validation = session.data.train, session.data.validation
+    known = train.take(cifar.labelled(train.labels, each, seed)) if each else None
+
+    def look(bare: BareRun) -> dict[str, float]:
+        bank = scores.features(bare.nets.encoder, train.images)
+        queries = scores.features(bare.nets.encoder, validation.images)
+        found = {"knn": scores.share(scores.neighbours(bank, train.labels, queries), validation.labels)}
+        for few in (max(round(len(train) / CLASSES * share), 2) for share in (0.1, 0.01)):
+            place = cifar.labelled(train.labels, few, seed)
+            predicted = scores.neighbours(bank[place], train.labels[place], queries, k=min(20, few))
+            found[f"knn of {few} labels a class"] = scores.share(predicted, validation.labels)
+        return found
+
+    has_support = run.method.support is not None
+    images = train if known is None or has_support else known
+    views = session.settings.million_views * 1e6
+    bare, result = session.run(run, images, views, known if has_support else None, look=look)
+    session.keep(
+        "support", {"method": name, "labels a class": each, "seed": seed, **result, "test": tested(session, bare)}
+    )
+
+
+def tested(session: Session, bare: BareRun) -> dict[str, float]:
+    """On the test images, for the report: nothing is chosen by it."""
+    return {"knn": scores.knn_accuracy(bare.nets.encoder, session.data.train, session.data.test)}
+
+
+def everything(data: Cifar) -> Split:
+    """All training images, validation included."""
+    return Split(*(torch.cat(parts) for parts in zip(data.train, data.validation, strict=True)))
+
+
+def simclr_part(session: Session) -> None:
+    """SimCLR as lightly runs it, until its accuracy."""
+    images = everything(session.data)
+    method, recipe = SimCLR(views=VIEWS, temperature=0.5), replace(SGD, learning_rate=0.12)
+    epochs = session.settings.record_epochs
+
+    def look(bare: BareRun) -> dict[str, float]:
+        return {"knn": scores.knn_accuracy(bare.nets.encoder, images, session.data.test)}
+
+    run = Run(method, TWO_VIEWS, recipe)
+    views = epochs * 2 * len(images)
+    _, result = session.run(run, images, views, looks=10, look=look, enough=lambda seen: seen["knn"] >= RECORD)
+    session.keep("simclr", {"epochs planned": epochs, "wanted": RECORD, **result})
+
+
+def supcon_part(session: Session) -> None:
+    """With all labels, at equal views; a linear classifier of the encoder's features."""
+    images = everything(session.data)
+    for name, method in (("SupCon", SupCon(views=VIEWS)), ("cross-entropy", CrossEntropy(views=VIEWS))):
+        bare, result = session.run(arm(name, method, 0), images, 2.5 * session.settings.million_views * 1e6)
+        bank, queries = (scores.features(bare.nets.encoder, part.images) for part in (images, session.data.test))
+        predicted = scores.linear(bank, images.labels, queries)
+        found = {"linear": scores.share(predicted, session.data.test.labels), **tested(session, bare)}
+        session.keep("supcon", {"method": name, **result, "test": found})
+
+
+def isd_part(session: Session) -> None:
+    """Long-tailed classes, 100 to 1; the nearest neighbour in a balanced bank, frequent and rare classes apart."""
+    train, test = session.data.train, session.data.test
+    tail = train.take(cifar.long_tailed(train.labels, 100, 0))
+    bank = train.take(cifar.labelled(train.labels, 500, 1))
+    queue = min(4096, len(tail) // 4)
+    recipe = Recipe("sgd", learning_rate=0.06, weight_decay=5e-4)
+    one_each: dict[str, ViewPolicy] = {"first view": VIEWS, "second view": weak()}
+    for name, method, views in (
+        ("ISD", ISD(queue=queue, student_views=VIEWS), one_each),
+        ("MoCo v2", MoCoV2(queue=queue, views=VIEWS), TWO_VIEWS),
+    ):
+        bare, result = session.run(Run(method, views, recipe), tail, session.settings.million_views * 1e6)
+        known, asked = (scores.features(bare.nets.encoder, part.images) for part in (bank, test))
+        predicted = scores.neighbours(known, bank.labels, asked, k=1)
+        rare = torch.isin(test.labels, torch.tensor(RARE, device=test.labels.device))
+        found = {
+            "frequent": scores.share(predicted[~rare], test.labels[~rare]),
+            "rare": scores.share(predicted[rare], test.labels[rare]),
+        }
+        session.keep("isd", {"method": name, **result, "test": found})
+
+
+OTHERS = {"simclr": simclr_part, "supcon": supcon_part, "isd": isd_part}
+
+
+def other_parts(session: Session) -> None:
+    """After the first seed of ``support``."""
+    for name in session.settings.parts.split(","):
+        if name in OTHERS:
+            OTHERS[name](session)
+
+
+def main(settings: Settings) -> None:
+    """Decode, then run what fits."""
+    start = time.monotonic()
+    device = torch.device(settings.device)
+    torch.backends.cudnn.benchmark = True
+    data = cifar.opened(settings.data, device, settings.images)
+    about = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    found: dict[str, Any] = {"device": about, "seconds of decoding": round(time.monotonic() - start, 2)}
+    session = Session(settings, data, start + 60 * settings.minutes, found)
+    try:
+        if "support" in settings.parts.split(","):
+            support_part(session)
+        else:
+            other_parts(session)
+    except OutOfTime:
+        found["ended"] = "out of time"
+    settings.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"written to {settings.out}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
