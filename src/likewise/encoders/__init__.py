@@ -9,6 +9,7 @@ from likewise.encoders.build import (
     save_encoder,
     with_module,
 )
+from likewise.encoders.checkpoints import KeyMatch
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.from_module import ModuleEncoder
 from likewise.encoders.lite0 import pretrained_at_hand
@@ -16,6 +17,7 @@ from likewise.encoders.lite0 import pretrained_at_hand
 __all__ = [
     "Encoder",
     "EncoderSettings",
+    "KeyMatch",
     "ModuleEncoder",
     "build_encoder",
     "choose_encoder",

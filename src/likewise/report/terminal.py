@@ -12,7 +12,7 @@ from rich.table import Table
 
 from likewise.data.checks.doctor import Findings
 from likewise.data.checks.mask_check import MasksFound
-from likewise.encoders import EncoderSettings
+from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.evaluation.statistics.scores import Score
 from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
@@ -40,6 +40,10 @@ class RunOutline(NamedTuple):
     """the run that it learns from; empty without one"""
     memory: str = ""
     """the microbatches; empty where all images of a step are embedded at once"""
+    start_reason: str = ""
+    """why it starts from pretrained weights; empty where that was named or not done"""
+    key_match: KeyMatch | None = None
+    """how the file of weights that it starts from fits the encoder"""
     accumulate_grad_batches: int = 1
     model_ema_decay: float | None = None
 
@@ -61,7 +65,9 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
     if masks:
         grid.add_row("masks", str(masks))
     grid.add_row("method", _method(run))
-    grid.add_row("encoder", _encoder(run.encoder))
+    grid.add_row("encoder", _encoder(run.encoder, run.start_reason))
+    if run.key_match is not None:
+        grid.add_row("pretrained", str(run.key_match))
     if run.teacher:
         grid.add_row("teacher", run.teacher)
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
@@ -105,12 +111,13 @@ def _method(run: RunOutline) -> str:
     return f"{method_name(run.method)}{preset}{why} ({run.method.card.paper})"
 
 
-def _encoder(encoder: EncoderSettings) -> str:
+def _encoder(encoder: EncoderSettings, start_reason: str) -> str:
     channels = "1 channel" if encoder.channels == 1 else f"{encoder.channels} channels"
     parts = [f"{encoder.name} on {encoder.image_size} px, {channels}"]
     if encoder.small_stem:
         parts.append("with the 3x3 stride-1 stem for small images")
-    parts.append(f"pretrained: {encoder.pretrained}" if encoder.pretrained else "random initialisation")
+    start = f"pretrained: {encoder.pretrained}" if encoder.pretrained else "random initialisation"
+    parts.append(f"{start} ({start_reason})" if start_reason else start)
     return ", ".join(parts)
 
 

@@ -108,8 +108,16 @@ def choose_encoder(
     else:
         name = method.card.encoder if settings.encoder == "auto" else settings.encoder
         frames = inputs.sampling.frames if inputs.sampling else 1
-        pretrained = settings.pretrained or ""
-        chosen = encoders.choose_encoder(name, data.image_size, mean, std, settings.stem, pretrained, frames)
+        chosen = encoders.choose_encoder(
+            name,
+            data.image_size,
+            mean,
+            std,
+            settings.stem,
+            settings.pretrained_weights,
+            frames,
+            settings.allow_missing,
+        )
     if inputs.sampling is None:
         return chosen
     frames, frame_rate = inputs.sampling

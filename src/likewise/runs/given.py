@@ -43,10 +43,10 @@ def with_encoder(settings: TrainSettings, encoder: Any) -> tuple[TrainSettings, 
         LikewiseError: it is none of these, or a start is named twice.
     """
     if isinstance(encoder, nn.Module):
-        for option in ("pretrained", "from_run"):
-            if getattr(settings, option):
+        for option, start in (("pretrained", settings.pretrained_weights), ("from_run", settings.from_run)):
+            if start:
                 raise LikewiseError(
-                    f"encoder= was given a module and {option}={getattr(settings, option)!r} names another start. Load "
+                    f"encoder= was given a module and {option}={start!r} names another start. Load "
                     f"the weights into the module, and leave {option} out."
                 )
         return settings, encoder

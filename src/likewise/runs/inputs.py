@@ -9,6 +9,7 @@ from likewise.encoders import EncoderSettings
 from likewise.encoders.clips_by_name import reads_clips
 from likewise.errors import LikewiseError
 from likewise.methods import Method
+from likewise.runs.pretrained_start import default_image_size
 from likewise.runs.settings import TrainSettings
 
 USUAL = ClipSampling(16, 8.0)
@@ -39,7 +40,8 @@ def choose_inputs(settings: TrainSettings, method: Method | None, start: Encoder
     """
     sampling = _choose_sampling(settings, method, start)
     if start is None:
-        return Inputs(settings.image_size, sampling, settings.region)
+        size = default_image_size(settings) if sampling is None else settings.image_size
+        return Inputs(size, sampling, settings.region)
     start_region = start.region if start.region != WHOLE_FRAME else None
     return Inputs(settings.image_size or start.image_size, sampling, settings.region or start_region)
 

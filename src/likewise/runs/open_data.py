@@ -36,16 +36,20 @@ class RunData:
         return self.splits["train"]
 
 
-def open_data(data: Any, splitter: DataSplitter, method: Method | None) -> RunData:
-    """Open a source for a run.
+def list_data(data: Any, splitter: DataSplitter, method: Method | None) -> Manifest:
+    """The examples of a run, not yet decoded.
 
     Args:
         data: a folder, file, array, table or data set.
-        splitter: decides the splits and hides labels.
+        splitter: decides the splits.
         method: whose modalities the examples must have; None where the labels are to choose it.
     """
     found = splitter.list_examples(data)
-    manifest = require_columns(found, method.modalities, method.card.title) if method else found
+    return require_columns(found, method.modalities, method.card.title) if method else found
+
+
+def open_data(manifest: Manifest, splitter: DataSplitter) -> RunData:
+    """Decode the examples of a run, and hide labels."""
     masks = look_at_masks(manifest)
     splits = splitter.open(manifest)
     labels = splitter.visible_labels(splits["train"].manifest)

@@ -24,7 +24,8 @@ from likewise.methods.user_views import with_views
 from likewise.runs.choices import choose_encoder, choose_method, fitted_support, start_encoder
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects, checked_recipe
 from likewise.runs.inputs import choose_inputs
-from likewise.runs.open_data import open_data
+from likewise.runs.open_data import list_data, open_data
+from likewise.runs.pretrained_start import choose_pretrained_start
 from likewise.runs.setting_checks import check_settings, with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
@@ -57,6 +58,8 @@ class Prepared:
     """how the columns of other modalities become numbers, by name"""
     modalities: Mapping[str, IndexedFeature] = field(default_factory=dict)
     """those numbers of the training split"""
+    start_reason: str = ""
+    """why it starts from pretrained weights; empty where that was named or not done"""
 
     @property
     def train(self) -> Split:
@@ -130,7 +133,12 @@ def prepare(
     inputs = choose_inputs(settings, named, start_encoder(settings, named))
     data_settings = replace(settings.data_settings, region=inputs.region)
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
-    opened = open_data(data, splitter, named)
+    manifest = list_data(data, splitter, named)
+    settings, start_reason = choose_pretrained_start(settings, named, given.encoder, manifest, splitter)
+    if start_reason:
+        inputs = inputs._replace(image_size=settings.image_size)
+        splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
+    opened = open_data(manifest, splitter)
     images = opened.train.train_images
     require_few_unread(images.unreadable, len(images), settings.max_bad)
     rule, reason = choose_method(named, opened.visible_labels)
@@ -150,6 +158,7 @@ def prepare(
         opened.masks,
         transforms,
         {name: transform.of(train.columns[name]) for name, transform in transforms.items()},
+        start_reason,
     )
 
 

@@ -81,7 +81,12 @@ def check_settings(settings: TrainSettings) -> None:
     """
     if settings.resume and settings.overwrite:
         raise LikewiseError("--resume continues a run and --overwrite deletes it; give one of them.")
-    if settings.pretrained and settings.from_run:
+    if settings.allow_missing and settings.pretrained_weights in ("", "lite0", "timm"):
+        raise LikewiseError(
+            f"--allow-missing was given with --pretrained {settings.pretrained or 'none'}; it belongs to a file of "
+            f"weights: --pretrained path/to/weights.pth --allow-missing."
+        )
+    if settings.pretrained_weights and settings.from_run:
         raise LikewiseError("--pretrained and --from both name a start; give one of them.")
     for name, allowed in RANGES.items():
         value = getattr(settings, name)

@@ -97,6 +97,11 @@ class TrainSettings(DataSettings):
     """continue the run in the output folder; with more --steps or --epochs than it has, also one that is finished"""
 
     @property
+    def pretrained_weights(self) -> str:
+        """What ``pretrained`` names; empty where the weights are random."""
+        return "" if self.pretrained in (None, "none") else self.pretrained
+
+    @property
     def data_settings(self) -> DataSettings:
         """The settings that the data need."""
         return DataSettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(DataSettings)})

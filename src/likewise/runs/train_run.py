@@ -97,11 +97,12 @@ def run_training(
         run.create(overwrite=prepared.settings.overwrite, resume=prepared.settings.resume)
         extension = write_config(run, data, prepared, loader, resume_line, microbatches)
         write_json(run.data, found)
-        write_json(run.environment, environment(fabric, precision))
+        write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
         screen.keep(run.log)
     fabric.barrier()
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
-    screen.say(first_screen(found, prepared.masks, _outline(prepared, run, prepared.steps(loader), device, memory)))
+    outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
+    screen.say(first_screen(found, prepared.masks, outline))
     if extension:
         screen.say(extension)
     if warning := _teacher_leakage(prepared):
@@ -160,7 +161,13 @@ def _launch(settings: TrainSettings, run: RunFolder) -> tuple[Fabric, Chosen]:
     return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path)
 
 
-def _outline(prepared: Prepared, run: RunFolder, steps: int, device: str, memory: str) -> RunOutline:
+def _pretrained_record(nets: Nets) -> dict[str, Any]:
+    """How the weights that the encoder starts from fitted it, for ``environment.json``."""
+    match = nets.encoder.key_match
+    return {"pretrained": match._asdict()} if match is not None else {}
+
+
+def _outline(prepared: Prepared, nets: Nets, run: RunFolder, steps: int, device: str, memory: str) -> RunOutline:
     method, settings = prepared.method, prepared.settings
     return RunOutline(
         method,
@@ -175,6 +182,8 @@ def _outline(prepared: Prepared, run: RunFolder, steps: int, device: str, memory
         str(run.path),
         method.teacher if isinstance(method, DistillationMethod) else "",
         memory,
+        prepared.start_reason,
+        nets.encoder.key_match,
         settings.accumulate_grad_batches,
         settings.model_ema_decay,
     )
