@@ -72,6 +72,7 @@ def graph_milliseconds(work: Callable[[], object], calls: int = 10, repeats: int
     ``work`` must not wait for the device, nor copy from memory that is not pinned.
     """
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
             work()

@@ -33,6 +33,12 @@ BLURS_WHOLE = 32
 TILE = 32
 """Pixels along a side of a tile of a larger view."""
 
+WARPS = {16: 2, 32: 4, 64: 8}
+"""Of a program, by the side of its tile."""
+
+BLUR_WARPS = 8
+"""Of a program of the blur's own kernel, which holds a window besides its tile."""
+
 log = logging.getLogger("likewise.views")
 
 
@@ -100,7 +106,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     sums = unblurred = None
     if packed.coloured and not whole:
         sums = views.new_empty(grid, dtype=torch.float32)
-        _launch("sum_kernel", grid, 4, (images, packed.rows, sums, *read), **cut, **crop)
+        _launch("sum_kernel", grid, WARPS[side], (images, packed.rows, sums, *read), **cut, **crop)
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
     mean, std = normalisation or (None, None)
@@ -114,7 +120,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     _launch(
         "view_kernel",
         grid,
-        8 if side > TILE else 4,
+        WARPS[side],
         (images, packed.rows, sums, views, unblurred, mean, std, packed.cutout_side, *read, *views.stride()),
         **(cut | crop | finish),
         TILES=_power_of_two(tiles),
@@ -129,7 +135,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         _launch(
             "blur_kernel",
             channels_grid,
-            8,
+            BLUR_WARPS,
             (packed.rows, views, unblurred, mean, std, packed.cutout_side, *written),
             ROWS=TILE,
             COLUMNS=TILE,

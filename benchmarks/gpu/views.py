@@ -1,0 +1,235 @@
+"""Views on a GPU: the kernels' own time, a whole call with its draws, other cuts, and the peers.
+
+Aims: two views of 50,000 images of 32 pixels in 3 ms, of 512 in 0.15 ms, and 224 pixels at 60 % of the memory's speed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpu.section import Clock, Result, Section, copy_speed, graph_milliseconds, milliseconds
+from likewise.data.batch import Pixels
+from likewise.randomness import BatchRNG
+from likewise.views.fused import views as fused
+from likewise.views.fused.packing import Packed, pack
+from likewise.views.image import batched
+from likewise.views.image.view_params import ViewParams
+from likewise.views.policies import ViewPolicy, fixmatch_strong, simclr, simclr_small
+
+LIMIT = 120.0
+LAST = torch.channels_last
+
+
+def images_of(count: int, side: int, device: torch.device, channels_last: bool = False) -> Tensor:
+    """Noise: uint8 [B, 3, S, S]. Its content does not change the speed."""
+    random = torch.Generator(device).manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, device=device, generator=random)
+    return images.to(memory_format=LAST) if channels_last else images
+
+
+def sampled(policy: ViewPolicy, count: int, key: int) -> ViewParams:
+    """Drawn on the CPU."""
+    pixels = Pixels(torch.empty(count, 3, 1, 1, dtype=torch.uint8), torch.ones(count))
+    return policy.sample_params(pixels, BatchRNG((key,), count))
+
+
+def two_packed(policy: ViewPolicy, count: int, device: torch.device) -> list[Packed]:
+    """The parameters of two views."""
+    return [pack(sampled(policy, count, key)).to(device) for key in range(2)]
+
+
+def bytes_moved(packed: Packed, images: Tensor, views: Tensor) -> float:
+    """Each pixel of a box read once, and each of the view written once."""
+    box = packed.box
+    share = (box[:, 0, 0].abs() * box[:, 1, 1].abs()).mean().item()
+    return share * images.numel() + views.numel() * views.element_size()
+
+
+def kernels(policy: ViewPolicy, count: int, stored: int, size: int, device: torch.device, **options: Any) -> Result:
+    """The device's time for two views, and its share of the copy's speed."""
+    images = images_of(count, stored, device, options.pop("stored_last", False))
+    both = two_packed(policy, count, device)
+    normal = options.pop("normalised", False)
+    if normal:
+        mean, std = torch.full((3,), 0.5, device=device), torch.full((3,), 0.25, device=device)
+        options["normalisation"] = fused.Normalisation(mean, std)
+
+    def work() -> list[Tensor]:
+        return [fused.make(images, packed, size, **options) for packed in both]
+
+    views = work()
+    spent = graph_milliseconds(work, calls=2 if count > 10_000 else 10)
+    moved = sum(bytes_moved(packed, images, view) for packed, view in zip(both, views, strict=True))
+    return {"ms": spent, "GB moved": moved / 1e9, "GB/s": moved / spent / 1e6}
+
+
+@contextmanager
+def set_to(**values: Any) -> Iterator[None]:
+    """Constants of `fused` for a while."""
+    before = {name: getattr(fused, name) for name in values}
+    for name, value in values.items():
+        setattr(fused, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(fused, name, value)
+
+
+def agreement(policy: ViewPolicy, size: int, device: torch.device) -> Result:
+    """How far the kernels' views are from those of PyTorch's operations on the CPU, of random images."""
+    params = sampled(policy, 256, 3)
+    images = images_of(256, size + 5, device)
+    found = fused.make(images, pack(params).to(device), size).cpu()
+    off = (found - batched.make(images.cpu(), params, size)).abs()
+    return {"greatest, of 255 levels": 255 * off.max().item(), "finite": bool(found.isfinite().all())}
+
+
+def whole_call(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
+    """Two views as a training step asks for them: draws, their copy, the kernels."""
+    pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
+    step = iter(range(10**9))
+
+    def work() -> None:
+        number = next(step)
+        for name in ("first", "second"):
+            policy(pixels, BatchRNG((number, name), count))
+
+    return {"ms": milliseconds(work, 10), "host ms": host_milliseconds(work)}
+
+
+def host_milliseconds(work: Callable[[], object], calls: int = 10) -> float:
+    """How long the host is busy with one call, while the device has less to do than it."""
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return 1e3 * (time.perf_counter() - start) / calls
+
+
+def draws(policy: ViewPolicy, count: int) -> float:
+    """Milliseconds to sample and pack the parameters of two views on the CPU."""
+    step = iter(range(10**9))
+    return host_milliseconds(lambda: [pack(sampled(policy, count, next(step))) for _ in range(2)], 5)
+
+
+def cuts(policy: ViewPolicy, device: torch.device, clock: Clock) -> Result:
+    """Other numbers of warps and another place for the blur, 50,000 images of 32 pixels and 512 of 224."""
+    found: Result = {}
+    for warps in (2, 4, 8):
+        for within in (0, 32):
+            clock.check()
+            with set_to(WARPS={**fused.WARPS, 32: warps}, BLURS_WHOLE=within):
+                found[f"32 px, {warps} warps, blur within to {within}"] = kernels(policy, 50_000, 32, 32, device)["ms"]
+    for warps in (4, 8):
+        for blur_warps in (4, 8):
+            clock.check()
+            with set_to(WARPS={**fused.WARPS, 32: warps}, BLUR_WARPS=blur_warps):
+                spent = kernels(policy, 512, 256, 224, device)["ms"]
+                found[f"224 px, {warps} warps, blur {blur_warps} warps"] = spent
+    return found
+
+
+def kornia_views(count: int, size: int, device: torch.device) -> Callable[[], object] | None:
+    """Two SimCLR views by kornia, batched, each image by its own draws."""
+    if importlib.util.find_spec("kornia") is None:
+        return None
+    from kornia import augmentation  # pyright: ignore[reportMissingImports]
+
+    images = images_of(count, size, device).float().div_(255)
+    pipeline = augmentation.AugmentationSequential(
+        augmentation.RandomResizedCrop((size, size), scale=(0.08, 1.0)),
+        augmentation.RandomHorizontalFlip(),
+        augmentation.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
+        augmentation.RandomGrayscale(p=0.2),
+        augmentation.RandomGaussianBlur((fused.kernel_size(size),) * 2, (0.1, 2.0), p=0.5),
+        same_on_batch=False,
+    ).to(device)
+    return lambda: [pipeline(images) for _ in range(2)]
+
+
+def torchvision_views(count: int, size: int, device: torch.device) -> Callable[[], object] | None:
+    """Two SimCLR views by torchvision v2, image by image, as its draws are for a whole batch."""
+    if importlib.util.find_spec("torchvision") is None:
+        return None
+    from torchvision.transforms import v2
+
+    images = images_of(count, size, device)
+    jitter = v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8)
+    blur = v2.RandomApply([v2.GaussianBlur(fused.kernel_size(size), (0.1, 2.0))], p=0.5)
+    pipeline = v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(0.08, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            jitter,
+            v2.RandomGrayscale(p=0.2),
+            blur,
+        ]
+    )
+    return lambda: [torch.stack([pipeline(image) for image in images]) for _ in range(2)]
+
+
+def peers(device: torch.device, clock: Clock) -> Result:
+    """Views a second of each library, two views of SimCLR with the blur, draws included, in this run."""
+    found: Result = {}
+    for size, count in ((32, 4096), (224, 256)):
+        clock.check()
+        pixels = Pixels(images_of(count, size, device), torch.ones(count, device=device))
+        policy = replace(simclr(), size=size)
+        ours = milliseconds(lambda pixels=pixels, policy=policy, count=count: [
+            policy(pixels, BatchRNG((0, key), count)) for key in range(2)
+        ], 5)  # fmt: skip
+        found[f"likewise, {size} px"] = 2 * count / ours * 1e3
+        for name, maker, share in (("kornia", kornia_views, 1), ("torchvision v2", torchvision_views, 64)):
+            try:
+                work = maker(count // share, size, device)
+                if work is not None:
+                    found[f"{name}, {size} px"] = 2 * (count // share) / milliseconds(work, 3, 1) * 1e3
+            except Exception as reason:
+                found[f"{name}, {size} px"] = repr(reason)[:200]
+    return found
+
+
+def run(device: torch.device, clock: Clock) -> None:
+    """The most important first."""
+    found = clock.found
+    speed = copy_speed(device)
+    found["copy, GB/s"] = speed / 1e9
+    for size in (32, 64, 96, 224):
+        found[f"agreement, {size} px"] = agreement(replace(simclr(), solarize=0.3, blur=0.7), size, device)
+    found["50,000 of 32 px, no blur"] = kernels(simclr_small(), 50_000, 32, 32, device)
+    found["50,000 of 32 px, blur"] = kernels(simclr(), 50_000, 32, 32, device)
+    found["512 of 32 px, no blur"] = kernels(simclr_small(), 512, 32, 32, device)
+    found["512 of 32 px, blur"] = kernels(simclr(), 512, 32, 32, device)
+    found["512 of 224 px from 256, blur"] = kernels(simclr(), 512, 256, 224, device)
+    found["512 of 224 px from 256, no blur"] = kernels(simclr_small(), 512, 256, 224, device)
+    for name in ("512 of 224 px from 256, blur", "512 of 224 px from 256, no blur"):
+        found[f"{name}, share of the copy's speed"] = found[name]["GB/s"] * 1e9 / speed
+    found["whole call, 512 of 32 px"] = whole_call(simclr_small(), 512, 32, device)
+    found["whole call, 50,000 of 32 px"] = whole_call(simclr_small(), 50_000, 32, device)
+    found["whole call, 512 of 32 px, FixMatch's strong view"] = whole_call(fixmatch_strong(), 512, 32, device)
+    found["draws of 512, ms"] = draws(simclr_small(), 512)
+    clock.check()
+    found["peers, views a second"] = peers(device, clock)
+    clock.check()
+    bf16 = {"dtype": torch.bfloat16, "memory_format": LAST, "normalised": True}
+    found["50,000 of 32 px, bf16 channels last normalised"] = kernels(simclr_small(), 50_000, 32, 32, device, **bf16)
+    clock.check()
+    last = {"memory_format": LAST, "stored_last": True}
+    found["512 of 224 px from 256, channels last"] = kernels(simclr_small(), 512, 256, 224, device, **last)
+    clock.check()
+    found["512 of 96 px"] = kernels(simclr_small(), 512, 96, 96, device)
+    clock.check()
+    found["other cuts, ms"] = cuts(simclr(), device, clock)
+
+
+SECTION = Section(run, LIMIT)
