@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.targets import TARGETS
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.data.video.clip_columns import FLOW, SOUND
@@ -77,7 +78,7 @@ class Random:
     """Random rows of a modality."""
 
     def __init__(self, count, name):
-        self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow}[name](count)
+        self.rows = {CAPTIONS: self.captions, SOUND: self.sound, FLOW: self.flow, TARGETS: self.targets}[name](count)
 
     def sound(self, count):
         """A noise of its own for each clip, 160 samples a frame."""
@@ -87,6 +88,10 @@ class Random:
         """Up to two pixels either way."""
         shape = (count, CLIP_FRAMES - 1, 2, SIZE, SIZE)
         return torch.randint(-128, 129, shape, dtype=torch.int16, generator=generator(8))
+
+    def targets(self, count):
+        """A number each."""
+        return torch.randn(count, 1, generator=generator(8))
 
     def captions(self, count):
         """As many captions of as many tokens each, -1 where none is."""

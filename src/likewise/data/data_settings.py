@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from likewise.data.columns.masks import MaskClasses
+from likewise.data.columns.targets import Task
 from likewise.data.video.clip_sampling import Region
 
 
@@ -16,6 +17,9 @@ class DataSettings:
     labels: str = "all"
     """labels that training may see: none, all, 10 (for each class), total:4000, 1% (of each class), a split file, or a
     CSV of image_path,label"""
+    task: Task = "classification"
+    """what labels are: one class an image (classification), any number of classes (multilabel; in a CSV with | between
+    them) or numbers (regression). Lists and arrays [N, classes] are multilabel anyway"""
     label_column: str | None = None
     """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
     group_column: str | None = None

@@ -15,6 +15,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
+from likewise.data.columns.targets import targets_in
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import FilesLeftOut, LikewiseError
@@ -138,9 +139,9 @@ class Manifest:
         if not 0 < fraction < 1:
             raise LikewiseError(f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2.")
         candidates, key = np.flatnonzero(self.splits == "train"), f"hold out {seed}"
+        known = self._is_labelled()[candidates]
+        candidates = candidates[known] if known.any() else candidates
         labels = self.labels.numpy()[candidates]
-        if (labels != UNLABELLED).any():
-            candidates, labels = candidates[labels != UNLABELLED], labels[labels != UNLABELLED]
         splits, groups = self.splits.astype(object), self.groups
         if groups is not None:
             train, there = self.splits == "train", len(np.unique(groups.names[candidates]))
@@ -163,6 +164,12 @@ class Manifest:
     def labelled(self) -> int:
         """How many examples have a label."""
         return int((self.labels != UNLABELLED).sum())
+
+    def _is_labelled(self) -> np.ndarray:
+        """Bool [N]: which examples have a label or targets."""
+        targets = targets_in(self.columns)
+        labelled = self.labels.numpy() != UNLABELLED
+        return labelled if targets is None else labelled | targets.present()
 
     def summary(self) -> dict[str, Any]:
         """What was found, for the first screen and ``data.json``."""

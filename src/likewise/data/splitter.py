@@ -13,6 +13,7 @@ from torch import Tensor
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.masks import mask_folder
+from likewise.data.columns.targets import TARGETS
 from likewise.data.data_settings import DataSettings
 from likewise.data.images import default_size
 from likewise.data.label_budget import LabelBudget
@@ -78,15 +79,25 @@ class DataSplitter:
 
     def visible_labels(self, train: Manifest) -> Tensor:
         """int64 [N]: the training labels within the budget, -1 elsewhere; some are flipped where label noise is set."""
+        if TARGETS in train.columns:
+            self._refuse_partial_budget()
         budgeted = self.budget.apply(train.labels, train.ids, train.class_names)
         if not self.settings.label_noise:
             return budgeted
         return with_label_noise(budgeted, train.ids, self.settings.label_noise, train.classes, self.settings.seed)
 
+    def _refuse_partial_budget(self) -> None:
+        """A budget counts the labels of a class, and targets are no classes of one label each."""
+        if self.budget != LabelBudget(seed=self.settings.seed) and self.budget.per_class != 0:
+            raise LikewiseError(
+                f"--labels {self.settings.labels} was given, but images with several classes or with numbers have no "
+                f"label budget. Give all or none, or a CSV in which the labels that are to be hidden are blank."
+            )
+
     def _list_whole(self, data: Any) -> Manifest:
         """All examples, whatever the imbalance."""
         settings = self.settings
-        columns = ColumnNames(settings.label_column, settings.group_column)
+        columns = ColumnNames(settings.label_column, settings.group_column, settings.task)
         source = DataSource(data, settings.labels, settings.test_data, settings.captions, columns)
         masked = self._with_masks(source.open())
         clips = with_clips(masked, self.sampling, self.size, settings.seconds, settings.region)
@@ -108,7 +119,7 @@ class DataSplitter:
         """Test and val parts held out of what can be scored, where the data have no such split."""
         settings = self.settings
         present = set(manifest.splits.tolist())
-        scorable = manifest.labelled() > 0 or not {CAPTIONS, SOUND}.isdisjoint(manifest.columns)
+        scorable = manifest.labelled() > 0 or not {CAPTIONS, SOUND, TARGETS}.isdisjoint(manifest.columns)
         if "test" not in present and (scorable or manifest.masks is not None):
             manifest = manifest.hold_out(settings.test_fraction, settings.seed, "test")
         if "val" not in present and scorable:

@@ -17,8 +17,8 @@ from likewise.data.data_settings import DataSettings
 from likewise.data.images import Images, default_channels, default_size, stored_size
 from likewise.data.manifest import Manifest, class_counts
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources.arrays import listed, numbered
 from likewise.data.sources.open import open_manifest
+from likewise.data.sources.read_labels import listed, numbered
 from likewise.data.video.clip_frames import open_frames
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.build import encoder_settings_of

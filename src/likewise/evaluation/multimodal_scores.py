@@ -1,4 +1,4 @@
-"""Scores of runs that learned from more than pixels: against texts and against sounds."""
+"""Scores against what the images have besides one class: texts, sounds, several classes, numbers."""
 
 from __future__ import annotations
 
@@ -8,29 +8,37 @@ from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.sound_scores import sound_scores
-from likewise.evaluation.statistics.scores import Measurement
+from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
+from likewise.evaluation.target_scores import target_scores
 from likewise.evaluation.text_scores import text_scores
 from likewise.run_folder import RunFolder
 
 
 class MultimodalScores(NamedTuple):
-    """Scores against texts or sounds."""
+    """Scores against texts, sounds or targets."""
 
     measurements: dict[str, list[Measurement]]
-    """by encoder, without predictions of classes; empty for a run that learned from pixels alone"""
+    """by encoder, without predictions of classes; empty where the data have nothing besides one class an image"""
+    differences: list[ScoreDifference]
+    """of scores against targets"""
     retrieved: Retrieved | None
     """the test images that texts or sounds retrieve"""
 
 
-def multimodal_scores(run: RunFolder, scored: Scored, test: Split | None, seed: int) -> MultimodalScores:
-    """Scores of the encoders against texts and sounds.
+def multimodal_scores(run: RunFolder, scored: Scored, train: Split, seed: int) -> MultimodalScores:
+    """Scores of the encoders against texts, sounds and targets.
 
     Args:
         run: its folder holds the space shared with texts or with sounds.
-        scored: the encoders.
-        test: the test images.
-        seed: of the untrained networks of the baselines.
+        scored: the encoders, and the test images that could be read.
+        train: the training images, on which probes of targets are fitted.
+        seed: of the untrained networks of the baselines, and of the bootstrap.
     """
+    test = scored.test
     by_text, texts = text_scores(run, scored, test, seed)
     by_sound, sounds = sound_scores(run, scored, test, seed)
-    return MultimodalScores(by_text | by_sound, sounds or texts)
+    by_target = target_scores(scored, train, seed)
+    measurements = by_text | by_sound
+    for who, found in by_target.measurements.items():
+        measurements[who] = [*measurements.get(who, []), *found]
+    return MultimodalScores(measurements, by_target.differences, sounds or texts)

@@ -207,8 +207,18 @@ def write_scores(
     extra: Mapping[str, Sequence[Measurement]],
     corrupted: CorruptedScores | None = None,
     skipped: Mapping[str, str] | None = None,
+    differences: Sequence[ScoreDifference] = (),
 ) -> None:
-    """Write ``scores.json``, with ``extra`` measurements by encoder and the files that are in no score."""
+    """Write ``scores.json``.
+
+    Args:
+        run: whose.
+        scored: the evaluation.
+        extra: further measurements by encoder.
+        corrupted: scores on corrupted images.
+        skipped: files that are in no score, each with its reason.
+        differences: between the encoders' further measurements.
+    """
     content = scored.evaluation.to_json()
     content["unread"] = {**(skipped or {}), **content["unread"]}
     if scored.segmentation is not None:
@@ -224,7 +234,7 @@ def write_scores(
             content[who].append(score.to_json())
             if measurement.calibration:
                 calibrations[score.name] = measurement.calibration.to_json()
-    content["differences"] += _as_json(_differences_of_hits(extra))
+    content["differences"] += _as_json([*_differences_of_hits(extra), *differences])
     if corrupted is not None:
         for who, scores in corrupted.scores().items():
             content[who] += [score.to_json() for score in scores]

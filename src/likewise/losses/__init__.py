@@ -41,6 +41,7 @@ from likewise.losses.pseudo_labels import (
 from likewise.losses.regression import cosine_regression, masked_l1, r2_score
 from likewise.losses.set_similarity import set_similarity
 from likewise.losses.soft_neighbours import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
+from likewise.losses.y_aware import y_aware_nce
 
 __all__ = [
     "BarlowTwinsLoss",
@@ -92,4 +93,5 @@ __all__ = [
     "sup_con",
     "swapped_prediction",
     "threshold_pseudo_labels",
+    "y_aware_nce",
 ]

@@ -34,6 +34,7 @@ from likewise.methods.swav import SwAV
 from likewise.methods.swav_suncet import SwAVSuNCEt
 from likewise.methods.ugan import UGAN
 from likewise.methods.view_sizes import with_view_size
+from likewise.methods.y_aware import YAware
 
 METHODS: dict[str, type[Method]] = {
     "barlow-twins": BarlowTwins,
@@ -64,6 +65,7 @@ METHODS: dict[str, type[Method]] = {
     "swav": SwAV,
     "swav-suncet": SwAVSuNCEt,
     "ugan": UGAN,
+    "y-aware": YAware,
 }
 
 
@@ -137,6 +139,7 @@ __all__ = [
     "SupCon",
     "SwAV",
     "SwAVSuNCEt",
+    "YAware",
     "choose_method",
     "find_method",
     "method_name",

@@ -16,6 +16,8 @@ SCORES = {
     "sync_auc": "audio-visual synchronisation, AUC",
     "attention_in_box": "attention inside the sound source",
     "teacher_agreement": "agreement with the teacher",
+    "multilabel_map": "several classes, mean average precision",
+    "regression_r2": "ridge regression, R²",
 }
 SPLITS = {"train": "for training", "val": "for validation", "test": "for testing"}
 CLASS_GROUPS = {"balanced": "mean over classes", "rare": "rare classes", "frequent": "frequent classes"}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from likewise import encoders, methods
+from likewise.data.columns.targets import TargetColumn
 from likewise.data.loader import Support
 from likewise.data.manifest import class_counts
 from likewise.data.splits import channel_statistics
@@ -31,8 +32,13 @@ class ChosenMethod(NamedTuple):
     reason: str
 
 
-def choose_method(named: Method | None, visible_labels: Tensor) -> ChosenMethod:
+def choose_method(named: Method | None, visible_labels: Tensor, targets: TargetColumn | None = None) -> ChosenMethod:
     """The method that was named, or the one that suits the labels.
+
+    Args:
+        named: None chooses.
+        visible_labels: int64 [N], -1 where training may see none.
+        targets: several classes an image, or numbers, that training may see.
 
     Raises:
         LikewiseError: the method needs labels that training may not see or that do not exist.
@@ -41,6 +47,9 @@ def choose_method(named: Method | None, visible_labels: Tensor) -> ChosenMethod:
     if named is not None:
         require_labels(named, counts)
         return ChosenMethod(named, "")
+    if targets is not None and targets.present().any():
+        kind = "several classes" if targets.task == "multilabel" else "numbers"
+        return ChosenMethod(METHODS["y-aware"](), f"images are labelled with {kind}")
     fewest = min(counts.values(), default=0)
     name, reason = methods.choose_method(sum(counts.values()), len(visible_labels), fewest, len(counts))
     return ChosenMethod(METHODS[name](), reason)

@@ -14,6 +14,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound
 from likewise.data.columns.column import ColumnTransform, IndexedFeature
+from likewise.data.columns.targets import targets_in
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
@@ -141,7 +142,8 @@ def prepare(
     opened = open_data(manifest, splitter)
     images = opened.train.train_images
     require_few_unread(images.unreadable, len(images), settings.max_bad)
-    rule, reason = choose_method(named, opened.visible_labels)
+    targets = targets_in(opened.train.manifest.columns) if splitter.budget.per_class != 0 else None
+    rule, reason = choose_method(named, opened.visible_labels, targets)
     if given.views is not None:
         rule = with_views(rule, given.views)
     train = opened.train.manifest

@@ -44,6 +44,7 @@ from likewise.report.pages.page import write_report
 from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
 from likewise.run_folder import IN_MEMORY, RunFolder, read_json
+from likewise.runs.data_name import name_of
 from likewise.runs.export import Format, export_encoder
 from likewise.runs.settings import TrainSettings, from_json
 from likewise.runs.trained import load_trained, method_of
@@ -288,7 +289,7 @@ class Run:
         measures = EvaluationSettings(knn=Knn(neighbours))
         scored = score_encoder(encoder, settings, splits, seed, device, measures, labels_seen, opened.seen)
         target = _elsewhere(self.folder, data)
-        multimodal = multimodal_scores(self.folder, scored, scored.test, seed)
+        multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
         extra = multimodal.measurements
         if data is None:
             extra["trained"] = [*self._classifier_scores(), *extra.get("trained", [])]
@@ -302,7 +303,7 @@ class Run:
             for who, outcomes in fine_tune_scores(encoder, settings, parts, labels_seen, seed, fabric).items():
                 extra[who] = extra.get(who, []) + outcomes
         skipped = {**dict(opened.skipped), **scored.evaluation.unread}
-        write_scores(target, scored, extra, corrupted, skipped)
+        write_scores(target, scored, extra, corrupted, skipped, multimodal.differences)
         write_pictures(target, scored, multimodal.retrieved)
         if data is None:
             self.report()
@@ -371,7 +372,7 @@ def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:
     """The folder for scores on other data; those on the run's own data go into its own."""
     if data is None:
         return folder
-    name = "".join(c if c.isalnum() else "-" for c in Path(str(data)).stem) or "data"
+    name = "".join(c if c.isalnum() else "-" for c in Path(name_of(data)).stem) or "data"
     other = RunFolder(folder.path / "evaluations" / name)
     other.path.mkdir(parents=True, exist_ok=True)
     return other

@@ -282,13 +282,10 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     scored = score_encoder(nets.encoder, settings, splits, seed, fabric.device, measures, labels)
     test, view = scored.test, CentreView(settings.image_size)
     own = measure_own_classifier(prepared.method, nets, test.images, test.labels, view) if test else []
-    multimodal = multimodal_scores(run, scored, test, seed)
-    write_scores(
-        run,
-        scored,
-        {**multimodal.measurements, "trained": [*own, *multimodal.measurements.get("trained", [])]},
-        skipped=dict(prepared.manifest.skipped),
-    )
+    multimodal = multimodal_scores(run, scored, splits["train"], seed)
+    extra = {**multimodal.measurements, "trained": [*own, *multimodal.measurements.get("trained", [])]}
+    skipped = dict(prepared.manifest.skipped)
+    write_scores(run, scored, extra, skipped=skipped, differences=multimodal.differences)
     write_pictures(run, scored, multimodal.retrieved)
 
 

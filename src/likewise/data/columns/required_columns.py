@@ -11,6 +11,7 @@ from likewise.data.manifest import Manifest
 from likewise.errors import LikewiseError
 
 REMEDIES = {
+    "targets": "Give labels of several classes or numbers with --task multilabel or --task regression",
     "flow": "Give videos: a folder of them, or a Parquet file with a column of them",
     "sound": "Give videos with sound: a folder of them, or a Parquet file with a column of them",
     "captions": "Give a Parquet file with a column of captions (or caption, or text) next to its images, tar archives "

@@ -15,10 +15,12 @@ import torch
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
+from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.folder import SPLIT_NAMES, describe
 from likewise.data.sources.header_scan import scan_files
+from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.errors import LikewiseError, did_you_mean
 
 PATH, LABEL, SPLIT = "image_path", "label", "split"
@@ -39,7 +41,7 @@ def is_label_file(name: str | Path) -> bool:
     return Path(name).suffix.lower() in (".csv", ".tsv")
 
 
-def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Manifest:
+def with_label_file(manifest: Manifest, file: Path, folder: Path | None, task: Task = "classification") -> Manifest:
     """The same examples with the labels (and splits, where the file has them) of a CSV.
 
     Examples that the file does not name are unlabelled: once a file gives the labels, folder names do not.
@@ -49,11 +51,12 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
         file: columns image_path,label[,split][,group]; a blank label or -1 means unlabelled. Paths are ids of the
             manifest, or relative to ``folder`` or to the CSV's own folder, or absolute.
         folder: where the manifest's ids begin, if they are files.
+        task: what the labels are: one class, several with ``|`` between them, or numbers.
 
     Raises:
         LikewiseError: a wrong column, paths of no image, or two lines that disagree.
     """
-    rows = read_label_file(file)
+    rows = read_label_file(file, task)
     known = {name: i for i, name in enumerate(manifest.ids)}
     skipped = {entry.id for entry in manifest.skipped}
     ids = {row.path: id_of(row.path, known.keys() | skipped, file, folder) for row in rows}
@@ -65,27 +68,46 @@ def with_label_file(manifest: Manifest, file: Path, folder: Path | None) -> Mani
             f"an image there is called {manifest.ids[0]}."
         )
     by_id = _one_row_each(rows, {path: image_id or "" for path, image_id in ids.items()}, file)
-    names = class_names_of([row.label for image_id, row in by_id.items() if image_id in known])
-    number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
-    labels, splits = torch.full((len(manifest),), UNLABELLED), manifest.splits.astype(object)
+    cells = [""] * len(manifest)
+    splits = manifest.splits.astype(object)
     groups = np.full(len(manifest), UNKNOWN, dtype=object)
     for image_id, row in by_id.items():
         if image_id in known:
-            labels[known[image_id]] = number[row.label]
+            cells[known[image_id]] = row.label
             splits[known[image_id]] = row.split or splits[known[image_id]]
             groups[known[image_id]] = row.group
     notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
-    columns = {**manifest.columns, GROUP: Groups(groups.astype(str))} if groups.any() else manifest.columns
-    return replace(manifest, labels=labels, splits=splits.astype(str), class_names=names, notes=notes, columns=columns)
+    labels = _labels_of(cells, str(file), task)
+    columns = {**manifest.columns, **labels.columns}
+    if groups.any():
+        columns[GROUP] = Groups(groups.astype(str))
+    return replace(
+        manifest,
+        labels=labels.numbers,
+        splits=splits.astype(str),
+        class_names=labels.class_names,
+        notes=notes,
+        columns=columns,
+    )
 
 
-def open_label_file(file: Path) -> Manifest:
+def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
+    """The labels in the cells of a file, blank where there is none."""
+    if task != "classification":
+        return read_labels(list(cells), source, task=task)
+    names = class_names_of(cells)
+    number = {name: i for i, name in enumerate(names)} | {"": UNLABELLED}
+    return Labels(torch.tensor([number[cell] for cell in cells], dtype=torch.int64), names, {})
+
+
+def open_label_file(file: Path, task: Task = "classification") -> Manifest:
     """The images that a CSV names, and those alone.
 
     Raises:
         LikewiseError: as ``with_label_file`` does, or a file that it names is not there.
     """
-    return with_label_file(named_images(file, sorted({row.path for row in read_label_file(file)})), file, None)
+    paths = sorted({row.path for row in read_label_file(file, task)})
+    return with_label_file(named_images(file, paths), file, None, task)
 
 
 def named_images(file: Path, paths: list[str]) -> Manifest:
@@ -116,7 +138,7 @@ def named_images(file: Path, paths: list[str]) -> Manifest:
     )
 
 
-def read_label_file(file: Path) -> list[Row]:
+def read_label_file(file: Path, task: Task = "classification") -> list[Row]:
     """The lines of a CSV (or TSV), checked.
 
     Raises:
@@ -128,7 +150,7 @@ def read_label_file(file: Path) -> list[Row]:
             found = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = found
             _check_columns(found, file)
-            rows = [_row(line, file, reader.line_num) for line in reader]
+            rows = [_row(line, file, reader.line_num, task) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LikewiseError(f"The label file {file} cannot be read: {error}.") from error
     if not rows:
@@ -153,13 +175,14 @@ def _check_columns(found: list[str], file: Path) -> None:
             )
 
 
-def _row(line: dict[str, str | None], file: Path, number: int) -> Row:
+def _row(line: dict[str, str | None], file: Path, number: int, task: Task) -> Row:
     path, label, split, group = ((line.get(name) or "").strip() for name in COLUMNS)
     if not path:
         raise LikewiseError(f"{file}, line {number}: no {PATH}. Every line names an image; its label may be blank.")
     if split and split.lower() not in SPLIT_NAMES:
         raise LikewiseError(f"{file}, line {number}: the split {split!r} is none of train, val, test.")
-    unlabelled = label == str(UNLABELLED) or split.lower() in ("unlabeled", "unlabelled")
+    is_minus_one = label == str(UNLABELLED) and task != "regression"  # where it may be a number like any other
+    unlabelled = is_minus_one or split.lower() in ("unlabeled", "unlabelled")
     named = SPLIT_NAMES.get(split.lower(), "")
     return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
+from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
@@ -25,6 +26,7 @@ from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
+from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.shards import find_shards
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
@@ -64,7 +66,7 @@ def open_manifest(
     """
     manifest = _open(data, columns)
     if labels is not None:
-        manifest = _with_labels(manifest, labels, data)
+        manifest = _with_labels(manifest, labels, data, columns.task)
     if captions is not None:
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
     return manifest if test_data is None else with_test_data(manifest, _open(test_data, columns))
@@ -77,11 +79,11 @@ def _open(data: Any, columns: ColumnNames) -> Manifest:
         return _open_path(str(data), columns)
     if isinstance(data, (np.ndarray, Tensor)):
         columns.refuse("an array")
-        return arrays.open_arrays(data)
+        return arrays.open_arrays(data, task=columns.task)
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
         return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        return arrays.open_arrays(*data)
+        return arrays.open_arrays(*data, task=columns.task)
     if isinstance(data, Mapping):
         return _open_by_split(data, columns)
     return _open_foreign(data, columns)
@@ -189,9 +191,9 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
         return open_caption_file(files[0])
     if len(files) == 1 and is_label_file(files[0]):
-        return open_label_file(files[0])
+        return open_label_file(files[0], columns.task)
     if kinds <= set(arrays.SUFFIXES):
-        return concat([part for file in files for part in arrays.open_array_file(file)], source)
+        return concat([part for file in files for part in arrays.open_array_file(file, columns.task)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
@@ -213,13 +215,14 @@ def _open_images(files: Sequence[Path], source: str) -> Manifest:
     )
 
 
-def _with_labels(manifest: Manifest, labels: Any, data: Any) -> Manifest:
+def _with_labels(manifest: Manifest, labels: Any, data: Any, task: Task) -> Manifest:
     if isinstance(labels, (str, Path)):
-        return with_label_file(manifest, Path(labels).expanduser(), _folder(data))
-    numbers, names = arrays.numbered(arrays.listed(labels), (), "labels")
-    if len(numbers) != len(manifest):
-        raise LikewiseError(f"{len(manifest)} images, but {len(numbers)} labels. Give one for each, -1 for none.")
-    return manifest.with_labels(numbers, names)
+        return with_label_file(manifest, Path(labels).expanduser(), _folder(data), task)
+    given = read_labels(labels, "labels", task=task)
+    if len(given.numbers) != len(manifest):
+        raise LikewiseError(f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none.")
+    labelled = manifest.with_labels(given.numbers, given.class_names)
+    return replace(labelled, columns={**manifest.columns, **given.columns})
 
 
 def _folder(data: Any) -> Path | None:

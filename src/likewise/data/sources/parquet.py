@@ -19,10 +19,11 @@ from likewise.data.columns.captions import captions_in
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import groups_in
 from likewise.data.columns.masks import Masks
+from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers, UnreadableImage
-from likewise.data.sources.arrays import numbered
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
+from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shards import LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.video.clip_columns import starts_in
 from likewise.errors import LikewiseError, did_you_mean
@@ -65,19 +66,19 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
     names = shard_names(files)
     row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
     ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
-    labels, class_names = _labels(readers, columns)
+    labels = _labels(readers, columns, named.task)
     splits = np.array([split_of(file) for file in files])[locations[:, 0]]
     large = is_large(files)
     whole = Manifest(
         source=source,
         pixels=ParquetPixels(groups, locations, Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))),
-        labels=labels,
+        labels=labels.numbers,
         splits=splits,
         ids=ids,
-        class_names=class_names,
+        class_names=labels.class_names,
         notes=(LARGE,) if large else (),
         masks=_masks([str(file) for file in files], columns.mask, locations),
-        columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group),
+        columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group) | labels.columns,
     )
     return _scan_headers(whole, groups, locations, first_groups_only=large)
 
@@ -140,12 +141,12 @@ def _locations(readers: Sequence[pq.ParquetFile]) -> Iterator[Location]:
                 yield Location(file, group, row)
 
 
-def _labels(readers: Sequence[pq.ParquetFile], columns: Columns) -> tuple[torch.Tensor, tuple[str, ...]]:
+def _labels(readers: Sequence[pq.ParquetFile], columns: Columns, task: Task) -> Labels:
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
-        return torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), ()
+        return Labels(torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {})
     listed = [v for reader in readers for v in reader.read([columns.label]).column(0).to_pylist()]
-    return numbered(listed, columns.names, f"the column {columns.label!r}")
+    return read_labels(listed, f"the column {columns.label!r}", columns.names, task)
 
 
 def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> Masks | None:

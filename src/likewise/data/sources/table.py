@@ -15,12 +15,13 @@ from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, Groups
+from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
-from likewise.data.sources.arrays import numbered
 from likewise.data.sources.folder import SPLIT_NAMES
 from likewise.data.sources.header_scan import scan
 from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_headers, header_of
+from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
 from likewise.errors import LikewiseError, did_you_mean
 
@@ -110,18 +111,18 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         if name is not None and name not in table.names:
             raise LikewiseError(f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}")
     splits, unlabelled = _splits(table)
-    numbers, class_names = _labels(table, label)
-    numbers[torch.from_numpy(unlabelled)] = UNLABELLED
+    labels = _labels(table, label, columns.task)
+    labels.numbers[torch.from_numpy(unlabelled)] = UNLABELLED
     values = table.images(image)
     unread = Headers(np.zeros((table.rows, 2), np.int32), np.full(table.rows, "", dtype="U16"))
     manifest = Manifest(
         source=table.source,
         pixels=ValuePixels(values, np.arange(table.rows), unread, f"{table.source}, column {image!r}"),
-        labels=numbers,
+        labels=labels.numbers,
         splits=splits,
         ids=_ids(table, image),
-        class_names=class_names,
-        columns=_other_columns(table, columns.group, image),
+        class_names=labels.class_names,
+        columns={**_other_columns(table, columns.group, image), **labels.columns},
     )
     return _with_headers(manifest, values, is_large=table.num_bytes > LOOK_LIMIT)
 
@@ -159,10 +160,10 @@ def _label_column(table: Table) -> str | None:
     return next(iter(usual + with_classes), None)
 
 
-def _labels(table: Table, name: str | None) -> tuple[Tensor, tuple[str, ...]]:
+def _labels(table: Table, name: str | None, task: Task) -> Labels:
     if name is None:
-        return torch.full((table.rows,), UNLABELLED), ()
-    return numbered(table.column(name), table.class_names.get(name, ()), f"the column {name!r}")
+        return Labels(torch.full((table.rows,), UNLABELLED), (), {})
+    return read_labels(table.column(name), f"the column {name!r}", table.class_names.get(name, ()), task)
 
 
 def _splits(table: Table) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ import numpy as np
 from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import Headers
-from likewise.data.sources.arrays import numbered
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.read_labels import numbered
 from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_member
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES

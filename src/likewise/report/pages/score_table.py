@@ -23,7 +23,7 @@ from likewise.report.wording import (
     sentence_case,
 )
 
-HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou")
+HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou", "multilabel_map", "regression_r2")
 """Scores that a verdict rests on, before any other."""
 
 LABEL_FREE = {
@@ -60,6 +60,12 @@ PROTOCOL = {
     "ignore_index": "value {} is ignored",
     "groups": "in {} groups that belong together",
     "design_effect": "design effect {}",
+    "alpha": "ridge penalty {}",
+    "mean_absolute_error": "mean absolute error {} in the targets' unit",
+    "mean_absolute_error_interval": "95% interval of that error {}",
+    "C": "inverse L2 strength {}",
+    "validation_map": "mean average precision {} in cross-validation",
+    "classes": "{} classes",
     "interval": "{}",
 }
 """A protocol's entries in words; others appear under their own name."""
