@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "images and however many labels -> an encoder, its scores and a page",
     "evaluate": "score a run's encoder: nearest neighbours, linear probe, few labels, fine-tuning",
     "embed": "images -> a Parquet file of vectors",
+    "predict": "new images -> a table of classes, each with its probability and whether it is sure",
     "search": "the images most similar to a given one",
     "report": "write a run's page again",
     "compare": "several runs on one page: who is better, by how much, and how much sooner",

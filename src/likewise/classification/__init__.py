@@ -3,16 +3,19 @@
 from likewise.classification.classifier import Classifier
 from likewise.classification.files import load_classifier, load_reference, save_classifier
 from likewise.classification.head import FittedHead, fit_head
+from likewise.classification.predict import Predictions, predict
 from likewise.classification.reference import Reference
 from likewise.classification.temperature import fit_temperature
 
 __all__ = [
     "Classifier",
     "FittedHead",
+    "Predictions",
     "Reference",
     "fit_head",
     "fit_temperature",
     "load_classifier",
     "load_reference",
+    "predict",
     "save_classifier",
 ]

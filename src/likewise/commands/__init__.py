@@ -2,7 +2,7 @@
 
 from likewise.commands.advising import advise
 from likewise.commands.papers import methods, reproduce, study
-from likewise.commands.runs import compare, embed, evaluate, export, report, search
+from likewise.commands.runs import compare, embed, evaluate, export, predict, report, search
 from likewise.commands.training import demo, doctor, train
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "evaluate",
     "export",
     "methods",
+    "predict",
     "report",
     "reproduce",
     "search",

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from likewise.classification.predict import PRECISE
 from likewise.commands.words import Positional, parse
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.masks import MaskClasses
 from likewise.data.manifest import require_all_read
 from likewise.errors import LikewiseError
 from likewise.runs import api
+from likewise.runs.export import Format
+from likewise.training import Interrupted
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,42 @@ def embed(words: list[str]) -> None:
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
     _say_skipped(vectors.skipped, "have no vector", given.strict)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The class of each new image, with a calibrated probability and whether it is sure."""
+
+    run: Positional[str]
+    """folder of a run that saw labels, or of an advice"""
+    data: Positional[str]
+    """folder, file or named set of new images"""
+    out: str = "predictions.csv"
+    """file for the predictions, .csv or .parquet; an interrupted one is continued by the same command"""
+    precise: float = PRECISE
+    """share of correct predictions wanted among those that are not marked unsure"""
+    batch_size: int = 256
+    """images classified at a time"""
+    overwrite: bool = False
+    """replace the file if it is there"""
+    strict: bool = False
+    """end with code 1 where files could not be read; the predictions of the others are written all the same"""
+
+
+def predict(words: list[str]) -> None:
+    """``likewise predict RUN NEW/ --out predictions.csv``."""
+    given = parse(Predict, words, "likewise predict")
+    try:
+        run = api.load(given.run)
+        made = run.predict(given.data, given.out, given.precise, given.overwrite, given.batch_size)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted. The same command goes on with {given.out}.") from None
+    if made.started_again:
+        print("The unfinished predictions were of another classifier, other images or other options: started again.")
+    if made.continued_from:
+        print(f"Continued from row {made.continued_from:,}.")
+    print(f"{made.summary()} -> {given.out}")
+    _say_skipped(made.unread, "could not be read, so they have no class", given.strict)
 
 
 @dataclass(frozen=True)
@@ -170,17 +209,20 @@ def compare(words: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Export:
-    """The encoder as files for other tools."""
+    """The encoder, or the whole classifier, as files for other tools; verified by loading them back."""
 
     run: Positional[str]
     """the run's folder"""
-    to: Literal["safetensors", "timm", "onnx"] = "safetensors"
-    """safetensors: the whole encoder; timm: weights that timm.create_model loads; onnx: a graph, checked"""
+    to: Format = "safetensors"
+    """safetensors: all weights; timm: weights that timm.create_model loads; hub: a folder with config.json that timm
+    loads by local-dir or from a hub; onnx, torchscript: a graph"""
     out: str | None = None
-    """file to write; default: encoder.<kind> in the run's folder"""
+    """file to write, or the folder of hub; default: in the run's folder, named after the format"""
+    with_head: bool = False
+    """the whole classifier, with class names and temperature, instead of the encoder alone"""
 
 
 def export(words: list[str]) -> None:
     """``likewise export RUN --to timm``."""
     given = parse(Export, words, "likewise export")
-    print(api.load(given.run).export(given.to, given.out))
+    print(api.load(given.run).export(given.to, given.out, given.with_head))

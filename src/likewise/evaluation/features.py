@@ -118,7 +118,7 @@ def _encode(
     vectors, positions = torch.empty(0, 0), torch.empty(count, dtype=torch.int64)
     filled = 0
     with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
-        for rows in _read_ahead(read, batches):
+        for rows in read_ahead(read, batches):
             if not len(rows.positions):
                 continue
             with torch.inference_mode():
@@ -150,7 +150,7 @@ def eval_mode(network: nn.Module) -> Iterator[nn.Module]:
             part.training = training
 
 
-def _read_ahead(read: Callable[[Tensor], DecodedRows], batches: Sequence[Tensor]) -> Iterator[DecodedRows]:
+def read_ahead(read: Callable[[Tensor], DecodedRows], batches: Sequence[Tensor]) -> Iterator[DecodedRows]:
     """Batches in order, a few of them decoded ahead."""
     waiting: deque[Future[DecodedRows]] = deque()
     with ThreadPoolExecutor(READERS) as pool:

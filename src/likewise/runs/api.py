@@ -112,7 +112,7 @@ def _chosen(
 
 
 def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
-    """A run that was trained earlier, from its folder.
+    """A run that was trained earlier, from its folder; or a classifier from the folder of an advice.
 
     Args:
         path: the run's folder.
@@ -120,9 +120,11 @@ def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
             from the name of its class.
 
     Raises:
-        LikewiseError: the folder holds no run.
+        LikewiseError: the folder holds no run and no classifier.
     """
-    return Run(_folder_of(path).path, encoder)
+    folder = RunFolder(path)
+    is_classifier_alone = folder.classifier.exists() and not folder.config.exists()
+    return Run(path if is_classifier_alone else folder.require().path, encoder)
 
 
 def compare(

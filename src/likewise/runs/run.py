@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from likewise.classification import Classifier, load_classifier
+from likewise.classification import Classifier, Predictions, load_classifier, predict
+from likewise.classification.predict import PRECISE
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.columns.masks import VOID, MaskClasses
@@ -45,7 +46,7 @@ from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
 from likewise.run_folder import IN_MEMORY, RunFolder, read_json
 from likewise.runs.data_name import name_of
-from likewise.runs.export import Format, export_encoder
+from likewise.runs.export import Exported, Format, export
 from likewise.runs.settings import TrainSettings, from_json
 from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
@@ -138,6 +139,30 @@ class Run:
     def _hash(self) -> str:
         """Of the encoder's weights."""
         return weights_hash(self.encoder)
+
+    def predict(
+        self,
+        data: Any,
+        out: str | Path | None = None,
+        precise: float = PRECISE,
+        overwrite: bool = False,
+        batch_size: int = 256,
+    ) -> Predictions:
+        """The class of each image, with a calibrated probability and whether it is sure.
+
+        See `likewise.classification.predict.predict` for the columns, and for how an interrupted call goes on.
+
+        Args:
+            data: images, by any door that `likewise.train` takes.
+            out: a ``.csv`` or ``.parquet`` file to write; None keeps the predictions in memory.
+            precise: the share of correct predictions wanted among those that are not unsure.
+            overwrite: whether ``out`` may be replaced.
+            batch_size: images at a time.
+
+        Raises:
+            LikewiseError: training saw no labels, there is no image, or the file exists.
+        """
+        return predict(self.folder.path, data, out, precise, overwrite, batch_size, self._module)
 
     def _shared(self, features: Tensor) -> Tensor | None:
         """Features in the space that they share with texts or with sounds, where the run learned from those."""
@@ -359,9 +384,19 @@ class Run:
             measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
         return measured
 
-    def export(self, to: Format = "safetensors", out: str | Path | None = None) -> Path:
-        """Write the encoder for other tools; see `likewise.runs.export.export_encoder`."""
-        return export_encoder(self.folder, *self._loaded, to, out)
+    def export(self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False) -> Path:
+        """Write the encoder, or the whole classifier, for other tools; see `likewise.runs.export.export`.
+
+        Args:
+            to: the format.
+            out: the file, or the folder of ``hub``; None: in the run's folder.
+            with_head: the classifier, with its class names and temperature, instead of the encoder alone.
+
+        Raises:
+            LikewiseError: the format does not fit, or there is no classifier.
+        """
+        encoder, settings = self._loaded
+        return export(Exported(self.classifier if with_head else encoder, settings), self.folder.path, to, out)
 
     def report(self) -> Path:
         """Write the page again from the files in the folder."""

@@ -1,0 +1,200 @@
+"""Classes of new images, each with a calibrated probability and whether it may be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import torch
+from torch import nn
+
+from likewise.classification.classifier import Classifier
+from likewise.classification.files import load_classifier, load_reference
+from likewise.classification.prediction_file import Prediction, PredictionFile, RowsInMemory, Sink, read_predictions
+from likewise.classification.reference import Reference
+from likewise.classification.selective import Threshold, choose_threshold
+from likewise.data.batch import Pixels
+from likewise.data.images import Images, open_images, stored_size
+from likewise.data.manifest import Manifest
+from likewise.data.sources.open import open_manifest
+from likewise.data.video.clip_frames import open_frames
+from likewise.data.video.clip_reading import with_clips
+from likewise.encoders import EncoderSettings
+from likewise.encoders.build import encoder_settings_of
+from likewise.evaluation.features import pixels_of_view, read_ahead
+from likewise.run_folder import RunFolder
+from likewise.training.launch import choose_device
+from likewise.views.policies import CentreView
+
+PRECISE = 0.95
+"""the precision of what is not unsure, unless another is stated"""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predicted classes of some data."""
+
+    threshold: Threshold
+    """from which probability on a prediction is sure, and why"""
+    path: Path | None = None
+    """the file that they are in, if they are in one"""
+    continued_from: int = 0
+    """rows that an earlier, interrupted call had written already"""
+    started_again: bool = False
+    """whether an earlier call's rows were of another classifier, other data or another precision, and were dropped"""
+    _rows: pa.Table | None = field(default=None, repr=False)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """Columns path, class, probability, runner_up, unsure, unlike and error; a row an image."""
+        if self._rows is not None:
+            return self._rows
+        assert self.path is not None
+        return read_predictions(self.path)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame."""
+        return self.table.to_pandas()
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table as a CSV file."""
+        arrow_csv.write_csv(self.table, path)
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Files that could not be read, each with the reason; they have no class."""
+        both = zip(self.table["path"].to_pylist(), self.table["error"].to_pylist(), strict=True)
+        return {path: error for path, error in both if error}
+
+    def summary(self) -> str:
+        """How many rows are sure, unsure, unlike anything learned, and without a class; and the threshold."""
+        unsure, unlike = (self.table[name].to_pylist() for name in ("unsure", "unlike"))
+        counts = Counter(zip(unsure, unlike, strict=True))
+        sure = sum(number for (is_unsure, _), number in counts.items() if not is_unsure)
+        far, unread = counts[True, True], counts[True, None]
+        parts = [f"{sure:,} sure", f"{len(self) - sure - far - unread:,} unsure"]
+        parts += [f"{far:,} unlike anything learned"] if far else []
+        parts += [f"{unread:,} not read"] if unread else []
+        return f"{len(self):,} images: {', '.join(parts)}; {self.threshold}"
+
+
+def predict(
+    folder: str | Path,
+    data: Any,
+    out: str | Path | None = None,
+    precise: float = PRECISE,
+    overwrite: bool = False,
+    batch_size: int = 256,
+    module: nn.Module | None = None,
+) -> Predictions:
+    """Classify images with the classifier in a run's or an advice's folder.
+
+    Images are read and classified a batch at a time. A call that was interrupted goes on where it was when it is made
+    again with the same folder, data, file and precision. A file that cannot be read has a row without a class, with
+    the reason as its ``error``. Files that are no images at all come last.
+
+    Args:
+        folder: where `save_classifier` wrote.
+        data: images, by any door that `likewise.train` takes.
+        out: a ``.csv`` or ``.parquet`` file to write; None keeps the rows in memory.
+        precise: the share of correct predictions wanted among those that are not unsure.
+        overwrite: whether ``out`` may be replaced.
+        batch_size: images at a time.
+        module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
+
+    Raises:
+        LikewiseError: there is no classifier, no image, or the file exists.
+    """
+    classifier, reference = load_classifier(folder, module), load_reference(folder)
+    threshold = choose_threshold(reference.confidence, reference.correct, precise)
+    settings = encoder_settings_of(folder)
+    manifest = with_clips(open_manifest(data), settings.clip_sampling, settings.image_size, region=settings.region)
+    if out is None:
+        sink, file = RowsInMemory(), None
+    else:
+        key = {"precise": precise, "batch_size": batch_size, **_hashes(RunFolder(folder), manifest)}
+        sink = file = PredictionFile(Path(out), key, overwrite)
+    before = sink.written
+    judge = _Judge(classifier.to(choose_device("auto")), reference, threshold, CentreView(settings.image_size))
+    _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
+    if file is None:
+        assert isinstance(sink, RowsInMemory)
+        return Predictions(threshold, _rows=sink.table())
+    return Predictions(threshold, file.out, before, file.started_again)
+
+
+class _Judge:
+    """Pixels in, rows out.
+
+    Args:
+        classifier: on its device.
+        reference: what distances are taken to.
+        threshold: below which a prediction is unsure.
+        view: the encoder's input from stored pixels.
+    """
+
+    def __init__(self, classifier: Classifier, reference: Reference, threshold: Threshold, view: CentreView) -> None:
+        self.classifier, self.reference, self.threshold, self.view = classifier, reference, threshold, view
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Prediction]:
+        """A row for each of B images."""
+        shown = pixels_of_view(self.view, pixels, self.classifier.temperature.device)
+        features = self.classifier.encoder(shown)  # [B, D]
+        probabilities = self.classifier.classify(features).double().softmax(dim=1).cpu()  # [B, K]
+        best = probabilities.topk(2, dim=1)
+        unlike = (self.reference.distances(features) > self.reference.distance_limit).tolist()
+        names, rows = self.classifier.class_names, []
+        for row, (first, second) in enumerate(best.indices.tolist()):
+            probability = float(best.values[row, 0])
+            unsure = probability < self.threshold.value or unlike[row]
+            rows.append(Prediction(ids[row], names[first], probability, names[second], unsure, unlike[row], ""))
+        return rows
+
+
+def _predict(judge: _Judge, images: Images, manifest: Manifest, sink: Sink, batch_size: int) -> None:
+    """Rows of the images that have none yet, in their order; then of the files that are no images."""
+    ids = list(manifest.ids)
+    left = torch.arange(min(sink.written, len(ids)), len(ids))
+    batches = [batch for batch in left.split(batch_size) if len(batch)]
+    for batch, found in zip(batches, read_ahead(images.readable, batches), strict=True):
+        read = found.positions.tolist()
+        rows = dict(zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True)) if read else {}
+        for position in batch.tolist():
+            if position not in rows:
+                rows[position] = _unread(ids[position], images.unreadable[ids[position]])
+        sink.append([rows[position] for position in batch.tolist()])
+    sink.append([_unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]])
+    sink.finish()
+
+
+def _unread(name: str, reason: str) -> Prediction:
+    """The row of a file that could not be read: nothing is said about what it shows."""
+    return Prediction(name, "", None, "", True, None, reason)
+
+
+def _images(manifest: Manifest, settings: EncoderSettings) -> Images:
+    """Images that are read when they are asked for, so that memory does not grow with their number."""
+    if settings.frames > 1:
+        return open_frames(manifest, settings.image_size, settings.channels, settings.frames)
+    return open_images(manifest, stored_size(manifest, settings.image_size), settings.channels, memory_limit=0)
+
+
+def _hashes(folder: RunFolder, manifest: Manifest) -> dict[str, str]:
+    """Of the classifier and of the list of images."""
+    classifier, listed = hashlib.sha256(), hashlib.sha256()
+    for path in (folder.weights, folder.classifier_weights, folder.classifier):
+        classifier.update(path.read_bytes())
+    for name in (*manifest.ids, *(skipped.id for skipped in manifest.skipped)):
+        listed.update(f"{name}\n".encode(errors="backslashreplace"))
+    return {"classifier": classifier.hexdigest(), "data": listed.hexdigest()}

@@ -1,0 +1,186 @@
+"""A file of predictions that grows row by row, and goes on where a killed command left it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.run_folder import read_json, write_json
+
+COLUMNS = pa.schema(
+    {
+        "path": pa.string(),
+        "class": pa.string(),
+        "probability": pa.float64(),
+        "runner_up": pa.string(),
+        "unsure": pa.bool_(),
+        "unlike": pa.bool_(),
+        "error": pa.string(),
+    }
+)
+"""of a table of predictions"""
+
+
+class Prediction(NamedTuple):
+    """One image's prediction. What is not known of a file that could not be read is None, or an empty string."""
+
+    path: str
+    """the image's id: a path, or a position in the data"""
+    predicted: str
+    """name of the class; empty where the file could not be read"""
+    probability: float | None
+    """of that class, calibrated"""
+    runner_up: str
+    """name of the second most probable class"""
+    unsure: bool
+    """whether the stated precision does not cover it"""
+    unlike: bool | None
+    """whether it is farther from everything learned than 99 % of that is"""
+    error: str
+    """why the file could not be read; empty where it could"""
+
+
+class Sink(Protocol):
+    """Where rows go, in order."""
+
+    @property
+    def written(self) -> int:
+        """Rows that are there already."""
+        ...
+
+    def append(self, rows: Iterable[Prediction]) -> None:
+        """Add rows; they are there even if the process is killed right after."""
+        ...
+
+    def finish(self) -> None:
+        """All rows are there."""
+        ...
+
+
+class RowsInMemory:
+    """Rows as a table, for predictions that go into no file."""
+
+    def __init__(self) -> None:
+        self._rows: list[Prediction] = []
+
+    @property
+    def written(self) -> int:
+        """None are there before the first is added."""
+        return len(self._rows)
+
+    def append(self, rows: Iterable[Prediction]) -> None:
+        """Add rows."""
+        self._rows += rows
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def table(self) -> pa.Table:
+        """The rows so far."""
+        columns = zip(*self._rows, strict=True) if self._rows else [[]] * len(COLUMNS)
+        arrays = [pa.array(list(column), field.type) for column, field in zip(columns, COLUMNS, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=COLUMNS)
+
+
+class PredictionFile:
+    """A CSV or Parquet file that takes its name when it is complete.
+
+    Until then rows are in ``<name>.partial``, a CSV, and ``<name>.partial.json`` says how much of it is whole and what
+    it belongs to. After each batch the rows are on disk before their number is.
+
+    Args:
+        out: the file, ``.csv`` or ``.parquet``.
+        key: what the rows depend on; a partial file of another key is started again.
+        overwrite: whether a complete file of that name may be replaced.
+
+    Raises:
+        LikewiseError: another ending, no such folder, or the file exists.
+    """
+
+    def __init__(self, out: Path, key: Mapping[str, Any], overwrite: bool = False) -> None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise LikewiseError(f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet.")
+        if out.exists() and not overwrite:
+            raise LikewiseError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
+        if not out.parent.is_dir():
+            raise LikewiseError(f"The folder {out.parent} does not exist. Make it first, or choose another --out.")
+        self.out, self.key = out, dict(key)
+        self._partial, self._state = (out.with_name(out.name + end) for end in (".partial", ".partial.json"))
+        self.written = 0
+        self.started_again = False
+        """whether there was a partial file of another key"""
+        try:
+            self._open()
+        except OSError as error:
+            raise EnvironmentIOError(f"{self._partial} cannot be written: {error.strerror or error}.") from error
+
+    def _open(self) -> None:
+        state = read_json(self._state) if self._state.exists() and self._partial.exists() else None
+        if state is not None and state["key"] == self.key:
+            self.written = state["rows"]
+            os.truncate(self._partial, state["bytes"])
+            return
+        self.started_again = state is not None
+        self._partial.write_bytes(b"")
+        self._write([COLUMNS.names])
+
+    def append(self, rows: Iterable[Prediction]) -> None:
+        """Add rows.
+
+        Raises:
+            EnvironmentIOError: the disk is full or not writable.
+        """
+        lines = [["" if value is None else value for value in row] for row in rows]
+        self.written += len(lines)
+        try:
+            self._write(lines)
+        except OSError as error:
+            raise EnvironmentIOError(
+                f"{self._partial} cannot be written: {error.strerror or error}. The same command goes on from row "
+                f"{self.written - len(lines):,}."
+            ) from error
+
+    def _write(self, lines: Iterable[Iterable[Any]]) -> None:
+        # A name that is not valid UTF-8 is written with its bytes spelled out.
+        with self._partial.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file, lineterminator="\n").writerows(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        write_json(self._state, {"key": self.key, "rows": self.written, "bytes": self._partial.stat().st_size})
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        if self.out.suffix == ".csv":
+            self._partial.replace(self.out)
+        else:
+            whole = self.out.with_name(self.out.name + ".partial.parquet")
+            with parquet.ParquetWriter(whole, COLUMNS) as writer:
+                for batch in _batches(self._partial):
+                    writer.write_batch(batch)
+            whole.replace(self.out)
+        self._partial.unlink(missing_ok=True)
+        self._state.unlink()
+
+
+def read_predictions(path: Path) -> pa.Table:
+    """The table in a file that `PredictionFile` wrote."""
+    if path.suffix == ".parquet":
+        return parquet.read_table(path)
+    return pa.Table.from_batches(_batches(path), COLUMNS)
+
+
+def _batches(path: Path) -> Iterable[pa.RecordBatch]:
+    """A CSV of predictions, a part at a time."""
+    types = arrow_csv.ConvertOptions(
+        column_types=COLUMNS, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
+    )
+    parsing = arrow_csv.ParseOptions(newlines_in_values=True)
+    return arrow_csv.open_csv(path, parse_options=parsing, convert_options=types)
