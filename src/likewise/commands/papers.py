@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ from likewise.report.method_screens import method_screen, methods_screen
 class Reproduce:
     """Test a published claim at small scale; the same command continues an interrupted one."""
 
-    claim: Positional[str]
+    claim: Annotated[str, Positional, tyro.conf.arg(metavar="CLAIM")]
     """the claim's name; `likewise reproduce` without one lists them"""
     seeds: tuple[int, ...] | None = None
     """random seeds to train with; default: the claim's, mostly 0 1 2"""
@@ -56,7 +57,7 @@ def reproduce(words: list[str]) -> None:
 class StudyCommand:
     """A paper's explanation of why something works, simulated in seconds; without a name, which ones there are."""
 
-    name: Positional[str] = ""
+    name: Annotated[str, Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = ""
     """name of the study, for instance feature-decoupling; without one, the studies are listed"""
     seed: int = 0
     """first of the study's seeds"""
@@ -85,7 +86,7 @@ def study(words: list[str]) -> None:
 class Methods:
     """What each method is and when to choose it; with a name, that method with its settings and presets."""
 
-    name: Positional[str | None] = None
+    name: Annotated[str | None, Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = None
     """name of a method; without one, all are listed"""
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.classification.predict import PRECISE
-from likewise.commands.words import Positional, parse
+from likewise.commands.words import DataArgument, Positional, RunArgument, parse
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.masks import MaskClasses
 from likewise.data.manifest import require_all_read
@@ -26,7 +26,7 @@ from likewise.training import Interrupted
 class Evaluate:
     """Score a run's encoder and, as a baseline, an untrained one of the same shape."""
 
-    run: Positional[str]
+    run: RunArgument
     """the run's folder"""
     data: str | None = None
     """data to score on; default: the data that the run was trained on"""
@@ -63,9 +63,9 @@ def evaluate(words: list[str]) -> None:
 class Embed:
     """Images to vectors; or the lines of a text file, for a run that learned from captions."""
 
-    run: Positional[str]
+    run: RunArgument
     """the run's folder"""
-    data: Positional[str]
+    data: DataArgument
     """folder, file or named set; or a .txt file, a text a line"""
     out: str = "vectors.parquet"
     """Parquet file for the id, label and vector of each image"""
@@ -89,9 +89,9 @@ def embed(words: list[str]) -> None:
 class Predict:
     """The class of each new image, with a calibrated probability and whether it is sure."""
 
-    run: Positional[str]
+    run: RunArgument
     """folder of a run that saw labels, or of an advice"""
-    data: Positional[str]
+    data: DataArgument
     """folder, file or named set of new images"""
     out: str = "predictions.csv"
     """file for the predictions, .csv or .parquet; an interrupted one is continued by the same command"""
@@ -125,9 +125,9 @@ def predict(words: list[str]) -> None:
 class Search:
     """The images most similar to an image, a text or a sound."""
 
-    run: Positional[str]
+    run: RunArgument
     """the run whose encoder made the vectors"""
-    query: Positional[str | None] = None
+    query: Annotated[str | None, Positional, tyro.conf.arg(metavar="[IMAGE]", help_behavior_hint="")] = None
     """an image file"""
     text: str | None = None
     """a description, instead of an image; for a run that learned from captions"""
@@ -178,7 +178,7 @@ def _say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:
 class Report:
     """Write a run's page again, from the files in its folder."""
 
-    run: Positional[str]
+    run: RunArgument
     """the run's folder"""
 
 
@@ -191,7 +191,7 @@ def report(words: list[str]) -> None:
 class Compare:
     """Several runs on one page."""
 
-    runs: Positional[tuple[str, ...]]
+    runs: Annotated[tuple[str, ...], Positional, tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="")]
     """two or more run folders; the first is the baseline of the others"""
     out: str = "compare.html"
     """HTML file to write"""
@@ -211,7 +211,7 @@ def compare(words: list[str]) -> None:
 class Export:
     """The encoder, or the whole classifier, as files for other tools; verified by loading them back."""
 
-    run: Positional[str]
+    run: RunArgument
     """the run's folder"""
     to: Format = "safetensors"
     """safetensors: all weights; timm: weights that timm.create_model loads; hub: a folder with config.json that timm

@@ -6,12 +6,12 @@ import shlex
 import shutil
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from rich.console import Console
 
-from likewise.commands.words import Positional, parse, spell_out, take_option
+from likewise.commands.words import DataArgument, parse, spell_out, take_option
 from likewise.methods import METHODS, Method, Recipe
 from likewise.methods.card import PRESET_NAMES
 from likewise.report.method_screens import train_help
@@ -35,7 +35,7 @@ def train(words: list[str]) -> None:
 def _train_options(defaults: Defaults) -> type:
     """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
     fields: list[Any] = [
-        ("data", Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]),
+        ("data", DataArgument),
         ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: defaults.settings)),
     ]
     if isinstance(defaults.method, Method):
@@ -52,7 +52,7 @@ def _train_options(defaults: Defaults) -> type:
 class Doctor:
     """Find files that would spoil a run: unreadable, tiny, duplicate and leaked images."""
 
-    data: Positional[str]
+    data: DataArgument
     """folder, file or named set"""
     labels: str | None = None
     """a CSV of image_path,label"""
