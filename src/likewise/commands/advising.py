@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from likewise.commands.words import Positional, parse
+from likewise.commands.words import DataArgument, parse
 from likewise.training.launch import DeviceKind
 
 
@@ -14,7 +14,7 @@ from likewise.training.launch import DeviceKind
 class Advise:
     """Find the best classifier that these images and labels allow within a time, and what to expect of it."""
 
-    data: Positional[str]
+    data: DataArgument
     """folder, file or named set"""
     labels: str = "all"
     """a CSV of image_path,label; or how many labels of the data are shown: all, 10 (for each class), total:4000, 1%"""
