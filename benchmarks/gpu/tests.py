@@ -15,7 +15,11 @@ from gpu.section import Clock, Section
 ROOT = Path(__file__).parents[2]
 LIMIT = 90.0
 
-FILES = ("tests/views/test_fused.py", "tests/losses/test_tiles_triton.py")
+FILES = (
+    "tests/views/test_fused.py",
+    "tests/training/test_captured_step.py",
+    "tests/losses/test_tiles_triton.py",
+)
 """Those with cases that only a CUDA device runs; each says ``on_kernels`` or skips without one."""
 
 

@@ -1,6 +1,6 @@
 """A captured step is the eager step: the same numbers, nothing that waits, and a reason where it cannot be captured.
 
-Without a GPU a stand-in for the graph does the captured work again, on the same memory.
+With a GPU, graphs are captured; without one, a stand-in does the captured work again, on the same memory.
 """
 
 import pytest
@@ -14,6 +14,7 @@ from likewise.training import LoopSettings, captured_step, loop, train
 from losses.launches import Launches
 from methods.fixtures import loader, method, nets_of
 
+ON_GPU = torch.cuda.is_available()
 STEPS = 7
 """more than the warm-up"""
 
@@ -42,6 +43,8 @@ def one_hot(labels, classes):
 
 @pytest.fixture
 def as_on_gpu(monkeypatch):
+    if ON_GPU:
+        return
     monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
     monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
     monkeypatch.setattr(loop, "has_graphs", lambda device: True)
@@ -51,10 +54,10 @@ def as_on_gpu(monkeypatch):
 
 def trained(name, cuda_graph, optimizer="sgd"):
     rule = method(name)
-    nets = nets_of(rule)
+    nets = nets_of(rule).to("cuda" if ON_GPU else "cpu")
     plan = LoopSettings(STEPS, seed=4, cuda_graph=cuda_graph)
     recipe = Recipe(optimizer, 0.2, weight_decay=1e-4)
-    state = train(Fabric(accelerator="cpu", devices=1), rule, nets, loader(rule), recipe, plan)
+    state = train(Fabric(accelerator="cuda" if ON_GPU else "cpu", devices=1), rule, nets, loader(rule), recipe, plan)
     return nets, state
 
 
@@ -64,8 +67,10 @@ def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
     captured, state = trained(name, "on")
     assert (state.step, state.images) == (eager_state.step, eager_state.images)
     for key, value in eager.state_dict().items():
-        torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-4, atol=1e-5, msg=key)
-    assert Again.launches > 0  # the last steps came from the graph
+        torch.testing.assert_close(
+            captured.state_dict()[key], value, rtol=1e-3 if ON_GPU else 1e-4, atol=1e-4 if ON_GPU else 1e-5
+        )
+    assert ON_GPU or Again.launches > 0  # the last steps came from the graph
 
 
 @pytest.mark.parametrize("optimizer", ["lars", "adamw"])
@@ -73,7 +78,7 @@ def test_every_optimiser_reads_its_rate_from_memory(optimizer, as_on_gpu):
     eager, _ = trained("simclr", "off", optimizer)
     captured, _ = trained("simclr", "on", optimizer)
     for key, value in eager.state_dict().items():
-        torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-3, atol=1e-4, msg=key)
+        torch.testing.assert_close(captured.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["swav", "ugan"])
@@ -84,6 +89,7 @@ def test_a_method_that_cannot_be_captured_says_why(name, as_on_gpu):
     assert state.step == STEPS
 
 
+@pytest.mark.skipif(ON_GPU, reason="needs a machine without a GPU")
 def test_on_a_cpu_nothing_is_captured():
     with pytest.raises(LikewiseError, match="--cuda-graph"):
         trained("simclr", "on")
