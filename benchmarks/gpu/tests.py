@@ -18,6 +18,7 @@ LIMIT = 90.0
 FILES = (
     "tests/views/test_fused.py",
     "tests/training/test_captured_step.py",
+    "tests/losses/test_fused_batch.py",
     "tests/losses/test_tiles_triton.py",
 )
 """Those with cases that only a CUDA device runs; each says ``on_kernels`` or skips without one."""

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.losses import fused_batch
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import (
     UNKNOWN,
@@ -103,6 +104,38 @@ def info_nce(
     return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives, kind, reduction)
 
 
+def _nt_xent_by_kernels(
+    first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False
+) -> Tensor | None:
+    usual = not detach_keys and fused_batch.serves(first, 2 * len(first), temperature)
+    if not usual or first.dim() != 2 or first.shape != second.shape or first.dtype != second.dtype:
+        return None
+    return fused_batch.loss_within_batch(torch.cat([first, second]), None, float(temperature), "pairs")
+
+
+def _sup_con_by_kernels(
+    z: Tensor,
+    labels: Tensor,
+    temperature: float | Tensor = 0.1,
+    kind: Literal["out", "in"] = "out",
+    reduction: Literal["valid", "all"] = "valid",
+) -> Tensor | None:
+    known = kind in ("out", "in") and isinstance(labels, Tensor) and labels.dtype == torch.int64
+    if not known or z.dim() not in (2, 3) or labels.shape != z.shape[:1]:
+        return None
+    if not fused_batch.serves(z, z.shape[:-1].numel(), temperature):
+        return None
+    return fused_batch.loss_within_batch(z, labels, float(temperature), kind, by_all=reduction == "all")
+
+
+def _suncet_by_kernels(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor | None:
+    known = isinstance(labels, Tensor) and labels.dtype == torch.int64 and z.dim() == 2
+    if not known or len(labels) != len(z) or not fused_batch.serves(z, len(z), temperature):
+        return None
+    return fused_batch.loss_within_batch(z, labels, float(temperature), "nca")
+
+
+@fused_batch.kernels_first(_nt_xent_by_kernels)
 @in_float32
 def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False) -> Tensor:
     """SimCLR's loss over two views of B images (Chen et al. 2020, Algorithm 1, https://arxiv.org/abs/2002.05709).
@@ -131,6 +164,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
     return self_logsumexp(scaled).all_logsumexp.mean() - alike.mean()
 
 
+@fused_batch.kernels_first(_sup_con_by_kernels)
 @in_float32
 def sup_con(
     z: Tensor,
@@ -161,6 +195,7 @@ def sup_con(
     return _within_batch(unit(z, temperature**-0.5), labels, kind, reduction)
 
 
+@fused_batch.kernels_first(_suncet_by_kernels)
 @in_float32
 def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """SuNCEt's supervised term on a class-balanced support batch (Assran et al. 2020, https://arxiv.org/abs/2006.10803).

@@ -95,7 +95,7 @@ class _SelfLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        _refuse_second_derivatives()
+        refuse_second_derivatives()
         z, ids, *saved = ctx.saved_tensors
         sums, grads = Sums(*saved), [_arranged(gradient, ctx.order) for gradient in gradients]
         if ctx.path is tiles_triton:
@@ -134,7 +134,7 @@ class _CrossLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        _refuse_second_derivatives()
+        refuse_second_derivatives()
         queries, keys, self_index, query_id, key_id, *saved = ctx.saved_tensors
         rows, columns = ctx.orders
         pairs, sums = Pairs(self_index, query_id, key_id), Sums(*saved)
@@ -160,7 +160,7 @@ class _AgainstFixed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        _refuse_second_derivatives()
+        refuse_second_derivatives()
         (mean,) = ctx.saved_tensors
         return mean * gradients[0][:, None], None, None
 
@@ -204,7 +204,12 @@ def _itself(z: Tensor) -> Tensor:
     return torch.arange(len(z), device=z.device)
 
 
-def _refuse_second_derivatives() -> None:
+def refuse_second_derivatives() -> None:
+    """Called in a backward that autograd does not see through.
+
+    Raises:
+        NotTwiceDifferentiable: the backward is itself to be differentiated.
+    """
     if torch.is_grad_enabled():  # as it is in a backward only under create_graph
         raise NotTwiceDifferentiable(
             "Second derivatives of a contrastive loss were asked for (create_graph=True); the fast losses have none. "

@@ -1,0 +1,175 @@
+"""The losses within a batch in few launches, against the same losses in float64 by PyTorch's operations.
+
+On a machine with a GPU the kernels are compiled. Elsewhere Triton's interpreter runs them, in a process of its own.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from likewise import losses
+from likewise.losses import fused_batch
+from likewise.losses.similarity_sums import NotTwiceDifferentiable
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
+on_kernels = pytest.mark.skipif(
+    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+)
+TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+
+
+@TRITON
+@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+def test_every_case_through_the_interpreter():
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "skipped" not in run.stdout
+
+
+def rows(count, width=12, seed=0):
+    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (3 * drawn).to(DEVICE)
+
+
+def whole_numbers(count, low=-1):
+    return torch.randint(low, 4, (count,), generator=torch.Generator().manual_seed(1)).to(DEVICE)
+
+
+LOSSES = {
+    "nt_xent": lambda z, t: losses.nt_xent(*z.chunk(2), t),
+    "out": lambda z, t: losses.sup_con(z, whole_numbers(len(z)), t, "out"),
+    "out of views, over all": lambda z, t: losses.sup_con(
+        z.unflatten(0, (-1, 2)), whole_numbers(len(z) // 2), t, "out", "all"
+    ),
+    "in": lambda z, t: losses.sup_con(z, whole_numbers(len(z)), t, "in"),
+    "in of views": lambda z, t: losses.sup_con(z.unflatten(0, (-1, 2)), whole_numbers(len(z) // 2), t, "in"),
+    "nca": lambda z, t: losses.suncet(z, whole_numbers(len(z), 0), t),
+}
+
+
+def value_and_gradient(loss, z, temperature):
+    z = z.detach().requires_grad_()
+    value = loss(z, temperature)
+    (gradient,) = torch.autograd.grad(value * 1.7, z)
+    return value.detach().double(), gradient.double()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often the kernels' loss was taken."""
+    calls = []
+    made = fused_batch.loss_within_batch
+    monkeypatch.setattr(
+        fused_batch, "loss_within_batch", lambda *args, **kwargs: calls.append(1) or made(*args, **kwargs)
+    )
+    return calls
+
+
+@on_kernels
+@pytest.mark.parametrize("temperature", [0.2, 0.01], ids=["bounded", "with maxima"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_give_value_and_gradient(name, temperature, counted):
+    z = rows(70)
+    value, gradient = value_and_gradient(LOSSES[name], z, temperature)
+    assert not counted  # float64 goes another way
+    found, found_gradient = value_and_gradient(LOSSES[name], z.float(), temperature)
+    assert counted
+    torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
+    assert (found_gradient - gradient).norm() < 1e-5 * gradient.norm()
+
+
+@on_kernels
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_kernels_take_half_precision_and_give_its_gradient(dtype):
+    z = rows(70).to(dtype)
+    value, gradient = value_and_gradient(LOSSES["nt_xent"], z.double(), 0.2)
+    found, found_gradient = value_and_gradient(LOSSES["nt_xent"], z, 0.2)
+    torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
+    assert (found_gradient - gradient).norm() < 1e-2 * gradient.norm()
+
+
+@on_kernels
+@pytest.mark.parametrize("temperature", [0.2, 0.01])
+def test_kernels_give_nan_where_nothing_can_be_learned(temperature):
+    labels = torch.zeros(8, dtype=torch.int64, device=DEVICE)
+    assert losses.suncet(rows(8).float(), labels, temperature).isnan()
+    assert losses.sup_con(rows(8).float(), torch.arange(8, device=DEVICE), temperature).isnan()
+
+
+@on_kernels
+def test_kernels_refuse_second_derivatives():
+    z = rows(8).float().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.nt_xent(*z.chunk(2)), z, create_graph=False, retain_graph=True)
+    assert gradient.isfinite().all()
+    with pytest.raises(NotTwiceDifferentiable):
+        torch.autograd.grad(losses.nt_xent(*z.chunk(2)), z, create_graph=True)
+
+
+@on_kernels
+def test_kernels_leave_what_they_do_not_serve(counted):
+    z = rows(8).float()
+    losses.nt_xent(*z.chunk(2), temperature=torch.tensor(0.2, device=DEVICE))
+    losses.nt_xent(*z.chunk(2), detach_keys=True)
+    losses.nt_xent(*rows(8, width=fused_batch.MOST_COLUMNS + 1).float().chunk(2))
+    assert not counted
+
+
+COMPILING = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from likewise.losses import fused_batch, triton_batch_kernels
+
+
+class Nowhere:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device: 0)
+
+
+class Compiled:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def launched(*arguments, **settings):
+            built = self.kernel.warmup(*arguments, grid=grid, **settings)
+            assert built.metadata.shared < 232448, built.metadata
+            print("compiled", end=" ")
+        return launched
+
+
+class Kernels:
+    pass
+
+
+for name in ("unit", "rows", "mean", "gradient"):
+    setattr(Kernels, f"{name}_kernel", Compiled(getattr(triton_batch_kernels, f"{name}_kernel")))
+driver.set_active(Nowhere)
+fused_batch._kernels = lambda: Kernels
+for count, form in ((1024, "pairs"), (4096, "in")):
+    z = torch.ones(count, 128, dtype=torch.bfloat16, requires_grad=True)
+    labels = None if form == "pairs" else torch.arange(count) // 2
+    fused_batch.loss_within_batch(z, labels, 0.2, form).backward()
+"""
+
+
+@TRITON
+@pytest.mark.slow
+def test_the_compiler_takes_all_for_a_gpu_that_is_not_here():
+    """What the interpreter runs may still not compile; this compiles for capability 9.0."""
+    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    run = subprocess.run([sys.executable, "-c", COMPILING], env=clean, capture_output=True, text=True)
+    assert run.stdout.split() == ["compiled"] * 8, run.stderr
