@@ -6,6 +6,7 @@ must be chosen before Triton is imported, and so has a process of its own.
 
 import importlib.util
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from sampled_params import natural, synthetic, whole_images
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
+from likewise.views.fused import boxes
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
-from likewise.views.image import batched
+from likewise.views.image import batched, crop
 from likewise.views.image.random_ops import cut_out
 from likewise.views.image.view_params import ViewParams
 from likewise.views.policies import ViewPolicy, centre, comatch_strong, simclr
@@ -180,6 +182,23 @@ def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
     assert (kernels(noise(2, 3, 20, 20), params, 16) - defined(noise(2, 3, 20, 20), params, 16)).abs().max() < CLOSE
     none = noise(2, 3, 20, 20)[:0]
     assert kernels(none, ViewParams(params.box[:0]), 16).shape == (0, 3, 16, 16)
+
+
+@on_kernels
+@pytest.mark.parametrize(("area", "ratio"), [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.9, 1.0), (2.0, 3.0))])
+def test_kernels_place_boxes_as_pytorch_does(area: tuple[float, float], ratio: tuple[float, float]) -> None:
+    """At most of the second kind none of ten tries fits."""
+    random = torch.Generator().manual_seed(0)
+    aspect = torch.rand(70, generator=random) * 2 + 0.2
+    draws = boxes.BoxDraws(
+        torch.rand(70, boxes.TRIES, generator=random) * (area[1] - area[0]) + area[0],
+        torch.rand(70, boxes.TRIES, generator=random) * math.log(ratio[1] / ratio[0]) + math.log(ratio[0]),
+        torch.rand(70, generator=random) * 2 - 1,
+        torch.rand(70, generator=random) * 2 - 1,
+        torch.rand(70, generator=random) < 0.5,
+    )
+    found = boxes.boxes(draws, aspect.to(DEVICE), ratio).cpu()
+    torch.testing.assert_close(found, crop.boxes(draws, aspect, ratio))
 
 
 @on_cuda

@@ -16,7 +16,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused import packing
+from likewise.views.fused import boxes, packing
 from likewise.views.image import colour
 from likewise.views.image.random_ops import GREY as LEFT_EMPTY
 
@@ -25,8 +25,9 @@ BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE = (tl.constexpr(place) for place in rang
 CHANGES = tl.constexpr(len(colour.COLOUR_OPS))
 EMPTY = tl.constexpr(LEFT_EMPTY)
 
-EXTENT_X, CENTRE_X = tl.constexpr(packing.BOX), tl.constexpr(packing.BOX + 2)
-EXTENT_Y, CENTRE_Y = tl.constexpr(packing.BOX + 4), tl.constexpr(packing.BOX + 5)
+EXTENT_X, CENTRE_X, EXTENT_Y, CENTRE_Y = (tl.constexpr(place) for place in (0, 2, 4, 5))
+BOX = tl.constexpr(6)  # numbers of a box
+TRIES = tl.constexpr(boxes.TRIES)
 FACTORS, ORDER = tl.constexpr(packing.FACTORS), tl.constexpr(packing.ORDER)
 GREY, BLURRED = tl.constexpr(packing.GREY), tl.constexpr(packing.BLURRED)
 SIGMA, SOLARIZED = tl.constexpr(packing.SIGMA), tl.constexpr(packing.SOLARIZED)
@@ -80,12 +81,12 @@ def _tap(tap, wanted, first, reach, extent, centre, pixels, SHRINKS: tl.constexp
 
 @triton.jit
 def _crop(
-    image, parameters, y, x, size, height, width, stride_c, stride_h, stride_w,
+    image, box, y, x, size, height, width, stride_c, stride_h, stride_w,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr,
 ):  # fmt: skip
     """``crop.resample``: the channels at places y [ROWS] and x [COLUMNS] of the view, in [0, 1]."""
-    extent_x, centre_x = tl.load(parameters + EXTENT_X), tl.load(parameters + CENTRE_X)
-    extent_y, centre_y = tl.load(parameters + EXTENT_Y), tl.load(parameters + CENTRE_Y)
+    extent_x, centre_x = tl.load(box + EXTENT_X), tl.load(box + CENTRE_X)
+    extent_y, centre_y = tl.load(box + EXTENT_Y), tl.load(box + CENTRE_Y)
     # Places beyond the view look where its last ones do, so that no load needs a mask.
     y, x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
     wanted_y, first_y, reach_y = _taps(y, extent_y, centre_y, height, size, SHRINKS)
@@ -256,9 +257,38 @@ def _place(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     return row.to(tl.int64), channel, y, x
 
 
+@triton.jit(do_not_specialize=["least", "greatest", "rows"])
+def box_kernel(drawn, aspects, found, least, greatest, rows, ROWS: tl.constexpr) -> None:
+    """``crop.boxes``: [B, 2 * TRIES + 3] random numbers and the images' aspects -> [B, 6]."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    there = row < rows
+    numbers = drawn + row * (2 * TRIES + 3)
+    aspect = tl.load(aspects + row, mask=there, other=1.0)
+    closest = tl.minimum(tl.maximum(aspect, least), greatest) / aspect
+    width = tl.minimum(closest, 1.0)
+    height = tl.minimum(1 / closest, 1.0)
+    for tried in range(TRIES):
+        attempt = TRIES - 1 - tried  # the first that fits is met last
+        share = tl.load(numbers + attempt, mask=there, other=1.0)
+        shape = tl.exp(tl.load(numbers + TRIES + attempt, mask=there, other=0.0)) / aspect
+        wide, high = tl.sqrt(share * shape), tl.sqrt(share / shape)
+        fits = (wide <= 1) & (high <= 1)
+        width = tl.where(fits, wide, width)
+        height = tl.where(fits, high, height)
+    place = found + row * BOX
+    mirrored = tl.load(numbers + 2 * TRIES + 2, mask=there, other=0.0)
+    nought = tl.zeros([ROWS], tl.float32)
+    tl.store(place, tl.where(mirrored != 0, -width, width), mask=there)
+    tl.store(place + 1, nought, mask=there)
+    tl.store(place + 2, tl.load(numbers + 2 * TRIES, mask=there, other=0.0) * (1 - width), mask=there)
+    tl.store(place + 3, nought, mask=there)
+    tl.store(place + 4, height, mask=there)
+    tl.store(place + 5, tl.load(numbers + 2 * TRIES + 1, mask=there, other=0.0) * (1 - height), mask=there)
+
+
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def sum_kernel(
-    images, packed, sums, size, height, width, planes, stride_b, stride_c, stride_h, stride_w, stride_p,
+    images, boxes, packed, sums, size, height, width, planes, stride_b, stride_c, stride_h, stride_w, stride_p,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each tile's sum over the luminance that contrast meets: [B * planes, tiles]. Rows without contrast are left."""
@@ -269,9 +299,10 @@ def sum_kernel(
         if tl.load(parameters + ORDER + turn).to(tl.int32) == CONTRAST:
             before = tl.minimum(before, turn)
     if before < CHANGES:
+        box = boxes + row * BOX
         image = images + row * stride_b + channel * stride_c
         red, green, blue = _crop(
-            image, parameters, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+            image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
         )
         if SCALED:
             red = _within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
@@ -347,7 +378,7 @@ def _set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr):
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def view_kernel(
-    images, packed, sums, out, unblurred, mean, std, cutout_side, size, height, width, planes,
+    images, boxes, packed, sums, out, unblurred, mean, std, cutout_side, size, height, width, planes,
     stride_b, stride_c, stride_h, stride_w, stride_p, out_b, out_c, out_h, out_w,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, COLOURED: tl.constexpr, BLURS: tl.constexpr,
@@ -356,10 +387,11 @@ def view_kernel(
     """A tile of a view, finished, but for rows to be blurred by `blur_kernel`: theirs goes to ``unblurred``."""
     row, channel, y, x = _place(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
+    box = boxes + row * BOX
     image = images + row * stride_b + channel * stride_c
     there = (y < size)[:, None] & (x < size)[None, :]
     red, green, blue = _crop(
-        image, parameters, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+        image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
     )
     if SCALED:
         red = _within(red * tl.load(parameters + CHANNEL_FACTORS + channel))

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.views.fused.boxes import to_device
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.view_params import ColourParams, ViewParams
 
-BOX = 0
-FACTORS = BOX + 6
+FACTORS = 0
 ORDER = FACTORS + len(COLOUR_OPS)
 GREY = ORDER + len(COLOUR_OPS)
 BLURRED = GREY + 1
@@ -25,10 +25,12 @@ CHANNEL_FACTORS = CUTOUT + 2
 class Packed(NamedTuple):
     """What the kernels need to know of a batch of views."""
 
-    rows: Tensor
-    """float32 [B, columns]"""
+    box: Tensor
+    """float32 [B, 2, 3], contiguous: see ``View.box``"""
+    rows: Tensor | None = None
+    """float32 [B, columns], contiguous; None: views are crops alone"""
     coloured: bool = False
-    """whether there are colour augmentations; without them and Cutout a row is its box alone"""
+    """whether there are colour augmentations"""
     blurs: bool = False
     """whether a row may be blurred"""
     scaled: bool = False
@@ -37,33 +39,25 @@ class Packed(NamedTuple):
     """Cutout's side as a share of the view's; 0: no Cutout"""
 
     def to(self, device: torch.device) -> Packed:
-        """On a device; the host does not wait for the copy."""
-        if self.rows.device == device or device.type == "cpu":
-            return self._replace(rows=self.rows.to(device))
-        return self._replace(rows=self.rows.pin_memory().to(device, non_blocking=True))
-
-    @property
-    def box(self) -> Tensor:
-        """[B, 2, 3]: see ``View.box``."""
-        return self.rows[:, BOX:FACTORS].unflatten(1, (2, 3))
+        """On a device; the host does not wait for the copies."""
+        rows = None if self.rows is None else to_device(self.rows, device)
+        return self._replace(box=to_device(self.box, device), rows=rows)
 
 
 def pack(params: ViewParams) -> Packed:
-    """On the device of the box. RandAugment's operations are not among them."""
-    boxes = params.box.flatten(1)
-    if params.colour is None and params.cutout is None:
-        return Packed(boxes.float().contiguous())
-    rows, device = len(boxes), boxes.device
-    columns = [boxes, *_colour_columns(params.colour, rows)]
-    columns.append(torch.zeros(rows, 2) if params.cutout is None else params.cutout.centre)
-    if params.colour is not None and params.colour.channel_factors is not None:
-        columns.append(params.colour.channel_factors)
-    matrix = torch.cat([column.to(device, torch.float32) for column in columns], dim=1)
-    side = 0.0 if params.cutout is None else params.cutout.side
-    if params.colour is None:
-        return Packed(matrix, cutout_side=side)
-    blurs = bool(params.colour.blurred.any())
-    return Packed(matrix, True, blurs, params.colour.channel_factors is not None, side)
+    """RandAugment's operations are not among them. Parts stay on their devices, but for colours, which are packed."""
+    box = params.box.float().contiguous()
+    colour, cutout = params.colour, params.cutout
+    if colour is None and cutout is None:
+        return Packed(box)
+    columns = _colour_columns(colour, len(box))
+    columns.append(torch.zeros(len(box), 2) if cutout is None else cutout.centre)
+    factors = None if colour is None else colour.channel_factors
+    if factors is not None:
+        columns.append(factors)
+    rows = torch.cat([column.float() for column in columns], dim=1)
+    blurs = colour is not None and bool(colour.blurred.any())
+    return Packed(box, rows, colour is not None, blurs, factors is not None, 0.0 if cutout is None else cutout.side)
 
 
 def _colour_columns(colour: ColourParams | None, rows: int) -> list[Tensor]:

@@ -6,23 +6,16 @@ augmentations takes some seconds, in which Triton compiles; it keeps the outcome
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import logging
-import os
 import time
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from likewise.views.fused.boxes import kernels, runs_on
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
-
-OLDEST_TRITON = (3, 3)
-"""The oldest that the kernels were compiled with; it comes with PyTorch 2.7."""
 
 WHOLE = 64
 """Pixels along a side up to which one program makes a whole view."""
@@ -52,15 +45,10 @@ class Normalisation(NamedTuple):
 def supports(images: Tensor) -> bool:
     """Whether the kernels can make views of these images; if not, the caller takes another way.
 
-    They need uint8 on a CUDA device of compute capability 7.5 (Turing) or later, with Triton 3.3 or later. On a CPU
-    they run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests. AMD
-    devices are untried, and not served. ``LIKEWISE_NATIVE=0`` turns them off, as it does the compiled code of CPUs.
+    They need uint8, and a device on which `boxes.runs_on` says that they run. On a CPU they run only through Triton's
+    interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
     """
-    if images.dtype != torch.uint8 or not images.is_cuda or os.environ.get("LIKEWISE_NATIVE", "1") == "0":
-        return False
-    if torch.version.hip is not None or torch.cuda.get_device_capability(images.device) < (7, 5):
-        return False
-    return _triton_version() >= OLDEST_TRITON
+    return images.dtype == torch.uint8 and runs_on(images.device)
 
 
 def make(
@@ -100,16 +88,17 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     rgb = channels == 3
     planes = 1 if rgb else channels
     grid = (len(images) * planes, tiles)
+    rows = packed.box if packed.rows is None else packed.rows  # which without rows no kernel reads
     cut: dict[str, Any] = {"ROWS": side, "COLUMNS": side, "RGB": rgb}
-    read = (size, height, width, planes, *images.stride(), packed.rows.stride(0))
+    read = (size, height, width, planes, *images.stride(), rows.stride(0))
     crop = {"SHRINKS": max(height, width) > size, "SCALED": packed.scaled}
     sums = unblurred = None
     if packed.coloured and not whole:
         sums = views.new_empty(grid, dtype=torch.float32)
-        _launch("sum_kernel", grid, WARPS[side], (images, packed.rows, sums, *read), **cut, **crop)
+        _launch("sum_kernel", grid, WARPS[side], (images, packed.box, rows, sums, *read), **cut, **crop)
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
-    mean, std = normalisation or (None, None)
+    finish_with = (*(normalisation or (None, None)), packed.cutout_side)
     taps = kernel_size(size)
     finish = {
         "RADIUS": taps // 2,
@@ -121,7 +110,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         "view_kernel",
         grid,
         WARPS[side],
-        (images, packed.rows, sums, views, unblurred, mean, std, packed.cutout_side, *read, *views.stride()),
+        (images, packed.box, rows, sums, views, unblurred, *finish_with, *read, *views.stride()),
         **(cut | crop | finish),
         TILES=_power_of_two(tiles),
         COLOURED=packed.coloured,
@@ -131,12 +120,12 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     )
     if unblurred is not None:
         channels_grid = (len(images) * channels, (-(-size // TILE)) ** 2)
-        written = (size, channels, packed.rows.stride(0), *views.stride())
+        written = (size, channels, rows.stride(0), *views.stride())
         _launch(
             "blur_kernel",
             channels_grid,
             BLUR_WARPS,
-            (packed.rows, views, unblurred, mean, std, packed.cutout_side, *written),
+            (rows, views, unblurred, *finish_with, *written),
             ROWS=TILE,
             COLUMNS=TILE,
             WINDOW=_power_of_two(TILE + 2 * (taps // 2)),
@@ -146,7 +135,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
 
 def _launch(name: str, grid: tuple[int, int], warps: int, arguments: tuple[Any, ...], **flags: Any) -> None:
     """Start a kernel on the device of its first tensor."""
-    kernel: Any = getattr(_kernels(), name)
+    kernel: Any = getattr(kernels(), name)
     start = time.perf_counter()
     with torch.cuda.device_of(arguments[0]):
         kernel[grid](*arguments, **flags, num_warps=warps)
@@ -156,20 +145,3 @@ def _launch(name: str, grid: tuple[int, int], warps: int, arguments: tuple[Any, 
 
 def _power_of_two(least: int) -> int:
     return max(16, 1 << (least - 1).bit_length())
-
-
-def _kernels() -> ModuleType:
-    from likewise.views.fused import kernels
-
-    return kernels
-
-
-@functools.cache
-def _triton_version() -> tuple[int, ...]:
-    """(0,) where it is not installed."""
-    if importlib.util.find_spec("triton") is None:
-        return (0,)
-    try:
-        return tuple(int(part) for part in version("triton").split(".")[:2])
-    except (PackageNotFoundError, ValueError):
-        return (0,)

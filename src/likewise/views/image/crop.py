@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.randomness import BatchRNG
-
-TRIES = 10
-"""Attempts at a box that fits, as in torchvision's ``RandomResizedCrop``."""
+from likewise.views.fused import boxes as fused
+from likewise.views.fused.boxes import TRIES, BoxDraws
 
 
 def random_boxes(
@@ -34,12 +33,23 @@ def random_boxes(
         area: least and greatest share of the image.
         ratio: least and greatest width / height of the box.
         flip: probability of a mirrored box, which has a negative width.
+
+    Returns:
+        On the device of the aspect where a GPU's kernel works them out, so that nothing waits for the GPU to say what
+        the aspect is; else where the random numbers are.
     """
     share = rng.uniform(*area, columns=TRIES)
-    shape = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES).exp()
-    across, down, mirrored = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip)
+    log_ratio = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES)
+    draws = BoxDraws(share, log_ratio, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip))
+    return (fused.boxes if fused.runs_on(aspect.device) else boxes)(draws, aspect, ratio)
+
+
+def boxes(draws: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
+    """The boxes that were drawn: float32 [B, 2, 3]."""
+    share, shape = draws.share, draws.log_ratio.exp()
     width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
-    return _box(torch.where(mirrored, -width, width), height, across * (1 - width), down * (1 - height))
+    signed = torch.where(draws.mirrored, -width, width)
+    return _box(signed, height, draws.across * (1 - width), draws.down * (1 - height))
 
 
 def centre_boxes(aspect: Tensor, share: float) -> Tensor:
