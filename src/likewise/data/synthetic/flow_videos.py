@@ -13,6 +13,7 @@ from likewise.data.synthetic.scenes import OBJECT, texture
 
 MOTIONS = ("up", "down", "left", "right", "down and right", "up and right", "turning", "to and fro")
 """how the garments of a clip move relative to the background"""
+TURNING, TO_AND_FRO = MOTIONS.index("turning"), MOTIONS.index("to and fro")
 HEADINGS = ((0, -1), (0, 1), (-1, 0), (1, 0), (0.7071, 0.7071), (0.7071, -0.7071))
 """to the right and down, of the first six motions"""
 
@@ -89,11 +90,12 @@ def flow_videos(
     pieces = pieces_of(items, side // 2)[torch.from_numpy(which)]
     pieces = torch.where(torch.from_numpy(mirrored)[..., None, None, None], pieces.flip(-1), pieces)
     step = max(1, CHUNK // (side * side * length))
-    parts = [
-        _film(grounds[chunk], pieces[chunk], Paths(*(part[chunk] for part in paths)), side)
-        for chunk in (slice(first, first + step) for first in range(0, count, step))
-    ]
-    frames, flow, objects = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    films = []
+    for first in range(0, count, step):
+        chunk = slice(first, first + step)
+        chunk_paths = Paths(*(part[chunk] for part in paths))
+        films.append(_film(grounds[chunk], pieces[chunk], chunk_paths, side))
+    frames, flow, objects = (torch.cat(column).numpy() for column in zip(*films, strict=True))
     return FlowVideos(frames, flow, objects, motions.astype(np.int64), labels[which].astype(np.int64))
 
 
@@ -103,21 +105,42 @@ def _paths(
     """Garments move about a middle that is drawn so that they stay inside the frame where there is room."""
     shape = len(motions), garments
     time = np.linspace(-0.5, 0.5, length)
-    heading = np.array([*HEADINGS, (0, 0), (0, 0)])[motions][:, None, None]
-    gone = random.uniform(*TRAVEL, shape)[..., None, None] * heading * time[:, None]  # [N, G, T, 2]
-    swing = random.uniform(*SWING, shape)[..., None] * np.sin(
-        3 * np.pi * time + random.uniform(0, 2 * np.pi, shape)[..., None]
-    )
-    gone = gone + (motions == 7)[:, None, None, None] * swing[..., None] * _direction(random, shape)[:, :, None]
-    turn = random.uniform(*TURN, shape) * random.choice([-1, 1], shape) * (motions == 6)[:, None]
-    pan = camera * random.uniform(*PAN, len(motions))[:, None] * _direction(random, (len(motions),))
+    gone = _straight(random, motions, shape, time) + _to_and_fro(random, motions, shape, time)  # [N, G, T, 2]
+    turn = random.uniform(*TURN, shape) * random.choice([-1, 1], shape)  # [N, G]
+    turn = turn * (motions == TURNING)[:, None]
+    speed = random.uniform(*PAN, len(motions))[:, None]
+    pan = camera * speed * _direction(random, (len(motions),))  # [N, 2]
     gone = side * (gone + pan[:, None, None] * time[:, None])
     room = np.maximum(0, side / 4 - abs(gone).max(axis=2))  # a garment reaches a quarter of a side from its middle
     middle = (side - 1) / 2 + random.uniform(-1, 1, (*shape, 2)) * room
+    centres = middle[:, :, None] + gone
+    angles = turn[..., None] * time
     moved = side * pan[:, None] * (time - time[0])[:, None]
     return Paths(
-        *(torch.from_numpy(part).float() for part in (middle[:, :, None] + gone, turn[..., None] * time, moved))
+        torch.from_numpy(centres).float(),
+        torch.from_numpy(angles).float(),
+        torch.from_numpy(moved).float(),
     )
+
+
+def _straight(random: np.random.Generator, motions: np.ndarray, shape: tuple[int, int], time: np.ndarray) -> np.ndarray:
+    """How far garments of the first six motions are from their middle, in sides: [N, G, T, 2], else 0."""
+    headings = np.array([*HEADINGS, (0, 0), (0, 0)])
+    heading = headings[motions][:, None, None]
+    travel = random.uniform(*TRAVEL, shape)[..., None, None]
+    return travel * heading * time[:, None]
+
+
+def _to_and_fro(
+    random: np.random.Generator, motions: np.ndarray, shape: tuple[int, int], time: np.ndarray
+) -> np.ndarray:
+    """How far garments that move to and fro are from their middle, in sides: [N, G, T, 2], else 0."""
+    greatest = random.uniform(*SWING, shape)[..., None]
+    phase = random.uniform(0, 2 * np.pi, shape)[..., None]
+    swing = greatest * np.sin(3 * np.pi * time + phase)  # [N, G, T]
+    direction = _direction(random, shape)[:, :, None]
+    chosen = (motions == TO_AND_FRO)[:, None, None, None]
+    return chosen * swing[..., None] * direction
 
 
 def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -136,22 +159,34 @@ def pieces_of(items: np.ndarray, size: int) -> Tensor:
 
 def _film(grounds: Tensor, pieces: Tensor, paths: Paths, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Frames, flow and objects of some clips."""
-    at = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="xy"), dim=-1).float()
+    axis = torch.arange(side)
+    at = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).float()  # [S, S, 2]
     rows, length = paths.camera.shape[:2]
-    shift = (paths.camera[:, :, None, None] - side / 2).expand(rows, length, side, side, 2)
-    frames = _sampled(grounds.float()[:, None, None].expand(-1, length, -1, -1, -1), at - shift)[:, :, 0]
-    flow = paths.camera.diff(dim=1)[:, :, :, None, None].expand(-1, -1, 2, side, side)
+    shift = paths.camera[:, :, None, None] - side / 2
+    shift = shift.expand(rows, length, side, side, 2)
+    frames = _sampled(_each_frame(grounds.float()[:, None], length), at - shift)[:, :, 0]  # [N, T, S, S]
+    pan = paths.camera.diff(dim=1)[:, :, :, None, None]
+    flow = pan.expand(-1, -1, 2, side, side)
     objects = torch.zeros(frames.shape, dtype=torch.uint8)
     for number in range(pieces.shape[1]):
-        centre, angle = paths.centres[:, number, :, None, None], paths.angles[:, number, :, None, None]
-        place = _turned(at - centre, -angle) + (pieces.shape[-1] - 1) / 2
-        light, solid = _sampled(pieces[:, number, None].expand(-1, length, -1, -1, -1), place).unbind(2)
-        here = solid > 0.5
-        frames = torch.where(here, light / solid.clamp(min=0.5), frames)
-        objects = torch.where(here, torch.tensor(number + 1, dtype=torch.uint8), objects)
-        gone = _turned((at - centre)[:, :-1], angle.diff(dim=1)) + centre[:, 1:] - at
-        flow = torch.where(here[:, :-1, None], gone.movedim(-1, 2), flow)
-    return frames.round().clamp(0, 255).byte()[:, :, None], flow, objects
+        centre = paths.centres[:, number, :, None, None]  # [N, T, 1, 1, 2]
+        angle = paths.angles[:, number, :, None, None]
+        on_piece = _turned(at - centre, -angle) + (pieces.shape[-1] - 1) / 2
+        light, solid = _sampled(_each_frame(pieces[:, number], length), on_piece).unbind(2)
+        covered = solid > 0.5
+        frames = torch.where(covered, light / solid.clamp(min=0.5), frames)
+        objects = torch.where(covered, torch.tensor(number + 1, dtype=torch.uint8), objects)
+        # Where each pixel of the garment is one frame later, minus where it is.
+        arrow = _turned((at - centre)[:, :-1], angle.diff(dim=1))
+        moved = arrow + centre[:, 1:] - at
+        flow = torch.where(covered[:, :-1, None], moved.movedim(-1, 2), flow)
+    pixels = frames.round().clamp(0, 255).byte()
+    return pixels[:, :, None], flow, objects
+
+
+def _each_frame(images: Tensor, length: int) -> Tensor:
+    """The same image in each frame: [N, C, H, H] -> [N, T, C, H, H], a view."""
+    return images[:, None].expand(-1, length, -1, -1, -1)
 
 
 def _turned(arrows: Tensor, angle: Tensor) -> Tensor:

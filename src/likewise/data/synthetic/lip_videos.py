@@ -48,9 +48,9 @@ def lip_videos(count: int, seed: int) -> LipVideos:
     frames = np.empty((count, FRAMES, 1, SIDE, SIDE), np.uint8)
     sound = np.empty((count, SOUND_RATE), np.int16)
     for row, word in enumerate(words):
-        movement = _movement(patterns[word], random)
+        movement = _Movement(patterns[word], random)
         frames[row, :, 0] = _drawn(movement(_instants(FRAMES)), random)
-        sound[row] = _heard(movement(_instants(1000)), random)
+        sound[row] = _sound(movement(_instants(1000)), random)
     return LipVideos(frames, sound, words)
 
 
@@ -61,40 +61,36 @@ def _patterns() -> np.ndarray:
     return patterns
 
 
-class _movement:
+class _Movement:
     """A word at its own speed, offset and strength, amid a mouth that is never quite at rest."""
 
     def __init__(self, pattern: np.ndarray, random: Generator) -> None:
         self.pattern = np.clip(pattern + random.normal(0, 0.06, pattern.shape), 0, 1)
         self.lasts = random.uniform(0.45, 0.8)
         self.begins = random.uniform(0.03, 0.97 - self.lasts)
-        self.rest = np.array([0.0, random.uniform(0.3, 0.7), random.uniform(0.2, 0.6)])
+        width, roundness = random.uniform(0.3, 0.7), random.uniform(0.2, 0.6)
+        self.rest = np.array([0.0, width, roundness])
 
     def __call__(self, instants: np.ndarray) -> np.ndarray:
         """Float [T, 3] at so many seconds [T]."""
-        place = (instants - self.begins) / self.lasts
+        time = (instants - self.begins) / self.lasts  # 0 where the word begins, 1 where it ends
         beats = np.linspace(0, 1, BEATS)
-        said = np.stack([_smooth(place, beats, self.pattern[:, column]) for column in range(3)], axis=1)
-        talking = np.clip(np.minimum(place, 1 - place) / 0.08, 0, 1)[:, None]
-        return self.rest + talking * (said - self.rest)
+        columns = [_smooth(time, beats, self.pattern[:, column]) for column in range(3)]
+        word = np.stack(columns, axis=1)  # [T, 3]
+        from_either_end = np.minimum(time, 1 - time)
+        talking = np.clip(from_either_end / 0.08, 0, 1)[:, None]
+        return self.rest + talking * (word - self.rest)
 
 
 def _drawn(movement: np.ndarray, random: Generator) -> np.ndarray:
     """Uint8 [T, SIDE, SIDE]: lips and what is between them, on skin, under a light, moving a little."""
-    down, across = (np.mgrid[0:SIDE, 0:SIDE] + 0.5 - SIDE / 2)[:, None]
-    size, drift = random.uniform(0.85, 1.15), _drift(len(movement), 1.2, random)
-    top, left = (random.uniform(-2.5, 2.5) + drift[:, axis] for axis in (0, 1))
-    turn = np.deg2rad(random.uniform(-15, 15))
-    y, x = down - top[:, None, None], across - left[:, None, None]
-    y, x = y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)
-    gain = random.uniform(0.75, 1.25)
-    high = (0.4 + 5.5 * gain * movement[:, OPEN])[:, None, None] * size
-    wide = (5.0 + 5.0 * movement[:, WIDE])[:, None, None] * size
-    thick = (1.2 + 2.0 * movement[:, ROUND])[:, None, None] * size
-    inside = _edge(1 - np.hypot(x / wide, y / high), np.minimum(wide, high))
-    lips = _edge(1 - np.hypot(x / (wide + thick), y / (high + thick)), np.minimum(wide, high) + thick)
+    down, across = (np.mgrid[0:SIDE, 0:SIDE] + 0.5 - SIDE / 2)[:, None]  # [1, SIDE, SIDE] from the middle
+    size = random.uniform(0.85, 1.15)
+    y, x = _from_the_mouth(down, across, len(movement), random)
+    inside, lips = _mouth(movement, y, x, size, random.uniform(0.75, 1.25))
     skin = random.uniform(90, 190) + _texture(random)
-    lip_tone, hollow = random.uniform(-60, -15), random.uniform(10, 50)
+    lip_tone = random.uniform(-60, -15)
+    hollow = random.uniform(10, 50)
     picture = skin + lips * (lip_tone + _texture(random) / 2)
     picture = picture + inside * (hollow - picture)
     light = 1 + random.uniform(-0.012, 0.012) * across + random.uniform(-0.012, 0.012) * down
@@ -103,19 +99,52 @@ def _drawn(movement: np.ndarray, random: Generator) -> np.ndarray:
     return noisy.clip(0, 255).astype(np.uint8)
 
 
-def _heard(movement: np.ndarray, random: Generator) -> np.ndarray:
+def _from_the_mouth(
+    down: np.ndarray, across: np.ndarray, count: int, random: Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Down and to the right of a mouth that is turned and drifts, [T, SIDE, SIDE] each, in pixels."""
+    drift = _drift(count, 1.2, random)
+    top = random.uniform(-2.5, 2.5) + drift[:, 0]
+    left = random.uniform(-2.5, 2.5) + drift[:, 1]
+    turn = np.deg2rad(random.uniform(-15, 15))
+    y = down - top[:, None, None]
+    x = across - left[:, None, None]
+    turned_y = y * np.cos(turn) - x * np.sin(turn)
+    turned_x = y * np.sin(turn) + x * np.cos(turn)
+    return turned_y, turned_x
+
+
+def _mouth(
+    movement: np.ndarray, y: np.ndarray, x: np.ndarray, size: float, gain: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each pixel the hollow and the lips cover, two ellipses: [T, SIDE, SIDE] each."""
+    opened, widened, rounded = movement.T[:, :, None, None]  # [T, 1, 1] each
+    high = (0.4 + 5.5 * gain * opened) * size
+    wide = (5.0 + 5.0 * widened) * size
+    thick = (1.2 + 2.0 * rounded) * size
+    smaller = np.minimum(wide, high)
+    inside = _edge(1 - np.hypot(x / wide, y / high), smaller)
+    lips = _edge(1 - np.hypot(x / (wide + thick), y / (high + thick)), smaller + thick)
+    return inside, lips
+
+
+def _sound(movement: np.ndarray, random: Generator) -> np.ndarray:
     """Int16 [SOUND_RATE]: two tones, the first higher the wider the mouth is open, the second the less round it is."""
     voice = random.uniform(0.9, 1.1)
     first = voice * (250 + 600 * movement[:, OPEN])
     second = voice * (900 + 900 * movement[:, WIDE] + 900 * (1 - movement[:, ROUND]))
     loud = movement[:, OPEN] ** 0.7
     tones = np.zeros(SOUND_RATE)
-    at, samples = _instants(len(movement)), _instants(SOUND_RATE)
+    at = _instants(len(movement))
+    samples = _instants(SOUND_RATE)
     for pitch, share in ((first, 0.6), (second, 0.4)):
-        phase = 2 * np.pi * np.cumsum(np.interp(samples, at, pitch)) / SOUND_RATE
+        frequency = np.interp(samples, at, pitch)  # Hz, [SOUND_RATE]
+        phase = 2 * np.pi * np.cumsum(frequency) / SOUND_RATE
         tones += share * np.sin(phase + random.uniform(0, 2 * np.pi))
     volume = random.uniform(0.3, 0.8)
-    sound = volume * tones * np.interp(samples, at, loud) + random.normal(0, 0.003, SOUND_RATE)
+    envelope = np.interp(samples, at, loud)
+    noise = random.normal(0, 0.003, SOUND_RATE)
+    sound = volume * tones * envelope + noise
     return np.rint(sound.clip(-1, 1) * 32767).astype(np.int16)
 
 
@@ -124,17 +153,23 @@ def _instants(count: int) -> np.ndarray:
     return (np.arange(count) + 0.5) / count
 
 
-def _smooth(place: np.ndarray, beats: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _smooth(time: np.ndarray, beats: np.ndarray, values: np.ndarray) -> np.ndarray:
     """From value to value along half a cosine each."""
-    number = np.clip(np.searchsorted(beats, place, side="right") - 1, 0, len(beats) - 2)
-    share = np.clip((place - beats[number]) / (beats[number + 1] - beats[number]), 0, 1)
-    return values[number] + (values[number + 1] - values[number]) * (1 - np.cos(np.pi * share)) / 2
+    before = np.searchsorted(beats, time, side="right") - 1
+    before = np.clip(before, 0, len(beats) - 2)
+    gap = beats[before + 1] - beats[before]
+    share = np.clip((time - beats[before]) / gap, 0, 1)
+    step = values[before + 1] - values[before]
+    return values[before] + step * (1 - np.cos(np.pi * share)) / 2
 
 
 def _drift(count: int, greatest: float, random: Generator) -> np.ndarray:
     """Float [count, 2]: slow waves of random phase and up to that size."""
-    phase, speed, size = random.uniform(0, 2 * np.pi, 2), random.uniform(0.5, 2, 2), random.uniform(0, greatest, 2)
-    return size * np.sin(2 * np.pi * speed * _instants(count)[:, None] + phase)
+    phase = random.uniform(0, 2 * np.pi, 2)
+    speed = random.uniform(0.5, 2, 2)
+    size = random.uniform(0, greatest, 2)
+    angle = 2 * np.pi * speed * _instants(count)[:, None] + phase
+    return size * np.sin(angle)
 
 
 def _edge(depth: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -145,6 +180,9 @@ def _edge(depth: np.ndarray, radius: np.ndarray) -> np.ndarray:
 def _texture(random: Generator) -> np.ndarray:
     """Float [SIDE, SIDE]: waves of a random direction and length."""
     down, across = np.mgrid[0:SIDE, 0:SIDE]
-    angle, phase, period = random.uniform(0, np.pi), random.uniform(0, 2 * np.pi), random.uniform(3, 12)
-    waves = np.sin((across * np.cos(angle) + down * np.sin(angle)) * 2 * np.pi / period + phase)
+    angle = random.uniform(0, np.pi)
+    phase = random.uniform(0, 2 * np.pi)
+    period = random.uniform(3, 12)
+    along = across * np.cos(angle) + down * np.sin(angle)  # pixels in the waves' direction
+    waves = np.sin(along * 2 * np.pi / period + phase)
     return random.uniform(5, 25) * waves

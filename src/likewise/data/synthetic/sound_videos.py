@@ -55,22 +55,24 @@ def sound_videos(
         length: frames of a clip.
     """
     random = np.random.default_rng(seed)
-    which, large = _of_two_classes(random, labels, count), random.integers(2, size=(count, 2))
-    landings = [[_landings(random, length) for _ in range(2)] for _ in range(count)]
+    which = _of_two_classes(random, labels, count)
+    large = random.integers(2, size=(count, 2))
+    landings = [(_landings(random, length), _landings(random, length)) for _ in range(count)]
     sizes = np.rint(side * np.array(SIZES)).astype(np.int64)
-    half, most = random.integers(2, size=count), sizes.max()
+    most = sizes.max()
+    half = random.integers(2, size=count)
     halves = np.stack([half, 1 - half], axis=1) * (side // 2)
     left = random.integers(0, side // 2 - most + 1, size=(count, 2)) + halves
-    height = np.array([[_height(each, length) for each in both] for both in landings])
-    top = (1 - height) * (side - most)  # [N, 2, T]
-    sounding = labels[which[:, 0]].astype(np.int64)  # the first of the two sounds
-    notes = zip(landings, sounding, large[:, 0], strict=True)
-    return SoundVideos(
-        _drawn(random, _pieces(items[which], large, sizes), left, top, side),
-        np.stack([_notes(random, both[0], kind, DECAYS[ring], length) for both, kind, ring in notes]),
-        sounding,
-        _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side),
-    )
+    heights = [(_height(first, length), _height(second, length)) for first, second in landings]
+    top = (1 - np.array(heights)) * (side - most)  # [N, 2, T]
+    frames = _drawn(random, _pieces(items[which], large, sizes), left, top, side)
+    # The first of the two sounds.
+    sounding = labels[which[:, 0]].astype(np.int64)
+    notes = []
+    for (first, _), kind, is_large in zip(landings, sounding, large[:, 0], strict=True):
+        notes.append(_notes(random, first, kind, DECAYS[is_large], length))
+    boxes = _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side)
+    return SoundVideos(frames, np.stack(notes), sounding, boxes)
 
 
 def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -78,10 +80,11 @@ def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarr
     most = sizes.max()
     made = np.zeros((*large.shape, 2, most, most), np.float32)
     for kind, size in enumerate(sizes):
-        beside = (most - size) // 2
-        room = made[large == kind]
-        room[..., most - size :, beside : beside + size] = pieces_of(items[large == kind], int(size)).numpy()
-        made[large == kind] = room
+        chosen = large == kind
+        margin = (most - size) // 2
+        room = made[chosen]
+        room[..., most - size :, margin : margin + size] = pieces_of(items[chosen], int(size)).numpy()
+        made[chosen] = room
     return made
 
 
@@ -90,8 +93,11 @@ def _of_two_classes(random: np.random.Generator, labels: np.ndarray, count: int)
     classes = np.unique(labels)
     first = random.permutation(np.arange(count) % len(classes))
     second = (first + random.integers(1, len(classes), size=count)) % len(classes)
-    places = [np.flatnonzero(labels == kind) for kind in classes]
-    return np.array([[random.choice(places[kind]) for kind in pair] for pair in zip(first, second, strict=True)])
+    members = [np.flatnonzero(labels == kind) for kind in classes]
+    pairs = []
+    for one, other in zip(first, second, strict=True):
+        pairs.append((random.choice(members[one]), random.choice(members[other])))
+    return np.array(pairs)
 
 
 def _landings(random: np.random.Generator, length: int) -> np.ndarray:
@@ -105,18 +111,21 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
     time = np.arange(length)
     after = np.searchsorted(landings, time, side="right").clip(1, len(landings) - 1)
     before, until = landings[after - 1], landings[after]
-    return 4 * (time - before) * (until - time) / BOUNCE[1] ** 2
+    longest = BOUNCE[1]
+    return 4 * (time - before) * (until - time) / longest**2
 
 
 def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
-    count, last = length * SOUND_RATE // FRAME_RATE, round(HEARD * SOUND_RATE)
+    count = length * SOUND_RATE // FRAME_RATE
+    last = round(HEARD * SOUND_RATE)
+    frequency = 2 * np.pi * LOWEST * RATIO**kind  # radians a second
     sound = NOISE * random.standard_normal(count + 2 * last)
     for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip is still heard in it
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
             since = (np.arange(first, first + last) - landing) / SOUND_RATE
-            note = np.exp(-since / decay) * np.sin(2 * np.pi * LOWEST * RATIO**kind * since)
+            note = np.exp(-since / decay) * np.sin(frequency * since)
             sound[first : first + last] += LOUDNESS * note
     return np.rint(sound[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
 
@@ -143,7 +152,8 @@ def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, to
         across = left[:, number, None, None, None] + np.arange(size)
         for layer in range(2):
             piece = np.pad(pieces[:, number, layer], ((0, 0), (1, 1), (0, 0)))[:, None]
-            canvas[layer, row, time, down, across] = (1 - part) * piece[:, :, 1:] + part * piece[:, :, :-1]
+            upper, lower = piece[:, :, 1:], piece[:, :, :-1]
+            canvas[layer, row, time, down, across] = (1 - part) * upper + part * lower
     light, cover = canvas[:, :, :, :side]
     frames = light + (1 - cover) * grounds[:, None]
     return np.rint(frames.clip(0, 255)).astype(np.uint8)[:, :, None]

@@ -35,22 +35,33 @@ def glass_blur(
     In the authors' code pixels are swapped one after the other, from the last to the first, which may carry a pixel
     far. Here every pixel takes the value of one up to ``reach`` pixels away, drawn evenly, all at once.
     """
-    size, device = images.shape[-1], images.device
-    blur, most = gaussian_matrix(sigma * scale, size, device), max(1, round(reach * scale))
+    size = images.shape[-1]
+    blur = gaussian_matrix(sigma * scale, size, images.device)
+    most = max(1, round(reach * scale))
     images = along_both(images, blur)
-    rows, columns = torch.arange(size, device=device)[:, None], torch.arange(size, device=device)
-    for turn in range(int(rounds)):
-        moved = (fields.stream(f"round {turn}").uniform(2, size, size) * (2 * most + 1)).long() - most
-        neighbours = (rows + moved[:, 0]).clamp(0, size - 1) * size + (columns + moved[:, 1]).clamp(0, size - 1)
-        neighbours = neighbours.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-        images = images.flatten(2).gather(2, neighbours).view_as(images)
+    for number in range(int(rounds)):
+        uniform = fields.stream(f"round {number}").uniform(2, size, size)
+        moved = (uniform * (2 * most + 1)).long() - most  # [B, 2, S, S], -most to most
+        images = _moved(images, moved)
     return along_both(images, blur)
+
+
+def _moved(images: Tensor, moved: Tensor) -> Tensor:
+    """Each pixel takes the value of another: images [B, C, S, S], rows and columns to go to it int64 [B, 2, S, S]."""
+    last = images.shape[-1] - 1
+    axis = torch.arange(last + 1, device=images.device)
+    row = (axis[:, None] + moved[:, 0]).clamp(0, last)
+    column = (axis + moved[:, 1]).clamp(0, last)
+    index = (row * (last + 1) + column).flatten(1)  # [B, S*S]
+    index = index[:, None].expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, index).view_as(images)
 
 
 def motion_blur(images: Tensor, fields: RandomFields, radius: float, sigma: float, *, scale: float) -> Tensor:
     """Every point drawn out in one direction, within 45 degrees of the horizontal."""
     angle = (fields.uniform() - 0.5) * (math.pi / 2)
-    return convolve(images, streak_kernels(radius * scale, sigma * scale, angle), "replicate")
+    kernels = streak_kernels(radius * scale, sigma * scale, angle)
+    return convolve(images, kernels, "replicate")
 
 
 def zoom_blur(images: Tensor, further: float, step: float) -> Tensor:
@@ -58,8 +69,10 @@ def zoom_blur(images: Tensor, further: float, step: float) -> Tensor:
 
     The authors cut out whole pixels before they enlarge; here the enlargement is exact, so none is a repetition.
     """
-    size, count = images.shape[-1], math.ceil(further / step - 1e-9)
+    size = images.shape[-1]
+    count = math.ceil(further / step - 1e-9)
     total = images.clone()
     for index in range(count):
-        total += along_both(images, zoom_matrix(1 + index * step, size, images.device))
+        zoom = zoom_matrix(1 + index * step, size, images.device)
+        total += along_both(images, zoom)
     return total / (count + 1)

@@ -27,29 +27,38 @@ def elastic(images: Tensor, fields: RandomFields, amount: float, sigma: float, c
     side. The authors resample twice, first the points' affine map, then the field; here both are one bilinear
     resampling, with the image mirrored beyond its edges.
     """
-    size, device = images.shape[-1], images.device
-    field = (fields.stream("field").uniform(2, size, size) * 2 - 1) * (amount * size)
-    moved = along_both(field, gaussian_matrix(sigma * size, size, device))  # [B, 2, S, S]: x, then y
-    moved = moved + _affine(fields.stream("corners").uniform(3, 2) * 2 - 1, size) * (corners * size)
-    axis = torch.arange(size, dtype=torch.float32, device=device)
-    source = torch.stack([axis + moved[:, 0], axis[:, None] + moved[:, 1]], dim=3)
-    grid = (2 * source + 1) / size - 1
+    size = images.shape[-1]
+    noise = fields.stream("field").uniform(2, size, size) * 2 - 1
+    blur = gaussian_matrix(sigma * size, size, images.device)
+    smooth = along_both(noise * (amount * size), blur)  # [B, 2, S, S]: x, then y
+    points = fields.stream("corners").uniform(3, 2) * 2 - 1
+    moved = smooth + _affine(points, size) * (corners * size)
+    axis = torch.arange(size, dtype=torch.float32, device=images.device)
+    x = axis + moved[:, 0]
+    y = axis[:, None] + moved[:, 1]
+    source = torch.stack([x, y], dim=3)
+    grid = (2 * source + 1) / size - 1  # as grid_sample counts: -1 and 1 are the outer edges
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _affine(draws: Tensor, size: int) -> Tensor:
     """How far each pixel moves, if three corners of the middle third do as drawn: [B, 3, 2] -> [B, 2, S, S]."""
-    third, middle = size / 3, (size - 1) / 2
+    third = size / 3
+    middle = (size - 1) / 2
     lower_right, upper_right, upper_left = draws[..., None, None].unbind(dim=1)  # [B, 2, 1, 1] each
     axis = torch.arange(size, dtype=torch.float32, device=draws.device)
-    across, down = (axis - middle - third) / (2 * third), (axis - middle + third) / (2 * third)
-    return upper_right + across * (upper_right - upper_left) + down[:, None] * (lower_right - upper_right)
+    across = (axis - middle - third) / (2 * third)
+    down = (axis - middle + third) / (2 * third)
+    by_column = across * (upper_right - upper_left)
+    by_row = down[:, None] * (lower_right - upper_right)
+    return upper_right + by_column + by_row
 
 
 def pixelate(images: Tensor, share: float) -> Tensor:
     """Brought to a share of the side and back, without smoothing."""
     size = images.shape[-1]
-    return along_both(images, pixelation_matrix(max(1, int(size * share)), size, images.device))
+    count = max(1, int(size * share))
+    return along_both(images, pixelation_matrix(count, size, images.device))
 
 
 def jpeg(images: Tensor, quality: float) -> Tensor:

@@ -15,18 +15,29 @@ def plasma(fields: RandomFields, size: int, decay: float) -> Tensor:
     point is the mean of its four nearest plus an even draw, whose width shrinks with each doubling by the square of
     ``decay``, as in the code that made ImageNet-C.
     """
-    rows, side, width = len(fields.keys), 1, 1.0
-    grid = torch.zeros(rows, 1, 1, device=fields.keys.device)
-    while side < size:
-        draw = fields.stream(f"octave {side}").uniform(3, side, side).mul_(2).sub_(1).mul_(width)
-        below, right = grid.roll(-1, 1), grid.roll(-1, 2)
-        middle = (grid + below + right + below.roll(-1, 2)) / 4 + draw[:, 0]
-        top = (grid + right + middle + middle.roll(1, 1)) / 4 + draw[:, 1]
-        left = (grid + below + middle + middle.roll(1, 2)) / 4 + draw[:, 2]
-        pairs = torch.stack([torch.stack([grid, top], dim=3), torch.stack([left, middle], dim=3)], dim=2)
-        side, width = 2 * side, width / decay**2
-        grid = pairs.reshape(rows, side, side)
+    grid = torch.zeros(len(fields.keys), 1, 1, device=fields.keys.device)
+    width = 1.0
+    while grid.shape[1] < size:
+        side = grid.shape[1]
+        noise = fields.stream(f"octave {side}").uniform(3, side, side)
+        noise = noise.mul_(2).sub_(1).mul_(width)
+        grid = _doubled(grid, noise)
+        width = width / decay**2
     return _from_0_to_1(grid[:, :size, :size])
+
+
+def _doubled(grid: Tensor, noise: Tensor) -> Tensor:
+    """One step of the diamond-square algorithm: [B, S, S] and [B, 3, S, S] -> [B, 2S, 2S]."""
+    below = grid.roll(-1, 1)
+    right = grid.roll(-1, 2)
+    below_right = below.roll(-1, 2)
+    middle = (grid + below + right + below_right) / 4 + noise[:, 0]
+    top = (grid + right + middle + middle.roll(1, 1)) / 4 + noise[:, 1]
+    left = (grid + below + middle + middle.roll(1, 2)) / 4 + noise[:, 2]
+    upper = torch.stack([grid, top], dim=3)  # [B, S, S, 2]
+    lower = torch.stack([left, middle], dim=3)
+    pairs = torch.stack([upper, lower], dim=2)  # [B, S, 2, S, 2]
+    return pairs.flatten(3, 4).flatten(1, 2)
 
 
 def ice(fields: RandomFields, size: int) -> Tensor:
@@ -34,16 +45,19 @@ def ice(fields: RandomFields, size: int) -> Tensor:
 
     Veins lie where a cloud crosses its own middle height, fine ones over coarse ones.
     """
-    coarse, fine = (plasma(fields.stream(name), size, decay) for name, decay in (("coarse", 1.7), ("fine", 1.3)))
+    coarse = plasma(fields.stream("coarse"), size, 1.7)
+    fine = plasma(fields.stream("fine"), size, 1.3)
     veins = torch.maximum(_vein(coarse, 12.0), 0.8 * _vein(fine, 6.0))
     ground = plasma(fields.stream("ground"), size, 1.5)
     return (0.1 + 0.35 * ground + 0.6 * veins).clamp_(0, 1)
 
 
 def _vein(cloud: Tensor, sharpness: float) -> Tensor:
-    return torch.exp(-sharpness * (cloud - cloud.mean(dim=(1, 2), keepdim=True)).abs())
+    mean = cloud.mean(dim=(1, 2), keepdim=True)
+    return torch.exp(-sharpness * (cloud - mean).abs())
 
 
 def _from_0_to_1(grid: Tensor) -> Tensor:
-    low, high = grid.amin(dim=(1, 2), keepdim=True), grid.amax(dim=(1, 2), keepdim=True)
+    low = grid.amin(dim=(1, 2), keepdim=True)
+    high = grid.amax(dim=(1, 2), keepdim=True)
     return (grid - low) / (high - low).clamp(min=1e-12)

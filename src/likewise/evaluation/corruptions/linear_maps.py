@@ -20,18 +20,23 @@ def gaussian_matrix(sigma: float, size: int, device: torch.device) -> Tensor:
     radius = max(1, math.ceil(3 * sigma))
     offset = torch.arange(-radius, radius + 1)
     weight = torch.exp(-0.5 * (offset.double() / max(sigma, 1e-3)) ** 2)
-    source = (torch.arange(size)[:, None] + offset).remainder(2 * size)  # a mirrored axis repeats after two sides
+    weight = weight / weight.sum()
+    # A mirrored axis repeats after two sides, and its second side runs backwards.
+    source = torch.arange(size)[:, None] + offset  # [size, taps]
+    source = source.remainder(2 * size)
     source = torch.minimum(source, 2 * size - 1 - source)
     matrix = torch.zeros(size, size, dtype=torch.float64)
-    matrix.scatter_add_(1, source, (weight / weight.sum()).expand(size, -1))
+    matrix.scatter_add_(1, source, weight.expand(size, -1))
     return matrix.float().to(device)
 
 
 def zoom_matrix(factor: float, size: int, device: torch.device) -> Tensor:
     """The axis enlarged about its middle by linear interpolation, factor 1 or more: float32 [size, size]."""
     middle = (size - 1) / 2
-    source = (torch.arange(size, dtype=torch.float64) - middle) / factor + middle
-    weight = 1 - (source[:, None] - torch.arange(size)).abs()
+    pixel = torch.arange(size, dtype=torch.float64)
+    source = (pixel - middle) / factor + middle
+    distance = (source[:, None] - torch.arange(size)).abs()  # [size, size]
+    weight = 1 - distance
     return weight.clamp(min=0).float().to(device)
 
 
@@ -41,11 +46,15 @@ def pixelation_matrix(count: int, size: int, device: torch.device) -> Tensor:
     Each coarse value is the mean of the pixels whose centre is in its interval; each pixel takes the coarse value
     of its own centre.
     """
-    scale, middle = size / count, torch.arange(size, dtype=torch.float64) + 0.5
-    apart = (middle - (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) * scale) / scale  # [count, size]
-    down = ((apart > -0.5) & (apart <= 0.5)).double()
+    scale = size / count
+    middle = torch.arange(size, dtype=torch.float64) + 0.5
+    coarse_middle = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) * scale
+    apart = (middle - coarse_middle) / scale  # [count, size], in coarse pixels
+    inside = (apart > -0.5) & (apart <= 0.5)
+    down = inside.double()
     down /= down.sum(dim=1, keepdim=True)
-    up = (middle / scale).floor().long().clamp(max=count - 1)
+    up = (middle / scale).floor().long()
+    up = up.clamp(max=count - 1)
     return down[up].float().to(device)
 
 
@@ -56,9 +65,12 @@ def disk_kernel(radius: float, softness: float, device: torch.device) -> Tensor:
     """
     reach = math.ceil(radius + 0.5) + math.ceil(3 * softness)
     axis = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    kernel = (radius + 0.5 - torch.hypot(axis, axis[:, None])).clamp(0, 1)
-    kernel = along_both(kernel, gaussian_matrix(softness, len(axis), torch.device("cpu")))
-    return (kernel / kernel.sum())[None].to(device)
+    distance = torch.hypot(axis, axis[:, None])
+    disk = (radius + 0.5 - distance).clamp(0, 1)
+    blur = gaussian_matrix(softness, len(axis), torch.device("cpu"))
+    kernel = along_both(disk, blur)
+    kernel = kernel / kernel.sum()
+    return kernel[None].to(device)
 
 
 def streak_kernels(radius: float, sigma: float, angle: Tensor) -> Tensor:
@@ -76,10 +88,18 @@ def streak_kernels(radius: float, sigma: float, angle: Tensor) -> Tensor:
     along = torch.arange(length + 1, dtype=torch.float32, device=angle.device)
     weight = torch.exp(-0.5 * (along / sigma) ** 2)
     axis = torch.arange(-length - 1, length + 2, dtype=torch.float32, device=angle.device)
-    across = (1 - (axis - (along * angle.cos()[:, None])[..., None]).abs()).clamp(min=0)  # [B, L, K]
-    down = (1 - (axis - (along * angle.sin()[:, None])[..., None]).abs()).clamp(min=0)
+    x = along * angle.cos()[:, None]  # [B, L]
+    y = along * angle.sin()[:, None]
+    across = _shares(x, axis)
+    down = _shares(y, axis)
     kernel = torch.einsum("l,bly,blx->byx", weight, down, across)
     return kernel / kernel.sum(dim=(1, 2), keepdim=True)
+
+
+def _shares(position: Tensor, axis: Tensor) -> Tensor:
+    """What each pixel of an axis gets of points between pixels, linearly: [B, L] and [K] -> [B, L, K]."""
+    distance = (axis - position[..., None]).abs()
+    return (1 - distance).clamp(min=0)
 
 
 def convolve(images: Tensor, kernels: Tensor, edge: str) -> Tensor:
@@ -90,9 +110,12 @@ def convolve(images: Tensor, kernels: Tensor, edge: str) -> Tensor:
         kernels: float [B, K, K] or [1, K, K], K odd.
         edge: padding outside the image, as ``torch.nn.functional.pad`` names it: reflect, replicate.
     """
-    reach, (height, width) = kernels.shape[-1] // 2, images.shape[-2:]
+    height, width = images.shape[-2:]
+    reach = kernels.shape[-1] // 2
     padded = F.pad(images, (reach,) * 4, mode=edge)
     size = [next_fast_len(side, real=True) for side in padded.shape[-2:]]
-    spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernels, s=size)[:, None]
-    full = torch.fft.irfft2(spectrum, s=size)
-    return full[..., 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+    of_images = torch.fft.rfft2(padded, s=size)
+    of_kernels = torch.fft.rfft2(kernels, s=size)
+    full = torch.fft.irfft2(of_images * of_kernels[:, None], s=size)
+    first = 2 * reach  # a full convolution begins half a kernel before the padding does
+    return full[..., first : first + height, first : first + width]

@@ -25,21 +25,35 @@ def gaussian_noise(images: Tensor, fields: RandomFields, deviation: float) -> Te
 def shot_noise(images: Tensor, fields: RandomFields, photons: float) -> Tensor:
     """Poisson counts, as if full brightness were that many photons.
 
-    Drawn by inverting the distribution at an even draw: a table of its sums for every brightness of a file, one below
-    the other, in which each value is found by bisection (brightnesses in between take the nearest).
+    Sampled by inverting the distribution function at a uniform number: each value is found by bisection in a table of
+    the function for every brightness of a file (brightnesses in between take the nearest).
     """
+    table = _poisson_functions(photons)
+    most = table.shape[1]
+    level = (images.clamp(0, 1) * LEVELS).round()
+    uniform = fields.uniform(*images.shape[1:])
+    # Row l of the table lies between l and l + 1, so one bisection serves all rows. In float32, 255 and a share have
+    # 16 bits.
+    wanted = level + uniform.clamp(max=1 - 2**-16)
+    index = torch.searchsorted(table.flatten().float().to(images.device), wanted.contiguous(), right=True)
+    count = index - level * most
+    return count / photons
+
+
+def _poisson_functions(photons: float) -> Tensor:
+    """Distribution functions of Poisson counts, one row for each brightness plus its number: float64 [256, counts]."""
     most = math.ceil(photons + 6 * math.sqrt(photons) + 8)
     counts = torch.arange(most, dtype=torch.float64)
-    rate = photons * torch.arange(LEVELS + 1, dtype=torch.float64)[:, None] / LEVELS
-    log_share = torch.xlogy(counts, rate) - rate - torch.lgamma(counts + 1)
-    sums = log_share.exp().cumsum(dim=1).clamp(max=1) + torch.arange(LEVELS + 1, dtype=torch.float64)[:, None]
-    level = (images.clamp(0, 1) * LEVELS).round()
-    wanted = level + fields.uniform(*images.shape[1:]).clamp(max=1 - 2**-16)  # in float32, 255 and a share have 16 bits
-    count = torch.searchsorted(sums.flatten().float().to(images.device), wanted.contiguous(), right=True)
-    return (count - level * most) / photons
+    levels = torch.arange(LEVELS + 1, dtype=torch.float64)[:, None]
+    rate = photons * levels / LEVELS
+    log_probability = torch.xlogy(counts, rate) - rate - torch.lgamma(counts + 1)
+    below = log_probability.exp().cumsum(dim=1)
+    return below.clamp(max=1) + levels
 
 
 def impulse_noise(images: Tensor, fields: RandomFields, share: float) -> Tensor:
     """A share of the values made black or white, half of them each."""
-    draw = fields.uniform(2, *images.shape[1:])
-    return torch.where(draw[:, 0] < share, (draw[:, 1] < 0.5).float(), images)
+    uniform = fields.uniform(2, *images.shape[1:])
+    hit = uniform[:, 0] < share
+    black_or_white = (uniform[:, 1] < 0.5).float()
+    return torch.where(hit, black_or_white, images)

@@ -35,8 +35,11 @@ class RandomFields:
             seed: another seed gives other numbers.
             device: where the numbers will be made.
         """
-        digests = (hashlib.blake2b(f"{seed}\0{name}".encode(errors="surrogateescape"), digest_size=8) for name in ids)
-        words = [int.from_bytes(each.digest(), "big", signed=True) for each in digests]
+        words = []
+        for name in ids:
+            key = f"{seed}\0{name}".encode(errors="surrogateescape")
+            digest = hashlib.blake2b(key, digest_size=8).digest()
+            words.append(int.from_bytes(digest, "big", signed=True))
         return cls(torch.tensor(words, dtype=torch.int64, device=device))
 
     def stream(self, name: str) -> RandomFields:
@@ -50,13 +53,15 @@ class RandomFields:
 
     def uniform(self, *shape: int) -> Tensor:
         """Float32 [B, *shape], uniform in [0, 1)."""
-        return _share(self._words(math.prod(shape)), 40).view(-1, *shape)
+        words = self._words(math.prod(shape))
+        return _share(words, 40).view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Float32 [B, *shape], normal with mean 0 and deviation 1 (Box and Muller 1958): two numbers a word."""
         count = math.prod(shape)
         words = self._words((count + 1) // 2)
-        radius = _share(words, 40).add_(2**-25).log_().mul_(-2).sqrt_()  # half a step up: never the logarithm of 0
+        uniform = _share(words, 40).add_(2**-25)  # half a step up: never the logarithm of 0
+        radius = uniform.log_().mul_(-2).sqrt_()
         angle = _share(words, 8).mul_(2 * math.pi)
         both = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
         return both[:, :count].reshape(-1, *shape)

@@ -53,9 +53,12 @@ def snow(
     layer = F.interpolate(layer, (size, size), mode="bilinear", align_corners=True)
     layer = torch.where(layer < threshold, 0, layer).clamp(0, 1)
     angle = -(0.25 + 0.5 * fields.stream("wind").uniform()) * math.pi
-    layer = convolve(layer, streak_kernels(radius * scale, sigma * scale, angle), "replicate")
+    streaks = streak_kernels(radius * scale, sigma * scale, angle)
+    layer = convolve(layer, streaks, "replicate")
+    turned = layer.rot90(2, (2, 3))
     paler = torch.maximum(images, luminance(images) * 1.5 + 0.5)
-    return contrast * images + (1 - contrast) * paler + layer + layer.rot90(2, (2, 3))
+    scene = contrast * images + (1 - contrast) * paler
+    return scene + layer + turned
 
 
 def frost(images: Tensor, fields: RandomFields, contrast: float, laid_on: float) -> Tensor:

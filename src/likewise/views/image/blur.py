@@ -18,9 +18,11 @@ def gaussian_blur(images: Tensor, sigma: Tensor, taps: int) -> Tensor:
     pixels many times faster than sums over shifted copies, though it multiplies by zeros.
     """
     rows, channels, height, width = images.shape
-    down, across = blur_matrix(sigma, taps, height), blur_matrix(sigma, taps, width)
-    blurred = images.reshape(rows, channels * height, width) @ across.mT
-    return (down.unsqueeze(1) @ blurred.view(rows, channels, height, width)).clamp_(0, 1)
+    across = blur_matrix(sigma, taps, width)
+    down = blur_matrix(sigma, taps, height)
+    lines = images.reshape(rows, channels * height, width)
+    blurred = (lines @ across.mT).view(rows, channels, height, width)
+    return (down.unsqueeze(1) @ blurred).clamp_(0, 1)
 
 
 def blur_matrix(sigma: Tensor, taps: int, size: int) -> Tensor:
@@ -31,5 +33,8 @@ def blur_matrix(sigma: Tensor, taps: int, size: int) -> Tensor:
     kernel = kernel / kernel.sum(dim=1, keepdim=True)  # [B, taps]
     source = (torch.arange(size, device=sigma.device)[:, None] + offset).abs()
     source = torch.where(source >= size, 2 * (size - 1) - source, source)  # reflect without repeating the edge
-    matrix = kernel.new_zeros(len(sigma), size, size)
-    return matrix.scatter_add_(2, source.expand(len(sigma), -1, -1), kernel[:, None, :].expand(-1, size, -1))
+    rows = len(sigma)
+    index = source.expand(rows, -1, -1)  # [B, size, taps]
+    weights = kernel[:, None, :].expand(-1, size, -1)
+    matrix = kernel.new_zeros(rows, size, size)
+    return matrix.scatter_add_(2, index, weights)

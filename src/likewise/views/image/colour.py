@@ -32,8 +32,10 @@ def brighten(images: Tensor, factor: Tensor) -> Tensor:
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Moved away from (factor > 1) or towards the image's mean luminance; of C channels each towards its own mean."""
     if images.shape[1] in (1, 3):
-        return _blend(luminance(images).mean(dim=(1, 2, 3), keepdim=True), images, factor)
-    return _blend(images.mean(dim=(2, 3), keepdim=True), images, factor)
+        mean = luminance(images).mean(dim=(1, 2, 3), keepdim=True)  # [B, 1, 1, 1]
+    else:
+        mean = images.mean(dim=(2, 3), keepdim=True)  # [B, C, 1, 1]
+    return _blend(mean, images, factor)
 
 
 def scale_channels(images: Tensor, factors: Tensor) -> Tensor:
@@ -43,7 +45,9 @@ def scale_channels(images: Tensor, factors: Tensor) -> Tensor:
 
 def saturate(images: Tensor, factor: Tensor) -> Tensor:
     """Moved away from (factor > 1) or towards each pixel's luminance; does nothing where there is no RGB."""
-    return images if images.shape[1] != 3 else _blend(luminance(images), images, factor)
+    if images.shape[1] != 3:
+        return images
+    return _blend(luminance(images), images, factor)
 
 
 def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
@@ -61,8 +65,13 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
     hue = _hue(red, green, blue, greatest, chroma).add_(turn.view(-1, 1, 1) * 6)
     hue.sub_((hue / 6).floor_(), alpha=6)
     # Green is full around sixth 2, blue around 4, and red is lacking around 3.
-    shares = (hue - 3).abs_().sub_(1), (hue - 2).abs_().neg_().add_(2), (hue - 4).abs_().neg_().add_(2)
-    return torch.stack([torch.addcmul(least, share.clamp_(0, 1), chroma) for share in shares], dim=1)
+    red_share = (hue - 3).abs_().sub_(1)
+    green_share = (hue - 2).abs_().neg_().add_(2)
+    blue_share = (hue - 4).abs_().neg_().add_(2)
+    channels = []
+    for share in (red_share, green_share, blue_share):
+        channels.append(torch.addcmul(least, share.clamp_(0, 1), chroma))
+    return torch.stack(channels, dim=1)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -72,7 +81,8 @@ def grey(images: Tensor) -> Tensor:
 
 def solarize(images: Tensor, threshold: Tensor | float = 0.5) -> Tensor:
     """Values at the threshold, one or each row's [B], or above, inverted."""
-    return torch.where(images >= torch.as_tensor(threshold).view(-1, 1, 1, 1), 1 - images, images)
+    limit = torch.as_tensor(threshold).view(-1, 1, 1, 1)
+    return torch.where(images >= limit, 1 - images, images)
 
 
 ColourOp = Callable[[Tensor, Tensor], Tensor]
@@ -97,7 +107,8 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
         for index, operation in enumerate(COLOUR_OPS):
             rows = (column == index).nonzero()[:, 0].to(images.device)
             if len(rows):
-                images.index_copy_(0, rows, operation(images.index_select(0, rows), factors[rows, index]))
+                changed = operation(images.index_select(0, rows), factors[rows, index])
+                images.index_copy_(0, rows, changed)
     return images
 
 
@@ -108,8 +119,10 @@ def _hue(red: Tensor, green: Tensor, blue: Tensor, greatest: Tensor, chroma: Ten
     by_green = (blue - red).mul_(per_chroma).add_(2)
     by_blue = (red - green).mul_(per_chroma).add_(4)
     # 0 or 1 as floats, and lerp for choosing: on a CPU a third of the time of comparisons and torch.where.
-    not_red, not_green = (greatest - red).ceil_(), (greatest - green).ceil_()
-    return by_red.lerp_(by_green.lerp_(by_blue, not_green), not_red)
+    not_red = (greatest - red).ceil_()
+    not_green = (greatest - green).ceil_()
+    by_green_or_blue = by_green.lerp_(by_blue, not_green)
+    return by_red.lerp_(by_green_or_blue, not_red)
 
 
 def _per_row(factor: Tensor) -> Tensor:
@@ -117,4 +130,6 @@ def _per_row(factor: Tensor) -> Tensor:
 
 
 def _blend(other: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    return (images * _per_row(factor)).add_(other * (1 - _per_row(factor))).clamp_(0, 1)
+    share = _per_row(factor)
+    blended = (images * share).add_(other * (1 - share))
+    return blended.clamp_(0, 1)

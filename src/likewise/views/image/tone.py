@@ -15,29 +15,45 @@ LEVELS = 256
 
 def autocontrast(images: Tensor) -> Tensor:
     """Each channel stretched to reach from 0 to 1; one of a single value stays."""
-    least, greatest = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+    least = images.amin(dim=(2, 3), keepdim=True)  # [B, C, 1, 1]
+    greatest = images.amax(dim=(2, 3), keepdim=True)
     flat = least == greatest
-    return ((images - least.masked_fill(flat, 0)) / (greatest - least).masked_fill(flat, 1)).clamp_(0, 1)
+    offset = least.masked_fill(flat, 0)
+    span = (greatest - least).masked_fill(flat, 1)
+    return ((images - offset) / span).clamp_(0, 1)
 
 
 def equalize(images: Tensor) -> Tensor:
     """Each channel's values spread so that all 256 levels are used alike, by Pillow's rule for whole levels."""
-    levels = (images * (LEVELS - 1e-3)).to(torch.uint8).flatten(2).long()  # [B, C, H*W]
-    planes = levels.shape[0] * levels.shape[1]
-    own = LEVELS * torch.arange(planes, device=images.device).view(*levels.shape[:2], 1)
-    counts = (levels + own).flatten().bincount(minlength=LEVELS * planes).view(*levels.shape[:2], LEVELS)
+    levels = (images * (LEVELS - 1e-3)).to(torch.uint8)
+    levels = levels.flatten(2).long()  # [B, C, H*W]
+    counts = _histograms(levels)
     brightest = counts.gather(2, levels.amax(dim=2, keepdim=True))
-    per_level = (levels.shape[2] - brightest) // (LEVELS - 1)
+    per_level = (levels.shape[2] - brightest) // (LEVELS - 1)  # [B, C, 1]
     below = counts.cumsum(dim=2) - counts
-    table = (below + per_level // 2).div(per_level.clamp(min=1), rounding_mode="floor").clamp_(max=LEVELS - 1)
+    table = (below + per_level // 2).div(per_level.clamp(min=1), rounding_mode="floor")
+    table = table.clamp_(max=LEVELS - 1)
+    # Where a single level has nearly all pixels, nothing is left to spread.
     spread = torch.where(per_level > 0, table.gather(2, levels), levels)
     return (spread / (LEVELS - 1)).view_as(images)
+
+
+def _histograms(levels: Tensor) -> Tensor:
+    """How often each channel has each level: int64 [B, C, N] -> [B, C, LEVELS]."""
+    rows, channels, _ = levels.shape
+    planes = rows * channels
+    # Each plane counts in bins of its own, so that one bincount serves all.
+    first_bin = LEVELS * torch.arange(planes, device=levels.device)
+    bins = levels + first_bin.view(rows, channels, 1)
+    counts = bins.flatten().bincount(minlength=LEVELS * planes)
+    return counts.view(rows, channels, LEVELS)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Values rounded down to 2^bits levels; bits are whole numbers [B]."""
     levels = torch.exp2(bits).view(-1, 1, 1, 1)
-    return (images * levels).floor_().clamp_(min=0).minimum(levels - 1) / levels
+    number = (images * levels).floor_().clamp_(min=0)
+    return number.minimum(levels - 1) / levels
 
 
 def sharpen(images: Tensor, factor: Tensor) -> Tensor:
@@ -45,8 +61,11 @@ def sharpen(images: Tensor, factor: Tensor) -> Tensor:
     if min(images.shape[-2:]) <= 2:
         return images
     inner = images[..., 1:-1, 1:-1]
-    lines = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
-    smooth = (lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:] + 4 * inner) / 13
+    # Pillow's kernel: all ones but 5 in the middle, divided by 13.
+    columns = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]  # sums of three pixels
+    squares = columns[..., :-2] + columns[..., 1:-1] + columns[..., 2:]
+    smooth = (squares + 4 * inner) / 13
+    moved = smooth + factor.view(-1, 1, 1, 1) * (inner - smooth)
     sharpened = images.clone()
-    sharpened[..., 1:-1, 1:-1] = (smooth + factor.view(-1, 1, 1, 1) * (inner - smooth)).clamp_(0, 1)
+    sharpened[..., 1:-1, 1:-1] = moved.clamp_(0, 1)
     return sharpened

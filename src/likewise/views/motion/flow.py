@@ -20,8 +20,11 @@ def flow_view(flow: Tensor, box: Tensor, size: int) -> Tensor:
     rows, _, height, width = flow.shape
     grid = functional.affine_grid(box.to(flow), [rows, 2, size, size], align_corners=False)
     inside = functional.grid_sample(flow, grid, padding_mode="border", align_corners=False)
-    extent = torch.stack([box[:, 0, 0] * width, box[:, 1, 1] * height], dim=1)  # negative where mirrored
-    return inside * (size / extent.to(flow))[:, :, None, None]
+    wide = box[:, 0, 0] * width  # negative where mirrored
+    high = box[:, 1, 1] * height
+    extent = torch.stack([wide, high], dim=1)  # [B, 2], pixels of the frame
+    scale = size / extent.to(flow)
+    return inside * scale[:, :, None, None]
 
 
 def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
@@ -34,14 +37,17 @@ def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
     across = flow.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
     kernels = torch.stack([across, across.T])[:, None]
     rows, _, height, width = flow.shape
-    padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate").reshape(rows * 2, 1, height + 2, width + 2)
-    slopes = functional.conv2d(padded, kernels).reshape(rows, 4, height, width)
-    return slopes.square().sum(dim=1, keepdim=True).sqrt().clamp(max=greatest) / greatest
+    padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate")
+    planes = padded.reshape(rows * 2, 1, height + 2, width + 2)
+    slopes = functional.conv2d(planes, kernels).reshape(rows, 4, height, width)
+    norm = slopes.square().sum(dim=1, keepdim=True).sqrt()
+    return norm.clamp(max=greatest) / greatest
 
 
 def relative_motion(flow: Tensor) -> Tensor:
     """Flow [B, 2, H, W] minus the median flow of its image, which is mostly the camera's motion."""
-    return flow - flow.flatten(2).median(dim=2).values[:, :, None, None]
+    median = flow.flatten(2).median(dim=2).values  # [B, 2]
+    return flow - median[:, :, None, None]
 
 
 def flow_magnitudes(flow: Tensor) -> Tensor:
@@ -65,7 +71,8 @@ def normalise_flow(flow: Tensor) -> Tensor:
     logarithm; the scale is reconstructed.
     """
     small = flow.sign() * flow.abs().log1p()
-    return small / mean_magnitude(small).clamp(min=1e-6)[:, None, None, None]
+    mean = mean_magnitude(small).clamp(min=1e-6)
+    return small / mean[:, None, None, None]
 
 
 def flow_colours(flow: Tensor) -> Tensor:
@@ -76,6 +83,8 @@ def flow_colours(flow: Tensor) -> Tensor:
     """
     angle = torch.atan2(flow[:, 1], flow[:, 0])
     length = flow_magnitudes(flow)
-    strength = length / length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-    thirds = torch.arange(3, device=flow.device).view(1, 3, 1, 1) * (2 * torch.pi / 3)
-    return 1 - strength[:, None] * (1 - (1 + torch.cos(angle[:, None] - thirds)) / 2)
+    longest = length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+    saturation = length / longest
+    thirds = torch.arange(3, device=flow.device) * (2 * torch.pi / 3)  # of red, green and blue
+    hue = (1 + torch.cos(angle[:, None] - thirds.view(1, 3, 1, 1))) / 2  # [B, 3, H, W]
+    return 1 - saturation[:, None] * (1 - hue)
