@@ -18,7 +18,7 @@ from likewise import losses
 from likewise.errors import LikewiseError
 from likewise.losses import dense as dense_losses
 from likewise.losses import tiles_triton
-from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, spans
+from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, own_spans, spans
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
@@ -385,6 +385,15 @@ def test_spans_hold_every_pair_that_is_left_out():
     assert spans(self_index, tiles, 40, 35, (False, True)).tolist() == [[4, 8], [8, 9], [0, 0]]
     assert spans(self_index, tiles, 35, 35, (True, True)).tolist() == [[4, 8], [1, 9], [7, 8]]
     assert spans(None, tiles, 35, 40, (True, True)) is None
+
+
+@pytest.mark.parametrize("count", [1, 35, 64])
+def test_spans_of_rows_among_themselves_are_known_without_looking(count):
+    for tiles in (Tiles(16, 4), Tiles(16, 64)):
+        itself = torch.arange(count, dtype=torch.int32)
+        for roles in ((True, False), (True, True)):
+            found = own_spans(tiles, count, itself.device)
+            assert torch.equal(found, spans(itself, tiles, count, count, roles))
 
 
 COMPILING = """

@@ -87,7 +87,7 @@ class _SelfLogSumExp(torch.autograd.Function):
         z, ids = _arranged(z, ctx.order), _arranged(ids, ctx.order)
         if path is tiles_triton:
             z = _as_multiplied(z)
-            sums = Sums(*tiles_triton.forward(z, z, _itself(z), ids, ids))
+            sums = Sums(*tiles_triton.forward(z, z, tiles_triton.ITSELF, ids, ids))
         else:
             sums = path.forward_square(z, ids)
         ctx.save_for_backward(z, ids, *sums)
@@ -100,7 +100,7 @@ class _SelfLogSumExp(torch.autograd.Function):
         sums, grads = Sums(*saved), [_arranged(gradient, ctx.order) for gradient in gradients]
         if ctx.path is tiles_triton:
             gradient = tiles_triton.backward_square(
-                z, _itself(z), ids, sums.all_logsumexp, sums.positives_logsumexp, *grads
+                z, tiles_triton.ITSELF, ids, sums.all_logsumexp, sums.positives_logsumexp, *grads
             )
         elif ctx.path is tiles_torch:
             gradient = tiles_torch.backward_square(z, ids, sums, *grads)
@@ -198,10 +198,6 @@ def _on_cpu(queries: Tensor, keys: Tensor) -> bool:
 def _as_multiplied(rows: Tensor) -> Tensor:
     """In the format that PyTorch's setting lets a GPU multiply float32 in; shorter than TensorFloat-32 is bfloat16."""
     return rows.bfloat16() if torch.get_float32_matmul_precision() == "medium" and rows.is_cuda else rows
-
-
-def _itself(z: Tensor) -> Tensor:
-    return torch.arange(len(z), device=z.device)
 
 
 def refuse_second_derivatives() -> None:

@@ -17,13 +17,23 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
-from likewise.losses.triton_launch import Tiles, backward_tiles, filled, forward_tiles, interpreted, launch, spans
+from likewise.losses.triton_launch import (
+    Tiles,
+    backward_tiles,
+    filled,
+    forward_tiles,
+    interpreted,
+    launch,
+    own_keys,
+    own_spans,
+    spans,
+)
 
 WIDEST = {torch.bfloat16: 512, torch.float16: 512, torch.float32: 128}
 """Columns of the embedding. A block's gradient is held in registers, all D of it; float32 needs more for its products,
@@ -40,6 +50,11 @@ SAFE_SPREAD = 80.0
 greatest is lost to float32; under the least of the log-sums it then weighs under 2**-46."""
 
 LOG2E = 1 / math.log(2)
+
+ITSELF: Literal["itself"] = "itself"
+"""In place of ``self_index``: each query's own key is that of its index."""
+
+SelfIndex = Tensor | Literal["itself"] | None
 
 
 def supports(queries: Tensor, keys: Tensor) -> bool:
@@ -63,7 +78,7 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
 def forward(
     queries: Tensor,
     keys: Tensor,
-    self_index: Tensor | None,
+    self_index: SelfIndex,
     query_id: Tensor | None,
     key_id: Tensor | None,
     tiles: Tiles | None = None,
@@ -74,7 +89,7 @@ def forward(
         queries: [N, D], already divided by the temperature.
         keys: [M, D], same dtype.
         self_index: int64 [N], the key that a query is not compared with; -1 for none. Fastest where neighbouring
-            queries have neighbouring keys, as in ``arange(N)``.
+            queries have neighbouring keys, as in ``arange(N)``, for which ITSELF stands.
         query_id: int64 [N], or None.
         key_id: int64 [M]; None together with ``query_id``. Equality is all that is tested.
         tiles: how to cut; chosen by dtype and D if None.
@@ -92,13 +107,13 @@ def forward(
         empty = queries.new_full([rows], -math.inf, dtype=torch.float32)
         return empty, None if query_id is None else empty.clone()
     tiles = filled(tiles or forward_tiles(queries), queries, keys)
-    queries, keys = queries.contiguous(), keys.contiguous()
-    self_index, query_id, key_id = _narrow(self_index), _packed(query_id), _packed(key_id)
-    longest = [torch.linalg.vector_norm(side, dim=1, dtype=torch.float32).max() for side in (queries, keys)]
-    bounded = longest[0] * longest[1] * LOG2E < SAFE_SCORE  # Cauchy and Schwarz; False for NaN
+    square = keys is queries
+    queries = queries.contiguous()
+    keys = queries if square else keys.contiguous()
+    own, query_id, key_id = _narrow(self_index, queries), _packed(query_id), _packed(key_id)
     all_logsumexp = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
     positives_logsumexp = all_logsumexp if query_id is None else torch.empty_like(all_logsumexp)
-    span = spans(self_index, tiles, rows, columns, (True, False))
+    span = _spans(self_index, own, tiles, (queries, keys), (True, False))
     launch(
         "forward_kernel",
         tiles,
@@ -106,11 +121,11 @@ def forward(
         (
             queries,
             keys,
-            self_index,
+            own,
             query_id,
             key_id,
             span,
-            bounded.int(),
+            _bounded(queries, keys),
             all_logsumexp,
             positives_logsumexp,
             rows,
@@ -125,7 +140,7 @@ def forward(
 def backward(
     queries: Tensor,
     keys: Tensor,
-    self_index: Tensor | None,
+    self_index: SelfIndex,
     query_id: Tensor | None,
     key_id: Tensor | None,
     all_logsumexp: Tensor,
@@ -168,7 +183,7 @@ def backward(
 
 def backward_square(
     z: Tensor,
-    self_index: Tensor | None,
+    self_index: SelfIndex,
     ids: Tensor | None,
     all_logsumexp: Tensor,
     positives_logsumexp: Tensor | None,
@@ -227,7 +242,7 @@ def _weights(queries: Tensor, log_sums: tuple[Tensor, Tensor | None], grads: tup
 def _gradient(
     outer: Tensor,
     inner: Tensor,
-    self_index: Tensor | None,
+    self_index: SelfIndex,
     outer_id: Tensor | None,
     inner_id: Tensor | None,
     weights: _Weights,
@@ -240,16 +255,16 @@ def _gradient(
     if rows == 0 or columns == 0:
         return torch.zeros_like(outer, dtype=torch.float32)
     tiles = filled(tiles or backward_tiles(outer), outer, inner)
-    self_index = _narrow(self_index)
+    own = _narrow(self_index, outer)
     gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
     launch(
         "backward_kernel",
         tiles,
         outer,
         (
-            *(outer.contiguous(), inner.contiguous(), self_index, _packed(outer_id), _packed(inner_id)),
+            *(outer.contiguous(), inner.contiguous(), own, _packed(outer_id), _packed(inner_id)),
             *(weights.weight, weights.shift, weights.weight_same, weights.shift_same, weights.level, weights.bounded),
-            *(spans(self_index, tiles, rows, columns, roles), gradient, rows, columns),
+            *(_spans(self_index, own, tiles, (outer, inner), roles), gradient, rows, columns),
         ),
         AS_QUERY=roles[0],
         AS_KEY=roles[1],
@@ -279,8 +294,28 @@ def _triton_version() -> tuple[int, ...]:
     return tuple(int(number) for number in triton.__version__.split(".")[:2])
 
 
-def _narrow(self_index: Tensor | None) -> Tensor | None:
-    return None if self_index is None else self_index.to(torch.int32).contiguous()
+def _bounded(queries: Tensor, keys: Tensor) -> Tensor:
+    """Int32: 1 if no score can leave the range of float32, by Cauchy and Schwarz; 0 for NaN."""
+    longest = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float32).max()
+    others = longest if keys is queries else torch.linalg.vector_norm(keys, dim=1, dtype=torch.float32).max()
+    return (longest * others < SAFE_SCORE / LOG2E).int()
+
+
+def _narrow(self_index: SelfIndex, queries: Tensor) -> Tensor | None:
+    if self_index is None:
+        return None
+    if isinstance(self_index, str):
+        return own_keys(len(queries), queries.device)
+    return self_index.to(torch.int32).contiguous()
+
+
+def _spans(
+    self_index: SelfIndex, own: Tensor | None, tiles: Tiles, sides: tuple[Tensor, Tensor], roles: tuple[bool, bool]
+) -> Tensor | None:
+    """Where blocks of the outer side have pairs to leave out."""
+    if isinstance(self_index, str):
+        return own_spans(tiles, len(sides[0]), sides[0].device)
+    return spans(own, tiles, len(sides[0]), len(sides[1]), roles)
 
 
 def _packed(ids: Tensor | None) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -54,6 +55,34 @@ def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tupl
     after.scatter_reduce_(0, block, torch.where(given, tile + 1, 0), "amax")
     first.scatter_reduce_(0, block, torch.where(given, tile, columns), "amin")
     return torch.stack([first.minimum(after), after], dim=1).int()
+
+
+def own_keys(count: int, device: torch.device) -> Tensor:
+    """Each row's own key where rows are compared among themselves: int32 [count], made once."""
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        return _own_keys.__wrapped__(count, device)  # what a graph makes is filled by its replay alone
+    return _own_keys(count, device)
+
+
+@functools.lru_cache(maxsize=16)
+def _own_keys(count: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.arange(count, dtype=torch.int32, device=device)
+
+
+def own_spans(tiles: Tiles, rows: int, device: torch.device) -> Tensor:
+    """`spans` where each row's own key has its index, whatever the roles, made once."""
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        return _own_spans.__wrapped__(tiles.rows, tiles.columns, rows, device)
+    return _own_spans(tiles.rows, tiles.columns, rows, device)
+
+
+@functools.lru_cache(maxsize=64)
+def _own_spans(height: int, width: int, rows: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        start = torch.arange(0, rows, height, dtype=torch.int32, device=device)  # of each block
+        last = (start + height).clamp(max=rows) - 1
+        return torch.stack([start // width, last // width + 1], dim=1)
 
 
 # The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
