@@ -1,6 +1,7 @@
 """The encoder contract, over ours and a selection of timm's."""
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -125,15 +126,32 @@ def test_a_file_that_is_no_checkpoint_is_told(content, tmp_path):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "absent.pth")
 
 
-def test_published_weights_out_of_reach_say_what_to_type(monkeypatch):
-    import timm
-
+@pytest.mark.parametrize("error", [OSError, type("ConnectError", (Exception,), {"__module__": "httpx"})])
+def test_published_weights_out_of_reach_say_what_to_type(error, monkeypatch):
     def offline(*arguments, **settings):
-        raise OSError("no network")
+        raise error("no network")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(EnvironmentIOError, match=r"timm/resnet18.*--pretrained path/to/weights"):
+    with pytest.raises(EnvironmentIOError, match=r"timm/resnet18.*--pretrained lite0.*--pretrained path/to/weights"):
         build_encoder(choose_encoder("resnet18", 128, *COLOUR, pretrained="timm"))
+
+
+@pytest.mark.parametrize("name", ["resnet18.absent_tag", "nf_resnet26"])
+def test_weights_that_timm_does_not_have_are_named(name):
+    with pytest.raises(LikewiseError, match=name):
+        build_encoder(choose_encoder(name, 128, *COLOUR, pretrained="timm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("vit_base_patch16_clip_224.openai", (0.48145466, 0.4578275, 0.40821073)),
+        ("vit_base_patch16_siglip_224.webli", (0.5, 0.5, 0.5)),
+        ("vit_small_patch14_dinov2.lvd142m", (0.485, 0.456, 0.406)),
+    ],
+)
+def test_towers_and_transformers_bring_the_normalisation_of_their_weights(name, mean):
+    assert choose_encoder(name, 126, *COLOUR, pretrained="timm").mean == mean
 
 
 def test_saved_and_loaded_is_the_same_encoder(tmp_path):

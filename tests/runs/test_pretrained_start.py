@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 import likewise as lw
+from likewise.commands.words import parse
 from likewise.encoders import lite0
 from likewise.errors import LikewiseError
 from likewise.runs.settings import TrainSettings
@@ -85,6 +86,10 @@ def test_the_first_screen_and_the_folder_say_how_a_file_fits(tmp_path):
 def test_allow_missing_belongs_to_a_file():
     with pytest.raises(LikewiseError, match="--allow-missing"):
         prepared(pretrained="lite0", allow_missing=True)
+
+
+def test_none_on_the_command_line_is_not_the_default():
+    assert parse(TrainSettings, ["--pretrained", "none"], "train").pretrained == "none"
 
 
 def test_a_start_that_is_none_contradicts_no_other():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -15,6 +17,9 @@ from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL
 from likewise.encoders.weight_normed import NINE
 from likewise.errors import EnvironmentIOError, LikewiseError
+
+NETWORK_LIBRARIES = ("httpcore", "httpx", "huggingface_hub", "requests", "urllib3")
+"""Packages whose exceptions mean that weights were out of reach; not all of them are OSErrors."""
 
 
 class TimmEncoder(Encoder):
@@ -130,26 +135,59 @@ def has_large_stem(network: nn.Module) -> bool:
 
 
 def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation that a network's pretrained weights expect."""
-    settings = timm.get_pretrained_cfg(name)
+    """Mean and standard deviation that a network's pretrained weights expect.
+
+    Raises:
+        LikewiseError: timm has the network, but not such weights.
+    """
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise _no_such_weights(name) from error
     return (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
     settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": pretrained}
     try:
-        with torch.random.fork_rng(enabled=pretrained):
+        with torch.random.fork_rng(enabled=pretrained), _quiet_downloads():
             try:
                 return timm.create_model(name, img_size=image_size, **settings)
             except TypeError:  # convolutional networks take any size and refuse the argument
                 return timm.create_model(name, **settings)
-    except OSError as error:
-        raise EnvironmentIOError(
-            f"The pretrained weights of timm/{name} are not in timm's cache and could not be fetched "
-            f"({type(error).__name__}). Give a local file instead: --pretrained path/to/weights.safetensors."
-        ) from error
     except (AssertionError, ValueError) as error:
         raise LikewiseError(f"timm/{name} cannot read images of {image_size} pixels: {error}.") from error
+    except RuntimeError as error:
+        if not pretrained:
+            raise
+        raise _no_such_weights(name) from error
+    except Exception as error:
+        if not (isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK_LIBRARIES):
+            raise
+        raise EnvironmentIOError(
+            f"The pretrained weights of timm/{name} are not in timm's cache and could not be fetched "
+            f"({type(error).__name__}). Without a network there are --pretrained lite0, whose weights come in a "
+            f"package, and local files: --pretrained path/to/weights.safetensors."
+        ) from error
+
+
+def _no_such_weights(name: str) -> LikewiseError:
+    return LikewiseError(
+        f"timm has no pretrained weights named {name}. It lists those that it has: "
+        f"timm.list_pretrained('{name.split('.')[0]}*')."
+    )
+
+
+@contextmanager
+def _quiet_downloads() -> Iterator[None]:
+    """The Hub's client tells of each retry; one error at the end says the same."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _nearest(name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from likewise.training.screen import Screen
+from likewise.training.time_estimate import TimeEstimate
 
 HEADLINES = ("knn20_top1", "effective_rank")
 """Online scores for the line; the first that was taken is shown."""
@@ -19,6 +20,7 @@ class ProgressDisplay:
     def __init__(self, screen: Screen, title: str, first_step: int, steps: int) -> None:
         self._screen, self._steps = screen, steps
         self._started, self._first_step, self._next_line = time.perf_counter(), first_step, first_step
+        self._estimate = TimeEstimate(first_step, steps)
         self._loss, self._speed, self._score, self._bottleneck, self._unread = [""] * 5
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -45,6 +47,8 @@ class ProgressDisplay:
         if seconds > 0:
             self._speed = f"{images / seconds:,.0f} images/s"
         self._bar.update(self._task, completed=step, facts=self._facts())
+        if estimate := self._estimate.step(step, seconds):
+            self._screen.say(estimate)
         if loss is not None and step >= self._next_line:
             self._line(step)
 
