@@ -12,7 +12,7 @@ from typing import Any
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 IN_MEMORY = "in memory"
-"""What stands in ``config.json`` where a run's data were objects, not files."""
+"""What is written in ``config.json`` where a run's data were objects, not files."""
 
 FORMAT = 3
 """Of ``config.json``; raised when its content changes. A run of another format is refused."""

@@ -67,7 +67,9 @@ def test_class_names_that_differ_by_case_and_names_of_missing_values_are_told(tm
     said = " ".join(manifest.warnings())
     assert "TENCH, tench" in said and "NaN" in said
     found = {finding.name: finding.groups for finding in examine(manifest).found}
-    assert found["class names alike"] == (("TENCH", "tench"),) and found["class called missing"] == (("NaN",),)
+    assert found["class names that differ in case alone"] == (("TENCH", "tench"),) and found[
+        "class called missing"
+    ] == (("NaN",),)
 
 
 def test_split_folders_share_their_classes(tmp_path):

@@ -176,3 +176,10 @@ def test_not_a_run_and_a_folder_that_cannot_be_written(make_run, tmp_path):
     (run.path / "report.html.partial").mkdir()
     with pytest.raises(EnvironmentIOError, match=r"report\.html"):
         write_report(run, QUICK)
+
+
+@pytest.mark.parametrize(("channels", "said"), [(3, False), (1, False), (2, True), (13, True)])
+def test_a_page_says_that_it_displays_only_some_of_many_channels(channels, said, make_run):
+    run = make_run()
+    write_json(run.data, read_json(run.data) | {"channels": channels})
+    assert (f"{channels} channels" in section(run, "data").text) == said

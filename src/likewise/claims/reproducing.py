@@ -205,7 +205,7 @@ class Reproduction:
         return nets, state
 
     def _steps(self, prepared: Prepared) -> int:
-        """Optimiser steps of an arm, at the share of the claim's steps that is asked for."""
+        """Optimiser steps of an arm, at the share of the claim's steps that was requested."""
         return max(round(self.steps_share * prepared.steps(prepared.loader())), 2)
 
     def _enter(self, overwrite: bool) -> None:

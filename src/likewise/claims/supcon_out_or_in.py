@@ -33,7 +33,7 @@ def smallest_gap(replicate: Replicate) -> float:
 
 CLAIM = Claim(
     paper="Khosla et al. 2020, Table 1, https://arxiv.org/abs/2004.11362",
-    sentence="L_out, whose mean over positives stands outside the logarithm, learns better than L_in.",
+    sentence="L_out, with the mean over positives outside the logarithm, learns better than L_in.",
     check=(
         "Accuracy of a linear probe fitted on the labels that training saw, on clean test images; once with true "
         "labels as in the paper, once with a fifth of them wrong. 8.5 epochs of 9,000 images instead of hundreds of "

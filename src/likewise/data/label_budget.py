@@ -102,7 +102,7 @@ class LabelBudget:
             int64 [N], -1 where there is none or it is hidden.
 
         Raises:
-            LikewiseError: some class has fewer labels than asked for, or the file names what is not there.
+            LikewiseError: some class has fewer labels than requested, or the file names what is not there.
         """
         if self.file is not None:
             return self._hide_all_but(labels, _rows_of_file(Path(self.file), ids))
@@ -195,5 +195,5 @@ def _by_file_name(ids: Sequence[str]) -> dict[str, int]:
     return {name: row for row, name in enumerate(names) if counts[name] == 1}
 
 
-def _some(entries: Sequence[object] | np.ndarray, shown: int = 3) -> str:
-    return ", ".join(str(entry) for entry in entries[:shown]) + (", ..." if len(entries) > shown else "")
+def _some(entries: Sequence[object] | np.ndarray, limit: int = 3) -> str:
+    return ", ".join(str(entry) for entry in entries[:limit]) + (", ..." if len(entries) > limit else "")

@@ -39,7 +39,7 @@ def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: 
         return labels.clone()
     if classes < 2 or not bool((labels != UNLABELLED).any()):
         raise LikewiseError(
-            f"--label-noise {share} was given, but training is shown no label of two classes or more, so there is "
+            f"--label-noise {share} was given, but training sees no labels of two classes or more, so there is "
             f"none to falsify. Show labels with --labels, or leave --label-noise out."
         )
     uniform = np.array([_two_uniform(seed, name) for name in ids]).reshape(-1, 2)

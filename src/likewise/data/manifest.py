@@ -46,10 +46,10 @@ def require_all_read(skipped: Mapping[str, str]) -> None:
         raise FilesLeftOut(f"{len(skipped):,} files were left out (--strict). {some_files(skipped)}")
 
 
-def some_files(skipped: Mapping[str, str], shown: int = 5) -> str:
+def some_files(skipped: Mapping[str, str], limit: int = 5) -> str:
     """The first of some files that were not read, and the reason for each, as a sentence."""
-    some = "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:shown])
-    rest = len(skipped) - shown
+    some = "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:limit])
+    rest = len(skipped) - limit
     return f"Not read: {some}{f'; and {rest:,} more' if rest > 0 else ''}."
 
 
@@ -257,6 +257,6 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

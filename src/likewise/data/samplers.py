@@ -36,7 +36,7 @@ class ClassBalanced:
     of the classes deals ``classes_per_batch`` a step and is then drawn anew; where that does not divide the number of
     classes, the rest of a permutation is left out (the authors' code refuses the case). Within a class images are
     drawn without replacement until fewer than ``images_per_class`` are left. A class with fewer images than that shows
-    each of them about equally often, and only then an image stands twice in a batch.
+    each of them about equally often, and only then an image occurs twice in a batch.
 
     Args:
         labels: int64 [N]; -1 is never drawn.
@@ -45,7 +45,7 @@ class ClassBalanced:
         seed: which images are drawn.
 
     Raises:
-        LikewiseError: fewer classes have labels than are asked for.
+        LikewiseError: fewer classes have labels than are requested.
     """
 
     def __init__(self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int) -> None:
@@ -53,11 +53,11 @@ class ClassBalanced:
         self._members = [torch.nonzero(labels == c).flatten() for c in sorted(class_counts(labels))]
         if not 1 <= classes_per_batch <= len(self._members) or images_per_class < 1:
             raise LikewiseError(
-                f"A support batch of {classes_per_batch} classes x {images_per_class} images was asked for, but "
+                f"A support batch of {classes_per_batch} classes x {images_per_class} images was requested, but "
                 f"{len(self._members)} classes have labels. Choose 1 to {len(self._members)} classes and 1 or more "
                 f"images, or a larger label budget."
                 if self._members
-                else "A class-balanced support batch was asked for, but no training example shows a label. "
+                else "A class-balanced support batch was requested, but no training example shows a label. "
                 "Give a label budget above none, or a method that needs no labels."
             )
 
@@ -88,7 +88,7 @@ def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
     """Positions of a subset whose class sizes fall off exponentially, the first class being ``ratio`` times the last.
 
     Class k of K keeps n * ratio ** (-k / (K - 1)) of its images, n being the smallest class's size, so that the
-    profile is the one asked for whatever the sizes were (Cui et al. 2019, arXiv 1901.05555, section 5.1, where all
+    profile is the requested one whatever the sizes were (Cui et al. 2019, arXiv 1901.05555, section 5.1, where all
     sizes are equal). Every class keeps one image at least; the unlabelled are left out.
     """
     _check_ratio(ratio)

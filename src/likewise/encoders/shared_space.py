@@ -98,7 +98,7 @@ def read_settings(folder: Path) -> SpaceSettings:
 
 
 def _built(settings: SpaceSettings, folder: Path) -> SharedSpace:
-    """The space without weights; a pretrained text encoder from the configuration that was kept."""
+    """The space without weights; a pretrained text encoder from the stored configuration."""
     if settings.text.name == SMALL_TEXT:
         return build_space(settings)
     return SharedSpace(settings, PretrainedText(settings.text, folder, weights=False))

@@ -342,7 +342,7 @@ def _parts_of(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> M
 
 
 def _needs_labels(settings: EvaluationSettings) -> bool:
-    """Whether a measure is asked for that compares predictions with labels."""
+    """Whether a measure is requested that compares predictions with labels."""
     return bool(settings.knn or settings.linear or settings.few_label)
 
 

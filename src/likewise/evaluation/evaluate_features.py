@@ -115,7 +115,7 @@ def evaluate_features(
     measures are given, and a note says why.
 
     Args:
-        sources: by encoder, the one in question first. Each part is asked for once, one encoder after another, so
+        sources: by encoder, the one in question first. Each part is requested once, one encoder after another, so
             that features of two encoders need not be in memory together.
         train: what is known of the training images; the probes see their labels.
         test: what is known of the test images, or None.

@@ -106,7 +106,7 @@ class LoCo(Method):
         return Step(differentiated(torch.stack(losses).sum(), gradients), metrics)
 
     def _units(self, nets: Nets, batch: Batch, progress: Progress) -> Iterator[tuple[str, Tensor]]:
-        """Each unit's projections of both views [B, 2, dim], made when they are asked for."""
+        """Each unit's projections of both views [B, 2, dim], made when they are requested."""
         encoder: Encoder = nets.encoder
         stages = list(encoder.stages())
         maps = encoder.normalise(torch.cat(two_views(self.views, batch, progress)))

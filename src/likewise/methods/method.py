@@ -98,7 +98,7 @@ class Method:
         Args:
             nets: what `build` made.
             batch: the step's.
-            progress: where training stands.
+            progress: the step, and the batch's random numbers.
             backward: computes an `Objective`'s loss and the gradients of its network.
 
         Returns:

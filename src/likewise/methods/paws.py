@@ -120,7 +120,7 @@ class PAWS(Method):
         return Nets(encoder=encoder, projector=projector, predictor=predictor)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
-        """Guesses and targets of each view and of the support, on the sphere."""
+        """Predictions and targets of each view and of the support, on the sphere."""
         support = batch.support
         views = multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
         if support is not None:

@@ -1,4 +1,4 @@
-"""Where training stands, and the random numbers of each batch."""
+"""The step of a run, and the random numbers of each batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from likewise.randomness import BatchRNG
 
 
 class Progress(NamedTuple):
-    """Where training stands. The only source of randomness that a method has."""
+    """The step of a run. The only source of randomness that a method has."""
 
     step: int
     """batches before this one; optimiser steps, unless gradients of several batches make one"""

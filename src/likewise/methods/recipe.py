@@ -33,7 +33,7 @@ class Recipe:
     """the rate at which the cosine ends, as a share of the highest"""
     exclude_bias_and_norm: bool = True
     """whether biases and normalisation parameters are left out of weight decay and of lars's layer-wise rates, as in
-    the code of SimCLR and BYOL; the code of SwAV, MoCo and SupCon treats all parameters alike"""
+    the code of SimCLR and BYOL; the code of SwAV, MoCo and SupCon treats all parameters equally"""
 
     def peak_rate(self, batch_size: int) -> float:
         """The highest learning rate: linear in the batch size for sgd and lars, in its square root for adamw."""

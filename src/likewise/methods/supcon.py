@@ -68,7 +68,7 @@ class SupCon(Method):
     temperature: float = 0.1
     """divides the cosines (paper: 0.1)"""
     kind: Literal["out", "in"] = "out"
-    """where the mean over positives stands: outside the logarithm (the paper's choice) or inside"""
+    """where the mean over positives is taken: outside the logarithm (the paper's choice) or inside"""
     hidden: int = 512
     """width of the head's hidden layer; the paper takes the encoder's own width"""
     dim: int = 128

@@ -22,7 +22,7 @@ PRESETS = {
     "imagenet": replace(
         SWAV["imagenet"],
         images="ImageNet, 224 px, a tenth of the labels, ResNet-50",
-        source="ours: swav_400ep_pretrain.sh, https://github.com/facebookresearch/swav/tree/main/scripts, beside the "
+        source="ours: swav_400ep_pretrain.sh, https://github.com/facebookresearch/swav/tree/main/scripts, next to the "
         "support of SuNCEt's preset; the authors published no settings of this form",
         epochs=400,
         settings={

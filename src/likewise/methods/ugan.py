@@ -232,7 +232,7 @@ class UGAN(Method):
         Args:
             nets: the networks.
             batch: for which rows.
-            progress: where training stands.
+            progress: the step, and the batch's random numbers.
             learner: which network learns from them: each has its own noise.
         """
         rng, device = progress.rng(f"good fakes of the {learner}", batch), batch.indices.device

@@ -181,7 +181,7 @@ def simulate(seed: int, data: SparseCoding, learning: Learning, cases: Mapping[s
 def measure(
     layer: Neurons, dictionary: Tensor, data: SparseCoding, threshold: float, draw: Generator, course: list[Moment]
 ) -> Measured:
-    """Where the neurons point, and what their responses to new, unmasked images follow."""
+    """Where the neurons point, and what their responses to new, unmasked images depend on."""
     cosines = alignment(layer.weights, dictionary)
     rows = 1000
     sparse, other_sparse = (data.sparse(rows, draw) @ dictionary.T for _ in range(2))

@@ -101,9 +101,9 @@ def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     return chart(key, drawn, caption, caption, height=520)
 
 
-def _points(name: str, places: Tensor, paint: str, symbol: str, size: int) -> go.Scatter:
+def _points(name: str, points: Tensor, paint: str, symbol: str, size: int) -> go.Scatter:
     return go.Scatter(
-        x=places[:, 0].tolist(), y=places[:, 1].tolist(), mode="markers", name=name, hovertemplate=name,
+        x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers", name=name, hovertemplate=name,
         marker={"color": paint, "symbol": symbol, "size": size, "line": {"color": paint, "width": 1}},
     )  # fmt: skip
 

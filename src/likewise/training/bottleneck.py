@@ -109,7 +109,7 @@ class Bottleneck:
         self._starved = Patience()
 
     def name(self, seconds: StepSeconds) -> str:
-        """A few words for the progress line; empty where no part stands out."""
+        """A few words for the progress line; empty where no part is long."""
         part, share = seconds.largest
         if part == "data":
             return f"waits for data {share:.0%}: {self.remedy}" if share >= STARVED else ""

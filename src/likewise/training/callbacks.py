@@ -16,7 +16,7 @@ from likewise.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class CallbackState:
-    """Where training stands, as a callback sees it. It is made anew for each event."""
+    """The progress of training, as a callback sees it. It is made anew for each event."""
 
     step: int
     """optimiser steps done"""

@@ -19,7 +19,7 @@ LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 @dataclass
 class TrainingState:
-    """Where a run stands."""
+    """The progress of a run."""
 
     step: int = 0
     """steps done"""
@@ -71,7 +71,7 @@ class MetricLog:
             self._file = run.metrics.open("a")
 
     def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:
-        """Add a line with these values and where the run stands, and flush it to the disk."""
+        """Add a line with these values and the run's progress, and flush it to the disk."""
         if self._file is None:
             return
         where = {"step": state.step, "images": state.images, "seconds": round(state.seconds, 3)}

@@ -11,7 +11,7 @@ from likewise.training.screen import Screen
 from likewise.training.time_estimate import TimeEstimate
 
 HEADLINES = ("knn20_top1", "effective_rank")
-"""Online scores for the line; the first that was taken is shown."""
+"""Online scores for the line; the first that was taken is displayed."""
 
 
 class ProgressDisplay:
@@ -60,7 +60,7 @@ class ProgressDisplay:
                 return
 
     def bottleneck(self, named: str) -> None:
-        """Show from the next step on what takes most of the time; nothing where no part stands out."""
+        """Show from the next step on what takes most of the time; nothing where no part is long."""
         self._bottleneck = named
 
     def unread(self, count: int) -> None:

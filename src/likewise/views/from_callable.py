@@ -159,7 +159,7 @@ class CallableViews:
 
 
 class RequestedViews(dict[str, Tensor]):
-    """Stands for `Pixels.views` in a dry run of a method, and records which views it requests."""
+    """Takes the role of `Pixels.views` in a dry run of a method, and records which views it requests."""
 
     def __init__(self) -> None:
         super().__init__()

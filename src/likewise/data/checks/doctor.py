@@ -164,7 +164,7 @@ def _about_classes(manifest: Manifest) -> Iterator[Finding]:
         "Add images, or join the class with another.",
     )  # fmt: skip
     yield Finding(
-        "class names alike", tuple(same_but_for_case(manifest.class_names)),
+        "class names that differ in case alone", tuple(same_but_for_case(manifest.class_names)),
         "names that differ only in case or spaces: counted as different classes",
         "Give both one name, if they are one class.",
     )  # fmt: skip

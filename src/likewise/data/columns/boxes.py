@@ -39,7 +39,7 @@ class Boxes:
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Boxes:
-        """Several columns; a number stands for so many rows of which nothing is known."""
+        """Several columns; a number means that many rows of which nothing is known."""
         return cls(np.concatenate([part.corners if isinstance(part, Boxes) else _unknown(part) for part in parts]))
 
 

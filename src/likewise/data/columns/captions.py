@@ -43,7 +43,7 @@ class Captions:
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Captions:
-        """Several columns concatenated; a number stands for so many images without captions."""
+        """Several columns concatenated; a number means that many images without captions."""
         texts: list[tuple[str, ...]] = []
         for part in parts:
             texts += part.texts if isinstance(part, Captions) else [()] * num_rows(part)

@@ -28,12 +28,12 @@ class Column(Protocol):
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Column:
-        """Several columns of this kind, concatenated; a number stands for so many images that have none."""
+        """Several columns of this kind, concatenated; a number means that many images that have none."""
         ...
 
 
 def num_rows(part: Column | int) -> int:
-    """How many rows a part of a joined column stands for."""
+    """How many rows a part of a concatenated column has."""
     return part if isinstance(part, int) else len(part)
 
 

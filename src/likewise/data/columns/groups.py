@@ -46,7 +46,7 @@ class Groups:
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Groups:
-        """Several columns; a number stands for so many examples without a group."""
+        """Several columns; a number means that many examples without a group."""
         listed = [part.names if isinstance(part, Groups) else np.full(num_rows(part), UNKNOWN) for part in parts]
         return cls(np.concatenate(listed).astype(str))
 

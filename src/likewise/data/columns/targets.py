@@ -48,7 +48,7 @@ class TargetColumn:
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> TargetColumn:
-        """Several columns; a number stands for so many rows of which nothing is known.
+        """Several columns; a number means that many rows of which nothing is known.
 
         Raises:
             LikewiseError: one column has classes and another has numbers, or the numbers are others.

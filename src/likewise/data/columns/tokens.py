@@ -14,7 +14,7 @@ from likewise.data.columns.column import Column
 from likewise.errors import LikewiseError
 
 NO_TOKEN = -1
-"""Stands where a text has ended, and everywhere where there is none."""
+"""The token where a text has ended, and everywhere where there is none."""
 
 INSTALL = 'pip install "likewise[text]"'
 START, END = "<start>", "<end>"

@@ -108,10 +108,10 @@ def find_files(folder: Path) -> Iterator[Path]:
                 yield Path(here, name).relative_to(folder)
 
 
-def describe(skipped: list[Skipped], shown: int = 3) -> str:
+def describe(skipped: list[Skipped], limit: int = 3) -> str:
     """The first skipped files and their reasons, for a message."""
-    some = "; ".join(f"{entry.id}: {entry.reason}" for entry in skipped[:shown])
-    return f"The first: {some}." if len(skipped) > shown else f"{some}."
+    some = "; ".join(f"{entry.id}: {entry.reason}" for entry in skipped[:limit])
+    return f"The first: {some}." if len(skipped) > limit else f"{some}."
 
 
 def _refuse_both_kinds(folder: Path, paths: list[Path]) -> None:

@@ -33,7 +33,7 @@ class ImageValues(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ValuePixels:
-    """The pixels of some rows of a data set, a table or a list; each is read when it is asked for."""
+    """The pixels of some rows of a data set, a table or a list; each is read when it is requested."""
 
     values: ImageValues
     rows: np.ndarray

@@ -98,7 +98,7 @@ def synthetic_flow_videos() -> Manifest:
     """2,000 training and 500 test clips, 8 frames of 32x32 gray pixels, of a garment that moves; labelled by motion.
 
     Test clips show test garments. Masks are of the middle frame: background and garment. Flow is found when it is first
-    asked for, as it is of videos, although the true one is known (`likewise.data.synthetic.flow_videos`).
+    requested, as it is of videos, although the true one is known (`likewise.data.synthetic.flow_videos`).
     """
     garments = fashion_mnist_mini()
     parts = []

@@ -47,7 +47,7 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
     """The images of one or several Parquet files.
 
     A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
-    An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are asked for.
+    An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are requested.
 
     Args:
         files: of one set.

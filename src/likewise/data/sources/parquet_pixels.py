@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
 
 CACHE_BYTES = 2**30
-"""Encoded bytes that are cached; a set with more is read again group by group as rows are asked for."""
+"""Encoded bytes that are cached; a set with more is read again group by group as rows are requested."""
 
 
 class Location(NamedTuple):

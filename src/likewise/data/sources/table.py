@@ -80,7 +80,7 @@ def open_arrow(table: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
 
 
 class _ArrowValues:
-    """A pyarrow column, each value of which becomes a Python object when it is asked for."""
+    """A pyarrow column, each value of which becomes a Python object when it is requested."""
 
     def __init__(self, column: Any) -> None:
         self.column = column

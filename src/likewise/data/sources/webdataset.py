@@ -59,7 +59,7 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     key ends at the first dot behind the last slash. An image needs none of these; what has no image is skipped.
 
     A split is read off an archive's name, as of Parquet files; an id is ``train-00000.tar/key``. Pixels stay in the
-    archives until they are asked for.
+    archives until they are requested.
 
     Raises:
         LikewiseError: a file is no tar archive, holds no image, or there are images and videos.

@@ -17,7 +17,7 @@ from likewise.randomness import generator
 NAMES = ("T-shirt", "pair of trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 """what a caption calls each class"""
 
-BESIDE = (
+SIDE_BY_SIDE = (
     "a {first} to the left of a {second}",
     "a {second} to the right of a {first}",
     "on the left a {first}, on the right a {second}",
@@ -47,7 +47,7 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
     parts = [_pairs(pieces, split) for split in ("train", "test")]
     pixels, texts = np.concatenate([p for p, _ in parts]), [text for _, part in parts for text in part]
     splits = np.repeat(["train", "test"], [len(part) for _, part in parts])
-    beside: dict[str, Column] = {CAPTIONS: Captions(texts)}
+    columns: dict[str, Column] = {CAPTIONS: Captions(texts)}
     return replace(
         pieces,
         source="fashion-pairs",
@@ -57,7 +57,7 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
         ids=[f"{split}/{place:05d}" for split, (_, part) in zip(("train", "test"), parts, strict=True)
              for place in range(len(part))],
         class_names=(),
-        columns=beside,
+        columns=columns,
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ..
     canvas[number, np.where(upright, 1, far), :, np.where(upright, far, 1)] = array[second]
     labels = pieces.labels.numpy()
     texts = [
-        tuple(text.format(first=NAMES[labels[a]], second=NAMES[labels[b]]) for text in (ABOVE if up else BESIDE))
+        tuple(text.format(first=NAMES[labels[a]], second=NAMES[labels[b]]) for text in (ABOVE if up else SIDE_BY_SIDE))
         for a, b, up in zip(first, second, upright, strict=True)
     ]
     return canvas.reshape(len(first), 2 * side, 2 * side), texts

@@ -40,7 +40,7 @@ class FlowVideos(NamedTuple):
     objects: np.ndarray
     """uint8 [N, T, S, S]: 0 is background, 1, 2, ... the garments in the order in which they were pasted"""
     motions: np.ndarray
-    """int64 [N], places in `MOTIONS`"""
+    """int64 [N], indices into `MOTIONS`"""
     garments: np.ndarray
     """int64 [N, G]: the class of each garment"""
 
@@ -68,8 +68,8 @@ def flow_videos(
 ) -> FlowVideos:
     """Garments half as large as the frame that all move in one of eight ways, each at its own speed.
 
-    What a garment is says nothing of how it moves. A camera that moves shifts background and garments alike; the motion
-    that a clip is labelled with is then the one relative to the background.
+    What a garment is says nothing of how it moves. A camera that moves shifts background and garments equally; the
+    motion that a clip is labelled with is then the one relative to the background.
 
     Args:
         items: uint8 [M, H, H], dark around the garment.

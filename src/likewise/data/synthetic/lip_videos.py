@@ -1,7 +1,7 @@
 """Drawn mouths that say one of ten made-up words, with the sound that such a mouth would make: lips without people.
 
 A word is a fixed way for three things to move: how far the mouth is open, how wide it is, and how round its lips are.
-The same movement, said faster or slower, sooner or later, is drawn as a picture and heard as two tones, so that sound
+The same movement, made faster or slower, sooner or later, is drawn as a picture and played as two tones, so that sound
 tells how the mouth moves; who speaks, the light and the place change the picture and are silent.
 """
 
@@ -25,14 +25,14 @@ OPEN, WIDE, ROUND = range(3)
 
 
 class LipVideos(NamedTuple):
-    """Clips and what is said in them."""
+    """Clips and their words."""
 
     frames: np.ndarray
     """uint8 [N, FRAMES, 1, SIDE, SIDE]"""
     sound: np.ndarray
     """int16 [N, samples], one second"""
     words: np.ndarray
-    """int64 [N], places in `WORDS`"""
+    """int64 [N], indices into `WORDS`"""
 
 
 def lip_videos(count: int, seed: int) -> LipVideos:
@@ -40,7 +40,7 @@ def lip_videos(count: int, seed: int) -> LipVideos:
 
     Args:
         count: how many; a multiple of ten gives all words equally often.
-        seed: of speakers, speeds, places, and the order of words; the words themselves are always the same.
+        seed: of speakers, speeds, positions, and the order of words; the words themselves are always the same.
     """
     random = np.random.default_rng(seed)
     words = random.permutation(np.arange(count) % len(WORDS))

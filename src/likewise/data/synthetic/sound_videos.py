@@ -1,4 +1,4 @@
-"""Clips of two bouncing garments of which one is heard: a test bed for learning from sight and sound together."""
+"""Clips of two bouncing garments of which one sounds: a test bed for learning from sight and sound together."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FRAME_RATE = 25
 SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
 """side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37%"""
 BOUNCE = (6.0, 12.0)
-"""frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be alike"""
+"""frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be equal"""
 LOWEST, RATIO = 300.0, 1.33
 """Hz of the first class's note, and how much higher each next class sounds; ten classes end at 3.9 kHz"""
 LOUDNESS, NOISE = 0.3, 0.003
 """of a note when it begins, and of the noise below it, where 1 is the loudest that can be stored"""
-HEARD = 0.4
+NOTE_SECONDS = 0.4
 """seconds after which a note is cut off, a thousandth of it being left"""
 
 
 class SoundVideos(NamedTuple):
-    """Clips, what is heard in them, and from where."""
+    """Clips, their sound, and where it comes from."""
 
     frames: np.ndarray
     """uint8 [N, T, 1, S, S]"""
@@ -34,17 +34,17 @@ class SoundVideos(NamedTuple):
     labels: np.ndarray
     """int64 [N]: the class of the garment that sounds, which its note tells"""
     boxes: np.ndarray
-    """float32 [N, 4]: left, top, right and bottom of all places of that garment, as shares of the frame"""
+    """float32 [N, 4]: left, top, right and bottom around all positions of that garment, as shares of the frame"""
 
 
 def sound_videos(
     items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 32, length: int = 32
 ) -> SoundVideos:
-    """Two garments of different classes bounce beside each other, each in a rhythm of its own; one of them sounds.
+    """Two garments of different classes bounce side by side, each in a rhythm of its own; one of them sounds.
 
     Which of the two it is, and on which side, is drawn. The pitch of its note tells its class, and how long it rings
     whether it is small or large: by these a clip can be told from others as a whole. When notes begin tells which of
-    the two garments it is, and which instant is shown.
+    the two garments it is, and which instant it is.
 
     Args:
         items: uint8 [M, H, H], dark around the garment.
@@ -89,7 +89,7 @@ def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarr
 
 
 def _of_two_classes(random: np.random.Generator, labels: np.ndarray, count: int) -> np.ndarray:
-    """int64 [count, 2]: two garments of different classes each; first ones of all classes alike often."""
+    """int64 [count, 2]: two garments of different classes each; first ones of all classes equally often."""
     classes = np.unique(labels)
     first = random.permutation(np.arange(count) % len(classes))
     second = (first + random.integers(1, len(classes), size=count)) % len(classes)
@@ -118,10 +118,10 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
 def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
     count = length * SOUND_RATE // FRAME_RATE
-    last = round(HEARD * SOUND_RATE)
+    last = round(NOTE_SECONDS * SOUND_RATE)
     frequency = 2 * np.pi * LOWEST * RATIO**kind  # radians a second
     sound = NOISE * random.standard_normal(count + 2 * last)
-    for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip is still heard in it
+    for landing in landings / FRAME_RATE * SOUND_RATE + last:  # what began before the clip still sounds in it
         first = int(np.ceil(landing))
         if 0 <= first < count + last:
             since = (np.arange(first, first + last) - landing) / SOUND_RATE
@@ -131,7 +131,7 @@ def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: 
 
 
 def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [N, T, 1, S, S]: garments over a texture that stands still; up and down they move by parts of a pixel.
+    """uint8 [N, T, 1, S, S]: garments over a texture that does not move; up and down they move by parts of a pixel.
 
     Args:
         random: draws the textures.

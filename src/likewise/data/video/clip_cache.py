@@ -55,7 +55,7 @@ class DecodedVideos:
             torch.tensor(found["valid_frames"]),
             _mapped(folder / "sound.npy"),
             torch.tensor(found["has_sound"]),
-            partial(_kept_flow, folder, manifest.source),
+            partial(_stored_flow, folder, manifest.source),
             shape.frame_rate,
         )
 
@@ -107,8 +107,8 @@ def flow_between(frames: np.ndarray, allocate: Callable[[tuple[int, ...]], np.nd
     return flow
 
 
-def _kept_flow(folder: Path, source: str) -> Tensor:
-    """The flow of a decoded set, found when it is first asked for and stored next to the frames."""
+def _stored_flow(folder: Path, source: str) -> Tensor:
+    """The flow of a decoded set, found when it is first requested and stored next to the frames."""
     path = folder / "flow.npy"
     if not path.exists():
         frames = np.load(folder / "frames.npy", mmap_mode="r")
@@ -126,7 +126,7 @@ def _kept_flow(folder: Path, source: str) -> Tensor:
 
 
 def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
-    """Decode every video into files beside the folder, which takes its name when all are there."""
+    """Decode every video into files next to the folder, which takes its name when all are there."""
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     count = len(manifest)

@@ -102,7 +102,7 @@ class Starts:
 
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Starts:
-        """Several columns; a number stands for so many examples that begin with their video."""
+        """Several columns; a number means that many examples that begin with their video."""
         return cls(
             np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts])
         )

@@ -39,7 +39,7 @@ class Clips:
 
     @cached_property
     def flow(self) -> Tensor:
-        """int16 [N, T - 1, 2, S, S]: found when it is first asked for."""
+        """int16 [N, T - 1, 2, S, S]: found when it is first requested."""
         return self.find_flow()
 
 
@@ -86,7 +86,7 @@ class ClipImages:
         self.unreadable: dict[str, str] = {}
         if self.frames > stored.shape[1]:
             raise LikewiseError(
-                f"{self.frames} frames at a time were asked for, but {stored.shape[1]} of each video are stored. Give "
+                f"{self.frames} frames at a time were requested, but {stored.shape[1]} of each video are stored. Give "
                 f"fewer --frames, or keep more of each with --seconds."
             )
 
@@ -124,7 +124,7 @@ def open_frames(manifest: Manifest, size: int, channels: int, frames: int = 1) -
     """What an encoder reads of a manifest's examples: images, or so many ``frames`` of clips.
 
     Raises:
-        LikewiseError: frames were asked for of what has been opened as still images.
+        LikewiseError: frames were requested of what has been opened as still images.
     """
     if frames == 1:
         return open_images(manifest, size, channels)

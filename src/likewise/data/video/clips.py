@@ -44,7 +44,7 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
     if not moving.any() and stills_will_do:
         return manifest
     if not moving.any():
-        raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were asked for.")
+        raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were requested.")
     stills = [Skipped(str(manifest.ids[int(row)]), "a still image among videos") for row in np.flatnonzero(~moving)]
     videos = manifest.take(np.flatnonzero(moving))
     decoded = decode_videos(videos, shape, cache)
@@ -83,7 +83,7 @@ def clip_manifest(
         class_names: name of each label.
         splits: str [N]; None: all train.
         sound: int16 [N, samples] at 16 kHz.
-        flow: int16 [N, T - 1, 2, S, S] as `optical_flow.packed` makes it; None: found when it is asked for.
+        flow: int16 [N, T - 1, 2, S, S] as `optical_flow.packed` makes it; None: found when it is requested.
         masks: of each clip's middle frame.
     """
     count = len(frames)

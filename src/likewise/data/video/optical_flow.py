@@ -52,7 +52,7 @@ def packed(flow: np.ndarray) -> np.ndarray:
 
 
 def unpacked(flow: Tensor) -> Tensor:
-    """Kept flow, int16, as float32 pixels."""
+    """Stored flow, int16, as float32 pixels."""
     return flow.float() / STEPS_A_PIXEL
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 LOUDEST = 32767
-"""The sample of int16 that stands for 1."""
+"""The sample of int16 that means 1."""
 
 
 def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:

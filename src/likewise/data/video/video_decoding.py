@@ -274,7 +274,7 @@ def _until_broken(frames: Any) -> Iterator[Any]:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Whatever goes wrong inside is told of the video by its name."""
+    """An error inside becomes one of the video, by its name."""
     before = f"{name}: " if name else ""
     try:
         yield

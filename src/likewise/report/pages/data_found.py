@@ -56,12 +56,22 @@ def _sentence(data: Mapping[str, Any]) -> str:
     if data.get("image_size"):
         kind = {1: ", grey", 3: ", colour"}.get(data.get("channels", 0), "")
         parts.append(f"read at {data['image_size']} × {data['image_size']} pixels{kind}")
+    if displayed := _displayed(data.get("channels", 3)):
+        parts.append(displayed)
     if clips := data.get("clips"):
         parts.append(
             f"{amount(clips['stored'], 'frame')} of each video stored, {clips['frame_rate']:g} per second; the "
             f"encoder sees {clips['seen']} of them at a time"
         )
     return ". ".join(sentence_case(part) for part in parts) + "."
+
+
+def _displayed(channels: int) -> str:
+    """Which of many channels a reader sees; empty for grey and colour images, which are displayed as they are."""
+    if channels in (1, 3):
+        return ""
+    visible = "first three" if channels > 3 else "first"
+    return f"images have {channels} channels; pictures on this page display only the {visible}"
 
 
 def _classes(classes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -68,7 +68,7 @@ def stack(strip: np.ndarray, bands: np.ndarray) -> np.ndarray:
 def sheet(thumbnails: np.ndarray, limit: int = SHEET_BYTES) -> Sheet:
     """uint8 [n, H, W, C] -> one sheet of square tiles.
 
-    Kept exact as PNG where that is light enough; else coded as WebP, on smaller tiles if need be.
+    Stored exactly as PNG where that is small enough; else as WebP, on smaller tiles if need be.
     """
     side = max(thumbnails.shape[1:3])
     smaller = [("webp", size) for size in (48, 32, 24, 16) if size < side]

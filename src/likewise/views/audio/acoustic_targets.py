@@ -16,7 +16,7 @@ AcousticTarget = Callable[[Tensor], Tensor]
 """Float [B, samples] in [-1, 1] at 16 kHz -> [B, steps, F]: steps at equal distances over the whole of the sound."""
 
 TARGETS: dict[str, AcousticTarget] = {}
-"""Targets of the user's own by name: ``TARGETS["mine"] = network`` before training with ``target="mine"``."""
+"""Targets of the user's own by name: ``TARGETS["own"] = network`` before training with ``target="own"``."""
 
 BUILT_IN = ("logmel", "mfcc")
 COEFFICIENTS = 13

@@ -24,7 +24,7 @@ def autocontrast(images: Tensor) -> Tensor:
 
 
 def equalize(images: Tensor) -> Tensor:
-    """Each channel's values spread so that all 256 levels are used alike, by Pillow's rule for whole levels."""
+    """Each channel's values spread so that all 256 levels are used equally often, by Pillow's rule for whole levels."""
     levels = (images * (LEVELS - 1e-3)).to(torch.uint8)
     levels = levels.flatten(2).long()  # [B, C, H*W]
     counts = _histograms(levels)

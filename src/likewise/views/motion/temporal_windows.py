@@ -13,15 +13,15 @@ from likewise.randomness import BatchRNG
 def random_start(rng: BatchRNG, pixels: Pixels, frames: int) -> Tensor:
     """int64 [B]: the first frame of a window of so many, anywhere before the video ended.
 
-    A video shorter than the window is shown from its beginning, its last frame staying on.
+    A video shorter than the window is read from its beginning, its last frame staying on.
     """
-    kept = pixels.images.shape[1]
-    if frames > kept:
+    stored = pixels.images.shape[1]
+    if frames > stored:
         raise LikewiseError(
-            f"A view of {frames} frames was asked for, but {kept} of each video are kept. Give fewer --frames, or keep "
-            f"more of each with --seconds."
+            f"A view of {frames} frames was requested, but {stored} of each video are stored. Give fewer "
+            f"--frames, or store more of each with --seconds."
         )
-    last = (kept if pixels.valid_frames is None else pixels.valid_frames.to("cpu")) - frames
+    last = (stored if pixels.valid_frames is None else pixels.valid_frames.to("cpu")) - frames
     return (rng.uniform().to("cpu") * (torch.as_tensor(last).clamp(min=0) + 1)).long()
 
 
