@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from likewise.errors import LikewiseError
 from likewise.losses import waiting
 from likewise.methods import Recipe
-from likewise.training import LoopSettings, captured_step, loop, train
+from likewise.training import LoopSettings, captured_step, train
 from losses.launches import Launches
 from methods.fixtures import loader, method, nets_of
 
@@ -47,7 +47,7 @@ def as_on_gpu(monkeypatch):
         return
     monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
     monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
-    monkeypatch.setattr(loop, "has_graphs", lambda device: True)
+    monkeypatch.setattr(captured_step, "has_graphs", lambda device: True)
     monkeypatch.setattr(captured_step, "captured", Again)
     monkeypatch.setattr(Again, "launches", 0)
 

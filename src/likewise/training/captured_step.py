@@ -15,13 +15,17 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, Protocol, cast
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
+from likewise.collectives import world_size
 from likewise.data.batch import Batch, Pixels
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Step
 from likewise.methods.user_views import view_settings
+from likewise.training.cached_gradients import JointGradients
+from likewise.training.precision import precision_of
 from likewise.views.from_callable import CallableViews
 from likewise.views.prepared import PreparedViews
 
@@ -141,17 +145,43 @@ def has_graphs(device: torch.device) -> bool:
 
 
 def why_not_captured(
-    method: Method, nets: Nets, batch: Batch, progress: Progress, autocast: Callable[[], AbstractContextManager[Any]]
+    fabric: Fabric,
+    gradients: object,
+    accumulate: int,
+    method: Method,
+    nets: Nets,
+    batch: Batch,
+    progress: Progress,
 ) -> str:
-    """Why a method's step cannot be captured, found by a dry run on a copy of the networks; empty if it can.
+    """Why the steps of a run cannot be captured; empty if they can.
 
     Args:
+        fabric: launched.
+        gradients: what computes them, as `gradients_of` chose it.
+        accumulate: batches whose gradients make one step.
         method: the rule.
         nets: what it built; they stay as they are.
         batch: any, on the device.
         progress: any.
-        autocast: enters the number format of the networks.
     """
+    if not has_graphs(fabric.device):
+        return f"the device is {fabric.device.type}"
+    if world_size() > 1:
+        return "several devices train together"
+    if not isinstance(gradients, JointGradients):
+        return "a batch is embedded in microbatches"
+    if accumulate > 1:
+        return "gradients of several batches make a step"
+    precision = precision_of(fabric)
+    if precision not in ("32-true", "bf16-mixed"):
+        return f"precision {precision} scales the loss by a number that the host reads"
+    return _why_not_this_method(method, nets, batch, progress, fabric.autocast)
+
+
+def _why_not_this_method(
+    method: Method, nets: Nets, batch: Batch, progress: Progress, autocast: Callable[[], AbstractContextManager[Any]]
+) -> str:
+    """Found by a dry run on a copy of the networks."""
     if type(method).before_step is not Method.before_step:
         return "it updates networks of its own in each step"
     if any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):

@@ -23,9 +23,9 @@ from likewise.methods import Method, Nets, Progress, Recipe, Step
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
-from likewise.training.cached_gradients import JointGradients, Learner, gradients_of
+from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.callbacks import Callback, CallbackState
-from likewise.training.captured_step import CapturedStep, CUDAGraph, has_graphs, why_not_captured
+from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.interruption import Interruption
@@ -266,8 +266,6 @@ class _Loop:
             self.ema.update()
         self.state.step += 1
 
-    # Steps from a CUDA graph.
-
     def captures_steps(self, batch: Batch) -> bool:
         """Whether steps come from a CUDA graph; decided at the first step, and said if not.
 
@@ -277,29 +275,16 @@ class _Loop:
         if not self.may_capture or self.captured is not None:
             return self.captured is not None
         self.may_capture = False
-        reason = self.why_not_captured(batch)
+        reason = why_not_captured(
+            self.fabric, self.gradients, self.accumulate, self.method, self.nets, batch, self.progress(0)
+        )
         if not reason:
-            self.captured = CapturedStep(self.capturable_step, self.optimizer, self.fabric.device)
+            self.captured = CapturedStep(self.update_by, self.optimizer, self.fabric.device)
         elif self.settings.cuda_graph == "on":
             raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
         elif self.fabric.device.type == "cuda":
             self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
         return self.captured is not None
-
-    def why_not_captured(self, batch: Batch) -> str:
-        """Why the steps of this run cannot be captured; empty if they can."""
-        precision = precision_of(self.fabric)
-        if not has_graphs(self.fabric.device):
-            return f"the device is {self.fabric.device.type}"
-        if world_size() > 1:
-            return "several devices train together"
-        if not isinstance(self.gradients, JointGradients):
-            return "a batch is embedded in microbatches"
-        if self.accumulate > 1:
-            return "gradients of several batches make a step"
-        if precision not in ("32-true", "bf16-mixed"):
-            return f"precision {precision} scales the loss by a number that the host reads"
-        return why_not_captured(self.method, self.nets, batch, self.progress(0), self.fabric.autocast)
 
     def take_captured_step(self, batch: Batch) -> Step:
         """One step by one batch, from the graph once there is one."""
@@ -319,8 +304,8 @@ class _Loop:
         self.update_memories(step, progress)
         return step
 
-    def capturable_step(self, batch: Batch, progress: Progress) -> Step:
-        """Forward, backward and update, of which nothing waits for the device."""
+    def update_by(self, batch: Batch, progress: Progress) -> Step:
+        """Forward, backward and update as a graph can hold them: nothing waits for the device."""
         self.optimizer.zero_grad(set_to_none=True)
         self.counting = True
         with self.fabric.autocast():
