@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -26,7 +29,7 @@ from measuring import versions
 
 from likewise.training.launch import machine
 
-NAMES = "tests,views,losses,step"
+NAMES = "step,losses,views,tests"
 """In the order of their turns."""
 
 
@@ -40,34 +43,62 @@ class Settings:
     """the result's file"""
     limit: float = 290.0
     """seconds for all; a section gets at most what is left"""
+    section: str = ""
+    """run this one in this process; for the script itself"""
 
 
-def carried_out(section: Section, device: torch.device, clock: Clock) -> None:
-    """Fills in a section's findings, and why it ended early if it did."""
+GRACE = 8.0
+"""seconds that a section may be late before it is killed"""
+
+
+def found_by(name: str, left: float) -> Result:
+    """A section's findings and seconds, from a process of its own, which is ended where it does not stop in time.
+
+    Profilers and compilers want the main thread, and a section that hangs must not hold up the others.
+    """
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "found.json"
+        command = [sys.executable, __file__, "--section", name, "--out", str(file), "--limit", str(left)]
+        ended = None
+        try:
+            subprocess.run(command, timeout=left + GRACE, check=False)
+        except subprocess.TimeoutExpired:
+            ended = "did not stop in time, and was killed"
+        found: Result = json.loads(file.read_text()) if file.exists() else {"ended": "it wrote nothing"}
+    if ended:
+        found["ended"] = ended
+    return {**found, "seconds": round(time.monotonic() - start, 1)}
+
+
+def run_section(name: str, settings: Settings, device: torch.device) -> None:
+    """One section in this process; what it has found is written every second, for it may be killed."""
+    clock = Clock(time.monotonic() + settings.limit, {})
+    threading.Thread(target=write_repeatedly, args=(clock, settings.out), daemon=True).start()
     try:
+        section: Section = importlib.import_module(f"gpu.{name}").SECTION
+        clock.until = min(clock.until, time.monotonic() + section.limit)
         section.run(device, clock)
     except OutOfTime:
         clock.found["ended"] = "out of time"
     except Exception:
         clock.found["ended"] = traceback.format_exc()[-3000:]
-        torch.cuda.empty_cache()
+    write(clock, settings.out)
 
 
-def found_by(name: str, device: torch.device, left: float) -> Result:
-    """A section's findings and seconds. One that does not look at its clock is left behind, to run on beside others."""
-    start = time.monotonic()
-    try:
-        section: Section = importlib.import_module(f"gpu.{name}").SECTION
-    except Exception:
-        return {"ended": traceback.format_exc()[-3000:]}
-    limit = min(section.limit, left)
-    clock = Clock(start + limit, {})
-    worker = threading.Thread(target=carried_out, args=(section, device, clock), daemon=True)
-    worker.start()
-    worker.join(limit + 10)
-    if worker.is_alive():
-        clock.found["ended"] = "did not stop in time, and was left behind"
-    return {**clock.found, "seconds": round(time.monotonic() - start, 1)}
+def write_repeatedly(clock: Clock, file: Path) -> None:
+    """Keep the file up to date."""
+    while True:
+        time.sleep(1)
+        write(clock, file)
+
+
+def write(clock: Clock, file: Path) -> None:
+    """The findings so far, whole or not at all."""
+    partial = file.with_suffix(f".{threading.get_ident()}")
+    partial.write_text(json.dumps(dict(clock.found), indent=1, default=str) + "
+")
+    partial.replace(file)
 
 
 def about(device: torch.device) -> Result:
@@ -88,10 +119,13 @@ def main(settings: Settings) -> None:
         print("No CUDA device is here, so nothing was measured.")
         return
     device = torch.device("cuda", torch.cuda.current_device())
+    if settings.section:
+        run_section(settings.section, settings, device)
+        return
     until = time.monotonic() + settings.limit
     result: Result = {"about": about(device)}
     for name in settings.only.split(","):
-        result[name] = found_by(name, device, max(1.0, until - time.monotonic()))
+        result[name] = found_by(name, max(1.0, until - time.monotonic() - GRACE))
         settings.out.write_text(json.dumps(result, indent=1, default=str) + "\n")
         print(f"{name}: {json.dumps(result[name], default=str)[:2500]}", flush=True)
     print(f"written to {settings.out}")
