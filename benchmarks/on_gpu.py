@@ -96,8 +96,7 @@ def write_repeatedly(clock: Clock, file: Path) -> None:
 def write(clock: Clock, file: Path) -> None:
     """The findings so far, whole or not at all."""
     partial = file.with_suffix(f".{threading.get_ident()}")
-    partial.write_text(json.dumps(dict(clock.found), indent=1, default=str) + "
-")
+    partial.write_text(json.dumps(dict(clock.found), indent=1, default=str) + "\n")
     partial.replace(file)
 
 
