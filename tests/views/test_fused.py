@@ -21,12 +21,13 @@ from sampled_params import natural, synthetic, whole_images
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
 from likewise.views.fused import boxes
+from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
 from likewise.views.image import batched, crop
-from likewise.views.image.random_ops import cut_out
-from likewise.views.image.view_params import ViewParams
-from likewise.views.policies import ViewPolicy, centre, comatch_strong, simclr
+from likewise.views.image.random_ops import OPERATIONS, chained, cut_out, operate
+from likewise.views.image.view_params import CutoutParams, RandAugmentParams, ViewParams
+from likewise.views.policies import ViewPolicy, centre, comatch_strong, rand_augment, simclr
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
@@ -182,6 +183,28 @@ def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
     assert (kernels(noise(2, 3, 20, 20), params, 16) - defined(noise(2, 3, 20, 20), params, 16)).abs().max() < CLOSE
     none = noise(2, 3, 20, 20)[:0]
     assert kernels(none, ViewParams(params.box[:0]), 16).shape == (0, 3, 16, 16)
+
+
+@on_kernels
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", list(OPERATIONS))
+def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) -> None:
+    images = natural(4, channels, 20)
+    params = rand_augment(1).sample_params(Pixels(images, torch.ones(4)), BatchRNG((2,), 4))
+    kind, amount = torch.full((4, 1), list(OPERATIONS).index(name)), torch.zeros(4, 1)
+    amount[:, 0] = OPERATIONS[name].amount(torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    operations = RandAugmentParams(kind, amount)
+    cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)
+    packed = pack(params._replace(cutout=cutout)).to(torch.device(DEVICE))
+    views = batched.make(images, params, 20)
+    expected = views.clone()
+    box = chained(params.box, operate(expected, operations))
+    cut_out(expected, cutout.centre, cutout.side)
+    found, found_box = fused_operations.operate(views.to(DEVICE), packed, operations)
+    off = (found.cpu() - expected).abs()
+    torch.testing.assert_close(found_box.cpu(), box)
+    # Rounding may put a value at the border of two levels into the other one.
+    assert (off > CLOSE).float().mean() < (0.01 if name in ("equalize", "posterize") else 1e-9)
 
 
 @on_kernels

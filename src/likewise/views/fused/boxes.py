@@ -6,8 +6,7 @@ import functools
 import importlib.util
 import os
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,7 +57,7 @@ def boxes(draws: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor
     if len(drawn):
         grid = (-(-len(drawn) // ROWS),)
         with torch.cuda.device_of(found):
-            kernels().box_kernel[grid](drawn, aspect.float(), found, *ratio, len(drawn), ROWS=ROWS, num_warps=1)
+            kernel("box_kernel")[grid](drawn, aspect.float(), found, *ratio, len(drawn), ROWS=ROWS, num_warps=1)
     return found
 
 
@@ -69,11 +68,11 @@ def to_device(drawn: Tensor, device: torch.device) -> Tensor:
     return drawn.to(device, non_blocking=True)
 
 
-def kernels() -> ModuleType:
-    """Imported here, since it needs Triton, and since its import takes long."""
-    from likewise.views.fused import kernels
+def kernel(name: str) -> Any:
+    """A kernel by its name, imported here, since it needs Triton, and since its import takes long."""
+    from likewise.views.fused import kernels, operation_kernels
 
-    return kernels
+    return getattr(operation_kernels if name == "operation_kernel" else kernels, name)
 
 
 @functools.cache

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from likewise.views.fused.boxes import kernels, runs_on
+from likewise.views.fused.boxes import kernel, runs_on
 from likewise.views.fused.packing import Packed
 from likewise.views.image.blur import kernel_size
 
@@ -83,7 +83,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     channels, height, width = images.shape[1:]
     size = views.shape[-1]
     whole = size <= WHOLE
-    side = max(16, 1 << (size - 1).bit_length()) if whole else TILE
+    side = tile_of(size)
     tiles = (-(-size // side)) ** 2
     rgb = channels == 3
     planes = 1 if rgb else channels
@@ -95,10 +95,10 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     sums = unblurred = None
     if packed.coloured and not whole:
         sums = views.new_empty(grid, dtype=torch.float32)
-        _launch("sum_kernel", grid, WARPS[side], (images, packed.box, rows, sums, *read), **cut, **crop)
+        launch("sum_kernel", grid, WARPS[side], (images, packed.box, rows, sums), read, **cut, **crop)
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
-    finish_with = (*(normalisation or (None, None)), packed.cutout_side)
+    mean, std = normalisation or (None, None)
     taps = kernel_size(size)
     finish = {
         "RADIUS": taps // 2,
@@ -106,11 +106,12 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         "CUTS_OUT": packed.cutout_side > 0,
         "NORMALISED": normalisation is not None,
     }
-    _launch(
+    launch(
         "view_kernel",
         grid,
         WARPS[side],
-        (images, packed.box, rows, sums, views, unblurred, *finish_with, *read, *views.stride()),
+        (images, packed.box, rows, sums, views, unblurred, mean, std),
+        (packed.cutout_side, *read, *views.stride()),
         **(cut | crop | finish),
         TILES=_power_of_two(tiles),
         COLOURED=packed.coloured,
@@ -120,12 +121,12 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     )
     if unblurred is not None:
         channels_grid = (len(images) * channels, (-(-size // TILE)) ** 2)
-        written = (size, channels, rows.stride(0), *views.stride())
-        _launch(
+        launch(
             "blur_kernel",
             channels_grid,
             BLUR_WARPS,
-            (rows, views, unblurred, *finish_with, *written),
+            (rows, views, unblurred, mean, std),
+            (packed.cutout_side, size, channels, rows.stride(0), *views.stride()),
             ROWS=TILE,
             COLUMNS=TILE,
             WINDOW=_power_of_two(TILE + 2 * (taps // 2)),
@@ -133,13 +134,24 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         )
 
 
-def _launch(name: str, grid: tuple[int, int], warps: int, arguments: tuple[Any, ...], **flags: Any) -> None:
+def tile_of(size: int) -> int:
+    """Pixels along a side of a tile: a power of two, as matrix units need it from 16 up."""
+    return _power_of_two(size) if size <= WHOLE else TILE
+
+
+def launch(
+    name: str,
+    grid: tuple[int, int],
+    warps: int,
+    tensors: tuple[Tensor | None, ...],
+    numbers: tuple[float, ...],
+    **flags: Any,
+) -> None:
     """Start a kernel on the device of its first tensor."""
-    kernel: Any = getattr(kernels(), name)
-    start = time.perf_counter()
-    with torch.cuda.device_of(arguments[0]):
-        kernel[grid](*arguments, **flags, num_warps=warps)
-    if (took := time.perf_counter() - start) > 1 and arguments[0].is_cuda:
+    start, first = time.perf_counter(), cast(Tensor, tensors[0])
+    with torch.cuda.device_of(first):
+        kernel(name)[grid](*tensors, *numbers, **flags, num_warps=warps)
+    if (took := time.perf_counter() - start) > 1 and first.is_cuda:
         log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
 from likewise.views.image import batched
@@ -21,8 +22,8 @@ def make_view(images: Tensor, params: ViewParams, size: int) -> View:
 
     PyTorch's batched operations run on any device. Compiled code makes one view at a time on a CPU, and a kernel of a
     CUDA device one view, or a tile of it, in each program; both are many times faster. They differ by rounding only, by
-    a small part of one of 255 levels. RandAugment is always made by PyTorch operations, on the finished crops, and so
-    is Cutout but on a CUDA device without RandAugment.
+    a small part of one of 255 levels. RandAugment and Cutout are PyTorch's operations on the finished crops, except on
+    a CUDA device: there that is so only where RandAugment meets views of more than 64 pixels.
     """
     if images.ndim == 5:
         frames = make_view(images.flatten(0, 1), params.repeated(images.shape[1]), size)
@@ -34,10 +35,13 @@ def make_view(images: Tensor, params: ViewParams, size: int) -> View:
 
 
 def _fused_view(images: Tensor, params: ViewParams, size: int) -> View:
-    operated = params.rand_augment is not None
-    packed = pack(params._replace(cutout=None) if operated else params).to(images.device)
-    view = View(fused.make(images, packed, size), packed.box)
-    return _with_operations(view, params) if operated else view
+    packed, random = pack(params).to(images.device), params.rand_augment
+    if random is None:
+        return View(fused.make(images, packed, size), packed.box)
+    pixels = fused.make(images, packed._replace(cutout_side=0.0), size)
+    if fused_operations.serves(size):
+        return View(*fused_operations.operate(pixels, packed, random))
+    return _with_operations(View(pixels, packed.box), params)
 
 
 def _with_operations(view: View, params: ViewParams) -> View:
