@@ -1,0 +1,99 @@
+"""The examples that ``likewise.evaluate`` scores on, with their labels and their parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likewise.data.data_settings import DataSettings
+from likewise.data.manifest import Manifest
+from likewise.data.pixel_source import ArrayPixels
+from likewise.data.sources.open import open_manifest
+from likewise.data.sources.read_labels import listed, numbered
+from likewise.errors import LikewiseError
+from likewise.evaluation.subjects import FeatureSubject, NetworkSubject, Subject
+
+HELD_OUT = DataSettings.test_fraction
+"""Share of each class that is measured on where neither the data nor the caller says what is, as in training."""
+
+
+def open_examples(subject: Subject, data: Any, labels: Any, test: Any) -> Manifest:
+    """The examples with labels and, where they bring some, splits."""
+    if data is not None:
+        other = test if _is_data(test) else None
+        return open_manifest(data, labels, test_data=other)
+    if isinstance(subject, NetworkSubject):
+        raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
+    if _is_data(test):
+        raise LikewiseError(
+            "evaluate() was given features and test data. Give both parts as features: "
+            "evaluate((train, test), labels=(train_labels, test_labels))."
+        )
+    return _manifest_of_rows(subject, labels)
+
+
+def _is_data(test: Any) -> bool:
+    """Whether ``test`` is a source of images, and neither a share nor a mask."""
+    return test is not None and not isinstance(test, float) and _mask(test) is None
+
+
+def _mask(test: Any) -> np.ndarray | None:
+    """Bool [N], where ``test`` is that."""
+    if isinstance(test, (str, Path, float, Manifest)) or test is None:
+        return None
+    if isinstance(test, (tuple, list)) and not all(isinstance(each, bool) for each in test):
+        return None
+    values = np.asarray(test)
+    return values if values.dtype == np.bool_ and values.ndim == 1 else None
+
+
+def _manifest_of_rows(subject: FeatureSubject, labels: Any) -> Manifest:
+    """The rows of a matrix as examples; each has one grey pixel, for they have no picture."""
+    count = len(subject.vectors)
+    labels = subject.labels if labels is None else labels
+    if labels is not None and subject.train_rows is not None:
+        labels = _joined(labels, subject.train_rows, count - subject.train_rows)
+    given = [None] * count if labels is None else listed(labels)
+    if len(given) != count:
+        raise LikewiseError(f"{count:,} rows of features, but {len(given):,} labels. Give one for each, -1 for none.")
+    numbers, names = numbered(given, (), "labels")
+    splits = np.full(count, "train")
+    if subject.train_rows is not None:
+        splits = np.where(np.arange(count) < subject.train_rows, "train", "test")
+    pixels = ArrayPixels(np.zeros((count, 1, 1), np.uint8))
+    return Manifest("features", pixels, numbers, splits, [str(row) for row in range(count)], names)
+
+
+def _joined(labels: Any, train: int, test: int) -> list[Any]:
+    """Labels of both parts in one list."""
+    if not isinstance(labels, (tuple, list)) or len(labels) != 2:
+        raise LikewiseError("Two matrices were given, but one list of labels. Give labels=(train_labels, test_labels).")
+    first, second = listed(labels[0]), listed(labels[1])
+    if (len(first), len(second)) != (train, test):
+        raise LikewiseError(
+            f"{train:,} training and {test:,} test rows of features, but {len(first):,} and {len(second):,} labels. "
+            f"Give one for each row, -1 for none."
+        )
+    return first + second
+
+
+def with_parts(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> Manifest:
+    """The examples with a training and a test part."""
+    mask = _mask(test)
+    if mask is not None:
+        if len(mask) != len(manifest):
+            raise LikewiseError(f"test= has {len(mask):,} entries, but there are {len(manifest):,} examples.")
+        manifest = replace(manifest, splits=np.where(mask, "test", "train"))
+    elif isinstance(test, float):
+        if not 0 < test < 1:
+            raise LikewiseError(f"test={test} was given; a share lies between 0 and 1, for instance test=0.2.")
+        anew = replace(manifest, splits=np.full(len(manifest), "train"))
+        manifest = anew.hold_out(test, seed)
+    elif test is None and needs_labels and manifest.labelled() and not (manifest.splits == "test").any():
+        manifest = manifest.hold_out(HELD_OUT, seed)
+    if not (manifest.splits == "train").any():
+        raise LikewiseError("All examples are in the test part, so there is nothing to learn from. Give test=0.2.")
+    return manifest
