@@ -226,3 +226,17 @@ def test_a_long_compilation_is_logged_with_the_folder(tmp_path: Path, monkeypatc
     monkeypatch.setattr(library, "SLOW", 0.0)
     library._build(library._compiler(), tmp_path / "views.so")
     assert len(caplog.messages) == 1 and str(tmp_path) in caplog.messages[0]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_crops_that_are_cut_already_are_taken_as_they_are(channels, layout):
+    images = torch.randint(0, 256, (5, channels, 19, 19), dtype=torch.uint8).contiguous(memory_format=layout)
+    box = torch.eye(2, 3).repeat(5, 1, 1)
+    box[::2, 0, 0] = -1
+    params = ViewParams(box, is_cut=True)
+    expected = images.float() / 255
+    expected[::2] = expected[::2].flip(3)
+    torch.testing.assert_close(native.make(images, params, 19), expected)
+    torch.testing.assert_close(batched.make(images, params, 19), expected)
+    torch.testing.assert_close(native.make(images[1:4:2], ViewParams(box[1:4:2], is_cut=True), 19), expected[1:4:2])

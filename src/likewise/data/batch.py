@@ -15,6 +15,15 @@ UNLABELLED = -1
 """The label of an example that has none, or whose label the budget hides (scikit-learn's convention)."""
 
 
+class Crop(NamedTuple):
+    """The part of each image that a view shows, cut from the file's own pixels."""
+
+    pixels: Tensor
+    """uint8 [B, C, S, S], not mirrored"""
+    box: Tensor
+    """float32 [B, 2, 3]: where it lies in its image, as `likewise.views.view.View.box`; a negative width is mirrored"""
+
+
 class Pixels(NamedTuple):
     """Decoded images or clips of one size, and the shape that they had in their files."""
 
@@ -26,15 +35,31 @@ class Pixels(NamedTuple):
     """int64 [B], of clips: frames before the video ended; from there on its last frame is repeated; None of images"""
     views: Mapping[str, Tensor] | None = None
     """float32 [B, C, S, S] each: views that a user's callable has made already, by the name of their random stream"""
+    crops: Mapping[str, Crop] | None = None
+    """the crops of views by the name of their random stream, where they come from the file's own resolution; ``images``
+    is then a tensor of zeros that has the right shape and no memory"""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
         """Each tensor changed in the same way: moved to a device, or some of its rows."""
+        images = change(self.images) if self.crops is None else self._placeholder(change)
         return Pixels(
-            change(self.images),
+            images,
             change(self.aspect),
             None if self.valid_frames is None else change(self.valid_frames),
             None if self.views is None else {name: change(view) for name, view in self.views.items()},
+            None if self.crops is None else {name: Crop(*map(change, crop)) for name, crop in self.crops.items()},
         )
+
+    def tensors(self) -> list[Tensor]:
+        """Those with memory of their own, views left out."""
+        images = self.images if self.crops is None else self.images[:, :1, :1, :1]
+        frames = [] if self.valid_frames is None else [self.valid_frames]
+        crops = [part for crop in (self.crops or {}).values() for part in crop]
+        return [images, self.aspect, *frames, *crops]
+
+    def _placeholder(self, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """The zeros that stand for images whose crops are there, changed as one value a row."""
+        return change(self.images[:, :1, :1, :1]).expand(-1, *self.images.shape[1:])
 
 
 class RowSlice(NamedTuple):

@@ -9,6 +9,9 @@ from likewise.data.columns.masks import MaskClasses
 from likewise.data.columns.targets import Task
 from likewise.data.video.clip_sampling import Region
 
+Store = Literal["original", "squeezed"]
+"""Where the crops of training come from: the file's own pixels, or a square of a little more than the view's size."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -44,6 +47,9 @@ class DataSettings:
     """seconds of each video that are read, from its beginning; default: the median length, at most 10"""
     region: Region | None = None
     """part of each video's frames that is read, as shares of their sides: left top right bottom; default: all"""
+    store: Store = "original"
+    """what training crops of photographs are cut from: original, the file's own pixels, as in the papers; squeezed, a
+    stored square of 8/7 of the image size, in which small crops have lost their detail"""
     val_fraction: float = 0.1
     """share of the labelled training images that validates, 0 to 1, where the data have no val split"""
     test_fraction: float = 0.2

@@ -174,9 +174,13 @@ class FileImages:
         try:
             return DecodedRow(row, *read_square(self.source, row, self.size, self.channels))
         except UnreadableImage as error:
-            self.unreadable[self.ids[row]] = str(error)
-            self._fallbacks.add(row)
+            self.lose(row, error)
             return None
+
+    def lose(self, row: int, error: UnreadableImage) -> None:
+        """Note that an image cannot be decoded."""
+        self.unreadable[self.ids[row]] = str(error)
+        self._fallbacks.add(row)
 
     def _decode_or_replace(self, wanted: int, labels: Tensor | None) -> DecodedRow:
         while True:
@@ -291,17 +295,32 @@ def read_square(source: PixelSource, position: int, size: int, channels: int) ->
     Raises:
         UnreadableImage: it cannot be decoded, or has channels that are not converted.
     """
+    planes, aspect = read_planes(source, position, size, channels)
+    if planes.shape[1:] != (size, size):
+        # Pillow's filter, to within 1/255 and several times as fast: Pillow would first copy to four bytes a pixel.
+        planes = functional.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0]
+    return planes.expand(channels, -1, -1).numpy(), aspect
+
+
+def read_planes(source: PixelSource, position: int, size: int | None, channels: int) -> tuple[Tensor, float]:
+    """Decode one image into uint8 [C, H, W], C being 1 of grey images, and its width / height.
+
+    Args:
+        source: where it is.
+        position: which one.
+        size: a JPEG may be decoded smaller, as long as both sides are at least twice this; None: at its full size.
+        channels: that are wanted; colours become grey for 1.
+
+    Raises:
+        UnreadableImage: it cannot be decoded, or has channels that are not converted.
+    """
     pixels, aspect = source.read(position, size)
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     if not _convertible(found, channels):
         raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")
     if channels == 1 and found == 3:
         pixels = np.array(Image.fromarray(pixels).convert("L"))
-    planes = torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-    if planes.shape[1:] != (size, size):
-        # Pillow's filter, to within 1/255 and several times as fast: Pillow would first copy to four bytes a pixel.
-        planes = functional.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0]
-    return planes.expand(channels, -1, -1).numpy(), aspect
+    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)), aspect
 
 
 def _convertible(found: int, wanted: int) -> bool:

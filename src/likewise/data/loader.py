@@ -13,9 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import Batch, Pixels
 from likewise.data.columns.column import IndexedFeature
-from likewise.data.images import FileImages, Images, InMemoryImages
+from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
+from likewise.data.originals import CropStream, OriginalImages
 from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.errors import LikewiseError
+from likewise.randomness import BatchRNG
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Loader:
     """what the method learns from besides pixels, by name"""
     view_streams: Sequence[ViewStream] = ()
     """views that are made here, in the workers"""
+    crop_streams: Sequence[CropStream] = ()
+    """crops that are cut here, in the workers, of images at their files' own resolution"""
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -124,7 +128,7 @@ class Loader:
             batch_size=None,
             num_workers=min(self.workers, len(steps)),
             collate_fn=_unchanged,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not self.crop_streams,  # those are pinned on their way to the GPU
         )
         for batch, unreadable in decoding:
             self.images.unreadable.update(unreadable)
@@ -132,11 +136,11 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """Our rows of one step's batch, decoded here and now."""
-        batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step))
+        batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step), step, of_support=False)
         batch = self._with_views(batch, step, of_support=False)
         if self._draw_support is None or (self.support and _ended(self.support, step)):
             return batch
-        support = self._rows(self._draw_support(step))
+        support = self._rows(self._draw_support(step), step, of_support=True)
         return batch._replace(support=self._with_views(support, step, of_support=True))
 
     def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
@@ -151,13 +155,25 @@ class Loader:
             views[stream.name] = stream.make(rows.pixels, keys)
         return rows._replace(pixels=rows.pixels._replace(views=views))
 
-    def _rows(self, positions: Tensor) -> Batch:
+    def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
         share = len(positions) // self.world_size
         own = positions[self.rank * share : (self.rank + 1) * share]
         # Labels and captions follow the images: the replacement of an unreadable row keeps its own.
-        pixels, index = self.images.replaced(own, labels=self.labels)
+        pixels, index = self._pixels(own, step, of_support)
         modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
         return Batch(pixels, self.labels[index], index, modalities=modalities)
+
+    def _pixels(self, own: Tensor, step: int, of_support: bool) -> DecodedRows:
+        """The images at some positions, or the crops of them that views show."""
+        streams = [stream for stream in self.crop_streams if stream.of_support == of_support]
+        if not streams or not isinstance(self.images, OriginalImages):
+            return self.images.replaced(own, labels=self.labels)
+        count = len(own)
+
+        def rng(name: str) -> BatchRNG:  # the numbers that `Progress.rng` gives for the whole of our rows
+            return BatchRNG((self.seed, step, name), count, count * self.world_size, count * self.rank)
+
+        return self.images.cropped(own, self.labels, streams, rng)
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.data_settings import Store
 from likewise.data.images import Images, default_channels, stored_size
 from likewise.data.manifest import Manifest, some_files
+from likewise.data.originals import open_originals
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
 from likewise.data.video.clip_sampling import ClipSampling
@@ -28,11 +30,13 @@ class Split:
     """decoded to one size, as the encoder sees them; of clips a window of frames in their middle"""
     clips: Images | None = None
     """all stored frames of clips, which methods learn from"""
+    originals: Images | None = None
+    """the same images, whose crops come from the files' own resolution; None where they are no larger than the store"""
 
     @property
     def train_images(self) -> Images:
         """What a method is given."""
-        return self.clips or self.images
+        return self.clips or self.originals or self.images
 
     @property
     def labels(self) -> Tensor:
@@ -42,7 +46,8 @@ class Split:
     def take(self, index: Tensor) -> Split:
         """The examples at some positions."""
         clips = None if self.clips is None else self.clips.take(index)
-        return Split(self.manifest.take(index), self.images.take(index), clips)
+        originals = None if self.originals is None else self.originals.take(index)
+        return Split(self.manifest.take(index), self.images.take(index), clips, originals)
 
     def has_sound(self) -> Tensor:
         """Bool [N]: which examples have sound that is not all silence."""
@@ -66,9 +71,16 @@ class Split:
 
 
 def open_splits(
-    manifest: Manifest, size: int, channels: int | None = None, sampling: ClipSampling | None = None
+    manifest: Manifest,
+    size: int,
+    channels: int | None = None,
+    sampling: ClipSampling | None = None,
+    store: Store = "squeezed",
 ) -> dict[str, Split]:
-    """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3."""
+    """Decode each split for an encoder of some size; None channels: 1 where every image is gray, else 3.
+
+    With ``store`` "original" training crops come from the files' own resolution.
+    """
     frames = sampling.frames if sampling is not None else 1
     stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
     opened = {}
@@ -76,7 +88,9 @@ def open_splits(
         part = manifest.split(name)
         if len(part):
             clips = open_whole_clips(part, channels) if isinstance(part.pixels, ClipPixels) else None
-            opened[name] = Split(part, open_frames(part, stored, channels, frames), clips)
+            is_cropped = store == "original" and name == "train" and clips is None
+            originals = open_originals(part, stored, channels) if is_cropped else None
+            opened[name] = Split(part, open_frames(part, stored, channels, frames), clips, originals)
     if "train" not in opened:
         raise LikewiseError(
             f"{manifest.source} has no training images: by name all belong to {', '.join(sorted(opened))}. Give "

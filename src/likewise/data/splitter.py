@@ -50,7 +50,7 @@ class DataSplitter:
 
     def open(self, manifest: Manifest, channels: int | None = None) -> dict[str, Split]:
         """The splits of a manifest, decoded; None channels: 1 where every image is gray, else 3."""
-        return open_splits(manifest, self.image_size(manifest), channels, self.sampling)
+        return open_splits(manifest, self.image_size(manifest), channels, self.sampling, self.settings.store)
 
     def image_size(self, manifest: Manifest) -> int:
         """Pixels along a side of the images that the encoder sees."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from likewise.data.loader import Loader, ViewStream
+from likewise.data.originals import CropStream, OriginalImages
 from likewise.errors import LikewiseError
 from likewise.methods.method import Method, MethodT, Nets
 from likewise.methods.progress import Progress
@@ -73,6 +74,37 @@ def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress)
     """
     if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
         return []
+    requested, of_support = _requested(method, nets, loader, progress)
+    streams = [ViewStream(name, views.make, of_support=False) for name, views in requested.requested.items()]
+    return streams + [ViewStream(name, views.make, of_support=True) for name, views in of_support.requested.items()]
+
+
+@torch.no_grad()
+def crop_streams(method: Method, nets: Nets, loader: Loader, progress: Progress) -> list[CropStream]:
+    """The crops that the loader cuts at their files' own resolution, found by a dry run on a few images.
+
+    None where the images are no larger than they are stored. None either where a user's callable makes views, which is
+    given squares, or where a method requests views outside ``embed``.
+
+    Args:
+        method: the rule.
+        nets: what it built; they stay as they are.
+        loader: its first batch is read, and only where its images are at their files' own resolution.
+        progress: the first step.
+    """
+    has_callables = any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method))
+    is_fixed = type(method).before_step is Method.before_step
+    if not isinstance(loader.images, OriginalImages) or has_callables or not is_fixed:
+        return []
+    streams = []
+    for views, of_support in zip(_requested(method, nets, loader, progress), (False, True), strict=True):
+        for name, policy in views.policies.items():
+            streams.append(CropStream(name, policy.sample_boxes, policy.size or loader.images.size, of_support))
+    return streams
+
+
+def _requested(method: Method, nets: Nets, loader: Loader, progress: Progress) -> tuple[RequestedViews, RequestedViews]:
+    """The views that a method requests of a batch, and of its support."""
     batch = loader.batch(0)
     requested, of_support = RequestedViews(), RequestedViews()
     first = batch.microbatches(max(batch.size // 2, 1))[0]
@@ -81,5 +113,4 @@ def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress)
         support = batch.support.microbatches(max(batch.support.size // 2, 1))[0]
         first = first._replace(support=support._replace(pixels=support.pixels._replace(views=of_support)))
     method.embed(copy.deepcopy(nets).eval(), first, progress)
-    streams = [ViewStream(name, views.make, of_support=False) for name, views in requested.requested.items()]
-    return streams + [ViewStream(name, views.make, of_support=True) for name, views in of_support.requested.items()]
+    return requested, of_support

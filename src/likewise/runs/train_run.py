@@ -29,7 +29,7 @@ from likewise.evaluation.run_scores import score_encoder, write_scores
 from likewise.memory import queue_warnings
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.distillation import DistillationMethod
-from likewise.methods.user_views import view_streams
+from likewise.methods.user_views import crop_streams, view_streams
 from likewise.report.data_summary import summarise_data
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.method_pictures import IMAGES
@@ -121,10 +121,11 @@ def run_training(
 
 
 def _with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
-    """The loader that makes a user's views in its workers, where there are some."""
+    """The loader that makes a user's views in its workers, or cuts the crops of ours, where there are such."""
     first_step = Progress(0, prepared.steps(loader), prepared.settings.seed, rank(), world_size())
     streams = view_streams(prepared.method, nets, loader, first_step)
-    return dataclasses.replace(loader, view_streams=streams)
+    crops = crop_streams(prepared.method, nets, loader, first_step)
+    return dataclasses.replace(loader, view_streams=streams, crop_streams=crops)
 
 
 def data_summary(prepared: Prepared) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from likewise.collectives import world_size
-from likewise.data.batch import Batch, Pixels
+from likewise.data.batch import Batch
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress, Step
 from likewise.methods.user_views import view_settings
@@ -251,16 +251,14 @@ def _form(batch: Batch | None) -> tuple[Any, ...]:
 
 def _tensors(batch: Batch) -> list[Tensor]:
     """Its own, those of the support left out."""
-    pixels = batch.pixels
-    frames = [] if pixels.valid_frames is None else [pixels.valid_frames]
-    return [pixels.images, pixels.aspect, *frames, batch.labels, batch.indices, *batch.modalities.values()]
+    return [*batch.pixels.tensors(), batch.labels, batch.indices, *batch.modalities.values()]
 
 
 def _with_own_memory(batch: Batch) -> Batch:
     """A copy whose views are to be prepared."""
     pixels = batch.pixels._replace(views=None).map(torch.clone)
     return batch._replace(
-        pixels=Pixels(pixels.images, pixels.aspect, pixels.valid_frames, PreparedViews()),
+        pixels=pixels._replace(views=PreparedViews()),
         labels=batch.labels.clone(),
         indices=batch.indices.clone(),
         support=None if batch.support is None else _with_own_memory(batch.support),

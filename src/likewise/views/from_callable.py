@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG, generator
 from likewise.views.transform import channels_first
 from likewise.views.view import View
+
+if TYPE_CHECKING:
+    from likewise.views.policies import ViewPolicy
 
 Takes = Literal["pil", "tensor", "albumentations"]
 """What a callable is given: a PIL image, uint8 [C, H, W], or ``image=`` uint8 [H, W, C]."""
@@ -164,12 +167,17 @@ class RequestedViews(dict[str, Tensor]):
     def __init__(self) -> None:
         super().__init__()
         self.requested: dict[str, CallableViews] = {}
+        self.policies: dict[str, ViewPolicy] = {}
 
     def note(self, name: str, views: CallableViews, images: Tensor) -> Tensor:
         """Grey views [B, C, S, S] instead of the requested ones."""
         self.requested[name] = views
         size = views.size or images.shape[-1]
         return torch.full((*images.shape[:2], size, size), 0.5, device=images.device)
+
+    def note_policy(self, name: str, policy: ViewPolicy) -> None:
+        """Record that a policy of ours makes a view."""
+        self.policies[name] = policy
 
 
 def described(transform: Callable[..., Any]) -> str:

@@ -14,10 +14,10 @@ from torch import Tensor
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
-from likewise.views.from_callable import CallableViews
+from likewise.views.from_callable import CallableViews, RequestedViews
 from likewise.views.image.colour import COLOUR_OPS
 from likewise.views.image.crop import centre_boxes, random_boxes
-from likewise.views.image.making import make_view
+from likewise.views.image.making import crop_of, make_view, view_of_crop
 from likewise.views.image.random_ops import random_operations
 from likewise.views.image.view_params import ColourParams, CutoutParams, ViewParams
 from likewise.views.motion.temporal_windows import frames_from, random_start
@@ -121,9 +121,13 @@ class ViewPolicy:
         assert rng is not None
         if isinstance(pixels.views, PreparedViews):
             return pixels.views.view(self, pixels, rng)
+        if isinstance(pixels.views, RequestedViews):
+            pixels.views.note_policy(str(rng.key[-1]), self)
         images = pixels.images
         params = self.sample_params(pixels, rng)
         size = self.size or images.shape[-1]
+        if pixels.crops is not None:
+            return view_of_crop(crop_of(pixels, str(rng.key[-1])), params, size)
         if images.ndim == 4:
             return make_view(images, params, size)
         frames = self.frames or images.shape[1]
@@ -132,7 +136,7 @@ class ViewPolicy:
 
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
-        box = random_boxes(rng, pixels.aspect, self.crop_area, self.crop_ratio, self.flip)
+        box = self.sample_boxes(rng, pixels.aspect)
         factors = [rng.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
         factors.append(rng.uniform(-self.hue, self.hue))
         order, jittered = rng.orders(len(COLOUR_OPS)), rng.chance(self.jitter)
@@ -151,6 +155,15 @@ class ViewPolicy:
         cutout = CutoutParams(rng.uniform(columns=2), self.cutout)
         rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
         return ViewParams(box, colour, rand_augment if self.random_ops else None, cutout if self.cutout else None)
+
+    def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
+        """The box of one view of each image, float32 [B, 2, 3], as `sample_params` has it with the same numbers.
+
+        Args:
+            rng: a new stream of the view's name.
+            aspect: float [B], width / height in the file.
+        """
+        return random_boxes(rng, aspect, self.crop_area, self.crop_ratio, self.flip)
 
     def _active(self, channels: int) -> Tensor:
         """Bool [4]: which of ``colour.COLOUR_OPS`` have an effect."""
@@ -217,6 +230,8 @@ class CentreView:
         """The centre of stored images, or of one image as a transform; see `ViewPolicy.__call__`."""
         if not isinstance(pixels, Pixels):
             return as_transform(self, pixels)
+        if pixels.crops is not None:
+            crop_of(pixels, "centre")  # raises: the loader cuts the crops of random views alone
         params = ViewParams(centre_boxes(pixels.aspect, self.share))
         return make_view(pixels.images, params, self.size or pixels.images.shape[-1])
 

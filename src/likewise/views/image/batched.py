@@ -9,14 +9,16 @@ from torch import Tensor
 
 from likewise.views.image.blur import gaussian_blur, kernel_size
 from likewise.views.image.colour import grey, jitter, scale_channels, solarize
-from likewise.views.image.crop import resample
+from likewise.views.image.crop import as_they_are, resample
 from likewise.views.image.view_params import ColourParams, ViewParams
 
 
 def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> float32 [B, C, size, size] in [0, 1], on the images' device."""
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
-        view = resample(images, params.box.to(images.device), size)
+        box = params.box.to(images.device)
+        is_cut = params.is_cut and images.shape[-2:] == (size, size)
+        view = as_they_are(images, box) if is_cut else resample(images, box, size)
         if params.colour is not None:
             _augment_colours(view, params.colour)
         return view

@@ -67,6 +67,13 @@ def resample(images: Tensor, box: Tensor, size: int) -> Tensor:
     return (_shrink if shrinks else _enlarge)(images, box, size).mul_(1 / 255).clamp_(max=1)
 
 
+def as_they_are(images: Tensor, box: Tensor) -> Tensor:
+    """Images that are their views already, mirrored where a box has a negative width: float32 in [0, 1]."""
+    view = images.float().div_(255)
+    mirrored = (box[:, 0, 0] < 0)[:, None, None, None]
+    return torch.where(mirrored, view.flip(3), view)
+
+
 def _enlarge(images: Tensor, box: Tensor, size: int) -> Tensor:
     """Boxes of at most ``size`` pixels a side, where antialiasing has nothing to do: bilinear in one gather."""
     rows, _, height, width = images.shape

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.data.batch import Crop, Pixels
+from likewise.errors import LikewiseError
 from likewise.views.fused import operations as fused_operations
 from likewise.views.fused import views as fused
 from likewise.views.fused.packing import pack
@@ -32,6 +34,31 @@ def make_view(images: Tensor, params: ViewParams, size: int) -> View:
         return _fused_view(images, params, size)
     make = native.make if native.can_make(images) and not _needs_pytorch(images, params) else batched.make
     return _with_operations(View(make(images, params, size), params.box.to(images.device)), params)
+
+
+def crop_of(pixels: Pixels, name: str) -> Crop:
+    """The crop that the loader cut for a view.
+
+    Raises:
+        LikewiseError: it cut none of that name, since the method did not ask for it before its first step.
+    """
+    assert pixels.crops is not None
+    if name not in pixels.crops:
+        raise LikewiseError(
+            f"The view {name!r} was not asked for before the first step, so no crop was cut for it (those that were: "
+            f"{', '.join(pixels.crops)}). Train from stored squares: --store squeezed."
+        )
+    return pixels.crops[name]
+
+
+def view_of_crop(crop: Crop, params: ViewParams, size: int) -> View:
+    """One view of each image, whose crop has been cut: it is mirrored, and its colours change."""
+    mirror = torch.eye(2, 3, device=params.box.device).expand(len(params.box), 2, 3).clone()  # [B, 2, 3]
+    mirror[:, 0, 0] = params.box[:, 0, 0].sign()  # as the crop's box has it, which may be on another device
+    view = make_view(crop.pixels, params._replace(box=mirror, is_cut=True), size)
+    cut = crop.box.to(view.box.device).clone()
+    cut[:, 0, 0] = cut[:, 0, 0].abs()
+    return view._replace(box=chained(cut, view.box))
 
 
 def _fused_view(images: Tensor, params: ViewParams, size: int) -> View:

@@ -55,6 +55,8 @@ class ViewParams(NamedTuple):
     """None: no RandAugment"""
     cutout: CutoutParams | None = None
     """None: no Cutout"""
+    is_cut: bool = False
+    """whether every box is the whole image, mirrored or not: images of the view's size are then taken as they are"""
 
     def repeated(self, times: int) -> ViewParams:
         """The parameters of every frame of clips: all frames of a clip get the same augmentation."""

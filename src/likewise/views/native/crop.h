@@ -172,4 +172,23 @@ void crop(const Images& images, int64_t row, const float* box, int size, float* 
   }
 }
 
+// An image that is its view already, but for its mirroring: crop.as_they_are. Its pixels lie channel by channel, or
+// (`interleaved`) with all channels of a pixel together, as decoders write them.
+void as_it_is(const Images& images, int64_t row, bool mirrored, bool interleaved, float* view) {
+  const int size = images.width, channels = images.channels;
+  const int step = interleaved ? channels : 1;
+  for (int channel = 0; channel < channels; ++channel) {
+    for (int line = 0; line < size; ++line) {
+      const int64_t start = interleaved ? int64_t(line) * size * channels + channel : int64_t(channel * size + line) * size;
+      const uint8_t* from = images.plane(row, 0) + start;
+      float* to = view + size_t(channel * size + line) * size;
+      if (step == 3)  // known to the compiler
+        for (int column = 0; column < size; ++column) to[column] = float(from[column * 3]) * (1.0f / 255);
+      else
+        for (int column = 0; column < size; ++column) to[column] = float(from[column * step]) * (1.0f / 255);
+      if (mirrored) std::reverse(to, to + size);
+    }
+  }
+}
+
 }  // namespace

@@ -32,6 +32,8 @@ struct Work {
   const float* sigma;
   const uint8_t* solarized;
   int64_t rows, channels, height, width, size, blur_taps, threads;
+  int64_t is_cut;  // 1: images are of the view's size, and a box says only whether it is mirrored
+  int64_t interleaved;  // 1: images are [rows, height, width, channels]; for those that are cut
 };
 
 namespace {
@@ -63,7 +65,11 @@ void make_view(const Work& work, int64_t row, Workspace& room) {
   float* view = work.views + row * channels * pixels;
   const int64_t bytes = work.rows * channels * work.height * work.width;
   const Images images = {work.images, work.images + bytes, channels, int(work.height), int(work.width)};
-  crop(images, row, work.box + row * 6, size, view, room.crop);
+  const float* box = work.box + row * 6;
+  if (work.is_cut)
+    as_it_is(images, row, box[0] < 0, work.interleaved, view);
+  else
+    crop(images, row, box, size, view, room.crop);
   Step steps[COLOUR_OPS + 1];
   change_colours(steps, colour_steps(work, row, steps), view, channels, pixels);
   if (work.blurred && work.blurred[row]) {

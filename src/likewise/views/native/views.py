@@ -24,7 +24,7 @@ _TYPES = {
     "solarized": torch.bool,
 }
 _POINTERS = ("images", "views", *_TYPES)
-_NUMBERS = ("rows", "channels", "height", "width", "size", "blur_taps", "threads")
+_NUMBERS = ("rows", "channels", "height", "width", "size", "blur_taps", "threads", "is_cut", "interleaved")
 
 
 class Work(ctypes.Structure):
@@ -47,11 +47,15 @@ def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     assert compiled is not None
     rows, channels, height, width = images.shape
     views = torch.empty(rows, channels, size, size)
+    is_cut = int(params.is_cut and (height, width) == (size, size))
+    interleaved = int(is_cut and images.is_contiguous(memory_format=torch.channels_last))
     # The tensors must stay alive until the call returns, because C++ gets their addresses only.
-    tensors = {"images": images.contiguous(), "views": views, **_on_cpu(params, rows)}
+    layout = torch.channels_last if interleaved else torch.contiguous_format
+    tensors = {"images": images.contiguous(memory_format=layout), "views": views, **_on_cpu(params, rows)}
     threads = max(1, min(torch.get_num_threads(), views.numel() // WORTH_A_THREAD))
-    numbers = zip(_NUMBERS, (rows, channels, height, width, size, kernel_size(size), threads), strict=True)
-    work = Work(**{name: tensor.data_ptr() for name, tensor in tensors.items()}, **dict(numbers))
+    numbers = (rows, channels, height, width, size, kernel_size(size), threads, is_cut, interleaved)
+    named = dict(zip(_NUMBERS, numbers, strict=True))
+    work = Work(**{name: tensor.data_ptr() for name, tensor in tensors.items()}, **named)
     compiled.likewise_make_views(ctypes.byref(work))
     return views
 
