@@ -131,6 +131,8 @@ class Session:
                 break
             if self.left() < 1:
                 raise OutOfTime
+        if bare.refused:
+            print("no CUDA graph:", bare.refused, flush=True)
         return bare, {"steps": bare.done, "views": bare.views_seen, "seconds": round(bare.seconds, 2), "curve": curve}
 
 

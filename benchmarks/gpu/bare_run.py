@@ -99,6 +99,8 @@ class BareRun:
         self.done, self.seconds, self.views_seen = 0, 0.0, 0
         self.graphs: dict[bool, Any] = {}
         self.warm: dict[bool, int] = {True: 0, False: 0}
+        self.refused = ""
+        """why there is no graph"""
 
     def static_views(self, rows: int, names: Mapping[str, ViewPolicy]) -> dict[str, Tensor]:
         """Memory that the graph reads."""
@@ -195,8 +197,13 @@ class BareRun:
         if self.warm[form] < WARM_UP or self.device.type != "cuda":
             self.warm[form] += 1
             return apart(lambda: self.work(batch, fixed), self.device)
-        if form not in self.graphs:
-            self.graphs[form] = captured(lambda: self.work(batch, fixed))
+        if form not in self.graphs and not self.refused:
+            try:
+                self.graphs[form] = captured(lambda: self.work(batch, fixed))
+            except RuntimeError as error:
+                self.refused = str(error)[:300]
+        if self.refused:
+            return apart(lambda: self.work(batch, fixed), self.device)
         self.graphs[form].replay()
         return self.graphs[form].result
 

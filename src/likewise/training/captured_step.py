@@ -74,6 +74,8 @@ class CapturedStep:
             if "trust_coeff" in group:  # LARS: only this form reads a rate without waiting for it
                 group["foreach"] = True
         self.inputs: dict[tuple[Any, ...], _Inputs] = {}
+        self.failed = ""
+        """why a capture was given up; steps then run as usual"""
 
     def __call__(self, batch: Batch, progress: Progress, rate: float) -> Step:
         """One step. The tensors of the result are overwritten by the next."""
@@ -87,12 +89,22 @@ class CapturedStep:
         inputs.steps += 1
         if inputs.steps == 1:  # the step that asks for the views, and so makes them
             return apart(lambda: self.compute(inputs.batch, progress), self.device)
-        if inputs.steps <= WARM_UP:
-            return apart(lambda: self.compute(inputs.batch, fixed), self.device)
+        if inputs.steps > WARM_UP and inputs.graph is None and not self.failed:
+            inputs.graph = self.capture(lambda: self.compute(inputs.batch, fixed))
         if inputs.graph is None:
-            inputs.graph = captured(lambda: self.compute(inputs.batch, fixed))
+            return apart(lambda: self.compute(inputs.batch, fixed), self.device)
         inputs.graph.replay()
         return inputs.graph.result
+
+    def capture(self, work: Callable[[], Step]) -> Graph | None:
+        """The work as a graph; None where PyTorch refuses, which `failed` then quotes."""
+        try:
+            return captured(work)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.failed = str(error).partition("\n")[0]
+            return None
 
 
 class _Inputs:

@@ -278,13 +278,22 @@ class _Loop:
         reason = why_not_captured(
             self.fabric, self.gradients, self.accumulate, self.method, self.nets, batch, self.progress(0)
         )
-        if not reason:
+        if reason:
+            self.refuse_capture(reason)
+        else:
             self.captured = CapturedStep(self.update_by, self.optimizer, self.fabric.device)
-        elif self.settings.cuda_graph == "on":
-            raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
-        elif self.fabric.device.type == "cuda":
-            self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
         return self.captured is not None
+
+    def refuse_capture(self, reason: str) -> None:
+        """Say on a GPU that steps are not captured.
+
+        Raises:
+            LikewiseError: they were to be.
+        """
+        if self.settings.cuda_graph == "on":
+            raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
+        if self.fabric.device.type == "cuda":
+            self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
 
     def take_captured_step(self, batch: Batch) -> Step:
         """One step by one batch, from the graph once there is one."""
@@ -293,11 +302,13 @@ class _Loop:
         seed_networks(progress.seed, progress.step, progress.rank, "dropout")
         self.rate = self.learning_rate()
         self.times.begin("forward")
-        before, has_support = self.state.images, batch.support is not None
+        before, has_support, failed = self.state.images, batch.support is not None, self.captured.failed
         try:
             step = self.captured(batch, progress, self.rate)
         except torch.cuda.OutOfMemoryError:
             raise out_of_memory_error(self.fabric.device) from None
+        if self.captured.failed != failed:
+            self.refuse_capture(self.captured.failed)
         if self.state.images == before:  # a graph counts nothing
             self.state.images += self.images_of_step[has_support]
         self.images_of_step[has_support] = self.state.images - before
