@@ -82,7 +82,8 @@ def evaluate(
     baselines = {name: subject_of(each, image_size, channels) for name, each in _named(baseline).items()}
     manifest = with_parts(open_examples(subject, data, labels, test), test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
-    subjects = {name: fitted(name, each, manifest) for name, each in {"encoder": subject, **baselines}.items()}
+    subjects = {"encoder": subject, **baselines}
+    subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}
     first = next((name for name, each in subjects.items() if isinstance(each, NetworkSubject)), None)
     known, unread = dict[str, FeatureSource](), dict[str, str]()
     if first is not None:
@@ -92,10 +93,11 @@ def evaluate(
         known[first] = read.features.__getitem__
     train = manifest.split("train")
     held_out = manifest.split("test")
-    sources = {
-        name: known.get(name) or source_of(each, manifest, batch_size, device) for name, each in subjects.items()
-    }
-    found = evaluate_features(sources, _targets(train), _targets(held_out) if len(held_out) else None, settings)
+    sources = {}
+    for name, each in subjects.items():
+        sources[name] = known.get(name) or source_of(each, manifest, batch_size, device)
+    test_targets = _targets(held_out) if len(held_out) else None
+    found = evaluate_features(sources, _targets(train), test_targets, settings)
     return replace(found, unread=unread, notes=(*found.notes, *unread_note(unread)))
 
 

@@ -55,10 +55,14 @@ def uniformity(vectors: Tensor) -> float:
     count = len(vectors)
     if count < 2:
         return math.nan
-    units, total = F.normalize(vectors.double(), dim=1), 0.0
+    units = F.normalize(vectors.double(), dim=1)
+    lengths = units.square().sum(1)  # 1, or 0 of a row of zeros
+    total = 0.0
     for first in range(0, count, 1024):
         block = units[first : first + 1024]
-        squared = (block.square().sum(1)[:, None] + units.square().sum(1) - 2 * block @ units.T).clamp_min(0)
+        of_block = lengths[first : first + 1024]
+        squared = of_block[:, None] + lengths - 2 * block @ units.T  # [1024, N], distances
+        squared = squared.clamp_min(0)
         squared.diagonal(offset=first).fill_(math.inf)  # a row is not paired with itself
         total += float((-2 * squared).exp().sum())
     return math.log(max(total, 1e-300) / (count * (count - 1)))

@@ -52,7 +52,8 @@ def wilson(share: float, count: float, quantile: float | None = None, confidence
     q = _t_quantile(math.inf, confidence) if quantile is None else quantile
     shrink = 1 + q * q / count
     centre = (share + q * q / (2 * count)) / shrink
-    half = q * math.sqrt(share * (1 - share) / count + q * q / (4 * count * count)) / shrink
+    variance = share * (1 - share) / count
+    half = q * math.sqrt(variance + q * q / (4 * count * count)) / shrink
     # Rounding may leave an end a hair outside [0, 1], or on the wrong side of the estimate.
     low = min(max(centre - half, 0.0), share)
     high = max(min(centre + half, 1.0), share)
@@ -146,13 +147,17 @@ def paired_difference(
         labels: int64 [N], the class of each, where the accuracies are means over classes; None: means over images.
         confidence: chance that the interval covers the true difference.
     """
-    won, lost = by_class(first & ~second, labels), by_class(second & ~first, labels)
-    count, classes = won.counts, len(won.counts)
-    gain = (won.sums + 1 / classes) / (count + 2 / classes)  # [C]
-    loss = (lost.sums + 1 / classes) / (count + 2 / classes)  # [C]
-    variance = ((gain + loss - (gain - loss) ** 2) / (count + 2 / classes)).sum() / classes**2
-    value = float(((won.sums - lost.sums) / count).mean())
-    return _around(value, float((gain - loss).mean()), float(variance), _t_quantile(math.inf, confidence))
+    won = by_class(first & ~second, labels)
+    lost = by_class(second & ~first, labels)
+    classes = len(won.counts)
+    adjusted_count = won.counts + 2 / classes  # [C]
+    gain = (won.sums + 1 / classes) / adjusted_count
+    loss = (lost.sums + 1 / classes) / adjusted_count
+    centre = float((gain - loss).mean())
+    of_classes = (gain + loss - (gain - loss) ** 2) / adjusted_count  # [C], variances
+    variance = float(of_classes.sum() / classes**2)
+    value = float(((won.sums - lost.sums) / won.counts).mean())
+    return _around(value, centre, variance, _t_quantile(math.inf, confidence))
 
 
 def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
@@ -166,7 +171,10 @@ def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95)
     shares = first.double().mean(dim=0) - second.double().mean(dim=0)  # [N]
     images = len(shares)
     # One image of each kind of disagreement is added, as in paired_difference.
-    variance = float((shares.square().sum() + 2) / (images + 2) - (shares.sum() / (images + 2)) ** 2) / (images + 2)
+    adjusted_count = images + 2
+    mean_square = (shares.square().sum() + 2) / adjusted_count
+    adjusted_mean = shares.sum() / adjusted_count
+    variance = float(mean_square - adjusted_mean**2) / adjusted_count
     mean = float(shares.mean())
     return _around(mean, mean, variance, _t_quantile(math.inf, confidence))
 
@@ -201,7 +209,8 @@ def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidenc
     mean = difference.mean()
     by_image = torch.zeros(images, dtype=torch.float64).index_add_(0, owner, difference - mean)
     freedom = max(images - 1, 1)
-    variance = float(by_image.square().sum()) / len(first) ** 2 * images / freedom + _added_disagreements(images)
+    variance = float(by_image.square().sum()) / len(first) ** 2 * images / freedom
+    variance += _added_disagreements(images)
     return _around(float(mean), float(mean), variance, _t_quantile(freedom, confidence))
 
 
@@ -238,14 +247,19 @@ def crossed_mean(table: Tensor) -> CrossedMean:
     table = table.double()
     draws, images = table.shape
     mean = table.mean()
-    rows, columns = table.mean(dim=1, keepdim=True), table.mean(dim=0, keepdim=True)  # [R, 1], [1, N]
-    freedom = (max(draws - 1, 1), max(images - 1, 1), max((draws - 1) * (images - 1), 1))
-    by_draw = float((rows - mean).square().sum()) / freedom[0] / draws
-    by_image = float((columns - mean).square().sum()) / freedom[1] / images
-    both = float((table - rows - columns + mean).square().sum()) / freedom[2] / (draws * images)
+    rows = table.mean(dim=1, keepdim=True)  # [R, 1]
+    columns = table.mean(dim=0, keepdim=True)  # [1, N]
+    interaction = table - rows - columns + mean  # [R, N]
+    draw_freedom = max(draws - 1, 1)
+    image_freedom = max(images - 1, 1)
+    both_freedom = max((draws - 1) * (images - 1), 1)
+    by_draw = float((rows - mean).square().sum()) / draw_freedom / draws
+    by_image = float((columns - mean).square().sum()) / image_freedom / images
+    both = float(interaction.square().sum()) / both_freedom / (draws * images)
     variance = max(by_draw + by_image - both, by_draw, by_image)
-    weight = by_draw**2 / freedom[0] + by_image**2 / freedom[1] + both**2 / freedom[2]
-    return CrossedMean(float(mean), variance, variance**2 / weight if weight > 0 else math.inf)
+    weight = by_draw**2 / draw_freedom + by_image**2 / image_freedom + both**2 / both_freedom
+    freedom = variance**2 / weight if weight > 0 else math.inf
+    return CrossedMean(float(mean), variance, freedom)
 
 
 class ClassSums(NamedTuple):
@@ -291,7 +305,9 @@ def bootstrap(
 def resampled_counts(images: int, random: torch.Generator) -> Tensor:
     """How often each image is in each of the bootstrap samples: float64 [R, N]."""
     drawn = torch.randint(images, (RESAMPLES, images), generator=random)
-    return torch.zeros(RESAMPLES, images, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    once = torch.ones_like(drawn).double()
+    counts = torch.zeros(RESAMPLES, images, dtype=torch.float64)
+    return counts.scatter_add_(1, drawn, once)
 
 
 def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
