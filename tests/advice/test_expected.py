@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from likewise.advice.expected import (
+    Answers,
     arm_accuracy,
     choose,
     difference,
@@ -19,7 +20,8 @@ FEW = 200
 
 def answers(share, images, arms, random):
     """Arms that are equally good and independent: the best of them is luck alone."""
-    return torch.from_numpy(random.random((images, arms)) < share)
+    correct = torch.from_numpy(random.random((images, arms)) < share)
+    return Answers(correct, correct.double())
 
 
 def test_the_first_of_equals_is_chosen():
@@ -33,7 +35,7 @@ def test_the_best_of_many_equal_arms_is_expected_to_be_as_good_as_each():
     for _ in range(FEW):
         correct = answers(0.6, 60, 10, random)
         found.append(expected_accuracy(correct, folds=10**6).value)  # folds that leave out next to nothing
-        naive.append(float(correct.double().mean(dim=0).max()))
+        naive.append(float(correct.correct.double().mean(dim=0).max()))
     assert abs(np.mean(found) - 0.6) < 0.015
     assert np.mean(naive) > 0.65  # what would be promised without the correction
 

@@ -57,6 +57,9 @@ def write_sounding_videos(folder, count=24):
 def data(tmp_path, monkeypatch):
     """The files that the pages speak of, in the folder where the commands run."""
     monkeypatch.chdir(tmp_path)
+    # An advice would use all of its time; on frozen features it takes seconds.
+    monkeypatch.setattr("likewise.advice.programme.Programme.larger", lambda self, start: None)
+    monkeypatch.setattr("likewise.advice.programme.Programme.try_training", lambda self, sizes: None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # decoded videos are cached below it
     photographs = write_photographs(tmp_path / "photos", each=20)
     rows = [f"{path.relative_to(photographs)},{path.parent.name}" for path in sorted(photographs.rglob("*.png"))[::2]]

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from likewise.advice.arm import AdviceArm, ArmCard
 from likewise.advice.clock import Clock
+from likewise.advice.expected import Answers
 from likewise.advice.folds import NEVER
+from likewise.classification import fit_temperature
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.statistics.confidence import paired_difference
 
@@ -48,6 +50,23 @@ class TriedArm:
     def correct(self, labels: Tensor) -> Tensor:
         """Bool [L]: which of the labelled images are classified rightly; False where not measured."""
         return self.measured & (self.logits.nan_to_num(-math.inf).argmax(dim=1) == labels)
+
+    def scores(self, labels: Tensor) -> Tensor:
+        """Float64 [L]: the probability of each label at the best temperature for all; 0 where not measured."""
+        logits = self.logits.double() / fit_temperature(self.logits, labels)
+        return logits.softmax(dim=1).gather(1, labels[:, None])[:, 0].nan_to_num(0.0)
+
+
+def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answers:
+    """What some arms said of some of the labelled images.
+
+    Args:
+        arms: A of them.
+        labels: int64 [L], of the labelled images.
+        rows: bool [L], the images that count.
+    """
+    correct = torch.stack([each.correct(labels)[rows] for each in arms], dim=1)
+    return Answers(correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1))
 
 
 class BakeOff:
@@ -151,8 +170,8 @@ class BakeOff:
         for fold in folds:
             needed = self._arms[tried.card.name].seconds(len(self.labelled))
             limit = self.clock.left - self.reserve - needed * self._growth
-            if tried.card.trains_encoder and needed > limit:
-                tried.outcome = "no time" if fold else "not tried"
+            if needed > limit:
+                tried.outcome = "no time" if tried.fold_seconds else "not tried"
                 return False
             self.say(f"{tried.card.name}: fold {fold + 1} of {self.folds}")
             if not self._fold(tried, fold, limit):
@@ -179,7 +198,7 @@ class BakeOff:
         """Half of the arms, rounded up, that are not surely behind the best of all arms on the same images."""
         truth = self.labels[self.labelled]
         held_out = (self.fold_of >= 0) & (self.fold_of < done)
-        share = {id(each): float(each.correct(truth)[held_out].float().mean()) for each in self.tried}
+        share = {id(each): float(each.scores(truth)[held_out].mean()) for each in self.tried}
         measured = [each for each in self.tried if bool(each.measured[held_out].all())]
         best = max(measured, key=lambda each: share[id(each)], default=None)
         ranked = sorted(alive, key=lambda each: -share[id(each)])

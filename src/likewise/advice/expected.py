@@ -13,7 +13,7 @@ Cross-validated accuracy misleads in three ways, each of which is accounted for 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,31 +33,40 @@ EXPONENT, EXPONENT_SD = 0.2, 0.1
 """errors fall as labels ** -EXPONENT, with its spread over data sets; measured by benchmarks/advise_coverage.py"""
 
 
-def choose(correct: Tensor) -> Tensor:
-    """The arm with the highest share of right answers, the simplest of equals.
+class Answers(NamedTuple):
+    """What A arms, the simplest first, said of L held-out images."""
 
-    Args:
-        correct: float [..., A], shares of A arms, the simplest first.
+    correct: Tensor
+    """bool [L, A], whether the likeliest class was the label"""
+    scores: Tensor
+    """float64 [L, A], the probability of the label at the arm's best temperature: what arms are chosen by. It counts by
+    how much an answer was right or wrong, so with few labels it tells arms apart that are right equally often
+    (benchmarks/advise_coverage.py: half of the loss of a choice by accuracy, or less)"""
 
-    Returns:
-        int64 [...].
-    """
-    best = correct.max(dim=-1, keepdim=True).values
-    return (correct >= best - 1e-9).int().argmax(dim=-1)
+    @property
+    def best(self) -> int:
+        """The arm to choose."""
+        return int(choose(self.scores.mean(dim=0)))
 
 
-def expected_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None, seed: int = 0) -> Interval:
+def choose(scores: Tensor) -> Tensor:
+    """The arm with the highest mean score, float [..., A] -> int64 [...]; the simplest of equals."""
+    best = scores.max(dim=-1, keepdim=True).values
+    return (scores >= best - 1e-9).int().argmax(dim=-1)
+
+
+def expected_accuracy(answers: Answers, folds: int, groups: Tensor | None = None, seed: int = 0) -> Interval:
     """Accuracy on new images of the arm that `choose` takes, fitted to all labels, with its 95 % interval.
 
     Args:
-        correct: bool [L, A], whether each arm was right about each held-out image.
+        answers: of all arms to choose from.
         folds: of the cross-validation.
         groups: int64 [L], images that belong together and are drawn together; None: each is by itself.
         seed: of the bootstrap samples.
     """
-    chosen = after_choice(correct.double(), groups, seed)
-    winner = correct[:, int(choose(correct.double().mean(dim=0)))].double()
-    return interval_of(chosen, len(correct) / _design_effect(winner, groups), folds)
+    chosen = after_choice(answers, groups, seed)
+    winner = answers.correct[:, answers.best].double()
+    return interval_of(chosen, len(winner) / _design_effect(winner, groups), folds)
 
 
 def arm_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None) -> Interval:
@@ -66,29 +75,24 @@ def arm_accuracy(correct: Tensor, folds: int, groups: Tensor | None = None) -> I
     return interval_of(share, len(correct) / _design_effect(correct.double(), groups), folds)
 
 
-def after_choice(correct: Tensor, groups: Tensor | None, seed: int = 0) -> float:
+def after_choice(answers: Answers, groups: Tensor | None = None, seed: int = 0) -> float:
     """BBC-CV: mean accuracy of the arm chosen on a bootstrap sample, over the images outside the sample."""
-    return _over_resamples([correct], groups, seed)[0]
-
-
-def _over_resamples(kinds: Sequence[Tensor], groups: Tensor | None, seed: int) -> list[float]:
-    """For each kind of arms [L, A], what `after_choice` says; all on the same samples."""
-    weights = _resampled(kinds[0], groups, seed)  # [B, L]
+    correct = answers.correct.double()
+    plain = float(correct[:, answers.best].mean())
+    if correct.shape[1] == 1:
+        return plain  # nothing is chosen
+    weights = _resampled(len(correct), groups, seed)  # [B, L]
     outside = (weights == 0).double()
     counts = outside.sum(dim=1)
     usable = counts > 0
-    found = []
-    for correct in kinds:
-        winners = choose(weights @ correct / weights.sum(dim=1, keepdim=True))  # [B]
-        right = (outside @ correct).gather(1, winners[:, None])[:, 0]
-        every_row = float(correct.mean(dim=0).max())
-        found.append(float((right[usable] / counts[usable]).mean()) if bool(usable.any()) else every_row)
-    return found
+    winners = choose(weights @ answers.scores / weights.sum(dim=1, keepdim=True))  # [B]
+    right = (outside @ correct).gather(1, winners[:, None])[:, 0]
+    return float((right[usable] / counts[usable]).mean()) if bool(usable.any()) else plain
 
 
-def _resampled(correct: Tensor, groups: Tensor | None, seed: int) -> Tensor:
+def _resampled(images: int, groups: Tensor | None, seed: int) -> Tensor:
     """How often each image is in each bootstrap sample of images, or of groups: float64 [B, L]."""
-    units = torch.arange(len(correct)) if groups is None else groups.unique(return_inverse=True)[1]
+    units = torch.arange(images) if groups is None else groups.unique(return_inverse=True)[1]
     count = int(units.max()) + 1
     drawn = torch.randint(count, (RESAMPLES, count), generator=generator(seed, "choice"))
     weights = torch.zeros(RESAMPLES, count, dtype=torch.float64)
@@ -126,16 +130,15 @@ def difference(first: Tensor, second: Tensor, groups: Tensor | None = None) -> I
     return widened(found, effect * INFLATION, -1.0)
 
 
-def difference_of_best(first: Tensor, second: Tensor, groups: Tensor | None = None, seed: int = 0) -> Interval:
-    """The best of some arms minus the best of others, bool [L, A] and [L, B], each chosen as `choose` does.
+def difference_of_best(first: Answers, second: Answers, groups: Tensor | None = None, seed: int = 0) -> Interval:
+    """Accuracy of the best of some arms minus that of the best of others on the same images.
 
     The estimate is that of arms chosen on other images (BBC-CV), so that a kind of many arms gains nothing by luck; the
     width is that of the difference between the two that are best on all images.
     """
-    best = [arms[:, int(choose(arms.double().mean(dim=0)))] for arms in (first, second)]
+    best = [arms.correct[:, arms.best] for arms in (first, second)]
     found = difference(best[0], best[1], groups)
-    honest = _over_resamples([first.double(), second.double()], groups, seed)
-    value = honest[0] - honest[1]
+    value = after_choice(first, groups, seed) - after_choice(second, groups, seed)
     shift = value - found.value
     return Interval(value, max(found.low + shift, -1.0), min(found.high + shift, 1.0))
 

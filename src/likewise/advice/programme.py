@@ -27,6 +27,7 @@ from likewise.advice.trained_arms import FEWEST_STEPS, Bench, adapted_arms, plan
 from likewise.advice.winner import eligible
 from likewise.advice.worth import OWN_PRETRAINING, half_of, worth_of_labels
 from likewise.data.batch import UNLABELLED
+from likewise.encoders import EncoderSettings
 
 SCRATCH_SHARE = 0.15
 """of the time at most, for labels alone from scratch: it says what pretrained weights are worth, and rarely wins"""
@@ -87,6 +88,14 @@ class Programme:
             return
         if self.start is not None:
             self.label_gain = self.worth_of_labels()
+        self.try_training(sizes)
+
+    def try_training(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> None:
+        """Whatever trains an encoder: from scratch, on the images without a label, from pretrained weights.
+
+        Args:
+            sizes: the pretrained encoder at each size, with its arms on frozen features.
+        """
         small = starting_point(self.data, *self._with_cost(scratch_settings(self.data)), self.seed)
         self.try_from_scratch(small)
         self.try_own_pretraining(small)
@@ -100,7 +109,7 @@ class Programme:
         """Seconds that may be spent on trying."""
         return self.bake_off.clock.left - self.bake_off.reserve
 
-    def _with_cost(self, settings):
+    def _with_cost(self, settings: EncoderSettings) -> tuple[EncoderSettings, Cost]:
         return settings, cost_of(self.data, settings, self.device)
 
     def _bench(self, steps: int) -> Bench:
@@ -131,7 +140,7 @@ class Programme:
     def worth_of_labels(self) -> Gain:
         """The best arm on frozen features, with half of the labels of each fold."""
         fold_of, labelled = self.bake_off.fold_of, self.data.labelled
-        best = max(eligible(self.bake_off.tried), key=lambda each: int(each.correct(self.truth).sum()))
+        best = max(eligible(self.bake_off.tried), key=lambda each: float(each.scores(self.truth).sum()))
         half = torch.zeros(len(self.truth), dtype=torch.bool)
         for fold in range(self.bake_off.folds):
             held_out = fold_of == fold
@@ -173,10 +182,10 @@ class Programme:
     def best_size(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> StartingPoint:
         """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
 
-        def right(arms: list[AdviceArm]) -> int:
-            return max(int(self.bake_off.result(arm).correct(self.truth).sum()) for arm in arms)
+        def score(arms: list[AdviceArm]) -> float:
+            return max(float(self.bake_off.result(arm).scores(self.truth).sum()) for arm in arms)
 
-        for start, _ in sorted(sizes, key=lambda each: -right(each[1])):
+        for start, _ in sorted(sizes, key=lambda each: -score(each[1])):
             if self.adapted_steps(start) >= 2 * FEWEST_STEPS:
                 return start
         return sizes[0][0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.advice.advice import FILE, Advice, ArmResult
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import BakeOff, TriedArm
+from likewise.advice.bake_off import BakeOff, TriedArm, answers_of
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
     as_many_as_fit,
@@ -22,7 +22,7 @@ from likewise.advice.candidates import (
     weights_at_hand,
 )
 from likewise.advice.clock import Clock, in_words
-from likewise.advice.expected import arm_accuracy, choose, expected_accuracy
+from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.opened_data import LabelledData
 from likewise.advice.programme import Programme
@@ -145,14 +145,10 @@ class Session:
         raise too_short(self.clock.seconds, 2 * self.clock.seconds)
 
     def _best(self, arms: list[TriedArm]) -> TriedArm:
-        """The arm with the most right answers; class means where no label can be held out."""
+        """The arm with the best answers; class means where no label can be held out."""
         if bool(self.held_out.any()):
-            return arms[int(choose(self._correct(arms).double().mean(dim=0)))]
+            return arms[answers_of(arms, self.truth, self.held_out).best]
         return next((each for each in arms if "class means" in each.card.name), arms[0])
-
-    def _correct(self, arms: list[TriedArm]) -> Tensor:
-        """Bool [M, A]: who was right about each held-out image."""
-        return torch.stack([each.correct(self.truth)[self.held_out] for each in arms], dim=1)
 
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]
@@ -160,7 +156,10 @@ class Session:
     def _advice(self, candidates: list[TriedArm], winner: TriedArm) -> Advice:
         folds, known = self.bake_off.folds, bool(self.held_out.any())
         groups = self._groups_of(self.held_out)
-        found = expected_accuracy(self._correct(candidates), folds, groups, self.seed) if known else (None, None, None)
+        found: tuple[float | None, float | None, float | None] = (None, None, None)
+        if known:
+            answers = answers_of(candidates, self.truth, self.held_out)
+            found = expected_accuracy(answers, folds, groups, self.seed)
         gains = gains_of(self.bake_off.tried, self.truth, self.groups) if known else []
         if self.programme.label_gain is not None:
             gains.insert(0, self.programme.label_gain)

@@ -11,6 +11,7 @@ from torch import Tensor
 from likewise.adaptation import Adaptation, adapt
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
+from likewise.classification import fit_head
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.features import extract
 from likewise.methods import Recipe
@@ -87,7 +88,11 @@ class AdaptedArm(AdviceArm):
         return self.expected
 
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
-        """Fine-tune a copy of the start on the labelled images."""
+        """Fine-tune a copy of the start on the labelled images, then fit the head anew on its features.
+
+        The head of fine-tuning is still on its way when a short run ends: with 100 labels of CIFAR-10 (JPEG) and 60 or
+        150 steps a new one was better by up to 3 points.
+        """
         began, bench = time.perf_counter(), self.bench
         known = (labels != UNLABELLED).nonzero().flatten()
         adapted = adapt(
@@ -104,10 +109,12 @@ class AdaptedArm(AdviceArm):
             recipe=SCRATCH_RECIPE if self.from_scratch else None,
             freeze_statistics=not self.from_scratch,
         )
-        self.expected = time.perf_counter() - began
         if adapted.steps < LEAST_STEPS * bench.steps:
             return None
-        return Trained(adapted.encoder, self.start.settings, adapted.head)
+        trained = Trained(adapted.encoder, self.start.settings, adapted.head)
+        head = fit_head(self.features(trained, known), labels[known], self.bench.classes).head
+        self.expected = time.perf_counter() - began
+        return trained._replace(head=head)
 
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from likewise.advice.advice import Gain
 from likewise.advice.arm import ArmCard
-from likewise.advice.bake_off import TriedArm
-from likewise.advice.expected import choose, difference, difference_of_best
+from likewise.advice.bake_off import TriedArm, answers_of
+from likewise.advice.expected import difference, difference_of_best
 
 LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
     "twice the labels",
@@ -42,9 +42,9 @@ def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -
         if not first or not second:
             return Gain(of, None)
         both = first[0].measured & second[0].measured
-        right, rival = _correct(first, labels)[both], _correct(second, labels)[both]
-        found = difference_of_best(right, rival, None if groups is None else groups[both])
-        return Gain(of, *found, _best(first, right), _best(second, rival))
+        one, other = answers_of(first, labels, both), answers_of(second, labels, both)
+        found = difference_of_best(one, other, None if groups is None else groups[both])
+        return Gain(of, *found, first[one.best].card.name, second[other.best].card.name)
 
     return [
         gain(WEIGHTS, lambda card: card.start == "pretrained" and not card.unlabelled, _labels_only_from_scratch),
@@ -75,14 +75,6 @@ def _furthest(tried: Sequence[TriedArm], kind: Callable[[ArmCard], bool]) -> lis
     measured = [(int(each.measured.sum()), each) for each in tried if kind(each.card)]
     most = max((count for count, _ in measured), default=0)
     return [each for count, each in measured if count == most and most > 0]
-
-
-def _correct(arms: Sequence[TriedArm], labels: Tensor) -> Tensor:
-    return torch.stack([each.correct(labels) for each in arms], dim=1)  # [L, A]
-
-
-def _best(arms: Sequence[TriedArm], correct: Tensor) -> str:
-    return arms[int(choose(correct.double().mean(dim=0)))].card.name
 
 
 def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
