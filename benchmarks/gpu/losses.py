@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
 from likewise.losses import tiles_dense
+from likewise.losses.float32 import unit
 
 SIZES = (1024, 8192, 16384, 65536, 4096, 256, 2048, 32768)
 """Rows N of both views together, in the order of their turns."""
@@ -134,7 +135,6 @@ def others(device: torch.device, clock: Clock) -> None:
     labels = torch.arange(512, device=device) % 10
     queue = F.normalize(torch.randn(4096, WIDTH, device=device), dim=1)
     both = torch.stack([first, second], dim=1)
-    unit = losses.unit if hasattr(losses, "unit") else lambda z: F.normalize(z.float(), dim=1)
     cases: dict[str, tuple[Loss, list[Tensor]]] = {
         "sup_con": (lambda z: losses.sup_con(z, labels), [both]),
         "sup_con in": (lambda z: losses.sup_con(z, labels, kind="in"), [both]),

@@ -28,6 +28,7 @@ from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
+from likewise.training.host_threads import one_thread_beside
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.manual_backward import ManualBackward
@@ -179,7 +180,8 @@ class _Loop:
         try:
             counted = counted_images(self.nets.encoder, self.count_images)
             with Interruption(self.fabric.device) as interruption, self.display, counted:
-                self.train_steps(interruption)
+                with one_thread_beside(self.fabric.device):
+                    self.train_steps(interruption)
             if self.ema is not None:
                 self.ema.swap()  # from here on the networks hold the average
             for callback in self.callbacks:
