@@ -75,6 +75,16 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def best(self) -> Path:
+        """How a start and the best evaluation did, and the networks of that evaluation if they may be gone back to."""
+        return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def restored(self) -> Path:
+        """The networks that a run went back to at its end, in place of the last ones."""
+        return self.path / "checkpoints" / "restored.pt"
+
+    @property
     def weights(self) -> Path:
         """The encoder's weights."""
         return self.path / "encoder.safetensors"

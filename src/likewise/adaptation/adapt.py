@@ -28,7 +28,7 @@ from likewise.training.fine_tuning import fine_tune
 from likewise.training.precision import Precision
 from likewise.views.policies import CentreView, ViewPolicy, weak
 
-LEARNING_RATES = {"frozen": 1e-3, "lora": 2e-3, "last": 5e-4, "full": 5e-4}
+LEARNING_RATES = {"frozen": 1e-3, "lora": 4e-3, "last": 1e-3, "full": 1e-3}
 """For a batch of 256, of AdamW. Low-rank factors take a higher rate than whole weights."""
 
 TRIAL_STEPS = 3

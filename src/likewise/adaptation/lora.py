@@ -68,3 +68,9 @@ def merge_lora(encoder: Encoder) -> None:
         parent, _, own_name = name.rpartition(".")
         setattr(encoder.get_submodule(parent), own_name, part.get_base_layer())
     del encoder.peft_config
+
+
+def merge_adapted(nets: nn.Module) -> None:
+    """`merge_lora` of all encoders among some networks: a method's own, and its teacher's."""
+    for part in [each for each in nets.modules() if isinstance(each, Encoder)]:
+        merge_lora(part)

@@ -46,6 +46,8 @@ class OnlineScores:
         tokenizer: ColumnTransform | None = None,
     ) -> None:
         self.device, self.view, self.knn = device, CentreView(image_size), Knn()
+        self.correct: Tensor | None = None
+        """bool [Q]: which validation images the newest evaluation had right, in the same order each time"""
         train, validation = splits["train"], splits.get("val")
         known = train.known()
         candidates = known if len(known) else torch.arange(len(train.manifest))
@@ -69,8 +71,9 @@ class OnlineScores:
             return scores
         queries = self._features(nets, self.query_images, self.queries)
         test = Features(queries.vectors, self.query_labels[queries.positions])
-        score = self.knn.evaluate(Features(bank.vectors, self.bank_labels[bank.positions]), test).score
-        return {score.name: score.value, **scores}
+        found = self.knn.evaluate(Features(bank.vectors, self.bank_labels[bank.positions]), test)
+        self.correct = found.predictions.cpu() == test.labels
+        return {found.score.name: found.score.value, **scores}
 
     def _features(self, nets: Nets, images: Images, index: Tensor) -> Extracted:
         return extract_readable(nets.encoder, images, index, self.view, device=self.device)

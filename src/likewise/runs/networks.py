@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from likewise.encoders import build_encoder
-from likewise.methods import Nets
+import torch
+from torch import nn
+
+from likewise.adaptation import Adaptation
+from likewise.adaptation.adapt import first_head
+from likewise.adaptation.learning_parameters import apply_adaptation, learning_rate_scales
+from likewise.adaptation.prototypes import set_classifiers
+from likewise.data.batch import UNLABELLED
+from likewise.encoders import Encoder, build_encoder
+from likewise.errors import LikewiseError
+from likewise.methods import Method, Nets
 from likewise.methods.distillation import DistillationMethod
 from likewise.randomness import seed_networks
 from likewise.runs.prepare import Prepared
+from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import load_teacher
 
 
@@ -14,11 +24,68 @@ def build_nets(prepared: Prepared) -> Nets:
     """The networks, a function of the seed and of pretrained weights; with the teacher of a distillation method.
 
     Raises:
-        LikewiseError: pretrained weights are missing, or the teacher cannot teach on these images.
+        LikewiseError: pretrained weights are missing, the teacher cannot teach on these images, or the encoder cannot
+            be adapted as it was asked for.
     """
     method, encoder, manifest = prepared.method, prepared.encoder, prepared.manifest
     seed_networks(prepared.settings.seed, "weights")
-    nets = method.build(build_encoder(encoder), manifest.classes)
+    nets = adapted_nets(method, build_encoder(encoder), manifest.classes, prepared.settings, bool(encoder.pretrained))
     if isinstance(method, DistillationMethod) and method.teacher:
         method.adopt(nets, load_teacher(method.teacher, method, encoder, manifest.class_names))
     return nets
+
+
+def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: TrainSettings, pretrained: bool) -> Nets:
+    """A method's networks of which only those parameters of the encoder learn that ``--adapt`` names.
+
+    The encoder is changed before the method sees it, so that teachers are copies of what learns.
+
+    Raises:
+        LikewiseError: there is nothing to adapt, or nothing is left to learn.
+    """
+    if settings.adapt is None:
+        return method.build(encoder, classes)
+    if not pretrained:
+        raise LikewiseError(
+            f"--adapt {settings.adapt} was given, but the encoder starts from random weights. Give --pretrained lite0, "
+            f"--pretrained timm, a file or --from RUN, or leave --adapt out."
+        )
+    adaptation = Adaptation.parse(settings.adapt)
+    apply_adaptation(encoder, adaptation)
+    nets = method.build(encoder, classes)
+    if not any(parameter.requires_grad for parameter in nets.parameters()):
+        raise LikewiseError(
+            f"--adapt {settings.adapt} leaves {method.card.title} nothing to learn. Choose lora, last:1 or full."
+        )
+    if adaptation.kind != "full":
+        nets.freeze_statistics()
+    scales = learning_rate_scales(encoder, adaptation.layer_decay)
+    nets.learning_rate_scales = {f"encoder.{name}": scale for name, scale in scales.items()}
+    return nets
+
+
+def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> bool:
+    """Let the method's classifier start from class means of the encoder's features; False where it does not.
+
+    Raises:
+        LikewiseError: that was asked for, but there are no labels or the method has no linear classifier.
+    """
+    wanted = prepared.settings.head_init
+    has_labels = bool((prepared.visible_labels != UNLABELLED).any())
+    has_classifier = isinstance(getattr(nets, "classifier", None), nn.Linear)
+    if wanted == "random" or (wanted == "auto" and not starts_from_weights(prepared)):
+        return False
+    if not has_labels or not has_classifier:
+        if wanted == "prototypes":
+            missing = "a method with a linear classifier" if has_labels else "labelled images"
+            raise LikewiseError(f"--head-init prototypes needs {missing}. Leave it at auto.")
+        return False
+    train, classes = prepared.train, prepared.manifest.classes
+    size, seed = prepared.encoder.image_size, prepared.settings.seed
+    head = first_head(nets.encoder, train.images, prepared.visible_labels, classes, seed, device, size)
+    return set_classifiers(nets, head)
+
+
+def starts_from_weights(prepared: Prepared) -> bool:
+    """Whether the encoder starts from pretrained weights or another run; of a user's module that is not known."""
+    return prepared.encoder.pretrained not in ("", "module")

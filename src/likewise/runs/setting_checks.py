@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 
+from likewise.adaptation import Adaptation
 from likewise.errors import LikewiseError
 from likewise.runs.settings import TrainSettings
 
@@ -88,6 +89,8 @@ def check_settings(settings: TrainSettings) -> None:
         )
     if settings.pretrained_weights and settings.from_run:
         raise LikewiseError("--pretrained and --from both name a start; give one of them.")
+    if settings.adapt is not None:
+        Adaptation.parse(settings.adapt)
     for name, allowed in RANGES.items():
         value = getattr(settings, name)
         if isinstance(value, int | float) and value not in allowed:

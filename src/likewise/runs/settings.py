@@ -18,6 +18,8 @@ from likewise.training.precision import Precision
 
 SettingsT = TypeVar("SettingsT")
 
+OnDecline = Literal["warn", "stop", "rollback"]
+
 
 @dataclass(frozen=True)
 class TrainSettings(DataSettings):
@@ -42,6 +44,16 @@ class TrainSettings(DataSettings):
     from_run: str | None = None
     """run folder whose encoder is the start; typed --from. Image size, frame rate and region are that run's unless
     they are given"""
+    adapt: str | None = None
+    """which parameters of a pretrained encoder learn: frozen (none), lora or lora:RANK (low-rank additions, which are
+    merged in the end), last:N (the last N blocks or stages), full or full:DECAY (all, each layer at DECAY times the
+    rate of the one after it). But with full, batch-norm statistics stay too. Default: all"""
+    head_init: Literal["auto", "prototypes", "random"] = "auto"
+    """first weights of the method's classifier: prototypes takes class means of the encoder's features; auto does so
+    where the encoder starts from weights"""
+    on_decline: OnDecline = "warn"
+    """what happens where online accuracy falls below that of the weights that the run starts from: warn says so, stop
+    ends the run, rollback lets it go on; after both the best networks are kept"""
     image_size: int | None = None
     """side of the images that the network sees, in pixels; default: small images as they are, photographs at 128,
     clips at 64"""

@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from likewise.adaptation.lora import merge_adapted
 from likewise.classification import save_classifier
 from likewise.classification.of_run import LabelledImages, calibrated_classifier
 from likewise.collectives import rank, world_size
@@ -37,8 +38,9 @@ from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import RunOutline, first_screen, last_screen
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.config import write_config
+from likewise.runs.decline import DeclineGuard, check_on_decline
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
-from likewise.runs.networks import build_nets
+from likewise.runs.networks import build_nets, start_classifier, starts_from_weights
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
@@ -84,6 +86,7 @@ def run_training(
     # written, and so is a batch or a microbatch that cannot be divided among the devices.
     prepared.loader()
     nets = build_nets(prepared)
+    _check_on_decline(prepared)
     fabric, precision = _launch(prepared.settings, run)
     run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
     loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
@@ -100,13 +103,14 @@ def run_training(
         write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
         screen.keep(run.log)
     fabric.barrier()
+    if not (prepared.settings.resume and run.checkpoint.exists()):
+        start_classifier(prepared, nets, fabric.device)
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
     outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
     screen.say(first_screen(found, prepared.masks, outline))
-    if extension:
-        screen.say(extension)
-    if warning := _teacher_leakage(prepared):
-        screen.say(f"[yellow]warning: {warning}[/yellow]")
+    for line in (extension, _learning_line(prepared, nets), _teacher_leakage(prepared)):
+        if line:
+            screen.say(line)
     try:
         state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
         if fabric.is_global_zero:
@@ -195,7 +199,8 @@ def _teacher_leakage(prepared: Prepared) -> str:
     method = prepared.method
     if not isinstance(method, DistillationMethod) or not method.teacher:
         return ""
-    return check_teacher_leakage(method.teacher, prepared.manifest.source, prepared.train.manifest.ids)
+    warning = check_teacher_leakage(method.teacher, prepared.manifest.source, prepared.train.manifest.ids)
+    return f"[yellow]warning: {warning}[/yellow]" if warning else ""
 
 
 def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:
@@ -231,6 +236,8 @@ def _train(
         cuda_graph=settings.cuda_graph,
     )
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
+    if starts_from_weights(prepared) and plan.eval_every:
+        callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
     if settings.compile:
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
         nets.encoder.compile()
@@ -247,6 +254,7 @@ def _finish(
 ) -> None:
     """Weights, final scores, pictures and the page."""
     method, settings = prepared.method, prepared.settings
+    merge_adapted(nets)
     save_encoder(nets.encoder, prepared.encoder, run.path)
     method.save(nets, prepared.transforms, run.path)
     _save_classifier(fabric, prepared, nets, run)
@@ -288,6 +296,25 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     skipped = dict(prepared.manifest.skipped)
     write_scores(run, scored, extra, skipped=skipped, differences=multimodal.differences)
     write_pictures(run, scored, multimodal.retrieved)
+
+
+def _check_on_decline(prepared: Prepared) -> None:
+    settings, validation = prepared.settings, prepared.splits.get("val")
+    has_labels = validation is not None and bool(len(validation.known()))
+    averaged = settings.model_ema_decay is not None
+    check_on_decline(settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged)
+
+
+def _learning_line(prepared: Prepared, nets: Nets) -> str:
+    """How much of the encoder learns; empty without ``--adapt``."""
+    if prepared.settings.adapt is None:
+        return ""
+    sizes = [parameter.numel() for parameter in nets.encoder.parameters() if parameter.requires_grad]
+    total = sum(parameter.numel() for parameter in nets.encoder.parameters())
+    return (
+        f"--adapt {prepared.settings.adapt}: {sum(sizes) / 1e6:.2f} of the encoder's {total / 1e6:.2f} million "
+        f"parameters learn."
+    )
 
 
 def _free_folder(data: Any, prepared: Prepared) -> str:

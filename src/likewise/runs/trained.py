@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from likewise.adaptation import Adaptation
+from likewise.adaptation.learning_parameters import apply_adaptation
+from likewise.adaptation.lora import merge_adapted
 from likewise.encoders import EncoderSettings, build_encoder, with_module
 from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError
@@ -42,10 +45,16 @@ def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRu
         raise LikewiseError(f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks.")
     method = method_of(run)
     class_names = tuple(entry["name"] for entry in read_json(run.data)["classes"])
-    nets = method.build(build_encoder(settings, fetch=False), len(class_names))
+    encoder = build_encoder(settings, fetch=False)
+    if adapt := read_json(run.config)["settings"].get("adapt"):
+        apply_adaptation(encoder, Adaptation.parse(adapt))
+    nets = method.build(encoder, len(class_names))
     checkpoint = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     weights = {name: checkpoint["learner"][f"nets.{name}"] for name in nets.state_dict()}
     nets.load_state_dict({**weights, **checkpoint.get("model_ema", {})})
+    if run.restored.exists():
+        nets.load_state_dict(torch.load(run.restored, map_location="cpu", weights_only=True)["nets"])
+    merge_adapted(nets)
     return TrainedRun(method, nets.eval(), settings, class_names)
 
 

@@ -49,7 +49,8 @@ def curves(record: RunRecord) -> list[Block]:
     charts = _charts(record, keys) if keys else {}
     if not charts:
         return [Text("Nothing was logged during training.")]
-    return [Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
+    declines: list[Block] = [Text(line["decline"]) for line in record.metrics if "decline" in line]
+    return [*declines, Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
 
 
 def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:

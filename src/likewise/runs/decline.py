@@ -1,0 +1,139 @@
+"""A guard for continued pre-training: the features that a run starts from are the least that it may end with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from likewise.errors import LikewiseError
+from likewise.evaluation.features import eval_mode
+from likewise.evaluation.online import OnlineScores
+from likewise.evaluation.statistics.confidence import paired_difference
+from likewise.run_folder import RunFolder
+from likewise.runs.settings import OnDecline
+from likewise.training import Callback, CallbackState
+from likewise.training.screen import Screen
+
+PATIENCE = 2
+"""evaluations in a row below the start: one alone may be chance"""
+
+
+class DeclineGuard(Callback):
+    """Compare the online accuracy with that of the frozen start, on the same images, and act where it has fallen.
+
+    The accuracy of the start at step 0 is the floor. It counts as fallen where the whole 95% interval of the paired
+    difference lies below 0, in two evaluations in a row.
+
+    Args:
+        online: the scores that the run takes, in the first process; None in the others, where nothing is compared.
+        action: ``warn`` says so; ``stop`` ends the run, ``rollback`` lets it go on, and both keep in the end the
+            networks of the best evaluation, the start among them.
+        screen: where the warning is shown.
+    """
+
+    def __init__(self, online: OnlineScores | None, action: OnDecline, screen: Screen) -> None:
+        self.online, self.action, self.screen = online, action, screen
+        self.start: Tensor | None = None
+        self.below = 0
+        self.declined = False
+        self.best = -1.0
+
+    def on_start(self, state: CallbackState) -> None:
+        """Score the start, or read what a stopped run has stored of it."""
+        if self.online is None or state.run is None:
+            return
+        if state.step > 0:
+            self._read(state.run)
+            return
+        with eval_mode(state.nets):
+            scores = self.online(state.nets)
+        if self.online.correct is None:
+            return  # no validation labels
+        self.start = self.online.correct
+        state.log({name: value for name, value in scores.items() if name.endswith("_top1")})
+        self._keep_best(state, scores)
+
+    def on_evaluation(self, state: CallbackState) -> None:
+        """Compare, and act at the second evaluation in a row below the start."""
+        if self.online is None or self.start is None or self.online.correct is None:
+            return
+        self._keep_best(state, state.scores)
+        difference = paired_difference(self.online.correct, self.start)
+        self.below = self.below + 1 if difference.high < 0 else 0
+        if self.below == PATIENCE:
+            start, now = float(self.start.float().mean()), float(self.online.correct.float().mean())
+            self._act(state, f"online accuracy has fallen from {start:.1%} at the start to {now:.1%}")
+
+    def on_end(self, state: CallbackState) -> None:
+        """Go back to the best networks where the run ended below its start and is to keep what it had."""
+        if self.online is None or state.run is None or self.action == "warn" or self.below < PATIENCE:
+            return
+        kept = torch.load(state.run.best, map_location="cpu", weights_only=True)
+        state.nets.load_state_dict(kept["nets"])
+        torch.save(kept, state.run.restored)
+        message = f"The networks are those of step {kept['step']:,}, which had the best online accuracy."
+        self._say(state, message)
+
+    def _act(self, state: CallbackState, reason: str) -> None:
+        then = {
+            "warn": "The run goes on; --on-decline stop or rollback would keep the better networks.",
+            "stop": "The run ends here.",
+            "rollback": "The run goes on; if it ends like this, the best networks are kept.",
+        }
+        if not self.declined:
+            self._say(state, f"Training makes the features worse: {reason}. {then[self.action]}")
+        self.declined = True
+        if self.action == "stop":
+            state.stop(reason)
+
+    def _say(self, state: CallbackState, message: str) -> None:
+        state.log({"decline": message})
+        self.screen.say(f"[yellow]{message}[/yellow]")
+
+    def _keep_best(self, state: CallbackState, scores: Mapping[str, float]) -> None:
+        """Store the networks of the best evaluation, and how the start did, beside the checkpoint."""
+        assert self.online is not None and self.online.correct is not None and state.run is not None
+        value = float(self.online.correct.float().mean())
+        if value <= self.best:
+            return
+        self.best = value
+        content = {"step": state.step, "value": value, "start": self.start}
+        if self.action != "warn":
+            content["nets"] = {name: tensor.cpu() for name, tensor in state.nets.state_dict().items()}
+        state.run.best.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, state.run.best)
+
+    def _read(self, run: RunFolder) -> None:
+        """The start's answers and the best evaluation of a run that goes on."""
+        if not run.best.exists():
+            return
+        stored = torch.load(run.best, map_location="cpu", weights_only=True)
+        self.start, self.best = stored["start"], stored["value"]
+
+
+def check_on_decline(action: OnDecline, has_start: bool, has_labels: bool, num_evals: int, averaged: bool) -> None:
+    """Refuse an action that could never be taken.
+
+    Args:
+        action: of ``--on-decline``.
+        has_start: whether the run starts from weights.
+        has_labels: whether validation images have labels.
+        num_evals: how often the run is scored.
+        averaged: whether a moving average of the weights is scored instead of the newest ones.
+
+    Raises:
+        LikewiseError: with what is missing.
+    """
+    if action == "warn":
+        return
+    missing = {
+        "a run that starts from weights: give --pretrained or --from": has_start,
+        "labelled validation images, by which the start is scored": has_labels,
+        "online scores: give --num-evals 2 or more": num_evals > 1,
+        "the newest weights: leave out --model-ema-decay": not averaged,
+    }
+    for needed, present in missing.items():
+        if not present:
+            raise LikewiseError(f"--on-decline {action} needs {needed}.")
