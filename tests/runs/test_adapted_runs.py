@@ -104,7 +104,7 @@ def test_what_cannot_be_adapted_is_refused(start, tmp_path):
         train(tmp_path / "c", from_run=str(start.folder.path), adapt="lora:none")
     with pytest.raises(lw.LikewiseError, match="--head-init"):
         train(tmp_path / "d", from_run=str(start.folder.path), head_init="prototypes")
-    assert not any((tmp_path / name / "config.json").exists() for name in "abc")
+    assert not any((tmp_path / name / "config.json").exists() for name in "abcd")
 
 
 def first_accuracy(run):

@@ -64,26 +64,30 @@ def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: Train
     return nets
 
 
-def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> bool:
-    """Let the method's classifier start from class means of the encoder's features; False where it does not.
+def starts_from_class_means(prepared: Prepared, nets: Nets) -> bool:
+    """Whether the method's classifier starts from class means of the encoder's features.
 
     Raises:
         LikewiseError: that was asked for, but there are no labels or the method has no linear classifier.
     """
     wanted = prepared.settings.head_init
-    has_labels = bool((prepared.visible_labels != UNLABELLED).any())
-    has_classifier = isinstance(getattr(nets, "classifier", None), nn.Linear)
     if wanted == "random" or (wanted == "auto" and not starts_from_weights(prepared)):
         return False
-    if not has_labels or not has_classifier:
-        if wanted == "prototypes":
-            missing = "a method with a linear classifier" if has_labels else "labelled images"
-            raise LikewiseError(f"--head-init prototypes needs {missing}. Leave it at auto.")
-        return False
-    train, classes = prepared.train, prepared.manifest.classes
+    missing = ""
+    if not isinstance(getattr(nets, "classifier", None), nn.Linear):
+        missing = "a method with a linear classifier"
+    elif not bool((prepared.visible_labels != UNLABELLED).any()):
+        missing = "labelled images"
+    if missing and wanted == "prototypes":
+        raise LikewiseError(f"--head-init prototypes needs {missing}. Leave it at auto.")
+    return not missing
+
+
+def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> None:
+    """Let the method's classifier, and its teacher's, start from class means of the encoder's features."""
+    images, labels, classes = prepared.train.images, prepared.visible_labels, prepared.manifest.classes
     size, seed = prepared.encoder.image_size, prepared.settings.seed
-    head = first_head(nets.encoder, train.images, prepared.visible_labels, classes, seed, device, size)
-    return set_classifiers(nets, head)
+    set_classifiers(nets, first_head(nets.encoder, images, labels, classes, seed, device, size))
 
 
 def starts_from_weights(prepared: Prepared) -> bool:

@@ -40,7 +40,7 @@ from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.config import write_config
 from likewise.runs.decline import DeclineGuard, check_on_decline
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
-from likewise.runs.networks import build_nets, start_classifier, starts_from_weights
+from likewise.runs.networks import build_nets, start_classifier, starts_from_class_means, starts_from_weights
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
@@ -86,7 +86,7 @@ def run_training(
     # written, and so is a batch or a microbatch that cannot be divided among the devices.
     prepared.loader()
     nets = build_nets(prepared)
-    _check_on_decline(prepared)
+    _check_start(prepared, nets)
     fabric, precision = _launch(prepared.settings, run)
     run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
     loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
@@ -103,14 +103,13 @@ def run_training(
         write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
         screen.keep(run.log)
     fabric.barrier()
-    if not (prepared.settings.resume and run.checkpoint.exists()):
+    if starts_from_class_means(prepared, nets) and not run.checkpoint.exists():
         start_classifier(prepared, nets, fabric.device)
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
     outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
-    screen.say(first_screen(found, prepared.masks, outline))
-    for line in (extension, _learning_line(prepared, nets), _teacher_leakage(prepared)):
-        if line:
-            screen.say(line)
+    lines = (extension, _learning_line(prepared, nets), _teacher_leakage(prepared))
+    for message in (first_screen(found, prepared.masks, outline), *filter(None, lines)):
+        screen.say(message)
     try:
         state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
         if fabric.is_global_zero:
@@ -298,7 +297,9 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
     write_pictures(run, scored, multimodal.retrieved)
 
 
-def _check_on_decline(prepared: Prepared) -> None:
+def _check_start(prepared: Prepared, nets: Nets) -> None:
+    """Refuse what needs a start from weights where there is none."""
+    starts_from_class_means(prepared, nets)
     settings, validation = prepared.settings, prepared.splits.get("val")
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
