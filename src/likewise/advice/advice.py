@@ -76,6 +76,9 @@ class Advice:
     arms: list[ArmResult]
     gains: list[Gain] = field(default_factory=list)
     sentence: str = ""
+    """the winner, what to expect, and all findings"""
+    findings: list[str] = field(default_factory=list)
+    """what each ingredient bought, a sentence each"""
     command: str = ""
     """what gives a longer bake-off"""
     source: str = ""

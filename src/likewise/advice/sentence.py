@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from likewise.advice.advice import Gain
 from likewise.advice.worth import LABELS, OWN, TUNING, UNLABELLED_IMAGES, WEIGHTS
 from likewise.report.wording import amount, interval, percent, points
@@ -37,7 +35,7 @@ def gain_sentence(gain: Gain) -> str:
     """What one ingredient bought, did not buy, or was not asked."""
     if gain.value is None or gain.low is None or gain.high is None:
         return _NOT_TRIED.get(gain.of, "")
-    numbers = f"{points(gain.value)}, {interval(gain.low, gain.high)}"
+    numbers = f"{points(gain.value)}, 95% interval {interval(gain.low, gain.high)}"
     if gain.low > 0:
         return _GAINED[gain.of].format(numbers=numbers)
     if gain.of == OWN and gain.high <= LITTLE:
@@ -47,15 +45,10 @@ def gain_sentence(gain: Gain) -> str:
     return _UNSURE[gain.of].format(numbers=numbers)
 
 
-def whole_sentence(first: str, gains: Sequence[Gain]) -> str:
-    """All of them, one after another."""
-    return " ".join([first, *filter(None, map(gain_sentence, gains))])
-
-
 _GAINED = {
     LABELS: "The second half of the labels brought {numbers}: more labels would probably help.",
-    WEIGHTS: "Pretrained weights brought {numbers} over the labels alone from scratch.",
-    TUNING: "Fine-tuning the encoder brought {numbers} over leaving it frozen.",
+    WEIGHTS: "Pretrained weights brought {numbers}, over the labels alone from scratch.",
+    TUNING: "Fine-tuning the encoder brought {numbers}, over leaving it frozen.",
     UNLABELLED_IMAGES: "The images without a label brought {numbers}.",
     OWN: "Pre-training on your own images brought {numbers}.",
 }

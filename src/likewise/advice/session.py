@@ -26,7 +26,7 @@ from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.opened_data import LabelledData
 from likewise.advice.programme import Programme
-from likewise.advice.sentence import first_sentence, whole_sentence
+from likewise.advice.sentence import first_sentence, gain_sentence
 from likewise.advice.winner import FILES, Winner, eligible, save_winner
 from likewise.advice.worth import gains_of
 from likewise.report.pages.advice_page import write_advice_page
@@ -164,6 +164,7 @@ class Session:
         if self.programme.label_gain is not None:
             gains.insert(0, self.programme.label_gain)
         first = first_sentence(self.given, len(self.truth), self.data.classes, winner.card.name, *found)
+        findings = [words for words in map(gain_sentence, gains) if words]
         return Advice(
             folder=self.folder,
             winner=winner.card.name,
@@ -172,7 +173,8 @@ class Session:
             high=found[2],
             arms=[self._result(each) for each in self.bake_off.tried],
             gains=gains,
-            sentence=whole_sentence(first, gains),
+            sentence=" ".join([first, *findings]),
+            findings=findings,
             command=self.longer,
             source=self.data.source,
             images=self.given,

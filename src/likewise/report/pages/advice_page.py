@@ -40,7 +40,12 @@ def write_advice_page(advice: Mapping[str, Any], out: Path) -> Path:
         LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
-    lead: list[Block] = [Text(advice["sentence"], "verdict"), render("numbers.html", numbers=_numbers(advice))]
+    first = advice["sentence"].removesuffix(" ".join(advice["findings"])).strip()
+    lead: list[Block] = [
+        Text(first, "verdict"),
+        render("numbers.html", numbers=_numbers(advice)),
+        ListBlock(advice["findings"]) if advice["findings"] else None,
+    ]
     if advice["notes"]:
         lead.append(Note(advice["notes"]))
     sections = [
