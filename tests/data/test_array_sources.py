@@ -46,7 +46,7 @@ def test_labels_with_gaps_and_names_are_numbered_in_order():
 
 @pytest.mark.parametrize(("data", "value"), [
     ((GRAY, [0, 1]), "2 labels"), ((GRAY, [0, 1, 2, 3, 4, -2]), "-2"), ((GRAY, [0.5] * 6), "0.5"),
-    (GRAY.astype(np.int64), "int64"), (GRAY.astype(np.float32), "float32"), (GRAY[0], r"\[8, 8\]"),
+    (GRAY.astype(str), "type <U"), (GRAY * np.nan, "no pixel"), (GRAY[0], r"\[8, 8\]"),
     (GRAY[:0], "arrays"), (17, "type int"),
 ])  # fmt: skip
 def test_a_mistake_is_an_error_that_names_the_value(data, value):

@@ -94,11 +94,3 @@ def test_without_tifffile_the_reason_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(LikewiseError, match=r"13 channels.*likewise\[tiff\]"):
         open_manifest(tmp_path)
-
-
-def test_floating_point_outside_the_unit_range_is_an_unreadable_image(tmp_path):
-    satellite_folder(tmp_path, bands=5)
-    path = tmp_path / "field" / "1.tif"
-    tifffile.imwrite(path, np.full((12, 10, 5), 3.5, np.float32), photometric="minisblack", planarconfig="contig")
-    images = open_images(open_manifest(tmp_path))
-    assert list(images.unreadable) == ["field/1.tif"] and "float32" in images.unreadable["field/1.tif"]

@@ -16,6 +16,6 @@ def test_every_source_on_the_page_can_be_opened(tmp_path, monkeypatch, capsys):
 
 def test_every_extra_on_the_page_can_be_installed():
     project = (DOCS.parent / "pyproject.toml").read_text()
-    for extra in ("datasets", "tiff"):
+    for extra in ("datasets", "dicom", "tiff"):
         assert f"likewise[{extra}]" in (DOCS / "data.md").read_text()
         assert f"\n{extra} = [" in project

@@ -118,7 +118,12 @@ def predict(
     classifier, reference = load_classifier(folder, module), load_reference(folder)
     threshold = choose_threshold(reference.confidence, reference.correct, precise)
     settings = encoder_settings_of(folder)
-    manifest = with_clips(open_manifest(data), settings.clip_sampling, settings.image_size, region=settings.region)
+    manifest = with_clips(
+        open_manifest(data, pixel_range=settings.pixel_range),
+        settings.clip_sampling,
+        settings.image_size,
+        region=settings.region,
+    )
     if out is None:
         sink, file = RowsInMemory(), None
     else:

@@ -47,6 +47,9 @@ class DataSettings:
     """seconds of each video that are read, from its beginning; default: the median length, at most 10"""
     region: Region | None = None
     """part of each video's frames that is read, as shares of their sides: left top right bottom; default: all"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, where they have more than 8 bits, for instance 0 4095; default: one
+    range for the whole set, found in it. Stored with the encoder"""
     store: Store = "original"
     """what training crops of photographs are cut from: original, the file's own pixels, as in the papers; squeezed, a
     stored square of 8/7 of the image size, in which small crops have lost their detail"""

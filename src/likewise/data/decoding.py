@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -76,31 +78,43 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
 def upright_pixels(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF says, in mode L (gray) or RGB.
 
-    Transparent pixels are laid on white. 16-bit gray is scaled by its full range (65535 becomes 255), never clipped.
+    Transparent pixels are laid on white. Gray of more than 8 bits stays in its own mode: what is black and white is a
+    property of its set.
 
     Raises:
         OSError: the pixels cannot be decoded, for instance since the file was cut short.
-        ValueError: floating-point pixels outside [0, 1], of which nobody can say what white is.
     """
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would double the memory
     gray = image.mode in GRAY_MODES
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        return _eight_bit(image)
+        return image
     if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
         image = _on_white(image)
     mode = "L" if gray else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Gray of 16 or 32 bits, or floating point, to 8 bits by the range of its type."""
-    values = np.asarray(image).astype(np.float64)
-    top = 1.0 if image.mode == "F" else 65535.0
-    if image.mode == "I" and values.max(initial=0) > top:  # 32-bit integers are rare and mean what they say
-        top = 2.0**31 - 1
-    if values.min(initial=0) < 0 or values.max(initial=0) > top:
-        raise ValueError(f"its pixels lie outside [0, {top:g}]")
-    return Image.fromarray(np.rint(values * (255 / top)).astype(np.uint8))
+def is_deep_colour(image: Image.Image) -> bool:
+    """Whether the file has colours of 16 bits, of which Pillow would take the upper 8."""
+    return image.mode in {"RGB", "RGBA"} and ";16" in str(getattr(image, "tile", ""))
+
+
+def deep_colour(content: bytes, image: Image.Image) -> np.ndarray | None:
+    """uint16 [H, W, 3] of a PNG or TIFF with colours of 16 bits; None of anything else. Alpha is left out."""
+    if not content or not is_deep_colour(image):
+        return None
+    if image.format == "PNG":
+        import torch
+        from torchvision.io import ImageReadMode, decode_png
+
+        decoded = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED)
+        return decoded[:3].permute(1, 2, 0).numpy()
+    if image.format == "TIFF":
+        import tifffile
+
+        values = tifffile.imread(io.BytesIO(content))
+        return values[..., :3] if values.ndim == 3 and values.shape[:2] == image.size[::-1] else None
+    return None
 
 
 def _on_white(image: Image.Image) -> Image.Image:

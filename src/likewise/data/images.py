@@ -315,6 +315,8 @@ def read_planes(source: PixelSource, position: int, size: int | None, channels: 
         UnreadableImage: it cannot be decoded, or has channels that are not converted.
     """
     pixels, aspect = source.read(position, size)
+    if pixels.dtype != np.uint8:
+        raise UnreadableImage(f"image {position} has pixels of type {pixels.dtype}, other than its set by its headers")
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     if not _convertible(found, channels):
         raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")

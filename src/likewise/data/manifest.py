@@ -81,6 +81,8 @@ class Manifest:
     """which class each pixel shows, where the data have that"""
     columns: Mapping[str, Column] = field(default_factory=dict)
     """what the images have besides pixels, by name: ``captions``"""
+    pixel_range: tuple[float, float] | None = None
+    """values that become black and white; None where all pixels have 8 bits"""
 
     def __post_init__(self) -> None:
         lengths = {

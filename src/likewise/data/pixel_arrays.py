@@ -14,17 +14,17 @@ USUAL_CHANNELS = (1, 3, 4)
 
 
 def batch_pixels(images: Any, source: str) -> np.ndarray:
-    """N images as uint8 [N, H, W] or [N, H, W, C].
+    """N images as [N, H, W] or [N, H, W, C], of their own type.
 
     Args:
         images: a NumPy array [N, H, W] or [N, H, W, C], or a torch tensor [N, H, W] or [N, C, H, W]. Any number of
-            channels; uint8, uint16, bool, or floating point in [0, 1].
+            channels; whole numbers, bool or floating point.
         source: what an error calls them.
 
     Raises:
         LikewiseError: another shape or type, or the channels seem to be on the other axis.
     """
-    return eight_bit(_channels_last(images, source, dimensions=4), source)
+    return require_numbers(_channels_last(images, source, dimensions=4), source)
 
 
 def image_pixels(image: Any, source: str) -> np.ndarray:
@@ -84,6 +84,19 @@ def _check_layout(shape: tuple[int, ...], is_tensor: bool, source: str) -> None:
 def _is_plausible(channels: int, height: int, width: int) -> bool:
     """Whether three sides look like so many channels of an image of that size."""
     return channels in USUAL_CHANNELS or height == width or channels < min(height, width)
+
+
+def require_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    """Values as they are.
+
+    Raises:
+        LikewiseError: they are no numbers.
+    """
+    if values.dtype.kind not in "biuf":
+        raise LikewiseError(
+            f"{source}: pixels of type {values.dtype} were given. Allowed: whole numbers, bool or floating point."
+        )
+    return values
 
 
 def eight_bit(values: np.ndarray, source: str) -> np.ndarray:

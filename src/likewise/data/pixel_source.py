@@ -11,12 +11,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import mode_of_channels, plain_jpeg, upright_pixels
+from likewise.data.decoding import deep_colour, mode_of_channels, plain_jpeg, upright_pixels
+from likewise.data.dicom import is_dicom, read_dicom
 from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
 VIDEO_MODE = "video"
 """The mode in the header of a video, where images have Pillow's."""
+
+LARGE = 2**24
+"""Pixels above which an image that is to become small is reduced before anything else is done with it."""
 
 CLIP_MODE = "clip"
 """The mode of a video that has been decoded."""
@@ -43,7 +47,8 @@ class Decoded(NamedTuple):
     """One decoded image, and the shape that it had in its file."""
 
     pixels: np.ndarray
-    """uint8 [H, W] of one channel, else [H, W, C]; upright; perhaps smaller than the file's where a draft was enough"""
+    """[H, W] of one channel, else [H, W, C]; upright; perhaps smaller than the file's where a draft was enough. uint8;
+    of files with more bits their own type, until `likewise.data.pixel_range` has found the range of the set"""
     aspect: float
     """width / height in the file, once upright"""
 
@@ -116,9 +121,10 @@ class FilePixels:
 
 @dataclass(frozen=True, eq=False)
 class ArrayPixels:
-    """Pixels that are in memory already: uint8 [N, H, W] or [N, H, W, C] with any number of channels."""
+    """Pixels that are in memory already, with any number of channels."""
 
     array: np.ndarray
+    """[N, H, W] or [N, H, W, C]: uint8, or another numeric type until the range of the set is known"""
 
     def __len__(self) -> int:
         return len(self.array)
@@ -240,6 +246,9 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
         if is_video(file):
             return decoded(Image.fromarray(middle_frame(file, "")), size)
         content = file if isinstance(file, bytes) else file.read_bytes()
+        if is_dicom(content[:132]):
+            pixels = read_dicom(content)
+            return Decoded(pixels, pixels.shape[1] / pixels.shape[0])
         if layout := band_layout(io.BytesIO(content)):
             return Decoded(read_bands(content, layout), layout.width / layout.height)
         with Image.open(io.BytesIO(content)) as image:
@@ -261,13 +270,23 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
     width, height = image.size
     if size is not None:
         image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None
+        image = _reduced(image, 2 * size)
     drafted = image.size
     pixels = plain_jpeg(content, image) if drafted == (width, height) else None
+    if pixels is None:
+        pixels = deep_colour(content, image)
     if pixels is None:
         pixels = np.array(upright_pixels(image))
     # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
     turned = pixels.shape[1::-1] != drafted
     return Decoded(pixels, height / width if turned else width / height)
+
+
+def _reduced(image: Image.Image, least: int) -> Image.Image:
+    """A very large image in means of squares of its pixels, so that no copy of it all is made; others as they are."""
+    factor = min(image.size) // least
+    is_large = image.size[0] * image.size[1] > LARGE
+    return image.reduce(factor) if is_large and factor > 1 and image.mode in ("L", "RGB") else image
 
 
 def _reason(error: Exception) -> str:

@@ -98,7 +98,7 @@ class DataSplitter:
         """All examples, whatever the imbalance."""
         settings = self.settings
         columns = ColumnNames(settings.label_column, settings.group_column, settings.task)
-        source = DataSource(data, settings.labels, settings.test_data, settings.captions, columns)
+        source = DataSource(data, settings.labels, settings.test_data, settings.captions, columns, settings.pixel_range)
         masked = self._with_masks(source.open())
         clips = with_clips(masked, self.sampling, self.size, settings.seconds, settings.region)
         divided = self._with_held_out_parts(clips)

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from likewise.data.pixel_arrays import eight_bit
+from likewise.data.pixel_arrays import require_numbers
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF begins: two byte orders, classic or with 64-bit offsets."""
@@ -68,16 +68,16 @@ def band_layout(stream: IO[bytes]) -> BandLayout | None:
 
 
 def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
-    """The channels of a TIFF, page after page: uint8 [H, W, C], or [H, W] of one channel.
+    """The channels of a TIFF, page after page, of its own type: [H, W, C], or [H, W] of one channel.
 
     Raises:
         ImportError: tifffile is not installed.
-        LikewiseError: its values are of a type or range that cannot be brought to 8 bits.
+        LikewiseError: its values are no numbers.
     """
     tifffile = _tifffile()
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         planes = [_planes(file.pages[number])[..., : layout.bands] for number in range(layout.pages)]
-    pixels = eight_bit(np.concatenate(planes, axis=2), "the TIFF")
+    pixels = require_numbers(np.concatenate(planes, axis=2), "the TIFF")
     return pixels[..., 0] if layout.channels == 1 else pixels
 
 

@@ -67,6 +67,8 @@ class EncoderSettings:
     """frames per second of the training videos; 0 for images"""
     region: Region = WHOLE_FRAME
     """left, top, right and bottom of the region of each video frame that it sees, as shares of the sides"""
+    pixel_range: tuple[float, float] | None = None
+    """values of the images' pixels that are 0 and 1 in its input; None: they have 8 bits"""
     module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
     """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
 

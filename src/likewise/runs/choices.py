@@ -128,7 +128,7 @@ def choose_encoder(
             settings.allow_missing,
         )
     if inputs.sampling is None:
-        return chosen
+        return replace(chosen, pixel_range=data.manifest.pixel_range)
     frames, frame_rate = inputs.sampling
     return replace(chosen, frames=frames, frame_rate=frame_rate, region=inputs.region or WHOLE_FRAME)
 

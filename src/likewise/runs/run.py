@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,7 +125,9 @@ class Run:
         """
         encoder, settings = self._loaded
         sampling, size = settings.clip_sampling, settings.image_size
-        manifest = with_clips(open_manifest(data), sampling, size, region=settings.region)
+        manifest = with_clips(
+            open_manifest(data, pixel_range=settings.pixel_range), sampling, size, region=settings.region
+        )
         stored = stored_size(manifest, settings.image_size)
         images = open_frames(manifest, stored, settings.channels, settings.frames)
         everything, view = torch.arange(len(manifest)), CentreView(settings.image_size)
@@ -298,6 +301,7 @@ class Run:
             raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
         trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"]).data_settings
+        trained_with = replace(trained_with, pixel_range=settings.pixel_range)
         device, seed = choose_device("auto"), trained_with.seed
         other = DataSettings(
             labels=labels or "all",
@@ -308,6 +312,7 @@ class Run:
             label_column=label_column,
             group_column=group_column,
             region=settings.region,
+            pixel_range=settings.pixel_range,
         )
         opened = self._open(data, trained_with if data is None else other, full_bank)
         splits, labels_seen = opened.splits, opened.visible_labels

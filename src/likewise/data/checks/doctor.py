@@ -14,10 +14,17 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
 from likewise.data.manifest import Manifest, class_counts, named_as_missing, same_but_for_case
 from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_range import RangedPixels
 from likewise.data.pixel_source import UnreadableImage
 
 TINY = 16
 """shorter side in pixels below which an image shows next to nothing"""
+FLAT = 4
+"""grey levels of 255 within which the whole of a thumbnail lies if there is nothing to be seen in it"""
+DIM = 12
+"""part of its set's range that an image must reach; 12-bit images reach a sixteenth of the range of 16 bits"""
+NARROW = 32
+"""grey levels of 255 within which all images of a set lie if its range is wrong"""
 ODD_SHARE = 0.05
 """share of the set below which a kind of pixels is odd"""
 
@@ -66,6 +73,16 @@ class _Look(NamedTuple):
 
     digest: bytes
     thumbnail: np.ndarray
+    low: int
+    high: int
+    """the least and the greatest of its 8-bit values"""
+    peak: float | None
+    """the greatest value in its file, where that has more than 8 bits"""
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether there is enough to be seen in it for a comparison."""
+        return int(self.thumbnail.max()) - int(self.thumbnail.min()) > FLAT
 
 
 def examine(manifest: Manifest) -> Findings:
@@ -86,18 +103,25 @@ def examine(manifest: Manifest) -> Findings:
 
 def _look(manifest: Manifest, row: int) -> _Look | str:
     """One image, or why it cannot be decoded."""
+    source, peak = manifest.pixels, None
     try:
-        pixels = manifest.pixels.read(row).pixels
+        if isinstance(source, RangedPixels):
+            deep = source.source.read(row).pixels
+            peak = float(np.nanmax(deep)) if deep.dtype != np.uint8 else None
+            pixels = source.range.to_bytes(deep)
+        else:
+            pixels = source.read(row).pixels
     except UnreadableImage as error:
         return str(error)
-    content = f"{pixels.shape} ".encode() + pixels.tobytes()
-    return _Look(hashlib.blake2b(content, digest_size=16).digest(), thumbnail(pixels))
+    digest = hashlib.blake2b(f"{pixels.shape} ".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels))
+    return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak)
 
 
 def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:
     """Groups of rows that show the same picture."""
-    rows = [i for i, look in enumerate(looks) if isinstance(look, _Look)]
-    seen = [look for look in looks if isinstance(look, _Look)]
+    rows = [i for i, look in enumerate(looks) if isinstance(look, _Look) and look.is_visible]
+    seen = [look for look in looks if isinstance(look, _Look) and look.is_visible]
     thumbnails = np.array([look.thumbnail for look in seen], np.uint8).reshape(-1, SIDE, SIDE)
     return [[rows[i] for i in group] for group in near_duplicates(thumbnails)]
 
@@ -134,8 +158,44 @@ def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence
         "near copy", named(near), "almost the same picture more than once: counted as different images, pushed apart",
         "Keep the best file of each group.",
     )  # fmt: skip
+    yield from _about_values(manifest, looks)
     yield from _about_shape(manifest)
     yield from _about_classes(manifest)
+
+
+def _about_values(manifest: Manifest, looks: Sequence[_Look | str]) -> Iterator[Finding]:
+    ids, found = manifest.ids, manifest.pixel_range
+    seen = {row: look for row, look in enumerate(looks) if isinstance(look, _Look)}
+    constant = [row for row, look in seen.items() if look.low == look.high]
+    yield Finding(
+        "constant image", tuple((ids[row],) for row in constant),
+        "all pixels have one value: there is nothing to be learned from it",
+        "Delete these files, or fetch them again.",
+    )  # fmt: skip
+    low = min((look.low for look in seen.values()), default=0)
+    high = max((look.high for look in seen.values()), default=255)
+    is_narrow = 0 < high - low < NARROW and len(constant) < len(seen)
+    yield Finding(
+        "narrow range", ((f"{manifest.source}: {low} to {high} of 255",),) if is_narrow else (),
+        "all images together use a small part of the grey levels: they look black, and detail is lost in rounding",
+        "Give the values that are to be black and white: --pixel-range LOW HIGH; or save 8-bit images with contrast.",
+    )  # fmt: skip
+    if found is None:
+        return
+    eight_bit = [row for row, look in seen.items() if look.peak is None]
+    least_peak = found[0] + (found[1] - found[0]) / DIM
+    dim = [row for row, look in seen.items() if look.peak is not None and look.peak < least_peak]
+    is_mixed = bool(eight_bit) or 0 < len(dim) < len(seen)
+    yield Finding(
+        "mixed ranges", tuple((ids[row],) for row in sorted({*eight_bit, *dim})) if is_mixed else (),
+        f"8-bit images, or much smaller values, in a set whose white is {found[1]:g}: another scale, which is learned",
+        "Save all images with one scale, or give each scale a folder of its own.",
+    )  # fmt: skip
+    yield Finding(
+        "pixels in units", ((f"{manifest.source}: {found[0]:g} to {found[1]:g}",),) if found[0] < 0 else (),
+        "negative values, such as Hounsfield units: what matters may lie in a small part of the range",
+        "Give the part that matters: --pixel-range LOW HIGH, for instance -160 240 for soft tissue in CT.",
+    )  # fmt: skip
 
 
 def _about_shape(manifest: Manifest) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def open_arrays(
 
     Args:
         images: a NumPy array [N, H, W] or [N, H, W, C], or a torch tensor [N, H, W] or [N, C, H, W], with any number
-            of channels: uint8, uint16 (scaled by its full range), bool, or floating point in [0, 1].
+            of channels. Of other types than uint8 and bool, `likewise.data.pixel_range` finds what is black and white.
         labels: N numbers or names; -1, None or "" is unlabelled. An array [N, classes] of 0 and 1 gives several classes
             an image.
         source: what messages call it.

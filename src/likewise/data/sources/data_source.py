@@ -24,8 +24,10 @@ class DataSource(NamedTuple):
     """a CSV of image_path,caption; None: the source's own"""
     columns: ColumnNames
     """which columns of Parquet files hold labels and groups"""
+    pixel_range: tuple[float, float] | None = None
+    """values of deep pixels that become black and white; None: found in the set"""
 
     def open(self) -> Manifest:
         """The examples of all of them."""
         labels = self.labels if is_label_file(self.labels) else None
-        return open_manifest(self.data, labels, self.test_data, self.captions, self.columns)
+        return open_manifest(self.data, labels, self.test_data, self.captions, self.columns, self.pixel_range)

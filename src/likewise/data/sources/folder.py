@@ -20,7 +20,7 @@ from likewise.data.video.video_decoding import is_video
 from likewise.errors import LikewiseError
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .tga .avif".split()
+    ".dcm .dicom .jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .tga .avif".split()
 )
 """endings of image files, in any case of letters"""
 

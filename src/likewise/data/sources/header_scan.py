@@ -10,7 +10,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import ORIENTATION, mode_of_channels
+from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels
+from likewise.data.dicom import dicom_header, is_dicom
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode
 from likewise.data.tiff_bands import band_layout, require_tifffile
@@ -80,6 +81,10 @@ def read_header(file: Path | bytes) -> Header:
             if not stream.read(1):
                 raise UnreadableImage("zero bytes")
             stream.seek(0)
+            if is_dicom(stream.read(132)):
+                stream.seek(0)
+                return Header(*dicom_header(stream))
+            stream.seek(0)
             if header := _header_of_bands(stream):
                 return header
             with Image.open(stream) as image:
@@ -117,7 +122,8 @@ def _header(image: Image.Image) -> Header:
     width, height = image.size
     # Pillow decodes a whole PNG to look for its EXIF, which almost never holds a turn.
     turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
-    return Header(*((height, width) if turned else (width, height)), image.mode)
+    mode = f"{image.mode};16" if is_deep_colour(image) else image.mode
+    return Header(*((height, width) if turned else (width, height)), mode)
 
 
 def _ends_with(stream: io.BufferedIOBase | io.BytesIO | io.BufferedReader, ending: bytes) -> bool:

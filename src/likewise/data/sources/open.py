@@ -16,6 +16,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
+from likewise.data.pixel_range import with_pixel_range
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
 from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
@@ -47,6 +48,7 @@ def open_manifest(
     test_data: Source | None = None,
     captions: str | Path | None = None,
     columns: ColumnNames = USUAL_COLUMNS,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Manifest:
     """List the examples of a source.
 
@@ -60,6 +62,8 @@ def open_manifest(
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
         columns: which columns of Parquet files and tables hold what, where their names do not say.
+        pixel_range: values of pixels that become black and white, where they have more than 8 bits; None: found in the
+            set, see `likewise.data.pixel_range.with_pixel_range`.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
@@ -69,7 +73,9 @@ def open_manifest(
         manifest = _with_labels(manifest, labels, data, columns.task)
     if captions is not None:
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
-    return manifest if test_data is None else with_test_data(manifest, _open(test_data, columns))
+    if test_data is not None:
+        manifest = with_test_data(manifest, _open(test_data, columns))
+    return with_pixel_range(manifest, pixel_range)
 
 
 def _open(data: Any, columns: ColumnNames) -> Manifest:
