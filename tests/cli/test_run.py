@@ -325,7 +325,7 @@ def test_a_compiled_encoder_learns_the_same(tmp_path, photographs):
     """Fused operations round differently, and nothing else changes."""
     settings = {"method": "simclr", "steps": 2, "batch_size": 8, "image_size": 32, "device": "cpu", "num_evals": 1}
     eager, compiled = (
-        lw.train(str(photographs), out=tmp_path / str(compiled), compile=compiled, **settings).embed(str(photographs))
-        for compiled in (False, True)
+        lw.train(str(photographs), out=tmp_path / compiled, compile=compiled, **settings).embed(str(photographs))
+        for compiled in ("off", "on")
     )
     torch.testing.assert_close(compiled.vectors, eager.vectors, rtol=1e-2, atol=1e-3)

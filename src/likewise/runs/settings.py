@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from likewise.data.data_settings import DataSettings
 from likewise.training.captured_step import CUDAGraph
+from likewise.training.compiling import Compile
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision
@@ -83,8 +84,9 @@ class TrainSettings(DataSettings):
     encoder. Default: the newest weights are"""
     precision: Precision = "auto"
     """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
-    compile: bool = False
-    """compile the encoder (torch.compile): a minute at the start, then 1.1x as fast for ResNet-18 on a CPU"""
+    compile: Compile = "auto"
+    """compile the encoder (torch.compile), which takes up to a minute at the start; ResNet-18 is then 1.3 times as fast
+    on a GPU, and 1.1 times on a CPU. auto: on a GPU, for 5,000 steps or more"""
     cuda_graph: CUDAGraph = "auto"
     """capture training steps in a CUDA graph, so that a GPU does not wait for Python: auto where the method and the
     settings allow it (the screen says why not), on refuses to train without, off never"""

@@ -47,6 +47,7 @@ from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import check_teacher_leakage
 from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
+from likewise.training.compiling import compile_encoder, compiles
 from likewise.training.launch import environment, launch
 from likewise.training.microbatch import choose_microbatch, count_microbatches, microbatch_line
 from likewise.training.precision import Chosen
@@ -237,9 +238,9 @@ def _train(
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if starts_from_weights(prepared) and plan.eval_every:
         callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
-    if settings.compile:
+    if compiles(settings.compile, fabric.device, steps):
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
-        nets.encoder.compile()
+        compile_encoder(nets.encoder, settings.compile)
     return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
 
 

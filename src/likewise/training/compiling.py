@@ -1,0 +1,30 @@
+"""Whether the encoder goes through `torch.compile`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from likewise.encoders import Encoder
+
+Compile = Literal["auto", "on", "off"]
+"""Whether the encoder is compiled; auto: on a GPU, in runs so long that it pays."""
+
+STEPS_THAT_PAY = 5000
+"""Measured on an H100 with ResNet-18 over 1,024 views of 32 pixels in bfloat16: compiling takes 17 s longer to start,
+and a step then takes 14.3 instead of 18.5 ms."""
+
+
+def compiles(wanted: Compile, device: torch.device, steps: int) -> bool:
+    """Whether to compile the encoder of a run of so many steps."""
+    if wanted == "auto":
+        return device.type == "cuda" and steps >= STEPS_THAT_PAY
+    return wanted == "on"
+
+
+def compile_encoder(encoder: Encoder, wanted: Compile) -> None:
+    """Compile it at its first use; what was not asked for by name may fail, and then runs as usual."""
+    if wanted == "auto":
+        torch._dynamo.config.suppress_errors = True
+    encoder.compile()
