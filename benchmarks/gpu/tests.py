@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -27,7 +28,9 @@ FILES = (
 def run(device: torch.device, clock: Clock) -> None:
     """Which passed and which failed, and the end of pytest's output."""
     files = [file for file in FILES if (ROOT / file).exists()]
-    command = [sys.executable, "-m", "pytest", *files, "-q", "--maxfail=20", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *files, "-vv", "--tb=short", "--maxfail=20", "-p", "no:cacheprovider"]
+    if importlib.util.find_spec("xdist"):  # most of the time goes into compiling, which many processes share
+        command += ["-n", "4"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     log = Path(clock.found.setdefault("log", "pytest_on_gpu.log"))
     with log.open("w") as output:
@@ -39,7 +42,9 @@ def run(device: torch.device, clock: Clock) -> None:
         except subprocess.TimeoutExpired:
             clock.found["exit status"] = "out of time"
     said = log.read_text()
-    clock.found["failed"] = re.findall(r"^(?:FAILED|ERROR) .*", said, re.MULTILINE)
+    clock.found["passed"] = len(re.findall(r"PASSED", said))
+    clock.found["failed"] = sorted(set(re.findall(r"(?:FAILED|ERROR) tests\S*", said)))
+    clock.found["why"] = re.findall(r"^E  .*", said, re.MULTILINE)[:40]
     clock.found["end"] = said[-3000:]
 
 

@@ -115,10 +115,20 @@ def host_milliseconds(work: Callable[[], object], calls: int = 10) -> float:
     return 1e3 * (time.perf_counter() - start) / calls
 
 
-def draws(policy: ViewPolicy, count: int) -> float:
-    """Milliseconds to sample and pack the parameters of two views on the CPU."""
-    step = iter(range(10**9))
-    return host_milliseconds(lambda: [pack(sampled(policy, count, next(step))) for _ in range(2)], 5)
+def host_parts(policy: ViewPolicy, count: int, size: int, device: torch.device) -> Result:
+    """Milliseconds that the host spends on each part of one view."""
+    pixels, step = Pixels(images_of(count, size, device), torch.ones(count, device=device)), iter(range(10**9))
+    params = policy.sample_params(pixels, BatchRNG((0,), count))
+    packed = pack(params).to(device)
+    return {
+        "random numbers and box": host_milliseconds(
+            lambda: policy.sample_params(pixels, BatchRNG((next(step),), count)), 50
+        ),
+        "packing": host_milliseconds(lambda: pack(params), 50),
+        "copies": host_milliseconds(lambda: pack(params).to(device), 50),
+        "kernels": host_milliseconds(lambda: fused.make(pixels.images, packed, size), 50),
+        "the host's threads": torch.get_num_threads(),
+    }
 
 
 def cuts(policy: ViewPolicy, device: torch.device, clock: Clock) -> Result:
@@ -130,11 +140,14 @@ def cuts(policy: ViewPolicy, device: torch.device, clock: Clock) -> Result:
             with set_to(WARPS={**fused.WARPS, 32: warps}, BLURS_WHOLE=within):
                 found[f"32 px, {warps} warps, blur within to {within}"] = kernels(policy, 50_000, 32, 32, device)["ms"]
     for warps in (4, 8):
-        for blur_warps in (4, 8):
+        for tile in (16, 32):
             clock.check()
-            with set_to(WARPS={**fused.WARPS, 32: warps}, BLUR_WARPS=blur_warps):
-                spent = kernels(policy, 512, 256, 224, device)["ms"]
-                found[f"224 px, {warps} warps, blur {blur_warps} warps"] = spent
+            with set_to(TILE_WARPS=warps, TILE=tile):
+                found[f"224 px, {warps} warps, tiles of {tile}"] = kernels(policy, 512, 256, 224, device)["ms"]
+    for blur_warps in (2, 8):
+        clock.check()
+        with set_to(BLUR_WARPS=blur_warps):
+            found[f"224 px, {blur_warps} warps blur"] = kernels(policy, 512, 256, 224, device)["ms"]
     return found
 
 
@@ -217,7 +230,7 @@ def run(device: torch.device, clock: Clock) -> None:
     found["whole call, 512 of 32 px"] = whole_call(simclr_small(), 512, 32, device)
     found["whole call, 50,000 of 32 px"] = whole_call(simclr_small(), 50_000, 32, device)
     found["whole call, 512 of 32 px, FixMatch's strong view"] = whole_call(fixmatch_strong(), 512, 32, device)
-    found["draws of 512, ms"] = draws(simclr_small(), 512)
+    found["host, 512 of 32 px, ms a view"] = host_parts(simclr_small(), 512, 32, device)
     clock.check()
     found["peers, views a second"] = peers(device, clock)
     clock.check()

@@ -153,8 +153,10 @@ class ViewPolicy:
         if channels not in GREY_OR_RGB:
             colour = self._per_channel(colour, jittered, channels, rng)
         cutout = CutoutParams(rng.uniform(columns=2), self.cutout)
-        rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
-        return ViewParams(box, colour, rand_augment if self.random_ops else None, cutout if self.cutout else None)
+        rand_augment = None
+        if self.random_ops:
+            rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
+        return ViewParams(box, colour, rand_augment, cutout if self.cutout else None)
 
     def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
         """The box of one view of each image, float32 [B, 2, 3], as `sample_params` has it with the same numbers.

@@ -5,8 +5,8 @@ PyTorch, by the function of ``likewise.views.image`` that it names; the two diff
 
 A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
 all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean, and up to a
-size the blur, stay inside the program. A larger one takes three kernels: `sum_kernel` for contrast's mean,
-`view_kernel`, and `blur_kernel` for the rows that are blurred.
+size the blur, stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
+and for the rows that are blurred `across_kernel` and `down_kernel`.
 """
 
 # What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
@@ -37,10 +37,14 @@ SAYS_ORDER = tl.constexpr(tuple(int(part) for part in triton.__version__.split("
 """Whether Triton must be told that neighbouring threads are to read neighbouring columns.
 
 Where it sees no contiguous addresses, 3.6 lets them read neighbouring lines, which at 224 pixels took 7 times as long.
-A hint of two contiguous addresses turns that round. It changes nothing else: what is aligned to a byte is loaded alone.
+A hint of two contiguous addresses turns that round. It changes nothing else as long as Triton knows nothing of how
+addresses are aligned (NOT_SPECIALIZED), since it then loads and stores each number alone.
 """
 
-NOT_SPECIALIZED = ["size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"]
+NOT_SPECIALIZED = [
+    *("size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"),
+    *("out_b", "out_c", "out_h", "out_w"),
+]
 """Numbers for which Triton does not compile a kernel of its own where they are 1 or divisible by 16."""
 
 
@@ -98,36 +102,42 @@ def _crop(
     y, x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
     wanted_y, first_y, reach_y = _taps(y, extent_y, centre_y, height, size, SHRINKS)
     wanted_x, first_x, reach_x = _taps(x, extent_x, centre_x, width, size, SHRINKS)
-    count_y = tl.ceil(2 * reach_y).to(tl.int32)
-    count_x = tl.ceil(2 * reach_x).to(tl.int32)
+    # Two taps by two at a time, so that twelve loads are under way; a tap too many weighs nothing.
+    pairs_y = 1
+    pairs_x = 1
+    if SHRINKS:
+        pairs_y = tl.ceil(reach_y).to(tl.int32)
+        pairs_x = tl.ceil(reach_x).to(tl.int32)
     red = tl.zeros([ROWS, COLUMNS], tl.float32)
     green = red
     blue = red
-    sum_y = tl.zeros([ROWS], tl.float32)
-    for down in range(count_y):
-        line, weight_y = _tap(down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS)
-        sum_y += weight_y
-        for across in range(count_x):
-            column, weight_x = _tap(across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS)
-            place = image + (line * stride_h)[:, None] + (column * stride_w)[None, :]
-            if SAYS_ORDER:
-                place = tl.max_contiguous(place, [1, 2])
-            weight = weight_y[:, None] * weight_x[None, :]
-            red += weight * tl.load(place).to(tl.float32)
-            if RGB:
-                green += weight * tl.load(place + stride_c).to(tl.float32)
-                blue += weight * tl.load(place + 2 * stride_c).to(tl.float32)
-    scale = sum_y * 0 + 1.0 / 255
-    across_scale = tl.zeros([COLUMNS], tl.float32) + 1
+    for pair_y in range(pairs_y):
+        for pair_x in range(pairs_x):
+            for part in tl.static_range(4):
+                down, across = 2 * pair_y + part // 2, 2 * pair_x + part % 2
+                line, weight_y = _tap(down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS)
+                column, weight_x = _tap(across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS)
+                place = image + (line * stride_h)[:, None] + (column * stride_w)[None, :]
+                if SAYS_ORDER:
+                    place = tl.max_contiguous(place, [1, 2])
+                weight = weight_y[:, None] * weight_x[None, :]
+                red += weight * tl.load(place).to(tl.float32)
+                if RGB:
+                    green += weight * tl.load(place + stride_c).to(tl.float32)
+                    blue += weight * tl.load(place + 2 * stride_c).to(tl.float32)
+    red, green, blue = red * (1.0 / 255), green * (1.0 / 255), blue * (1.0 / 255)
     if SHRINKS:
+        sum_y = tl.zeros([ROWS], tl.float32)
+        for down in range(2 * pairs_y):
+            _, weight_y = _tap(down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS)
+            sum_y += weight_y
         sum_x = tl.zeros([COLUMNS], tl.float32)
-        for across in range(count_x):
+        for across in range(2 * pairs_x):
             _, weight_x = _tap(across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS)
             sum_x += weight_x
-        scale = scale / sum_y
-        across_scale = 1 / sum_x
-    both = scale[:, None] * across_scale[None, :]
-    return tl.minimum(red * both, 1.0), tl.minimum(green * both, 1.0), tl.minimum(blue * both, 1.0)
+        scale = (1 / sum_y)[:, None] * (1 / sum_x)[None, :]
+        red, green, blue = red * scale, green * scale, blue * scale
+    return tl.minimum(red, 1.0), tl.minimum(green, 1.0), tl.minimum(blue, 1.0)
 
 
 @triton.jit
@@ -240,6 +250,8 @@ def _store(
     if COLOURED:
         threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
     place = out + (y * out_h)[:, None] + (x * out_w)[None, :]
+    if SAYS_ORDER:
+        place = tl.max_contiguous(place, [1, 2])
     value = _finished(red, threshold, hidden, COLOURED, CUTS_OUT)
     if NORMALISED:
         value = (value - tl.load(mean + channel)) / tl.load(std + channel)
@@ -377,7 +389,7 @@ def _all_blurred(
 
 @triton.jit
 def _set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr):
-    """A tile into planes [size, size], in float32, for `blur_kernel`."""
+    """A tile into planes [size, size], in float32, for `across_kernel`."""
     place = plane + (y * size)[:, None] + x[None, :]
     tl.store(place, red, mask=there)
     if RGB:
@@ -393,7 +405,7 @@ def view_kernel(
     RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, COLOURED: tl.constexpr, BLURS: tl.constexpr,
     CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
 ) -> None:  # fmt: skip
-    """A tile of a view, finished, but for rows to be blurred by `blur_kernel`: theirs goes to ``unblurred``."""
+    """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
     row, channel, y, x = _place(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     box = boxes + row * BOX
@@ -423,36 +435,68 @@ def view_kernel(
 
 
 @triton.jit
-def _window(plane, first_y, first_x, size, WINDOW: tl.constexpr):
-    """A square of a plane [size, size], zeros beyond it."""
-    y, x = first_y + tl.arange(0, WINDOW), first_x + tl.arange(0, WINDOW)
-    there = (y < size)[:, None] & (x < size)[None, :]
-    return tl.load(plane + (y * size)[:, None] + x[None, :], mask=there, other=0.0)
+def _reflected(place, size):
+    """``blur.blur_matrix``'s place for one beyond a border; what lies beyond the view altogether stays at its edge."""
+    place = tl.abs(place)
+    place = tl.where(place >= size, 2 * (size - 1) - place, place)
+    return tl.minimum(tl.maximum(place, 0), size - 1)
 
 
-@triton.jit(do_not_specialize=NOT_SPECIALIZED[:1])
-def blur_kernel(
-    packed, out, unblurred, mean, std, cutout_side, size, channels, stride_p, out_b, out_c, out_h, out_w,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
-    CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+@triton.jit
+def _at(plane, y, x, offset, size, DOWN: tl.constexpr):
+    """A plane [size, size] so many lines down, or columns across."""
+    line, column = _reflected(y, size), _reflected(x, size)
+    if DOWN:
+        line = _reflected(y + offset, size)
+    else:
+        column = _reflected(x + offset, size)
+    place = plane + (line * size)[:, None] + column[None, :]
+    if SAYS_ORDER:
+        place = tl.max_contiguous(place, [1, 2])
+    return tl.load(place)
+
+
+@triton.jit
+def _line_sums(plane, y, x, size, sigma, RADIUS: tl.constexpr, TAPS: tl.constexpr, DOWN: tl.constexpr):
+    """``blur.gaussian_blur`` along an axis, without the taps beyond six sigma, which weigh less than 1e-7."""
+    value = _at(plane, y, x, 0, size, DOWN)
+    reach = tl.minimum(tl.ceil(6 * sigma).to(tl.int32), RADIUS)
+    for offset in range(1, reach + 1):
+        scaled = offset / sigma
+        weight = tl.exp(-0.5 * scaled * scaled)
+        value += weight * (_at(plane, y, x, offset, size, DOWN) + _at(plane, y, x, -offset, size, DOWN))
+    return value / _gaussian_total(sigma, RADIUS, TAPS)
+
+
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+def across_kernel(
+    packed, unblurred, half_blurred, size, channels, stride_p,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
 ) -> None:  # fmt: skip
-    """A tile of one channel of a view that is blurred, from the WINDOW around it; other rows are left."""
+    """A tile of one channel of a view that is blurred, blurred along its lines; other rows are left."""
     row, channel, y, x = _place(size, channels, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
-        tiles_across = tl.cdiv(size, COLUMNS)
-        first_y = tl.maximum((tl.program_id(1) // tiles_across) * ROWS - RADIUS, 0)
-        first_x = tl.maximum((tl.program_id(1) % tiles_across) * COLUMNS - RADIUS, 0)
-        sigma = tl.load(parameters + SIGMA)
-        total = _gaussian_total(sigma, RADIUS, TAPS)
-        source = tl.arange(0, WINDOW)
-        down = _reflected_gaussian((first_y + source)[None, :], y[:, None], size, sigma, total, RADIUS)
-        across = _reflected_gaussian((first_x + source)[:, None], x[None, :], size, sigma, total, RADIUS)
-        window = _window(unblurred + (row * channels + channel) * size * size, first_y, first_x, size, WINDOW)
-        value = _blurred(window, down, across)
+        plane = (row * channels + channel) * size * size
+        value = _line_sums(unblurred + plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, False)
         there = (y < size)[:, None] & (x < size)[None, :]
-        target = out + row * out_b + channel * out_c
+        tl.store(half_blurred + plane + (y * size)[:, None] + x[None, :], value, mask=there)
+
+
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+def down_kernel(
+    packed, half_blurred, out, mean, std, cutout_side, size, channels, stride_p, out_b, out_c, out_h, out_w,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
+    CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+) -> None:  # fmt: skip
+    """The same tile blurred along its columns too, and finished."""
+    row, channel, y, x = _place(size, channels, ROWS, COLUMNS)
+    parameters = packed + row * stride_p
+    if tl.load(parameters + BLURRED) != 0:
+        plane = half_blurred + (row * channels + channel) * size * size
+        value = _within(_line_sums(plane, y, x, size, tl.load(parameters + SIGMA), RADIUS, TAPS, True))
+        there = (y < size)[:, None] & (x < size)[None, :]
         _store(
-            value, value, value, y, x, there, target, out_c, out_h, out_w, mean, std, channel, parameters,
-            cutout_side, size, False, True, CUTS_OUT, NORMALISED,
+            value, value, value, y, x, there, out + row * out_b + channel * out_c, out_c, out_h, out_w, mean, std,
+            channel, parameters, cutout_side, size, False, True, CUTS_OUT, NORMALISED,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels import BOX, EMPTY, _blended, _luminance, _place, _store, _within
+from likewise.views.fused.kernels import BOX, EMPTY, SAYS_ORDER, _blended, _luminance, _place, _store, _within
 from likewise.views.image import random_ops, tone
 
 KINDS = {name: tl.constexpr(number) for number, name in enumerate(random_ops.OPERATIONS)}
@@ -63,7 +63,10 @@ def _sharpened(plane, channel, factor, y, x, size):
         line = tl.minimum(tl.maximum(y + down - 1, 0), size - 1) * size
         for across in range(3):
             column = tl.minimum(tl.maximum(x + across - 1, 0), size - 1)
-            total += tl.load(plane + line[:, None] + column[None, :])
+            place = plane + line[:, None] + column[None, :]
+            if SAYS_ORDER:
+                place = tl.max_contiguous(place, [1, 2])
+            total += tl.load(place)
     smooth = total / 13
     inner_y, inner_x = (y > 0) & (y < size - 1), (x > 0) & (x < size - 1)
     sharpened = _within(smooth + factor * (channel - smooth))
@@ -137,7 +140,10 @@ def _lines(kind, amount):
 def _corner(plane, row, column, weight, size):
     """One of four neighbours, less the grey that comes in at the edges."""
     inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
-    value = tl.load(plane + row.to(tl.int32) * size + column.to(tl.int32), mask=inside, other=EMPTY)
+    place = plane + row.to(tl.int32) * size + column.to(tl.int32)
+    if SAYS_ORDER:
+        place = tl.max_contiguous(place, [1, 2])
+    value = tl.load(place, mask=inside, other=EMPTY)
     return weight * (value - EMPTY)
 
 
@@ -182,6 +188,8 @@ def operation_kernel(
     # Pixels beyond the view are those of its edge, so that no load needs a mask.
     within_y, within_x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
     place = plane + (within_y * size)[:, None] + within_x[None, :]
+    if SAYS_ORDER:
+        place = tl.max_contiguous(place, [1, 2])
     red = tl.load(place)
     green = tl.load(place + area) if RGB else red
     blue = tl.load(place + 2 * area) if RGB else red

@@ -27,10 +27,13 @@ TILE = 32
 """Pixels along a side of a tile of a larger view."""
 
 WARPS = {16: 2, 32: 4, 64: 8}
-"""Of a program, by the side of its tile."""
+"""Of a program that makes a whole view, by the side of its tile."""
 
-BLUR_WARPS = 8
-"""Of a program of the blur's own kernel, which holds a window besides its tile."""
+TILE_WARPS = 8
+"""Of a program that makes a tile of a larger view."""
+
+BLUR_WARPS = 4
+"""Of a program of the blur's own kernels."""
 
 log = logging.getLogger("likewise.views")
 
@@ -61,7 +64,7 @@ def make(
 ) -> Tensor:
     """The views' pixels: uint8 [B, C, H, W] -> [B, C, size, size], in [0, 1] where they are not normalised.
 
-    Launches one kernel up to `WHOLE` pixels, up to three beyond, and never waits for the device.
+    Launches one kernel up to `WHOLE` pixels, up to four beyond, and never waits for the device.
 
     Args:
         images: of any strides: channels may come first or last, and rows may be a part of a larger tensor.
@@ -84,6 +87,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     size = views.shape[-1]
     whole = size <= WHOLE
     side = tile_of(size)
+    warps = WARPS[side] if whole else TILE_WARPS
     tiles = (-(-size // side)) ** 2
     rgb = channels == 3
     planes = 1 if rgb else channels
@@ -95,7 +99,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     sums = unblurred = None
     if packed.coloured and not whole:
         sums = views.new_empty(grid, dtype=torch.float32)
-        launch("sum_kernel", grid, WARPS[side], (images, packed.box, rows, sums), read, **cut, **crop)
+        launch("sum_kernel", grid, warps, (images, packed.box, rows, sums), read, **cut, **crop)
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
     mean, std = normalisation or (None, None)
@@ -109,7 +113,7 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     launch(
         "view_kernel",
         grid,
-        WARPS[side],
+        warps,
         (images, packed.box, rows, sums, views, unblurred, mean, std),
         (packed.cutout_side, *read, *views.stride()),
         **(cut | crop | finish),
@@ -120,17 +124,17 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         BLURS_HERE=unblurred is None,
     )
     if unblurred is not None:
-        channels_grid = (len(images) * channels, (-(-size // TILE)) ** 2)
+        tiles = (len(images) * channels, (-(-size // TILE)) ** 2)
+        half_blurred, numbers = torch.empty_like(unblurred), (size, channels, rows.stride(0))
+        blur = {"ROWS": TILE, "COLUMNS": TILE, "RADIUS": taps // 2, "TAPS": _power_of_two(taps)}
+        launch("across_kernel", tiles, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **blur)
         launch(
-            "blur_kernel",
-            channels_grid,
+            "down_kernel",
+            tiles,
             BLUR_WARPS,
-            (rows, views, unblurred, mean, std),
-            (packed.cutout_side, size, channels, rows.stride(0), *views.stride()),
-            ROWS=TILE,
-            COLUMNS=TILE,
-            WINDOW=_power_of_two(TILE + 2 * (taps // 2)),
-            **finish,
+            (rows, half_blurred, views, mean, std),
+            (packed.cutout_side, *numbers, *views.stride()),
+            **(blur | finish),
         )
 
 
