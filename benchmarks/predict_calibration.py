@@ -88,7 +88,9 @@ def embedded(source: str, settings: Settings) -> Embedded:
     if not path.exists():
         settings.cache.mkdir(parents=True, exist_ok=True)
         manifest = open_manifest(source)
-        some = torch.randperm(len(manifest), generator=generator(0, "images"))[: settings.images].sort().values
+        some = (
+            torch.randperm(len(manifest), generator=torch.Generator().manual_seed(0))[: settings.images].sort().values
+        )
         manifest = manifest.take(some)
         channels = default_channels(manifest)
         chosen = choose_encoder("auto", SIZE, (0.5,) * channels, (0.5,) * channels, pretrained="lite0")

@@ -64,15 +64,17 @@ def calibrated_classifier(
         device: where to compute.
 
     Returns:
-        None where training saw labels of fewer than two classes.
+        None where training saw labels of fewer than two classes, or could read images of fewer.
     """
-    if len(train.labels[train.labels != UNLABELLED].unique()) < 2:
+    if _classes(train.labels) < 2:
         return None
     networks = method.classifier(nets)
     encoder = nets.encoder if networks is None else networks[0]
     rows = _learned_from(train.labels, seed, with_all_labelled=networks is None)
     features, rows = extract_readable(encoder, train.images, rows, view, device=device)
     labels = train.labels[rows]
+    if networks is None and _classes(labels) < 2:  # the images of the others could not be read
+        return None
     held_out = _HeldOut()
     if networks is None:
         groups = None if train.groups is None else train.groups[rows]
@@ -91,6 +93,11 @@ def calibrated_classifier(
     protocol = _protocol(method, fitted, train.labels, held_out)
     reference = Reference.of(features, *held_out.both(len(class_names)), temperature, protocol, seed)
     return Calibrated(Classifier(encoder, head, temperature, class_names).eval(), reference)
+
+
+def _classes(labels: Tensor) -> int:
+    """How many classes have a label."""
+    return len(labels[labels != UNLABELLED].unique())
 
 
 class _HeldOut:

@@ -13,8 +13,8 @@ from likewise.errors import LikewiseError
 ERROR_RATE = 0.1
 """chance, over draws of the held-out labels, that the precision is missed"""
 
-STARTS, CANDIDATES = 5, 40
-"""thresholds from which weaker ones are tried, and thresholds in all"""
+CANDIDATES = 40
+"""thresholds that may be tried, at even steps of the number of predictions above them"""
 
 
 class Threshold(NamedTuple):
@@ -55,10 +55,11 @@ def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_
 
     Learn then Test (Angelopoulos et al. 2021, Sec. 4 and App. B, https://arxiv.org/abs/2110.01052): each candidate's
     p-value is the exact binomial chance of as few errors among the predictions above it as there are, if its precision
-    were lower than asked for. The family-wise error is kept by fixed-sequence testing from several starts: each start
-    has its share of the error rate, and goes on to lower thresholds as long as its tests reject. So over draws of the
-    held-out labels the precision of the predictions above the threshold is missed at most as often as ``error_rate``,
-    as far as held-out predictions are like those of new images.
+    were lower than asked for. Candidates are tested in a fixed sequence, each at the full error rate, until one is not
+    rejected. The sequence begins where the confidences themselves expect the smallest p-value, and goes on to lower
+    thresholds. It depends on no label, so over draws of the held-out labels the precision of the predictions above the
+    threshold is missed at most as often as ``error_rate``, as far as held-out predictions are like those of new images.
+    On features of photographs, sharing the error rate among five starts left half as many predictions sure.
 
     Args:
         confidence: float [N], probability of the predicted class of held-out images.
@@ -73,14 +74,11 @@ def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_
         raise LikewiseError(f"--precise {precise:g} was given; it is a share between 0 and 1, for instance 0.95.")
     order = confidence.argsort(descending=True, stable=True)
     ranked, errors = confidence[order], (~correct[order]).long().cumsum(0)
-    candidates = _candidates(ranked)  # numbers of predictions above each candidate, fewest first
-    starts = candidates[:: max(math.ceil(len(candidates) / STARTS), 1)]
-    level, retained = error_rate / max(len(starts), 1), 0
-    for start in starts:
-        for count in candidates[candidates.index(start) :]:
-            if binom.cdf(int(errors[count - 1]), count, 1 - precise) > level:
-                break
-            retained = max(retained, count)
+    retained = 0
+    for count in _sequence(ranked, precise):
+        if binom.cdf(int(errors[count - 1]), count, 1 - precise) > error_rate:
+            break
+        retained = count
     value = float(ranked[retained - 1]) if retained else math.inf
     return Threshold(value, precise, retained, int(correct[order][:retained].sum()), len(confidence))
 
@@ -90,9 +88,14 @@ def fewest(precise: float, error_rate: float = ERROR_RATE) -> int:
     return math.ceil(math.log(error_rate) / math.log(precise))
 
 
-def _candidates(ranked: Tensor) -> list[int]:
-    """How many predictions lie at or above each candidate threshold, of confidences in descending order."""
+def _sequence(ranked: Tensor, precise: float) -> list[int]:
+    """How many predictions lie at or above each threshold to test, in order, of confidences in descending order."""
     total = len(ranked)
-    wanted = {math.ceil(total * (step + 1) / CANDIDATES) for step in range(CANDIDATES)} if total else set()
+    if not total:
+        return []
+    wanted = {math.ceil(total * (step + 1) / CANDIDATES) for step in range(CANDIDATES)}
     # Equal confidences are on one side of any threshold.
-    return sorted({int((ranked >= ranked[count - 1]).sum()) for count in wanted})
+    counts = sorted({int((ranked >= ranked[count - 1]).sum()) for count in wanted})
+    expected_errors = (1 - ranked).cumsum(0)
+    expected = [float(binom.cdf(round(float(expected_errors[count - 1])), count, 1 - precise)) for count in counts]
+    return counts[expected.index(min(expected)) :]
