@@ -15,6 +15,7 @@ import torch
 from likewise import losses
 from likewise.losses import fused_batch
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
+from losses.launches import Launches
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
@@ -88,6 +89,35 @@ def test_kernels_give_value_and_gradient(name, temperature, counted):
     assert counted
     torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
     assert (found_gradient - gradient).norm() < 1e-5 * gradient.norm()
+
+
+@on_kernels
+@pytest.mark.parametrize(("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)])
+def test_kernels_are_four_and_little_stands_beside_them(name, others, monkeypatch):
+    """PyTorch joins two views; labels and half precision cost nothing. The backward is one launch."""
+    made = fused_batch._kernels()
+    launched = []
+
+    class Counted:
+        def __getattr__(self, kernel):
+            launched.append(kernel)
+            return getattr(made, kernel)
+
+    monkeypatch.setattr(fused_batch, "_kernels", Counted)
+    z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
+    loss = {
+        "nt_xent": lambda: losses.nt_xent(z[:8], z[8:]),
+        "out": lambda: losses.sup_con(z, labels),
+        "in of views": lambda: losses.sup_con(z.unflatten(0, (8, 2)), labels[:8], kind="in"),
+        "nca": lambda: losses.suncet(z, labels),
+    }[name]
+    with Launches() as operations:
+        value = loss()
+    assert launched == ["unit_kernel", "rows_kernel", "mean_kernel"]
+    assert sum(count for name, count in operations.operations.items() if not INTERPRETED or "cat" in name) == others
+    (gradient,) = torch.autograd.grad(value, z)
+    assert launched[3:] == ["gradient_kernel"]
+    assert gradient.dtype == torch.bfloat16
 
 
 @on_kernels

@@ -71,3 +71,18 @@ def test_where_nothing_can_be_learned_the_loss_is_no_number(labels, monkeypatch)
 def test_a_loss_that_looks_at_values_is_found_out():
     with pytest.raises(Waits), Launches():
         losses.suncet(unit_rows(8, 0), IDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("nt_xent", (16, 28)), ("sup_con out", (64, 36)), ("queue_nce", (16, 18)), ("similarity_distillation", (28, 10))],
+)
+def test_a_loss_of_pytorchs_operations_launches_no_more_than_it_did(name, most, monkeypatch):
+    """Forward and backward, where no kernels of ours serve a GPU."""
+    monkeypatch.setattr(waiting, "_host_holds", lambda tensor: False)
+    leaves = [unit_rows(8, 0).requires_grad_(), unit_rows(6, 1).requires_grad_()]
+    with Launches() as forward:
+        value = LOSSES[name](losses, *leaves)
+    with Launches() as backward:
+        torch.autograd.grad(value, leaves, allow_unused=True)
+    assert (forward.count <= most[0], backward.count <= most[1]) == (True, True)
