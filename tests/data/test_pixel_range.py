@@ -121,6 +121,8 @@ def test_the_range_is_stored_with_the_encoder_and_used_again(tmp_path):
     alone = run.embed(str(write(tmp_path / "b", dim))).vectors
     together = run.embed(np.stack([*dim, scene(0, 4095, np.uint16)])).vectors[:4]
     torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
+    scored = lw.evaluate(run, str(tmp_path / "b"), measures=["label_free"])
+    torch.testing.assert_close(scored.vectors, alone, atol=1e-4, rtol=1e-4)
 
 
 def found(root) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -70,13 +71,15 @@ class StartingPoint(NamedTuple):
 def pretrained_settings(data: LabelledData, pretrained: str, size: int) -> EncoderSettings:
     """The encoder with pretrained weights, for images of some size."""
     flat = (0.5,) * default_channels(data.manifest)
-    return choose_encoder("auto", size, flat, flat, pretrained=pretrained)
+    chosen = choose_encoder("auto", size, flat, flat, pretrained=pretrained)
+    return replace(chosen, pixel_range=data.manifest.pixel_range)
 
 
 def scratch_settings(data: LabelledData) -> EncoderSettings:
     """A small encoder with random weights."""
     size = min(default_size(data.manifest), SCRATCH_SIZE)
-    return choose_encoder("auto", size, *channel_statistics(data.images(size, sample=TRIAL * 8)))
+    chosen = choose_encoder("auto", size, *channel_statistics(data.images(size, sample=TRIAL * 8)))
+    return replace(chosen, pixel_range=data.manifest.pixel_range)
 
 
 def weights_at_hand(data: LabelledData) -> str | None:

@@ -43,7 +43,7 @@ def read_dicom(content: bytes) -> np.ndarray:
     pydicom = _pydicom()
     data = pydicom.dcmread(io.BytesIO(content))
     _require_one_frame(data)
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
     values = data.pixel_array  # YCbCr has become RGB
     if data.PhotometricInterpretation == "PALETTE COLOR":

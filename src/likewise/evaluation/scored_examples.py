@@ -24,7 +24,8 @@ def open_examples(subject: Subject, data: Any, labels: Any, test: Any) -> Manife
     """The examples with labels and, where they bring some, splits."""
     if data is not None:
         other = test if _is_data(test) else None
-        return open_manifest(data, labels, test_data=other)
+        pixel_range = subject.pixel_range if isinstance(subject, NetworkSubject) else None
+        return open_manifest(data, labels, test_data=other, pixel_range=pixel_range)
     if isinstance(subject, NetworkSubject):
         raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
     if _is_data(test):

@@ -35,6 +35,8 @@ class NetworkSubject(NamedTuple):
     """pixels along a side; None: chosen from the data"""
     channels: int | None = None
     """colour channels; None: as the images have"""
+    pixel_range: tuple[float, float] | None = None
+    """values of deep pixels that are black and white; None: found in the data"""
 
 
 class FeatureSubject(NamedTuple):
@@ -87,7 +89,7 @@ def _network_of_run(encoder: Encoder, settings: EncoderSettings, image_size: int
             f"image_size={image_size} was given, but the encoder of {path} reads images of {settings.image_size} "
             f"pixels. Leave image_size out."
         )
-    return NetworkSubject(encoder, settings.image_size, settings.channels)
+    return NetworkSubject(encoder, settings.image_size, settings.channels, settings.pixel_range)
 
 
 def _pair(train: Any, test: Any) -> FeatureSubject:
