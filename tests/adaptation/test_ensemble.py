@@ -16,7 +16,8 @@ from likewise.views.policies import identity
 @pytest.fixture(scope="module")
 def found():
     images, labels = coloured_images(30)
-    shown = only_first(labels, 9)
+    shown = only_first(labels, 21)
+    shown[0] = 1  # a label that no voter agrees with
     settings = {"steps": 3, "batch_size": 9}
     return (
         images,
@@ -32,14 +33,14 @@ def test_each_voter_has_one_vote_and_labels_are_kept(found):
     for row in range(len(images)):
         expected = [float((votes[:, row] == number).float().mean()) for number in range(3)]
         if shown[row] >= 0:
-            expected = [float(labels[row] == number) for number in range(3)]
+            expected = [float(shown[row] == number) for number in range(3)]
         assert ensemble.pseudo_labels[row].tolist() == pytest.approx(expected)
 
 
 def test_the_student_learns_the_pseudo_labels(found):
     images, labels, _, ensemble = found
     right = predictions(ensemble.student, images, 32, "cpu").argmax(dim=1) == labels
-    assert ensemble.student.steps == 6 and right.float().mean() > 0.9
+    assert ensemble.student.steps == 6 and right.float().mean() > 0.8
 
 
 def test_targets_are_learned_instead_of_labels():
