@@ -28,7 +28,7 @@ def found():
 
 
 def test_each_voter_has_one_vote_and_labels_are_kept(found):
-    images, labels, shown, ensemble = found
+    images, _, shown, ensemble = found
     votes = torch.stack([predictions(voter, images, 32, "cpu").argmax(dim=1) for voter in ensemble.voters])
     for row in range(len(images)):
         expected = [float((votes[:, row] == number).float().mean()) for number in range(3)]
