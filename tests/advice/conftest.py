@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from likewise.advice import features
 from likewise.data.sources.named_sets import named_set
 
 
@@ -18,4 +19,4 @@ def clothes():
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """Features are cached in a folder of the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setattr(features, "default_cache", lambda: tmp_path_factory.getbasetemp() / "features")

