@@ -111,7 +111,7 @@ class Neighbours:
         prepared = trained.prepared
         if prepared.settings.imbalance == "none":
             return Features(trained.features("train"), prepared.train.labels)
-        size, channels = prepared.encoder.image_size, prepared.encoder.channels
-        splitter = DataSplitter(prepared.settings, size=size)
-        split = splitter.open_before_imbalance(trained.data, channels)[0]["train"]
+        splitter = DataSplitter(prepared.settings, size=prepared.encoder.image_size)
+        manifest, _ = splitter.list_before_imbalance(trained.data)
+        split = splitter.open(manifest, prepared.encoder.channels)["train"]
         return Features(trained.features_of(split), split.labels)

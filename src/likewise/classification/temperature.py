@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from scipy.optimize import minimize_scalar
 from torch import Tensor
@@ -44,7 +45,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         return float(surprise) + log_temperature**2 / (2 * PRIOR**2)
 
     low, high = BOUNDS
-    found = minimize_scalar(negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded")
+    found: Any = minimize_scalar(negative_log_posterior, bounds=(math.log(low), math.log(high)), method="bounded")
     return math.exp(float(found.x))
 
 

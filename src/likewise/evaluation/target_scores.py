@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -141,7 +142,11 @@ def _best_strength(features: np.ndarray, targets: np.ndarray) -> tuple[float, fl
     found = {}
     for inverse_strength in INVERSE_STRENGTHS:
         probe = _multilabel_probe(inverse_strength)
-        scores = cross_val_predict(probe, features, targets, cv=3, method="decision_function")
+        with warnings.catch_warnings():
+            # A rare class may be in no image of a fold, or a frequent one in all; its score there is constant.
+            warnings.filterwarnings("ignore", "Label .* is present in all training examples", UserWarning)
+            warnings.filterwarnings("ignore", "Label not .* is present in all training examples", UserWarning)
+            scores = cross_val_predict(probe, features, targets, cv=3, method="decision_function")
         found[inverse_strength] = float(average_precision_score(targets, scores, average="macro"))
     best = max(found, key=lambda strength: found[strength])
     return best, found[best]
@@ -166,7 +171,7 @@ def _measure_regression(train: Known, test: Known, draws: Tensor) -> dict[str, S
     error = float(mean_absolute_error(truth, predictions, everyone))
     errors = percentiles(error, mean_absolute_error(truth, predictions, draws))
     protocol = {
-        "alpha": float(ridge.alpha_),
+        "alpha": float(np.asarray(ridge.alpha_)),
         "mean_absolute_error": error,
         "mean_absolute_error_interval": [errors.low, errors.high],
         "interval": INTERVAL,

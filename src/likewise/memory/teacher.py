@@ -29,7 +29,8 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buf
             in the MoCo, BYOL and ISD authors' code: a teacher's batch-norm statistics come from its own forward passes.
     """
     averages, parameters = list(teacher.parameters()), [p.detach() for p in student.parameters()]
-    torch._foreach_lerp_(averages, parameters, 1 - momentum)  # on a GPU a launch for all of them
+    # On a GPU one launch for all of them, as in torch.optim.swa_utils.
+    torch._foreach_lerp_(averages, parameters, 1 - momentum)  # type: ignore[call-overload, arg-type]
     if copy_buffers:
         for copied, buffer in zip(teacher.buffers(), student.buffers(), strict=True):
             copied.copy_(buffer)
