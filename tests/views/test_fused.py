@@ -114,7 +114,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_kernels_make_the_views_of_pytorch(shape: str) -> None:
     channels, height, width, size = SHAPES[shape]
-    images = noise(3 if INTERPRETED else 64, channels, height, width)
+    images = noise(2 if INTERPRETED else 64, channels, height, width)
     params = sampled(EVERYTHING, images)
     assert (kernels(images, params, size) - defined(images, params, size)).abs().max() < CLOSE
 
@@ -148,10 +148,10 @@ def test_kernels_make_changes_in_any_order(way: str) -> None:
 
 @on_kernels
 def test_kernels_read_and_write_any_layout(way: str) -> None:
-    images = noise(4, 3, 20, 20)
-    params = sampled(EVERYTHING, images[1:3])
-    expected = kernels(images[1:3], params, 20)
-    last = images.to(memory_format=torch.channels_last)[1:3]
+    images = noise(3, 3, 20, 20)
+    params = sampled(EVERYTHING, images[1:2])
+    expected = kernels(images[1:2], params, 20)
+    last = images.to(memory_format=torch.channels_last)[1:2]
     views = kernels(last, params, 20, memory_format=torch.channels_last)
     assert views.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(views, expected)
@@ -159,7 +159,7 @@ def test_kernels_read_and_write_any_layout(way: str) -> None:
 
 @on_kernels
 def test_kernels_normalise_and_round_once(way: str) -> None:
-    images, mean, std = noise(2, 3, 20, 20), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.4, 0.3])
+    images, mean, std = noise(1, 3, 20, 20), torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.4, 0.3])
     params = sampled(EVERYTHING, images)
     normalisation = fused.Normalisation(mean.to(DEVICE), std.to(DEVICE))
     exact = (kernels(images, params, 20) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -186,17 +186,18 @@ def test_kernels_make_the_evaluation_view_and_that_of_no_image() -> None:
 
 
 @on_kernels
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", list(OPERATIONS))
+@pytest.mark.parametrize(
+    ("name", "channels"), [*((name, 3) for name in OPERATIONS), ("contrast", 1), ("equalize", 1), ("rotate", 1)]
+)
 def test_kernels_make_the_operations_of_randaugment(name: str, channels: int) -> None:
-    images = natural(4, channels, 20)
+    images = natural(4, channels, 16)
     params = rand_augment(1).sample_params(Pixels(images, torch.ones(4)), BatchRNG((2,), 4))
     kind, amount = torch.full((4, 1), list(OPERATIONS).index(name)), torch.zeros(4, 1)
     amount[:, 0] = OPERATIONS[name].amount(torch.tensor([0.0, 0.4, 0.7, 1.0]), torch.tensor([1.0, -1.0, 1.0, -1.0]))
     operations = RandAugmentParams(kind, amount)
     cutout = CutoutParams(torch.tensor([[0.1, 0.9], [0.5, 0.4], [1.0, 0.3], [0.2, 0.2]]), 0.3)
     packed = pack(params._replace(cutout=cutout)).to(torch.device(DEVICE))
-    views = batched.make(images, params, 20)
+    views = batched.make(images, params, 16)
     expected = views.clone()
     box = chained(params.box, operate(expected, operations))
     cut_out(expected, cutout.centre, cutout.side)
