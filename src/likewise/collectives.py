@@ -105,7 +105,23 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
 
     ``torch.nn.SyncBatchNorm`` does the same on GPUs only; this one runs on CPU ranks too, so that training on N
     processes can be tested to equal training on one.
+
+    ``drop`` and ``act`` follow the normalisation: timm's ``BatchNormAct2d`` has both inside.
     """
+
+    drop: nn.Module
+    act: nn.Module
+
+    def __init__(self, replaced: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__(
+            replaced.num_features, replaced.eps, replaced.momentum, replaced.affine, replaced.track_running_stats
+        )
+        self.drop = getattr(replaced, "drop", nn.Identity())
+        self.act = getattr(replaced, "act", nn.Identity())
+        self.load_state_dict(replaced.state_dict())
+        self.train(replaced.training)
+        for new, old in zip(self.parameters(), replaced.parameters(), strict=True):
+            new.requires_grad_(old.requires_grad)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -113,6 +129,9 @@ class BatchNormOverRanks(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, ...] -> the same shape, normalised per channel over the batches of all ranks."""
+        return self.act(self.drop(self._normalised(input)))
+
+    def _normalised(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
@@ -138,14 +157,7 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
     """Replace every batch normalisation by one over all ranks, in place, with its weights and running statistics."""
     for name, child in module.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, BatchNormOverRanks):
-            synchronised = BatchNormOverRanks(
-                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
-            )
-            synchronised.load_state_dict(child.state_dict())
-            synchronised.train(child.training)
-            for new, old in zip(synchronised.parameters(), child.parameters(), strict=True):
-                new.requires_grad_(old.requires_grad)
-            setattr(module, name, synchronised)
+            setattr(module, name, BatchNormOverRanks(child))
         else:
             synchronise_batch_norm(child)
     return module

@@ -47,7 +47,7 @@ def test_statistics_of_pre_training_stay_unless_they_may_move():
     encoder = encoder_of("conv4")
     own = encoder.state_dict()["blocks.0.1.running_mean"].clone()
     for frozen in (True, False):
-        adapted = adapt(encoder, images, only_first(labels, 9), 3, "full", freeze_statistics=frozen, **SHORT)
+        adapted = adapt(encoder, images, only_first(labels, 9), 3, "full", freeze_bn_stats=frozen, **SHORT)
         assert torch.equal(adapted.encoder.state_dict()["blocks.0.1.running_mean"], own) == frozen
 
 

@@ -4,10 +4,20 @@ import os
 import sys
 
 import pytest
+import timm
 import torch
 import torch.multiprocessing as multiprocessing
 
-from likewise.collectives import BatchNormOverRanks, alone, any_over_ranks, gather, min_over_ranks, rank, world_size
+from likewise.collectives import (
+    BatchNormOverRanks,
+    alone,
+    any_over_ranks,
+    gather,
+    min_over_ranks,
+    rank,
+    synchronise_batch_norm,
+    world_size,
+)
 from likewise.losses import tiles_cached, tiles_torch
 from likewise.training import Callback
 from methods.fixtures import ALL
@@ -111,7 +121,15 @@ def test_a_flag_on_any_rank_is_seen_by_all_and_one_that_is_alone_waits_for_none(
 
 def test_on_one_process_batch_norm_over_ranks_is_batch_norm():
     torch.manual_seed(0)
-    ours, theirs = BatchNormOverRanks(3), torch.nn.BatchNorm2d(3)
+    ours, theirs = BatchNormOverRanks(torch.nn.BatchNorm2d(3)), torch.nn.BatchNorm2d(3)
     x = torch.randn(4, 3, 5, 5)
     torch.testing.assert_close(ours(x), theirs(x))
     torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
+def test_batch_norm_over_ranks_keeps_the_activation_inside_it():
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        before = network(pixels)
+        torch.testing.assert_close(synchronise_batch_norm(network)(pixels), before)

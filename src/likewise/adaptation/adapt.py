@@ -95,7 +95,7 @@ def adapt(
     recipe: Recipe | None = None,
     views: ViewPolicy | None = None,
     image_size: int | None = None,
-    freeze_statistics: bool = True,
+    freeze_bn_stats: bool = True,
     precision: Precision = "auto",
     targets: Tensor | None = None,
 ) -> Adapted:
@@ -118,7 +118,7 @@ def adapt(
         recipe: optimiser and schedule; None: AdamW with a cosine, at a rate that suits the adaptation.
         views: augmentation; None: crop and flip.
         image_size: side in pixels of the views; None: as stored.
-        freeze_statistics: batch normalisation keeps the statistics of pre-training. With few labelled images they
+        freeze_bn_stats: batch normalisation keeps the statistics of pre-training. With few labelled images they
             would become those of these images alone, repeated in every batch.
         precision: number format of the network.
         targets: float [N, K], class probabilities to learn instead of the labels, such as pseudo-labels; the labels
@@ -134,7 +134,7 @@ def adapt(
     device = torch.device(device)
     head = first_head(encoder, images, labels, num_classes, seed, device, image_size)
     nets = Nets(encoder=copy.deepcopy(encoder).requires_grad_(True), classifier=head)
-    set_learning_parameters(nets, adaptation, seed, freeze_statistics)
+    set_learning_parameters(nets, adaptation, seed, freeze_bn_stats)
     method: CrossEntropy = CrossEntropy(views=views or weak())
     if targets is not None:
         method, labels = SoftTargets(views=method.views), torch.arange(len(images))  # every image takes part
@@ -180,12 +180,12 @@ def first_head(
     return prototype_classifier(features, labels[index], num_classes).to(device)
 
 
-def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freeze_statistics: bool = True) -> None:
+def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freeze_bn_stats: bool = True) -> None:
     """Apply an adaptation to ``nets.encoder``, in place."""
     seed_networks(seed, "adaptation")  # LoRA's first factors are random
     apply_adaptation(nets.encoder, adaptation)
-    if freeze_statistics:
-        nets.freeze_statistics()
+    if freeze_bn_stats:
+        nets.freeze_bn_stats()
     scales = learning_rate_scales(nets.encoder, adaptation.layer_decay)
     nets.learning_rate_scales = {f"encoder.{name}": scale for name, scale in scales.items()}
 

@@ -107,7 +107,7 @@ class AdaptedArm(AdviceArm):
             device=bench.device,
             time_limit=limit,
             recipe=SCRATCH_RECIPE if self.from_scratch else None,
-            freeze_statistics=not self.from_scratch,
+            freeze_bn_stats=not self.from_scratch,
         )
         if adapted.steps < LEAST_STEPS * bench.steps:
             return None

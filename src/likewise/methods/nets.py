@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,7 +22,7 @@ class Nets(nn.Module):
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
         self.finished: tuple[str, ...] = ()
-        self.frozen_statistics = False
+        self.frozen_bn_stats: tuple[str, ...] = ()
         self.learning_rate_scales: Mapping[str, float] = {}
         for name, part in parts.items():
             setattr(self, name, part)
@@ -36,9 +37,14 @@ class Nets(nn.Module):
         for name in names:
             getattr(self, name).requires_grad_(False).eval()
 
-    def freeze_statistics(self) -> None:
-        """Let batch normalisation in encoders, also teachers', use its running statistics for good."""
-        self.frozen_statistics = True
+    def freeze_bn_stats(self) -> None:
+        """Let batch normalisation in the encoder and in its copies use their running statistics for good.
+
+        Copies are EMA teachers before the first step. Other encoders, which start elsewhere, go on with statistics of
+        their batches. PyTorch's function of this name does the same to one module.
+        """
+        parts = [(name, part) for name, part in self.named_modules() if isinstance(part, Encoder)]
+        self.frozen_bn_stats = tuple(name for name, part in parts if _is_equal(part, self.encoder))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Nets:
@@ -46,15 +52,21 @@ class Nets(nn.Module):
         super().train(mode)
         for name in self.finished:
             getattr(self, name).eval()
-        if self.frozen_statistics:
-            for module in self._batch_norms_of_encoders():
+        for name in self.frozen_bn_stats:
+            for module in batch_norms(self.get_submodule(name)):
                 module.eval()
         return self
 
-    def _batch_norms_of_encoders(self) -> Iterator[nn.Module]:
-        for part in self.modules():
-            if isinstance(part, Encoder):
-                yield from (module for module in part.modules() if isinstance(module, _BatchNorm))
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Its layers of batch normalisation."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def _is_equal(network: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks have the same tensors under the same names."""
+    first, second = network.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @contextmanager
@@ -63,7 +75,7 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
 
     For generated images: statistics of real and generated images together would describe neither.
     """
-    moving = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    moving = [module for module in batch_norms(network) if module.training]
     for module in moving:
         module.eval()
     yield

@@ -13,9 +13,10 @@ from rich.table import Table
 from likewise.data.checks.doctor import Findings
 from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings, KeyMatch
-from likewise.evaluation.statistics.scores import Score
+from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
+from likewise.report.start_comparison import worse_than_start
 from likewise.report.wording import SPLITS, is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_json
 
@@ -46,6 +47,8 @@ class RunOutline(NamedTuple):
     """how the file of weights that it starts from fits the encoder"""
     accumulate_grad_batches: int = 1
     model_ema_decay: float | None = None
+    bn_stats_frozen: bool = False
+    """whether the encoder's batch normalisation keeps the running statistics that it starts with"""
 
 
 def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutline) -> RenderableType:
@@ -68,6 +71,8 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
     grid.add_row("encoder", _encoder(run.encoder, run.start_reason))
     if run.key_match is not None:
         grid.add_row("pretrained", str(run.key_match))
+    if run.bn_stats_frozen:
+        grid.add_row("batch norm", "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)")
     if run.teacher:
         grid.add_row("teacher", run.teacher)
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
@@ -136,6 +141,9 @@ def last_screen(run: RunFolder) -> RenderableType:
         scores = read_json(run.scores)
         parts += score_tables(scores)
         parts += list(scores.get("notes", []))
+        differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
+        if warning := worse_than_start(differences):
+            parts.append(f"[yellow]{warning}[/yellow]")
     parts += [
         f"encoder  {run.weights}",
         f"page     {run.report}",

@@ -32,7 +32,19 @@ def build_nets(prepared: Prepared) -> Nets:
     nets = adapted_nets(method, build_encoder(encoder), manifest.classes, prepared.settings, bool(encoder.pretrained))
     if isinstance(method, DistillationMethod) and method.teacher:
         method.adopt(nets, load_teacher(method.teacher, method, encoder, manifest.class_names))
-    return nets
+    if freezes_bn_stats(prepared):
+        nets.freeze_bn_stats()
+    return nets.train()
+
+
+def freezes_bn_stats(prepared: Prepared) -> bool:
+    """Whether batch normalisation in encoders keeps its running statistics: those of pretraining where there are some.
+
+    Statistics of other images would change what each channel means to the pretrained weights.
+    """
+    settings = prepared.settings
+    has_start = starts_from_weights(prepared) or settings.adapt is not None
+    return settings.freeze_bn_stats == "on" or (settings.freeze_bn_stats == "auto" and has_start)
 
 
 def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: TrainSettings, pretrained: bool) -> Nets:
@@ -57,8 +69,6 @@ def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: Train
         raise LikewiseError(
             f"--adapt {settings.adapt} leaves {method.card.title} nothing to learn. Choose lora, last:1 or full."
         )
-    if adaptation.kind != "full":
-        nets.freeze_statistics()
     scales = learning_rate_scales(encoder, adaptation.layer_decay)
     nets.learning_rate_scales = {f"encoder.{name}": scale for name, scale in scales.items()}
     return nets

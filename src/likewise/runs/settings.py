@@ -48,7 +48,10 @@ class TrainSettings(DataSettings):
     adapt: str | None = None
     """which parameters of a pretrained encoder learn: frozen (none), lora or lora:RANK (low-rank additions, which are
     merged in the end), last:N (the last N blocks or stages), full or full:DECAY (all, each layer at DECAY times the
-    rate of the one after it). But with full, batch-norm statistics stay too. Default: all"""
+    rate of the one after it). Default: all"""
+    freeze_bn_stats: Literal["auto", "on", "off"] = "auto"
+    """on: batch normalisation in the encoder normalises by the running statistics that it starts with, in training too,
+    and keeps them; its weights learn. off: by those of each batch. auto: on where the encoder starts from weights"""
     head_init: Literal["auto", "prototypes", "random"] = "auto"
     """first weights of the method's classifier: prototypes takes class means of the encoder's features; auto does so
     where the encoder starts from weights"""

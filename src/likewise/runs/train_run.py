@@ -191,6 +191,7 @@ def _outline(prepared: Prepared, nets: Nets, run: RunFolder, steps: int, device:
         nets.encoder.key_match,
         settings.accumulate_grad_batches,
         settings.model_ema_decay,
+        bn_stats_frozen=bool(nets.frozen_bn_stats),
     )
 
 

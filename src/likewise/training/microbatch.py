@@ -13,6 +13,7 @@ from likewise.collectives import alone, min_over_ranks, rank, world_size
 from likewise.data.loader import Loader
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Nets, Progress
+from likewise.methods.nets import batch_norms
 from likewise.training.cached_gradients import gradients_of
 from likewise.training.manual_backward import AutocastLearner, ManualBackward, OneDevice
 from likewise.training.memory_layout import channels_last
@@ -141,8 +142,8 @@ def halved(sizes: Sequence[int]) -> list[int]:
 
 
 def normalises_batches(nets: nn.Module) -> bool:
-    """Whether some layer's output depends on the other rows of the batch, by batch normalisation."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in nets.modules())
+    """Whether some layer's output depends on the other rows of the batch, by batch normalisation in training mode."""
+    return any(module.training for module in batch_norms(nets))
 
 
 def microbatch_line(wanted: Microbatch, pieces: int, batch_size: int, nets: nn.Module) -> str:

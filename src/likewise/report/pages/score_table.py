@@ -11,12 +11,14 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.pages.blocks import Block, Cell, Mark, ScoreRow, ScoreTable, TableBlock, TableColumn, Text
 from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
+from likewise.report.start_comparison import worse_than_start
 from likewise.report.wording import (
     amount,
     count,
     interval,
     is_main,
     is_over_classes,
+    listed,
     percent,
     points,
     score_name,
@@ -25,6 +27,12 @@ from likewise.report.wording import (
 
 HEADLINES = ("linear_top1", "fine_tune_top1", "linear_miou", "multilabel_map", "regression_r2")
 """Scores that a verdict rests on, before any other."""
+
+BASELINES = {
+    "start": "the pretrained start",
+    "untrained": "an untrained encoder of the same architecture",
+}
+"""What training is measured against: the first of them that was scored."""
 
 LABEL_FREE = {
     "alignment": "distance between two views of one image; lower is better (Wang and Isola 2020)",
@@ -83,27 +91,33 @@ def headline(record: RunRecord) -> str | None:
 
 
 def verdict(record: RunRecord, name: str) -> Markup | Text:
-    """The difference from an untrained encoder, and whether it is more than chance on the test images."""
-    trained, untrained = record.score("trained", name), record.score("untrained", name)
+    """The difference from the start of training, and whether it is more than chance on the test images.
+
+    The start is the pretrained one where there was one, or else an untrained encoder.
+    """
+    trained = record.score("trained", name)
     if trained is None:
         return Text("The trained encoder has no score.", "verdict")
     images = amount(trained.count, f"test {record.example}")
     measured = f"{sentence_case(score_name(name))}: {percent(trained.value)} on {images}"
-    if untrained is None:
+    baselines = [(who, score) for who in BASELINES if (score := record.score(who, name))]
+    if not baselines:
         return Text(f"{measured}. No untrained encoder was scored, so what training changed is unknown.", "verdict")
-    sentence = f"{measured}; an untrained encoder of the same architecture reaches {percent(untrained.value)}."
-    conclusion, tone = _conclusion(trained, untrained, record.difference("untrained", name))
-    return render("verdict.html", sentence=sentence, conclusion=conclusion, tone=tone, note="")
+    reached = listed([f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines])
+    who, first = baselines[0]
+    conclusion, tone = _conclusion(trained, first, record.difference(who, name))
+    note = worse_than_start(record.differences)
+    return render("verdict.html", sentence=f"{measured}; {reached}.", conclusion=conclusion, tone=tone, note=note)
 
 
-def _conclusion(trained: Score, untrained: Score, paired: ScoreDifference | None) -> tuple[str, str]:
+def _conclusion(trained: Score, before: Score, paired: ScoreDifference | None) -> tuple[str, str]:
     """The difference in words, and how to colour it."""
-    difference = points(trained.value - untrained.value)
+    difference = points(trained.value - before.value)
     if paired is not None:
         low, high = paired.low, paired.high
         difference += f" (95% interval: {interval(low, high)})"
     else:
-        low, high = trained.low - untrained.high, trained.high - untrained.low
+        low, high = trained.low - before.high, trained.high - before.low
     if low > 0:
         return f"Training gained {difference}.", "good"
     if high < 0:
@@ -128,12 +142,14 @@ def scores_tables(record: RunRecord) -> list[Block]:
 
 def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
     encoders = [who for who in ENCODERS if record.scores[who]]
-    has_differences = {"trained", "untrained"} <= set(encoders)
+    before = next((who for who in BASELINES if record.scores[who]), None) if record.scores["trained"] else None
+    if before is not None:
+        caption += f" The difference is that of the trained encoder from {BASELINES[before]}."
     rows = []
     for name in names:
         cells = [score_cell(record.score(who, name)) for who in encoders]
-        if has_differences:
-            cells.append(_difference(record, name))
+        if before is not None:
+            cells.append(_difference(record, name, before))
         scored = {who: score for who in encoders if (score := record.score(who, name))}
         marks = [mark(who, ENCODERS[who], score) for who, score in scored.items()]
         measured = next(iter(scored.values()))
@@ -141,7 +157,7 @@ def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: 
         images = amount(measured.count, "test image")
         rows.append(ScoreRow(score_name(name), cells, marks, f"{images}; {protocol}" if protocol else images))
     columns = [TableColumn(who, ENCODERS[who]) for who in encoders]
-    return ScoreTable(caption, columns, rows, has_differences, open=open_)
+    return ScoreTable(caption, columns, rows, before is not None, open=open_)
 
 
 def score_cell(score: Score | None) -> Cell | str:
@@ -149,12 +165,12 @@ def score_cell(score: Score | None) -> Cell | str:
     return Cell(percent(score.value), interval(score.low, score.high)) if score else "–"
 
 
-def _difference(record: RunRecord, name: str) -> Cell | str:
-    trained, untrained = record.score("trained", name), record.score("untrained", name)
-    paired = record.difference("untrained", name)
-    if not trained or not untrained:
+def _difference(record: RunRecord, name: str, before: str) -> Cell | str:
+    trained, other = record.score("trained", name), record.score(before, name)
+    paired = record.difference(before, name)
+    if not trained or not other:
         return "–"
-    return Cell(points(trained.value - untrained.value), interval(paired.low, paired.high) if paired else "")
+    return Cell(points(trained.value - other.value), interval(paired.low, paired.high) if paired else "")
 
 
 def mark(css: str, name: str, score: Score) -> Mark:

@@ -1,0 +1,36 @@
+"""A run that ends below the weights that it started from says so on its last screen and on its page."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from likewise.report.pages.page import write_report
+from likewise.report.terminal import last_screen
+from likewise.run_folder import read_json, write_json
+
+
+def run_with_difference(make_run, over, low, high):
+    run = make_run()
+    scores = read_json(run.scores)
+    value = (low + high) / 2
+    scores["differences"] = [{"name": "linear_top1", "over": over, "value": value, "low": low, "high": high}]
+    write_json(run.scores, scores)
+    return run
+
+
+def shown(run):
+    screen = io.StringIO()
+    Console(file=screen, width=400).print(last_screen(run))
+    write_report(run)
+    return screen.getvalue(), run.report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("over", "low", "high", "warned"),
+    [("start", -0.09, -0.03, True), ("start", -0.09, 0.01, False), ("untrained", -0.09, -0.03, False)],
+)
+def test_a_loss_of_the_start_is_said(make_run, over, low, high, warned):
+    screen, page = shown(run_with_difference(make_run, over, low, high))
+    for place in (screen, page):
+        assert ("--on-decline rollback" in place) == warned
