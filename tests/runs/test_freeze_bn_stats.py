@@ -87,3 +87,18 @@ def test_only_copies_of_the_encoder_are_frozen_also_over_ranks():
     nets.train()
     modes = {name: {layer.training for layer in batch_norms(part)} for name, part in nets.named_children()}
     assert modes == {"encoder": {False}, "teacher": {False}, "motion": {True}}
+
+
+def rates(**settings):
+    nets = build_nets(lw.prepare(pictures(), method="simclr", batch_size=16, **settings))
+    return {nets.learning_rate_scales.get(name, 1.0) for name, _ in nets.encoder.named_parameters(prefix="encoder")}
+
+
+def test_an_encoder_that_starts_from_weights_learns_at_a_tenth_of_the_rate(start):
+    path = str(start.folder.path)
+    assert rates() == {1.0}
+    assert rates(from_run=path) == {0.1}
+    assert rates(from_run=path, encoder_lr_scale=0.5) == {0.5}
+    assert rates(from_run=path, adapt="last:1") == {1.0}
+    with pytest.raises(lw.LikewiseError, match="--encoder-lr-scale"):
+        rates(from_run=path, encoder_lr_scale=0)

@@ -49,6 +49,7 @@ class RunOutline(NamedTuple):
     model_ema_decay: float | None = None
     bn_stats_frozen: bool = False
     """whether the encoder's batch normalisation keeps the running statistics that it starts with"""
+    encoder_lr_scale: float = 1.0
 
 
 def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutline) -> RenderableType:
@@ -73,6 +74,8 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
         grid.add_row("pretrained", str(run.key_match))
     if run.bn_stats_frozen:
         grid.add_row("batch norm", "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)")
+    if run.encoder_lr_scale != 1:
+        grid.add_row("learning rate", f"the encoder's is {run.encoder_lr_scale:g} times that of heads")
     if run.teacher:
         grid.add_row("teacher", run.teacher)
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))

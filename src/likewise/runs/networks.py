@@ -19,6 +19,10 @@ from likewise.runs.prepare import Prepared
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import load_teacher
 
+PRETRAINED_LR_SCALE = 0.1
+"""Factor of the learning rate of pretrained weights, beside heads that start at random: a tenth, as R-CNN fine-tunes
+at a tenth of the rate of pretraining (Girshick et al. 2014, Sec. 2.3, https://arxiv.org/abs/1311.2524)."""
+
 
 def build_nets(prepared: Prepared) -> Nets:
     """The networks, a function of the seed and of pretrained weights; with the teacher of a distillation method.
@@ -34,7 +38,26 @@ def build_nets(prepared: Prepared) -> Nets:
         method.adopt(nets, load_teacher(method.teacher, method, encoder, manifest.class_names))
     if freezes_bn_stats(prepared):
         nets.freeze_bn_stats()
+    scale_encoder_rates(nets, encoder_lr_scale(prepared))
     return nets.train()
+
+
+def encoder_lr_scale(prepared: Prepared) -> float:
+    """The factor of the encoder's learning rate: as given, or `PRETRAINED_LR_SCALE` for a start from weights."""
+    settings = prepared.settings
+    if settings.encoder_lr_scale is not None:
+        return settings.encoder_lr_scale
+    return PRETRAINED_LR_SCALE if starts_from_weights(prepared) and settings.adapt is None else 1.0
+
+
+def scale_encoder_rates(nets: Nets, scale: float) -> None:
+    """Multiply the learning rates of the encoder's parameters."""
+    if scale == 1:
+        return
+    scales = dict(nets.learning_rate_scales)
+    for name, _ in nets.encoder.named_parameters(prefix="encoder"):
+        scales[name] = scale * scales.get(name, 1.0)
+    nets.learning_rate_scales = scales
 
 
 def freezes_bn_stats(prepared: Prepared) -> bool:

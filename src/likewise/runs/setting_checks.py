@@ -57,6 +57,7 @@ RANGES: Mapping[str, Range] = {
     "accumulate_grad_batches": Range(1),
     "clip_grad_norm": ABOVE_ZERO,
     "model_ema_decay": INNER_SHARE,
+    "encoder_lr_scale": ABOVE_ZERO,
     "devices": Range(0),
     "num_workers": Range(-1),
     "max_bad": SHARE,

@@ -52,6 +52,9 @@ class TrainSettings(DataSettings):
     freeze_bn_stats: Literal["auto", "on", "off"] = "auto"
     """on: batch normalisation in the encoder normalises by the running statistics that it starts with, in training too,
     and keeps them; its weights learn. off: by those of each batch. auto: on where the encoder starts from weights"""
+    encoder_lr_scale: float | None = None
+    """factor of the encoder's learning rate; heads, which start at random, learn at the recipe's. Default: 0.1 where
+    the encoder starts from weights and --adapt is not given, or else 1"""
     head_init: Literal["auto", "prototypes", "random"] = "auto"
     """first weights of the method's classifier: prototypes takes class means of the encoder's features; auto does so
     where the encoder starts from weights"""

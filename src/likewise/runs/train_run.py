@@ -40,7 +40,13 @@ from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.config import write_config
 from likewise.runs.decline import DeclineGuard, check_on_decline
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
-from likewise.runs.networks import build_nets, start_classifier, starts_from_class_means, starts_from_weights
+from likewise.runs.networks import (
+    build_nets,
+    encoder_lr_scale,
+    start_classifier,
+    starts_from_class_means,
+    starts_from_weights,
+)
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
@@ -192,6 +198,7 @@ def _outline(prepared: Prepared, nets: Nets, run: RunFolder, steps: int, device:
         settings.accumulate_grad_batches,
         settings.model_ema_decay,
         bn_stats_frozen=bool(nets.frozen_bn_stats),
+        encoder_lr_scale=encoder_lr_scale(prepared),
     )
 
 
