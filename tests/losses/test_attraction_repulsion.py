@@ -12,7 +12,7 @@ from likewise.losses import (
     contrastive_repulsion,
     repulsion_weights,
 )
-from likewise.losses.attraction_repulsion import attraction_among_views, repulsion_among_views, unit_views
+from likewise.losses.attraction_repulsion import multi_view_attraction, multi_view_repulsion, unit_views
 from losses.vectors import QUEUE, raw, unit
 
 VIEWS = torch.stack([raw(4, 3, offset) for offset in (0, 0.5, 1.1)], dim=1)
@@ -69,8 +69,8 @@ def assert_alike(found, expected):
 def test_reference_values():
     """Computed by the authors' own functions on the same inputs."""
     views = unit_views(VIEWS)
-    assert float(attraction_among_views(views, views, 1.0, True)) == pytest.approx(0.7114065106406086, rel=1e-12)
-    assert float(repulsion_among_views(views, 0.9, True)) == pytest.approx(-0.8292278892139434, rel=1e-12)
+    assert float(multi_view_attraction(views, views, 1.0, True)) == pytest.approx(0.7114065106406086, rel=1e-12)
+    assert float(multi_view_repulsion(views, 0.9, True)) == pytest.approx(-0.8292278892139434, rel=1e-12)
     assert float(cacr(VIEWS, 1.0, 0.9)) == pytest.approx(-0.11782137857333486, rel=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Which prototype each example belongs to: assignments that use every prototype alike, and predicting them."""
+"""The prototype of each example: assignments that use all prototypes equally, and their prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CACR: positives contrasted among themselves, negatives among themselves, each by weights that can be looked at.
+"""CACR: positives are contrasted with positives and negatives with negatives, by weights that can be inspected.
 
 Distances are squared Euclidean distances of unit vectors, c(a, b) = 2 - 2 a . b, from 0 to 4. Sharpness multiplies
 them: it is the inverse of a temperature, and at 0 all weights are equal. No logarithm is taken of anything.
@@ -29,7 +29,7 @@ def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.
     Returns:
         [N, K], rows sum to 1.
     """
-    return _pulled(_alike(anchors, positives), sharpness)
+    return _pulled(_similarities(anchors, positives), sharpness)
 
 
 @in_float32
@@ -67,9 +67,9 @@ def contrastive_attraction(
     Returns:
         A scalar from 0 to 4. With one positive it is plain alignment, whatever the sharpness.
     """
-    alike = _alike(anchors, positives)
-    weights = _pulled(alike if through_weights else alike.detach(), sharpness)
-    return 2 - 2 * (weights * alike).sum(dim=1).mean()
+    similarities = _similarities(anchors, positives)
+    weights = _pulled(similarities if through_weights else similarities.detach(), sharpness)
+    return 2 - 2 * (weights * similarities).sum(dim=1).mean()
 
 
 @in_float32
@@ -95,9 +95,9 @@ def contrastive_repulsion(
     Raises:
         LossInputError: there is nothing to be pushed away from.
     """
-    alike = anchors @ others.T
-    weights = _pushed(alike if through_weights else alike.detach(), sharpness, self_index)
-    return 2 * (weights * alike).sum(dim=1).mean() - 2
+    similarities = anchors @ others.T
+    weights = _pushed(similarities if through_weights else similarities.detach(), sharpness, self_index)
+    return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
 @in_float32
@@ -117,8 +117,8 @@ def cacr(
         The sum of both terms, from -4 to 4. It is below 0 for embeddings that are spread out.
     """
     views = unit_views(z)
-    attraction = attraction_among_views(views, views, attraction_sharpness, through_weights)
-    return attraction + repulsion_among_views(views, repulsion_sharpness, through_weights)
+    attraction = multi_view_attraction(views, views, attraction_sharpness, through_weights)
+    return attraction + multi_view_repulsion(views, repulsion_sharpness, through_weights)
 
 
 def unit_views(z: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ def unit_views(z: Tensor) -> Tensor:
     return unit(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (z.shape[1], z.shape[0]))
 
 
-def attraction_among_views(queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool) -> Tensor:
-    """Each view of an image, [V, B, D], attracted by all its other views among the keys [V, B, D]; mean over views."""
+def multi_view_attraction(queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool) -> Tensor:
+    """Each view of an image, [V, B, D], attracted by all its other views in the keys [V, B, D]; mean over views."""
     views = range(len(queries))
     terms = [
         contrastive_attraction(
@@ -143,7 +143,7 @@ def attraction_among_views(queries: Tensor, keys: Tensor, sharpness: float, thro
     return torch.stack(terms).mean()
 
 
-def repulsion_among_views(views: Tensor, sharpness: float, through_weights: bool) -> Tensor:
+def multi_view_repulsion(views: Tensor, sharpness: float, through_weights: bool) -> Tensor:
     """Each pair of views, of [V, B, D]: the first repelled by other images' second; mean over pairs.
 
     As in the authors' code the conditional is the first view's alone, not symmetrised.
@@ -154,7 +154,7 @@ def repulsion_among_views(views: Tensor, sharpness: float, through_weights: bool
     return torch.stack(terms).mean()
 
 
-def _alike(anchors: Tensor, positives: Tensor) -> Tensor:
+def _similarities(anchors: Tensor, positives: Tensor) -> Tensor:
     """Cosines [N, K] of anchors with their own positives."""
     if positives.dim() != 3 or positives.shape[::2] != anchors.shape or positives.shape[1] == 0:
         raise LossInputError(
@@ -164,20 +164,20 @@ def _alike(anchors: Tensor, positives: Tensor) -> Tensor:
     return (anchors[:, None] * positives).sum(dim=2)
 
 
-def _pulled(alike: Tensor, sharpness: float) -> Tensor:
-    """softmax(sharpness * c); the 2 of c = 2 - 2 alike cancels."""
+def _pulled(similarities: Tensor, sharpness: float) -> Tensor:
+    """softmax(sharpness * c); the 2 of c = 2 - 2 similarities cancels."""
     _check_sharpness(sharpness)
-    return (-2 * sharpness * alike).softmax(dim=1)
+    return (-2 * sharpness * similarities).softmax(dim=1)
 
 
-def _pushed(alike: Tensor, sharpness: float, self_index: Tensor | None) -> Tensor:
+def _pushed(similarities: Tensor, sharpness: float, self_index: Tensor | None) -> Tensor:
     """softmax(-sharpness * c) over all columns but the anchor's own."""
     _check_sharpness(sharpness)
-    if alike.shape[1] <= (self_index is not None):  # a row leaves out one column at most
+    if similarities.shape[1] <= (self_index is not None):  # a row leaves out one column at most
         raise LossInputError("There is nothing to be pushed away from. Give at least two images.")
-    logits = 2 * sharpness * alike
+    logits = 2 * sharpness * similarities
     if self_index is not None:
-        columns = torch.arange(alike.shape[1], device=alike.device)
+        columns = torch.arange(similarities.shape[1], device=similarities.device)
         logits = logits.masked_fill(self_index[:, None] == columns, -torch.inf)
     return logits.softmax(dim=1)
 

@@ -1,7 +1,7 @@
 """One contrastive function for every amount of labels: equal ids are positives.
 
 Ids that are unique per image give the self-supervised losses (SimCLR, MoCo), class labels give the supervised ones
-(SupCon, SuNCEt), and any mixture lies between. What a batch cannot teach is refused, never returned as a silent zero.
+(SupCon, SuNCEt), or any mixture of both. What a batch cannot teach is refused, never returned as a silent zero.
 
 Nothing of N x M is held: the sums over all keys come from `similarity_sums`, and those over positives, being linear
 in the keys, from one sum of keys for each id.
@@ -160,8 +160,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
         return info_nce(rows, rows.detach(), image, image, temperature, torch.arange(len(rows), device=rows.device))
     check_temperature(temperature)
     scaled = unit(torch.cat([first, second]), temperature**-0.5)
-    alike = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
-    return self_logsumexp(scaled).all_logsumexp.mean() - alike.mean()
+    positive_scores = torch.linalg.vecdot(*scaled.chunk(2))  # [B]
+    return self_logsumexp(scaled).all_logsumexp.mean() - positive_scores.mean()
 
 
 @fused_batch.kernels_first(_sup_con_by_kernels)

@@ -8,7 +8,7 @@ from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError
 
 EPSILON = 1e-5
-"""Added to variances, as batch normalisation does: a coordinate that stands still has no direction."""
+"""Added to variances, as batch normalisation does: a constant coordinate has no direction."""
 
 
 @in_float32

@@ -95,7 +95,7 @@ class _WithinBatch(torch.autograd.Function):
         rows, count, form_number = rows.contiguous(), len(rows), FORMS.index(form)
         unit = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
         numbers = unit.new_empty(5, count)
-        factor, everyone, same, positives, loss = numbers
+        factor, all_logsumexp, same, positives, loss = numbers
         mean = unit.new_empty(2)
         labels = loss if labels is None else labels.contiguous()  # "pairs" reads none
         bound = LOG2E / temperature
@@ -105,7 +105,7 @@ class _WithinBatch(torch.autograd.Function):
         with torch.cuda.device_of(rows):
             kernels.unit_kernel[(_blocks(count, 16),)](rows, unit, factor, count, temperature**-0.5, **shape, ROWS=16)
             kernels.rows_kernel[(_blocks(count, tile[0]),)](
-                *(unit, labels, everyone, same, positives, loss, count, bound),
+                *(unit, labels, all_logsumexp, same, positives, loss, count, bound),
                 **(kind | {"ROWS": tile[0], "COLUMNS": tile[1], "BOUNDED": bound < SAFE_SCORE}),
             )
             kernels.mean_kernel[(1,)](loss, positives, mean, count, FORM=form_number, BLOCK=BLOCK, BY_ALL=by_all)
@@ -117,11 +117,11 @@ class _WithinBatch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, unit, labels, numbers, mean = ctx.saved_tensors
-        factor, everyone, same, positives, _ = numbers
+        factor, all_logsumexp, same, positives, _ = numbers
         gradient, height = torch.empty_like(rows), _backward_rows(len(rows))
         with torch.cuda.device_of(rows):
             _kernels().gradient_kernel[(_blocks(len(rows), height),)](
-                *(unit, factor, labels, everyone, same, positives, mean, gradients[0], gradient),
+                *(unit, factor, labels, all_logsumexp, same, positives, mean, gradients[0], gradient),
                 *(len(rows), ctx.squared_length),
                 **(ctx.kind | {"ROWS": height, "COLUMNS": 32}),
             )

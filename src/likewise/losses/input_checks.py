@@ -11,7 +11,7 @@ from likewise.errors import LikewiseError
 from likewise.losses.waiting import may_wait
 
 Kind = Literal["out", "in", "nca"]
-"""Where the mean over a query's positives stands; see `likewise.losses.info_nce`."""
+"""Where the mean over a query's positives is taken; see `likewise.losses.info_nce`."""
 
 UNKNOWN = -1
 """The id that equals nothing, not even another unknown: such rows are negatives to all, positives to none."""
@@ -90,7 +90,7 @@ def check_can_teach(positives: Tensor, compared: Tensor, kind: Kind) -> None:
 
 
 def nan_if_nothing_to_learn(loss: Tensor, positives: Tensor, compared: Tensor, kind: Kind) -> Tensor:
-    """On a GPU, NaN in place of the loss of a batch that `check_can_teach` would refuse, without waiting for it."""
+    """On a GPU, NaN instead of the loss of a batch that `check_can_teach` would refuse, without waiting for it."""
     if may_wait(positives):
         return loss
     return loss.masked_fill(_teaches_nothing(positives, compared, kind).all(), float("nan"))

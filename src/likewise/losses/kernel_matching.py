@@ -43,9 +43,9 @@ def kernel_cross_entropy(
         S(p, q) = e^{cos(p, q) / temperature} / sum_{r != p} e^{cos(p, r) / temperature}
         loss = mean_p -sum_{q != p} S_f(p, q) log S(p, q)
 
-    Mahendran et al. 2018, Sec. 3, https://arxiv.org/abs/1807.05636, who found it best of the three. What the kernel
-    says to be unlike is only pushed relative to what is alike, so a pair that happens to rest, or to move apart, is not
-    forced. That the diagonal is left out, and the constant by which cosines are multiplied, are reconstructed.
+    Mahendran et al. 2018, Sec. 3, https://arxiv.org/abs/1807.05636, who found it best of the three. Pairs that
+    the kernel calls dissimilar are only pushed relative to similar ones, so a pair that happens to rest, or to move
+    apart, is not forced. The diagonal is left out; that and the factor of the cosines are reconstructed.
 
     Args:
         embeddings: unit vectors [B, N, D], B sets of N.

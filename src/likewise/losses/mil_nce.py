@@ -1,7 +1,7 @@
-"""Rows that each have several positives of which not all need fit: a bag, as of the places of a picture that sounds.
+"""Rows with a bag of several positives, not all of which need fit, such as the locations of a sounding image.
 
 Multiple-instance learning's noise contrast. The positives of a row count together by the sum of their exponentials, so
-that one good place is enough; all other bags repel the row, and all other rows repel its bag.
+that one good location is enough; all other bags repel the row, and all other rows repel its bag.
 """
 
 from __future__ import annotations

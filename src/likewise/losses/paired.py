@@ -1,4 +1,4 @@
-"""Images and texts that come in pairs: each should find its partner among all of the batch, both ways.
+"""Images and texts that come in pairs: each should match its partner within the whole batch, in both directions.
 
 A pair's index is its identity: row i of the images belongs to row i of the texts. `contrastive.info_nce` takes any ids.
 """
@@ -37,11 +37,11 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
         raise LossInputError(f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
     other = smoothing / (len(images) - 1)
     scaled = images * scale
-    alike = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other
+    positive_scores = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other
     ways = (
         cross_logsumexp(scaled, texts).all_logsumexp.sum() + cross_logsumexp(texts * scale, images).all_logsumexp.sum()
     )
-    return (ways / 2 - alike) / len(images)
+    return (ways / 2 - positive_scores) / len(images)
 
 
 @in_float32
@@ -69,7 +69,7 @@ def pair_divergence(
 @torch.no_grad()
 @in_float32
 def pair_targets(
-    images: Tensor, texts: Tensor, sharpness: float = 100.0, among_images: float = 1.0, among_texts: float = 1.0
+    images: Tensor, texts: Tensor, sharpness: float = 100.0, image_weight: float = 1.0, text_weight: float = 1.0
 ) -> Tensor:
     """A teacher's soft targets: softmax(sharpness (c_v vv + c_t tt + vt)), and the same of the texts.
 
@@ -80,14 +80,14 @@ def pair_targets(
         images: the teacher's unit vectors [N, D].
         texts: the teacher's unit vectors [N, D].
         sharpness: one over the teacher's temperature (authors: 100).
-        among_images: c_v.
-        among_texts: c_t.
+        image_weight: c_v.
+        text_weight: c_t.
 
     Returns:
         [2, N, N]: of each image over texts, then of each text over images. Rows sum to 1.
     """
     _check_pairs(images, texts)
-    within, across = among_images * (images @ images.T) + among_texts * (texts @ texts.T), images @ texts.T
+    within, across = image_weight * (images @ images.T) + text_weight * (texts @ texts.T), images @ texts.T
     return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
 
 

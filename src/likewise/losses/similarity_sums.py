@@ -4,7 +4,7 @@ On a CPU batches whose similarities fit a core's cache keep them for the backwar
 tile by tile and made again (`tiles_torch`). On a GPU small batches keep them too (`tiles_dense`), and larger ones are
 made again by kernels (`tiles_triton`); the host never waits for the device. The caller never chooses, and the numbers
 agree to rounding. Divide by the temperature first: `queries / temperature`, or,
-for rows among themselves, `z / temperature ** 0.5`.
+for rows compared with each other, `z / temperature ** 0.5`.
 
 How float32 is multiplied is PyTorch's setting: under `torch.set_float32_matmul_precision("medium")` as bfloat16 where
 the hardware has units for it, ten times as fast and good to three digits of the gradient.
@@ -25,7 +25,7 @@ from likewise.losses.waiting import may_wait
 
 
 class NotTwiceDifferentiable(LikewiseError, RuntimeError):
-    """Second derivatives were asked for."""
+    """Second derivatives were requested."""
 
 
 class LogSums(NamedTuple):
@@ -208,7 +208,7 @@ def refuse_second_derivatives() -> None:
     """
     if torch.is_grad_enabled():  # as it is in a backward only under create_graph
         raise NotTwiceDifferentiable(
-            "Second derivatives of a contrastive loss were asked for (create_graph=True); the fast losses have none. "
+            "Second derivatives of a contrastive loss were requested (create_graph=True); the fast losses have none. "
             "Call the same loss from likewise.losses.dense, which PyTorch can differentiate as often as you like."
         )
 

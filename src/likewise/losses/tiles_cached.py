@@ -1,6 +1,6 @@
 """Log-sum-exp of similarities for batches so small that all exponentials stay in cache until the backward.
 
-The definitions are those of `tiles_torch`; here the whole batch is one tile E = e^score, which is kept. At 512 x 128
+The definitions are those of `tiles_torch`; here the whole batch is one tile E = e^score, which is cached. At 512 x 128
 a step is bound by the number of operations, and this is as few as there can be. Scores must be `tiles_torch.bounded`.
 """
 
@@ -33,14 +33,14 @@ def backward(
     queries: Tensor, keys: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
-    assert sums.kept is not None
+    assert sums.cached is not None
     weight = over_sum(grad_all, sums.all_logsumexp)[:, None]
     if (
-        sums.positives_logsumexp is None or grad_positives is None or sums.kept_same is None
+        sums.positives_logsumexp is None or grad_positives is None or sums.cached_positives is None
     ):  # a weight per query commutes with products
-        return (sums.kept @ keys).mul_(weight), sums.kept.T @ (queries * weight)
-    slopes = torch.mul(sums.kept, weight, out=room("slopes", queries, sums.kept.shape))
-    slopes.addcmul_(sums.kept_same, over_sum(grad_positives, sums.positives_logsumexp)[:, None])
+        return (sums.cached @ keys).mul_(weight), sums.cached.T @ (queries * weight)
+    slopes = torch.mul(sums.cached, weight, out=room("slopes", queries, sums.cached.shape))
+    slopes.addcmul_(sums.cached_positives, over_sum(grad_positives, sums.positives_logsumexp)[:, None])
     return slopes @ keys, slopes.T @ queries
 
 
@@ -52,13 +52,13 @@ def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
 
 def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
     """The gradient [N, D] of rows that are queries and keys at once."""
-    assert sums.kept is not None
+    assert sums.cached is not None
     weight = over_sum(grad_all, sums.all_logsumexp)
-    slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.kept.shape)).mul_(sums.kept)
-    if sums.positives_logsumexp is not None and grad_positives is not None and sums.kept_same is not None:
+    slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.cached.shape)).mul_(sums.cached)
+    if sums.positives_logsumexp is not None and grad_positives is not None and sums.cached_positives is not None:
         weight_same = over_sum(grad_positives, sums.positives_logsumexp)
-        both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.kept.shape))
-        slopes.addcmul_(both, sums.kept_same)
+        both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.cached.shape))
+        slopes.addcmul_(both, sums.cached_positives)
     return slopes @ z
 
 
@@ -74,5 +74,5 @@ def _sums(exponentials: Tensor, shared: Tensor | None) -> Sums:
     all_logsumexp = exponentials.sum(dim=1).log_()
     if shared is None:
         return Sums(all_logsumexp, None, exponentials)
-    alike = torch.where(shared, exponentials, 0)
-    return Sums(all_logsumexp, alike.sum(dim=1).log_(), exponentials, alike)
+    positive_exponentials = torch.where(shared, exponentials, 0)
+    return Sums(all_logsumexp, positive_exponentials.sum(dim=1).log_(), exponentials, positive_exponentials)

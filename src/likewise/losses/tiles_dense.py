@@ -16,7 +16,7 @@ MOST_PAIRS = 2**22
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
-    """The sums of queries [N, D] over keys [M, D]; the scores are kept."""
+    """The sums of queries [N, D] over keys [M, D]; the scores are cached."""
     scores = _scores(queries, keys, pairs.self_index)
     shared = None if pairs.query_id is None or pairs.key_id is None else pairs.query_id[:, None] == pairs.key_id
     return _sums(scores, shared)
@@ -38,7 +38,7 @@ def backward(
 
 
 def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
-    """The sums of each row [N, D] over all others; the scores are kept."""
+    """The sums of each row [N, D] over all others; the scores are cached."""
     scores = (z @ z.T).fill_diagonal_(-torch.inf)
     return _sums(scores, None if ids is None else ids[:, None] == ids)
 
@@ -68,9 +68,9 @@ def _sums(scores: Tensor, shared: Tensor | None) -> Sums:
 
 def _slopes(sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
     """[N, M], the derivative of the loss by each score."""
-    assert sums.kept is not None
-    slopes = (sums.kept - never_reached(sums.all_logsumexp)[:, None]).exp_().mul_(grad_all[:, None])
-    if sums.positives_logsumexp is None or sums.kept_same is None or grad_positives is None:
+    assert sums.cached is not None
+    slopes = (sums.cached - never_reached(sums.all_logsumexp)[:, None]).exp_().mul_(grad_all[:, None])
+    if sums.positives_logsumexp is None or sums.cached_positives is None or grad_positives is None:
         return slopes
-    of_same = (sums.kept_same - never_reached(sums.positives_logsumexp)[:, None]).exp_()
+    of_same = (sums.cached_positives - never_reached(sums.positives_logsumexp)[:, None]).exp_()
     return slopes.addcmul_(of_same, grad_positives[:, None])

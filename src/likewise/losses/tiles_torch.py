@@ -7,7 +7,7 @@ For queries q_i and keys k_a (temperatures already divided in), with self_i the 
 
 The derivative of all_i by s_ia is the softmax p_ia = e^{s_ia - all_i}. With g_i the gradient of all_i,
 query i gets  g_i sum_a p_ia k_a  and key a gets  sum_i g_i p_ia q_i: two products with a tile that a third one has
-made again. Nothing of N x M is kept: the memory is O((N + M) D + TILE^2).
+made again. Nothing of size N x M is stored: the memory is O((N + M) D + TILE^2).
 
 Three forms, from the general to the special:
 
@@ -48,14 +48,14 @@ class Sums(NamedTuple):
     """[N] over the keys that it is compared with; -inf if there are none"""
     positives_logsumexp: Tensor | None
     """[N] over those of its own id; -inf if there are none; None if no ids were given"""
-    kept: Tensor | None = None
+    cached: Tensor | None = None
     """[N, M] exponentials, where the backward need not make them again"""
-    kept_same: Tensor | None = None
+    cached_positives: Tensor | None = None
     """[N, M] likewise, 0 where ids differ"""
 
 
 class Pairs(NamedTuple):
-    """Who is left out and who is alike."""
+    """The pairs that are left out and those that are positives."""
 
     self_index: Tensor | None = None
     """int64 [N], the key that a query is not compared with; -1 for none"""
@@ -79,18 +79,18 @@ def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
     positives_logsumexp = (
         [_Running(queries[rows]) for rows in _cut(len(queries))] if pairs.query_id is not None else None
     )
-    for place, _, scores, shared in _tiles(queries, keys, pairs):
+    for block, _, scores, shared in _tiles(queries, keys, pairs):
         if positives_logsumexp is not None and shared is not None:
-            positives_logsumexp[place].add(scores.masked_fill(~shared, -torch.inf))
-        all_logsumexp[place].add(scores)
+            positives_logsumexp[block].add(scores.masked_fill(~shared, -torch.inf))
+        all_logsumexp[block].add(scores)
     return Sums(_joined(all_logsumexp), None if positives_logsumexp is None else _joined(positives_logsumexp))
 
 
 def forward_fixed(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> tuple[Tensor, Tensor]:
     """The sums over keys that get no gradient, [N], and the mean key under each query's softmax, [N, D]."""
     all_logsumexp = [_Running(queries[rows], mean_of=keys) for rows in _cut(len(queries))]
-    for place, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
-        all_logsumexp[place].add(scores, keys[columns])
+    for block, columns, scores, _ in _tiles(queries, keys, Pairs(self_index)):
+        all_logsumexp[block].add(scores, keys[columns])
     return _joined(all_logsumexp), torch.cat([running.mean() for running in all_logsumexp])
 
 
@@ -109,17 +109,17 @@ def backward(
     )
     grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
     cut = _cut(len(queries))
-    for place, columns, scores, shared in _tiles(queries, keys, pairs):
-        rows = cut[place]
-        alike = None
+    for block, columns, scores, shared in _tiles(queries, keys, pairs):
+        rows = cut[block]
+        positive_slopes = None
         if positives_logsumexp is not None and grad_positives is not None and shared is not None:
-            alike = (scores - positives_logsumexp[rows, None]).masked_fill_(
+            positive_slopes = (scores - positives_logsumexp[rows, None]).masked_fill_(
                 ~shared, -torch.inf
             )  # e^ of the others may be infinite
-            alike = alike.exp_().mul_(grad_positives[rows, None])
+            positive_slopes = positive_slopes.exp_().mul_(grad_positives[rows, None])
         slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])  # d loss / d score
-        if alike is not None:
-            slopes += alike
+        if positive_slopes is not None:
+            slopes += positive_slopes
         grad_queries[rows].addmm_(slopes, keys[columns])
         grad_keys[columns].addmm_(slopes.T, queries[rows])
     return grad_queries, grad_keys
@@ -199,21 +199,21 @@ def _joined(parts: list[_Running]) -> Tensor:
 
 
 def _tiles(queries: Tensor, keys: Tensor, pairs: Pairs) -> Iterator[tuple[int, slice, Tensor, Tensor | None]]:
-    """All tiles: the row block's place, the columns, scores (-inf for an own key), who shares an id if any may."""
+    """All tiles: the index of the row block, the columns, scores (-inf for an own key), who shares an id if any may."""
     self_index, query_id, key_id = pairs
     down, across = _cut(len(queries)), _cut(len(keys))
     rows_share, columns_share = _spans(query_id, down), _spans(key_id, across)
     rows_own = _spans(self_index, down)
-    for place, rows in enumerate(down):
+    for block, rows in enumerate(down):
         for other, columns in enumerate(across):
             shape = rows.stop - rows.start, columns.stop - columns.start
             scores = torch.mm(queries[rows], keys[columns].T, out=room("tile", queries, shape))
-            if self_index is not None and _overlap(rows_own[place], (columns.start, columns.stop - 1)):
+            if self_index is not None and _overlap(rows_own[block], (columns.start, columns.stop - 1)):
                 _leave_out(scores, self_index[rows] - columns.start)
             shared = None
-            if query_id is not None and key_id is not None and _overlap(rows_share[place], columns_share[other]):
+            if query_id is not None and key_id is not None and _overlap(rows_share[block], columns_share[other]):
                 shared = query_id[rows, None] == key_id[columns]
-            yield place, columns, scores, shared
+            yield block, columns, scores, shared
 
 
 def _upper_tiles(z: Tensor, ids: Tensor | None) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:

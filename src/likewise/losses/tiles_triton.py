@@ -52,7 +52,7 @@ greatest is lost to float32; under the least of the log-sums it then weighs unde
 LOG2E = 1 / math.log(2)
 
 ITSELF: Literal["itself"] = "itself"
-"""In place of ``self_index``: each query's own key is that of its index."""
+"""Instead of ``self_index``: each query's own key is that of its index."""
 
 SelfIndex = Tensor | Literal["itself"] | None
 
@@ -89,7 +89,7 @@ def forward(
         queries: [N, D], already divided by the temperature.
         keys: [M, D], same dtype.
         self_index: int64 [N], the key that a query is not compared with; -1 for none. Fastest where neighbouring
-            queries have neighbouring keys, as in ``arange(N)``, for which ITSELF stands.
+            queries have neighbouring keys, as in ``arange(N)``, which ITSELF means.
         query_id: int64 [N], or None.
         key_id: int64 [M]; None together with ``query_id``. Equality is all that is tested.
         tiles: how to cut; chosen by dtype and D if None.

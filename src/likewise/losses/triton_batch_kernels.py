@@ -28,8 +28,8 @@ def unit_kernel(
     part = tl.arange(0, WIDTH)
     value = _load_rows(given, row, rows, D, WIDTH, True).to(tl.float32)
     scale = length / tl.maximum(tl.sqrt(tl.sum(value * value, 1)), 1e-12)
-    place = unit + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(place, value * scale[:, None], mask=(row < rows)[:, None] & (part < D)[None, :])
+    pointers = unit + row.to(tl.int64)[:, None] * D + part[None, :]
+    tl.store(pointers, value * scale[:, None], mask=(row < rows)[:, None] & (part < D)[None, :])
     tl.store(factor + row, scale, mask=row < rows)
 
 
@@ -72,7 +72,7 @@ def _attraction(
 
 @triton.jit(do_not_specialize=["rows"])
 def rows_kernel(
-    unit, labels, everyone, same, count, loss, rows, bound,
+    unit, labels, all_logsumexp, same, count, loss, rows, bound,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, BOUNDED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -97,12 +97,12 @@ def rows_kernel(
             top, total = _add(top, total, score)
         if FORM != PAIRS:
             id_there = _ids(labels, column, column < rows, VIEWS)
-            alike = compared & (id_here[:, None] == id_there[None, :]) & (id_here != -1)[:, None]
-            positives += tl.sum(alike.to(tl.float32), 1)
+            is_positive = compared & (id_here[:, None] == id_there[None, :]) & (id_here != -1)[:, None]
+            positives += tl.sum(is_positive.to(tl.float32), 1)
             if FORM == OUT:
-                near += tl.sum(tl.where(alike, score, 0.0), 1)
+                near += tl.sum(tl.where(is_positive, score, 0.0), 1)
             else:
-                top_same, total_same = _add(top_same, total_same, tl.where(alike, score, NOTHING))
+                top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
     if BOUNDED:
         top = tl.full([ROWS], 0.0, tl.float32) + bound  # every score was shifted by the bound
     all_sum = (top + tl.log2(total)) * LN2
@@ -113,7 +113,7 @@ def rows_kernel(
         valid = there & (positives > 0.0)
         tl.store(same + row, same_sum, mask=there)
         tl.store(count + row, positives, mask=there)
-    tl.store(everyone + row, all_sum, mask=there)
+    tl.store(all_logsumexp + row, all_sum, mask=there)
     tl.store(loss + row, tl.where(valid, all_sum - attraction, 0.0), mask=there)
 
 
@@ -147,10 +147,10 @@ def mean_kernel(
 
 @triton.jit
 def _of_rows(
-    labels, everyone, same, count, row, there, FORM: tl.constexpr, VIEWS: tl.constexpr
+    labels, all_logsumexp, same, count, row, there, FORM: tl.constexpr, VIEWS: tl.constexpr
 ):  # fmt: skip
     """Id, log-sums in powers of two, whether it counts, and one over its positives, of some rows."""
-    all_sum = tl.load(everyone + row, mask=there, other=0.0) * LOG2E
+    all_sum = tl.load(all_logsumexp + row, mask=there, other=0.0) * LOG2E
     counts = there.to(tl.float32)
     share = counts
     same_sum = all_sum
@@ -167,7 +167,7 @@ def _of_rows(
 
 @triton.jit(do_not_specialize=["rows"])
 def gradient_kernel(
-    unit, factor, labels, everyone, same, count, mean, upstream, gradient, rows, squared_length,
+    unit, factor, labels, all_logsumexp, same, count, mean, upstream, gradient, rows, squared_length,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -175,24 +175,26 @@ def gradient_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
     held = _load_rows(unit, row, rows, D, WIDTH, True)
-    id_row, all_row, same_row, counts_row, share_row = _of_rows(labels, everyone, same, count, row, there, FORM, VIEWS)
+    id_row, all_row, same_row, counts_row, share_row = _of_rows(
+        labels, all_logsumexp, same, count, row, there, FORM, VIEWS
+    )
     found = tl.zeros([ROWS, WIDTH], tl.float32)
     for tile in range(0, tl.cdiv(rows, COLUMNS)):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = _load_rows(unit, column, rows, D, WIDTH, True)
         score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
         id_column, all_column, same_column, counts_column, share_column = _of_rows(
-            labels, everyone, same, count, column, column < rows, FORM, VIEWS
+            labels, all_logsumexp, same, count, column, column < rows, FORM, VIEWS
         )
         as_query = tl.exp2(score - all_row[:, None]) * counts_row[:, None]
         slope = as_query + tl.exp2(score - all_column[None, :]) * counts_column[None, :]
         if FORM != PAIRS:
-            alike = compared & (id_row[:, None] == id_column[None, :]) & (id_row != -1)[:, None]
+            is_positive = compared & (id_row[:, None] == id_column[None, :]) & (id_row != -1)[:, None]
             if FORM == OUT:
                 pull = share_row[:, None] + share_column[None, :]
             else:
                 pull = tl.exp2(score - same_row[:, None]) + tl.exp2(score - same_column[None, :])
-            slope -= tl.where(alike, pull, 0.0)
+            slope -= tl.where(is_positive, pull, 0.0)
         found = _product(slope, met, found, PRECISION)
     if FORM == PAIRS:
         partner = (row + rows // 2) % rows
@@ -201,5 +203,5 @@ def gradient_kernel(
     scale = tl.load(factor + row, mask=there, other=0.0) * tl.load(mean + 1) * tl.load(upstream)
     found = (found - held * along[:, None]) * scale[:, None]
     part = tl.arange(0, WIDTH)
-    place = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(place, found.to(gradient.dtype.element_ty), mask=there[:, None] & (part < D)[None, :])
+    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
+    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=there[:, None] & (part < D)[None, :])

@@ -27,17 +27,17 @@ NOTHING = tl.constexpr(float("-inf"))
 def _load_rows(matrix, row, rows, D: tl.constexpr, WIDTH: tl.constexpr, MASKED: tl.constexpr):
     """[len(row), WIDTH] of a contiguous [rows, D] matrix, zeros beyond its edges."""
     part = tl.arange(0, WIDTH)
-    place = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
+    pointers = matrix + row.to(tl.int64)[:, None] * D + part[None, :]
     if D == WIDTH:
         if MASKED:
-            return tl.load(place, mask=(row < rows)[:, None], other=0.0)
+            return tl.load(pointers, mask=(row < rows)[:, None], other=0.0)
         else:
-            return tl.load(place)
+            return tl.load(pointers)
     else:
         if MASKED:
-            return tl.load(place, mask=(row < rows)[:, None] & (part < D)[None, :], other=0.0)
+            return tl.load(pointers, mask=(row < rows)[:, None] & (part < D)[None, :], other=0.0)
         else:
-            return tl.load(place, mask=(part < D)[None, :], other=0.0)
+            return tl.load(pointers, mask=(part < D)[None, :], other=0.0)
 
 
 INTERPRETED = tl.constexpr(not isinstance(_load_rows, triton.JITFunction))
@@ -110,19 +110,19 @@ def _log_sums(
             else:
                 top, total = _add(top, total, score)
             if HAS_IDS:
-                alike = id_here[:, None] == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
+                is_positive = id_here[:, None] == tl.load(key_id + column, mask=column < columns, other=0)[None, :]
                 if BOUNDED:
-                    total_same += tl.sum(tl.where(alike, power, 0.0), 1)
+                    total_same += tl.sum(tl.where(is_positive, power, 0.0), 1)
                 else:
-                    top_same, total_same = _add(top_same, total_same, tl.where(alike, score, NOTHING))
-    everyone = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
+                    top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
+    all_logsumexp = tl.where(total == 0.0, NOTHING, (top + tl.log2(total)) * LN2)
     same = tl.where(total_same == 0.0, NOTHING, (top_same + tl.log2(total_same)) * LN2)
-    return everyone, same
+    return all_logsumexp, same
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
 def forward_kernel(
-    queries, keys, own, query_id, key_id, span, bounded, everyone, same, rows, columns,
+    queries, keys, own, query_id, key_id, span, bounded, all_logsumexp, same, rows, columns,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     HAS_OWN: tl.constexpr, HAS_IDS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
@@ -142,10 +142,10 @@ def forward_kernel(
             query, own_key, id_here, keys, key_id, span, columns,
             D, WIDTH, ROWS, COLUMNS, HAS_OWN, HAS_IDS, PRECISION, False,
         )  # fmt: skip
-    place = tl.program_id(1).to(tl.int64) * rows + row
-    tl.store(everyone + place, found, mask=there)
+    offset = tl.program_id(1).to(tl.int64) * rows + row
+    tl.store(all_logsumexp + offset, found, mask=there)
     if HAS_IDS:
-        tl.store(same + place, found_same, mask=there)
+        tl.store(same + offset, found_same, mask=there)
 
 
 @triton.jit
@@ -168,14 +168,14 @@ def _of_queries(
 
 @triton.jit
 def _coefficient(
-    score, alike, compared, weight, shift, weight_same, shift_same,
+    score, is_positive, compared, weight, shift, weight_same, shift_same,
     HAS_IDS: tl.constexpr, MASKED: tl.constexpr, BOUNDED: tl.constexpr,
 ):  # fmt: skip
     """What one role adds: weight * 2**(score - shift), for both sums; BOUNDED leaves out the power that all share."""
     found = weight if BOUNDED else weight * tl.exp2(score - shift)
     if HAS_IDS:
         found_same = weight_same if BOUNDED else weight_same * tl.exp2(score - shift_same)
-        found = found + tl.where(alike, found_same, 0.0)
+        found = found + tl.where(is_positive, found_same, 0.0)
     if MASKED:
         found = tl.where(compared, found, 0.0)
     return found
@@ -214,12 +214,12 @@ def _weighted_sum(
             met = _load_rows(inner, column, columns, D, WIDTH, MASKED)
             score = _product(held, tl.trans(met), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION) * LOG2E
             id_of_column = tl.load(inner_id + column, mask=there, other=0) if HAS_IDS else column
-            alike = id_of_row[:, None] == id_of_column[None, :]
+            is_positive = id_of_row[:, None] == id_of_column[None, :]
             found = tl.zeros([ROWS, COLUMNS], tl.float32)
             if AS_QUERY:
                 compared = there[None, :] & (own_of_row[:, None] != column[None, :]) if HAS_OWN else there[None, :]
                 found += _coefficient(
-                    score, alike, compared,
+                    score, is_positive, compared,
                     weight_row[:, None], shift_row[:, None], weight_same_row[:, None], shift_same_row[:, None],
                     HAS_IDS, MASKED, BOUNDED,
                 )  # fmt: skip
@@ -230,7 +230,7 @@ def _weighted_sum(
                 own_of_column = tl.load(own + column, mask=there, other=-1) if HAS_OWN else column
                 compared = there[None, :] & (own_of_column[None, :] != row[:, None]) if HAS_OWN else there[None, :]
                 found += _coefficient(
-                    score, alike, compared,
+                    score, is_positive, compared,
                     weight_column[None, :], shift_column[None, :],
                     weight_same_column[None, :], shift_same_column[None, :],
                     HAS_IDS, MASKED, BOUNDED,
@@ -267,5 +267,5 @@ def backward_kernel(
             D, WIDTH, ROWS, COLUMNS, AS_QUERY, AS_KEY, HAS_OWN, HAS_IDS, PRECISION, False,
         )  # fmt: skip
     part = tl.arange(0, WIDTH)
-    place = (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
-    tl.store(gradient + place, found, mask=(row < rows)[:, None] & (part < D)[None, :])
+    pointers = (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
+    tl.store(gradient + pointers, found, mask=(row < rows)[:, None] & (part < D)[None, :])

@@ -58,7 +58,7 @@ def spans(own: Tensor | None, tiles: Tiles, rows: int, columns: int, roles: tupl
 
 
 def own_keys(count: int, device: torch.device) -> Tensor:
-    """Each row's own key where rows are compared among themselves: int32 [count], made once."""
+    """Each row's own key where rows are compared with each other: int32 [count], made once."""
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
         return _own_keys.__wrapped__(count, device)  # what a graph makes is filled by its replay alone
     return _own_keys(count, device)
@@ -87,7 +87,7 @@ def _own_spans(height: int, width: int, rows: int, device: torch.device) -> Tens
 
 # The two tables were chosen by what fits, not by a clock: NO GPU HAS MEASURED THEM YET. Registers and shared memory are
 # as the compiler reports them for capability 9.0; in half precision up to D = 128 two programs of the forward fit one
-# processor, so that one's exponentials can run beside the other's products. benchmarks/losses_on_gpu.py times others.
+# processor, so that one's exponentials run during the other's products. benchmarks/losses_on_gpu.py times others.
 
 
 def forward_tiles(queries: Tensor) -> Tiles:
@@ -99,7 +99,7 @@ def forward_tiles(queries: Tensor) -> Tiles:
 
 def backward_tiles(outer: Tensor) -> Tiles:
     """For the gradient of ``outer``."""
-    # The gradient [rows, D] stays in registers beside the tile of scores, so wide rows come in fewer.
+    # The gradient [rows, D] stays in registers with the tile of scores, so wide rows come in fewer.
     if outer.element_size() == 4:
         return Tiles(32, 32, 4, 2)
     return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
@@ -119,10 +119,10 @@ def filled(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
 def fitting(tiles: Tiles, outer: Tensor, shared_memory: int) -> Tiles:
     """Fewer stages, columns, rows, in this order, until the tiles lie in so many bytes of shared memory."""
     row = padded(outer.shape[1]) * outer.element_size()
-    beside = 8192  # weights, ids and barriers
+    overhead = 8192  # weights, ids and barriers
     while True:
         copies = tiles.rows + tiles.columns if outer.element_size() == 4 else 0  # what TensorFloat-32 leaves over
-        if row * (tiles.rows + tiles.stages * tiles.columns + copies) + beside <= shared_memory:
+        if row * (tiles.rows + tiles.stages * tiles.columns + copies) + overhead <= shared_memory:
             return tiles
         if tiles.stages > 2:
             tiles = tiles._replace(stages=tiles.stages - 1)

@@ -12,9 +12,9 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import mlp
 from likewise.losses.attraction_repulsion import (
-    attraction_among_views,
     contrastive_repulsion,
-    repulsion_among_views,
+    multi_view_attraction,
+    multi_view_repulsion,
     unit_views,
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
@@ -132,8 +132,8 @@ class CACR(Method):
             memory_updates = {"queue": keys[-1]}  # of one view, as in the authors' code: an image enters once
         else:
             keys = queries
-            repulsion = repulsion_among_views(queries, sharpness, through)
-        attraction = attraction_among_views(queries, keys, self.attraction_sharpness, through)
+            repulsion = multi_view_repulsion(queries, sharpness, through)
+        attraction = multi_view_attraction(queries, keys, self.attraction_sharpness, through)
         terms = {"attraction": attraction.detach(), "repulsion": repulsion.detach()}
         return Step(attraction + repulsion, {"feature_std": feature_std(queries[0]), **terms}, memory_updates)
 

@@ -29,7 +29,7 @@ class BoxDraws(NamedTuple):
     log_ratio: Tensor
     """float32 [B, TRIES], the logarithm of width / height in the file"""
     across: Tensor
-    """float32 [B] in [-1, 1), the place of the box in what is left beside it"""
+    """float32 [B] in [-1, 1), position of the box within the remaining space"""
     down: Tensor
     """float32 [B], the same below and above"""
     mirrored: Tensor
@@ -49,9 +49,13 @@ def runs_on(device: torch.device) -> bool:
     return _triton_version() >= OLDEST_TRITON
 
 
-def boxes(draws: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
+def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
     """``crop.boxes`` on the device of the aspect: float32 [B, 2, 3]."""
-    columns = [draws.share, draws.log_ratio, torch.stack([draws.across, draws.down, draws.mirrored.float()], dim=1)]
+    columns = [
+        random.share,
+        random.log_ratio,
+        torch.stack([random.across, random.down, random.mirrored.float()], dim=1),
+    ]
     drawn = to_device(torch.cat(columns, dim=1), aspect.device)
     found = torch.empty(len(drawn), 2, 3, device=aspect.device)
     if len(drawn):

@@ -21,11 +21,11 @@ from likewise.views.image import colour
 from likewise.views.image.random_ops import GREY as LEFT_EMPTY
 
 RED, GREEN, BLUE = tl.constexpr(colour.RED), tl.constexpr(colour.GREEN), tl.constexpr(colour.BLUE)
-BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE = (tl.constexpr(place) for place in range(4))
+BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE = (tl.constexpr(index) for index in range(4))
 CHANGES = tl.constexpr(len(colour.COLOUR_OPS))
 EMPTY = tl.constexpr(LEFT_EMPTY)
 
-EXTENT_X, CENTRE_X, EXTENT_Y, CENTRE_Y = (tl.constexpr(place) for place in (0, 2, 4, 5))
+EXTENT_X, CENTRE_X, EXTENT_Y, CENTRE_Y = (tl.constexpr(index) for index in (0, 2, 4, 5))
 BOX = tl.constexpr(6)  # numbers of a box
 TRIES = tl.constexpr(boxes.TRIES)
 FACTORS, ORDER = tl.constexpr(packing.FACTORS), tl.constexpr(packing.ORDER)
@@ -34,7 +34,7 @@ SIGMA, SOLARIZED = tl.constexpr(packing.SIGMA), tl.constexpr(packing.SOLARIZED)
 CUTOUT, CHANNEL_FACTORS = tl.constexpr(packing.CUTOUT), tl.constexpr(packing.CHANNEL_FACTORS)
 
 SAYS_ORDER = tl.constexpr(tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 8))
-"""Whether Triton must be told that neighbouring threads are to read neighbouring columns.
+"""Whether Triton needs a hint that neighbouring threads read neighbouring columns.
 
 Where it sees no contiguous addresses, 3.6 lets them read neighbouring lines, which at 224 pixels took 7 times as long.
 A hint of two contiguous addresses turns that round. It changes nothing else as long as Triton knows nothing of how
@@ -55,13 +55,13 @@ def _within(value):
 
 
 @triton.jit
-def _taps(place, extent, centre, pixels, size, SHRINKS: tl.constexpr):
-    """Where each place of an axis looks, in pixels of the image, the first pixel that counts, and the filter's reach.
+def _taps(index, extent, centre, pixels, size, SHRINKS: tl.constexpr):
+    """Per pixel of an axis: its position in the image, the first pixel of the filter, and the filter's reach.
 
     ``crop.filter_taps`` where views may shrink, else the bilinear gather of ``crop._enlarge`` written as such taps.
     """
     pixels = pixels.to(tl.float32)
-    target = (place * 2 + 1).to(tl.float32) / size - 1
+    target = (index * 2 + 1).to(tl.float32) / size - 1
     if SHRINKS:
         half = pixels * 0.5
         wanted = (centre + 1) * half + extent * (target * half)
@@ -79,7 +79,7 @@ def _taps(place, extent, centre, pixels, size, SHRINKS: tl.constexpr):
 
 @triton.jit
 def _tap(tap, wanted, first, reach, extent, centre, pixels, SHRINKS: tl.constexpr):
-    """The pixel and the weight of one tap of each place; weights do not add up to one where views shrink."""
+    """The pixel and the weight of one tap of each pixel; weights do not add up to one where views shrink."""
     index = first + tap
     weight = tl.maximum(1 - tl.abs(index + 0.5 - wanted) / reach, 0.0)
     if SHRINKS:
@@ -95,10 +95,10 @@ def _crop(
     image, box, y, x, size, height, width, stride_c, stride_h, stride_w,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr,
 ):  # fmt: skip
-    """``crop.resample``: the channels at places y [ROWS] and x [COLUMNS] of the view, in [0, 1]."""
+    """``crop.resample``: the channels at pixels y [ROWS] and x [COLUMNS] of the view, in [0, 1]."""
     extent_x, centre_x = tl.load(box + EXTENT_X), tl.load(box + CENTRE_X)
     extent_y, centre_y = tl.load(box + EXTENT_Y), tl.load(box + CENTRE_Y)
-    # Places beyond the view look where its last ones do, so that no load needs a mask.
+    # Pixels beyond the view are read as its last ones, so that no load needs a mask.
     y, x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
     wanted_y, first_y, reach_y = _taps(y, extent_y, centre_y, height, size, SHRINKS)
     wanted_x, first_x, reach_x = _taps(x, extent_x, centre_x, width, size, SHRINKS)
@@ -117,14 +117,14 @@ def _crop(
                 down, across = 2 * pair_y + part // 2, 2 * pair_x + part % 2
                 line, weight_y = _tap(down, wanted_y, first_y, reach_y, extent_y, centre_y, height, SHRINKS)
                 column, weight_x = _tap(across, wanted_x, first_x, reach_x, extent_x, centre_x, width, SHRINKS)
-                place = image + (line * stride_h)[:, None] + (column * stride_w)[None, :]
+                pointers = image + (line * stride_h)[:, None] + (column * stride_w)[None, :]
                 if SAYS_ORDER:
-                    place = tl.max_contiguous(place, [1, 2])
+                    pointers = tl.max_contiguous(pointers, [1, 2])
                 weight = weight_y[:, None] * weight_x[None, :]
-                red += weight * tl.load(place).to(tl.float32)
+                red += weight * tl.load(pointers).to(tl.float32)
                 if RGB:
-                    green += weight * tl.load(place + stride_c).to(tl.float32)
-                    blue += weight * tl.load(place + 2 * stride_c).to(tl.float32)
+                    green += weight * tl.load(pointers + stride_c).to(tl.float32)
+                    blue += weight * tl.load(pointers + 2 * stride_c).to(tl.float32)
     red, green, blue = red * (1.0 / 255), green * (1.0 / 255), blue * (1.0 / 255)
     if SHRINKS:
         sum_y = tl.zeros([ROWS], tl.float32)
@@ -230,9 +230,9 @@ def _finished(channel, threshold, hidden, COLOURED: tl.constexpr, CUTS_OUT: tl.c
 
 
 @triton.jit
-def _hidden_along(place, centre, side, size):
-    """Which places of an axis lie in the square of ``random_ops.cut_out``."""
-    pixel_centre = (place.to(tl.float32) + 0.5) / size
+def _hidden_along(index, centre, side, size):
+    """Which pixels of an axis are inside the square of ``random_ops.cut_out``."""
+    pixel_centre = (index.to(tl.float32) + 0.5) / size
     return tl.floor((pixel_centre - centre + side * 0.5) / side) == 0
 
 
@@ -249,27 +249,27 @@ def _store(
     threshold = 2.0  # no value reaches it
     if COLOURED:
         threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
-    place = out + (y * out_h)[:, None] + (x * out_w)[None, :]
+    pointers = out + (y * out_h)[:, None] + (x * out_w)[None, :]
     if SAYS_ORDER:
-        place = tl.max_contiguous(place, [1, 2])
+        pointers = tl.max_contiguous(pointers, [1, 2])
     value = _finished(red, threshold, hidden, COLOURED, CUTS_OUT)
     if NORMALISED:
         value = (value - tl.load(mean + channel)) / tl.load(std + channel)
-    tl.store(place, value.to(out.dtype.element_ty), mask=there)
+    tl.store(pointers, value.to(out.dtype.element_ty), mask=there)
     if RGB:
         value = _finished(green, threshold, hidden, COLOURED, CUTS_OUT)
         if NORMALISED:
             value = (value - tl.load(mean + 1)) / tl.load(std + 1)
-        tl.store(place + out_c, value.to(out.dtype.element_ty), mask=there)
+        tl.store(pointers + out_c, value.to(out.dtype.element_ty), mask=there)
         value = _finished(blue, threshold, hidden, COLOURED, CUTS_OUT)
         if NORMALISED:
             value = (value - tl.load(mean + 2)) / tl.load(std + 2)
-        tl.store(place + 2 * out_c, value.to(out.dtype.element_ty), mask=there)
+        tl.store(pointers + 2 * out_c, value.to(out.dtype.element_ty), mask=there)
 
 
 @triton.jit
-def _place(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """This program's image and channel, and the places of its tile."""
+def _tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """This program's image and channel, and the pixels of its tile."""
     row = tl.program_id(0) // planes
     channel = tl.program_id(0) % planes
     tiles_across = tl.cdiv(size, COLUMNS)
@@ -296,15 +296,15 @@ def box_kernel(drawn, aspects, found, least, greatest, rows, ROWS: tl.constexpr)
         fits = (wide <= 1) & (high <= 1)
         width = tl.where(fits, wide, width)
         height = tl.where(fits, high, height)
-    place = found + row * BOX
+    pointers = found + row * BOX
     mirrored = tl.load(numbers + 2 * TRIES + 2, mask=there, other=0.0)
     nought = tl.zeros([ROWS], tl.float32)
-    tl.store(place, tl.where(mirrored != 0, -width, width), mask=there)
-    tl.store(place + 1, nought, mask=there)
-    tl.store(place + 2, tl.load(numbers + 2 * TRIES, mask=there, other=0.0) * (1 - width), mask=there)
-    tl.store(place + 3, nought, mask=there)
-    tl.store(place + 4, height, mask=there)
-    tl.store(place + 5, tl.load(numbers + 2 * TRIES + 1, mask=there, other=0.0) * (1 - height), mask=there)
+    tl.store(pointers, tl.where(mirrored != 0, -width, width), mask=there)
+    tl.store(pointers + 1, nought, mask=there)
+    tl.store(pointers + 2, tl.load(numbers + 2 * TRIES, mask=there, other=0.0) * (1 - width), mask=there)
+    tl.store(pointers + 3, nought, mask=there)
+    tl.store(pointers + 4, height, mask=there)
+    tl.store(pointers + 5, tl.load(numbers + 2 * TRIES + 1, mask=there, other=0.0) * (1 - height), mask=there)
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -313,7 +313,7 @@ def sum_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each tile's sum over the luminance that contrast meets: [B * planes, tiles]. Rows without contrast are left."""
-    row, channel, y, x = _place(size, planes, ROWS, COLUMNS)
+    row, channel, y, x = _tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     before = CHANGES  # how many changes come before contrast
     for turn in range(CHANGES):
@@ -333,8 +333,8 @@ def sum_kernel(
             red, green, blue = _changed(red, green, blue, change, factor, 0.0, RGB)
         there = (y < size)[:, None] & (x < size)[None, :]
         seen = tl.where(there, _luminance(red, green, blue, RGB), 0.0)
-        place = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-        tl.store(sums + place, tl.sum(tl.sum(seen, 1), 0))
+        pointers = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+        tl.store(sums + pointers, tl.sum(tl.sum(seen, 1), 0))
 
 
 @triton.jit
@@ -345,8 +345,8 @@ def _mean_luminance(red, green, blue, sums, there, size, TILES: tl.constexpr, RG
         total = tl.sum(tl.sum(luminance, 1), 0)
     else:
         tile = tl.arange(0, TILES)
-        place = sums + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tile
-        total = tl.sum(tl.load(place, mask=tile < tl.num_programs(1), other=0.0), 0)
+        pointers = sums + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tile
+        total = tl.sum(tl.load(pointers, mask=tile < tl.num_programs(1), other=0.0), 0)
     return total / (size * size)
 
 
@@ -390,11 +390,11 @@ def _all_blurred(
 @triton.jit
 def _set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr):
     """A tile into planes [size, size], in float32, for `across_kernel`."""
-    place = plane + (y * size)[:, None] + x[None, :]
-    tl.store(place, red, mask=there)
+    pointers = plane + (y * size)[:, None] + x[None, :]
+    tl.store(pointers, red, mask=there)
     if RGB:
-        tl.store(place + size * size, green, mask=there)
-        tl.store(place + 2 * size * size, blue, mask=there)
+        tl.store(pointers + size * size, green, mask=there)
+        tl.store(pointers + 2 * size * size, blue, mask=there)
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -406,7 +406,7 @@ def view_kernel(
     CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
-    row, channel, y, x = _place(size, planes, ROWS, COLUMNS)
+    row, channel, y, x = _tile_coordinates(size, planes, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     box = boxes + row * BOX
     image = images + row * stride_b + channel * stride_c
@@ -435,11 +435,11 @@ def view_kernel(
 
 
 @triton.jit
-def _reflected(place, size):
-    """``blur.blur_matrix``'s place for one beyond a border; what lies beyond the view altogether stays at its edge."""
-    place = tl.abs(place)
-    place = tl.where(place >= size, 2 * (size - 1) - place, place)
-    return tl.minimum(tl.maximum(place, 0), size - 1)
+def _reflected(index, size):
+    """Reflect an index beyond the border, as ``blur.blur_matrix`` does; one farther out is clamped to the edge."""
+    index = tl.abs(index)
+    index = tl.where(index >= size, 2 * (size - 1) - index, index)
+    return tl.minimum(tl.maximum(index, 0), size - 1)
 
 
 @triton.jit
@@ -450,10 +450,10 @@ def _at(plane, y, x, offset, size, DOWN: tl.constexpr):
         line = _reflected(y + offset, size)
     else:
         column = _reflected(x + offset, size)
-    place = plane + (line * size)[:, None] + column[None, :]
+    pointers = plane + (line * size)[:, None] + column[None, :]
     if SAYS_ORDER:
-        place = tl.max_contiguous(place, [1, 2])
-    return tl.load(place)
+        pointers = tl.max_contiguous(pointers, [1, 2])
+    return tl.load(pointers)
 
 
 @triton.jit
@@ -474,7 +474,7 @@ def across_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
 ) -> None:  # fmt: skip
     """A tile of one channel of a view that is blurred, blurred along its lines; other rows are left."""
-    row, channel, y, x = _place(size, channels, ROWS, COLUMNS)
+    row, channel, y, x = _tile_coordinates(size, channels, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = (row * channels + channel) * size * size
@@ -490,7 +490,7 @@ def down_kernel(
     CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
 ) -> None:  # fmt: skip
     """The same tile blurred along its columns too, and finished."""
-    row, channel, y, x = _place(size, channels, ROWS, COLUMNS)
+    row, channel, y, x = _tile_coordinates(size, channels, ROWS, COLUMNS)
     parameters = packed + row * stride_p
     if tl.load(parameters + BLURRED) != 0:
         plane = half_blurred + (row * channels + channel) * size * size

@@ -1,6 +1,6 @@
 """The GPU kernel of RandAugment; imported late, since it needs Triton.
 
-One launch makes one operation of each view, from one place in memory to another, so that a move may read any pixel. A
+One launch makes one operation of each view, from one buffer to another, so that a move may read any pixel. A
 program holds a whole view (of an image that is not RGB: one channel of it). What each function computes is defined by
 the function of ``likewise.views.image`` that it names.
 """
@@ -11,7 +11,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels import BOX, EMPTY, SAYS_ORDER, _blended, _luminance, _place, _store, _within
+from likewise.views.fused.kernels import (
+    BOX,
+    EMPTY,
+    SAYS_ORDER,
+    _blended,
+    _luminance,
+    _store,
+    _tile_coordinates,
+    _within,
+)
 from likewise.views.image import random_ops, tone
 
 KINDS = {name: tl.constexpr(number) for number, name in enumerate(random_ops.OPERATIONS)}
@@ -44,7 +53,7 @@ def _equalize(channel, there, size, SIDE: tl.constexpr):
     levels = tl.minimum(tl.maximum(levels, 0), LEVELS - 1)
     seen = tl.reshape(there.to(tl.int32), [SIDE * SIDE]) != 0
     level = tl.arange(0, LEVELS)
-    # What lies beyond the view is counted as 0, and then taken off.
+    # Pixels outside the view are counted as 0, and then taken off.
     counts = tl.histogram(tl.where(seen, levels, 0), LEVELS)
     counts = counts - tl.where(level == 0, SIDE * SIDE - size * size, 0)
     brightest = tl.max(tl.where(counts > 0, level, 0), 0)
@@ -63,10 +72,10 @@ def _sharpened(plane, channel, factor, y, x, size):
         line = tl.minimum(tl.maximum(y + down - 1, 0), size - 1) * size
         for across in range(3):
             column = tl.minimum(tl.maximum(x + across - 1, 0), size - 1)
-            place = plane + line[:, None] + column[None, :]
+            pointers = plane + line[:, None] + column[None, :]
             if SAYS_ORDER:
-                place = tl.max_contiguous(place, [1, 2])
-            total += tl.load(place)
+                pointers = tl.max_contiguous(pointers, [1, 2])
+            total += tl.load(pointers)
     smooth = total / 13
     inner_y, inner_x = (y > 0) & (y < size - 1), (x > 0) & (x < size - 1)
     sharpened = _within(smooth + factor * (channel - smooth))
@@ -140,16 +149,16 @@ def _lines(kind, amount):
 def _corner(plane, row, column, weight, size):
     """One of four neighbours, less the grey that comes in at the edges."""
     inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
-    place = plane + row.to(tl.int32) * size + column.to(tl.int32)
+    pointers = plane + row.to(tl.int32) * size + column.to(tl.int32)
     if SAYS_ORDER:
-        place = tl.max_contiguous(place, [1, 2])
-    value = tl.load(place, mask=inside, other=EMPTY)
+        pointers = tl.max_contiguous(pointers, [1, 2])
+    value = tl.load(pointers, mask=inside, other=EMPTY)
     return weight * (value - EMPTY)
 
 
 @triton.jit
 def _moved(plane, row, column, size):
-    """``random_ops.move``: a plane [size, size] at places given in pixels."""
+    """``random_ops.move``: a plane [size, size] at positions given in pixels."""
     above, left = tl.floor(row), tl.floor(column)
     down, across = row - above, column - left
     value = _corner(plane, above, left, (1 - down) * (1 - across), size)
@@ -175,7 +184,7 @@ def operation_kernel(
     SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr,
 ) -> None:  # fmt: skip
     """One operation of each view: float32 [B, C, size, size] -> the same; ``operations`` hold its kind and amount."""
-    row, channel, y, x = _place(size, planes, SIDE, SIDE)
+    row, channel, y, x = _tile_coordinates(size, planes, SIDE, SIDE)
     kind = tl.load(operations + row * stride_o).to(tl.int32)
     amount = tl.load(operations + row * stride_o + 1)
     there = (y < size)[:, None] & (x < size)[None, :]
@@ -187,12 +196,12 @@ def operation_kernel(
         _chain(boxes + row * BOX, new_boxes + row * BOX, xx, xy, x0, yx, yy, y0)
     # Pixels beyond the view are those of its edge, so that no load needs a mask.
     within_y, within_x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
-    place = plane + (within_y * size)[:, None] + within_x[None, :]
+    pointers = plane + (within_y * size)[:, None] + within_x[None, :]
     if SAYS_ORDER:
-        place = tl.max_contiguous(place, [1, 2])
-    red = tl.load(place)
-    green = tl.load(place + area) if RGB else red
-    blue = tl.load(place + 2 * area) if RGB else red
+        pointers = tl.max_contiguous(pointers, [1, 2])
+    red = tl.load(pointers)
+    green = tl.load(pointers + area) if RGB else red
+    blue = tl.load(pointers + 2 * area) if RGB else red
     if kind >= ROTATE:
         across = ((within_x * 2 + 1).to(tl.float32) / size - 1)[None, :]
         down = ((within_y * 2 + 1).to(tl.float32) / size - 1)[:, None]

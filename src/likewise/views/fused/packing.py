@@ -45,7 +45,7 @@ class Packed(NamedTuple):
 
 
 def pack(params: ViewParams) -> Packed:
-    """RandAugment's operations are not among them. Parts stay on their devices, but for colours, which are packed."""
+    """RandAugment's operations are not included. Parts stay on their devices, but for colours, which are packed."""
     box = params.box.float().contiguous()
     colour, cutout = params.colour, params.cutout
     if colour is None and cutout is None:

@@ -1,4 +1,4 @@
-"""Where a view lies in its image, and the resampling that shows it.
+"""The box of a view in its image, and the resampling of that box.
 
 A box is the affine map of ``View.box``: from the view's [-1, 1] plane to the image's. Fractions of the image's sides
 mean the same in the stored square as in the file, so only the drawing of a box needs to know the file's aspect.
@@ -25,7 +25,7 @@ def random_boxes(
     Area is uniform and the ratio log-uniform, both in the file's geometry, drawn again until the box fits: Szegedy et
     al. 2015, Sec. 6 (https://arxiv.org/abs/1409.4842) by torchvision's ``RandomResizedCrop``. Ours differs twice:
     edges are not rounded to whole pixels (a 28-pixel image has few of them), and where ten tries fail, as on
-    panoramas, the largest box of an allowed ratio lies at a random position instead of the centre.
+    panoramas, the largest box of an allowed ratio is put at a random position instead of the centre.
 
     Args:
         rng: random numbers for the B rows.
@@ -40,16 +40,16 @@ def random_boxes(
     """
     share = rng.uniform(*area, columns=TRIES)
     log_ratio = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES)
-    draws = BoxDraws(share, log_ratio, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip))
-    return (fused.boxes if fused.runs_on(aspect.device) else boxes)(draws, aspect, ratio)
+    random = BoxDraws(share, log_ratio, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip))
+    return (fused.boxes if fused.runs_on(aspect.device) else boxes)(random, aspect, ratio)
 
 
-def boxes(draws: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
+def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
     """The boxes that were drawn: float32 [B, 2, 3]."""
-    share, shape = draws.share, draws.log_ratio.exp()
+    share, shape = random.share, random.log_ratio.exp()
     width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
-    signed = torch.where(draws.mirrored, -width, width)
-    return _box(signed, height, draws.across * (1 - width), draws.down * (1 - height))
+    signed = torch.where(random.mirrored, -width, width)
+    return _box(signed, height, random.across * (1 - width), random.down * (1 - height))
 
 
 def centre_boxes(aspect: Tensor, share: float) -> Tensor:
@@ -79,7 +79,7 @@ def _enlarge(images: Tensor, box: Tensor, size: int) -> Tensor:
     rows, _, height, width = images.shape
     target = (torch.arange(size, device=box.device) * 2 + 1) / size - 1
     extent, centre = box[:, None, (0, 1), (0, 1)], box[:, None, :, 2]  # [B, 1, 2]
-    # What lies outside the box must not colour its edge: past the centres of its outermost pixels these are repeated.
+    # Pixels outside the box must not affect its edge, so its outermost pixels are repeated past their centres.
     inner = (extent.abs() - 1 / torch.tensor([width, height], device=box.device)).clamp_(min=0)
     across, down = (target[:, None] * extent).clamp(-inner, inner).add_(centre).unbind(dim=2)  # [B, size]
     shape = rows, size, size
