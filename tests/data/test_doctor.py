@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from data.pictures import cut_short, picture, save
+from likewise.cli import main
 from likewise.data.checks.doctor import examine
 from likewise.data.checks.near_duplicates import near_duplicates, thumbnail
 from likewise.data.sources.open import open_manifest
@@ -93,3 +94,18 @@ def test_mirrored_and_other_pictures_are_not_alike():
     thumbnails.append(thumbnail(np.asarray(scene(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT))))
     assert near_duplicates(np.stack(thumbnails)) == []
     assert near_duplicates(np.zeros((0, 16, 16), np.uint8)) == []
+
+
+def test_the_whole_list_names_every_file_and_every_copy(tmp_path, capsys):
+    healthy(tmp_path)
+    broken = [tmp_path / f"train/cat/broken {number}.png" for number in range(3)]
+    for path in broken:
+        path.touch()
+    save(tmp_path / "train/dog/1.png", 1, 96, 96)
+    copies = [save(tmp_path / f"train/dog/copy {number}.png", 1, 96, 96) for number in range(3)]
+    main(["doctor", str(tmp_path)])
+    assert sum(path.name in capsys.readouterr().out for path in broken) <= 1
+    main(["doctor", str(tmp_path), "--all"])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.endswith(f"train/cat/{path.name}") for line in lines) for path in broken)
+    assert any(all(path.name in line for path in copies) for line in lines)

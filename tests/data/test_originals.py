@@ -168,3 +168,23 @@ def test_a_run_on_photographs_cuts_from_the_files_and_resumes_to_the_same_weight
     weights = [each.encoder.state_dict() for each in (run, squeezed, again)]
     name = next(name for name in weights[0] if name.endswith("weight"))
     assert torch.equal(weights[0][name], weights[2][name]) and not torch.equal(weights[0][name], weights[1][name])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_kinds_of_files_are_stored_as_they_are_read(tmp_path, channels):
+    for mode, ending in (("L", "jpg"), ("RGB", "jpg"), ("CMYK", "jpg"), ("LA", "png"), ("RGBA", "png"), ("P", "gif")):
+        picture(len(mode), 50, 40).convert(mode).save(tmp_path / f"{mode}.{ending}")
+    values = np.random.default_rng(0).integers(0, 65536, (40, 50), np.uint16)
+    values[0, 0] = 65535
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    manifest, everything = open_manifest(tmp_path), torch.arange(7)
+    stored, from_files = (open_originals(manifest, SIZE, channels, limit) for limit in (10**9, 0))
+    assert stored is not None and from_files is not None and isinstance(stored.source, StoredPixels)
+    whole = ViewPolicy(VIEW, crop_area=(1, 1), crop_ratio=(1, 1))
+    crops = []
+    for images in (stored, from_files):
+        pixels = images.cropped(everything, None, [stream(whole)], lambda name: BatchRNG((7, 3, name), 7)).pixels
+        assert not images.unreadable and pixels.crops is not None
+        crops.append(pixels.crops["first"].pixels)
+    assert torch.equal(*crops)
+    assert float(crops[0].float().std(dim=(1, 2, 3)).min()) > 1

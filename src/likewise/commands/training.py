@@ -56,12 +56,14 @@ class Doctor:
     """folder, file or named set"""
     labels: str | None = None
     """a CSV of image_path,label"""
+    all: bool = False
+    """list every file and every group of copies, a line each, instead of one example of each problem"""
 
 
 def doctor(words: list[str]) -> None:
     """``likewise doctor DATA``."""
     given = parse(Doctor, words, "likewise doctor")
-    api.doctor(given.data, given.labels, Console())
+    api.doctor(given.data, given.labels, Console(), given.all)
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,7 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
         width, height = headers.sizes[row].tolist()
         if planes.shape[1:] != (height, width):  # a quarter turn that the header did not tell
             planes = functional.interpolate(planes[None], (height, width), mode="bilinear", antialias=True)[0]
+        planes = planes.expand(channels, -1, -1)  # grey among colours
         values[offsets[row] : offsets[row + 1]] = planes.permute(1, 2, 0).reshape(-1).numpy()
         return None
 

@@ -252,7 +252,7 @@ def _setting(score: Score) -> str:
 
 
 def findings_table(findings: Findings) -> RenderableType:
-    """What the doctor found, each with its remedy."""
+    """What the doctor found, each with its remedy and one example."""
     checked = f"{findings.images:,} images checked"
     notes = [f"note: {note}" for note in findings.notes]
     if findings.healthy:
@@ -262,3 +262,8 @@ def findings_table(findings: Findings) -> RenderableType:
         example = " = ".join(finding.groups[0][:2])
         table.add_row(finding.name, f"{finding.count:,}", example, finding.meaning, finding.remedy)
     return Group(f"{checked}.", table, *notes)
+
+
+def findings_list(findings: Findings) -> list[str]:
+    """One line for each file, or for each group of copies, of everything that the doctor found."""
+    return [f"{finding.name}: {' = '.join(group)}" for finding in findings.found for group in finding.groups]

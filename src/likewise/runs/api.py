@@ -17,7 +17,7 @@ from likewise.methods import Method, Recipe
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
-from likewise.report.terminal import findings_table
+from likewise.report.terminal import findings_list, findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import Defaults, defaults_of
 from likewise.runs.given import GivenObjects, checked_callbacks, checked_labels, checked_method, with_encoder
@@ -159,9 +159,18 @@ def _folder_of(run: Any) -> RunFolder:
     return RunFolder(run).require()
 
 
-def doctor(data: Any, labels: str | None = None, console: Console | None = None) -> Findings:
-    """Look for what would spoil a run: unusable, tiny and duplicate files, leaks between splits, odd classes."""
+def doctor(data: Any, labels: str | None = None, console: Console | None = None, list_all: bool = False) -> Findings:
+    """Look for what would spoil a run: unusable, tiny and duplicate files, leaks between splits, odd classes.
+
+    Args:
+        data: as for `likewise.train`.
+        labels: a CSV of image_path,label.
+        console: where the findings are printed; None prints nothing.
+        list_all: also print every file, and every group of copies, instead of one example of each problem.
+    """
     findings = examine(open_manifest(data, labels))
     if console is not None:
         console.print(findings_table(findings))
+        for line in findings_list(findings) if list_all else ():
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
     return findings
