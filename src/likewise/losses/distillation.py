@@ -56,7 +56,7 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
             f"soft_nce needs one probability for each query and key, [{len(queries)}, {len(keys)}]; got "
             f"{tuple(targets.shape)}."
         )
-    scaled, targets = queries / temperature, targets.detach()
+    scaled, targets = queries / temperature, targets.detach().to(queries.dtype)
     expected = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
     return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
 
