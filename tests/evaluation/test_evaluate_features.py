@@ -116,8 +116,8 @@ def test_without_labels_the_label_free_measures_are_given_with_a_reason(absent):
     )
     assert found.by_encoder == {"trained": [], "untrained": []}
     assert found.differences == [] and found.predictions is None
-    reasons = {"training labels": "no training image has a label", "second class": "of one class"}
-    assert reasons.get(absent, "no labelled test images") in found.notes[0]
+    reasons = {"training labels": "no training image is labelled with one class", "second class": "of one class"}
+    assert reasons.get(absent, "no test image is labelled with one class") in found.notes[0]
     assert found.label_free["trained"]["effective_rank"] > 1
     assert len(found.vectors) == (90 if absent == "test set" else 45)
 

@@ -103,6 +103,12 @@ def load_reference(folder: str | Path) -> Reference:
 def _settings(folder: str | Path) -> dict[str, Any]:
     files = RunFolder(folder)
     if not (files.classifier.is_file() and files.classifier_weights.is_file()):
+        targets = read_json(files.data).get("targets") if files.data.exists() else None
+        if targets:
+            raise LikewiseError(
+                f"The run {folder} learned from {targets['task']} labels, which predict does not give yet. Its encoder "
+                f"gives vectors: likewise embed {folder} IMAGES --out vectors.parquet"
+            )
         raise LikewiseError(
             f"{folder} has no classifier ({files.classifier.name}). A run leaves one where training saw labels of two "
             f"classes or more: likewise train DATA --labels labels.csv. For images without labels there are likewise "

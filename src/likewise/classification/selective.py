@@ -43,10 +43,14 @@ class Threshold(NamedTuple):
                 f"sure from a probability of {self.value:.3f}: {self.correct:,} of the {self.retained:,} held-out "
                 f"predictions above it are correct ({self.held_out:,} were held out)"
             )
+        least = fewest(self.precise)
+        if self.held_out < least:
+            why = f"{self.held_out:,} held-out labels are too few; {least:,} are the least, with all of them correct"
+        else:
+            why = f"the classifier is not right often enough on its {self.held_out:,} held-out labels"
         return (
-            f"everything is unsure: {self.held_out:,} held-out labels do not show a precision of {self.precise:g} at "
-            f"any threshold. At least {fewest(self.precise):,} are needed where all predictions are correct: label "
-            f"more images, or ask for less with --precise."
+            f"everything is unsure at a precision of {self.precise:g}: {why}. Label more images, or ask for less with "
+            f"--precise."
         )
 
 

@@ -170,10 +170,14 @@ def evaluate_features(
 def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
     """Why accuracy cannot be measured with these labels; None where it can."""
     if test is None or not bool((test != UNLABELLED).any()):
-        return "there are no labelled test images"
+        return "no test image is labelled with one class"
     classes = train[train != UNLABELLED].unique()
     if len(classes) < 2:
-        return "no training image has a label" if not len(classes) else "all training labels are of one class"
+        return (
+            "no training image is labelled with one class"
+            if not len(classes)
+            else "all training labels are of one class"
+        )
     return None
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound
+from likewise.data.columns.targets import targets_in
 from likewise.data.manifest import Manifest, class_counts, some_files
 from likewise.data.splits import Split
 from likewise.encoders import EncoderSettings
@@ -47,6 +48,7 @@ def summarise_data(
         "classes": _classes(manifest, visible_labels),
         "labelled": found["labelled"],
         "unlabelled": found["unlabelled"],
+        "targets": _targets(manifest),
         "visible_labels": int(visible.sum()),
         "noisy_labels": int(flipped.sum()),
         "image_size": encoder.image_size,
@@ -64,6 +66,14 @@ def summarise_data(
         ],
         "warnings": warnings,
     }
+
+
+def _targets(manifest: Manifest) -> dict[str, Any] | None:
+    """Several classes an image, or numbers."""
+    column = targets_in(manifest.columns)
+    if column is None:
+        return None
+    return {"task": column.task, "names": list(column.names), "known": int(column.present().sum())}
 
 
 def _unread(splits: Mapping[str, Split]) -> dict[str, str]:

@@ -104,6 +104,9 @@ def _videos(clips: dict[str, float]) -> str:
 
 
 def _labels(found: dict[str, Any]) -> str:
+    if targets := found["targets"]:
+        kind = "classes, several an image" if targets["task"] == "multilabel" else "numbers an image"
+        return f"{len(targets['names'])} {kind}, known of {targets['known']:,} images"
     if not found["classes"]:
         return "no labels"
     sentence = f"{len(found['classes'])} classes, {found['visible_labels']:,} of {found['labelled']:,} labels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
     Raises:
         LikewiseError: the folder holds no run and no classifier.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise LikewiseError(f"load({path!r}): the folder of a run was expected, as text or as a path.")
     folder = RunFolder(path)
     is_classifier_alone = folder.classifier.exists() and not folder.config.exists()
     return Run(path if is_classifier_alone else folder.require().path, encoder)
