@@ -10,14 +10,14 @@ Imagenette would prove nothing: its images are among those that lite0 was traine
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import tyro
+from measuring import Claim, Table, keep
 from torch import Tensor, nn
 
 from likewise.advice.arm import Trained
@@ -34,7 +34,13 @@ from likewise.advice.worth import UNLABELLED_IMAGES, gains_of
 from likewise.encoders import build_encoder
 from likewise.randomness import generator
 
-RESULT = Path(__file__).parent / "results" / "advise_coverage.json"
+TITLE = "Does advise promise what its classifier keeps?"
+ARMS = "Arms on lite0's frozen features"
+COLUMNS = (
+    "data", "labels a class", "promised", "came true", "within the 95% interval", "width of the interval, points",
+    "behind the best arm, points", "more than a point behind", "behind if chosen by accuracy, points",
+    "false claims about unlabelled images",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,6 @@ class Settings:
     """images of a set that are encoded"""
     unlabelled: int = 300
     """images without a label in each draw"""
-    out: Path = RESULT
-    """JSON file of the figures"""
 
 
 class Draw(NamedTuple):
@@ -160,22 +164,48 @@ def summary(found: list[Draw], folds: int) -> dict[str, float]:
     }
 
 
+def row(name: str, per_class: int, line: Mapping[str, float]) -> list[str]:
+    """The figures of so many labels of each class, as `COLUMNS` name them."""
+    points = [line["width"], line["behind_the_best"], line["behind_if_chosen_by_accuracy"]]
+    width, behind, by_accuracy = (f"{100 * value:.1f}" for value in points)
+    return [
+        name,
+        str(per_class),
+        f"{line['expected']:.1%}",
+        f"{line['true']:.1%}",
+        f"{line['covered']:.0%}",
+        width,
+        behind,
+        f"{line['more_than_a_point_behind']:.0%}",
+        by_accuracy,
+        f"{line['false_claims_about_unlabelled']:.0%}",
+    ]
+
+
+def claim(covered: list[float]) -> Claim:
+    """What the interval says of itself; every cell has as many draws."""
+    return Claim("the accuracy lies within its 95% interval in 95% of all draws", 0.95, sum(covered) / len(covered))
+
+
 def main(settings: Settings) -> None:
     sets: dict[str, object] = {"Fashion-MNIST": "fashion-mnist"}
     if settings.photographs is not None:
         sets["CIFAR-10 (JPEG)"] = settings.photographs
-    figures: dict[str, dict[str, dict[str, float]]] = {}
+    table, covered = Table(ARMS, COLUMNS), []
     for name, data in sets.items():
         features = encoded(data, settings.images)
-        figures[name] = {}
         for per_class in settings.per_class:
             found = list(draws(features, per_class, settings))
             labels = torch.arange(features.classes).repeat(per_class)
-            figures[name][str(per_class)] = line = summary(found, fold_count(labels))
+            line = summary(found, fold_count(labels))
             line["variance_over_independent"] *= per_class * features.classes
+            table.rows.append(row(name, per_class, line))
+            covered.append(line["covered"])
             print(name, per_class, {key: round(value, 3) for key, value in line.items()}, flush=True)
-    given = {key: str(value) for key, value in asdict(settings).items()}
-    settings.out.write_text(json.dumps({"settings": given, "exponent": EXPONENT, "sets": figures}, indent=2) + "\n")
+    keep(
+        "advise_coverage", TITLE, [table], [claim(covered)], draws=settings.draws, images=settings.images,
+        unlabelled=settings.unlabelled, exponent=EXPONENT,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -186,11 +186,7 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     measured = [measure(case, settings) for case in CASES]
     claims = [claim for _, found in measured for claim in found]
-    for claim, wanted, at_least in (
-        ("H100: seconds of a two-view epoch of CIFAR-10 with ResNet-18, once warm, under 2", 2, False),
-        ("H100: 4x lightly's loader on the same machine", 4, True),
-    ):
-        claims.append(Claim(claim, wanted, None, at_least, "no GPU was available"))
+    claims.append(Claim("H100: 4x lightly's loader on the same machine", 4, None, note="no GPU was available"))
     keep("training_step", "A training step on the CPU", [table for table, _ in measured], claims)
 
 

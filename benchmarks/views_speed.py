@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 import tyro
-from measuring import Claim, Clock, Table, in_turns, keep, seconds
+from measuring import Claim, Clock, Table, in_turns, keep
 from PIL import Image
 from torch import Tensor
 
@@ -290,23 +290,6 @@ def claims_of(speeds: dict[str, float] | None, size: int, wanted: dict[str, floa
     return claims
 
 
-def on_gpu() -> Claim:
-    """Two views of 50,000 images in memory, draws included."""
-    claim = "two views of 50,000 images of 32 px in 3 ms on a GPU"
-    if not torch.cuda.is_available():
-        return Claim(claim, 3, None, at_least=False, note="there is no CUDA device here")
-    images = torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8, device="cuda")
-    pixels = Pixels(images, torch.ones(50_000, device="cuda"))
-    policy = simclr()
-
-    def work() -> None:
-        for name in ("first", "second"):
-            policy(pixels, BatchRNG((0, name), 50_000))
-
-    take_columns = [seconds(work) for _ in range(6)][1:]
-    return Claim(claim, 3, 1000 * statistics.median(take_columns), at_least=False)
-
-
 def main(settings: Settings) -> None:
     """Measure, print, keep."""
     torch.set_num_threads(1)
@@ -322,7 +305,7 @@ def main(settings: Settings) -> None:
     claims += claims_of(large_speeds, 224, {ALBUMENTATIONS: 1, LIGHTLY: 2.5})
     ratio = strong_speeds["likewise"] / max(strong_speeds[peer] for peer in (TORCHVISION, TORCHVISION_PIL))
     claims.append(Claim("RandAugment of 32 px at 5x the speed of torchvision v2, its faster way", 5, ratio))
-    keep("views_speed", "Views", tables, [*claims, on_gpu()], clock=settings.clock, cores=1)
+    keep("views_speed", "Views", tables, claims, clock=settings.clock, cores=1)
 
 
 if __name__ == "__main__":

@@ -124,8 +124,9 @@ def benchmark(name: str, stored: dict[str, Any]) -> str:
     """One benchmark: where and when, its tables and its targets."""
     measured = dict(stored["measured"])
     versions = ", ".join(f"{package} {number}" for package, number in measured.pop("versions").items())
+    command = measured.pop("command", f"python benchmarks/{name}.py")
     facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in measured.items())
-    lines = [f"## {stored['title']}", "", f"`python benchmarks/{name}.py`. {facts}; {versions}.", ""]
+    lines = [f"## {stored['title']}", "", f"`{command}`. {facts}; {versions}.", ""]
     for table in stored["tables"]:
         lines += [f"**{table['title']}**", ""]
         lines += [f"| {' | '.join(table['columns'])} |", f"| {' | '.join('---' for _ in table['columns'])} |"]

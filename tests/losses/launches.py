@@ -23,7 +23,7 @@ WAITS = {
 FREE = {
     aten._unsafe_view, aten.alias, aten.as_strided, aten.detach, aten.diagonal, aten.empty, aten.empty_like,
     aten.empty_strided, aten.expand, aten.new_empty, aten.new_empty_strided, aten.permute, aten.select, aten.slice,
-    aten.split, aten.split_with_sizes, aten.squeeze, aten.t, aten.transpose, aten.unsqueeze, aten.view,
+    aten.split, aten.split_with_sizes, aten.squeeze, aten.t, aten.transpose, aten.unbind, aten.unsqueeze, aten.view,
 }  # fmt: skip
 """Views and memory: no kernel is launched."""
 

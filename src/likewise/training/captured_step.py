@@ -103,7 +103,8 @@ class CapturedStep:
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self.failed = str(error).partition("\n")[0]
+            cause = error.__context__ or error  # PyTorch's end of a capture says only that something failed before
+            self.failed = str(cause).partition("\n")[0]
             return None
 
 
@@ -154,6 +155,13 @@ class FixedRNG:
 def has_graphs(device: torch.device) -> bool:
     """Whether PyTorch can capture work on a device."""
     return device.type == "cuda"
+
+
+def why_not_this_optimizer(optimizer: Optimizer) -> str:
+    """Why an optimiser's step cannot be captured; empty if it can."""
+    if any("trust_coeff" in group and "foreach" not in group for group in optimizer.param_groups):
+        return "LARS reads its learning rate on the host in timm before 1.0.31; pip install --upgrade timm"
+    return ""
 
 
 def why_not_captured(

@@ -25,7 +25,7 @@ from likewise.run_folder import RunFolder
 from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.callbacks import Callback, CallbackState
-from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured
+from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured, why_not_this_optimizer
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.host_threads import one_thread_beside
@@ -279,7 +279,7 @@ class _Loop:
         self.may_capture = False
         reason = why_not_captured(
             self.fabric, self.gradients, self.accumulate, self.method, self.nets, batch, self.progress(0)
-        )
+        ) or why_not_this_optimizer(self.optimizer)
         if reason:
             self.refuse_capture(reason)
         else:
