@@ -11,7 +11,7 @@ import likewise as lw
 from likewise.data.checks.doctor import examine
 from likewise.data.images import open_images
 from likewise.data.pixel_source import decode
-from likewise.data.sources.open import open_manifest
+from likewise.data.sources.open import open_for_encoder, open_manifest
 from likewise.errors import LikewiseError
 
 tifffile = pytest.importorskip("tifffile")
@@ -141,3 +141,96 @@ def test_the_doctor_names_what_is_wrong_with_values_and_compares_nothing_that_it
     assert found(write(tmp_path / "flat", flat)) == {"constant image": 2}
     units = write(tmp_path / "units", [scene(number, 2000, np.int16, -1000) for number in range(6)], "tif")
     assert found(units) == {"pixels in units": 1}
+
+
+@pytest.fixture(scope="module")
+def eight_bit(tmp_path_factory):
+    """Classes bright and dark, and a run on their 8-bit images: the encoder has no range."""
+    values = np.stack([scene(number, 255, np.uint8) // (1 + number % 2) for number in range(32)])
+    out = str(tmp_path_factory.mktemp("run") / "run")
+    run = lw.train(
+        (values, np.arange(32) % 2), method="simclr", encoder="conv4", batch_size=16, steps=2, num_evals=0, out=out,
+        loggers=(),
+    )  # fmt: skip
+    assert lw.encoders.load_encoder(run.folder.path)[1].pixel_range is None
+    return run, values
+
+
+def calls(run):
+    yield lambda data, **options: run.embed(data, **options)
+    yield lambda data, **options: run.predict(data, **options)
+    yield lambda data, **options: run.evaluate((data, np.arange(len(data)) % 2), **options)
+    yield lambda data, **options: lw.evaluate(run, data, measures=["label_free"], **options)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_an_encoder_of_8_bit_images_never_takes_the_range_of_new_images(eight_bit, kind):
+    run, values = eight_bit
+    for call in calls(run):
+        with pytest.raises(LikewiseError, match=r"--pixel-range LOW HIGH.*pixel_range="):
+            call(values.clip(50, 120).astype(kind) * (1 if kind is np.float32 else 16))
+    expected = run.embed(values.clip(50, 120)).vectors
+    torch.testing.assert_close(run.embed(values.clip(50, 120) / np.float32(255)).vectors, expected)
+    torch.testing.assert_close(run.embed(values.clip(50, 120).astype(np.int64)).vectors, expected)
+    given = values.clip(50, 120).astype(np.float32)
+    torch.testing.assert_close(run.embed(given, pixel_range=(0, 255)).vectors, expected)
+    alike = [run.predict(values.clip(50, 120)), run.predict(given, pixel_range=(0, 255))]
+    assert alike[0].to_pandas().equals(alike[1].to_pandas())
+
+
+def test_a_file_is_searched_for_by_its_encoders_range_or_a_given_one(eight_bit, tmp_path):
+    run, values = eight_bit
+    tifffile.imwrite(tmp_path / "query.tif", values[5].astype(np.float32).clip(0, 100))
+    tifffile.imwrite(tmp_path / "unit.tif", values[5].astype(np.float32) / 255)
+    gallery = run.embed(values)
+    with pytest.raises(LikewiseError, match="--pixel-range LOW HIGH"):
+        run.search(tmp_path / "query.tif", gallery)
+    assert run.search(tmp_path / "unit.tif", gallery, count=1)[0].id == "5"
+    given = run.search(tmp_path / "query.tif", gallery, count=32, pixel_range=(0, 255))
+    assert len(given) == 32
+
+
+def test_the_range_of_an_encoder_cannot_be_replaced():
+    scans = np.stack([scene(number, 1000, np.uint16) for number in range(3)])
+    assert open_for_encoder(scans, (0, 4095)).pixel_range == (0, 4095)
+    with pytest.raises(LikewiseError, match="0 4095"):
+        open_for_encoder(scans, (0, 4095), (0, 1023))
+    with pytest.raises(LikewiseError, match="0 to 1023"):
+        open_for_encoder(open_manifest(scans), (0, 4095))
+    with pytest.raises(LikewiseError, match="of another scale"):
+        open_for_encoder(scans / np.float32(1000), (0, 4095))
+    with pytest.raises(LikewiseError, match="of another scale"):
+        open_for_encoder(scans, (0, 1))
+
+
+@pytest.mark.parametrize("deep", [{"a.png": 1000}, {"a.tif": 1.0, "b.png": 65535}, {"a.tif": 20.0}])
+def test_mixed_kinds_of_pixels_are_refused_with_their_files(tmp_path, deep):
+    write(tmp_path, [scene(number, 255, np.uint8) for number in range(12)])
+    for name, high in deep.items():
+        write(tmp_path / "deep", [scene(0, high, np.uint16 if isinstance(high, int) else np.float32)], name[2:])
+    with pytest.raises(LikewiseError, match="--pixel-range LOW HIGH") as raised:
+        open_manifest(tmp_path)
+    names = [path.name for path in (tmp_path / "deep").iterdir()]
+    assert all(f"deep/{name}" in str(raised.value) for name in names) and "00.png" in str(raised.value)
+    named = {finding.name: finding.groups for finding in lw.doctor(str(tmp_path)).found}["mixed kinds of pixels"]
+    assert {group[0].split(" ")[0] for group in named} == {f"deep/{name}" for name in names}
+    if len(deep) == 1:
+        assert open_manifest(tmp_path, pixel_range=(0, 300)).pixel_range == (0, 300)
+
+
+@pytest.mark.parametrize(("high", "kind", "ending"), [(65535, np.uint16, "png"), (1, np.float32, "tif")])
+def test_a_deep_file_among_8_bit_ones_has_the_full_range_of_its_type(tmp_path, high, kind, ending):
+    shown = write(tmp_path, [scene(0, 255, np.uint8)])
+    write(shown / "deep", [scene(0, high, kind)], ending)
+    images = open_images(open_manifest(shown)).read(torch.arange(2)).images.int()
+    assert (images[0] - images[1]).abs().max() <= 1
+
+
+def test_an_image_outside_the_range_that_a_sample_had_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("likewise.data.pixel_kinds.SAMPLE", 2)
+    write(tmp_path, [scene(0, high, np.float32) for high in (1, 40, 1)], "tif")
+    manifest = open_manifest(tmp_path)
+    images = open_images(manifest, memory_limit=0)
+    images.readable(torch.arange(3))
+    assert manifest.pixel_range == (0, 1) and set(images.unreadable) == {"01.tif"}
+    assert "--pixel-range" in images.unreadable["01.tif"]

@@ -23,7 +23,7 @@ from likewise.classification.selective import Threshold, choose_threshold
 from likewise.data.batch import Pixels
 from likewise.data.images import Images, open_images, stored_size
 from likewise.data.manifest import Manifest
-from likewise.data.sources.open import open_manifest
+from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
 from likewise.encoders import EncoderSettings
@@ -96,6 +96,7 @@ def predict(
     overwrite: bool = False,
     batch_size: int = 256,
     module: nn.Module | None = None,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Predictions:
     """Classify images with the classifier in a run's or an advice's folder.
 
@@ -111,6 +112,7 @@ def predict(
         overwrite: whether ``out`` may be replaced.
         batch_size: images at a time.
         module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
+        pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
 
     Raises:
         LikewiseError: there is no classifier, no image, or the file exists.
@@ -119,7 +121,7 @@ def predict(
     threshold = choose_threshold(reference.confidence, reference.correct, precise)
     settings = encoder_settings_of(folder)
     manifest = with_clips(
-        open_manifest(data, pixel_range=settings.pixel_range),
+        open_for_encoder(data, settings.pixel_range, pixel_range),
         settings.clip_sampling,
         settings.image_size,
         region=settings.region,
@@ -127,7 +129,8 @@ def predict(
     if out is None:
         sink, file = RowsInMemory(), None
     else:
-        key = {"precise": precise, "batch_size": batch_size, **_hashes(RunFolder(folder), manifest)}
+        options = {"precise": precise, "batch_size": batch_size, "pixel_range": pixel_range and list(pixel_range)}
+        key = {**options, **_hashes(RunFolder(folder), manifest)}
         sink = file = PredictionFile(Path(out), key, overwrite)
     before = sink.written
     judge = _Judge(classifier.to(choose_device("auto")), reference, threshold, CentreView(settings.image_size))

@@ -51,6 +51,8 @@ class Evaluate:
     neighbours: int = 20  # nearest training images that vote
     strict: bool = False
     """end with code 1 where files could not be read; the scores of the others are written all the same"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
 
 
 def evaluate(words: list[str]) -> None:
@@ -73,13 +75,19 @@ class Embed:
     """replace the file if it is there"""
     strict: bool = False
     """end with code 1 where images could not be read; the vectors of the others are written all the same"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
 
 
 def embed(words: list[str]) -> None:
     """``likewise embed RUN DATA --out vectors.parquet``."""
     given = parse(Embed, words, "likewise embed")
     run = api.load(given.run)
-    vectors = run.embed_text(lines_of(Path(given.data))) if given.data.endswith(".txt") else run.embed(given.data)
+    vectors = (
+        run.embed_text(lines_of(Path(given.data)))
+        if given.data.endswith(".txt")
+        else run.embed(given.data, pixel_range=given.pixel_range)
+    )
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
     _say_skipped(vectors.skipped, "have no vector", given.strict)
@@ -103,6 +111,8 @@ class Predict:
     """replace the file if it is there"""
     strict: bool = False
     """end with code 1 where files could not be read; the predictions of the others are written all the same"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
 
 
 def predict(words: list[str]) -> None:
@@ -110,7 +120,7 @@ def predict(words: list[str]) -> None:
     given = parse(Predict, words, "likewise predict")
     try:
         run = api.load(given.run)
-        made = run.predict(given.data, given.out, given.precise, given.overwrite, given.batch_size)
+        made = run.predict(given.data, given.out, given.precise, given.overwrite, given.batch_size, given.pixel_range)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted. The same command goes on with {given.out}.") from None
     if made.started_again:
@@ -139,6 +149,8 @@ class Search:
     """number of images to list"""
     strict: bool = False
     """end with code 1 where the file of vectors leaves out images that could not be read"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, for a run on 8-bit images; default: the run's own"""
 
 
 def search(words: list[str]) -> None:
@@ -156,7 +168,7 @@ def search(words: list[str]) -> None:
     elif given.sound is not None:
         found = run.search_sound(given.sound, vectors, given.count)
     else:
-        found = run.search(str(given.query), vectors, given.count)
+        found = run.search(str(given.query), vectors, given.count, given.pixel_range)
     for match in found:
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from likewise.data.manifest import Manifest
+from likewise.data.pixel_kinds import Deep, Seen, deep_rows, files_of_each_kind, kind_of, look
 from likewise.data.pixel_source import (
     ArrayPixels,
     ConcatPixels,
@@ -20,12 +20,8 @@ from likewise.data.pixel_source import (
 )
 from likewise.errors import LikewiseError
 
-EIGHT_BIT_MODES = frozenset("1 L P PA LA La RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV video clip".split())
-"""Modes whose pixels have 8 bits at most; an empty mode says that no header was read."""
 BITS = (8, 10, 12, 14, 16)
 """Depths of cameras and scanners: whole numbers are taken to have the least of these that holds them."""
-SAMPLE = 256
-"""Images of a set that are read to find its range."""
 
 
 class PixelRange(NamedTuple):
@@ -48,27 +44,28 @@ class PixelRange(NamedTuple):
         return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
 
-class _Seen(NamedTuple):
-    """What the pixels of some images hold."""
-
-    low: float
-    high: float
-    whole: bool
-    """whether all are of a whole-number type"""
-    missing: int
-    """how many images hold NaN"""
-    images: int
+UNIT, BYTE, SIXTEEN_BITS = PixelRange(0, 1), PixelRange(0, 255), PixelRange(0, 65535)
+"""Ranges that need no look at other images: of floating point, of 8-bit values in a deeper type, of all 16 bits."""
 
 
-def with_pixel_range(manifest: Manifest, given: tuple[float, float] | None = None) -> Manifest:
+def with_pixel_range(
+    manifest: Manifest, given: tuple[float, float] | None = None, allow_mixed: bool = False
+) -> Manifest:
     """The manifest with all pixels as 8 bits by one scale, which a note names; one of 8-bit pixels stays as it is.
 
     The scale is that which is given, or found in a sample of the set: floating point within [0, 1] has that range;
     whole numbers from 0 on have that of the fewest bits, of 8, 10, 12, 14 or 16, that holds them; anything else has
-    the least and the greatest value found. It is never that of a single image.
+    the least and the greatest value found. It is never that of a single image. Where the first two rules were used, an
+    image outside the sample that does not keep to them cannot be read.
+
+    Args:
+        manifest: the examples.
+        given: values that become black and white.
+        allow_mixed: take several kinds of pixels in one set without a word, for what looks for them.
 
     Raises:
-        LikewiseError: the given range is empty or not finite, or no pixel of the sample is a number.
+        LikewiseError: the given range is empty or not finite, or another than the manifest was opened with, or cannot
+            be of such pixels; no pixel of the sample is a number; or kinds of pixels are mixed that have no one scale.
     """
     if given is not None and not (np.isfinite(given).all() and given[0] < given[1]):
         raise LikewiseError(
@@ -76,23 +73,70 @@ def with_pixel_range(manifest: Manifest, given: tuple[float, float] | None = Non
             f"greater one that becomes white, for instance --pixel-range 0 4095."
         )
     if manifest.pixel_range is not None:
+        _require_same(manifest, given)
         return manifest
-    rows = _deep_rows(manifest.pixels)
-    if not len(rows):
+    rows = deep_rows(manifest.pixels)
+    deep = look(manifest.pixels, rows) if len(rows) else None
+    if deep is None:
         return manifest
-    seen = _look(manifest.pixels, rows)
-    if seen is None:
-        return manifest
-    found = PixelRange(*given) if given is not None else _range_of(seen, manifest.source)
+    if given is not None:
+        _refuse_other_scale(deep, given, manifest.source)
+    found = PixelRange(*given) if given is not None else _range_of(deep.seen, manifest.source)
+    if given is None and not allow_mixed:
+        _refuse_mixed(manifest, deep, found)
+    is_strict = given is None and _is_fixed(found, deep.seen)
     return replace(
         manifest,
-        pixels=_scaled(manifest.pixels, found),
+        pixels=_scaled(manifest.pixels, found, is_strict),
         pixel_range=found,
-        notes=(*manifest.notes, _note(found, seen, given is not None)),
+        notes=(*manifest.notes, _note(found, deep.seen, given is not None)),
     )
 
 
-def _range_of(seen: _Seen, source: str) -> PixelRange:
+def _require_same(manifest: Manifest, given: tuple[float, float] | None) -> None:
+    opened = manifest.pixel_range
+    assert opened is not None
+    if given is not None and tuple(given) != tuple(opened):
+        raise LikewiseError(
+            f"{manifest.source} was opened with the pixel range {opened[0]:g} to {opened[1]:g}, but {given[0]:g} to "
+            f"{given[1]:g} is needed. Give the data themselves, or open_manifest(data, pixel_range=({given[0]:g}, "
+            f"{given[1]:g}))."
+        )
+
+
+def _refuse_other_scale(deep: Deep, given: tuple[float, float], source: str) -> None:
+    """Refuse floating point in [0, 1] under a range of whole numbers, or the other way round: all black, or white."""
+    for kind, seen in deep.by_kind.items():
+        all_black = not seen.whole and 0 <= seen.low and seen.high <= 1 and given[0] >= 0 and given[1] >= BYTE.high
+        all_white = seen.whole and seen.high > 1 and tuple(given) == UNIT
+        if all_black or all_white:
+            raise LikewiseError(
+                f"{source}: {kind} from {seen.low:g} to {seen.high:g} was found, which is of another scale than the "
+                f"range {given[0]:g} to {given[1]:g} (--pixel-range, or that of the encoder). Bring the images to that "
+                f"scale."
+            )
+
+
+def _refuse_mixed(manifest: Manifest, deep: Deep, found: PixelRange) -> None:
+    """Refuse kinds of pixels in one set, except where each is scaled by the full range of its type."""
+    modes = manifest.pixels.headers.modes.tolist()
+    is_8_bit_there = "8 bits" in deep.rows or len(deep_rows(manifest.pixels)) < sum(map(bool, modes))
+    if len(deep.by_kind) == 1 and (not is_8_bit_there or found in (UNIT, BYTE, SIXTEEN_BITS)):
+        return
+    raise LikewiseError(
+        f"{manifest.source} mixes kinds of pixels, which have no one scale. {files_of_each_kind(manifest, deep)}. Save "
+        f"all of them as one kind, give each kind a folder of its own, or say which values of the deeper ones are "
+        f"black and white: --pixel-range LOW HIGH, in Python pixel_range=(low, high). likewise doctor --all lists the "
+        f"files."
+    )
+
+
+def _is_fixed(found: PixelRange, seen: Seen) -> bool:
+    """Whether a range follows from the type and the number of bits, and not from the least and greatest value."""
+    return (found == UNIT and not seen.whole) or (seen.whole and found in [(0, 2**bits - 1) for bits in BITS])
+
+
+def _range_of(seen: Seen, source: str) -> PixelRange:
     if not np.isfinite([seen.low, seen.high]).all():
         raise LikewiseError(f"{source}: no pixel of the images that were looked at is a number.")
     if seen.low >= 0 and seen.whole:
@@ -104,7 +148,7 @@ def _range_of(seen: _Seen, source: str) -> PixelRange:
     return PixelRange(seen.low, seen.high if seen.high > seen.low else seen.low + 1)
 
 
-def _note(found: PixelRange, seen: _Seen, is_given: bool) -> str:
+def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:
     how = "as --pixel-range says" if is_given else f"found in {seen.images:,} images"
     note = (
         f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images, {how} (values from "
@@ -115,62 +159,13 @@ def _note(found: PixelRange, seen: _Seen, is_given: bool) -> str:
     return note if is_given else f"{note}. Another scale: --pixel-range LOW HIGH"
 
 
-def _deep_rows(source: PixelSource) -> np.ndarray:
-    """int64: positions of the images that may have more than 8 bits."""
-    if isinstance(source, ArrayPixels):
-        return np.arange(len(source) if source.array.dtype != np.uint8 else 0)
-    if isinstance(source, ConcatPixels):
-        starts = np.cumsum([0, *map(len, source.parts)])
-        found = [start + _deep_rows(part) for start, part in zip(starts, source.parts, strict=False)]
-        return np.concatenate(found).astype(np.int64)
-    return np.flatnonzero([bool(mode) and mode not in EIGHT_BIT_MODES for mode in source.headers.modes.tolist()])
-
-
-def _look(source: PixelSource, rows: np.ndarray) -> _Seen | None:
-    """The values of some images, spread evenly; None where all of them have 8 bits after all."""
-    if isinstance(source, ArrayPixels):
-        return _seen([source.array])._replace(images=len(source))
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(np.int64))]
-    deep = list[np.ndarray]()
-    for row in sample:
-        try:
-            pixels = source.read(int(row)).pixels
-        except UnreadableImage:
-            continue
-        if pixels.dtype != np.uint8:
-            deep.append(_extremes(pixels))
-    return _seen(deep) if deep else None
-
-
-def _extremes(values: np.ndarray) -> np.ndarray:
-    """The least and the greatest number, and NaN where there is one: as much of an image as a range needs."""
-    if values.dtype.kind != "f":
-        return np.array([values.min(), values.max()])
-    finite = values[np.isfinite(values)]
-    ends = [finite.min(), finite.max()] if len(finite) else []
-    return np.array([*ends, *([np.nan] if len(finite) < values.size else [])], values.dtype)
-
-
-def _seen(images: Iterable[np.ndarray]) -> _Seen:
-    low, high, whole, missing, count = np.inf, -np.inf, True, 0, 0
-    for values in images:
-        ends = _extremes(values)
-        finite = ends[np.isfinite(ends)] if ends.dtype.kind == "f" else ends
-        if len(finite):
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-        whole &= values.dtype.kind in "iub"
-        missing += len(finite) < len(ends)
-        count += 1
-    return _Seen(low, high, whole, missing, count)
-
-
-def _scaled(source: PixelSource, found: PixelRange) -> PixelSource:
+def _scaled(source: PixelSource, found: PixelRange, strict: bool) -> PixelSource:
     """The same images as 8 bits: arrays at once, files as they are read."""
     if isinstance(source, ArrayPixels):
         return ArrayPixels(found.to_bytes(source.array))
     if isinstance(source, ConcatPixels):
-        return ConcatPixels([_scaled(part, found) for part in source.parts])
-    return RangedPixels(source, found)
+        return ConcatPixels([_scaled(part, found, strict) for part in source.parts])
+    return RangedPixels(source, found, strict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +174,8 @@ class RangedPixels:
 
     source: PixelSource
     range: PixelRange
+    strict: bool = False
+    """whether values outside the range are an error"""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -191,7 +188,23 @@ class RangedPixels:
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one image."""
         decoded = self.source.read(position, size)
+        self.require_inside(decoded.pixels, position)
         return decoded._replace(pixels=self.range.to_bytes(decoded.pixels))
+
+    def require_inside(self, values: np.ndarray, position: int) -> None:
+        """Refuse values outside a range that is strict.
+
+        Raises:
+            UnreadableImage: there are some.
+        """
+        if not self.strict or kind_of(values) == "8 bits" or np.isnan(values).all():
+            return
+        low, high = np.nanmin(values), np.nanmax(values)
+        if low < self.range.low or high > self.range.high:
+            raise UnreadableImage(
+                f"image {position} has values from {low:g} to {high:g}, outside {self.range.low:g} to "
+                f"{self.range.high:g} as found in the set; give --pixel-range LOW HIGH"
+            )
 
     def encoded(self, position: int) -> Encoded:
         """One file as it is stored."""
@@ -199,4 +212,4 @@ class RangedPixels:
 
     def take(self, index: np.ndarray) -> RangedPixels:
         """Some rows."""
-        return RangedPixels(self.source.take(index), self.range)
+        return RangedPixels(self.source.take(index), self.range, self.strict)

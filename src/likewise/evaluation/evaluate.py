@@ -42,6 +42,7 @@ def evaluate(
     batch_size: int = 256,
     device: torch.device | str | None = None,
     seed: int = 0,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Evaluation:
     """Score an encoder, or features, by nearest neighbours, linear probes and label-free measures.
 
@@ -72,6 +73,8 @@ def evaluate(
         channels: colour channels of those images, for instance 3 for a colour network on grey images.
         batch_size: images encoded at a time.
         device: where to compute features; None leaves a network where it is.
+        pixel_range: values of deep pixels that become black and white; None: as `likewise.train` finds them, and for a
+            run always its own.
         seed: of the held-out share, the labels drawn and the validation folds of the probes.
 
     Raises:
@@ -80,7 +83,7 @@ def evaluate(
     settings = _settings(measures, k, few_labels, seed)
     subject = subject_of(encoder, image_size, channels)
     baselines = {name: subject_of(each, image_size, channels) for name, each in _named(baseline).items()}
-    manifest = with_parts(open_examples(subject, data, labels, test), test, seed, _needs_labels(settings))
+    manifest = with_parts(open_examples(subject, data, labels, test, pixel_range), test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
     subjects = {"encoder": subject, **baselines}
     subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}

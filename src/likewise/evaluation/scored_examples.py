@@ -11,7 +11,7 @@ import numpy as np
 from likewise.data.data_settings import DataSettings
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
-from likewise.data.sources.open import open_manifest
+from likewise.data.sources.open import open_for_encoder, open_manifest
 from likewise.data.sources.read_labels import listed, numbered
 from likewise.errors import LikewiseError
 from likewise.evaluation.subjects import FeatureSubject, NetworkSubject, Subject
@@ -20,12 +20,15 @@ HELD_OUT = DataSettings.test_fraction
 """Share of each class that is measured on where neither the data nor the caller says what is, as in training."""
 
 
-def open_examples(subject: Subject, data: Any, labels: Any, test: Any) -> Manifest:
+def open_examples(
+    subject: Subject, data: Any, labels: Any, test: Any, given: tuple[float, float] | None = None
+) -> Manifest:
     """The examples with labels and, where they bring some, splits."""
     if data is not None:
         other = test if _is_data(test) else None
-        pixel_range = subject.pixel_range if isinstance(subject, NetworkSubject) else None
-        return open_manifest(data, labels, test_data=other, pixel_range=pixel_range)
+        if isinstance(subject, NetworkSubject) and subject.of_run:
+            return open_for_encoder(data, subject.pixel_range, given, labels=labels, test_data=other)
+        return open_manifest(data, labels, test_data=other, pixel_range=given)
     if isinstance(subject, NetworkSubject):
         raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
     if _is_data(test):

@@ -36,7 +36,9 @@ class NetworkSubject(NamedTuple):
     channels: int | None = None
     """colour channels; None: as the images have"""
     pixel_range: tuple[float, float] | None = None
-    """values of deep pixels that are black and white; None: found in the data"""
+    """values of deep pixels that are black and white; None: found in the data, or 8-bit images for a run's encoder"""
+    of_run: bool = False
+    """whether a run says what it asks for"""
 
 
 class FeatureSubject(NamedTuple):
@@ -89,7 +91,7 @@ def _network_of_run(encoder: Encoder, settings: EncoderSettings, image_size: int
             f"image_size={image_size} was given, but the encoder of {path} reads images of {settings.image_size} "
             f"pixels. Leave image_size out."
         )
-    return NetworkSubject(encoder, settings.image_size, settings.channels, settings.pixel_range)
+    return NetworkSubject(encoder, settings.image_size, settings.channels, settings.pixel_range, of_run=True)
 
 
 def _pair(train: Any, test: Any) -> FeatureSubject:

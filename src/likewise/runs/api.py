@@ -171,7 +171,7 @@ def doctor(data: Any, labels: str | None = None, console: Console | None = None,
         console: where the findings are printed; None prints nothing.
         list_all: also print every file, and every group of copies, instead of one example of each problem.
     """
-    findings = examine(open_manifest(data, labels))
+    findings = examine(open_manifest(data, labels, allow_mixed=True))
     if console is not None:
         console.print(findings_table(findings))
         for line in findings_list(findings) if list_all else ():

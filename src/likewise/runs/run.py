@@ -19,9 +19,10 @@ from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
+from likewise.data.encoder_range import range_for, require_encoder_range
 from likewise.data.images import stored_size
 from likewise.data.manifest import Skipped, require_all_read
-from likewise.data.sources.open import open_manifest
+from likewise.data.sources.open import open_for_encoder
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
 from likewise.data.video.clip_frames import open_frames
@@ -115,19 +116,23 @@ class Run:
             return {}
         return {score["name"]: score["value"] for score in read_json(self.folder.scores)["trained"]}
 
-    def embed(self, data: Any, batch_size: int = 256) -> Vectors:
+    def embed(self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None) -> Vectors:
         """Vectors of images, as the encoder sees their centre.
 
         A file that cannot be read has no vector; ``Vectors.skipped`` names it with the reason.
 
+        Args:
+            data: images, by any door that `likewise.train` takes.
+            batch_size: images at a time.
+            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+
         Raises:
-            LikewiseError: the data hold no image that can be read.
+            LikewiseError: the data hold no image that can be read, or pixels whose scale is not known.
         """
         encoder, settings = self._loaded
         sampling, size = settings.clip_sampling, settings.image_size
-        manifest = with_clips(
-            open_manifest(data, pixel_range=settings.pixel_range), sampling, size, region=settings.region
-        )
+        opened = open_for_encoder(data, settings.pixel_range, pixel_range)
+        manifest = with_clips(opened, sampling, size, region=settings.region)
         stored = stored_size(manifest, settings.image_size)
         images = open_frames(manifest, stored, settings.channels, settings.frames)
         everything, view = torch.arange(len(manifest)), CentreView(settings.image_size)
@@ -150,6 +155,7 @@ class Run:
         precise: float = PRECISE,
         overwrite: bool = False,
         batch_size: int = 256,
+        pixel_range: tuple[float, float] | None = None,
     ) -> Predictions:
         """The class of each image, with a calibrated probability and whether it is sure.
 
@@ -161,11 +167,12 @@ class Run:
             precise: the share of correct predictions wanted among those that are not unsure.
             overwrite: whether ``out`` may be replaced.
             batch_size: images at a time.
+            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
 
         Raises:
             LikewiseError: training saw no labels, there is no image, or the file exists.
         """
-        return predict(self.folder.path, data, out, precise, overwrite, batch_size, self._module)
+        return predict(self.folder.path, data, out, precise, overwrite, batch_size, self._module, pixel_range)
 
     def _shared(self, features: Tensor) -> Tensor | None:
         """Features in the space that they share with texts or with sounds, where the run learned from those."""
@@ -241,14 +248,20 @@ class Run:
             )
         return gallery
 
-    def search(self, query: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
+    def search(
+        self,
+        query: str | Path,
+        vectors: str | Path | Vectors,
+        count: int = 10,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> list[SearchResult]:
         """The embedded images most similar to an image file, most similar first.
 
         Raises:
             LikewiseError: the file cannot be read, or another encoder made the vectors.
         """
         gallery = self.vectors_of(vectors)
-        vector = self.embed(str(query)).vectors  # [1, D]
+        vector = self.embed(str(query), pixel_range=pixel_range).vectors  # [1, D]
         if vector.shape[1] != gallery.vectors.shape[1]:
             raise LikewiseError(
                 f"The vectors have {gallery.vectors.shape[1]} numbers each and this run's encoder gives "
@@ -270,6 +283,7 @@ class Run:
         ignore_index: int = VOID,
         mask_classes: MaskClasses = "numbers",
         strict: bool = False,
+        pixel_range: tuple[float, float] | None = None,
         console: Console | None = None,
     ) -> dict[str, float]:
         """Score the encoder again.
@@ -291,6 +305,7 @@ class Run:
             ignore_index: the value in other data's masks of pixels that belong to no class.
             mask_classes: "binary" where the values of other data's masks number objects, all of one class.
             strict: raise an error at the end where files could not be read.
+            pixel_range: values of other data that become black and white, for an encoder of 8-bit images.
             console: where the table is printed; None prints nothing.
 
         Raises:
@@ -312,7 +327,7 @@ class Run:
             label_column=label_column,
             group_column=group_column,
             region=settings.region,
-            pixel_range=settings.pixel_range,
+            pixel_range=range_for(settings.pixel_range, pixel_range),
         )
         opened = self._open(data, trained_with if data is None else other, full_bank)
         splits, labels_seen = opened.splits, opened.visible_labels
@@ -353,6 +368,7 @@ class Run:
         splitter = DataSplitter(wanted, settings.clip_sampling, settings.image_size)
         if not full_bank:
             manifest = splitter.list_examples(source)
+            require_encoder_range(manifest, settings.pixel_range, wanted.pixel_range)
             look_at_masks(manifest)
             splits = splitter.open(manifest, settings.channels)
             return _Opened(splits, splitter.visible_labels(splits["train"].manifest), None, manifest.skipped)
@@ -360,6 +376,7 @@ class Run:
             why = "other data were given. Leave one of the two out." if data else "this run left none out."
             raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
         manifest, seen = splitter.list_before_imbalance(source)
+        require_encoder_range(manifest, settings.pixel_range, wanted.pixel_range)
         splits = splitter.open(manifest, settings.channels)
         labels = torch.full((len(seen),), UNLABELLED)
         labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))

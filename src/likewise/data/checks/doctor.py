@@ -14,6 +14,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
 from likewise.data.manifest import Manifest, class_counts, named_as_missing, same_but_for_case
 from likewise.data.parallel_map import parallel_map
+from likewise.data.pixel_kinds import Kind, kind_of
 from likewise.data.pixel_range import RangedPixels
 from likewise.data.pixel_source import UnreadableImage
 
@@ -78,6 +79,8 @@ class _Look(NamedTuple):
     """the least and the greatest of its 8-bit values"""
     peak: float | None
     """the greatest value in its file, where that has more than 8 bits"""
+    kind: Kind
+    """of the pixels in its file"""
 
     @property
     def is_visible(self) -> bool:
@@ -103,11 +106,13 @@ def examine(manifest: Manifest) -> Findings:
 
 def _look(manifest: Manifest, row: int) -> _Look | str:
     """One image, or why it cannot be decoded."""
-    source, peak = manifest.pixels, None
+    source, peak, kind = manifest.pixels, None, "8 bits"
     try:
         if isinstance(source, RangedPixels):
             deep = source.source.read(row).pixels
-            peak = float(np.nanmax(deep)) if deep.dtype != np.uint8 else None
+            source.require_inside(deep, row)
+            kind = kind_of(deep)
+            peak = float(np.nanmax(deep)) if kind != "8 bits" else None
             pixels = source.range.to_bytes(deep)
         else:
             pixels = source.read(row).pixels
@@ -115,7 +120,7 @@ def _look(manifest: Manifest, row: int) -> _Look | str:
         return str(error)
     digest = hashlib.blake2b(f"{pixels.shape} ".encode(), digest_size=16)
     digest.update(memoryview(np.ascontiguousarray(pixels)))
-    return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak)
+    return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak, kind)
 
 
 def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:
@@ -182,13 +187,19 @@ def _about_values(manifest: Manifest, looks: Sequence[_Look | str]) -> Iterator[
     )  # fmt: skip
     if found is None:
         return
-    eight_bit = [row for row, look in seen.items() if look.peak is None]
+    kinds = Counter(look.kind for look in seen.values())
+    rare = [row for row, look in seen.items() if look.kind != kinds.most_common(1)[0][0]]
+    yield Finding(
+        "mixed kinds of pixels", tuple((f"{ids[row]} ({seen[row].kind})",) for row in rare),
+        f"unlike the rest of the set ({kinds.most_common(1)[0][0] if kinds else ''}): no one scale fits all of them",
+        "Save all images as one kind, give each kind a folder of its own, or train with --pixel-range LOW HIGH.",
+    )  # fmt: skip
     least_peak = found[0] + (found[1] - found[0]) / DIM
     dim = [row for row, look in seen.items() if look.peak is not None and look.peak < least_peak]
-    is_mixed = bool(eight_bit) or 0 < len(dim) < len(seen)
+    is_mixed = 0 < len(dim) < len(seen)
     yield Finding(
-        "mixed ranges", tuple((ids[row],) for row in sorted({*eight_bit, *dim})) if is_mixed else (),
-        f"8-bit images, or much smaller values, in a set whose white is {found[1]:g}: another scale, which is learned",
+        "mixed ranges", tuple((ids[row],) for row in dim) if is_mixed else (),
+        f"much smaller values in a set whose white is {found[1]:g}: another scale, which is learned",
         "Save all images with one scale, or give each scale a folder of its own.",
     )  # fmt: skip
     yield Finding(

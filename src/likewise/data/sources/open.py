@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.targets import Task
+from likewise.data.encoder_range import range_for, require_encoder_range
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import with_pixel_range
 from likewise.data.pixel_source import FilePixels
@@ -49,6 +50,7 @@ def open_manifest(
     captions: str | Path | None = None,
     columns: ColumnNames = USUAL_COLUMNS,
     pixel_range: tuple[float, float] | None = None,
+    allow_mixed: bool = False,
 ) -> Manifest:
     """List the examples of a source.
 
@@ -64,6 +66,7 @@ def open_manifest(
         columns: which columns of Parquet files and tables hold what, where their names do not say.
         pixel_range: values of pixels that become black and white, where they have more than 8 bits; None: found in the
             set, see `likewise.data.pixel_range.with_pixel_range`.
+        allow_mixed: take kinds of pixels together that have no one scale, as ``likewise.doctor`` does to name them.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
@@ -75,7 +78,27 @@ def open_manifest(
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
     if test_data is not None:
         manifest = with_test_data(manifest, _open(test_data, columns))
-    return with_pixel_range(manifest, pixel_range)
+    return with_pixel_range(manifest, pixel_range, allow_mixed)
+
+
+def open_for_encoder(
+    data: Source, trained: tuple[float, float] | None, given: tuple[float, float] | None = None, **sources: Any
+) -> Manifest:
+    """List the examples for an encoder that has been trained: pixels are scaled by its range, never by the set's own.
+
+    Args:
+        data: as for `open_manifest`.
+        trained: the encoder's pixel range; None: it was trained on 8-bit images.
+        given: values that become black and white, where the encoder has no range.
+        **sources: other arguments of `open_manifest`.
+
+    Raises:
+        LikewiseError: as `open_manifest` does; the encoder has another range than the given one; or it has none, and
+            the pixels have more than 8 bits and do not lie in [0, 1].
+    """
+    manifest = open_manifest(data, pixel_range=range_for(trained, given), **sources)
+    require_encoder_range(manifest, trained, given)
+    return manifest
 
 
 def _open(data: Any, columns: ColumnNames) -> Manifest:
