@@ -21,9 +21,9 @@ from measuring import Claim, Table, keep
 from torch import Tensor, nn
 
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import BakeOff, TriedArm, answers_of
 from likewise.advice.candidates import pretrained_settings
 from likewise.advice.clock import Clock
+from likewise.advice.cross_validation import CrossValidation, TriedArm, answers_of
 from likewise.advice.expected import EXPONENT, choose, expected_accuracy
 from likewise.advice.features import cached_features
 from likewise.advice.folds import fold_count, stratified_folds
@@ -114,14 +114,16 @@ def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed:
     labels[labelled:] = -1
     truth = labels[:labelled]
     folds = fold_count(truth)
-    bake_off = BakeOff(labels, stratified_folds(truth, None, folds, seed), features.classes, Clock(1e9), 0.0)
+    cross_validation = CrossValidation(
+        labels, stratified_folds(truth, None, folds, seed), features.classes, Clock(1e9), 0.0
+    )
     nothing = nn.Identity()
     frozen = FrozenEncoder("lite0", "pretrained", nothing, None, features.vectors[seen])  # type: ignore[arg-type]
-    bake_off.try_all_folds(frozen_arms(frozen, features.classes, len(seen) - labelled))
-    arms = eligible(bake_off.tried)
+    cross_validation.try_all_folds(frozen_arms(frozen, features.classes, len(seen) - labelled))
+    arms = eligible(cross_validation.tried)
     answers = answers_of(arms, truth, torch.ones(labelled, dtype=torch.bool))
-    new_shares = [accuracy_on(bake_off, arm, labels, features, new) for arm in arms]
-    gain = next(each for each in gains_of(bake_off.tried, truth, None) if each.of == UNLABELLED_IMAGES)
+    new_shares = [accuracy_on(cross_validation, arm, labels, features, new) for arm in arms]
+    gain = next(each for each in gains_of(cross_validation.tried, truth, None) if each.of == UNLABELLED_IMAGES)
     shares = {arm.card.name: share for arm, share in zip(arms, new_shares, strict=True)}
     helped = shares.get(gain.first, 0.0) - shares.get(gain.second, 1.0)
     found = expected_accuracy(answers, folds, seed=seed)
@@ -132,9 +134,11 @@ def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed:
     return Draw(*found, naive, winner, best, new_shares[by_accuracy], claimed, helped)
 
 
-def accuracy_on(bake_off: BakeOff, arm: TriedArm, labels: Tensor, features: Features, new: Tensor) -> float:
+def accuracy_on(
+    cross_validation: CrossValidation, arm: TriedArm, labels: Tensor, features: Features, new: Tensor
+) -> float:
     """The accuracy of an arm fitted to all labels on new images."""
-    trained = bake_off.arm(arm).fit(labels, torch.zeros(0, dtype=torch.int64), 1e9)
+    trained = cross_validation.arm(arm).fit(labels, torch.zeros(0, dtype=torch.int64), 1e9)
     assert isinstance(trained, Trained)
     with torch.no_grad():
         answers = trained.head(features.vectors[new]).argmax(dim=1)

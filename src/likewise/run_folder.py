@@ -1,4 +1,4 @@
-"""What lies in a run's folder, and the only code that knows the file names."""
+"""The files of a run's folder; only this module knows their names."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def restored(self) -> Path:
-        """The networks that a run went back to at its end, in place of the last ones."""
+        """The networks that a run restored at its end, instead of the last ones."""
         return self.path / "checkpoints" / "restored.pt"
 
     @property
@@ -231,7 +231,7 @@ def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
             raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
         if out.exists() and any(out.iterdir()) and not overwrite:
             raise LikewiseError(
-                f"The folder {out} is not empty. Replace what lies there with --overwrite, or choose another, for "
+                f"The folder {out} is not empty. Replace its content with --overwrite, or choose another, for "
                 f"instance --out {out}-2."
             )
         out.mkdir(parents=True, exist_ok=True)

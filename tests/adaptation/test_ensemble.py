@@ -1,4 +1,4 @@
-"""Votes of adapted encoders, the student that learns them, and classifiers that start from class means."""
+"""Votes of adapted encoders, the student that learns them, and classifiers that start from class prototypes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Label propagation against the dense closed form, and on a shape that nearest class means get wrong."""
+"""Label propagation against the dense closed form, and on a shape that nearest prototypes get wrong."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The classifier from class means: its weights and its scale against a computation one image at a time."""
+"""The classifier from class prototypes: its weights and its scale against a computation one image at a time."""
 
 import math
 

@@ -35,6 +35,6 @@ def test_what_was_not_tried_is_not_judged():
 
 
 def test_too_few_labels_promise_nothing():
-    words = first_sentence(100, 3, 3, "class means", None, None, None)
+    words = first_sentence(100, 3, 3, "class prototypes", None, None, None)
     assert "%" not in words
-    assert "class means" in words
+    assert "class prototypes" in words

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likewise.classification import Reference
-from likewise.classification.reference import KEPT
+from likewise.classification.reference import MAX_REFERENCE
 
 NOTHING = torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)
 
@@ -23,7 +23,7 @@ def test_distance_is_to_the_fifth_nearest_and_the_limit_leaves_each_row_out():
 
 
 def test_keeps_only_some_of_many_and_works_with_one():
-    assert len(Reference.of(torch.randn(KEPT + 10, 2), *NOTHING, temperature=1.0).vectors) == KEPT
+    assert len(Reference.of(torch.randn(MAX_REFERENCE + 10, 2), *NOTHING, temperature=1.0).vectors) == MAX_REFERENCE
     alone = Reference.of(torch.randn(1, 3), *NOTHING, temperature=1.0)
     assert alone.distance_limit == 2.0 and len(alone.distances(torch.randn(4, 3))) == 4
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_files_that_cannot_be_used(tmp_path):
     findings = examine(manifest)
     assert findings.found[0].groups == (("train/cat/empty.png",), ("train/cat/0.png",))
     assert findings.images == 9
-    assert json.loads(json.dumps(findings.as_json()))["found"][0]["remedy"]
+    assert json.loads(json.dumps(asdict(findings)))["found"][0]["remedy"]
 
 
 def test_tiny_images_odd_modes_and_single_classes(tmp_path):

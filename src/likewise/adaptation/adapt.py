@@ -99,13 +99,13 @@ def adapt(
     precision: Precision = "auto",
     targets: Tensor | None = None,
 ) -> Adapted:
-    """Fine-tune a copy of an encoder, with a classifier that starts from class means; the encoder stays as it is.
+    """Fine-tune a copy of an encoder, with a classifier that starts from class prototypes; the encoder stays as it is.
 
     The same arguments give the same weights on the same machine, unless the time limit shortens the run.
 
     Args:
         encoder: the start.
-        images: labelled and unlabelled; unlabelled ones only place and scale the first classifier.
+        images: labelled and unlabelled; unlabelled ones only centre and scale the first classifier.
         labels: int64 [N] in 0..K-1, -1 for unlabelled images.
         num_classes: K.
         adaptation: which parameters learn, or its name.
@@ -171,7 +171,7 @@ def first_head(
     device: torch.device,
     image_size: int | None = None,
 ) -> nn.Linear:
-    """The classifier from class means of the encoder's features."""
+    """The classifier from the class prototypes of the encoder's features."""
     labelled = (labels != UNLABELLED).nonzero().flatten()
     others = (labels == UNLABELLED).nonzero().flatten()
     order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))
@@ -181,7 +181,7 @@ def first_head(
 
 
 def set_learning_parameters(nets: Nets, adaptation: Adaptation, seed: int, freeze_bn_stats: bool = True) -> None:
-    """Apply an adaptation to ``nets.encoder``, in place."""
+    """Apply an adaptation to ``nets.encoder``, which is changed."""
     seed_networks(seed, "adaptation")  # LoRA's first factors are random
     apply_adaptation(nets.encoder, adaptation)
     if freeze_bn_stats:

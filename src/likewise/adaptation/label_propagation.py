@@ -63,7 +63,7 @@ def propagate_labels(
     if balance:
         scores /= np.maximum(scores.sum(axis=0), 1e-12)
     total = scores.sum(axis=1, keepdims=True)
-    # An image that no label reaches has every class alike.
+    # An image that no label reaches has a uniform distribution.
     probabilities = np.where(total > 0, scores / np.maximum(total, 1e-300), 1 / num_classes)
     return torch.from_numpy(probabilities).float()
 

@@ -14,7 +14,7 @@ from likewise.errors import LikewiseError
 
 
 def apply_adaptation(encoder: Encoder, adaptation: Adaptation) -> None:
-    """Freeze, or wrap by LoRA, what an adaptation leaves unchanged, in place. `merge_lora` ends LoRA.
+    """Freeze, or wrap by LoRA, the parameters that an adaptation leaves unchanged. `merge_lora` ends LoRA.
 
     Raises:
         LikewiseError: the encoder has no blocks, or fewer than are to learn.
@@ -44,7 +44,7 @@ def blocks_of(encoder: Encoder) -> Sequence[nn.Module]:
         return encoder.stages()
     except LikewiseError:
         raise LikewiseError(
-            f"{type(network).__name__} has no blocks or stages, so its last ones cannot be told. Choose the adaptation "
+            f"{type(network).__name__} has no blocks or stages, so its last ones are not known. Choose the adaptation "
             f"lora or full."
         ) from None
 

@@ -15,7 +15,7 @@ def adaptable_layers(encoder: nn.Module) -> list[str]:
     """Names of the linear layers and of the convolutions that mix channels.
 
     Depthwise and grouped convolutions are left: a kernel has few weights there, so a low-rank product saves nothing.
-    What lies inside ``nn.MultiheadAttention`` is left, because that module reads weights without calling the layer.
+    Layers inside ``nn.MultiheadAttention`` are left, because that module reads weights without calling the layer.
     """
     names: list[str] = []
     skipped = [name + "." for name, part in encoder.named_modules() if isinstance(part, nn.MultiheadAttention)]
@@ -27,7 +27,7 @@ def adaptable_layers(encoder: nn.Module) -> list[str]:
 
 
 def add_lora(encoder: Encoder, rank: int, alpha: float) -> None:
-    """Wrap an encoder's layers in place, by ``peft``. The additions are zero at first, and they alone take gradients.
+    """Wrap the layers of ``encoder`` by ``peft``. The additions are zero at first, and they alone take gradients.
 
     Hu et al. 2021, https://arxiv.org/abs/2106.09685. For a convolution the first factor is a convolution of the same
     kernel to ``rank`` channels and the second a 1x1 convolution.
@@ -54,7 +54,7 @@ def add_lora(encoder: Encoder, rank: int, alpha: float) -> None:
 
 
 def merge_lora(encoder: Encoder) -> None:
-    """Add LoRA's products to the weights and put the layers themselves back, in place; without LoRA nothing changes."""
+    """Add LoRA's products to the weights and put the original layers back; without LoRA nothing changes."""
     if not hasattr(encoder, "peft_config"):
         return
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -71,6 +71,6 @@ def merge_lora(encoder: Encoder) -> None:
 
 
 def merge_adapted(nets: nn.Module) -> None:
-    """`merge_lora` of all encoders among some networks: a method's own, and its teacher's."""
+    """`merge_lora` of all encoders in some networks: a method's own, and its teacher's."""
     for part in [each for each in nets.modules() if isinstance(each, Encoder)]:
         merge_lora(part)

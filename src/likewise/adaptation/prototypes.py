@@ -1,4 +1,4 @@
-"""A linear classifier from class means, whose confidence means something before the first step."""
+"""A linear classifier from class prototypes, whose confidence means something before the first step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sec. 4, https://arxiv.org/abs/1804.09458)."""
 
 @torch.no_grad()
 def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> nn.Linear:
-    """A linear layer whose logits are scaled cosines with class means of frozen features.
+    """A linear layer whose logits are scaled cosines with class means (prototypes) of frozen features.
 
     The weights of a class are the normalised mean of its normalised features, after the mean of all features is
     subtracted (imprinting: Qi et al. 2018, Sec. 3.2, https://arxiv.org/abs/1712.07136). Features are divided by their
@@ -41,7 +41,7 @@ def prototype_classifier(features: Tensor, labels: Tensor, num_classes: int) -> 
     """
     labelled = labels != UNLABELLED
     if not bool(labelled.any()):
-        raise LikewiseError("A classifier from class means needs labelled images, but every label is -1.")
+        raise LikewiseError("A classifier from class prototypes needs labelled images, but every label is -1.")
     centre = features.float().mean(dim=0)  # [D]
     centred = features.float() - centre  # [N, D]
     norm = centred.norm(dim=1).mean().clamp_min(1e-12)
@@ -72,10 +72,10 @@ def set_classifiers(nets: Nets, start: nn.Linear) -> bool:
 
 
 def _left_out_cosines(rows: Tensor, sums: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines [M, K] of each row with the class means without that row, and its class; rows alone in theirs are out."""
+    """Cosines [M, K] of rows with the prototypes of the other rows, and their class; not of the only row of a class."""
     counts = torch.bincount(classes, minlength=len(sums))
-    kept = counts[classes] > 1
-    rows, classes = rows[kept], classes[kept]
+    not_alone = counts[classes] > 1
+    rows, classes = rows[not_alone], classes[not_alone]
     cosines = rows @ functional.normalize(sums).T  # [M, K]
     own_sums = sums[classes] - functional.normalize(rows)  # [M, D]
     own = (rows * functional.normalize(own_sums)).sum(dim=1)

@@ -23,7 +23,7 @@ class TargetTable(nn.Module):
         self.register_buffer("rows", rows.float(), persistent=False)
 
     def forward(self, indices: Tensor) -> Tensor:
-        """int64 [B], positions among the training images, which may be repeated -> [B, K]."""
+        """int64 [B], positions of training images, which may be repeated -> [B, K]."""
         return self.rows[indices % len(self.rows)]
 
 

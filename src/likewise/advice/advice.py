@@ -80,7 +80,7 @@ class Advice:
     findings: list[str] = field(default_factory=list)
     """what each ingredient bought, a sentence each"""
     command: str = ""
-    """what gives a longer bake-off"""
+    """the command for a longer search"""
     source: str = ""
     images: int = 0
     labels: int = 0
@@ -129,9 +129,9 @@ class Advice:
         for arm in self.arms:
             mark = "→" if arm.name == self.winner else ""
             known = arm.accuracy is not None and arm.low is not None and arm.high is not None
-            shown = interval(arm.low or 0.0, arm.high or 0.0) if known else "–"
+            interval_text = interval(arm.low or 0.0, arm.high or 0.0) if known else "–"
             time = duration(arm.seconds) if arm.seconds else "–"
-            table.add_row(mark, arm.name, percent(arm.accuracy), shown, time, OUTCOMES[arm.outcome])
+            table.add_row(mark, arm.name, percent(arm.accuracy), interval_text, time, OUTCOMES[arm.outcome])
         return table
 
     def __str__(self) -> str:

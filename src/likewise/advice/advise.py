@@ -43,22 +43,22 @@ def advise(
     >>> advice = likewise.advise("photos/", labels="labels.csv", time="10m")
     >>> advice.sentence, advice.classifier
 
-    Every arm is measured by cross-validation within the labels that are shown, on the same folds. A test or validation
-    part of the data is not touched, and labels that are not shown are never looked at.
+    Every arm is measured by cross-validation within the visible labels, on the same folds. The test and validation
+    parts of the data are not used, and hidden labels are never read.
 
     Args:
         data: as for `likewise.train`: a folder, a CSV, Parquet or tar files, arrays, a data set.
-        labels: a CSV of image_path,label; one label for each image; or how many of the data's own labels are shown:
+        labels: a CSV of image_path,label; one label for each image; or how many of the data's own labels are visible:
             ``all``, ``10`` (a class), ``1%``.
         time: seconds, or with a unit: ``90s``, ``20m``, ``2h``.
         out: folder for the classifier, ``advice.json`` and the page; None: a free ``runs/<data>-advice``.
-        budget: how many labels of a CSV are shown.
+        budget: how many labels of a CSV are visible.
         device: where networks compute.
         seed: of folds, weights and views.
         overwrite: replace an earlier advice in the folder.
         label_column: of Parquet files.
         group_column: of Parquet files; images of one group are in one fold.
-        console: where progress and the result are shown; None: nowhere.
+        console: prints progress and the result; None: nothing is printed.
         now: the time in seconds, for tests.
 
     Raises:
@@ -70,7 +70,7 @@ def advise(
     folder = Path(out) if out is not None else _free_folder(data)
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise LikewiseError(
-            f"The folder {folder} is not empty. Replace what lies there with --overwrite, or choose another, for "
+            f"The folder {folder} is not empty. Replace its content with --overwrite, or choose another, for "
             f"instance --out {folder}-2."
         )
     session = Session(opened, folder, clock, choose_device(device), seed, console or Console(quiet=True))

@@ -1,4 +1,4 @@
-"""A way to a classifier that a bake-off can try."""
+"""A way to a classifier that `CrossValidation` can measure."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class AdviceArm(ABC):
 
     @abstractmethod
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
-        """Learn from the labels that are shown.
+        """Learn from the visible labels.
 
         Args:
-            labels: int64 [N] in 0..K-1, -1 where none is shown.
+            labels: int64 [N] in 0..K-1, -1 where hidden.
             left_out: int64 [H], images that may not be used at all, not even without their label.
             limit: seconds after which it must end.
 

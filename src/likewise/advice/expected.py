@@ -34,7 +34,7 @@ EXPONENT, EXPONENT_SD = 0.2, 0.1
 
 
 class Answers(NamedTuple):
-    """What A arms, the simplest first, said of L held-out images."""
+    """Predictions of A arms, the simplest first, for L held-out images."""
 
     correct: Tensor
     """bool [L, A], whether the likeliest class was the label"""

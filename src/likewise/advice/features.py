@@ -57,7 +57,7 @@ def default_cache() -> Path:
 
 
 def _key(encoder: Encoder, settings: EncoderSettings, images: Images) -> str:
-    """A hash of the weights, of how images are shown to the encoder, and of every pixel."""
+    """A hash of the weights, of how images are preprocessed, and of every pixel."""
     digest = hashlib.blake2b(repr(replace(settings, pretrained="", module=None)).encode(), digest_size=20)
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())

@@ -20,7 +20,7 @@ def fold_count(labels: Tensor) -> int:
     """Five folds, or with fewer labels of most classes as many as these have.
 
     With more folds than labels of a class, a fold would leave out half of one class and nothing of the others, and
-    each class would be learned from fewest labels just where it is asked for: with 2 labels a class, 20 folds took 12
+    each class would be learned from fewest labels in the folds that test it: with 2 labels a class, 20 folds took 12
     to 28 points off the accuracy of CIFAR-10 (JPEG) that 2 folds measured as 4 to 12 points too low.
     """
     counts = torch.bincount(labels)

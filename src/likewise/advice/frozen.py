@@ -40,7 +40,7 @@ class FrozenEncoder:
 
 
 Learner = Callable[[Tensor, Tensor, int], nn.Module]
-"""Features [M, D] and labels [M], -1 where none is shown, and the number of classes -> a head."""
+"""Features [M, D] and labels [M], -1 where hidden, and the number of classes -> a head."""
 
 
 class FrozenArm(AdviceArm):
@@ -78,7 +78,7 @@ class FrozenArm(AdviceArm):
 
 
 def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[AdviceArm]:
-    """Nearest neighbours, class means, logistic regression; label propagation where images have no label.
+    """Nearest neighbours, class prototypes, logistic regression; label propagation where images have no label.
 
     Args:
         frozen: the encoder and the features.
@@ -92,7 +92,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ad
 
     arms = [
         arm("logistic regression", logistic_regression),
-        arm("class means", prototype_classifier),
+        arm("class prototypes", prototype_classifier),
         arm("k-NN", NearestNeighbours, can_win=False),
     ]
     if unlabelled:
@@ -134,7 +134,7 @@ class NearestNeighbours(nn.Module):
 
     Args:
         features: float [M, D].
-        labels: int64 [M], all shown.
+        labels: int64 [M], all visible.
         classes: K.
     """
 

@@ -31,7 +31,7 @@ SEMI_SUPERVISED = ("fixmatch", "comatch", "suncet")
 """from the cheapest step to the dearest"""
 
 VIEWS = 3
-"""passes of an unlabelled image, about: a weak and a strong view or two, with the labelled ones beside it"""
+"""passes of an unlabelled image, about: a weak and a strong view or two, and the labelled images"""
 
 BATCH = 64
 """images of a step"""

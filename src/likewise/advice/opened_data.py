@@ -26,14 +26,14 @@ TO_TYPE = (
 
 @dataclass(frozen=True)
 class LabelledData:
-    """N training images with the labels shown. A test or validation part of the data is not among them."""
+    """N training images with their visible labels. The test and validation parts of the data are not included."""
 
     source: str
     """the data as they were named"""
     manifest: Manifest
-    """the examples; its labels are those shown"""
+    """the examples, with the visible labels"""
     labels: Tensor
-    """int64 [N] in 0..K-1 for the K classes that have a label, -1 where none is shown"""
+    """int64 [N] in 0..K-1 for the K classes that have a label, -1 where hidden"""
     class_names: tuple[str, ...]
     """names of the K classes"""
     groups: Tensor | None
@@ -48,7 +48,7 @@ class LabelledData:
 
     @property
     def labelled(self) -> Tensor:
-        """int64 [L], positions of the images whose label is shown."""
+        """int64 [L], positions of the images with a visible label."""
         return (self.labels != UNLABELLED).nonzero().flatten()
 
     def images(self, size: int, sample: int | None = None) -> Images:
@@ -70,8 +70,8 @@ class LabelledData:
         if len(rows) < len(self.labels):
             found = int((self.labels[rows] != UNLABELLED).sum())
             notes += (
-                f"{len(rows):,} of {len(self.labels):,} images are used, {found:,} of {len(self.labelled):,} labels "
-                f"among them: what can be read in the time",
+                f"{len(rows):,} of {len(self.labels):,} images are used, {found:,} of {len(self.labelled):,} labels: "
+                f"what can be read in the time",
             )
         groups = None if self.groups is None else self.groups[rows]
         manifest = self.manifest.take(rows)
@@ -89,9 +89,9 @@ def open_labelled(
 
     Args:
         data: as for `likewise.train`.
-        labels: a CSV of image_path,label; or one label for each image; or how many of the data's own are shown.
-        budget: how many labels of a CSV, or of an array, are shown.
-        seed: of the labels shown.
+        labels: a CSV of image_path,label; or one label for each image; or how many of the data's own are visible.
+        budget: how many labels of a CSV, or of an array, are visible.
+        seed: of the choice of visible labels.
         columns: of Parquet files.
 
     Raises:
@@ -105,8 +105,8 @@ def open_labelled(
         raise LikewiseError(f"{whole.source} has no training images. Give images that are not in a test split.")
     if not train.labelled():
         raise LikewiseError(f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}.")
-    shown = LabelBudget.parse(budget if given is not None else str(labels), seed)
-    visible = shown.apply(train.labels, train.ids, train.class_names)
+    label_budget = LabelBudget.parse(budget if given is not None else str(labels), seed)
+    visible = label_budget.apply(train.labels, train.ids, train.class_names)
     present = visible[visible != UNLABELLED].unique()
     _require_classes(present, train, visible)
     numbers = torch.full((train.classes + 1,), UNLABELLED)
@@ -133,7 +133,7 @@ def _notes(whole: Manifest, train: Manifest, names: tuple[str, ...]) -> tuple[st
         notes.append(f"{len(whole) - len(train):,} images of the test or validation part are not used")
     missing = [name for name in train.class_names if name not in names]
     if missing:
-        notes.append(f"no label of {', '.join(missing)} is shown, so the classifier does not know it")
+        notes.append(f"no label of {', '.join(missing)} is visible, so the classifier does not know it")
     return tuple(notes)
 
 

@@ -8,7 +8,6 @@ import torch
 
 from likewise.advice.advice import Gain
 from likewise.advice.arm import AdviceArm
-from likewise.advice.bake_off import BakeOff
 from likewise.advice.candidates import (
     LARGER_SHARE,
     PRETRAINED_SIZES,
@@ -19,6 +18,7 @@ from likewise.advice.candidates import (
     scratch_settings,
     starting_point,
 )
+from likewise.advice.cross_validation import CrossValidation
 from likewise.advice.features import cached_features
 from likewise.advice.frozen import FrozenEncoder, frozen_arms, own_pretraining_arm
 from likewise.advice.method_arms import pretrained_on, semi_supervised_arms, step_seconds
@@ -50,25 +50,31 @@ class Programme:
 
     Args:
         data: images and labels.
-        bake_off: what measures the arms.
+        cross_validation: what measures the arms.
         start: the encoder with pretrained weights at the usual size, or None.
         device: where networks compute.
         seed: of weights and views.
         found_something: called once something can be saved.
-        say: told what is being done.
+        say: called with a line for each step.
     """
 
     def __init__(
         self,
         data: LabelledData,
-        bake_off: BakeOff,
+        cross_validation: CrossValidation,
         start: StartingPoint | None,
         device: torch.device,
         seed: int,
         found_something: Callable[[], object],
         say: Callable[[str], None],
     ) -> None:
-        self.data, self.bake_off, self.start, self.device, self.seed = data, bake_off, start, device, seed
+        self.data, self.cross_validation, self.start, self.device, self.seed = (
+            data,
+            cross_validation,
+            start,
+            device,
+            seed,
+        )
         self.found_something, self.say = found_something, say
         self.truth = data.labels[data.labelled]
         self.unlabelled = (data.labels == UNLABELLED).nonzero().flatten()
@@ -84,7 +90,7 @@ class Programme:
             if larger is not None:
                 sizes.append((larger, self.try_frozen(larger, few=True)))
                 self.found_something()
-        if self.bake_off.folds < 1:
+        if self.cross_validation.folds < 1:
             return
         if self.start is not None:
             self.label_gain = self.worth_of_labels()
@@ -107,7 +113,7 @@ class Programme:
     @property
     def left(self) -> float:
         """Seconds that may be spent on trying."""
-        return self.bake_off.clock.left - self.bake_off.reserve
+        return self.cross_validation.clock.left - self.cross_validation.reserve
 
     def _with_cost(self, settings: EncoderSettings) -> tuple[EncoderSettings, Cost]:
         return settings, cost_of(self.data, settings, self.device)
@@ -122,13 +128,13 @@ class Programme:
         frozen = FrozenEncoder(start.name, "pretrained", start.encoder, start.settings, vectors)
         arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled))
         arms = arms[:2] if few else arms
-        self.bake_off.try_all_folds(arms)
+        self.cross_validation.try_all_folds(arms)
         return arms
 
     def larger(self, start: StartingPoint) -> StartingPoint | None:
         """The same encoder for larger images, where that takes a small share of the time."""
         sizes = [size for size in PRETRAINED_SIZES if size > start.settings.image_size]
-        if not sizes or self.bake_off.folds < 1:
+        if not sizes or self.cross_validation.folds < 1:
             return None
         factor = (sizes[0] / start.settings.image_size) ** 2
         cost = Cost(start.cost.decoding * factor, start.cost.forward * factor)
@@ -139,13 +145,13 @@ class Programme:
 
     def worth_of_labels(self) -> Gain:
         """The best arm on frozen features, with half of the labels of each fold."""
-        fold_of, labelled = self.bake_off.fold_of, self.data.labelled
-        best = max(eligible(self.bake_off.tried), key=lambda each: float(each.scores(self.truth).sum()))
+        fold_of, labelled = self.cross_validation.fold_of, self.data.labelled
+        best = max(eligible(self.cross_validation.tried), key=lambda each: float(each.scores(self.truth).sum()))
         half = torch.zeros(len(self.truth), dtype=torch.bool)
-        for fold in range(self.bake_off.folds):
+        for fold in range(self.cross_validation.folds):
             held_out = fold_of == fold
-            shown = half_of(self.data.labels, labelled[~held_out], self.seed)
-            answers = self.bake_off.answers(best.card.name, shown, labelled[held_out])
+            half_visible = half_of(self.data.labels, labelled[~held_out], self.seed)
+            answers = self.cross_validation.answers(best.card.name, half_visible, labelled[held_out])
             half[held_out] = answers.argmax(dim=1) == self.truth[held_out]
         known = fold_of >= 0
         groups = None if self.data.groups is None else self.data.groups[labelled][known]
@@ -154,14 +160,14 @@ class Programme:
     def try_from_scratch(self, small: StartingPoint) -> None:
         """Labels alone: with pretrained weights at hand a comparison, without them the first choice."""
         share = SCRATCH_SHARE if self.start is not None else 1 / 2
-        fits = self.bake_off.folds + (0 if self.start is not None else 2)
+        fits = self.cross_validation.folds + (0 if self.start is not None else 2)
         steps = planned_steps(len(self.truth), small.cost.forward, share * self.left / fits, scratch=True)
-        self.bake_off.try_all_folds([scratch_arm(small, self._bench(steps))])
+        self.cross_validation.try_all_folds([scratch_arm(small, self._bench(steps))])
         if self.start is None:
             self.found_something()
 
     def try_own_pretraining(self, small: StartingPoint) -> None:
-        """SimCLR on the images whose label is not shown, once for all folds; then a head on its features."""
+        """SimCLR on the images without a visible label, once for all folds; then a head on its features."""
         if len(self.unlabelled) < FEWEST_UNLABELLED:
             return
         limit = OWN_SHARE * self.left
@@ -170,20 +176,20 @@ class Programme:
             return
         name = f"{small.name}, {OWN_PRETRAINING}"
         self.say(f"{name}: SimCLR")
-        began = self.bake_off.clock.spent
+        began = self.cross_validation.clock.spent
         encoder, done = pretrained_on(small, self.unlabelled, self._bench(steps), limit)
         if done < OWN_STEPS[0]:
             return
         vectors = cached_features(encoder, small.settings, small.images, self.device)
         frozen = FrozenEncoder(name, "scratch", encoder, small.settings, vectors)
-        tried = self.bake_off.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
-        tried[0].before = self.bake_off.clock.spent - began - tried[0].seconds
+        tried = self.cross_validation.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
+        tried[0].before = self.cross_validation.clock.spent - began - tried[0].seconds
 
     def best_size(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> StartingPoint:
         """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
 
         def score(arms: list[AdviceArm]) -> float:
-            return max(float(self.bake_off.result(arm).scores(self.truth).sum()) for arm in arms)
+            return max(float(self.cross_validation.result(arm).scores(self.truth).sum()) for arm in arms)
 
         for start, _ in sorted(sizes, key=lambda each: -score(each[1])):
             if self.adapted_steps(start) >= 2 * FEWEST_STEPS:
@@ -192,15 +198,15 @@ class Programme:
 
     def adapted_steps(self, start: StartingPoint) -> int:
         """Of each fit in the successive halving of four arms, which is planned to take all the time."""
-        folds = self.bake_off.folds
+        folds = self.cross_validation.folds
         fits = 4 + 2 * min(2, folds - 1) + max(folds - 3, 0) + 2
         return planned_steps(len(self.truth), start.cost.forward, self.left / fits)
 
     def try_adapted(self, start: StartingPoint) -> None:
         """Fine-tuning in four ways."""
-        self.bake_off.halve(adapted_arms(start, self._bench(self.adapted_steps(start))))
+        self.cross_validation.halve(adapted_arms(start, self._bench(self.adapted_steps(start))))
 
     def try_semi_supervised(self, start: StartingPoint) -> None:
         """FixMatch, CoMatch and SuNCEt, where there are images without a label."""
         if len(self.unlabelled) >= FEWEST_UNLABELLED:
-            self.bake_off.halve(semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS)))
+            self.cross_validation.halve(semi_supervised_arms(start, self._bench(SEMI_SUPERVISED_STEPS)))

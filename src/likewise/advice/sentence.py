@@ -32,7 +32,7 @@ def interval_in_percent(low: float, high: float) -> str:
 
 
 def gain_sentence(gain: Gain) -> str:
-    """What one ingredient bought, did not buy, or was not asked."""
+    """What one ingredient gained, or that it was not tried."""
     if gain.value is None or gain.low is None or gain.high is None:
         return _NOT_TRIED.get(gain.of, "")
     numbers = f"{points(gain.value)}, 95% interval {interval(gain.low, gain.high)}"
@@ -60,8 +60,8 @@ _LOST = {
     OWN: "Pre-training on your own images did harm ({numbers}).",
 }
 _UNSURE = {
-    LABELS: "Whether the second half of the labels helped cannot be told ({numbers}).",
-    WEIGHTS: "Whether pretrained weights helped cannot be told from so few labels ({numbers}).",
+    LABELS: "No clear effect of the second half of the labels was found ({numbers}).",
+    WEIGHTS: "So few labels do not show whether pretrained weights helped ({numbers}).",
     TUNING: "No gain of fine-tuning the encoder was found ({numbers}).",
     UNLABELLED_IMAGES: "No gain of the images without a label was found ({numbers}).",
     OWN: "No gain of pre-training on your own images was found ({numbers}).",

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from likewise.advice.advice import FILE, Advice, ArmResult
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import BakeOff, TriedArm, answers_of
 from likewise.advice.candidates import (
     PRETRAINED_SIZES,
     as_many_as_fit,
@@ -22,6 +21,7 @@ from likewise.advice.candidates import (
     weights_at_hand,
 )
 from likewise.advice.clock import Clock, in_words
+from likewise.advice.cross_validation import CrossValidation, TriedArm, answers_of
 from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.opened_data import LabelledData
@@ -48,12 +48,12 @@ class Session:
     """What one call of `likewise.advise` has found so far.
 
     Args:
-        data: images, with the labels that are shown.
+        data: images, with the visible labels.
         folder: for the classifier, ``advice.json`` and the page.
         clock: the time.
         device: where networks compute.
         seed: of folds, weights and views.
-        console: where progress is shown.
+        console: prints progress.
     """
 
     def __init__(
@@ -76,12 +76,14 @@ class Session:
         self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), seed)
         self.held_out = self.fold_of != NEVER
         reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
-        self.bake_off = BakeOff(self.data.labels, self.fold_of, self.data.classes, clock, reserve, self.say)
+        self.cross_validation = CrossValidation(
+            self.data.labels, self.fold_of, self.data.classes, clock, reserve, self.say
+        )
         needed = reserve + cost.both * len(self.data.labels)
         if clock.left < needed:
             raise too_short(clock.seconds, clock.spent + needed)
         start = starting_point(self.data, settings, cost, seed) if weights else None
-        self.programme = Programme(self.data, self.bake_off, start, device, seed, self.keep, self.say)
+        self.programme = Programme(self.data, self.cross_validation, start, device, seed, self.keep, self.say)
 
     def run(self, longer: str, overwrite: bool) -> Advice:
         """Try what the time allows, then save the winner.
@@ -103,20 +105,20 @@ class Session:
             self._show(self.keep())
             stopped = f"Stopped after {in_words(self.clock.spent)}."
             raise Interrupted(f"{stopped} What was found by then is in {self.folder}.") from None
-        advice = self.finish(eligible(self.bake_off.tried))
+        advice = self.finish(eligible(self.cross_validation.tried))
         self._show(advice)
         return advice
 
     def keep(self) -> Advice:
         """Save the best so far of what is fitted at once, so that nothing is lost whatever happens."""
-        found = eligible(self.bake_off.tried)
+        found = eligible(self.cross_validation.tried)
         return self.finish([each for each in found if not each.card.trains_encoder] or found)
 
     def finish(self, candidates: list[TriedArm]) -> Advice:
         """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
         winner, trained = self._fit_best(candidates)
-        arm = self.bake_off.arm(winner)
-        protocol = {"arm": winner.card.name, "folds": self.bake_off.folds, "labels": len(self.labelled)}
+        arm = self.cross_validation.arm(winner)
+        protocol = {"arm": winner.card.name, "folds": self.cross_validation.folds, "labels": len(self.labelled)}
         made = Winner(trained, winner.logits, self.truth, self.data.class_names, protocol)
         learned_from = self.labelled if winner.card.trains_encoder else torch.arange(len(self.data.labels))
         save_winner(made, arm.features(trained, learned_from), self.folder)
@@ -137,30 +139,30 @@ class Session:
         remaining, nobody = list(candidates), torch.zeros(0, dtype=torch.int64)
         while remaining:
             best = self._best(remaining)
-            limit = max(self.clock.left - self.bake_off.reserve / 2, self.bake_off.reserve)
-            trained = self.bake_off.arm(best).fit(self.data.labels, nobody, limit)
+            limit = max(self.clock.left - self.cross_validation.reserve / 2, self.cross_validation.reserve)
+            trained = self.cross_validation.arm(best).fit(self.data.labels, nobody, limit)
             if trained is not None:
                 return best, trained
             remaining.remove(best)
         raise too_short(self.clock.seconds, 2 * self.clock.seconds)
 
     def _best(self, arms: list[TriedArm]) -> TriedArm:
-        """The arm with the best answers; class means where no label can be held out."""
+        """The arm with the best answers; class prototypes where no label can be held out."""
         if bool(self.held_out.any()):
             return arms[answers_of(arms, self.truth, self.held_out).best]
-        return next((each for each in arms if "class means" in each.card.name), arms[0])
+        return next((each for each in arms if "class prototypes" in each.card.name), arms[0])
 
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]
 
     def _advice(self, candidates: list[TriedArm], winner: TriedArm) -> Advice:
-        folds, known = self.bake_off.folds, bool(self.held_out.any())
+        folds, known = self.cross_validation.folds, bool(self.held_out.any())
         groups = self._groups_of(self.held_out)
         found: tuple[float | None, float | None, float | None] = (None, None, None)
         if known:
             answers = answers_of(candidates, self.truth, self.held_out)
             found = expected_accuracy(answers, folds, groups, self.seed)
-        gains = gains_of(self.bake_off.tried, self.truth, self.groups) if known else []
+        gains = gains_of(self.cross_validation.tried, self.truth, self.groups) if known else []
         if self.programme.label_gain is not None:
             gains.insert(0, self.programme.label_gain)
         first = first_sentence(self.given, len(self.truth), self.data.classes, winner.card.name, *found)
@@ -171,7 +173,7 @@ class Session:
             expected=found[0],
             low=found[1],
             high=found[2],
-            arms=[self._result(each) for each in self.bake_off.tried],
+            arms=[self._result(each) for each in self.cross_validation.tried],
             gains=gains,
             sentence=" ".join([first, *findings]),
             findings=findings,
@@ -190,5 +192,5 @@ class Session:
         known, seconds = tried.measured, round(tried.seconds, 2)
         if not bool(known.any()):
             return ArmResult(tried.card.name, None, None, None, seconds, tried.outcome)
-        found = arm_accuracy(tried.correct(self.truth)[known], self.bake_off.folds, self._groups_of(known))
+        found = arm_accuracy(tried.correct(self.truth)[known], self.cross_validation.folds, self._groups_of(known))
         return ArmResult(tried.card.name, *found, seconds, tried.outcome, len(tried.fold_seconds))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from likewise.advice.arm import Trained
-from likewise.advice.bake_off import TriedArm
+from likewise.advice.cross_validation import TriedArm
 from likewise.classification import Classifier, Reference, fit_temperature, save_classifier
 
 FILES = ("encoder.safetensors", "encoder.json", "classifier.safetensors", "classifier.json")
@@ -16,7 +16,7 @@ FILES = ("encoder.safetensors", "encoder.json", "classifier.safetensors", "class
 
 
 class Winner(NamedTuple):
-    """An arm's result on all labels, and what it said of held-out ones."""
+    """An arm fitted to all labels, and its predictions for held-out ones."""
 
     trained: Trained
     held_out_logits: Tensor
@@ -33,7 +33,7 @@ def eligible(tried: list[TriedArm]) -> list[TriedArm]:
 
 
 def save_winner(winner: Winner, features: Tensor, folder: Path) -> None:
-    """Write the classifier, in place of an earlier one.
+    """Write the classifier, replacing an earlier one.
 
     Args:
         winner: what is saved.

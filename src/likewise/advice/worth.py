@@ -1,6 +1,6 @@
-"""What labels, pretrained weights, fine-tuning, unlabelled images and pre-training of one's own each bought.
+"""The gain of labels, of pretrained weights, of fine-tuning, of unlabelled images and of pre-training on them.
 
-Each is a paired difference on the same held-out images. The best arm of a kind stands for it, and that choice is
+Each is a paired difference on the same held-out images. The best arm of a kind represents it, and that choice is
 accounted for as that of the winner is.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from likewise.advice.advice import Gain
 from likewise.advice.arm import ArmCard
-from likewise.advice.bake_off import TriedArm, answers_of
+from likewise.advice.cross_validation import TriedArm, answers_of
 from likewise.advice.expected import difference, difference_of_best
 
 LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
@@ -29,7 +29,7 @@ OWN_PRETRAINING = "pre-trained on your images"
 
 
 def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -> list[Gain]:
-    """What each ingredient bought; its value is None where it was not tried.
+    """The gain of each ingredient; its value is None where it was not tried.
 
     Args:
         tried: all arms.
@@ -78,7 +78,7 @@ def _furthest(tried: Sequence[TriedArm], kind: Callable[[ArmCard], bool]) -> lis
 
 
 def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
-    """What twice the labels bought, on the same held-out images.
+    """The gain of twice the labels, on the same held-out images.
 
     Args:
         full: bool [L], whether an arm was right that learned from all labels of the other folds.
@@ -89,10 +89,10 @@ def worth_of_labels(full: Tensor, half: Tensor, groups: Tensor | None) -> Gain:
 
 
 def half_of(labels: Tensor, rows: Tensor, seed: int) -> Tensor:
-    """Labels [N] with every second label of each class hidden among some rows; one of each class stays."""
-    shown = labels.clone()
+    """Labels [N] with every second label of each class hidden in some rows; one of each class stays."""
+    visible = labels.clone()
     order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
     for label in labels[rows].unique():
         own = order[labels[order] == label]
-        shown[own[max(1, (len(own) + 1) // 2) :]] = -1
-    return shown
+        visible[own[max(1, (len(own) + 1) // 2) :]] = -1
+    return visible

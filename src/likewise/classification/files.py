@@ -1,4 +1,4 @@
-"""A classifier in a folder: ``encoder.*`` as every run has them, and ``classifier.*`` beside them."""
+"""A classifier in a folder: the files ``encoder.*`` that every run has, and ``classifier.*``."""
 
 from __future__ import annotations
 

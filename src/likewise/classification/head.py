@@ -90,7 +90,7 @@ def fit_head(
         axes = PrincipalAxes.of(rows.vectors, _shared_scale(Standardiser.of(features), len(targets)))
         found = _fit(axes, targets, len(classes), folds, seed)
     out_of_fold = torch.full((len(labels), num_classes), torch.nan)
-    out_of_fold[known] = _among_all(found.out_of_fold, classes, num_classes)
+    out_of_fold[known] = _over_all_classes(found.out_of_fold, classes, num_classes)
     protocol = {
         "labels": len(targets),
         "folds": int(folds[0].max()) + 1,
@@ -172,12 +172,12 @@ def _group_folds(targets: Tensor, seed: int, count: int, groups: Tensor) -> Tens
     return fold_of
 
 
-def _among_all(few: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """Logits [N, C] of the labelled classes among those of all, [N, K]."""
-    among = torch.full((len(few), num_classes), ABSENT)
-    among[few.isnan().any(dim=1)] = torch.nan
-    among[:, classes] = few.float()
-    return among
+def _over_all_classes(few: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """Logits [N, C] of the labelled classes -> logits [N, K] of all classes."""
+    logits = torch.full((len(few), num_classes), ABSENT)
+    logits[few.isnan().any(dim=1)] = torch.nan
+    logits[:, classes] = few.float()
+    return logits
 
 
 def _as_linear(axes: PrincipalAxes, weights: Tensor, classes: Tensor, num_classes: int) -> nn.Linear:

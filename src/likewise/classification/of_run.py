@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.classification.classifier import Classifier
 from likewise.classification.head import FittedHead, fit_head
-from likewise.classification.reference import KEPT, Reference
+from likewise.classification.reference import MAX_REFERENCE, Reference
 from likewise.classification.temperature import fit_temperature
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images
@@ -49,7 +49,7 @@ def calibrated_classifier(
     """A classifier from trained networks, its temperature fitted on labels that training did not see.
 
     The head is the method's own, or logistic regression on features of the visible labels. Held out are the validation
-    labels, as many as there are visible ones at most, so that a run that was shown few labels does not profit from
+    labels, as many as there are visible ones at most, so that a run with few visible labels does not profit from
     more. Where the encoder learned without labels, so are the visible labels, out of fold. Out-of-fold predictions on
     features that were trained with those very labels would be too good, so they do not count then.
 
@@ -60,7 +60,7 @@ def calibrated_classifier(
         validation: images that training did not see, or None.
         class_names: of all classes.
         view: the encoder's input from stored pixels.
-        seed: of the folds, and of the images that are kept as the reference.
+        seed: of the folds, and of the images of the reference.
         device: where to compute.
 
     Returns:
@@ -132,12 +132,12 @@ def _protocol(method: Method, fitted: FittedHead | None, labels: Tensor, held_ou
 
 
 def _learned_from(labels: Tensor, seed: int, with_all_labelled: bool) -> Tensor:
-    """Positions of the images whose features are needed: the labelled ones if asked for, and random others."""
+    """Positions of the images whose features are needed: the labelled ones if requested, and random others."""
     order = torch.randperm(len(labels), generator=generator(seed, "learned from"))
     if not with_all_labelled:
-        return order[:KEPT].sort().values
+        return order[:MAX_REFERENCE].sort().values
     is_labelled = labels[order] != UNLABELLED
-    others = order[~is_labelled][: max(KEPT - int(is_labelled.sum()), 0)]
+    others = order[~is_labelled][: max(MAX_REFERENCE - int(is_labelled.sum()), 0)]
     return torch.cat([order[is_labelled], others]).sort().values
 
 

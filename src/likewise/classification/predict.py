@@ -108,7 +108,7 @@ def predict(
         folder: where `save_classifier` wrote.
         data: images, by any door that `likewise.train` takes.
         out: a ``.csv`` or ``.parquet`` file to write; None keeps the rows in memory.
-        precise: the share of correct predictions wanted among those that are not unsure.
+        precise: the wanted share of correct predictions, of those that are not unsure.
         overwrite: whether ``out`` may be replaced.
         batch_size: images at a time.
         module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
@@ -157,8 +157,8 @@ class _Judge:
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Prediction]:
         """A row for each of B images."""
-        shown = pixels_of_view(self.view, pixels, self.classifier.temperature.device)
-        features = self.classifier.encoder(shown)  # [B, D]
+        inputs = pixels_of_view(self.view, pixels, self.classifier.temperature.device)
+        features = self.classifier.encoder(inputs)  # [B, D]
         probabilities = self.classifier.classify(features).double().softmax(dim=1).cpu()  # [B, K]
         best = probabilities.topk(2, dim=1)
         unlike = (self.reference.distances(features) > self.reference.distance_limit).tolist()
@@ -187,12 +187,12 @@ def _predict(judge: _Judge, images: Images, manifest: Manifest, sink: Sink, batc
 
 
 def _unread(name: str, reason: str) -> Prediction:
-    """The row of a file that could not be read: nothing is said about what it shows."""
+    """The row of a file that could not be read: its prediction is empty."""
     return Prediction(name, "", None, "", True, None, reason)
 
 
 def _images(manifest: Manifest, settings: EncoderSettings) -> Images:
-    """Images that are read when they are asked for, so that memory does not grow with their number."""
+    """Images that are read on demand, so that memory does not grow with their number."""
     if settings.frames > 1:
         return open_frames(manifest, settings.image_size, settings.channels, settings.frames)
     return open_images(manifest, stored_size(manifest, settings.image_size), settings.channels, memory_limit=0)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from likewise.classification.temperature import confidences
 from likewise.randomness import generator
 
-KEPT = 5000
+MAX_REFERENCE = 5000
 """images at most to which new ones are compared"""
 
 NEIGHBOUR = 5
@@ -53,16 +53,16 @@ class Reference:
         """From features and held-out logits.
 
         Args:
-            features: float [M, D] of the images that were learned from; 5,000 of them at most are kept, at random.
+            features: float [M, D] of the images that were learned from; at most 5,000 random ones are stored.
             held_out_logits: float [N, K], not divided by the temperature; rows with NaN are passed over.
             held_out_labels: int64 [N], -1 where there is none.
             temperature: of the classifier.
             protocol: how these came about, in plain JSON types.
-            seed: of the images that are kept.
+            seed: of the stored images.
         """
-        if len(features) > KEPT:
+        if len(features) > MAX_REFERENCE:
             features = features[
-                torch.randperm(len(features), generator=generator(seed, "reference"))[:KEPT].sort().values
+                torch.randperm(len(features), generator=generator(seed, "reference"))[:MAX_REFERENCE].sort().values
             ]
         vectors = F.normalize(features.float(), dim=1)
         usable = (held_out_labels >= 0) & ~held_out_logits.isnan().any(dim=1)

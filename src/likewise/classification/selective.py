@@ -11,7 +11,7 @@ from torch import Tensor
 from likewise.errors import LikewiseError
 
 ERROR_RATE = 0.1
-"""chance, over draws of the held-out labels, that the precision is missed"""
+"""chance, over samples of the held-out labels, that the precision is missed"""
 
 CANDIDATES = 40
 """thresholds that may be tried, at even steps of the number of predictions above them"""
@@ -23,7 +23,7 @@ class Threshold(NamedTuple):
     value: float
     """predictions of less confidence are unsure; infinity where all are"""
     precise: float
-    """the precision that was asked for"""
+    """the requested precision"""
     retained: int
     """held-out predictions that are sure"""
     correct: int
@@ -58,11 +58,11 @@ def choose_threshold(confidence: Tensor, correct: Tensor, precise: float, error_
     """The lowest threshold above which the precision holds, with a guarantee for finite samples.
 
     Learn then Test (Angelopoulos et al. 2021, Sec. 4 and App. B, https://arxiv.org/abs/2110.01052): each candidate's
-    p-value is the exact binomial chance of as few errors among the predictions above it as there are, if its precision
-    were lower than asked for. Candidates are tested in a fixed sequence, each at the full error rate, until one is not
+    p-value is the exact binomial chance of so few errors in the predictions above it, if its precision
+    were lower than requested. Candidates are tested in a fixed sequence, each at the full error rate, until one is not
     rejected. The sequence begins where the confidences themselves expect the smallest p-value, and goes on to lower
-    thresholds. It depends on no label, so over draws of the held-out labels the precision of the predictions above the
-    threshold is missed at most as often as ``error_rate``, as far as held-out predictions are like those of new images.
+    thresholds. It depends on no label, so over samples of the held-out labels the precision of the predictions above it
+    is missed at most as often as ``error_rate``, as far as held-out predictions are like those of new images.
     On features of photographs, sharing the error rate among five starts left half as many predictions sure.
 
     Args:
@@ -93,7 +93,7 @@ def fewest(precise: float, error_rate: float = ERROR_RATE) -> int:
 
 
 def _sequence(ranked: Tensor, precise: float) -> list[int]:
-    """How many predictions lie at or above each threshold to test, in order, of confidences in descending order."""
+    """How many predictions are at or above each threshold to test, in order, of confidences in descending order."""
     total = len(ranked)
     if not total:
         return []

@@ -17,13 +17,13 @@ class Advise:
     data: DataArgument
     """folder, file or named set"""
     labels: str = "all"
-    """a CSV of image_path,label; or how many labels of the data are shown: all, 10 (for each class), total:4000, 1%"""
+    """a CSV of image_path,label; or how many labels are visible: all, 10 (for each class), total:4000, 1%"""
     time: str = "20m"
     """seconds, minutes or hours that it may take: 90s, 20m, 2h"""
     out: str | None = None
     """folder for the classifier, advice.json and the page; default: runs/<data>-advice"""
     budget: str = "all"
-    """how many labels are shown where --labels names a CSV file: all, 10 (for each class), total:4000, 1%"""
+    """how many labels are visible where --labels names a CSV file: all, 10 (for each class), total:4000, 1%"""
     device: DeviceKind = "auto"
     """where networks compute"""
     label_column: str | None = None
@@ -31,7 +31,7 @@ class Advise:
     group_column: str | None = None
     """column of Parquet files that says which rows belong together; these are never divided between folds"""
     seed: int = 0
-    """seed of folds, weights, views and the labels shown"""
+    """seed of folds, weights, views and the choice of visible labels"""
     overwrite: bool = False
     """replace an earlier advice in the output folder"""
 

@@ -104,7 +104,7 @@ class Predict:
     out: str = "predictions.csv"
     """file for the predictions, .csv or .parquet; an interrupted one is continued by the same command"""
     precise: float = PRECISE
-    """share of correct predictions wanted among those that are not marked unsure"""
+    """wanted share of correct predictions, of those that are not marked unsure"""
     batch_size: int = 256
     """images classified at a time"""
     overwrite: bool = False

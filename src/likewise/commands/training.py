@@ -75,7 +75,7 @@ class Demo:
     quick: bool = False
     """fewer label budgets and shorter runs: under two minutes on 2 cores"""
     seed: int = 0
-    """seed of weights, order, views and label draws"""
+    """seed of weights, order, views and the choice of visible labels"""
     overwrite: bool = False
     """replace an earlier demo in the output folder"""
 

@@ -21,7 +21,7 @@ class Crop(NamedTuple):
     pixels: Tensor
     """uint8 [B, C, S, S], not mirrored"""
     box: Tensor
-    """float32 [B, 2, 3]: where it lies in its image, as `likewise.views.view.View.box`; a negative width is mirrored"""
+    """float32 [B, 2, 3]: its position in its image, as `likewise.views.view.View.box`; a negative width is mirrored"""
 
 
 class Pixels(NamedTuple):

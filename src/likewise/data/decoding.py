@@ -31,7 +31,7 @@ def channels_of_mode(mode: str) -> int:
 
 
 def for_display(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as they can be shown: the first three channels, or the first as grey where there are only two.
+    """Pixels for display: the first three channels, or the first as grey where there are only two.
 
     Args:
         pixels: uint8 [..., C].

@@ -163,7 +163,7 @@ def _rows_of_file(path: Path, ids: Sequence[str]) -> np.ndarray:
     unknown = [entry for entry in entries if entry not in known]
     if unknown:
         raise LikewiseError(
-            f"{path} names {len(unknown)} examples that are not among the {len(ids)} training examples: "
+            f"{path} names {len(unknown)} examples that are not in the {len(ids)} training examples: "
             f"{_some(unknown)}. Its entries are ids such as {ids[0]!r}, or row numbers 0..{len(ids) - 1}."
         )
     return np.unique([known[entry] for entry in entries])

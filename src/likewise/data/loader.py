@@ -158,7 +158,7 @@ class Loader:
     def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
         share = len(positions) // self.world_size
         own = positions[self.rank * share : (self.rank + 1) * share]
-        # Labels and captions follow the images: the replacement of an unreadable row keeps its own.
+        # Labels and captions belong to their images: the replacement of an unreadable row keeps its own.
         pixels, index = self._pixels(own, step, of_support)
         modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
         return Batch(pixels, self.labels[index], index, modalities=modalities)

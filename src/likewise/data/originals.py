@@ -122,7 +122,7 @@ def cut_box(planes: Tensor, box: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
     Args:
         planes: uint8 [C, H, W].
-        box: float32 [2, 3]; a negative width is kept in the box, and the crop is not mirrored.
+        box: float32 [2, 3]; a negative width stays in the box, and the crop is not mirrored.
         size: pixels along a side of the crop.
 
     Returns:
@@ -132,7 +132,7 @@ def cut_box(planes: Tensor, box: Tensor, size: int) -> tuple[Tensor, Tensor]:
     (x, _, centre_x), (_, y, centre_y) = box.tolist()
     left, right = _edges(abs(x), centre_x, width)
     top, bottom = _edges(abs(y), centre_y, height)
-    # A part of an image that lies channel by channel would be turned pixel by pixel first, which takes longer.
+    # A part of an image that is stored channel by channel would be turned pixel by pixel first, which takes longer.
     inside = planes[None, :, top:bottom, left:right].contiguous(memory_format=torch.channels_last)
     if inside.shape[2:] != (size, size):
         inside = functional.interpolate(inside, (size, size), mode="bilinear", antialias=True)

@@ -79,11 +79,6 @@ class ClassBalanced:
         return members[order[turn * wanted : (turn + 1) * wanted]]
 
 
-def class_balanced(labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int, step: int) -> Tensor:
-    """int64 [classes x images]: one step of :class:`ClassBalanced`."""
-    return ClassBalanced(labels, classes_per_batch, images_per_class, seed)(step)
-
-
 def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
     """Positions of a subset whose class sizes fall off exponentially, the first class being ``ratio`` times the last.
 

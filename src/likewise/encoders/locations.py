@@ -79,12 +79,12 @@ def all_locations(side: int) -> Tensor:
 def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -> Tensor:
     """Random locations of each image: [B, count, 2] in the [-1, 1] plane.
 
-    A share of them lies where ``heights`` are greatest; the others are uniform.
+    A share of them is where ``heights`` are greatest; the others are uniform.
 
     Args:
         rng: random numbers for B rows, on the CPU.
         count: locations of each image.
-        heights: [B, S, S]; the first locations are centres of pixels among the highest quarter.
+        heights: [B, S, S]; the first locations are centres of pixels of the highest quarter.
         share: of the locations that are sampled there; 0 to 1.
     """
     anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))

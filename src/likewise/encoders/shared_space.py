@@ -18,7 +18,7 @@ from likewise.run_folder import read_json, write_json
 FOLDER = "text"
 """in a run's folder"""
 TOKENIZER, SPACE, WEIGHTS, CONFIG = "tokenizer.json", "space.json", "space.safetensors", "config.json"
-"""what lies in a run's folder ``text``; the last is of a pretrained text encoder alone"""
+"""files of a run's folder ``text``; the last is of a pretrained text encoder alone"""
 
 
 @dataclass(frozen=True)

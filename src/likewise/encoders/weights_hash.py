@@ -1,4 +1,4 @@
-"""A name for the weights of an encoder, by which its vectors are told from another's."""
+"""A hash of the weights of an encoder, which identifies its vectors."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def evaluate_features(
 ) -> Evaluation:
     """Take every measure of every encoder's features.
 
-    Without labelled test images, or with fewer than two classes among the training labels, only the label-free
+    Without labelled test images, or with fewer than two classes in the training labels, only the label-free
     measures are given, and a note says why.
 
     Args:

@@ -185,7 +185,7 @@ def fine_tune_scores(
     """Accuracy after fine-tuning the whole network on the visible labels, for the encoder and its baselines.
 
     Raises:
-        LikewiseError: there are no labelled test images, or fewer than two classes among the visible labels.
+        LikewiseError: there are no labelled test images, or fewer than two classes in the visible labels.
     """
     test, train = splits.get("test"), splits["train"]
     labelled = visible_labels[visible_labels != UNLABELLED]

@@ -93,7 +93,7 @@ def with_parts(manifest: Manifest, test: Any, seed: int, needs_labels: bool) -> 
         manifest = replace(manifest, splits=np.where(mask, "test", "train"))
     elif isinstance(test, float):
         if not 0 < test < 1:
-            raise LikewiseError(f"test={test} was given; a share lies between 0 and 1, for instance test=0.2.")
+            raise LikewiseError(f"test={test} was given; a share is between 0 and 1, for instance test=0.2.")
         anew = replace(manifest, splits=np.full(len(manifest), "train"))
         manifest = anew.hold_out(test, seed)
     elif test is None and needs_labels and manifest.labelled() and not (manifest.splits == "test").any():

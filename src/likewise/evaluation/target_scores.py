@@ -105,29 +105,34 @@ def _measure(train: Known, test: Known, column: TargetColumn, seed: int) -> dict
     """Every score of one encoder; none where too few targets are known."""
     if len(train.targets) < FEWEST or len(test.targets) < 2:
         return {}
-    draws = resampled_counts(len(test.targets), generator(seed, "bootstrap"))  # [R, N]
+    bootstrap_counts = resampled_counts(len(test.targets), generator(seed, "bootstrap"))  # [R, N]
     if column.task == "multilabel":
-        return _measure_multilabel(train, test, draws)
-    return _measure_regression(train, test, draws)
+        return _measure_multilabel(train, test, bootstrap_counts)
+    return _measure_regression(train, test, bootstrap_counts)
 
 
-def _measure_multilabel(train: Known, test: Known, draws: Tensor) -> dict[str, Sampled]:
-    """Macro mean average precision over classes that the training images tell apart and test images have."""
-    kept = _both(train.targets) & (test.targets.sum(axis=0) > 0)
-    if not kept.any():
+def _measure_multilabel(train: Known, test: Known, bootstrap_counts: Tensor) -> dict[str, Sampled]:
+    """Macro mean average precision over the classes that some, not all, training images have and test images have."""
+    scorable = _both(train.targets) & (test.targets.sum(axis=0) > 0)
+    if not scorable.any():
         return {}
-    wanted, truth = train.targets[:, kept].astype(int), test.targets[:, kept].astype(int)
+    wanted, truth = train.targets[:, scorable].astype(int), test.targets[:, scorable].astype(int)
     inverse_strength, validation = _best_strength(train.features, wanted)
     probe = _multilabel_probe(inverse_strength).fit(train.features, wanted)
     scores = probe.decision_function(test.features).reshape(truth.shape)  # [N, T]
     value = float(average_precision_score(truth, scores, average="macro"))
-    samples = torch.stack([_weighted_map(truth, scores, weight) for weight in draws.numpy()])
-    protocol = {"C": inverse_strength, "validation_map": validation, "classes": int(kept.sum()), "interval": INTERVAL}
+    samples = torch.stack([_weighted_map(truth, scores, weight) for weight in bootstrap_counts.numpy()])
+    protocol = {
+        "C": inverse_strength,
+        "validation_map": validation,
+        "classes": int(scorable.sum()),
+        "interval": INTERVAL,
+    }
     return {"multilabel_map": _sampled("multilabel_map", value, samples, len(truth), protocol)}
 
 
 def _both(targets: np.ndarray) -> np.ndarray:
-    """Bool [T]: which classes some images have and some have not."""
+    """Bool [T]: the classes that some images have and others lack."""
     share = targets.mean(axis=0)
     return np.asarray((share > 0) & (share < 1))
 
@@ -161,23 +166,23 @@ def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> 
     return torch.tensor(value, dtype=torch.float64)
 
 
-def _measure_regression(train: Known, test: Known, draws: Tensor) -> dict[str, Sampled]:
-    """R^2 of a ridge regression, with its mean absolute error, which is no share, among the protocol."""
+def _measure_regression(train: Known, test: Known, bootstrap_counts: Tensor) -> dict[str, Sampled]:
+    """R^2 of a ridge regression, with its mean absolute error in the protocol."""
     ridge = RidgeCV(ALPHAS)
     probe = make_pipeline(StandardScaler(), ridge).fit(train.features, train.targets)
     predictions = torch.from_numpy(probe.predict(test.features).reshape(test.targets.shape)).double()
     truth = torch.from_numpy(test.targets).double()  # [N, T]
-    everyone = torch.ones(1, len(truth), dtype=torch.float64)
-    error = float(mean_absolute_error(truth, predictions, everyone))
-    errors = percentiles(error, mean_absolute_error(truth, predictions, draws))
+    all_once = torch.ones(1, len(truth), dtype=torch.float64)
+    error = float(mean_absolute_error(truth, predictions, all_once))
+    errors = percentiles(error, mean_absolute_error(truth, predictions, bootstrap_counts))
     protocol = {
         "alpha": float(np.asarray(ridge.alpha_)),
         "mean_absolute_error": error,
         "mean_absolute_error_interval": [errors.low, errors.high],
         "interval": INTERVAL,
     }
-    value = float(r2(truth, predictions, everyone))
-    samples = r2(truth, predictions, draws)
+    value = float(r2(truth, predictions, all_once))
+    samples = r2(truth, predictions, bootstrap_counts)
     return {"regression_r2": _sampled("regression_r2", value, samples, len(truth), protocol)}
 
 
@@ -210,12 +215,14 @@ def _sampled(name: str, value: float, samples: Tensor, count: int, protocol: dic
 
 
 def _differences(samples: Mapping[str, Mapping[str, Sampled]]) -> list[ScoreDifference]:
-    """The first encoder's scores minus those of each other, from the same draws of test images."""
+    """The first encoder's scores minus those of each other, from the same bootstrap samples of test images."""
     first, *others = samples
     found = []
     for other in others:
-        for name, mine in samples[first].items():
-            theirs = samples[other][name]
-            interval: Interval = percentiles(mine.score.value - theirs.score.value, mine.samples - theirs.samples)
+        for name, first_score in samples[first].items():
+            other_score = samples[other][name]
+            interval: Interval = percentiles(
+                first_score.score.value - other_score.score.value, first_score.samples - other_score.samples
+            )
             found.append(ScoreDifference(name, other, *interval))
     return found

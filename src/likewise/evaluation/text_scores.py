@@ -27,7 +27,7 @@ class CaptionedImages(NamedTuple):
     """The test images that have captions."""
 
     positions: Tensor
-    """int64 [N], their positions among the test images"""
+    """int64 [N], their positions in the test images"""
     texts: list[str]
     """M captions"""
     owner: Tensor

@@ -19,7 +19,7 @@ def mlp(
 
     Two layers with batch normalisation are BYOL's projector and predictor; without it, SupCon's and MoCo v2's head.
     One layer is a linear map. ``bias`` is the last layer's; leave it out where the output is normalised. With a
-    ``negative_slope`` a LeakyReLU takes the place of ReLU.
+    ``negative_slope`` a LeakyReLU replaces ReLU.
     """
     parts: list[nn.Module] = []
     for _ in range(layers - 1):

@@ -22,7 +22,7 @@ from likewise.views.audio.log_mel import LogMel
 FOLDER = "sound"
 """in a run's folder"""
 SPACE, WEIGHTS = "space.json", "space.safetensors"
-"""what lies in a run's folder ``sound``"""
+"""files of a run's folder ``sound``"""
 
 
 @dataclass(frozen=True)

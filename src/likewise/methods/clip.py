@@ -1,4 +1,4 @@
-"""CLIP: an image and its caption find each other among all of the batch."""
+"""CLIP: an image and its caption are matched within the batch."""
 
 from __future__ import annotations
 

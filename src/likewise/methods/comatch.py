@@ -80,7 +80,7 @@ class CoMatch(Method):
 
     The form for small images; `CoMatchEMA` is the one for ImageNet. The prediction for a weak view, after distribution
     alignment and memory smoothing, is the pseudo-label of a strong view. Pseudo-labels also form a graph, which says
-    whose embeddings are to be similar. The support is among the unlabelled images too, without its labels. An EMA
+    whose embeddings are to be similar. The unlabelled images include the support, without its labels. An EMA
     teacher classifies in the end; it teaches nothing.
     """
 

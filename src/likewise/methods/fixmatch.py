@@ -63,7 +63,7 @@ PRESETS = {
 class FixMatch(Method):
     """Sohn et al. 2020, Algorithm 1, https://arxiv.org/abs/2001.07685.
 
-    Labelled images come as a class-balanced support with each batch. They are among the unlabelled images too, without
+    Labelled images come as a class-balanced support with each batch. The unlabelled images include them, without
     their labels, as in the authors' code. An EMA teacher classifies in the end; it teaches nothing.
     """
 

@@ -82,7 +82,7 @@ class FlowSimilarity(Method):
     positions: int = 256
     """pixels of each image that are compared with each other (paper: 512 of 224 x 224)"""
     fast: float = 0.0
-    """share of those that is drawn among the fastest quarter of the pixels, for small things that move (paper: 0)"""
+    """share of those that is sampled from the fastest quarter of the pixels, for small things that move (paper: 0)"""
     temperature: float = 0.25
     """divides the cosines, for cross-entropy"""
     width: float = 0.5

@@ -93,7 +93,7 @@ class Method:
         """Update networks that have an optimiser of their own, before the main optimiser's step.
 
         Such networks take no gradient otherwise (``requires_grad_(False)`` in `build`) and keep the optimiser's state
-        among the networks (`manual_optimization.AdamWModule`), so that checkpoints hold it.
+        in the networks (`manual_optimization.AdamWModule`), so that checkpoints hold it.
 
         Args:
             nets: what `build` made.

@@ -102,7 +102,7 @@ class UGAN(Method):
     discriminator_confidence_weight: float = 0.01
     """weight of being confident in a pseudo-label that the discriminator doubts (Triple-GAN's code: 0.01)"""
     pseudo_label_share: float = 0.9
-    """share of pseudo-labels among the pairs that the discriminator takes for real (Triple-GAN's code: 180 of 200)"""
+    """share of pseudo-labels in the pairs that the discriminator takes for real (Triple-GAN's code: 180 of 200)"""
     bad_weight: float = 1.0
     """weight of telling real images from bad fakes (Bad-GAN's code: 1)"""
     pull_away_weight: float = 0.8

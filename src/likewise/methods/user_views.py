@@ -1,4 +1,4 @@
-"""A user's own augmentation in place of a method's: which setting it replaces, and what the loader has to make."""
+"""A user's own augmentation instead of a method's: which setting it replaces, and what the loader has to make."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from likewise.report.wording import is_main, listed, points, score_name
 def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
     """A sentence that names the scores that training made worse, and a remedy; empty where there are none.
 
-    A score is worse where the whole 95% interval of the paired difference lies below 0.
+    A score is worse where the whole 95% interval of the paired difference is below 0.
 
     Args:
         differences: of the trained encoder over others, on the same test images.

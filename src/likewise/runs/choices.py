@@ -75,7 +75,7 @@ def fitted_support(method: Method, visible_labels: Tensor) -> Support | None:
     if support is None:
         return None
     counts = class_counts(visible_labels)
-    # An image stands twice in a batch only where a class has a single labelled image.
+    # An image is twice in a batch only where a class has a single labelled image.
     images = min(support.images, max(min(counts.values()), 2))
     return dataclasses.replace(support, classes=min(support.classes, len(counts)), images=images)
 

@@ -31,7 +31,7 @@ def write_config(
         microbatches: of a device's batch.
 
     Returns:
-        What the extension means for the schedule, to be said on the screen; empty where the run is not made longer.
+        What the extension means for the schedule, as text for the screen; empty where the run is not made longer.
 
     Raises:
         LikewiseError: the run in the folder has other settings, or is longer.

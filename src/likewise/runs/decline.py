@@ -1,4 +1,4 @@
-"""A guard for continued pre-training: the features that a run starts from are the least that it may end with."""
+"""A guard for continued pre-training: detect features that become worse than those of the start."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from likewise.training import Callback, CallbackState
 from likewise.training.screen import Screen
 
 PATIENCE = 2
-"""evaluations in a row below the start: one alone may be chance"""
+"""number of evaluations in a row below the start; a single one may be chance"""
 
 
 class DeclineGuard(Callback):
     """Compare the online accuracy with that of the frozen start, on the same images, and act where it has fallen.
 
     The accuracy of the start at step 0 is the floor. It counts as fallen where the whole 95% interval of the paired
-    difference lies below 0, in two evaluations in a row.
+    difference is below 0, in two evaluations in a row.
 
     Args:
         online: the scores that the run takes, in the first process; None in the others, where nothing is compared.
         action: ``warn`` says so; ``stop`` ends the run, ``rollback`` lets it go on, and both keep in the end the
-            networks of the best evaluation, the start among them.
-        screen: where the warning is shown.
+            networks of the best evaluation, which may be the start.
+        screen: prints the warning.
     """
 
     def __init__(self, online: OnlineScores | None, action: OnDecline, screen: Screen) -> None:
@@ -70,17 +70,17 @@ class DeclineGuard(Callback):
         """Go back to the best networks where the run ended below its start and is to keep what it had."""
         if self.online is None or state.run is None or self.action == "warn" or self.below < PATIENCE:
             return
-        kept = torch.load(state.run.best, map_location="cpu", weights_only=True)
-        state.nets.load_state_dict(kept["nets"])
-        torch.save(kept, state.run.restored)
-        message = f"The networks are those of step {kept['step']:,}, which had the best online accuracy."
+        best = torch.load(state.run.best, map_location="cpu", weights_only=True)
+        state.nets.load_state_dict(best["nets"])
+        torch.save(best, state.run.restored)
+        message = f"The networks are those of step {best['step']:,}, which had the best online accuracy."
         self._say(state, message)
 
     def _act(self, state: CallbackState, reason: str) -> None:
         then = {
             "warn": "The run goes on; --on-decline stop or rollback would keep the better networks.",
             "stop": "The run ends here.",
-            "rollback": "The run goes on; if it ends like this, the best networks are kept.",
+            "rollback": "The run goes on; if it ends like this, the best networks are restored.",
         }
         if not self.declined:
             self._say(state, f"Training makes the features worse: {reason}. {then[self.action]}")
@@ -93,7 +93,7 @@ class DeclineGuard(Callback):
         self.screen.say(f"[yellow]{message}[/yellow]")
 
     def _keep_best(self, state: CallbackState, scores: Mapping[str, float]) -> None:
-        """Store the networks of the best evaluation, and how the start did, beside the checkpoint."""
+        """Store the networks of the best evaluation, and the scores of the start, next to the checkpoint."""
         assert self.online is not None and self.online.correct is not None and state.run is not None
         value = float(self.online.correct.float().mean())
         if value <= self.best:

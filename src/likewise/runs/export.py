@@ -62,7 +62,7 @@ class Exported:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is stored beside the weights, as text: class names as a JSON list, and numbers."""
+        """Metadata stored with the weights, as text: class names as a JSON list, and numbers."""
         stored = {"image_size": str(self.settings.image_size)}
         if isinstance(self.network, Classifier):
             stored["class_names"] = json.dumps(self.network.class_names)
@@ -156,7 +156,7 @@ def _require_timm(exported: Exported) -> None:
 
 
 def _timm_network(exported: Exported) -> Any:
-    """The timm network with the head, if there is one, in the place of its classifier; divided by the temperature."""
+    """The timm network with the head, if there is one, as its classifier; divided by the temperature."""
     encoder, network = exported.encoder, exported.network
     assert isinstance(encoder, TimmEncoder)
     if not isinstance(network, Classifier):
@@ -167,7 +167,7 @@ def _timm_network(exported: Exported) -> Any:
     head: Any = whole.get_classifier()
     if not isinstance(head, nn.Linear) or head.in_features != encoder.width:
         raise LikewiseError(
-            f"{exported.settings.name} ends in no single linear layer in timm, so the head cannot take its place. "
+            f"{exported.settings.name} ends in no single linear layer in timm, so the head cannot replace it. "
             f"Export it --to onnx or --to torchscript."
         )
     missing = whole.load_state_dict(encoder.network.state_dict(), strict=False)
@@ -207,13 +207,13 @@ def _write_hub(exported: Exported, target: Path) -> Compute:
     from timm.models import save_for_hf
 
     network, settings, encoder = _timm_network(exported), exported.settings, exported.encoder
-    shown = {
+    input_config = {
         "input_size": (settings.channels, settings.image_size, settings.image_size),
         "mean": settings.mean,
         "std": settings.std,
         "crop_pct": 1.0,
     }
-    config: dict[str, Any] = {"pretrained_cfg": shown, "model_args": _timm_arguments(exported)}
+    config: dict[str, Any] = {"pretrained_cfg": input_config, "model_args": _timm_arguments(exported)}
     if isinstance(exported.network, Classifier):
         config["label_names"] = list(exported.network.class_names)
         config["temperature"] = 1.0  # the weights are divided by it

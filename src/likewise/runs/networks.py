@@ -20,7 +20,7 @@ from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import load_teacher
 
 PRETRAINED_LR_SCALE = 0.1
-"""Factor of the learning rate of pretrained weights, beside heads that start at random: a tenth, as R-CNN fine-tunes
+"""Factor of the learning rate of pretrained weights, with heads that start at random: a tenth, as R-CNN fine-tunes
 at a tenth of the rate of pretraining (Girshick et al. 2014, Sec. 2.3, https://arxiv.org/abs/1311.2524)."""
 
 
@@ -29,7 +29,7 @@ def build_nets(prepared: Prepared) -> Nets:
 
     Raises:
         LikewiseError: pretrained weights are missing, the teacher cannot teach on these images, or the encoder cannot
-            be adapted as it was asked for.
+            be adapted in the requested way.
     """
     method, encoder, manifest = prepared.method, prepared.encoder, prepared.manifest
     seed_networks(prepared.settings.seed, "weights")
@@ -97,11 +97,11 @@ def adapted_nets(method: Method, encoder: Encoder, classes: int, settings: Train
     return nets
 
 
-def starts_from_class_means(prepared: Prepared, nets: Nets) -> bool:
-    """Whether the method's classifier starts from class means of the encoder's features.
+def starts_from_prototypes(prepared: Prepared, nets: Nets) -> bool:
+    """Whether the method's classifier starts from the class prototypes of the encoder's features.
 
     Raises:
-        LikewiseError: that was asked for, but there are no labels or the method has no linear classifier.
+        LikewiseError: it was requested, but there are no labels or the method has no linear classifier.
     """
     wanted = prepared.settings.head_init
     if wanted == "random" or (wanted == "auto" and not starts_from_weights(prepared)):
@@ -117,7 +117,7 @@ def starts_from_class_means(prepared: Prepared, nets: Nets) -> bool:
 
 
 def start_classifier(prepared: Prepared, nets: Nets, device: torch.device) -> None:
-    """Let the method's classifier, and its teacher's, start from class means of the encoder's features."""
+    """Let the method's classifier, and its teacher's, start from the class prototypes of the encoder's features."""
     images, labels, classes = prepared.train.images, prepared.visible_labels, prepared.manifest.classes
     size, seed = prepared.encoder.image_size, prepared.settings.seed
     set_classifiers(nets, first_head(nets.encoder, images, labels, classes, seed, device, size))

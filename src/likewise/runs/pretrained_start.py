@@ -1,4 +1,4 @@
-"""Whether a run starts from pretrained weights, and at which size they see images, where nobody said."""
+"""The default start of a run: whether from pretrained weights, and the image size for them."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class Run:
         Args:
             data: images, by any door that `likewise.train` takes.
             out: a ``.csv`` or ``.parquet`` file to write; None keeps the predictions in memory.
-            precise: the share of correct predictions wanted among those that are not unsure.
+            precise: the wanted share of correct predictions, of those that are not unsure.
             overwrite: whether ``out`` may be replaced.
             batch_size: images at a time.
             pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.

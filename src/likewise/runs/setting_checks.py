@@ -1,4 +1,4 @@
-"""Types and ranges of a run's settings, checked in one place before anything is opened or written."""
+"""Types and ranges of a run's settings, checked before anything is opened or written."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def check_settings(settings: TrainSettings) -> None:
 
 
 def with_checked_types(given: DataclassT) -> DataclassT:
-    """The same settings, with what stands for a field's type changed to it: a path to a text, a list to a tuple.
+    """The same settings, with values converted to the fields' types: a path to a string, a list to a tuple.
 
     Args:
         given: an instance of a dataclass whose annotations name the types.
@@ -122,7 +122,7 @@ def with_checked_types(given: DataclassT) -> DataclassT:
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """What a value means where its type only stands for the one that the hint names."""
+    """A value converted to the type of the hint, where it is of an equivalent type."""
     wanted = _alternatives(hint)
     if isinstance(value, torch.device):
         return str(value)

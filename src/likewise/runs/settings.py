@@ -60,7 +60,7 @@ class TrainSettings(DataSettings):
     where the encoder starts from weights"""
     on_decline: OnDecline = "warn"
     """what happens where online accuracy falls below that of the weights that the run starts from: warn says so, stop
-    ends the run, rollback lets it go on; after both the best networks are kept"""
+    ends the run, rollback lets it go on; both restore the best networks in the end"""
     image_size: int | None = None
     """side of the images that the network sees, in pixels; default: small images as they are, photographs at 128,
     clips at 64"""
@@ -103,7 +103,7 @@ class TrainSettings(DataSettings):
     num_workers: int = -1
     """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
     max_bad: float = 0.01
-    """share of the training images that may turn out unreadable, 0 to 1; another image stands in for each, and above
+    """share of the training images that may turn out unreadable, 0 to 1; another image replaces each, and above
     this share the run stops"""
     num_evals: int = 10
     """how often online scores are taken during the run; 0: never"""

@@ -67,7 +67,7 @@ def check_teacher_leakage(path: str, source: str, train_ids: Collection[str]) ->
     """A warning where the teacher was trained on other splits of the same data; empty where there is no leakage.
 
     Where the data have no test split, the held-out images depend on the seed and on ``test_fraction``. The images that
-    the teacher was tested on are in its gallery; none of them may be among the student's training images.
+    the teacher was tested on are in its gallery; none of them may be in the student's training images.
 
     Args:
         path: the teacher's folder.

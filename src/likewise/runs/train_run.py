@@ -44,7 +44,7 @@ from likewise.runs.networks import (
     build_nets,
     encoder_lr_scale,
     start_classifier,
-    starts_from_class_means,
+    starts_from_prototypes,
     starts_from_weights,
 )
 from likewise.runs.prepare import Prepared, prepare
@@ -90,7 +90,7 @@ def run_training(
     run = RunFolder(prepared.settings.out or _free_folder(data, prepared))
     resume_line = resume_line.replace("{out}", str(run.path))
     # A batch that does not fit, weights that are missing and an unsuitable teacher are refused before anything is
-    # written, and so is a batch or a microbatch that cannot be divided among the devices.
+    # written, and so is a batch or a microbatch that cannot be divided by the number of devices.
     prepared.loader()
     nets = build_nets(prepared)
     _check_start(prepared, nets)
@@ -110,7 +110,7 @@ def run_training(
         write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
         screen.keep(run.log)
     fabric.barrier()
-    if starts_from_class_means(prepared, nets) and not run.checkpoint.exists():
+    if starts_from_prototypes(prepared, nets) and not run.checkpoint.exists():
         start_classifier(prepared, nets, fabric.device)
     device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
     outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
@@ -308,7 +308,7 @@ def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measu
 
 def _check_start(prepared: Prepared, nets: Nets) -> None:
     """Refuse what needs a start from weights where there is none."""
-    starts_from_class_means(prepared, nets)
+    starts_from_prototypes(prepared, nets)
     settings, validation = prepared.settings, prepared.splits.get("val")
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None

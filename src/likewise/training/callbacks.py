@@ -29,7 +29,7 @@ class CallbackState:
     scores: Mapping[str, float]
     """the newest online scores, such as ``knn20_top1``; empty before the first evaluation"""
     nets: Nets
-    """the networks, ``nets.encoder`` among them. In ``on_step`` parameters still hold their gradients in ``.grad``"""
+    """the networks, including ``nets.encoder``. In ``on_step`` parameters still hold their gradients in ``.grad``"""
     optimizer: Optimizer
     """the optimiser, with its learning rate in ``param_groups``"""
     run: RunFolder | None

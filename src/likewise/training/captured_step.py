@@ -120,14 +120,14 @@ class _Inputs:
         """Write a batch and its views."""
         own, new = self.batch, batch
         while own is not None and new is not None:
-            for place, tensor in zip(_tensors(own), _tensors(new), strict=True):
-                place.copy_(tensor, non_blocking=True)
+            for target, tensor in zip(_tensors(own), _tensors(new), strict=True):
+                target.copy_(tensor, non_blocking=True)
             _views(own).make(own.pixels, lambda name, rows=own: progress.rng(name, rows))
             own, new = own.support, new.support  # type: ignore[assignment]
 
 
 class FixedProgress:
-    """What a captured step may know of where training stands: nothing that changes from step to step."""
+    """The progress of training that a captured step may read: nothing that changes from step to step."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -149,7 +149,7 @@ class FixedRNG:
         self.key, self.rows = key, rows
 
     def __getattr__(self, name: str) -> Any:
-        raise NotCapturable(f"it draws random numbers ({self.key[-1]!r}) beside its views")
+        raise NotCapturable(f"it draws random numbers ({self.key[-1]!r}) other than those of its views")
 
 
 def has_graphs(device: torch.device) -> bool:

@@ -31,7 +31,7 @@ def save_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(fabric: Fabric, path: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """Load modules and optimiser of ``state`` in place, and return its numbers as stored.
+    """Load modules and optimiser of ``state``, and return its numbers as stored.
 
     Raises:
         LikewiseError: the file is not a checkpoint of this run's shape.

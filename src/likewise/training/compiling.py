@@ -24,7 +24,7 @@ def compiles(wanted: Compile, device: torch.device, steps: int) -> bool:
 
 
 def compile_encoder(encoder: Encoder, wanted: Compile) -> None:
-    """Compile it at its first use; what was not asked for by name may fail, and then runs as usual."""
+    """Compile the encoder at its first use. With ``auto``, code that cannot be compiled runs uncompiled."""
     if wanted == "auto":
         torch._dynamo.config.suppress_errors = True
     encoder.compile()

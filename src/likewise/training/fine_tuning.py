@@ -30,7 +30,7 @@ def fine_tune(
     callbacks: Sequence[Callback] = (),
     image_size: int | None = None,
 ) -> TrainingState:
-    """Train ``nets`` in place on the labelled images; fewer than a batch are repeated, each time in another view.
+    """Train ``nets`` on the labelled images; fewer than a batch are repeated, each time in another view.
 
     Args:
         fabric: device and precision.

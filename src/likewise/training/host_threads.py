@@ -9,7 +9,7 @@ import torch
 
 
 @contextmanager
-def one_thread_beside(device: torch.device) -> Iterator[None]:
+def one_thread_for_gpu(device: torch.device) -> Iterator[None]:
     """While the context is open and the device is a GPU, operations on the CPU use one thread.
 
     What is left to the CPU then is small, such as the random numbers of views. Waking sixteen threads for 5,000 square

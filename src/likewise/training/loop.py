@@ -28,7 +28,7 @@ from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured, why_not_this_optimizer
 from likewise.training.checkpoint import load_checkpoint, save_checkpoint
 from likewise.training.health import Health
-from likewise.training.host_threads import one_thread_beside
+from likewise.training.host_threads import one_thread_for_gpu
 from likewise.training.interruption import Interruption
 from likewise.training.logs import MetricLog, TrainingState
 from likewise.training.manual_backward import ManualBackward
@@ -91,7 +91,7 @@ def train(
     screen: Screen | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainingState:
-    """Train ``nets`` in place, from the run's checkpoint if it has one.
+    """Train ``nets``, from the run's checkpoint if it has one.
 
     Args:
         fabric: devices and precision, launched.
@@ -102,12 +102,12 @@ def train(
         settings: how long, and how.
         run: where checkpoints and metrics go; None writes nothing.
         evaluate: online scores.
-        screen: where progress is shown; None shows nothing.
+        screen: prints progress; None prints nothing.
         callbacks: called in this order.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
-        Interrupted: a signal asked for a stop; a checkpoint has been written.
+        Interrupted: a signal requested a stop; a checkpoint has been written.
     """
     if world_size() > 1:
         synchronise_batch_norm(nets)
@@ -180,7 +180,7 @@ class _Loop:
         try:
             counted = counted_images(self.nets.encoder, self.count_images)
             with Interruption(self.fabric.device) as interruption, self.display, counted:
-                with one_thread_beside(self.fabric.device):
+                with one_thread_for_gpu(self.fabric.device):
                     self.train_steps(interruption)
             if self.ema is not None:
                 self.ema.swap()  # from here on the networks hold the average
@@ -269,7 +269,7 @@ class _Loop:
         self.state.step += 1
 
     def captures_steps(self, batch: Batch) -> bool:
-        """Whether steps come from a CUDA graph; decided at the first step, and said if not.
+        """Whether steps come from a CUDA graph; decided at the first step; if not, the screen gives the reason.
 
         Raises:
             LikewiseError: they were to, and cannot.
@@ -395,7 +395,7 @@ class _Loop:
     # What the steps above are made of.
 
     def progress(self, number: int) -> Progress:
-        """Where training stands at a batch of this step; methods count batches."""
+        """Progress of training at a batch of this step; methods count batches."""
         at = self.state.step * self.accumulate + number
         return Progress(at, self.batches, self.settings.seed, rank(), world_size(), self.loader.steps_per_epoch)
 

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which is evaluated in place of the newest weights."""
+"""An exponential moving average of the weights, which is evaluated instead of the newest weights."""
 
 from __future__ import annotations
 

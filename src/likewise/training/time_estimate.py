@@ -1,4 +1,4 @@
-"""How long the rest of a run will take, measured over its first steps."""
+"""The remaining time of a run, measured over its first steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MEASURED = 20
 
 MEASURED_SECONDS = 60.0
 
-WORTH_SAYING = 60.0
-"""Seconds from which the estimate is shown."""
+SHORTEST_PRINTED = 60.0
+"""Seconds from which the estimate is printed."""
 
 LONG = 3600.0
-"""Seconds above which a bake-off of pretrained starts may be the better use of the time."""
+"""Seconds above which `likewise advise` may be the better use of the time."""
 
 
 class TimeEstimate:
@@ -28,7 +28,7 @@ class TimeEstimate:
     def __init__(self, first_step: int, steps: int) -> None:
         self._begin, self._steps = first_step + WARM_UP, steps
         self._began: float | None = None
-        self._said = False
+        self._done = False
 
     def step(self, step: int, seconds: float) -> str:
         """A sentence where the measurement ends with this step, else nothing.
@@ -37,7 +37,7 @@ class TimeEstimate:
             step: steps that are done.
             seconds: of training so far, without scores and checkpoints.
         """
-        if self._said or step < self._begin:
+        if self._done or step < self._begin:
             return ""
         if self._began is None:
             self._begin, self._began = step, seconds
@@ -45,9 +45,9 @@ class TimeEstimate:
         measured, took = step - self._begin, seconds - self._began
         if measured < MEASURED and took < MEASURED_SECONDS:
             return ""
-        self._said = True
+        self._done = True
         left = took / measured * (self._steps - step)
-        if left < WORTH_SAYING:
+        if left < SHORTEST_PRINTED:
             return ""
         sentence = f"About {duration(left)} left, measured over {measured} step{'s' if measured > 1 else ''}."
         if left <= LONG:

@@ -63,7 +63,7 @@ class CallableViews:
     def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
         """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here."""
         name = str(rng.key[-1])
-        # Where a view lies in its image is not known: a method that matches locations sees that nothing overlaps.
+        # The position of a view in its image is not known: a method that matches locations sees that nothing overlaps.
         unknown = torch.full((len(pixels.images), 2, 3), torch.nan, device=pixels.images.device)
         if isinstance(pixels.views, RequestedViews):
             return View(pixels.views.note(name, self, pixels.images), unknown)

@@ -14,7 +14,7 @@ from likewise.views.view import View
 
 
 class PreparedViews(dict[str, Tensor]):
-    """Stands for `Pixels.views` of a batch whose tensors stay where they are, while their content changes.
+    """Replaces `Pixels.views` of a batch whose tensors stay where they are, while their content changes.
 
     The first request for a view makes it, and records which policy did; `make` writes later ones into the same memory.
     """
@@ -33,7 +33,7 @@ class PreparedViews(dict[str, Tensor]):
         return self.made[name]
 
     def make(self, pixels: Pixels, rng: Callable[[str], BatchRNG]) -> None:
-        """New views of other pixels in the place of the old ones.
+        """New views of other pixels, written over the old ones.
 
         Args:
             pixels: as many images as before.
@@ -41,9 +41,9 @@ class PreparedViews(dict[str, Tensor]):
         """
         for name, policy in self.policies.items():
             view = policy(pixels._replace(views=None), rng(name))
-            for place, part in zip(self.made[name], view, strict=True):
-                if place is not None:
-                    place.copy_(part)
+            for target, part in zip(self.made[name], view, strict=True):
+                if target is not None:
+                    target.copy_(part)
 
 
 def _unknown_box(pixels: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from likewise.data.pixel_source import UnreadableImage
 TINY = 16
 """shorter side in pixels below which an image shows next to nothing"""
 FLAT = 4
-"""grey levels of 255 within which the whole of a thumbnail lies if there is nothing to be seen in it"""
+"""range of grey levels, of 255, below which a thumbnail counts as blank"""
 DIM = 12
 """part of its set's range that an image must reach; 12-bit images reach a sixteenth of the range of 16 bits"""
 NARROW = 32
@@ -63,10 +63,6 @@ class Findings:
     def healthy(self) -> bool:
         """Whether nothing is wrong."""
         return not self.found
-
-    def as_json(self) -> dict[str, Any]:
-        """The findings as plain lists and words."""
-        return asdict(self)
 
 
 class _Look(NamedTuple):

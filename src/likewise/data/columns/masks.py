@@ -30,7 +30,7 @@ MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 class EncodedMask(Protocol):
-    """An encoded mask that lies in another file."""
+    """An encoded mask in a file of its own."""
 
     def read(self) -> bytes | None:
         """The content of an image file; None where there is none."""

@@ -119,7 +119,7 @@ class TargetRows:
 
 
 def targets_in(columns: Mapping[str, Column]) -> TargetColumn | None:
-    """The targets among the columns of a manifest."""
+    """The target column of a manifest."""
     column = columns.get(TARGETS)
     return column if isinstance(column, TargetColumn) else None
 

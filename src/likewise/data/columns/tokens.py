@@ -35,7 +35,7 @@ class TokenRows:
         return len(self.counts)
 
     def read(self, index: Tensor) -> Tensor:
-        """int64 [B] -> int64 [B, K, L], K the most captions and L the longest caption among these images."""
+        """int64 [B] -> int64 [B, K, L], K the most captions and L the longest caption of these images."""
         counts = self.counts[index]
         slot = torch.arange(max(int(counts.max()), 1))
         there = slot < counts[:, None]

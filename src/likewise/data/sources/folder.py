@@ -39,7 +39,7 @@ SPLIT_NAMES = {
 def open_folder(folder: Path) -> Manifest:
     """The images below a folder, or the videos.
 
-    ``class/*`` gives labels where nearly every image lies exactly one folder deep; ``train|val|test/class/*`` the same
+    ``class/*`` gives labels where nearly every image is exactly one folder deep; ``train|val|test/class/*`` the same
     in each split, and ``unlabeled/`` more training images. The few images at another depth then have no label, and any
     other arrangement is unlabelled; a note says so with names. Hidden files and folders are passed over, linked folders
     followed once, classes numbered in sorted order.
@@ -166,7 +166,7 @@ def _classes(paths: list[Path], splits: bool) -> tuple[dict[Path, str], list[str
 
 
 def _depth_note(part: str, members: list[Path], labelled: list[Path], splits: int) -> list[str]:
-    """What has no label because of the depth at which it lies; nothing of a part that is flat, or has all labels."""
+    """Images without a label because of their depth in the folder; none of a part that is flat, or has all labels."""
     depths = sorted({len(path.parts) - 1 - splits for path in members})
     where = part or "folder"
     if depths in ([0], [1]):

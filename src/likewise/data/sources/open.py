@@ -166,7 +166,7 @@ def _as_split(manifest: Manifest, split: str) -> Manifest:
 
 
 def _open_path(text: str, columns: ColumnNames) -> Manifest:
-    """A named set, or what lies at a path; ``./name`` is a path even where a set has that name."""
+    """A named set, or the data at a path; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
     if text.startswith(PREFIXES):
         return _open(load_named(text), columns)

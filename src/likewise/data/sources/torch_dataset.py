@@ -1,4 +1,4 @@
-"""Map-style torch data sets, torchvision's among them."""
+"""Map-style torch data sets, including torchvision's."""
 
 from __future__ import annotations
 

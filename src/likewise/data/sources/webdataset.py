@@ -25,8 +25,6 @@ from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_m
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
-SUFFIX = ".tar"
-
 TEXT, RECORD, CLASS = "txt", "json", "cls"
 """Endings of files next to an image: a caption; an object with a caption or several; a class, by number or name."""
 

@@ -37,7 +37,7 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
     """Two pieces of clothing on a square of twice the side, side by side or one above the other; five captions each.
 
     Each image of the set is in one picture, with another of its split, so there are half as many pictures. Test
-    pictures that show the same classes in the same places have the same captions, and no model can tell those apart.
+    pictures that show equal classes at equal positions have the same captions, and no model can distinguish them.
 
     Args:
         single: opens the set of single pieces, gray and square.
@@ -54,8 +54,8 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
         pixels=ArrayPixels(pixels),
         labels=torch.full((len(texts),), -1),
         splits=splits,
-        ids=[f"{split}/{place:05d}" for split, (_, part) in zip(("train", "test"), parts, strict=True)
-             for place in range(len(part))],
+        ids=[f"{split}/{number:05d}" for split, (_, part) in zip(("train", "test"), parts, strict=True)
+             for number in range(len(part))],
         class_names=(),
         columns=columns,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 A word is a fixed way for three things to move: how far the mouth is open, how wide it is, and how round its lips are.
 The same movement, made faster or slower, sooner or later, is drawn as a picture and played as two tones, so that sound
-tells how the mouth moves; who speaks, the light and the place change the picture and are silent.
+tells how the mouth moves; who speaks, the light and the position change the picture and are silent.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _drift(count: int, greatest: float, random: Generator) -> np.ndarray:
 
 
 def _edge(depth: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """How much of each pixel lies inside an ellipse, nearly, from the depth relative to its smaller radius."""
+    """The share of each pixel inside an ellipse, nearly, from the depth relative to its smaller radius."""
     return np.clip(depth * radius + 0.5, 0, 1)
 
 

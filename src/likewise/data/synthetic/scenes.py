@@ -25,7 +25,7 @@ class SyntheticScenes(NamedTuple):
 
 
 def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -> SyntheticScenes:
-    """Two or three garments on a textured canvas, at random places, mirrored at random; later ones cover earlier ones.
+    """Two or three garments on a textured canvas, at random positions, mirrored at random; later ones cover earlier.
 
     Args:
         items: uint8 [M, 28, 28], dark around the garment.

@@ -43,7 +43,7 @@ def sound_videos(
     """Two garments of different classes bounce side by side, each in a rhythm of its own; one of them sounds.
 
     Which of the two it is, and on which side, is drawn. The pitch of its note tells its class, and how long it rings
-    whether it is small or large: by these a clip can be told from others as a whole. When notes begin tells which of
+    whether it is small or large: these distinguish a clip as a whole from others. When notes begin tells which of
     the two garments it is, and which instant it is.
 
     Args:

@@ -107,7 +107,7 @@ class ClipImages:
         return ClipImages(self._pixels.take(index.numpy()), self.channels, self.frames)
 
     def readable(self, index: Tensor) -> DecodedRows:
-        """The clips at some positions: what could not be decoded is not among them."""
+        """The clips at some positions, without those that could not be decoded."""
         return DecodedRows(self.read(index), index)
 
     def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:

@@ -45,7 +45,7 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
         return manifest
     if not moving.any():
         raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were requested.")
-    stills = [Skipped(str(manifest.ids[int(row)]), "a still image among videos") for row in np.flatnonzero(~moving)]
+    stills = [Skipped(str(manifest.ids[int(row)]), "a still image, not a video") for row in np.flatnonzero(~moving)]
     videos = manifest.take(np.flatnonzero(moving))
     decoded = decode_videos(videos, shape, cache)
     lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]

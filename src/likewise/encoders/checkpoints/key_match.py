@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-SHOWN = 3
+MAX_NAMES = 3
 """Names of each kind in a message."""
 
 
@@ -49,8 +49,8 @@ class KeyMatch(NamedTuple):
 
 
 def _first(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _by_part(names: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from likewise.encoders.checkpoints.key_match import KeyMatch
 from likewise.encoders.checkpoints.networks import Tensors, converted_by_timm, find_naming
 from likewise.encoders.checkpoints.read_checkpoint import StoredTensors, read_checkpoint
-from likewise.encoders.checkpoints.wrappers import BESIDE, Wrapper, find_wrapper, without_wrapping
+from likewise.encoders.checkpoints.wrappers import OTHER_NETWORKS, Wrapper, find_wrapper, without_wrapping
 from likewise.errors import LikewiseError
 
 COUNTER = "num_batches_tracked"
@@ -22,7 +22,7 @@ class _Encoder(NamedTuple):
 
     tensors: Tensors
     """by the names of the network that they are for, as far as those are known"""
-    beside: tuple[str, ...]
+    ignored: tuple[str, ...]
     """names of the other networks in the file"""
     layout: str
     library: str
@@ -32,7 +32,7 @@ def load_weights(network: nn.Module, path: str | Path, allow_missing: bool = Fal
     """Fill a network from a ``.safetensors`` file or a PyTorch checkpoint of any known layout.
 
     Args:
-        network: filled in place; unchanged where an error is raised.
+        network: its tensors are replaced; unchanged where an error is raised.
         path: of the file.
         allow_missing: whether tensors that the file lacks may stay random.
 
@@ -51,15 +51,15 @@ def load_weights(network: nn.Module, path: str | Path, allow_missing: bool = Fal
         if name in tensors and name not in fitting
     ]
     others = [name for name in tensors if name not in wanted]
-    beside = [name for name in others if name.partition(".")[0] in BESIDE]
-    unexpected = [name for name in others if name.partition(".")[0] not in BESIDE]
+    ignored = [name for name in others if name.partition(".")[0] in OTHER_NETWORKS]
+    unexpected = [name for name in others if name.partition(".")[0] not in OTHER_NETWORKS]
     match = KeyMatch(
         stored.layout,
         len(fitting),
         tuple(absent),
         tuple(mismatched),
         tuple(unexpected),
-        (*stored.beside, *beside),
+        (*stored.ignored, *ignored),
         notes,
     )
     _refuse_what_does_not_fit(match, path, wanted, allow_missing)
@@ -81,13 +81,13 @@ def _unwrapped(file: StoredTensors) -> tuple[Tensors, tuple[str, ...], Wrapper |
     if wrapper is None:
         return tensors, (), None
     prefix = wrapper.prefix
-    beside = tuple(name for name in tensors if not name.startswith(prefix))
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, beside, wrapper
+    ignored = tuple(name for name in tensors if not name.startswith(prefix))
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, ignored, wrapper
 
 
 def _encoder_of(file: StoredTensors, network: nn.Module) -> _Encoder:
-    """The tensors of the encoder among all of a file, by the network's names as far as they are known."""
-    tensors, beside, wrapper = _unwrapped(file)
+    """The tensors of the encoder in a file, by the network's names as far as they are known."""
+    tensors, ignored, wrapper = _unwrapped(file)
     parts = [wrapper.title] if wrapper is not None else []
     naming = find_naming(tensors)
     if naming is not None:
@@ -98,7 +98,7 @@ def _encoder_of(file: StoredTensors, network: nn.Module) -> _Encoder:
     if file.other_entries:
         taken = f"the entry {file.entry!r}, not {', '.join(map(repr, file.other_entries))}"
     layout = f"{title}, {taken}" if taken else title
-    return _Encoder(tensors, beside, layout, parts[0] if parts else "")
+    return _Encoder(tensors, ignored, layout, parts[0] if parts else "")
 
 
 def _adapted(tensors: Tensors, network: nn.Module) -> tuple[Tensors, tuple[str, ...]]:

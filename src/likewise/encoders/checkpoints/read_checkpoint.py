@@ -93,7 +93,7 @@ def _unpickled(path: Path) -> Any:
 
 @contextmanager
 def _namespaces_allowed() -> Iterator[None]:
-    """Options of an argument parser may stand beside the tensors, as SupContrast and DINO save them: plain data."""
+    """Allow the options of an argument parser, which SupContrast and DINO save with the tensors: plain data."""
     allowed = getattr(torch.serialization, "safe_globals", None)
     if allowed is None:  # before PyTorch 2.5
         yield

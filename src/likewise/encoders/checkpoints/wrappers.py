@@ -55,7 +55,7 @@ WRAPPERS = (
 LAYERS_OF_WRAPPING = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile add, at any depth."""
 
-BESIDE = {
+OTHER_NETWORKS = {
     *("fc", "_fc", "head", "heads", "classifier", "pred", "proj", "logit_scale", "logit_bias", "mask_token"),
     *("dino_head", "ibot_head", "projector", "predictor", "projection_head", "prediction_head", "mean", "std"),
     *("queue", "queue_ptr", "queue_y", "momentum_classifier", "online_classifier", "prototypes", "center"),

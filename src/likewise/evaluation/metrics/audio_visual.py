@@ -46,6 +46,6 @@ def attention_in_boxes(attention: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _covered(low: Tensor, high: Tensor, side: int) -> Tensor:
-    """Float [N, side]: the share of each of ``side`` equal parts of 0 to 1 that lies between low and high."""
+    """Float [N, side]: the share of each of ``side`` equal parts of 0 to 1 between low and high."""
     edges = torch.arange(side + 1, device=low.device) / side
     return (torch.minimum(high[:, None], edges[1:]) - torch.maximum(low[:, None], edges[:-1])).clamp(min=0) * side

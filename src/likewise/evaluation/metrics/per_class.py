@@ -36,7 +36,7 @@ def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
         classes: C.
 
     Raises:
-        LikewiseError: a label or a prediction lies outside 0..C-1.
+        LikewiseError: a label or a prediction is outside 0..C-1.
     """
     known = labels != UNLABELLED
     predictions, labels = predictions[known], labels[known]
@@ -55,7 +55,7 @@ def per_class_accuracy(matrix: Tensor) -> Tensor:
 
 
 def worst_classes(matrix: Tensor, names: Sequence[str], count: int = 5) -> list[WeakClass]:
-    """The classes recognised least often, worst first, among those with test images.
+    """The classes recognised least often, worst first, of those with test images.
 
     Args:
         matrix: int64 [C, C] from ``confusion``.

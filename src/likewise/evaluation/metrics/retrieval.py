@@ -121,7 +121,7 @@ def measure_retrieval(found: Ranks, directions: RetrievalDirections | None = Non
 def measure_zero_shot(
     images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)
 ) -> list[Measurement]:
-    """Zero-shot classification by class names: flat hit@k, the share of images whose class is among the first k.
+    """Zero-shot classification by class names: flat hit@k, the share of images whose class is in the top k.
 
     Cheng et al. 2021, Sec. 4, https://arxiv.org/abs/2104.08945.
 
@@ -150,12 +150,12 @@ def _recall(name: str, hits: Hits, images: int, protocol: Mapping[str, float], c
 
 
 def _chance_by_queries(k: int, images: int) -> float:
-    """How often a query finds its one image among the first k of a random order."""
+    """How often a query finds its one image in the top k of a random order."""
     return min(k / images, 1.0)
 
 
 def _chance_by_images(k: int, images: int, queries: int) -> float:
-    """How often an image, with as many queries as every other, finds one of them among the first k."""
+    """How often an image, with as many queries as every other, finds one of them in the top k."""
     missed, own = 1.0, queries / images
     for drawn in range(k):
         missed *= max(1 - own / max(queries - drawn, 1), 0.0)

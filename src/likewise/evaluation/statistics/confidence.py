@@ -139,7 +139,7 @@ def paired_difference(
     The adjusted Wald interval of Bonett and Price 2012, https://doi.org/10.3102/1076998611411915: add one image to
     each of the two kinds of disagreement, then treat the difference as normal. Only images on which the two disagree
     carry information, which is why this is narrower than what two separate intervals suggest. Of a mean over C
-    classes, each class's difference is taken so; the two added images are shared out among the classes.
+    classes, each class's difference is taken so; the two added images are divided over the classes.
 
     Args:
         first: bool [N], whether the first encoder was right.
@@ -311,7 +311,7 @@ def resampled_counts(images: int, random: torch.Generator) -> Tensor:
 
 
 def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
-    """An estimate with the percentiles of its bootstrap samples [R]; NaN among them are left out."""
+    """An estimate with the percentiles of its bootstrap samples [R]; NaN are left out."""
     tail = (1 - confidence) / 2
     low, high = resampled.nanquantile(torch.tensor([tail, 1 - tail], dtype=resampled.dtype)).tolist()
     return Interval(value, min(low, value), max(high, value))

@@ -34,7 +34,7 @@ def write_advice_page(advice: Mapping[str, Any], out: Path) -> Path:
 
     Args:
         advice: its content.
-        out: the page, beside the classifier.
+        out: the page's path, in the classifier's folder.
 
     Raises:
         LikewiseError: ``out`` is a file that is not a page of likewise.
@@ -151,7 +151,7 @@ def _commands(advice: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
 def _how(advice: Mapping[str, Any]) -> list[str]:
     folds = advice["protocol"].get("folds", 0)
     return [
-        f"Every arm was measured by {folds}-fold cross-validation within the labels that were shown, all on the same "
+        f"Every arm was measured by {folds}-fold cross-validation within the visible labels, all on the same "
         "folds. Images that are held out are not learned from, not even without their label.",
         "The expected accuracy is that of the choice, not of the luckiest arm: the choice is repeated on bootstrap "
         "samples of the labelled images, and measured on the images outside them (BBC-CV, Tsamardinos et al. 2018).",

@@ -45,7 +45,7 @@ def crop_of(pixels: Pixels, name: str) -> Crop:
     assert pixels.crops is not None
     if name not in pixels.crops:
         raise LikewiseError(
-            f"The view {name!r} was not asked for before the first step, so no crop was cut for it (those that were: "
+            f"The view {name!r} was not requested before the first step, so no crop was cut for it (requested were: "
             f"{', '.join(pixels.crops)}). Train from stored squares: --store squeezed."
         )
     return pixels.crops[name]

@@ -136,7 +136,7 @@ def chained(outer: Tensor, inner: Tensor) -> Tensor:
 def cut_out(views: Tensor, centre: Tensor, side: float) -> None:
     """Makes a square grey in place: ``side`` is its share of the view's, [B, 2] its centre (across, down) in [0, 1].
 
-    As much of it as lies inside the view, so that one at a corner hides a quarter.
+    Only the part inside the view, so that one at a corner hides a quarter.
     """
     pixel_centre = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]  # [S]
     hidden = (pixel_centre - centre.to(views.device)[:, :, None] + side / 2).div_(side).floor_() == 0  # [B, 2, S]

@@ -1,4 +1,4 @@
-"""The random parameters of a batch of views: where each crop lies, and how its colours change."""
+"""The random parameters of a batch of views: the box of each crop, and its colour changes."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from fake_arms import FakeArm, FakeTime
 
-from likewise.advice.bake_off import BakeOff
 from likewise.advice.clock import Clock
+from likewise.advice.cross_validation import CrossValidation
 from likewise.advice.folds import stratified_folds
 
 LABELS = torch.arange(2).repeat(50)  # all 100 images are labelled
@@ -23,8 +23,8 @@ def time():
     return FakeTime()
 
 
-def bake_off(time, seconds, reserve=10.0, labels=LABELS, folds=FOLDS):
-    return BakeOff(labels, folds, 2, Clock(seconds, time), reserve)
+def cross_validation(time, seconds, reserve=10.0, labels=LABELS, folds=FOLDS):
+    return CrossValidation(labels, folds, 2, Clock(seconds, time), reserve)
 
 
 def arm(name, time, cost, count, **card):
@@ -36,7 +36,7 @@ def outcomes(found):
 
 
 def test_every_image_is_answered_by_a_fit_that_did_not_see_it(time):
-    found, only = bake_off(time, 100), arm("a", time, 1, 80)
+    found, only = cross_validation(time, 100), arm("a", time, 1, 80)
     found.try_all_folds([only])
     assert int(found.tried[0].correct(LABELS).sum()) == 80
     assert found.tried[0].outcome == "complete"
@@ -50,7 +50,7 @@ def test_every_image_is_answered_by_a_fit_that_did_not_see_it(time):
 def test_images_whose_label_is_hidden_are_never_asked_about(time):
     labels = LABELS.clone()
     labels[:60] = -1
-    found = bake_off(time, 100, labels=labels, folds=stratified_folds(LABELS[60:], None, 5, seed=0))
+    found = cross_validation(time, 100, labels=labels, folds=stratified_folds(LABELS[60:], None, 5, seed=0))
     only = arm("a", time, 1, 80)
     found.try_all_folds([only])
     for shown, left_out in only.fits:
@@ -60,14 +60,14 @@ def test_images_whose_label_is_hidden_are_never_asked_about(time):
 
 def test_halving_spends_most_on_the_better_arms(time):
     arms = [arm("bad", time, 1, 52), arm("good", time, 1, 90), arm("worse", time, 1, 30), arm("middle", time, 1, 80)]
-    found = bake_off(time, 1000)
+    found = cross_validation(time, 1000)
     found.halve(arms)
     assert outcomes(found) == {"bad": "behind", "good": "complete", "worse": "behind", "middle": "behind"}
     assert [len(each.fits) for each in arms] == [1, 5, 1, 3]
 
 
 def test_an_arm_that_is_surely_behind_a_frozen_one_is_dropped(time):
-    found = bake_off(time, 1000)
+    found = cross_validation(time, 1000)
     found.try_all_folds([arm("frozen", time, 0.1, 99, trains_encoder=False)])
     found.halve([arm("tuned", time, 1, 20)])
     assert outcomes(found)["tuned"] == "behind"
@@ -75,7 +75,7 @@ def test_an_arm_that_is_surely_behind_a_frozen_one_is_dropped(time):
 
 @pytest.mark.parametrize("seconds", [11, 30, 60, 100, 150, 400])
 def test_time_is_left_for_the_fit_to_all_labels(time, seconds):
-    found = bake_off(time, seconds, reserve=10)
+    found = cross_validation(time, seconds, reserve=10)
     found.halve([arm(f"arm {number}", time, 12, 60 + number) for number in range(4)])
     complete = [each for each in found.tried if each.outcome == "complete"]
     needed = max((each.fit_seconds for each in complete), default=0)
@@ -84,14 +84,14 @@ def test_time_is_left_for_the_fit_to_all_labels(time, seconds):
 
 
 def test_an_arm_that_is_slower_than_it_seemed_ends_at_the_limit(time):
-    found = bake_off(time, 100, reserve=10)
+    found = cross_validation(time, 100, reserve=10)
     found.halve([FakeArm("slow", time, 500, right_about(90), LABELS, believed=5)])
     assert outcomes(found) == {"slow": "no time"}
     assert time.at <= 90
 
 
 def test_arms_that_cannot_be_finished_are_not_begun(time):
-    found = bake_off(time, 100, reserve=10)
+    found = cross_validation(time, 100, reserve=10)
     arms = [arm("cheap", time, 5, 60), arm("dear", time, 50, 90)]
     found.halve(arms)
     assert outcomes(found) == {"cheap": "complete", "dear": "not tried"}

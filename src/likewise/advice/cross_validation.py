@@ -1,4 +1,4 @@
-"""Arms tried against each other by cross-validation, as many as the time allows."""
+"""Cross-validation of arms on the same folds, as many as the time allows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Outcome = Literal["complete", "behind", "no time", "not tried"]
 
 @dataclass(eq=False)
 class TriedArm:
-    """What an arm said about the labelled images of each fold in which it did not learn from them."""
+    """Out-of-fold predictions of an arm, and how long they took."""
 
     card: ArmCard
     logits: Tensor
@@ -58,7 +58,7 @@ class TriedArm:
 
 
 def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answers:
-    """What some arms said of some of the labelled images.
+    """Predictions of some arms for some of the labelled images.
 
     Args:
         arms: A of them.
@@ -69,7 +69,7 @@ def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answer
     return Answers(correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1))
 
 
-class BakeOff:
+class CrossValidation:
     """Cross-validation of every arm on the same folds.
 
     Arms on a frozen encoder take seconds and go through all folds. Those that train the encoder go through successive
@@ -78,12 +78,12 @@ class BakeOff:
     measured on the same images.
 
     Args:
-        labels: int64 [N], -1 where none is shown.
+        labels: int64 [N], -1 where hidden.
         fold_of: int64 [L], the fold of each labelled image.
         classes: K.
         clock: the time.
         reserve: seconds to leave for what follows, besides the fit to all labels.
-        say: told of each arm and fold before it begins.
+        say: called with a line for each arm and fold before it begins.
     """
 
     def __init__(
@@ -141,17 +141,17 @@ class BakeOff:
         return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
 
     def result(self, arm: AdviceArm) -> TriedArm:
-        """What an arm has said."""
+        """The predictions of an arm."""
         return next(each for each in self.tried if each.card is arm.card)
 
     def arm(self, tried: TriedArm) -> AdviceArm:
-        """The arm that said it."""
+        """The arm that made the predictions."""
         return self._arms[tried.card.name]
 
     def answers(self, name: str, labels: Tensor, rows: Tensor) -> Tensor:
         """Logits [B, K] of an arm that learns from other labels than those of a fold: of images that it leaves out."""
         trained = self._arms[name].fit(labels, rows, self.clock.left)
-        assert trained is not None  # only arms that take no time are asked
+        assert trained is not None  # only arms that take no time are used here
         return self._arms[name].logits(trained, rows)
 
     def _that_fit(self, listed: Sequence[TriedArm]) -> list[TriedArm]:
@@ -181,13 +181,13 @@ class BakeOff:
         return True
 
     def _fold(self, tried: TriedArm, fold: int, limit: float) -> bool:
-        """Learn without a fold, and answer for its images."""
+        """Learn without a fold, and predict its images."""
         arm, held_out = self._arms[tried.card.name], self.fold_of == fold
         rows = self.labelled[held_out]
-        shown = self.labels.clone()
-        shown[rows] = UNLABELLED
+        visible = self.labels.clone()
+        visible[rows] = UNLABELLED
         began = self.clock.spent
-        trained = arm.fit(shown, rows, limit)
+        trained = arm.fit(visible, rows, limit)
         if trained is not None:
             tried.logits[held_out] = arm.logits(trained, rows).float()
         tried.fold_seconds.append(self.clock.spent - began)
@@ -202,12 +202,12 @@ class BakeOff:
         measured = [each for each in self.tried if bool(each.measured[held_out].all())]
         best = max(measured, key=lambda each: share[id(each)], default=None)
         ranked = sorted(alive, key=lambda each: -share[id(each)])
-        kept = ranked[: math.ceil(len(ranked) / 2)]
+        better = ranked[: math.ceil(len(ranked) / 2)]
         for each in alive:
             each.outcome = "behind"
         if best is None:
-            return kept
-        return [each for each in kept if not self._surely_behind(each, best, truth, held_out)]
+            return better
+        return [each for each in better if not self._surely_behind(each, best, truth, held_out)]
 
     def _surely_behind(self, tried: TriedArm, best: TriedArm, truth: Tensor, held_out: Tensor) -> bool:
         if tried is best:
