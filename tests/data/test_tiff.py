@@ -94,3 +94,27 @@ def test_without_tifffile_the_reason_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(LikewiseError, match=r"13 channels.*likewise\[tiff\]"):
         open_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 3), (6, 9, 5)])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.uint32, np.int32])
+def test_values_of_any_depth_are_read_as_they_are(tmp_path, shape, kind):
+    pixels = RANDOM.random(shape) if np.dtype(kind).kind == "f" else RANDOM.integers(0, 100, shape)
+    pixels = pixels.astype(kind)
+    for number in range(2):
+        photometric = "rgb" if shape[2:] == (3,) else "minisblack"
+        tifffile.imwrite(tmp_path / f"{number}.tif", pixels, photometric=photometric, planarconfig="contig")
+    manifest = open_manifest(tmp_path)
+    assert not manifest.skipped
+    images = open_images(manifest, size=9).read(torch.arange(2)).images
+    assert images.shape[1] == (shape[2] if len(shape) == 3 else 1)
+    scaled = np.rint(pixels.astype(np.float32) * 255) if np.dtype(kind).kind == "f" else pixels
+    np.testing.assert_allclose(manifest.pixels.read(1).pixels, scaled, atol=1)
+
+
+def test_pages_of_sixteen_bits_are_deep_channels(tmp_path):
+    pages = RANDOM.integers(0, 4096, (3, 6, 9)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    manifest = open_manifest(tmp_path)
+    assert manifest.pixel_range == (0, 4095)
+    assert manifest.pixels.read(0).pixels.shape == (6, 9, 3)

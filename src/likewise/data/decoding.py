@@ -23,10 +23,14 @@ def mode_of_channels(channels: int) -> str:
 
 
 def channels_of_mode(mode: str) -> int:
-    """How many channels an image of a mode has once decoded: 1 of grey, 3 of colours, else the mode's own number."""
-    if mode in GRAY_MODES:
+    """How many channels an image of a mode has once decoded: 1 of grey, 3 of colours, else the mode's own number.
+
+    What follows a semicolon, as in ``RGB;32F``, is the depth of the values.
+    """
+    kind = mode.partition(";")[0]
+    if mode in GRAY_MODES or kind in GRAY_MODES:
         return 1
-    count, _, rest = mode.partition(" ")
+    count, _, rest = kind.partition(" ")
     return int(count) if rest == "channels" else 3
 
 

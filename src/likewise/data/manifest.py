@@ -16,6 +16,7 @@ from likewise.data.columns.column import Column, take_columns
 from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.masks import Masks
 from likewise.data.columns.targets import targets_in
+from likewise.data.file_names import written_name, written_names
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import FilesLeftOut, LikewiseError
@@ -85,6 +86,7 @@ class Manifest:
     """values that become black and white; None where all pixels have 8 bits"""
 
     def __post_init__(self) -> None:
+        self._write_names()
         lengths = {
             len(self.pixels),
             len(self.labels),
@@ -97,6 +99,19 @@ class Manifest:
             raise ValueError(f"pixels, labels, splits, ids, masks and columns differ in length: {sorted(lengths)}")
         if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
             raise ValueError(f"labels lie outside -1..{self.classes - 1}")
+
+    def _write_names(self) -> None:
+        """Names of files as they are written, so that any name can be stored and printed."""
+        skipped = tuple(Skipped(written_name(entry.id), written_name(entry.reason)) for entry in self.skipped)
+        as_text = {
+            "source": written_name(self.source),
+            "ids": written_names(self.ids),
+            "class_names": tuple(written_names(self.class_names)),
+            "skipped": skipped,
+            "notes": tuple(written_names(self.notes)),
+        }
+        for name, value in as_text.items():
+            object.__setattr__(self, name, value)  # the class is frozen
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from likewise.data.decoding import deep_colour, mode_of_channels, plain_jpeg, upright_pixels
 from likewise.data.dicom import is_dicom, read_dicom
+from likewise.data.file_names import written_name
 from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
@@ -107,12 +108,12 @@ class FilePixels:
 
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one file."""
-        return decode(self.paths[position], str(self.paths[position]), size)
+        return decode(self.paths[position], written_name(str(self.paths[position])), size)
 
     def encoded(self, position: int) -> Encoded:
         """One file."""
         path = self.paths[position]
-        return Encoded(path, str(path), version_of(path))
+        return Encoded(path, written_name(str(path)), version_of(path))
 
     def take(self, index: np.ndarray) -> FilePixels:
         """The files of some rows."""
@@ -232,7 +233,7 @@ def version_of(path: Path) -> str:
     try:
         status = path.stat()
     except OSError as error:
-        raise UnreadableImage(f"{path}: the file is gone") from error
+        raise UnreadableImage(f"{written_name(str(path))}: the file is gone") from error
     return f"{status.st_size} {status.st_mtime_ns}"
 
 

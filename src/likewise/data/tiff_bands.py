@@ -15,8 +15,13 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 INSTALL = 'pip install "likewise[tiff]"'
 
 # Tags of TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
-_WIDTH, _HEIGHT, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES = 256, 257, 262, 277, 338
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 338, 339
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+"""Values of SampleFormat."""
+_PILLOWS_GREY = {(_UNSIGNED, 1), (_UNSIGNED, 2), (_UNSIGNED, 4), (_UNSIGNED, 8), (_UNSIGNED, 12), (_UNSIGNED, 16),
+                 (_SIGNED, 16), (_SIGNED, 32), (_FLOAT, 32)}  # fmt: skip
+"""SampleFormat and bits of grey that Pillow reads to the last bit; of RGB it reads unsigned 8 and 16."""
 _ALPHA = (1, 2)
 """Values of ExtraSamples that mark a band as alpha; 0 says nothing about it."""
 
@@ -30,6 +35,8 @@ class BandLayout(NamedTuple):
     """pages of one size that are read, each with the same bands"""
     bands: int
     """bands of a page that are channels: all but those marked as alpha"""
+    depth: str = ""
+    """bits and kind of a value, for instance 32F, where it is not an unsigned byte"""
 
     @property
     def channels(self) -> int:
@@ -44,6 +51,25 @@ class _Page(NamedTuple):
     alpha: int
     """how many of the samples the file marks as alpha; they come last"""
     photometric: int
+    bits: int
+    format: int
+
+    @property
+    def is_pillows(self) -> bool:
+        """Whether Pillow reads one such page as it is."""
+        if self.photometric == _SEPARATED:
+            return True
+        bands = self.samples - self.alpha
+        if bands == 1:
+            return (self.format, self.bits) in _PILLOWS_GREY
+        return bands == 3 and self.photometric == _RGB and self.format == _UNSIGNED and self.bits in (8, 16)
+
+    @property
+    def depth(self) -> str:
+        """See `BandLayout.depth`."""
+        if (self.format, self.bits) == (_UNSIGNED, 8):
+            return ""
+        return f"{self.bits}{'F' if self.format == _FLOAT else ''}"
 
 
 def band_layout(stream: IO[bytes]) -> BandLayout | None:
@@ -61,10 +87,9 @@ def band_layout(stream: IO[bytes]) -> BandLayout | None:
     bands = first.samples - first.alpha
     plain = first.photometric in (_BLACK_IS_ZERO, _RGB)
     count = len(pages) if plain and all(page == first for page in pages) else 1
-    is_pillows = bands == 1 or (bands == 3 and first.photometric == _RGB) or first.photometric == _SEPARATED
-    if count == 1 and (is_pillows or not plain):
+    if count == 1 and (first.is_pillows or not plain):
         return None
-    return BandLayout(first.width, first.height, count, bands)
+    return BandLayout(first.width, first.height, count, bands, first.depth)
 
 
 def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
@@ -90,7 +115,8 @@ def require_tifffile(layout: BandLayout) -> None:
     try:
         _tifffile()
     except ImportError as error:
-        raise ImportError(f"a TIFF of {layout.channels} channels needs tifffile: {INSTALL}") from error
+        depth = f" of {layout.depth} bits" if layout.depth else ""
+        raise ImportError(f"a TIFF of {layout.channels} channels{depth} needs tifffile: {INSTALL}") from error
 
 
 def _pages(stream: IO[bytes]) -> list[_Page]:
@@ -114,12 +140,15 @@ def _pages(stream: IO[bytes]) -> list[_Page]:
 def _page(tags: ImageFileDirectory_v2) -> _Page:
     extra = tags.get(_EXTRA_SAMPLES, ())
     extra = extra if isinstance(extra, tuple) else (extra,)
+    bits, kind = tags.get(_BITS, 1), tags.get(_FORMAT, _UNSIGNED)
     return _Page(
         width=int(tags[_WIDTH]),
         height=int(tags[_HEIGHT]),
         samples=int(tags.get(_SAMPLES, 1)),
         alpha=sum(kind in _ALPHA for kind in extra),
         photometric=int(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)),
+        bits=int(max(bits) if isinstance(bits, tuple) else bits),
+        format=int(max(kind) if isinstance(kind, tuple) else kind),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from likewise.data.file_names import named_file
 from likewise.errors import LikewiseError
 
 VOID = 255
@@ -130,7 +131,7 @@ def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
     """
     if not folder.is_dir():
         raise LikewiseError(f"There is no folder {folder}. --masks takes a folder of PNG files.")
-    wanted = [folder / Path(name).with_suffix(".png") for name in ids]
+    wanted = [named_file(folder / Path(name).with_suffix(".png")) for name in ids]
     cells = [path if path.is_file() else None for path in wanted]
     if not any(cells):
         raise LikewiseError(

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.file_names import with_slashes
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import LABEL, PATH, SPLIT, id_of, named_images, with_label_file
 from likewise.errors import LikewiseError
@@ -81,7 +82,7 @@ def _lines(file: Path) -> list[tuple[str, str]]:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, fieldnames=found, delimiter=_delimiter(file))
             next(reader, None)
-            listed = [((row[PATH] or "").strip().replace("\\", "/"), row[CAPTION] or "") for row in reader]
+            listed = [(with_slashes((row[PATH] or "").strip()), row[CAPTION] or "") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LikewiseError(f"{file} cannot be read as a CSV: {error}.") from error
     pathless = [number for number, (path, _) in enumerate(listed, start=1) if not path]

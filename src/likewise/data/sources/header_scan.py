@@ -115,7 +115,8 @@ def _header_of_bands(stream: IO[bytes]) -> Header | None:
     if layout is None:
         return None
     require_tifffile(layout)
-    return Header(layout.width, layout.height, mode_of_channels(layout.channels))
+    mode = mode_of_channels(layout.channels)
+    return Header(layout.width, layout.height, f"{mode};{layout.depth}" if layout.depth else mode)
 
 
 def _header(image: Image.Image) -> Header:

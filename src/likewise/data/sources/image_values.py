@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.data.decoding import mode_of_channels
+from likewise.data.file_names import named_file
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_arrays import image_pixels
 from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, decoded, version_of
@@ -139,7 +140,7 @@ def encoded_part(value: Any) -> Path | bytes | None:
     if isinstance(value, Mapping):
         value = value.get("path")
     if isinstance(value, str | Path):
-        return Path(value).expanduser() if str(value).strip() else None
+        return named_file(Path(value).expanduser()) if str(value).strip() else None
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
 
 

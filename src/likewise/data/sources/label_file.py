@@ -16,6 +16,7 @@ import torch
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
 from likewise.data.columns.targets import Task
+from likewise.data.file_names import named_file, with_slashes
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources.folder import SPLIT_NAMES, describe
@@ -116,21 +117,21 @@ def named_images(file: Path, paths: list[str]) -> Manifest:
     Raises:
         LikewiseError: a file is not there, or none of them can be used.
     """
-    missing = [path for path in paths if not (file.parent / path).is_file()]
+    missing = [path for path in paths if not named_file(file.parent / path).is_file()]
     if missing:
         raise LikewiseError(
             f"{file} names {len(missing)} files that are not there: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}. Paths begin at the CSV's own folder ({file.parent}); "
             f"if they begin elsewhere, give that folder as the data and the CSV as the labels."
         )
-    scan = scan_files([file.parent / path for path in paths])
+    scan = scan_files([named_file(file.parent / path) for path in paths])
     skipped = tuple(Skipped(paths[i], reason) for i, reason in scan.refused.items())
     if not len(scan.usable):
         raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
     usable = [paths[i] for i in scan.usable]
     return Manifest(
         source=str(file),
-        pixels=FilePixels([file.parent / path for path in usable], scan.headers),
+        pixels=FilePixels([named_file(file.parent / path) for path in usable], scan.headers),
         labels=torch.full((len(usable),), UNLABELLED),
         splits=np.full(len(usable), "train"),
         ids=usable,
@@ -184,7 +185,7 @@ def _row(line: dict[str, str | None], file: Path, number: int, task: Task) -> Ro
     is_minus_one = label == str(UNLABELLED) and task != "regression"  # where it may be a number like any other
     unlabelled = is_minus_one or split.lower() in ("unlabeled", "unlabelled")
     named = SPLIT_NAMES.get(split.lower(), "")
-    return Row(path.replace("\\", "/"), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
+    return Row(with_slashes(path), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
 
 
 def id_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
