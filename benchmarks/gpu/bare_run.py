@@ -49,7 +49,9 @@ class Run:
     def support_size(self) -> int:
         """Rows of a support batch."""
         support = self.method.support
-        return 0 if support is None or self.support_views is None else support.classes * support.images
+        if support is None or self.support_views is None:
+            return 0
+        return support.classes * support.images_beside(self.batch)
 
     @property
     def support_until(self) -> float:

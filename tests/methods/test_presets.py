@@ -50,7 +50,8 @@ def test_its_settings_are_the_methods_and_of_their_types(name, preset):
     defaults = kind()
     for setting, value in chosen.settings.items():
         assert setting in setting_docs(kind), f"{name} has no setting {setting}"
-        assert type(value) is hints[setting] or typing.get_origin(hints[setting]) is typing.Literal
+        alternatives = typing.get_args(hints[setting]) or (hints[setting],)
+        assert type(value) in alternatives or typing.get_origin(hints[setting]) is typing.Literal
         assert value != getattr(defaults, setting), f"{setting} is the default anyway"
     assert isinstance(chosen.recipe, Recipe)
     assert 0 < chosen.recipe.learning_rate <= 4

@@ -118,4 +118,4 @@ def learn(
 
 def _loader(images: Images, labels: Tensor, method: Method, seed: int) -> Loader:
     batch = min(BATCH, max(len(images) // 2, 2))
-    return Loader(images, labels, batch, seed, fitted_support(method, labels))
+    return Loader(images, labels, batch, seed, fitted_support(method, labels, batch))

@@ -18,9 +18,8 @@ from likewise.runs.settings import TrainSettings
 MEASURES = (Neighbours(), Linear(on_budget=True))
 SIMCLR, SUNCET, HALF = "SimCLR", "SimCLR + SuNCEt", "SimCLR + SuNCEt, half the epochs"
 STEPS, BATCH = 450, 256
-SUPPORT = 10 * 8
-UNLABELLED = BATCH - SUPPORT // 2
-"""images of a step without the support: 2 x 216 + 80 views are SimCLR's 2 x 256"""
+UNLABELLED = 176
+"""images of a step without the support: 2 x 176 + 10 x 16 views are SimCLR's 2 x 256"""
 
 
 def suncet_arm(name: str, steps: int) -> Arm:
@@ -44,7 +43,7 @@ CLAIM = Claim(
     paper="Assran et al. 2020, https://arxiv.org/abs/2006.10803",
     sentence="With a few labels in pre-training, SuNCEt reaches SimCLR's accuracy in less than half the pre-training.",
     check=(
-        "A tenth of the labels. Equal views a step, as in the paper: 80 support rows replace 40 of SimCLR's 256 "
+        "A tenth of the labels. Equal views a step, as in the paper: 160 support rows replace 80 of SimCLR's 256 "
         "images, so a SuNCEt epoch has more steps and costs more. First, the point where the online score (nearest "
         "neighbours on validation images) reaches SimCLR's last one, in epochs and in views forwarded, support "
         "included. Second, since a longer schedule learns late, a run of half the epochs with its own schedule, as in "

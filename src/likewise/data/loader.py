@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,12 +27,30 @@ class Support:
 
     classes: int
     """classes in it"""
-    images: int
-    """images of each class"""
+    images: int | None
+    """images of each class; None: so many that the support is `share` of the rows of two views"""
     until: float = 1.0
     """share of the run after which it is not needed any more"""
     until_step: int | None = None
     """from this step on none is decoded; None means that there is no end"""
+    share: float = 0.45
+    """rows of the support for each row of two views of the batch; only where `images` is None"""
+
+    def images_beside(self, batch_size: int, world_size: int = 1, most: int | None = None) -> int:
+        """Images of each class beside a batch: as given, or by the share, in parts that the devices can halve.
+
+        Args:
+            batch_size: images of a step over all ranks.
+            world_size: ranks. One and two of them draw the same rows.
+            most: no more than this, for instance the labels of the rarest class.
+        """
+        if self.images is not None:
+            return self.images if most is None else min(self.images, most)
+        wanted = max(round(self.share * 2 * batch_size / self.classes), 2)
+        images = wanted if most is None else min(wanted, most)
+        parts = math.lcm(2, world_size)
+        multiple = parts // math.gcd(self.classes, parts)
+        return max(images // multiple, 1) * multiple
 
 
 class ViewStream(NamedTuple):
@@ -95,7 +114,8 @@ class Loader:
             )
         self._refuse_uneven(self.batch_size, "batch size")
         if self.support is not None:
-            self._refuse_uneven(self.support.classes * self.support.images, "support batch")
+            images = self.support.images_beside(self.batch_size, self.world_size)
+            self._refuse_uneven(self.support.classes * images, "support batch")
             _ = self._draw_support  # a support that the labels cannot fill is refused now, not at the first step
 
     @property
@@ -179,7 +199,8 @@ class Loader:
     def _draw_support(self) -> ClassBalanced | None:
         if self.support is None:
             return None
-        return ClassBalanced(self.labels, self.support.classes, self.support.images, self.seed)
+        images = self.support.images_beside(self.batch_size, self.world_size)
+        return ClassBalanced(self.labels, self.support.classes, images, self.seed)
 
     def _refuse_uneven(self, rows: int, name: str) -> None:
         if rows % self.world_size:

@@ -20,15 +20,20 @@ class SupportTerm(Method):
     """of the supervised term (paper: 0.1)"""
     classes_per_batch: int = 10
     """classes in a support batch, or all if there are fewer (paper: 20 a GPU)"""
-    images_per_class: int = 8
-    """labelled images of each class in a support batch; at least 2 (paper: 2 on 64 GPUs that share classes)"""
+    images_per_class: int | None = None
+    """labelled images of each class in a support batch, at least 2 (paper: 2 on 64 GPUs that share classes); None: by
+    `support_share`, or as many as the rarest class has labels"""
+    support_share: float = 0.45
+    """support rows for each row of both views, where `images_per_class` is None (paper: 2,560 for 5,632)"""
     supervised_until: float = 1.0
     """share of the run after which the supervised term is switched off (paper: 250 of 500 epochs)"""
 
     @property
     def support(self) -> Support:
         """Classes x images, labelled."""
-        return Support(self.classes_per_batch, self.images_per_class, until=self.supervised_until)
+        return Support(
+            self.classes_per_batch, self.images_per_class, until=self.supervised_until, share=self.support_share
+        )
 
     def with_term(self, step: Step, outputs: Outputs) -> Step:
         """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""

@@ -69,15 +69,16 @@ def require_labels(method: Method, counts: dict[int, int]) -> None:
         )
 
 
-def fitted_support(method: Method, visible_labels: Tensor) -> Support | None:
-    """The method's support set, reduced to the labelled classes and images that there are."""
+def fitted_support(method: Method, visible_labels: Tensor, batch_size: int, world_size: int = 1) -> Support | None:
+    """The method's support beside batches of a size, reduced to the labelled classes and images that there are."""
     support = method.support
     if support is None:
         return None
     counts = class_counts(visible_labels)
     # An image is twice in a batch only where a class has a single labelled image.
-    images = min(support.images, max(min(counts.values()), 2))
-    return dataclasses.replace(support, classes=min(support.classes, len(counts)), images=images)
+    most = max(min(counts.values()), 2)
+    support = dataclasses.replace(support, classes=min(support.classes, len(counts)))
+    return dataclasses.replace(support, images=support.images_beside(batch_size, world_size, most))
 
 
 def start_folder(settings: TrainSettings, method: Method | None) -> str:

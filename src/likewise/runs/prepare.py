@@ -99,7 +99,7 @@ class Prepared:
             labels,
             self.batch_size,
             settings.seed,
-            fitted_support(self.method, self.visible_labels),
+            fitted_support(self.method, self.visible_labels, self.batch_size, world_size),
             min(os.cpu_count() or 1, 8) if settings.num_workers < 0 else settings.num_workers,
             rank,
             world_size,
