@@ -6,6 +6,7 @@ import torch
 
 from likewise.errors import LikewiseError
 from likewise.methods import Recipe
+from likewise.methods.suncet import SuNCEt
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import data_summary
@@ -107,6 +108,25 @@ def test_support_never_asks_for_more_than_is_labelled():
     prepared = prepare(arrays(), TrainSettings(labels="4"), "suncet")
     support = prepared.loader().batch(0).support
     assert support.labels.bincount().tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("method", ["suncet", "swav-suncet"])
+def test_support_grows_with_the_batch_up_to_the_labels(method):
+    def drawn(batch_size, rank=0, world_size=1):
+        prepared = prepare(arrays(), TrainSettings(labels="10", batch_size=batch_size), method)
+        return prepared.loader(rank, world_size).batch(0).support
+
+    each = {size: drawn(size).labels.bincount().tolist() for size in (8, 16, 64)}
+    assert each == {8: [2] * 3, 16: [4] * 3, 64: [10] * 3}
+    halves = [drawn(16, rank, 2).indices for rank in range(2)]
+    assert torch.equal(torch.cat(halves), drawn(16).indices)
+
+
+def test_an_explicit_support_does_not_grow_with_the_batch():
+    for batch_size in (8, 64):
+        method = SuNCEt(images_per_class=3)
+        prepared = prepare(arrays(), TrainSettings(labels="10", batch_size=batch_size), method)
+        assert prepared.loader().batch(0).support.labels.bincount().tolist() == [3, 3, 3]
 
 
 def test_rates_rise_then_fall_and_scale_with_the_batch():
