@@ -115,7 +115,7 @@ def _look(manifest: Manifest, row: int) -> _Look | str:
     except UnreadableImage as error:
         return str(error)
     digest = hashlib.blake2b(f"{pixels.shape} ".encode(), digest_size=16)
-    digest.update(memoryview(np.ascontiguousarray(pixels)))
+    digest.update(np.ascontiguousarray(pixels).data)
     return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak, kind)
 
 
