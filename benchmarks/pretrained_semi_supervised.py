@@ -259,7 +259,7 @@ def train_within_time(case: Case, method: Method, nets: Nets) -> int:
     support = method.support
     if support is not None:
         fewest = min(torch.bincount(case.labels[case.labels != UNLABELLED]).tolist())
-        support = replace(support, images=support.images_beside(batch, most=fewest))
+        support = replace(support, images=support.images_for_batch(batch, most=fewest))
     loader = Loader(case.images, case.labels, batch, case.seed, support)
     precision = choose_precision("auto", case.device).fabric
     fabric = Fabric(accelerator=case.device.type, devices=1, precision=precision)

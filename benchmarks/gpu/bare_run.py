@@ -51,7 +51,7 @@ class Run:
         support = self.method.support
         if support is None or self.support_views is None:
             return 0
-        return support.classes * support.images_beside(self.batch)
+        return support.classes * support.images_for_batch(self.batch)
 
     @property
     def support_until(self) -> float:

@@ -6,6 +6,7 @@ import torch
 import likewise as lw
 from likewise.classification import load_classifier, load_reference
 from likewise.errors import LikewiseError
+from likewise.methods.method import classify
 from likewise.runs.trained import load_trained
 
 SETTINGS = dict(steps=2, batch_size=32, num_evals=0, encoder="conv4")
@@ -32,7 +33,7 @@ def test_a_methods_own_classifier_with_the_encoder_that_it_is_evaluated_by(tmp_p
     run, protocol = trained(tmp_path, method, **more)
     learned = load_trained(run.folder.path)
     classifier, pixels = run.classifier, torch.rand(4, 1, 16, 16)
-    expected = learned.method.classify(learned.nets, pixels) / classifier.temperature
+    expected = classify(learned.method, learned.nets, pixels) / classifier.temperature
     torch.testing.assert_close(classifier(pixels), expected)
     assert protocol["head"] == "trained with the encoder" and protocol["method"] == method
     assert set(protocol["held_out"]) == {"validation split"}

@@ -84,7 +84,7 @@ def test_a_run_goes_on_where_another_left_off(run, videos, tmp_path):
 def test_the_graph_of_an_encoder_of_clips_is_checked_too(run, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     assert run.export("onnx", tmp_path / "clips.onnx").stat().st_size > 10_000
-    with pytest.raises(lw.LikewiseError, match="--to safetensors"):
+    with pytest.raises(lw.LikewiseError, match="--to onnx"):
         run.export("timm", tmp_path / "clips.safetensors")
 
 

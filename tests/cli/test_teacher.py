@@ -19,6 +19,7 @@ from likewise.encoders import load_encoder
 from likewise.methods.hsakd import HSAKD
 from likewise.methods.hsakd_teacher import HSAKDTeacher
 from likewise.methods.kd import KD
+from likewise.methods.method import classify
 from likewise.run_folder import RunFolder
 from likewise.runs.trained import load_trained
 
@@ -117,7 +118,7 @@ def test_all_networks_of_a_run_can_be_loaded(distilled, supervised):
     for run in (distilled, supervised):
         learned = load_trained(run.folder.path)
         assert not learned.nets.training
-        assert learned.method.classify(learned.nets, pixels).shape == (48, 2)
+        assert classify(learned.method, learned.nets, pixels).shape == (48, 2)
         assert same(learned.nets.encoder, load_encoder(run.folder.path)[0])
         assert len(learned.class_names) == 2
 

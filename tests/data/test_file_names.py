@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -43,7 +44,9 @@ def test_every_file_that_names_it_escapes_its_bytes(folder, tmp_path):
         table = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
         assert WRITTEN in table["path"].tolist()
     assert WRITTEN in run.predict(str(folder)).to_pandas()["path"].tolist()
-    assert "unusable file" in json.dumps(lw.doctor(str(folder)).as_json(), ensure_ascii=False).encode().decode()
+    assert (
+        "unusable file" in json.dumps(dataclasses.asdict(lw.doctor(str(folder))), ensure_ascii=False).encode().decode()
+    )
 
 
 def test_a_written_name_means_the_file_again(folder, tmp_path):

@@ -55,12 +55,12 @@ def test_support_ends_where_it_is_told_to():
 
 def test_support_is_its_share_of_two_views_and_an_explicit_number_stays():
     for batch_size in (64, 176, 512, 2816):
-        rows = 10 * Support(10, None).images_beside(batch_size)
+        rows = 10 * Support(10, None).images_for_batch(batch_size)
         assert rows / (2 * batch_size) == pytest.approx(0.45, abs=5 / (2 * batch_size))
-    assert Support(10, None, share=0.1).images_beside(512) == 10
-    assert [Support(10, 8).images_beside(512, most=most) for most in (None, 8, 5)] == [8, 8, 5]
-    assert Support(10, None).images_beside(512, most=10) == 10
-    assert Support(10, None).images_beside(2) == 2
+    assert Support(10, None, share=0.1).images_for_batch(512) == 10
+    assert [Support(10, 8).images_for_batch(512, most=most) for most in (None, 8, 5)] == [8, 8, 5]
+    assert Support(10, None).images_for_batch(512, most=10) == 10
+    assert Support(10, None).images_for_batch(2) == 2
     assert loader(support=Support(3, None)).batch(0).support.labels.bincount().tolist() == [2, 2, 2]
 
 
@@ -68,9 +68,9 @@ def test_support_is_its_share_of_two_views_and_an_explicit_number_stays():
 def test_a_support_by_its_share_fits_the_devices_and_two_draw_what_one_does(classes):
     support = Support(classes, None)
     for world_size in (1, 2, 3, 4, 8):
-        images = support.images_beside(480, world_size, most=20)
+        images = support.images_for_batch(480, world_size, most=20)
         assert classes * images % world_size == 0 and 0 < images <= 24
-    assert support.images_beside(480, 2, most=19) == support.images_beside(480, 1, most=19)
+    assert support.images_for_batch(480, 2, most=19) == support.images_for_batch(480, 1, most=19)
 
 
 def test_an_epoch_is_whole_batches():

@@ -36,7 +36,7 @@ class Support:
     share: float = 0.45
     """rows of the support for each row of two views of the batch; only where `images` is None"""
 
-    def images_beside(self, batch_size: int, world_size: int = 1, most: int | None = None) -> int:
+    def images_for_batch(self, batch_size: int, world_size: int = 1, most: int | None = None) -> int:
         """Images of each class beside a batch: as given, or by the share, in parts that the devices can halve.
 
         Args:
@@ -114,7 +114,7 @@ class Loader:
             )
         self._refuse_uneven(self.batch_size, "batch size")
         if self.support is not None:
-            images = self.support.images_beside(self.batch_size, self.world_size)
+            images = self.support.images_for_batch(self.batch_size, self.world_size)
             self._refuse_uneven(self.support.classes * images, "support batch")
             _ = self._draw_support  # a support that the labels cannot fill is refused now, not at the first step
 
@@ -199,7 +199,7 @@ class Loader:
     def _draw_support(self) -> ClassBalanced | None:
         if self.support is None:
             return None
-        images = self.support.images_beside(self.batch_size, self.world_size)
+        images = self.support.images_for_batch(self.batch_size, self.world_size)
         return ClassBalanced(self.labels, self.support.classes, images, self.seed)
 
     def _refuse_uneven(self, rows: int, name: str) -> None:

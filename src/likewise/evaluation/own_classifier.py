@@ -15,6 +15,7 @@ from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.methods import Method, Nets
 from likewise.methods.distillation import Teacher
+from likewise.methods.method import classify
 
 OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
 """scores that `measure_own_classifier` may give"""
@@ -40,7 +41,7 @@ class OwnClassifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] -> logits [B, classes]."""
-        return self.method.classify(self.nets, pixels)
+        return classify(self.method, self.nets, pixels)
 
 
 def measure_own_classifier(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
-from likewise.methods.method import Method
+from likewise.methods.method import Method, classify
 from likewise.methods.nets import Nets
 
 
@@ -22,7 +22,7 @@ class Teacher(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> logits [B, classes]."""
-        return self.method.classify(self.nets, pixels)
+        return classify(self.method, self.nets, pixels)
 
 
 @dataclass(frozen=True)

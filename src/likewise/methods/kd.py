@@ -13,7 +13,7 @@ from likewise.losses import knowledge_distillation
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import label_term, share_of_right
 from likewise.methods.distillation import DistillationMethod
-from likewise.methods.method import Nets, Outputs, Progress, Step
+from likewise.methods.method import Nets, Outputs, Progress, Step, classify
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
@@ -82,7 +82,7 @@ class KD(DistillationMethod):
         pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
         with torch.no_grad():
             teacher_logits = nets.teacher(pixels)  # [B, classes]
-        return {"logits": self.classify(nets, pixels), "teacher": teacher_logits, "labels": batch.labels}
+        return {"logits": classify(self, nets, pixels), "teacher": teacher_logits, "labels": batch.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the labels plus the weighted divergence from the teacher."""

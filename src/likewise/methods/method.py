@@ -113,18 +113,6 @@ class Method:
         """The encoder and the layer on its features that give logits, where the method trains a classifier."""
         return None
 
-    def classify(self, nets: Nets, pixels: Tensor) -> Tensor:
-        """Logits [B, classes] of float pixels [B, C, S, S] by the classifier that the method trains.
-
-        Raises:
-            LikewiseError: it trains none.
-        """
-        networks = self.classifier(nets)
-        if networks is None:
-            raise LikewiseError(f"{self.card.title} trains no classifier; use a probe on its features.")
-        encoder, head = networks
-        return head(encoder(pixels))
-
     def save(self, nets: Nets, transforms: Mapping[str, ColumnTransform], folder: Path) -> None:
         """Write what evaluation needs besides the encoder, which is saved already.
 
@@ -133,6 +121,19 @@ class Method:
             transforms: what `column_transforms` returned.
             folder: the run's; there is no name to avoid but those of `RunFolder`.
         """
+
+
+def classify(method: Method, nets: Nets, pixels: Tensor) -> Tensor:
+    """Logits [B, classes] of float pixels [B, C, S, S] by the classifier that a method trains.
+
+    Raises:
+        LikewiseError: it trains none.
+    """
+    networks = method.classifier(nets)
+    if networks is None:
+        raise LikewiseError(f"{method.card.title} trains no classifier; use a probe on its features.")
+    encoder, head = networks
+    return head(encoder(pixels))
 
 
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:

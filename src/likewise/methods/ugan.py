@@ -17,7 +17,7 @@ from likewise.losses import adversarial as game
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, classify, forward_concatenated
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, identity
@@ -186,7 +186,7 @@ class UGAN(Method):
         """The discriminator's logits [B] of images with their label or pseudo-label, and of good fakes with theirs."""
         views = self._views(batch, progress)
         with torch.no_grad(), kept_statistics(nets.encoder):
-            classes = {"seen": self.classify(nets, views["seen"]).argmax(dim=1)}
+            classes = {"seen": classify(self, nets, views["seen"]).argmax(dim=1)}
         if batch.support is not None:
             classes["support"] = batch.support.labels
         outputs = {name: nets.discriminator(view, classes[name]) for name, view in views.items()}
@@ -259,9 +259,9 @@ class UGAN(Method):
             good = self.good_fakes(nets, batch, progress) if self._good_weight(progress) else None
         with kept_statistics(nets.encoder):  # fakes move no statistic of real images
             if bad is not None:
-                outputs["bad"] = self.classify(nets, bad)
+                outputs["bad"] = classify(self, nets, bad)
             if good is not None:
-                outputs["good"], outputs["classes"] = self.classify(nets, good[0]), good[1]
+                outputs["good"], outputs["classes"] = classify(self, nets, good[0]), good[1]
         if self.discriminator_confidence_weight:
             outputs["judged"] = nets.discriminator(views["seen"], outputs["seen"].argmax(dim=1)).detach()
         return outputs

@@ -78,7 +78,7 @@ def fitted_support(method: Method, visible_labels: Tensor, batch_size: int, worl
     # An image is twice in a batch only where a class has a single labelled image.
     most = max(min(counts.values()), 2)
     support = dataclasses.replace(support, classes=min(support.classes, len(counts)))
-    return dataclasses.replace(support, images=support.images_beside(batch_size, world_size, most))
+    return dataclasses.replace(support, images=support.images_for_batch(batch_size, world_size, most))
 
 
 def start_folder(settings: TrainSettings, method: Method | None) -> str:

@@ -106,8 +106,9 @@ def starts_from_prototypes(prepared: Prepared, nets: Nets) -> bool:
     wanted = prepared.settings.head_init
     if wanted == "random" or (wanted == "auto" and not starts_from_weights(prepared)):
         return False
-    missing = ""
-    if not isinstance(getattr(nets, "classifier", None), nn.Linear):
+    missing, classifier = "", getattr(nets, "classifier", None)
+    # A classifier that a method has frozen is another run's, and stays as it is.
+    if not isinstance(classifier, nn.Linear) or not classifier.weight.requires_grad:
         missing = "a method with a linear classifier"
     elif not bool((prepared.visible_labels != UNLABELLED).any()):
         missing = "labelled images"

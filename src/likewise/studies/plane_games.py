@@ -16,6 +16,7 @@ from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
 from likewise.methods import Nets, Progress, Recipe
+from likewise.methods.method import classify
 from likewise.methods.ugan import UGAN
 from likewise.randomness import generator, seed_networks
 from likewise.training import LoopSettings, train
@@ -209,4 +210,6 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
 def error(plane: Plane, rule: PlaneUGAN, nets: Nets, seed: int) -> float:
     """Share of test points that the classifier gets wrong."""
     test = plane.draw(plane.test, generator("ugan-toy", seed, "test"))
-    return float((rule.classify(nets, test.coordinates[..., None, None]).argmax(dim=1) != test.classes).double().mean())
+    return float(
+        (classify(rule, nets, test.coordinates[..., None, None]).argmax(dim=1) != test.classes).double().mean()
+    )

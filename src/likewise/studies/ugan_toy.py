@@ -17,6 +17,7 @@ from torch import Tensor
 
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets, Progress
+from likewise.methods.method import classify
 from likewise.studies.feature_decoupling import StudyClaim
 from likewise.studies.plane_games import Plane, PlanePoints, PlaneUGAN, error, learn
 
@@ -135,7 +136,7 @@ def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tenso
     """The classifier's predictions on a grid, and a few fakes of both generators."""
     along = torch.linspace(0, 1, GRID)
     grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
-    regions = rule.classify(nets, grid[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
+    regions = classify(rule, nets, grid[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
     batch, last = points.as_batch(fakes), Progress(0, 1)
     good, classes = rule.good_fakes(nets, batch, last) if rule.good else (None, None)
     bad = rule.bad_fakes(nets, batch, last).flatten(1) if rule.bad else None

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.methods import Nets, Progress
+from likewise.methods.method import classify
 from likewise.methods.ugan import UGAN
 from likewise.report.pictures.illustration import Illustration, Picture
 
@@ -35,7 +36,7 @@ def illustrate_fakes(method: UGAN, nets: Nets, batch: Batch, progress: Progress)
     bad = method.bad_fakes(nets, batch, progress) if method.bad else None
     real = batch if batch.support is None else batch.support
     labelled = method.view(real, progress, "view"), real.labels
-    return draw_fakes(lambda pixels: method.classify(nets, pixels), labelled, good, bad)
+    return draw_fakes(lambda pixels: classify(method, nets, pixels), labelled, good, bad)
 
 
 def draw_fakes(
