@@ -3,6 +3,7 @@
 import typing
 from pathlib import Path
 
+import pytest
 import torch
 
 from docs.pages import DOCS, run_examples
@@ -10,6 +11,7 @@ from likewise.adaptation import Adaptation
 from likewise.runs.settings import OnDecline, TrainSettings
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_examples("adaptation.md")
