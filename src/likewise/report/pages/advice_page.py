@@ -24,8 +24,9 @@ ENDED = {
 """how an arm ended"""
 
 CAPTION = (
-    "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images: overlapping intervals "
-    "do not mean that two arms are equal: the differences below are paired."
+    "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
+    "gives to the right class, which says more than accuracy where labels are few. Arms share images, so overlapping "
+    "intervals do not mean that two arms are equal: the differences below are paired."
 )
 
 
@@ -104,11 +105,7 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     drawn.update_xaxes(tickformat=".0%", title="accuracy on new images")
     drawn.update_yaxes(automargin=True, showgrid=False)
     named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
-    caption = (
-        "Cross-validated accuracy with its 95% interval; the winner is in blue. Arms share images, so overlapping "
-    )
-    caption += "intervals do not mean that two arms are equal: the differences below are paired."
-    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", caption, height=90 + 42 * len(arms))
+    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))
 
 
 def _arms(advice: Mapping[str, Any]) -> TableBlock:
