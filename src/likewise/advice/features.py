@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.data.images import Images
 from likewise.encoders import Encoder, EncoderSettings
+from likewise.encoders.weights_hash import weights_hash
 from likewise.evaluation.features import extract
 from likewise.views.policies import CentreView
 
@@ -59,9 +60,7 @@ def default_cache() -> Path:
 def _key(encoder: Encoder, settings: EncoderSettings, images: Images) -> str:
     """A hash of the weights, of how images are preprocessed, and of every pixel."""
     digest = hashlib.blake2b(repr(replace(settings, pretrained="", module=None)).encode(), digest_size=20)
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(weights_hash(encoder).encode())
     for rows in torch.arange(len(images)).split(CHUNK):
         pixels = images.read(rows)
         digest.update(pixels.images.contiguous().numpy().tobytes())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
+from likewise.evaluation.metrics.linear_probe import grouped_folds
 from likewise.randomness import generator
 
 NEVER = -1
@@ -53,7 +52,7 @@ def stratified_folds(labels: Tensor, groups: Tensor | None, count: int, seed: in
     if groups is None:
         fold_of[divided] = _dealt(labels[divided], count, seed)
     elif len(divided):
-        fold_of[divided] = _grouped(labels[divided], groups[divided], count, seed)
+        fold_of[divided] = grouped_folds(labels[divided], groups[divided], seed, count)
     return fold_of
 
 
@@ -65,15 +64,4 @@ def _dealt(labels: Tensor, count: int, seed: int) -> Tensor:
         order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
         fold_of[rows[order]] = (torch.arange(len(rows)) + start) % count
         start += len(rows)
-    return fold_of
-
-
-def _grouped(labels: Tensor, groups: Tensor, count: int, seed: int) -> Tensor:
-    """Whole groups, by scikit-learn's `StratifiedGroupKFold`; with fewer groups than folds there are fewer folds."""
-    count = min(count, len(groups.unique()))
-    fold_of = torch.zeros_like(labels)
-    rows = np.zeros(len(labels))
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(rows, labels.numpy(), groups.numpy())):
-        fold_of[torch.from_numpy(held_out)] = fold
     return fold_of

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from likewise.data.batch import UNLABELLED
@@ -16,6 +15,7 @@ from likewise.evaluation.metrics.linear_probe import (
     SINGLE_SPLIT,
     UNSEARCHED_STRENGTH,
     LinearProbe,
+    grouped_folds,
     stratified_folds,
 )
 from likewise.evaluation.metrics.logistic_regression import PrincipalAxes, Standardiser, fit, logits
@@ -159,12 +159,7 @@ def _repeated_folds(targets: Tensor, seed: int, groups: Tensor | None) -> list[T
 
 
 def _group_folds(targets: Tensor, seed: int, count: int, groups: Tensor) -> Tensor:
-    fold_of, count = torch.zeros_like(targets), min(count, len(groups.unique()))
-    if count > 1:
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
-        rows = torch.zeros(len(targets), 1).numpy()
-        for fold, (_, held) in enumerate(splitter.split(rows, targets.numpy(), groups.numpy())):
-            fold_of[torch.from_numpy(held)] = fold
+    fold_of = grouped_folds(targets, groups, seed, count)
     for label in targets.unique().tolist():
         own = targets == label
         if len(fold_of[own].unique()) == 1:

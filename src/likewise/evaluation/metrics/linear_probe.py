@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -188,4 +189,22 @@ def stratified_folds(targets: Tensor, seed: int, folds: int = FOLDS) -> Tensor:
         if len(rows) > 1:
             order = torch.randperm(len(rows), generator=generator(seed, "folds", label))
             fold_of[rows[order]] = torch.arange(len(rows)) % min(folds, len(rows))
+    return fold_of
+
+
+def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS) -> Tensor:
+    """The fold in which each row is held out, int64 [N], where whole groups are, by `StratifiedGroupKFold`.
+
+    Args:
+        targets: int64 [N], the class of each row.
+        groups: int64 [N], which rows belong together; with fewer groups than folds there are fewer folds.
+        seed: of the order.
+        folds: at most so many.
+    """
+    fold_of, count = torch.zeros_like(targets), min(folds, len(groups.unique()))
+    if count < 2:
+        return fold_of
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
+    for fold, (_, held_out) in enumerate(splitter.split(targets.numpy(), targets.numpy(), groups.numpy())):
+        fold_of[torch.from_numpy(held_out)] = fold
     return fold_of
