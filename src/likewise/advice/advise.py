@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import time as system_time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from likewise.advice.opened_data import open_labelled
 from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames
 from likewise.errors import LikewiseError
+from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
 
 LONGER = 3
@@ -67,7 +67,7 @@ def advise(
     """
     clock = Clock(parse_time(time), now)
     opened = open_labelled(data, labels, budget, seed, ColumnNames(label_column, group_column))
-    folder = Path(out) if out is not None else _free_folder(data)
+    folder = Path(out) if out is not None else free_folder(data, "advice")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise LikewiseError(
             f"The folder {folder} is not empty. Replace its content with --overwrite, or choose another, for "
@@ -85,14 +85,3 @@ def _longer(data: Any, labels: Any, budget: str, seconds: float) -> str:
     if budget != "all":
         words += ["--budget", budget]
     return shlex.join([*words, "--time", in_words(LONGER * seconds)])
-
-
-def _free_folder(data: Any) -> Path:
-    """``runs/<data>-advice``, or the first of that name with a number that is free."""
-    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
-    for number in itertools.count(1):
-        folder = Path(f"runs/{stem}-advice" if number == 1 else f"runs/{stem}-advice-{number}")
-        if not folder.exists():
-            return folder
-    raise AssertionError("unreachable")

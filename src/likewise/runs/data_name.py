@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,21 @@ def name_of(data: Any) -> str:
         else:
             return f"{type(data).__name__} {IN_MEMORY}"
     return f"{type(data).__name__} {IN_MEMORY}, {digest.hexdigest()}"
+
+
+def free_folder(data: Any, ending: str, may_exist: bool = False) -> Path:
+    """``runs/<data>-<ending>``, or the first of that name with a number that is free.
+
+    Args:
+        data: what is learned from.
+        ending: what the folder holds: a method's name, or ``advice``.
+        may_exist: take the name without a number also where there is such a folder, as a resumed run does.
+    """
+    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
+    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
+    name = f"runs/{stem}-{ending}"
+    for number in itertools.count(1):
+        folder = Path(name if number == 1 else f"{name}-{number}")
+        if may_exist or not folder.exists():
+            return folder
+    raise AssertionError("unreachable")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +36,7 @@ from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import RunOutline, first_screen, last_screen
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.config import write_config
+from likewise.runs.data_name import free_folder
 from likewise.runs.decline import DeclineGuard, check_on_decline
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
 from likewise.runs.networks import (
@@ -87,7 +86,7 @@ def run_training(
         given: parts of the run that were given as objects.
     """
     prepared = prepare(data, settings, method, recipe, given)
-    run = RunFolder(prepared.settings.out or _free_folder(data, prepared))
+    run = RunFolder(prepared.settings.out or free_folder(data, method_name(prepared.method), prepared.settings.resume))
     resume_line = resume_line.replace("{out}", str(run.path))
     # A batch that does not fit, weights that are missing and an unsuitable teacher are refused before anything is
     # written, and so is a batch or a microbatch that cannot be divided by the number of devices.
@@ -325,15 +324,3 @@ def _learning_line(prepared: Prepared, nets: Nets) -> str:
         f"--adapt {prepared.settings.adapt}: {sum(sizes) / 1e6:.2f} of the encoder's {total / 1e6:.2f} million "
         f"parameters learn."
     )
-
-
-def _free_folder(data: Any, prepared: Prepared) -> str:
-    """``runs/<data>-<method>``, or the first of that name with a number that is free."""
-    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "arrays"
-    stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
-    name = f"runs/{stem}-{method_name(prepared.method)}"
-    for number in itertools.count(1):
-        folder = name if number == 1 else f"{name}-{number}"
-        if prepared.settings.resume or not Path(folder).exists():
-            return folder
-    raise AssertionError("unreachable")
