@@ -35,7 +35,9 @@ def largest_gap(replicate: Replicate) -> float:
     for _ in range(100):
         z = torch.randn(16, 8, dtype=torch.float64, generator=random)
         labels = torch.arange(16) % 4
-        gaps.append(abs(float(suncet(z, labels, 0.1)) + math.log(3) - float(sup_con(z, labels, 0.1, "in"))))
+        by_suncet = float(suncet(z, labels, 0.1)) + math.log(3)
+        by_sup_con = float(sup_con(z, labels, 0.1, "in"))
+        gaps.append(abs(by_suncet - by_sup_con))
     return max(gaps)
 
 

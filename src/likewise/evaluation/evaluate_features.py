@@ -19,7 +19,7 @@ from likewise.evaluation.features import EvalView, PixelReader, extract
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.label_free import label_free
-from likewise.evaluation.metrics.linear_probe import FittedProbe
+from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
 from likewise.evaluation.statistics.confidence import (
     Interval,
@@ -136,35 +136,35 @@ def evaluate_features(
     first_vectors: Tensor | None = None
     for name, source in sources.items():
         queries = Features(source("test" if test else "train"), (test or train).labels)
-        whose = "encoder's" if name == "encoder" else f"{name} encoder's"
-        require_usable(queries.vectors, whose)
+        require_usable(queries.vectors, _whose(name))
         first_vectors = queries.vectors if first_vectors is None else first_vectors
         measures[name] = label_free(queries.vectors) if settings.label_free else {}
         measurements[name] = []
         if reason or test is None:
             continue
         bank = Features(source("train"), train.labels)
-        require_usable(bank.vectors, whose)
+        require_usable(bank.vectors, _whose(name))
         if settings.linear:
             probes[name] = settings.linear.fit(bank)
         for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
             measurements[name].append(with_cluster_adjusted_ci(measurement, test.labels, test.groups))
     assert first_vectors is not None
-    first, *others = measurements
-    differences: list[ScoreDifference] = []
-    if test is not None:
-        for other in others:
-            differences += _differences(measurements[first], other, measurements[other], test)
+    of_first = next(iter(measurements.values()))
     return Evaluation(
         by_encoder={name: [each.score for each in found] for name, found in measurements.items()},
-        differences=differences,
+        differences=_differences_to_first(measurements, test),
         label_free=measures,
         calibration={name: _calibrations(found) for name, found in measurements.items()},
         probes=probes,
-        predictions=next((each.predictions for each in measurements[first] if each.score.name == "linear_top1"), None),
+        predictions=next((each.predictions for each in of_first if each.score.name == "linear_top1"), None),
         vectors=first_vectors,
         notes=_notes(reason, settings.few_label, few_label),
     )
+
+
+def _whose(name: str) -> str:
+    """Whose features a message is about."""
+    return "encoder's" if name == "encoder" else f"{name} encoder's"
 
 
 def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
@@ -201,15 +201,20 @@ def _measured(
     if probe:
         on_all_labels.append(probe.evaluate(queries))
     yield from on_all_labels
-    visible = train.visible_labels
-    if settings.linear and visible is not None and len(visible[visible != UNLABELLED].unique()) > 1:
-        measurement = settings.linear.evaluate(Features(bank.vectors, visible), queries)
-        yield measurement._replace(score=replace(measurement.score, name="linear_on_budget_top1"))
+    if settings.linear and train.visible_labels is not None:
+        yield from _on_budget(settings.linear, Features(bank.vectors, train.visible_labels), queries)
     if few_label:
         yield from few_label.evaluate(bank, queries, train.ids)
     for group in groups:
         for measurement in on_all_labels:
             yield class_mean(measurement, queries.labels, group)
+
+
+def _on_budget(probe: LinearProbe, bank: Features, queries: Features) -> Iterator[Measurement]:
+    """The probe's score from the labels that training saw, where they are of two classes or more."""
+    if len(bank.labelled().labels.unique()) > 1:
+        measurement = probe.evaluate(bank, queries)
+        yield measurement._replace(score=replace(measurement.score, name="linear_on_budget_top1"))
 
 
 def group_numbers(manifest: Manifest) -> Tensor | None:
@@ -221,6 +226,17 @@ def group_numbers(manifest: Manifest) -> Tensor | None:
 
 def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
     return {each.score.name: each.calibration for each in found if each.calibration}
+
+
+def _differences_to_first(measurements: Mapping[str, list[Measurement]], test: Targets | None) -> list[ScoreDifference]:
+    """Paired differences of the first encoder's scores to each other encoder's."""
+    if test is None:
+        return []
+    first, *others = measurements
+    differences: list[ScoreDifference] = []
+    for other in others:
+        differences += _differences(measurements[first], other, measurements[other], test)
+    return differences
 
 
 def _differences(

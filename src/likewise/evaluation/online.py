@@ -54,10 +54,11 @@ class OnlineScores:
         self.bank = _sample(candidates, BANK, seed)
         self.bank_labels, self.bank_images = train.labels, train.images
         self.queries = self.retrieval = None
-        if validation is not None:
-            some = _sample(torch.arange(len(validation.manifest)), QUERIES, seed)
-            self.retrieval = OnlineRetrieval(validation, some, self.view, device, tokenizer)
-        if validation is not None and len(known):
+        if validation is None:
+            return
+        some = _sample(torch.arange(len(validation.manifest)), QUERIES, seed)
+        self.retrieval = OnlineRetrieval(validation, some, self.view, device, tokenizer)
+        if len(known):
             self.queries = _sample(validation.known(), QUERIES, seed)
             self.query_labels, self.query_images = validation.labels, validation.images
 

@@ -24,7 +24,7 @@ from likewise.evaluation.own_classifier import OwnClassifier, measure_classifier
 from likewise.evaluation.readable_splits import read_splits, unread_note
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
-from likewise.evaluation.statistics.scores import Measurement, ScoreDifference
+from likewise.evaluation.statistics.scores import Measurement, Score, ScoreDifference
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder, write_json
@@ -94,13 +94,12 @@ def score_encoder(
     view, measures = CentreView(settings.image_size), measures or EvaluationSettings()
     encoders = {"trained": encoder, **baselines(settings, seed)}
     read = read_splits(encoder, splits, _scored_parts(splits), view, measures.batch_size, device)
-    if "train" in read.positions:
-        visible_labels = None if visible_labels is None else visible_labels[read.positions["train"]]
-        seen_in_training = None if seen_in_training is None else seen_in_training[read.positions["train"]]
+    rows = read.positions.get("train")
+    train = _examples(read.splits["train"], _at(visible_labels, rows), _at(seen_in_training, rows))
     test = read.splits.get("test")
     evaluation = evaluate_encoders(
         encoders,
-        _examples(read.splits["train"], visible_labels, seen_in_training),
+        train,
         _examples(test) if test else None,
         view,
         measures,
@@ -111,6 +110,11 @@ def score_encoder(
     evaluation = replace(evaluation, notes=notes, unread=read.unread)
     segmentation = _segmentation(encoders, read.splits, settings, seed, device)
     return Scored(evaluation, read.splits, encoders, segmentation, settings.image_size, device)
+
+
+def _at(values: Tensor | None, rows: Tensor | None) -> Tensor | None:
+    """The values at those rows; all of them where no rows are named."""
+    return values if values is None or rows is None else values[rows]
 
 
 def _scored_parts(splits: Mapping[str, Split]) -> list[str]:
@@ -162,11 +166,11 @@ def _segmentation(
     """
     if settings.frames > 1 or not all(encoder.has_map for encoder in encoders.values()):
         return None
-    parts = [
-        SceneImages(splits[name].images, masks)
-        for name in ("train", "test")
-        if name in splits and (masks := splits[name].manifest.masks) is not None and len(masks.known())
-    ]
+    parts = []
+    for name in ("train", "test"):
+        masks = splits[name].manifest.masks if name in splits else None
+        if masks is not None and len(masks.known()):
+            parts.append(SceneImages(splits[name].images, masks))
     if len(parts) < 2:
         return None
     train, test = parts
@@ -222,11 +226,26 @@ def write_scores(
     content = scored.evaluation.to_json()
     content["unread"] = {**(skipped or {}), **content["unread"]}
     if scored.segmentation is not None:
-        for who, scores in scored.segmentation.scores.items():
-            content[who] += [score.to_json() for score in scores]
-        content["differences"] += _as_json(scored.segmentation.differences)
+        _add_scores(content, scored.segmentation.scores, scored.segmentation.differences)
         content["iou"] = scored.segmentation.per_class
-    test = _examples(scored.scored_on)
+    _add_measurements(content, extra, _examples(scored.scored_on))
+    content["differences"] += _as_json([*_differences_of_hits(extra), *differences])
+    if corrupted is not None:
+        _add_scores(content, corrupted.scores(), corrupted.differences())
+        content["corruptions"] = corrupted.to_json()
+    write_json(run.scores, content)
+
+
+def _add_scores(
+    content: dict[str, Any], by_encoder: Mapping[str, Sequence[Score]], differences: Iterable[ScoreDifference]
+) -> None:
+    for who, scores in by_encoder.items():
+        content[who] += [score.to_json() for score in scores]
+    content["differences"] += _as_json(differences)
+
+
+def _add_measurements(content: dict[str, Any], extra: Mapping[str, Sequence[Measurement]], test: Examples) -> None:
+    """Scores with the intervals that groups of test images ask for, and calibrations."""
     for who, measurements in extra.items():
         calibrations = content["calibration"].setdefault(who, {})
         for measurement in measurements:
@@ -234,13 +253,6 @@ def write_scores(
             content[who].append(score.to_json())
             if measurement.calibration:
                 calibrations[score.name] = measurement.calibration.to_json()
-    content["differences"] += _as_json([*_differences_of_hits(extra), *differences])
-    if corrupted is not None:
-        for who, scores in corrupted.scores().items():
-            content[who] += [score.to_json() for score in scores]
-        content["differences"] += _as_json(corrupted.differences())
-        content["corruptions"] = corrupted.to_json()
-    write_json(run.scores, content)
 
 
 def _as_json(differences: Iterable[ScoreDifference]) -> list[dict[str, Any]]:

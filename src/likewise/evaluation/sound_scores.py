@@ -124,10 +124,13 @@ def embed_audio_visual(
     encoder: Encoder, space: SoundSpace, test: Split, size: int, device: torch.device
 ) -> AudioVisualEmbeddings:
     """Embeddings of the middle window of each test clip that has sound, with the sound of that time, and shifted."""
-    rows, frames = test.has_sound().nonzero().flatten(), test.images.frames
-    sound, boxes, whole = test.manifest.columns[SOUND], test.manifest.columns.get(SOUND_BOX), test.clips
-    boxes = boxes if isinstance(boxes, Boxes) else Boxes.concat([len(test.manifest)])
+    rows = test.has_sound().nonzero().flatten()
+    frames = test.images.frames
+    sound, whole = test.manifest.columns[SOUND], test.clips
     assert isinstance(sound, Sound) and whole is not None
+    boxes = test.manifest.columns.get(SOUND_BOX)
+    if not isinstance(boxes, Boxes):
+        boxes = Boxes.concat([len(test.manifest)])
     parts = []
     with eval_mode(encoder.to(device)), eval_mode(space.to(device)):
         for part in rows.split(CLIPS_AT_A_TIME):
@@ -156,11 +159,9 @@ def _embed_batch(
     starts = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
     sounds = [sound_of_frames(sound, first, frames, stored).to(device) for first in starts.T]
     own = space(maps, encoder.normalise(view.pixels), sounds[0])
-    sound_features = [
-        own.audio_steps,
-        *(space.audio_steps(shifted, frames) for shifted in sounds[1:]),
-    ]  # [B, T, R, D] each
-    cosines = [torch.einsum("btd,btrd->btr", own.video_steps, features).mean(dim=(1, 2)) for features in sound_features]
+    cosines = [_synchrony(own.video_steps, own.audio_steps)]
+    for shifted in sounds[1:]:
+        cosines.append(_synchrony(own.video_steps, space.audio_steps(shifted, frames)))
     scores = torch.stack(cosines, dim=1)  # [B, 1 + K]
     last = torch.maximum(lengths, torch.tensor(frames))[:, None]
     valid = (starts >= 0) & (starts + frames <= last)  # [B, 1 + K]
@@ -175,7 +176,14 @@ def _embed_batch(
     )
 
 
+def _synchrony(video_steps: Tensor, audio_steps: Tensor) -> Tensor:
+    """Mean cosine of frames [B, T, D] and the sound's regions at their time [B, T, R, D]: [B]."""
+    return torch.einsum("btd,btrd->btr", video_steps, audio_steps).mean(dim=(1, 2))
+
+
 def _boxes_in_view(boxes: Tensor, view: Tensor) -> Tensor:
     """Boxes [B, 4] relative to the stored frame -> relative to a view of it, [B, 2, 3]."""
-    scale, shift = view[:, [0, 1], [0, 1]].repeat(1, 2), view[:, :, 2].repeat(1, 2)
-    return (((boxes * 2 - 1) - shift) / scale + 1).div(2).clamp(0, 1)
+    scale = view[:, [0, 1], [0, 1]].repeat(1, 2)  # [B, 4]
+    shift = view[:, :, 2].repeat(1, 2)  # [B, 4]
+    in_view = ((boxes * 2 - 1) - shift) / scale  # from -1 to 1
+    return (in_view + 1).div(2).clamp(0, 1)

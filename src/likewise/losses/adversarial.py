@@ -46,7 +46,8 @@ def discriminator_confidence(logits: Tensor, judged: Tensor) -> Tensor:
         logits: [B, K] of the classes.
         judged: [B], a discriminator's logits of each image with its likeliest class; no gradient.
     """
-    return (logits.softmax(dim=1).amax(dim=1) * F.softplus(-judged.detach())).mean() / 2
+    confidence = logits.softmax(dim=1).amax(dim=1)
+    return (confidence * F.softplus(-judged.detach())).mean() / 2
 
 
 @in_float32

@@ -128,7 +128,8 @@ def unit_views(z: Tensor) -> Tensor:
             f"CACR needs [B, V, D], at least 2 views of at least 2 images; got {tuple(z.shape)}. With fewer views "
             f"there is nothing to attract, with one image nothing to repel."
         )
-    return unit(z.transpose(0, 1).flatten(0, 1)).unflatten(0, (z.shape[1], z.shape[0]))
+    rows = unit(z.transpose(0, 1).flatten(0, 1))
+    return rows.unflatten(0, (z.shape[1], z.shape[0]))
 
 
 def multi_view_attraction(queries: Tensor, keys: Tensor, sharpness: float, through_weights: bool) -> Tensor:

@@ -82,12 +82,8 @@ def info_nce(
     """
     check_shapes(queries, keys, query_id, key_id, temperature)
     check_kind(kind)
-    if (
-        keys is queries
-        and key_id is query_id
-        and _leaves_out_itself(self_index, len(queries))
-        and not _per_row(temperature)
-    ):
+    within_batch = keys is queries and key_id is query_id and _leaves_out_itself(self_index, len(queries))
+    if within_batch and not _per_row(temperature):
         return _within_batch(queries / temperature**0.5, query_id, kind, reduction)
     positives = _Positives.of(query_id, key_id, self_index)
     check_can_teach(positives.num_positives, positives.compared, kind)
@@ -97,9 +93,8 @@ def info_nce(
         return _loss(sums, None, positives, kind, reduction)
     positive_sum = positives.summed(keys).index_select(0, positives.query_class)  # [N, D]
     if self_index is not None:
-        positive_sum = (
-            positive_sum - keys.index_select(0, self_index.clamp(min=0)) * positives.self_is_positive[:, None]
-        )
+        own_key = keys.index_select(0, self_index.clamp(min=0))  # [N, D]
+        positive_sum = positive_sum - own_key * positives.self_is_positive[:, None]
     attraction = ((scaled * positive_sum).sum(dim=1) * positives.share(scaled)).sum()
     return _loss(cross_logsumexp(scaled, keys, self_index), attraction, positives, kind, reduction)
 

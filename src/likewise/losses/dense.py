@@ -66,7 +66,8 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
     """`likewise.losses.soft_nce`."""
-    return -(targets.detach() * (queries @ keys.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
+    log_prob = (queries @ keys.T / temperature).log_softmax(dim=1)  # [N, M]
+    return -(targets.detach() * log_prob).sum(dim=1).mean()
 
 
 @in_float32

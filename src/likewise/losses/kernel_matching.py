@@ -90,14 +90,17 @@ def kernel_alignment(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | N
 def mean_cosine(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs p != q of unit vectors [B, N, D], over the sets; 1 is collapse."""
     count = embeddings.shape[1]
-    together = embeddings.sum(dim=1).square().sum(dim=1) - embeddings.square().sum(dim=(1, 2))
-    return together.mean() / (count * (count - 1))
+    all_pairs = embeddings.sum(dim=1).square().sum(dim=1)  # [B], pairs of a vector with itself among them
+    of_itself = embeddings.square().sum(dim=(1, 2))
+    return (all_pairs - of_itself).mean() / (count * (count - 1))
 
 
 def _off_diagonal(matrices: Tensor) -> Tensor:
     """[B, N, N] -> [B, N, N - 1]: each row without its own column."""
     rows, count, _ = matrices.shape
-    return matrices.flatten(1)[:, 1:].view(rows, count - 1, count + 1)[:, :, :-1].reshape(rows, count, count - 1)
+    # Without its first entry, each line of N + 1 entries of the flat matrix ends in one of the diagonal.
+    lines = matrices.flatten(1)[:, 1:].view(rows, count - 1, count + 1)
+    return lines[:, :, :-1].reshape(rows, count, count - 1)
 
 
 def _weighted(losses: Tensor, weights: Tensor | None) -> Tensor:

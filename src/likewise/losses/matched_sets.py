@@ -112,7 +112,8 @@ def nearby(first: Tensor, second: Tensor, side: int, aspect: Tensor, within: flo
     """
     true = torch.stack([aspect, torch.ones_like(aspect)], dim=1).to(first)[:, :, None]  # [B, 2, 1]
     first, second = first * true, second * true
-    apart = (_centres(first, side)[:, :, None] - _centres(second, side)[:, None, :]).norm(dim=3)
+    here, there = _centres(first, side), _centres(second, side)
+    apart = (here[:, :, None] - there[:, None, :]).norm(dim=3)
     diagonal = torch.maximum(_diagonal(first, side), _diagonal(second, side))
     return apart / diagonal[:, None, None] < within
 

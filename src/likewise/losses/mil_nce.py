@@ -54,7 +54,7 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
 def check_bags(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> None:
     """A bag of the same width for each of two rows or more, and a positive temperature."""
     check_temperature(temperature)
-    fits = rows.dim() == 2 and bags.dim() == 3 and bags.shape[0] == len(rows) and bags.shape[2] == rows.shape[1]
+    fits = rows.dim() == 2 and bags.dim() == 3 and (len(bags), bags.shape[2]) == tuple(rows.shape)
     if not fits or len(rows) < 2 or not bags.shape[1]:
         raise LossInputError(
             f"mil_nce takes rows [N, D] and their bags [N, L, D], two or more; got {tuple(rows.shape)} and "

@@ -37,10 +37,12 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
         raise LossInputError(f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
     other = smoothing / (len(images) - 1)
     scaled = images * scale
-    positive_scores = (scaled * texts).sum() * (1 - smoothing - other) + scaled.sum(dim=0).dot(texts.sum(dim=0)) * other
-    ways = (
-        cross_logsumexp(scaled, texts).all_logsumexp.sum() + cross_logsumexp(texts * scale, images).all_logsumexp.sum()
-    )
+    of_partners = (scaled * texts).sum()
+    of_all = scaled.sum(dim=0).dot(texts.sum(dim=0))
+    positive_scores = of_partners * (1 - smoothing - other) + of_all * other
+    to_texts = cross_logsumexp(scaled, texts).all_logsumexp.sum()
+    to_images = cross_logsumexp(texts * scale, images).all_logsumexp.sum()
+    ways = to_texts + to_images
     return (ways / 2 - positive_scores) / len(images)
 
 

@@ -31,7 +31,8 @@ def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Te
     Returns:
         [B, C], rows sum to 1.
     """
-    mean = (probabilities.mean(dim=0) + (past_means * filled[:, None]).sum(dim=0)) / (1 + filled.sum())  # [C]
+    past = (past_means * filled[:, None]).sum(dim=0)  # [C]
+    mean = (probabilities.mean(dim=0) + past) / (1 + filled.sum())  # [C]
     aligned = probabilities / mean.clamp(min=torch.finfo(mean.dtype).tiny)  # a class may have probability 0 everywhere
     return aligned / aligned.sum(dim=1, keepdim=True)
 

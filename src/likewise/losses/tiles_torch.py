@@ -67,10 +67,12 @@ class Pairs(NamedTuple):
 
 def bounded(queries: Tensor, keys: Tensor) -> bool:
     """Whether every score is small enough to be exponentiated as it is; NaN is not."""
-    longest = [
-        torch.linalg.vector_norm(rows, dim=1).max() if len(rows) else rows.new_zeros(()) for rows in (queries, keys)
-    ]
-    return bool(longest[0] * longest[1] <= LARGEST_SCORE)
+    return bool(_longest(queries) * _longest(keys) <= LARGEST_SCORE)
+
+
+def _longest(rows: Tensor) -> Tensor:
+    """The greatest length of a row of [N, D]."""
+    return torch.linalg.vector_norm(rows, dim=1).max() if len(rows) else rows.new_zeros(())
 
 
 def forward(queries: Tensor, keys: Tensor, pairs: Pairs) -> Sums:
@@ -103,20 +105,17 @@ def backward(
     grad_positives: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of queries [N, D] and keys [M, D]."""
-    all_logsumexp, positives_logsumexp = (
-        never_reached(sums.all_logsumexp),
-        None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp),
-    )
+    all_logsumexp = never_reached(sums.all_logsumexp)
+    positives_logsumexp = None if sums.positives_logsumexp is None else never_reached(sums.positives_logsumexp)
     grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
     cut = _cut(len(queries))
     for block, columns, scores, shared in _tiles(queries, keys, pairs):
         rows = cut[block]
         positive_slopes = None
         if positives_logsumexp is not None and grad_positives is not None and shared is not None:
-            positive_slopes = (scores - positives_logsumexp[rows, None]).masked_fill_(
-                ~shared, -torch.inf
-            )  # e^ of the others may be infinite
-            positive_slopes = positive_slopes.exp_().mul_(grad_positives[rows, None])
+            above = scores - positives_logsumexp[rows, None]
+            above.masked_fill_(~shared, -torch.inf)  # e^ of the others may be infinite
+            positive_slopes = above.exp_().mul_(grad_positives[rows, None])
         slopes = scores.sub_(all_logsumexp[rows, None]).exp_().mul_(grad_all[rows, None])  # d loss / d score
         if positive_slopes is not None:
             slopes += positive_slopes

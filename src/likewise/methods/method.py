@@ -144,7 +144,8 @@ def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewP
 
 def forward_concatenated(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Several views through a network in one pass, so that batch normalisation sees them as one batch."""
-    outputs = network(torch.cat(list(views.values()))).split([len(view) for view in views.values()])
+    together = network(torch.cat(list(views.values())))
+    outputs = together.split([len(view) for view in views.values()])
     return dict(zip(views, outputs, strict=True))
 
 

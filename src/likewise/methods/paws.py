@@ -126,7 +126,8 @@ class PAWS(Method):
         if support is not None:
             views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
         h = embed_views(nets.encoder, nets.projector, views)
-        z = nets.predictor(torch.cat(list(h.values()))).split([len(row) for row in h.values()])
+        together = nets.predictor(torch.cat(list(h.values())))
+        z = together.split([len(rows) for rows in h.values()])
         outputs = {name: unit(row) for name, row in zip(h, z, strict=True)}
         targets = {f"{name} target": unit(h[name].detach()) for name in h if not name.startswith("small")}
         return {**outputs, **targets} | ({} if support is None else {"labels": support.labels})

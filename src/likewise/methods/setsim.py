@@ -178,7 +178,9 @@ class SetSim(Method):
     def match_views(self, nets: Nets, batch: Batch, progress: Progress) -> MatchedViews:
         """Two views and their pairs, as `embed` would match them."""
         first, second = self._two_views(batch, progress)
-        maps = self._map(nets.encoder, first.pixels)[1], self._map(nets.teacher[0], second.pixels)[1]
+        of_student = self._map(nets.encoder, first.pixels)[1]
+        of_teacher = self._map(nets.teacher[0], second.pixels)[1]
+        maps = of_student, of_teacher
         first_features, second_features = map(flatten_locations, maps)
         boxes = first.box, second.box
         pairs = self.matcher(first_features, second_features, boxes, batch.pixels.aspect)

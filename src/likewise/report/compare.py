@@ -37,11 +37,8 @@ def compare(
         )
     names = _names(records)
     differences = _differences(records, names)
-    if differences and not allow_incomparable:
-        raise LikewiseError(
-            f"These runs were scored differently, so their scores cannot be compared: {'; '.join(differences)}. "
-            f"Score them by one protocol with `likewise evaluate`, or compare them anyway with --allow-incomparable."
-        )
+    if not allow_incomparable:
+        _require_one_protocol(differences)
     chosen = _choose_score(records, score)
     speed_ups = _speed_ups(records, names, chosen) if chosen else []
     comparison = Comparison(
@@ -55,6 +52,14 @@ def compare(
     if out is None:
         return comparison
     return replace(comparison, page=write_compare_page(comparison, Path(out)))
+
+
+def _require_one_protocol(differences: Sequence[str]) -> None:
+    if differences:
+        raise LikewiseError(
+            f"These runs were scored differently, so their scores cannot be compared: {'; '.join(differences)}. "
+            f"Score them by one protocol with `likewise evaluate`, or compare them anyway with --allow-incomparable."
+        )
 
 
 def _names(records: Sequence[RunRecord]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def summarise_data(
     visible = visible_labels != UNLABELLED
     flipped = visible & (visible_labels != train.labels)
     unread = _unread(splits)
+    notes = [*found["notes"], *_left_out(method, used, len(visible_labels)), *view_notes(method, encoder.channels)]
     warnings = [*found["warnings"], *_unread_warnings(unread), *_mask_warnings(manifest, masks, encoder)]
     return {
         "source": found["source"],
@@ -59,11 +60,7 @@ def summarise_data(
         "columns": found["columns"],
         "skipped": found["skipped"],
         "unread": unread,
-        "notes": [
-            *found["notes"],
-            *_left_out(method, used, len(visible_labels)),
-            *view_notes(method, encoder.channels),
-        ],
+        "notes": notes,
         "warnings": warnings,
     }
 

@@ -55,11 +55,11 @@ class RunRecord:
         environment = _or_missing(folder.environment, "the machine and the versions are unknown", missing)
         data = _or_missing(folder.data, "what was found in the data is unknown", missing)
         scores = _or_missing(folder.scores, "there are no final scores", missing)
-        metrics = [line for line in folder.metric_lines() if isinstance(line, dict) and "step" in line]
-        if not metrics:
-            missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
+        metrics = _metrics(folder, missing)
         gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
-        by_encoder = {who: [Score.from_json(each) for each in scores.pop(who, None) or []] for who in ENCODERS}
+        by_encoder = {}
+        for who in ENCODERS:
+            by_encoder[who] = [Score.from_json(each) for each in scores.pop(who, None) or []]
         differences = [ScoreDifference(**each) for each in scores.pop("differences", None) or []]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
@@ -136,9 +136,19 @@ def _content(path: Path) -> dict[str, Any] | str:
 
 
 def _or_missing(path: Path, consequence: str, missing: list[str]) -> dict[str, Any]:
-    content = _content(path) if path.exists() else "absent"
+    if not path.exists():
+        missing.append(f"{path.name} is absent, so {consequence}.")
+        return {}
+    content = _content(path)
     if isinstance(content, str):
-        missing.append(f"{path.name} is absent, so {consequence}." if content == "absent"
-                       else f"{path.name} cannot be read ({content}), so {consequence}.")  # fmt: skip
+        missing.append(f"{path.name} cannot be read ({content}), so {consequence}.")
         return {}
     return content
+
+
+def _metrics(folder: RunFolder, missing: list[str]) -> list[dict[str, Any]]:
+    """The logged lines of steps."""
+    lines = [line for line in folder.metric_lines() if isinstance(line, dict) and "step" in line]
+    if not lines:
+        missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
+    return lines

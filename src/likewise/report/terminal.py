@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -70,12 +70,8 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
         grid.add_row("masks", str(masks))
     grid.add_row("method", _method(run))
     grid.add_row("encoder", _encoder(run.encoder, run.start_reason))
-    if run.key_match is not None:
-        grid.add_row("pretrained", str(run.key_match))
-    if run.bn_stats_frozen:
-        grid.add_row("batch norm", "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)")
-    if run.encoder_lr_scale != 1:
-        grid.add_row("learning rate", f"the encoder's is {run.encoder_lr_scale:g} times that of heads")
+    for about, what in _start(run):
+        grid.add_row(about, what)
     if run.teacher:
         grid.add_row("teacher", run.teacher)
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
@@ -87,6 +83,16 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
     notes = [f"note: {note}" for note in found["notes"]]
     warnings = [f"[yellow]warning: {warning}[/yellow]" for warning in found["warnings"]]
     return Group(grid, *notes, *warnings)
+
+
+def _start(run: RunOutline) -> Iterator[tuple[str, str]]:
+    """What is special about an encoder that starts from weights."""
+    if run.key_match is not None:
+        yield "pretrained", str(run.key_match)
+    if run.bn_stats_frozen:
+        yield "batch norm", "the encoder's running statistics are frozen (--freeze-bn-stats off lets them move)"
+    if run.encoder_lr_scale != 1:
+        yield "learning rate", f"the encoder's is {run.encoder_lr_scale:g} times that of heads"
 
 
 def _splits(splits: dict[str, int]) -> str:
@@ -202,13 +208,7 @@ def _calibration_table(names: list[str], scores: dict[str, Any]) -> Table:
 
 def _corruption_table(found: dict[str, Any]) -> Table:
     """Accuracy of the trained encoder's probe by kind and severity; means over severities of the other classifiers."""
-    trained = found["linear"]["trained"]
-    others: dict[str, dict[str, Any]] = {}
-    for who, reading in found["linear"].items():
-        if who != "trained":
-            others[who] = reading
-    for reading in found.get("classifier", {}).values():
-        others["own"] = reading
+    trained, others = found["linear"]["trained"], _other_classifiers(found)
     table = Table(
         "corrupted",
         *map(str, found["severities"]),
@@ -234,6 +234,17 @@ def _corruption_table(found: dict[str, Any]) -> Table:
     errors = [fmean(reading["calibration_error"][1:]) for reading in readings]  # the first is of clean images
     table.add_row("calibration", *_numbers(trained["calibration_error"][1:]), *_numbers(errors))
     return table
+
+
+def _other_classifiers(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The baselines' probes, and the method's own classifier."""
+    others: dict[str, dict[str, Any]] = {}
+    for who, reading in found["linear"].items():
+        if who != "trained":
+            others[who] = reading
+    for reading in found.get("classifier", {}).values():
+        others["own"] = reading
+    return others
 
 
 def _numbers(values: Sequence[float]) -> list[str]:

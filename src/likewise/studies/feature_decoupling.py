@@ -261,7 +261,8 @@ def verdict(found: Decoupling) -> str:
         else f"The paper's picture holds for {'the one seed' if seeds == 1 else f'each of {seeds} seeds'}"
     )
     features = found.data.features
-    least, most = (round(pick(each.found for each in case) * features) for pick, case in ((min, mask), (max, none)))
+    least = round(min(each.found for each in mask) * features)
+    most = round(max(each.found for each in none) * features)
     return (
         f"{head}: with the mask, ReLU neurons found {least} of the {features} sparse features in the worst seed; "
         f"without augmentation {most} in the best, and {100 * min(1 - each.span for each in none):.0f}% or more of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -66,32 +66,23 @@ def _cells(found: Toy) -> dict[str, list[str]]:
     def cell(errors: list[float] | None) -> str:
         return "" if errors is None else f"{fmean(errors):.1%} ({min(errors):.1%} to {max(errors):.1%})"
 
-    return {name: [cell(by.get(labels)) for labels in (LABELS, *OTHER_LABELS)] for name, by in found.errors.items()}
+    cells = {}
+    for name, by_labels in found.errors.items():
+        cells[name] = [cell(by_labels.get(labels)) for labels in (LABELS, *OTHER_LABELS)]
+    return cells
 
 
 def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     """Regions in the classes' colours, points in grey, labels and fakes on top."""
     classes = found.plane.classes
-    side = picture.regions.shape[0]
-    steps = [index / (side - 1) for index in range(side)]
-    scale = [[(each + end) / classes, colour(each)] for each in range(classes) for end in (0, 1)]
     traces = [
-        go.Heatmap(
-            x=steps, y=steps, z=picture.regions.tolist(), zmin=-0.5, zmax=classes - 0.5, colorscale=scale, opacity=0.22,
-            showscale=False, hoverinfo="skip",
-        ),
+        _regions(picture.regions, classes),
         _points("without labels", picture.points[picture.visible_labels < 0], "#7d8694", "circle", 3),
-    ]  # fmt: skip
-    for each in range(classes if picture.good is not None else 0):
-        assert picture.good is not None and picture.good_classes is not None
-        made = picture.good[picture.good_classes == each]
-        traces.append(_points(f"good fakes, class {each}", made, colour(each), MARKERS[each], 5))
-    if picture.bad is not None:
-        traces.append(_points("bad fakes", picture.bad, "#111111", "x-thin-open", 6))
+        *_fakes(picture, classes),
+    ]
     for each in range(classes):
-        traces.append(
-            _points(f"labelled {each}", picture.points[picture.visible_labels == each], colour(each), "star", 14)
-        )
+        labelled = picture.points[picture.visible_labels == each]
+        traces.append(_points(f"labelled {each}", labelled, colour(each), "star", 14))
     drawn = figure(traces)
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1], scaleanchor="x")
@@ -101,11 +92,45 @@ def _map(name: str, picture: PlanePicture, found: Toy) -> Chart:
     return chart(key, drawn, caption, caption, height=520)
 
 
+def _regions(regions: Tensor, classes: int) -> go.Heatmap:
+    """The class of each location [S, S] of the plane, one flat colour each."""
+    side = regions.shape[0]
+    steps = [index / (side - 1) for index in range(side)]
+    scale = []
+    for each in range(classes):
+        scale += [[each / classes, colour(each)], [(each + 1) / classes, colour(each)]]
+    return go.Heatmap(
+        x=steps,
+        y=steps,
+        z=regions.tolist(),
+        zmin=-0.5,
+        zmax=classes - 0.5,
+        colorscale=scale,
+        opacity=0.22,
+        showscale=False,
+        hoverinfo="skip",
+    )
+
+
+def _fakes(picture: PlanePicture, classes: int) -> Iterator[go.Scatter]:
+    """What the generators make, where there are any."""
+    if picture.good is not None and picture.good_classes is not None:
+        for each in range(classes):
+            made = picture.good[picture.good_classes == each]
+            yield _points(f"good fakes, class {each}", made, colour(each), MARKERS[each], 5)
+    if picture.bad is not None:
+        yield _points("bad fakes", picture.bad, "#111111", "x-thin-open", 6)
+
+
 def _points(name: str, points: Tensor, paint: str, symbol: str, size: int) -> go.Scatter:
     return go.Scatter(
-        x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers", name=name, hovertemplate=name,
+        x=points[:, 0].tolist(),
+        y=points[:, 1].tolist(),
+        mode="markers",
+        name=name,
+        hovertemplate=name,
         marker={"color": paint, "symbol": symbol, "size": size, "line": {"color": paint, "width": 1}},
-    )  # fmt: skip
+    )
 
 
 def _errors(found: Toy) -> TableBlock:

@@ -132,12 +132,7 @@ class CallableViews:
             raise LikewiseError(f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}.")
         view = given.as_subclass(Tensor)
         view = view.float() / 255 if view.dtype == torch.uint8 else view.float()
-        if len(view) != channels or view.shape[1] != view.shape[2] or self.size not in (None, view.shape[1]):
-            size = self.size or "S"
-            raise LikewiseError(
-                f"views= must give images [{channels}, {size}, {size}]; {self.source} gave {tuple(view.shape)}. Let it "
-                f"end in a crop or a resize to that size, or set image_size={view.shape[-1]}."
-            )
+        self._require_shape(view, channels)
         low, high = float(view.min()), float(view.max())
         if low < -1e-4 or high > 1 + 1e-4:
             raise LikewiseError(
@@ -145,6 +140,15 @@ class CallableViews:
                 f"out: the encoder normalises."
             )
         return view.clamp(0, 1)
+
+    def _require_shape(self, view: Tensor, channels: int) -> None:
+        count, height, width = view.shape
+        if count != channels or height != width or self.size not in (None, height):
+            size = self.size or "S"
+            raise LikewiseError(
+                f"views= must give images [{channels}, {size}, {size}]; {self.source} gave {tuple(view.shape)}. Let it "
+                f"end in a crop or a resize to that size, or set image_size={width}."
+            )
 
     @classmethod
     def restored(cls, content: Mapping[str, Any]) -> CallableViews:

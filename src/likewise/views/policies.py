@@ -137,13 +137,12 @@ class ViewPolicy:
     def sample_params(self, pixels: Pixels, rng: BatchRNG) -> ViewParams:
         """The random parameters of one view of each image."""
         box = self.sample_boxes(rng, pixels.aspect)
-        factors = [rng.uniform(max(0.0, 1 - s), 1 + s) for s in (self.brightness, self.contrast, self.saturation)]
-        factors.append(rng.uniform(-self.hue, self.hue))
+        factors = self._sample_factors(rng)  # [B, 4]
         order, jittered = rng.orders(len(COLOUR_OPS)), rng.chance(self.jitter)
         channels = pixels.images.shape[-3]
         has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
         colour = ColourParams(
-            torch.stack(factors, dim=1),
+            factors,
             order.masked_fill(~(has_effect & jittered[:, None]), -1),
             rng.chance(self.grey),
             rng.chance(self.blur),
@@ -157,6 +156,14 @@ class ViewPolicy:
         if self.random_ops:
             rand_augment = random_operations(rng, self.random_ops, self.op_chance, self.op_strength)
         return ViewParams(box, colour, rand_augment, cutout if self.cutout else None)
+
+    def _sample_factors(self, rng: BatchRNG) -> Tensor:
+        """Factors of brightness, contrast and saturation, and the shift of hue: float32 [B, 4]."""
+        factors = []
+        for strength in (self.brightness, self.contrast, self.saturation):
+            factors.append(rng.uniform(max(0.0, 1 - strength), 1 + strength))
+        factors.append(rng.uniform(-self.hue, self.hue))
+        return torch.stack(factors, dim=1)
 
     def sample_boxes(self, rng: BatchRNG, aspect: Tensor) -> Tensor:
         """The box of one view of each image, float32 [B, 2, 3], as `sample_params` has it with the same numbers.

@@ -24,7 +24,8 @@ def sync_auc(synchronous: Tensor, shifted: Tensor, valid: Tensor) -> Interval:
     count = len(synchronous)
     wins = torch.zeros(count, count)  # [N, N]: over how many shifts of clip m synchronous clip n wins
     for row, own in enumerate(synchronous):
-        wins[row] = (((own > shifted).float() + (own == shifted).float() / 2) * valid).sum(dim=1)
+        won = (own > shifted).float() + (own == shifted).float() / 2  # [N, K]
+        wins[row] = (won * valid).sum(dim=1)
     shifts = valid.sum(dim=1).float()  # [N]
     value = float(wins.sum() / (count * shifts.sum()))
     samples = resampled_counts(count, generator(0, "sync")).float()  # [R, N]
@@ -41,11 +42,15 @@ def attention_in_boxes(attention: Tensor, boxes: Tensor) -> Tensor:
     """
     side = round(attention.shape[1] ** 0.5)
     left, top, right, bottom = boxes.to(attention).unbind(dim=1)
-    rows, columns = _covered(top, bottom, side), _covered(left, right, side)  # [N, s] each
-    return torch.einsum("nyx,ny,nx->n", attention.unflatten(1, (side, side)), rows, columns)
+    rows = _covered(top, bottom, side)  # [N, s]
+    columns = _covered(left, right, side)  # [N, s]
+    maps = attention.unflatten(1, (side, side))  # [N, s, s]
+    return torch.einsum("nyx,ny,nx->n", maps, rows, columns)
 
 
 def _covered(low: Tensor, high: Tensor, side: int) -> Tensor:
     """Float [N, side]: the share of each of ``side`` equal parts of 0 to 1 between low and high."""
     edges = torch.arange(side + 1, device=low.device) / side
-    return (torch.minimum(high[:, None], edges[1:]) - torch.maximum(low[:, None], edges[:-1])).clamp(min=0) * side
+    end = torch.minimum(high[:, None], edges[1:])
+    begin = torch.maximum(low[:, None], edges[:-1])
+    return (end - begin).clamp(min=0) * side

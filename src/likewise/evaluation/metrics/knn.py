@@ -108,5 +108,7 @@ def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # topk may choose any of several values equal to the k-th; only rows with such ties need a full sort.
     tied = (top[:, k - 1] == top[:, k]).nonzero().flatten()
     if len(tied):
-        largest[tied], columns[tied] = (part[:, :k] for part in values[tied].sort(dim=1, descending=True, stable=True))
+        ordered = values[tied].sort(dim=1, descending=True, stable=True)
+        largest[tied] = ordered.values[:, :k]
+        columns[tied] = ordered.indices[:, :k]
     return largest, columns

@@ -114,8 +114,9 @@ def logits(weights: Tensor, coordinates: Tensor) -> Tensor:
     class, which makes sums over classes five times as fast.
     """
     fits, classes, _ = weights.shape
-    flat = weights.flatten(0, 1).float()
-    return torch.addmm(flat[:, -1], coordinates, flat[:, :-1].T).T.contiguous().view(fits, classes, -1)
+    flat = weights.flatten(0, 1).float()  # [K * C, R + 1]
+    by_row = torch.addmm(flat[:, -1], coordinates, flat[:, :-1].T)  # [N, K * C]
+    return by_row.T.contiguous().view(fits, classes, -1)
 
 
 def fit(
@@ -180,7 +181,8 @@ class _Objective:
 
     def __call__(self, weights: Tensor) -> tuple[float, Tensor]:
         log_prob = logits(weights, self.axes.coordinates).log_softmax(dim=1)  # [K, C, N]
-        loss = -float(((log_prob * self.one_hot).sum(dim=1) * self.counted[:, 0]).sum(dtype=torch.float64))
+        of_own_class = (log_prob * self.one_hot).sum(dim=1)  # [K, N]
+        loss = -float((of_own_class * self.counted[:, 0]).sum(dtype=torch.float64))
         error = log_prob.exp_().sub_(self.one_hot).mul_(self.counted)  # [K, C, N]
         slope = (error.flatten(0, 1) @ self.axes.coordinates).view(*error.shape[:2], -1)
         slope = torch.cat([slope, error.sum(dim=2, keepdim=True)], dim=2).double()
@@ -196,9 +198,12 @@ class _Objective:
         apart (as K-FAC does: Martens & Grosse 2015, https://arxiv.org/abs/1503.05671) it is diagonal along the
         eigenvectors of both; the step is one over the root of the curvature there. The optimum is unchanged.
         """
-        prob = logits(weights, self.axes.coordinates).softmax(dim=1).transpose(0, 1).flatten(1).double()  # [C, K N]
-        level, directions = torch.linalg.eigh(prob.mean(dim=1).diag() - prob @ prob.T / prob.shape[1])
+        prob = logits(weights, self.axes.coordinates).softmax(dim=1)  # [K, C, N]
+        prob = prob.transpose(0, 1).flatten(1).double()  # [C, K N]
+        between_classes = prob.mean(dim=1).diag() - prob @ prob.T / prob.shape[1]  # [C, C]
+        level, directions = torch.linalg.eigh(between_classes)
         level[0] = level[-1]  # the direction common to all classes: the loss does not depend on it
-        curvature = level[:, None] * torch.cat([self.axes.energy, torch.tensor([float(self.one_hot.shape[1])])])
+        of_bias = torch.tensor([float(self.one_hot.shape[1])])
+        curvature = level[:, None] * torch.cat([self.axes.energy, of_bias])
         curvature[:, :-1] += self.strength
         return directions, curvature.clamp_min(1e-12).rsqrt()

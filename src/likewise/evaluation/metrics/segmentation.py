@@ -109,8 +109,10 @@ class SegmentationProbe:
         Raises:
             LikewiseError: no training pixel or no test pixel has a class, or all training pixels have one.
         """
-        sampled, rows = self._sample(train.masks), torch.from_numpy(test.masks.known())
-        examples = rows[torch.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().long()]
+        sampled = self._sample(train.masks)
+        rows = torch.from_numpy(test.masks.known())
+        evenly = torch.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows)))
+        examples = rows[evenly.round().long()]
         largest = max(int(test.masks.read(row).max()) for row in rows.tolist())
         classes = 1 + max(int(sampled.labels.max()), largest)
         tables, protocols, predictions = {}, {}, list[np.ndarray]()
@@ -139,10 +141,8 @@ class SegmentationProbe:
             if len(down):
                 drawn = torch.randint(len(down), (count,), generator=generator(self.seed, "pixels", row))
                 y, x = down[drawn], across[drawn]
-                height, width = mask.shape
                 rows.append(row)
-                # Centres of pixels in the plane [-1, 1], as grid_sample with align_corners=False has them.
-                locations.append(torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=1))  # [P, 2]
+                locations.append(_in_plane(x, y, *mask.shape))  # [P, 2]
                 labels.append(mask[y, x].long())
         if not rows:
             raise LikewiseError("No pixel of the training masks belongs to a class: all are ignore_index.")
@@ -156,7 +156,8 @@ class SegmentationProbe:
             batch = slice(start, start + self.batch_size)
             maps = self._map(encoder, train.images.read(sampled.rows[batch]), size, device)
             vectors.append(sample_features(maps, sampled.locations[batch]))  # [B, P, D]
-        return LinearProbe(seed=self.seed).fit(Features(torch.cat(vectors).flatten(0, 1), sampled.labels.flatten()))
+        pixels = Features(torch.cat(vectors).flatten(0, 1), sampled.labels.flatten())
+        return LinearProbe(seed=self.seed).fit(pixels)
 
     def _predict(
         self,
@@ -211,20 +212,30 @@ class SegmentationProbe:
         first, *others = tables
         if not bool(tables[first].sum() > 0):
             raise LikewiseError("No pixel of the test masks belongs to a class: all are ignore_index.")
-        measures = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
         scores: dict[str, list[Score]] = {who: [] for who in tables}
-        differences = []
-        for name, measure in measures.items():
+        for name, measure in MEASURES.items():
             for who, table in tables.items():
                 interval = bootstrap(table, measure, self.seed)
                 scores[who].append(Score(name, *interval, len(table), protocols[who] | {"interval": INTERVAL}))
+        differences = []
         for other in others:
-            both = torch.stack([tables[first], tables[other]], dim=1)  # [N, 2, C, C]
-            for name, measure in measures.items():
-                interval = bootstrap(both, partial(_difference, measure), self.seed)
-                differences.append(ScoreDifference(name, other, *interval))
+            differences += self._differences(tables[first], tables[other], other)
         per_class = {who: _named_ious(masks, table.sum(dim=0)) for who, table in tables.items()}
         return Segmentation(scores, differences, per_class, examples, predictions)
+
+    def _differences(self, first: Tensor, second: Tensor, other: str) -> Iterator[ScoreDifference]:
+        """Paired differences of two encoders, from their tables [N, C, C]."""
+        both = torch.stack([first, second], dim=1)  # [N, 2, C, C]
+        for name, measure in MEASURES.items():
+            interval = bootstrap(both, partial(_difference, measure), self.seed)
+            yield ScoreDifference(name, other, *interval)
+
+
+def _in_plane(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
+    """Centres of pixels in the plane [-1, 1], as grid_sample with align_corners=False has them: float [P, 2]."""
+    across = (2 * x + 1) / width - 1
+    down = (2 * y + 1) / height - 1
+    return torch.stack([across, down], dim=1)
 
 
 def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
@@ -263,4 +274,9 @@ def mean_iou(table: Tensor) -> Tensor:
 
 def pixel_accuracy(table: Tensor) -> Tensor:
     """Share of pixels classified correctly, [..., C, C] -> [...]."""
-    return table.diagonal(dim1=-2, dim2=-1).sum(dim=-1) / table.sum(dim=(-2, -1))
+    correct = table.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    return correct / table.sum(dim=(-2, -1))
+
+
+MEASURES = {"linear_miou": mean_iou, "linear_pixel_accuracy": pixel_accuracy}
+"""By the score's name."""

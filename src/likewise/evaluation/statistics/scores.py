@@ -106,13 +106,21 @@ def require_usable(vectors: Tensor, whose: str) -> None:
         raise LikewiseError(
             f"The {whose} features have shape {list(vectors.shape)}; one row an image is needed, [N, D]."
         )
-    # Minimum and maximum propagate NaN and infinity, in a quarter of the time of testing each value.
-    bad = int((~(vectors.amin(dim=1).isfinite() & vectors.amax(dim=1).isfinite())).sum()) if vectors.shape[1] else 0
+    bad = _not_finite(vectors)
     if bad:
         raise LikewiseError(
             f"{bad:,} of {len(vectors):,} {whose} features are NaN or infinite, so no score can be given: the encoder "
             f"has diverged. Train again with a lower --recipe.learning-rate or with --precision 32-true."
         )
+
+
+def _not_finite(vectors: Tensor) -> int:
+    """How many rows of [N, D] hold NaN or infinity."""
+    if not vectors.shape[1]:
+        return 0
+    # Minimum and maximum propagate NaN and infinity, in a quarter of the time of testing each value.
+    finite = vectors.amin(dim=1).isfinite() & vectors.amax(dim=1).isfinite()  # [N]
+    return int((~finite).sum())
 
 
 def require_labelled(features: Features, whose: str) -> Features:

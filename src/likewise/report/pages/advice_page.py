@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ ENDED = {
     "not tried": "not tried in the time",
 }
 """how an arm ended"""
+
+GREY = "#8a93a3"
+"""of what did not win"""
 
 CAPTION = (
     "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
@@ -83,20 +86,11 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     arms = _measured(advice)[::-1]
     if not arms:
         return None
-    paints = [colour(0) if arm["name"] == advice["winner"] else "#8a93a3" for arm in arms]
-    bars = {
-        "type": "data",
-        "symmetric": False,
-        "array": [arm["high"] - arm["accuracy"] for arm in arms],
-        "arrayminus": [arm["accuracy"] - arm["low"] for arm in arms],
-        "thickness": 1.5,
-        "width": 5,
-        "color": "#8a93a3",
-    }
+    paints = [colour(0) if arm["name"] == advice["winner"] else GREY for arm in arms]
     dots = go.Scatter(
         x=[arm["accuracy"] for arm in arms],
         y=[plain(arm["name"]) for arm in arms],
-        error_x=bars,
+        error_x=_error_bars(arms),
         mode="markers",
         marker={"size": 11, "color": paints},
         hovertemplate="%{x:.1%}<extra>%{y}</extra>",
@@ -106,6 +100,18 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     drawn.update_yaxes(automargin=True, showgrid=False)
     named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
     return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))
+
+
+def _error_bars(arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [arm["high"] - arm["accuracy"] for arm in arms],
+        "arrayminus": [arm["accuracy"] - arm["low"] for arm in arms],
+        "thickness": 1.5,
+        "width": 5,
+        "color": GREY,
+    }
 
 
 def _arms(advice: Mapping[str, Any]) -> TableBlock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -84,14 +84,16 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
         type="log", tickvals=[position[budget] for budget in budgets], ticktext=ticks, minor={"ticks": ""}
     )
     drawn.update_yaxes(tickformat=".1~%")
-    ends = [
-        f"{name} from {percent(points[0].value)} to {percent(points[-1].value)}"
-        for name, points in arms.items()
-        if points
-    ]
-    return chart(
-        "label-curve", drawn, "Accuracy against visible labels per class: " + "; ".join(ends), intervals, height=480
-    )
+    return chart("label-curve", drawn, _in_words(arms), intervals, height=480)
+
+
+def _in_words(arms: Mapping[str, Sequence[LabelPoint]]) -> str:
+    """What the picture shows, for those who cannot see it."""
+    ends = []
+    for name, points in arms.items():
+        if points:
+            ends.append(f"{name} from {percent(points[0].value)} to {percent(points[-1].value)}")
+    return "Accuracy against visible labels per class: " + "; ".join(ends)
 
 
 def _arm(
@@ -99,18 +101,10 @@ def _arm(
 ) -> list[go.Scatter]:
     """A line with intervals; for a single point also a line at its level."""
     title = plain(name)
-    error_bars = {
-        "type": "data",
-        "symmetric": False,
-        "thickness": 1.5,
-        "width": 5,
-        "array": [point.high - point.value for point in points],
-        "arrayminus": [point.value - point.low for point in points],
-    }
     drawn = go.Scatter(
         x=[position[point.labels_per_class] for point in points],
         y=[point.value for point in points],
-        error_y=error_bars,
+        error_y=_error_bars(points),
         name=title,
         legendgroup=title,
         mode="lines+markers",
@@ -129,6 +123,17 @@ def _arm(
         hoverinfo="skip",
     )
     return [level, drawn]
+
+
+def _error_bars(points: Sequence[LabelPoint]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "thickness": 1.5,
+        "width": 5,
+        "array": [point.high - point.value for point in points],
+        "arrayminus": [point.value - point.low for point in points],
+    }
 
 
 def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> TableBlock:

@@ -37,7 +37,8 @@ def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
         rows: ``prediction`` and ``target``, [B, T, F] each, standardised.
     """
     prediction, target = rows["prediction"].float(), rows["target"].float()
-    error = (prediction - target).abs().mean(dim=(1, 2)) / target.abs().mean(dim=(1, 2))  # [B]
+    absolute = (prediction - target).abs().mean(dim=(1, 2))  # [B]
+    error = absolute / target.abs().mean(dim=(1, 2))  # [B]
     middle, channels = pixels.shape[1] // 2, pixels.shape[2]
     drawn = []
     for clip in range(min(CLIPS, len(pixels))):

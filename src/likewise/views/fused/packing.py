@@ -63,5 +63,10 @@ def pack(params: ViewParams) -> Packed:
 def _colour_columns(colour: ColourParams | None, rows: int) -> list[Tensor]:
     if colour is None:
         return [torch.zeros(rows, CUTOUT - FACTORS)]
-    flags = torch.stack([colour.grey.float(), colour.blurred.float(), colour.sigma, colour.solarized.float()], dim=1)
-    return [colour.factors, colour.order, flags]
+    flags = [
+        colour.grey.float(),
+        colour.blurred.float(),
+        colour.sigma,
+        colour.solarized.float(),
+    ]
+    return [colour.factors, colour.order, torch.stack(flags, dim=1)]

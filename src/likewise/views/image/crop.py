@@ -49,13 +49,17 @@ def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tenso
     share, shape = random.share, random.log_ratio.exp()
     width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
     signed = torch.where(random.mirrored, -width, width)
-    return _box(signed, height, random.across * (1 - width), random.down * (1 - height))
+    across = random.across * (1 - width)
+    down = random.down * (1 - height)
+    return _box(signed, height, across, down)
 
 
 def centre_boxes(aspect: Tensor, share: float) -> Tensor:
     """The largest square of the file's centre, its side multiplied by ``share``: float32 [B, 2, 3]."""
-    width, height = (1 / aspect).clamp(max=1) * share, aspect.clamp(max=1) * share
-    return _box(width, height, torch.zeros_like(width), torch.zeros_like(height))
+    width = (1 / aspect).clamp(max=1) * share
+    height = aspect.clamp(max=1) * share
+    nought = torch.zeros_like(width)
+    return _box(width, height, nought, nought)
 
 
 def resample(images: Tensor, box: Tensor, size: int) -> Tensor:
@@ -78,12 +82,17 @@ def _enlarge(images: Tensor, box: Tensor, size: int) -> Tensor:
     """Boxes of at most ``size`` pixels a side, where antialiasing has nothing to do: bilinear in one gather."""
     rows, _, height, width = images.shape
     target = (torch.arange(size, device=box.device) * 2 + 1) / size - 1
-    extent, centre = box[:, None, (0, 1), (0, 1)], box[:, None, :, 2]  # [B, 1, 2]
+    extent = box[:, None, (0, 1), (0, 1)]  # [B, 1, 2]
+    centre = box[:, None, :, 2]  # [B, 1, 2]
     # Pixels outside the box must not affect its edge, so its outermost pixels are repeated past their centres.
-    inner = (extent.abs() - 1 / torch.tensor([width, height], device=box.device)).clamp_(min=0)
-    across, down = (target[:, None] * extent).clamp(-inner, inner).add_(centre).unbind(dim=2)  # [B, size]
+    half_pixel = 1 / torch.tensor([width, height], device=box.device)
+    inner = (extent.abs() - half_pixel).clamp_(min=0)
+    points = (target[:, None] * extent).clamp(-inner, inner).add_(centre)  # [B, size, 2]
+    across, down = points.unbind(dim=2)  # [B, size] each
     shape = rows, size, size
-    grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
+    every_across = across[:, None, :].expand(shape)
+    every_down = down[:, :, None].expand(shape)
+    grid = torch.stack([every_across, every_down], dim=3)
     return functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
 
@@ -119,7 +128,8 @@ def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple
     index = first[:, :, None] + torch.arange(taps, device=extent.device)
     pixel_centre = index + 0.5
     triangle = 1 - (pixel_centre - wanted[:, :, None]).abs_() / reach[:, :, None]
-    inside = (extent.abs() * (pixels / 2))[:, None, None] + 0.5 - (pixel_centre - middle[:, :, None]).abs_()
+    half_side = (extent.abs() * (pixels / 2))[:, None, None]  # [B, 1, 1]
+    inside = half_side + 0.5 - (pixel_centre - middle[:, :, None]).abs_()
     weights = triangle.clamp_(min=0).mul_(inside.clamp_(0, 1))
     return index.clamp_(0, pixels - 1).long(), weights.div_(weights.sum(dim=2, keepdim=True))
 
@@ -137,12 +147,16 @@ def _sum_lines(lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
 def _first_that_fits(share: Tensor, shape: Tensor, aspect: Tensor, ratio: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """[B, TRIES] areas and ratios -> widths and heights [B], as fractions of the image's sides."""
     shape = shape / aspect[:, None]  # width / height, each now in units of its own side of the image
-    width, height = (share * shape).sqrt(), (share / shape).sqrt()
-    fits = (width <= 1) & (height <= 1)
+    width = (share * shape).sqrt()
+    height = (share / shape).sqrt()
+    fits = (width <= 1) & (height <= 1)  # [B, TRIES]
+    any_fits = fits.any(dim=1)
     first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    first_width = width.gather(1, first)[:, 0]
+    first_height = height.gather(1, first)[:, 0]
     closest = aspect.clamp(*ratio) / aspect
-    width = torch.where(fits.any(dim=1), width.gather(1, first)[:, 0], closest.clamp(max=1))
-    height = torch.where(fits.any(dim=1), height.gather(1, first)[:, 0], (1 / closest).clamp(max=1))
+    width = torch.where(any_fits, first_width, closest.clamp(max=1))
+    height = torch.where(any_fits, first_height, (1 / closest).clamp(max=1))
     return width, height
 
 

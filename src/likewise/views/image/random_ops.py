@@ -50,8 +50,15 @@ def _up_to(greatest: float) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda strength, sign: greatest * strength * sign
 
 
+UNMOVED_ACROSS = (1.0, 0.0, 0.0)
+UNMOVED_DOWN = (0.0, 1.0, 0.0)
+"""The two lines of a map that moves nothing."""
+
+
 def _rotation(radians: Tensor) -> Lines:
-    return (radians.cos(), -radians.sin(), 0.0), (radians.sin(), radians.cos(), 0.0)
+    across = (radians.cos(), -radians.sin(), 0.0)
+    down = (radians.sin(), radians.cos(), 0.0)
+    return across, down
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -67,10 +74,10 @@ OPERATIONS: dict[str, Operation] = {
     "solarize": Operation(lambda strength, sign: strength * (256 / 255), colour.solarize),
     "rotate": Operation(_up_to(math.radians(30)), move=_rotation),
     # Lines slide along a fixed one at the edge, as Pillow has it.
-    "shear x": Operation(_up_to(0.3), move=lambda slope: ((1.0, slope, slope), (0.0, 1.0, 0.0))),
-    "shear y": Operation(_up_to(0.3), move=lambda slope: ((1.0, 0.0, 0.0), (slope, 1.0, slope))),
-    "translate x": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), (0.0, 1.0, 0.0))),
-    "translate y": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 0.0), (0.0, 1.0, 2 * share))),
+    "shear x": Operation(_up_to(0.3), move=lambda slope: ((1.0, slope, slope), UNMOVED_DOWN)),
+    "shear y": Operation(_up_to(0.3), move=lambda slope: (UNMOVED_ACROSS, (slope, 1.0, slope))),
+    "translate x": Operation(_up_to(10 / 32), move=lambda share: ((1.0, 0.0, 2 * share), UNMOVED_DOWN)),
+    "translate y": Operation(_up_to(10 / 32), move=lambda share: (UNMOVED_ACROSS, (0.0, 1.0, 2 * share))),
 }
 """By name, in the order in which `RandAugmentParams.kind` counts them."""
 
@@ -78,7 +85,8 @@ OPERATIONS: dict[str, Operation] = {
 def random_operations(rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]) -> RandAugmentParams:
     """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
     kind = rng.uniform(0, len(OPERATIONS), columns=count).long()
-    strengths, signs = rng.uniform(*strength, columns=count), rng.uniform(-1, 1, columns=count).sign()
+    strengths = rng.uniform(*strength, columns=count)
+    signs = rng.uniform(-1, 1, columns=count).sign()
     left_out = rng.uniform(columns=count) >= chance
     amount = torch.zeros_like(strengths)
     for index, operation in enumerate(OPERATIONS.values()):
@@ -116,8 +124,9 @@ def affine_maps(kind: Tensor, amount: Tensor) -> Tensor:
         rows = kind == index
         if operation.move is not None:
             lines = operation.move(amount[rows])
-            for line, column in ((line, column) for line in range(2) for column in range(3)):
-                maps[rows, line, column] = lines[line][column]
+            for line, entries in enumerate(lines):
+                for column, entry in enumerate(entries):
+                    maps[rows, line, column] = entry
     return maps
 
 
@@ -139,5 +148,7 @@ def cut_out(views: Tensor, centre: Tensor, side: float) -> None:
     Only the part inside the view, so that one at a corner hides a quarter.
     """
     pixel_centre = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]  # [S]
-    hidden = (pixel_centre - centre.to(views.device)[:, :, None] + side / 2).div_(side).floor_() == 0  # [B, 2, S]
-    views.masked_fill_((hidden[:, 1, :, None] & hidden[:, 0, None, :])[:, None], GREY)
+    from_edge = pixel_centre - centre.to(views.device)[:, :, None] + side / 2  # [B, 2, S]
+    hidden = from_edge.div_(side).floor_() == 0  # [B, 2, S]
+    square = hidden[:, 1, :, None] & hidden[:, 0, None, :]  # [B, S, S]
+    views.masked_fill_(square[:, None], GREY)

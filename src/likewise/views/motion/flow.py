@@ -34,7 +34,9 @@ def flow_edges(flow: Tensor, greatest: float = 10.0) -> Tensor:
     (Xiao et al. 2021, https://arxiv.org/abs/2106.09703; the threshold is reconstructed). A panning camera moves all
     pixels equally and gives no edge.
     """
-    across = flow.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    slope = flow.new_tensor([-1.0, 0.0, 1.0])
+    smoothing = flow.new_tensor([1.0, 2.0, 1.0])
+    across = smoothing[:, None] * slope / 8  # Sobel's derivative
     kernels = torch.stack([across, across.T])[:, None]
     rows, _, height, width = flow.shape
     padded = functional.pad(flow, (1, 1, 1, 1), mode="replicate")
