@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from likewise import data, encoders, heads, losses, memory, methods, views
     from likewise.advice.advise import advise
     from likewise.claims.reproducing import reproduce
+    from likewise.data.packing.pack import pack
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
     from likewise.runs.api import compare, doctor, load, prepare, train
@@ -41,6 +42,7 @@ __all__ = [
     "losses",
     "memory",
     "methods",
+    "pack",
     "prepare",
     "reproduce",
     "study",
@@ -58,6 +60,7 @@ _HOMES = {
     "doctor": "likewise.runs.api",
     "evaluate": "likewise.evaluation.evaluate",
     "load": "likewise.runs.api",
+    "pack": "likewise.data.packing.pack",
     "prepare": "likewise.runs.api",
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",

@@ -1,6 +1,7 @@
 """The commands behind the command line: each turns words into settings, calls the API, and prints what came of it."""
 
 from likewise.commands.advising import advise
+from likewise.commands.packing import pack
 from likewise.commands.papers import methods, reproduce, study
 from likewise.commands.runs import compare, embed, evaluate, export, predict, report, search
 from likewise.commands.training import demo, doctor, train
@@ -14,6 +15,7 @@ __all__ = [
     "evaluate",
     "export",
     "methods",
+    "pack",
     "predict",
     "report",
     "reproduce",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.classification.predict import PRECISE
-from likewise.commands.words import DataArgument, Positional, RunArgument, parse
+from likewise.commands.words import DataArgument, Positional, RunArgument, parse, say_skipped
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.masks import MaskClasses
-from likewise.data.manifest import require_all_read
 from likewise.errors import LikewiseError
 from likewise.runs import api
 from likewise.runs.export import Format
@@ -90,7 +88,7 @@ def embed(words: list[str]) -> None:
     )
     vectors.save(given.out, overwrite=given.overwrite)
     print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
-    _say_skipped(vectors.skipped, "have no vector", given.strict)
+    say_skipped(vectors.skipped, "have no vector", given.strict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def predict(words: list[str]) -> None:
     if made.continued_from:
         print(f"Continued from row {made.continued_from:,}.")
     print(f"{made.summary()} -> {given.out}")
-    _say_skipped(made.unread, "could not be read, so they have no class", given.strict)
+    say_skipped(made.unread, "could not be read, so they have no class", given.strict)
 
 
 @dataclass(frozen=True)
@@ -172,18 +170,7 @@ def search(words: list[str]) -> None:
     for match in found:
         table.add_row(f"{match.cosine:.3f}", match.id, match.label)
     Console().print(table)
-    _say_skipped(vectors.skipped, "could not be embedded, so they are not searched", given.strict)
-
-
-def _say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:
-    """Name every file that was left out; with ``strict`` that is an error."""
-    if not skipped:
-        return
-    print(f"{len(skipped):,} files {what}:")
-    for name, reason in skipped.items():
-        print(f"  {name}: {reason}")
-    if strict:
-        require_all_read(skipped)
+    say_skipped(vectors.skipped, "could not be embedded, so they are not searched", given.strict)
 
 
 @dataclass(frozen=True)

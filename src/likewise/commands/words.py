@@ -1,16 +1,17 @@
-"""Words of the command line into settings."""
+"""Words of the command line into settings, and what several commands print."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from likewise.data.manifest import require_all_read
 from likewise.errors import LikewiseError
 
 Positional = tyro.conf.Positional
@@ -88,3 +89,14 @@ def spell_out(words: list[str]) -> list[str]:
         else:
             spelt.append(word)
     return spelt
+
+
+def say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:
+    """Name every file that was left out; with ``strict`` that is an error."""
+    if not skipped:
+        return
+    print(f"{len(skipped):,} files {what}:")
+    for name, reason in skipped.items():
+        print(f"  {name}: {reason}")
+    if strict:
+        require_all_read(skipped)

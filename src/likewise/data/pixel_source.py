@@ -31,6 +31,10 @@ class UnreadableImage(Exception):
     """One image cannot be decoded; the message names it and says why."""
 
 
+class NeverEncoded(UnreadableImage):
+    """The bytes of a file were asked for, of pixels that come from none."""
+
+
 class Headers(NamedTuple):
     """What the files say about themselves before a pixel is decoded."""
 
@@ -150,7 +154,7 @@ class ArrayPixels:
 
     def encoded(self, position: int) -> Encoded:
         """Refused: these are pixels."""
-        raise UnreadableImage(f"row {position} of an array was never encoded")
+        raise NeverEncoded(f"row {position} of an array was never encoded")
 
     def take(self, index: np.ndarray) -> ArrayPixels:
         """Some rows, copied unless they follow one another."""

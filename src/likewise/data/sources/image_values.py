@@ -15,7 +15,16 @@ from likewise.data.decoding import mode_of_channels
 from likewise.data.file_names import named_file
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_arrays import image_pixels
-from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, decoded, version_of
+from likewise.data.pixel_source import (
+    Decoded,
+    Encoded,
+    Headers,
+    NeverEncoded,
+    UnreadableImage,
+    decode,
+    decoded,
+    version_of,
+)
 from likewise.data.sources.header_scan import Header, read_header
 from likewise.errors import LikewiseError
 
@@ -58,7 +67,7 @@ class ValuePixels:
         """The file or the bytes of one row."""
         content, name = encoded_part(self._value(position)), self._name(position)
         if content is None:
-            raise UnreadableImage(f"{name} was never encoded")
+            raise NeverEncoded(f"{name} was never encoded")
         return Encoded(content, name, version_of(content) if isinstance(content, Path) else str(len(content)))
 
     def take(self, index: np.ndarray) -> ValuePixels:

@@ -19,8 +19,9 @@ from likewise.data.columns.captions import captions_in
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import groups_in
 from likewise.data.columns.masks import Masks
-from likewise.data.columns.targets import Task
+from likewise.data.columns.targets import TARGETS, Task
 from likewise.data.manifest import Manifest
+from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.sources.read_labels import Labels, read_labels
@@ -47,7 +48,8 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
     """The images of one or several Parquet files.
 
     A split is read off a file's name (``train-00000-of-00002.parquet``, ``cifar-test.parquet``), else it is "train".
-    An id is the file's name and the row, ``train.parquet/17``. Pixels stay in the files until they are requested.
+    An id is the file's name and the row, ``train.parquet/17``, or as the set had it that ``likewise pack`` wrote into
+    the files. Pixels stay in the files until they are requested.
 
     Args:
         files: of one set.
@@ -61,12 +63,15 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
     columns = _columns(files[0], readers[0].schema_arrow, named.label)
     for file, reader in zip(files, readers, strict=True):
         _refuse_different(columns, file, _columns(file, reader.schema_arrow, named.label), files[0])
+    facts = common_facts([_facts(file, reader) for file, reader in zip(files, readers, strict=True)], files)
     groups = RowGroups([str(file) for file in files], columns.image)
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
     names = shard_names(files)
     row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
     ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
-    labels = _labels(readers, columns, named.task)
+    if facts is not None:
+        ids = _listed(readers, ID)
+    labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named.task)
     splits = np.array([split_of(file) for file in files])[locations[:, 0]]
     large = is_large(files)
     whole = Manifest(
@@ -145,8 +150,26 @@ def _labels(readers: Sequence[pq.ParquetFile], columns: Columns, task: Task) -> 
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
         return Labels(torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {})
-    listed = [v for reader in readers for v in reader.read([columns.label]).column(0).to_pylist()]
-    return read_labels(listed, f"the column {columns.label!r}", columns.names, task)
+    return read_labels(_listed(readers, columns.label), f"the column {columns.label!r}", columns.names, task)
+
+
+def _facts(file: Path, reader: pq.ParquetFile) -> PackFacts | None:
+    """What a file says about its set, where `likewise.data.packing.pack.pack` wrote it."""
+    content = (reader.schema_arrow.metadata or {}).get(PARQUET_KEY)
+    return None if content is None else PackFacts.of_json(content, file)
+
+
+def _packed_labels(readers: Sequence[pq.ParquetFile], columns: Columns, facts: PackFacts | None) -> Labels | None:
+    """The targets of a packed set that has them."""
+    if facts is None or facts.task is None:
+        return None
+    targets = facts.read_columns(_listed(readers, TARGETS), [])[TARGETS]
+    return Labels(torch.full((len(targets),), -1), (), {TARGETS: targets})
+
+
+def _listed(readers: Sequence[pq.ParquetFile], column: str) -> list[Any]:
+    """A column of all files as Python values."""
+    return [value for reader in readers for value in reader.read([column]).column(0).to_pylist()]
 
 
 def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> Masks | None:

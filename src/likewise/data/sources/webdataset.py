@@ -16,7 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
+from likewise.data.columns.column import Column
+from likewise.data.columns.groups import GROUP
+from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest, Skipped
+from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_facts
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.read_labels import numbered
@@ -37,6 +41,8 @@ class Example(NamedTuple):
     member: Member
     captions: tuple[Any, ...]
     label: int | str | None
+    record: Mapping[str, Any]
+    """what its JSON file says"""
 
 
 class Shard(NamedTuple):
@@ -47,6 +53,8 @@ class Shard(NamedTuple):
     unread: Counter[str]
     """how many files of each other ending it has"""
     damage: str
+    facts: PackFacts | None
+    """what it says about its set, where `likewise.data.packing.pack.pack` wrote it"""
 
 
 def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
@@ -56,8 +64,8 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     object with ``caption`` (or as a column of Parquet files may be called), one or a list; ``key.cls``, a class. The
     key ends at the first dot behind the last slash. An image needs none of these; what has no image is skipped.
 
-    A split is read off an archive's name, as of Parquet files; an id is ``train-00000.tar/key``. Pixels stay in the
-    archives until they are requested.
+    A split is read off an archive's name, as of Parquet files; an id is ``train-00000.tar/key``, or as the set had it
+    that ``likewise pack`` wrote into the archives. Pixels stay in the archives until they are requested.
 
     Raises:
         LikewiseError: a file is no tar archive, holds no image, or there are images and videos.
@@ -69,25 +77,42 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     if not found:
         raise LikewiseError(_nothing_found(source, unread))
     _refuse_both_kinds(source, [example.member.name for _, example in found])
-    labels, class_names = numbered([example.label for _, example in found], (), f"{source}, files .{CLASS}")
+    facts = common_facts([shard.facts for shard in shards], files)
+    known_names = facts.class_names if facts is not None else ()
+    labels, class_names = numbered([example.label for _, example in found], known_names, f"{source}, files .{CLASS}")
     captions = Captions.of([example.captions for _, example in found])
     locations = np.array([(number, *example.member[1:]) for number, example in found], dtype=np.int64)
     names_in_errors = [f"{files[number]}, {example.member.name}" for number, example in found]
     headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
     pixels = TarPixels([str(file) for file in files], locations, names_in_errors, headers)
     large = is_large(files)
+    records = [example.record for _, example in found]
     whole = Manifest(
         source=source,
         pixels=pixels,
         labels=labels,
         splits=np.array([split_of(file) for file in files])[locations[:, 0]],
-        ids=[f"{names[number]}/{example.key}" for number, example in found],
+        ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
         class_names=class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
         notes=(*_notes(names, shards, unread), *((LARGE,) if large else ())),
-        columns={CAPTIONS: captions} if captions.present().any() else {},
+        columns={**({CAPTIONS: captions} if captions.present().any() else {}), **_columns(records, facts)},
     )
     return scan_headers(whole, _rows_to_scan(locations[:, 0], large), pixels.content)
+
+
+def _ids(usual: list[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> list[str]:
+    """The ids of examples; those of a packed set are in its records."""
+    if facts is None:
+        return usual
+    return [str(record.get(ID, name)) for name, record in zip(usual, records, strict=True)]
+
+
+def _columns(records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> dict[str, Column]:
+    """The groups and targets of a packed set."""
+    if facts is None:
+        return {}
+    return facts.read_columns([record.get(TARGETS) for record in records], [record.get(GROUP) for record in records])
 
 
 def key_and_ending(name: str) -> tuple[str, str] | None:
@@ -116,7 +141,15 @@ def _open_shard(file: Path, name: str) -> Shard:
             if ending in (TEXT, RECORD, CLASS):
                 texts[ending] = read_member(file, member.offset, member.size)
         examples.append(Example(key, found_image, *_read_texts(texts, f"{name}/{key}", skipped)))
-    return Shard(examples, skipped, unread, listing.damage)
+    return Shard(examples, skipped, unread, listing.damage, _facts(file, listing))
+
+
+def _facts(file: Path, listing: Listing) -> PackFacts | None:
+    """What an archive says about its set, in its first file; None where that is an example."""
+    first = listing.members[0] if listing.members else None
+    if first is None or first.name != TAR_MEMBER:
+        return None
+    return PackFacts.of_json(read_member(file, first.offset, first.size), file)
 
 
 def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]], list[Skipped], Counter[str]]:
@@ -125,6 +158,8 @@ def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]],
     grouped, unread = dict[str, dict[str, Member]](), Counter[str]()
     for member in listing.members:
         key, ending = key_and_ending(member.name) or ("", "")
+        if member.name == TAR_MEMBER:
+            continue
         if not (_is_image(ending) or ending in (TEXT, RECORD, CLASS)):
             unread[ending] += 1
         elif ending in grouped.setdefault(key, {}):
@@ -138,24 +173,30 @@ def _is_image(ending: str) -> bool:
     return f".{ending}" in IMAGE_SUFFIXES or f".{ending}" in VIDEO_SUFFIXES
 
 
-def _read_texts(texts: Mapping[str, bytes], name: str, skipped: list[Skipped]) -> tuple[tuple[Any, ...], Any]:
-    """Captions, each once, and the label. What cannot be read is skipped, with its reason."""
-    captions, label = list[Any](), None
+def _read_texts(
+    texts: Mapping[str, bytes], name: str, skipped: list[Skipped]
+) -> tuple[tuple[Any, ...], Any, Mapping[str, Any]]:
+    """Captions, each once, the label, and the record. What cannot be read is skipped, with its reason."""
+    captions, label, record = list[Any](), None, dict[str, Any]()
     for ending, content in texts.items():
         try:
             text = content.decode("utf-8-sig").strip()
             if ending == CLASS:
                 label = int(text) if text.removeprefix("-").isdecimal() else text
+            elif ending == TEXT:
+                captions.append(text)
             else:
-                captions += [text] if ending == TEXT else _captions_of(json.loads(text))
+                found = json.loads(text)
+                record = found if isinstance(found, dict) else {}
+                captions += _captions_of(record)
         except ValueError as error:  # of which the decoding errors of UTF-8 and of JSON are kinds
             skipped.append(Skipped(f"{name}.{ending}", f"cannot be read: {error}"))
-    return tuple(dict.fromkeys(caption for caption in captions if isinstance(caption, str))), label
+    return tuple(dict.fromkeys(caption for caption in captions if isinstance(caption, str))), label, record
 
 
-def _captions_of(record: Any) -> list[Any]:
+def _captions_of(record: Mapping[str, Any]) -> list[Any]:
     """The captions in a JSON file; none where it is about something else."""
-    given = (record[name] for name in COLUMN_NAMES if record.get(name)) if isinstance(record, dict) else ()
+    given = (record[name] for name in COLUMN_NAMES if record.get(name))
     first = next(iter(given), [])
     return first if isinstance(first, list) else [first]
 

@@ -1,0 +1,145 @@
+"""Fills shards with examples, one after another, and reads each back before it counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from likewise.data.manifest import Manifest, some_files
+from likewise.data.packing.pack_facts import PackFacts
+from likewise.data.packing.pack_journal import PackJournal, WrittenShard
+from likewise.data.packing.packed_example import PackedExample, read_example
+from likewise.data.packing.read_back import read_back, require_whole
+from likewise.data.packing.shard_writers import SUFFIX, ShardFormat, write_shard
+from likewise.data.pixel_source import NeverEncoded, UnreadableImage
+from likewise.data.stable_order import stable_score
+from likewise.errors import EnvironmentIOError, FilesLeftOut, LikewiseError
+
+MEGABYTE = 10**6
+
+AT_A_TIME = 64
+"""files that are read and decoded together"""
+
+
+SHARD_SIZE = 256
+"""Megabytes of image files in a shard unless another size is given."""
+
+
+class PackSettings(NamedTuple):
+    """How a set is packed."""
+
+    to: ShardFormat = "wds"
+    """wds: tar archives as WebDataset has them; parquet: Parquet files as Hugging Face has them"""
+    shard_size: int = SHARD_SIZE
+    """megabytes (10^6 bytes) of image files in a shard, after which the next one begins"""
+    shuffle: int | None = None
+    """seed of the order in which examples lie in the shards; None: as in the source"""
+    max_bad: float = 0.01
+    """share of the files, 0 to 1, that may be unreadable; more of them end the packing"""
+
+
+class Packer:
+    """Packs one split after another, from where the journal ends."""
+
+    def __init__(self, manifest: Manifest, facts: PackFacts, settings: PackSettings, journal: PackJournal) -> None:
+        self.manifest, self.facts, self.settings, self.journal = manifest, facts, settings, journal
+        for shard in journal.shards:
+            require_whole(journal.folder / shard.name, shard.sha256)
+        self.require_few_left_out({})
+
+    def pack_split(self, split: str) -> None:
+        """Write the shards of a split that are not there yet."""
+        rows = np.flatnonzero(self.manifest.splits == split)
+        if self.settings.shuffle is not None:
+            key = f"pack {self.settings.shuffle}"
+            scores = [stable_score(key, self.manifest.ids[int(row)]) for row in rows]
+            rows = rows[np.argsort(np.array(scores, dtype=np.uint64), kind="stable")]
+        shards = [shard for shard in self.journal.shards if shard.split == split]
+        position = shards[-1].following if shards else 0
+        images = sum(shard.images for shard in shards)
+        while position < len(rows):
+            name = f"{split}-{len(shards):06d}{SUFFIX[self.settings.to]}"
+            shard = self._write(name, split, rows, position, images)
+            shards.append(shard)
+            position, images = shard.following, images + shard.images
+
+    def _write(self, name: str, split: str, rows: np.ndarray, start: int, first: int) -> WrittenShard:
+        """Write, read back and note one shard."""
+        file, filling = self.journal.folder / name, _Filling(self, rows, start)
+        partial = file.with_name(f".{name}.partial{file.suffix}")  # hidden, so that no reader takes it for a shard
+        try:
+            write_shard(self.settings.to, partial, self.facts, first, filling)
+        except OSError as error:
+            raise EnvironmentIOError(
+                f"{partial} cannot be written: {error.strerror or error}. Free some space, then type the same command: "
+                f"it goes on with the next shard."
+            ) from error
+        digest = read_back(partial, filling.digests)
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        size = partial.stat().st_size
+        os.replace(partial, file)
+        shard = WrittenShard(name, split, len(filling.digests), size, digest, filling.position, filling.left_out)
+        self.journal.add(shard)
+        return shard
+
+    def require_few_left_out(self, more: dict[str, str]) -> None:
+        """Refuse that more files cannot be read than may be left out."""
+        left_out = dict(self.manifest.skipped)
+        for shard in self.journal.shards:
+            left_out |= shard.left_out
+        left_out |= more
+        files = len(self.manifest) + len(self.manifest.skipped)
+        if len(left_out) > self.settings.max_bad * files:
+            raise FilesLeftOut(
+                f"{len(left_out):,} of {files:,} files cannot be read ({len(left_out) / files:.1%}), more than "
+                f"--max-bad {self.settings.max_bad:g} allows. {some_files(left_out)} Fetch those files again or delete "
+                f"them; or allow more, for instance --max-bad {min(2 * len(left_out) / files, 1):.2g}."
+            )
+
+
+class _Filling:
+    """The examples of one shard, from a position of a split on until the shard has its size."""
+
+    def __init__(self, packer: Packer, rows: np.ndarray, start: int) -> None:
+        self._packer, self._rows, self.position = packer, rows, start
+        self.digests: list[bytes] = []
+        """of the examples that were given out"""
+        self.left_out: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[PackedExample]:
+        room = self._packer.settings.shard_size * MEGABYTE
+        with ThreadPoolExecutor() as readers:
+            while self.position < len(self._rows):
+                some = self._rows[self.position : self.position + AT_A_TIME].tolist()
+                for row, found in zip(some, readers.map(self._read, some), strict=True):
+                    if isinstance(found, str):
+                        self._leave_out(row, found)
+                        continue
+                    room -= len(found.content)
+                    if room < 0 and self.digests:
+                        return
+                    self.position += 1
+                    self.digests.append(found.digest())
+                    yield found
+
+    def _read(self, row: int) -> PackedExample | str:
+        try:
+            return read_example(self._packer.manifest, row)
+        except NeverEncoded as error:
+            source = self._packer.manifest.source
+            raise LikewiseError(
+                f"{source} holds pixels, not image files ({error}), so there are no bytes to pack. Give a folder of "
+                f"images, a CSV of paths, Parquet files or tar archives."
+            ) from error
+        except UnreadableImage as error:
+            return str(error)
+
+    def _leave_out(self, row: int, reason: str) -> None:
+        self.left_out[self._packer.manifest.ids[row]] = reason
+        self.position += 1
+        self._packer.require_few_left_out(self.left_out)
