@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +61,7 @@ class PackFacts(NamedTuple):
         return json.dumps({"format": FORMAT, **self._asdict()}, sort_keys=True).encode()
 
     @classmethod
-    def of_json(cls, content: bytes, file: Path) -> PackFacts:
+    def of_json(cls, content: bytes, file: str) -> PackFacts:
         """From a shard.
 
         Raises:
@@ -100,7 +99,7 @@ class PackFacts(NamedTuple):
         return columns
 
 
-def common_facts(found: Sequence[PackFacts | None], files: Sequence[Path]) -> PackFacts | None:
+def common_facts(found: Sequence[PackFacts | None], files: Sequence[str]) -> PackFacts | None:
     """The facts that all shards of a set agree on; None where no shard has any.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from braceexpand import braceexpand
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,9 +30,12 @@ from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_n
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
+from likewise.data.sources.remote import open_remote
+from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.sources.shards import find_shards
 from likewise.data.sources.table import open_arrow, open_dataframe
 from likewise.data.sources.torch_dataset import is_map_style, open_dataset
+from likewise.data.sources.urls import is_url
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
 
@@ -51,15 +55,16 @@ def open_manifest(
     columns: ColumnNames = USUAL_COLUMNS,
     pixel_range: tuple[float, float] | None = None,
     allow_mixed: bool = False,
+    cache: ShardCache | None = None,
 ) -> Manifest:
     """List the examples of a source.
 
     Args:
         data: a named set; a folder of images; a CSV of image_path,label or image_path,caption; Parquet files or
-            WebDataset's tar archives (one, a list, a pattern, or a folder of them); ``.npy``, ``.npz`` or ``.pt``;
-            images as an array or tensor; a pair (images, labels); a map-style torch data set; a ``datasets.Dataset`` or
-            ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of these by split,
-            ``{"train": ..., "test": ...}``.
+            WebDataset's tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or
+            ``.pt``; images as an array or tensor; a pair (images, labels); a map-style torch data set; a
+            ``datasets.Dataset`` or ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or
+            any of these by split, ``{"train": ..., "test": ...}``.
         labels: a CSV of image_path,label for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of image_path,caption for the images of ``data``.
@@ -67,17 +72,19 @@ def open_manifest(
         pixel_range: values of pixels that become black and white, where they have more than 8 bits; None: found in the
             set, see `likewise.data.pixel_range.with_pixel_range`.
         allow_mixed: take kinds of pixels together that have no one scale, as ``likewise.doctor`` does to name them.
+        cache: where remote files are copied to; None: `ShardCache.of`.
 
     Raises:
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
     """
-    manifest = _open(data, columns)
+    cache = cache or ShardCache.of()
+    manifest = _open(data, columns, cache)
     if labels is not None:
         manifest = _with_labels(manifest, labels, data, columns.task)
     if captions is not None:
         manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
     if test_data is not None:
-        manifest = with_test_data(manifest, _open(test_data, columns))
+        manifest = with_test_data(manifest, _open(test_data, columns, cache))
     return with_pixel_range(manifest, pixel_range, allow_mixed)
 
 
@@ -101,20 +108,22 @@ def open_for_encoder(
     return manifest
 
 
-def _open(data: Any, columns: ColumnNames) -> Manifest:
+def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
     if isinstance(data, Manifest):
         return data
     if isinstance(data, (str, Path)):
-        return _open_path(str(data), columns)
+        return _open_path(str(data), columns, cache)
     if isinstance(data, (np.ndarray, Tensor)):
         columns.refuse("an array")
         return arrays.open_arrays(data, task=columns.task)
     if isinstance(data, (tuple, list)) and data and all(isinstance(part, (str, Path)) for part in data):
+        if all(is_url(str(part)) for part in data):
+            return open_remote(list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache)
         return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return arrays.open_arrays(*data, task=columns.task)
     if isinstance(data, Mapping):
-        return _open_by_split(data, columns)
+        return _open_by_split(data, columns, cache)
     return _open_foreign(data, columns)
 
 
@@ -146,7 +155,7 @@ def _arrow_table(data: Any) -> Any:
     return data if isinstance(data, pa.Table) else pa.table(data)
 
 
-def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames) -> Manifest:
+def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames, cache: ShardCache) -> Manifest:
     """Several sources, each a split of its own: ``{"train": ..., "test": ...}``."""
     unknown = [str(name) for name in parts if str(name).lower() not in SPLIT_NAMES]
     if unknown or not parts:
@@ -154,7 +163,7 @@ def _open_by_split(parts: Mapping[Any, Any], columns: ColumnNames) -> Manifest:
             f"A dictionary with the keys {', '.join(map(str, parts)) or 'none'} was given as data. Its keys are the "
             f"splits train, val, test and unlabelled, for instance {{'train': data['train'], 'test': data['test']}}."
         )
-    opened = [_as_split(_open(part, columns), SPLIT_NAMES[str(name).lower()]) for name, part in parts.items()]
+    opened = [_as_split(_open(part, columns, cache), SPLIT_NAMES[str(name).lower()]) for name, part in parts.items()]
     return concat(opened, opened[0].source)
 
 
@@ -165,11 +174,13 @@ def _as_split(manifest: Manifest, split: str) -> Manifest:
     return replace(manifest, splits=np.full(len(manifest), split))
 
 
-def _open_path(text: str, columns: ColumnNames) -> Manifest:
-    """A named set, or the data at a path; ``./name`` is a path even where a set has that name."""
+def _open_path(text: str, columns: ColumnNames, cache: ShardCache) -> Manifest:
+    """A named set, or the data at a path or URL; ``./name`` is a path even where a set has that name."""
     path = Path(text).expanduser()
+    if is_url(text):
+        return open_remote([text], text, columns, cache)
     if text.startswith(PREFIXES):
-        return _open(load_named(text), columns)
+        return _open(load_named(text), columns, cache)
     if text in NAMED_SETS:
         columns.refuse(text)
         return named_set(text)
@@ -177,11 +188,20 @@ def _open_path(text: str, columns: ColumnNames) -> Manifest:
         return _open_directory(path, text, columns)
     if path.is_file():
         return _open_files([path], text, columns)
-    if any(mark in text for mark in "*?["):
-        return _open_files(sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))), text, columns)
+    if any(mark in text for mark in "*?[{"):
+        return _open_files(_matching(str(path)), text, columns)
     raise LikewiseError(
         f"There is no file or folder {text}, and no data set of that name. {did_you_mean(text, NAMED_SETS)}"
     )
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files that a pattern names, with braces (``{0000..0099}``, ``{train,test}``) and with stars."""
+    found = list[Path]()
+    for part in map(Path, braceexpand(pattern)):
+        has_stars = any(mark in str(part) for mark in "*?[")
+        found += sorted(Path(part.anchor or ".").glob(str(part.relative_to(part.anchor)))) if has_stars else [part]
+    return found
 
 
 def _open_directory(folder: Path, source: str, columns: ColumnNames) -> Manifest:

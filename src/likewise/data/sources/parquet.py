@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetPixels, RowGroups
 from likewise.data.sources.read_labels import Labels, read_labels
+from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.video.clip_columns import starts_in
 from likewise.errors import LikewiseError, did_you_mean
@@ -59,43 +61,98 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
     Raises:
         LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
     """
-    readers = [_open(file) for file in files]
-    columns = _columns(files[0], readers[0].schema_arrow, named.label)
-    for file, reader in zip(files, readers, strict=True):
-        _refuse_different(columns, file, _columns(file, reader.schema_arrow, named.label), files[0])
-    facts = common_facts([_facts(file, reader) for file, reader in zip(files, readers, strict=True)], files)
-    groups = RowGroups([str(file) for file in files], columns.image)
+    paths = LocalShards(files)
+    readers = [open_reader(paths.open(number), paths.name(number)) for number in range(len(paths))]
+    whole = manifest_of(readers, paths, shard_names(files), source, named)
+    if not is_large(files):
+        return scan_rows(whole)
+    return scan_rows(replace(whole, notes=(*whole.notes, LARGE)), range(len(files)))
+
+
+def open_reader(stream: BinaryIO, name: str) -> pq.ParquetFile:
+    """A Parquet file, its footer read.
+
+    Args:
+        stream: the file.
+        name: what an error calls it.
+
+    Raises:
+        LikewiseError: it is no Parquet file.
+    """
+    try:
+        return pq.ParquetFile(stream, pre_buffer=True)
+    except (OSError, pa.ArrowException) as error:
+        raise LikewiseError(f"{name} cannot be read as Parquet: {error}.") from error
+
+
+def manifest_of(
+    readers: Sequence[pq.ParquetFile], files: ShardFiles, names: Sequence[str], source: str, named: ColumnNames
+) -> Manifest:
+    """The rows of all files, the headers of their images not read yet.
+
+    Args:
+        readers: the files, opened.
+        files: where images are read from.
+        names: what the ids of each begin with; its split is read off it.
+        source: what to call them all.
+        named: which columns hold what, where that is not to be found out.
+
+    Raises:
+        LikewiseError: there is no column of images or of that name, or files differ.
+    """
+    first = files.name(0)
+    columns = _columns(first, readers[0].schema_arrow, named.label)
+    for number, reader in enumerate(readers):
+        name = files.name(number)
+        _refuse_different(columns, name, _columns(name, reader.schema_arrow, named.label), first)
+    facts = common_facts(
+        [_facts(files.name(number), reader) for number, reader in enumerate(readers)],
+        [files.name(number) for number in range(len(files))],
+    )
     locations = np.array(list(_locations(readers)), dtype=np.int32).reshape(-1, 3)
-    names = shard_names(files)
     row_in_file = np.concatenate([np.arange(reader.metadata.num_rows) for reader in readers])
     ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
     if facts is not None:
         ids = _listed(readers, ID)
     labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named.task)
-    splits = np.array([split_of(file) for file in files])[locations[:, 0]]
-    large = is_large(files)
-    whole = Manifest(
+    unread = Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))
+    return Manifest(
         source=source,
-        pixels=ParquetPixels(groups, locations, Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))),
+        pixels=ParquetPixels(RowGroups(files, columns.image), locations, unread),
         labels=labels.numbers,
-        splits=splits,
+        splits=np.array([split_of(name) for name in names])[locations[:, 0]],
         ids=ids,
         class_names=labels.class_names,
-        notes=(LARGE,) if large else (),
-        masks=_masks([str(file) for file in files], columns.mask, locations),
+        masks=_masks(files, columns.mask, locations),
         columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group) | labels.columns,
     )
-    return _scan_headers(whole, groups, locations, first_groups_only=large)
 
 
-def _open(file: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file, memory_map=True)
-    except (OSError, pa.ArrowException) as error:
-        raise LikewiseError(f"{file} cannot be read as Parquet: {error}.") from error
+def scan_rows(manifest: Manifest, first_groups_of: Sequence[int] | None = None) -> Manifest:
+    """The manifest with headers, less the rows that are no image.
+
+    Args:
+        manifest: rows of Parquet files.
+        first_groups_of: files of which the first row group is scanned; None: every row is.
+    """
+    pixels = manifest.pixels
+    assert isinstance(pixels, ParquetPixels)
+    groups, locations = pixels.groups, pixels.locations
+    to_scan = np.arange(len(manifest))
+    if first_groups_of is not None:
+        to_scan = np.flatnonzero((locations[:, 1] == 0) & np.isin(locations[:, 0], list(first_groups_of)))
+
+    def content(position: int) -> bytes:
+        encoded = groups.read(Location(*locations[position].tolist()))
+        if encoded is None:
+            raise UnreadableImage("no bytes in the file")
+        return encoded
+
+    groups.read_ahead(locations[to_scan])
+    return scan_headers(manifest, to_scan, content)
 
 
-def _columns(file: Path, schema: pa.Schema, label_column: str | None) -> Columns:
+def _columns(file: str, schema: pa.Schema, label_column: str | None) -> Columns:
     """Which columns to read: those of the Hugging Face metadata, else by type and usual name."""
     features = features_of(schema)
     pictures = [name for name in schema.names if _holds_images(schema.field(name).type)]
@@ -131,7 +188,7 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _refuse_different(first: Columns, file: Path, other: Columns, first_file: Path) -> None:
+def _refuse_different(first: Columns, file: str, other: Columns, first_file: str) -> None:
     if other != first:
         raise LikewiseError(
             f"{file} and {first_file} do not belong together: one has the columns {first[:2]} and "
@@ -153,7 +210,7 @@ def _labels(readers: Sequence[pq.ParquetFile], columns: Columns, task: Task) -> 
     return read_labels(_listed(readers, columns.label), f"the column {columns.label!r}", columns.names, task)
 
 
-def _facts(file: Path, reader: pq.ParquetFile) -> PackFacts | None:
+def _facts(file: str, reader: pq.ParquetFile) -> PackFacts | None:
     """What a file says about its set, where `likewise.data.packing.pack.pack` wrote it."""
     content = (reader.schema_arrow.metadata or {}).get(PARQUET_KEY)
     return None if content is None else PackFacts.of_json(content, file)
@@ -172,24 +229,10 @@ def _listed(readers: Sequence[pq.ParquetFile], column: str) -> list[Any]:
     return [value for reader in readers for value in reader.read([column]).column(0).to_pylist()]
 
 
-def _masks(files: Sequence[str], column: str | None, locations: np.ndarray) -> Masks | None:
+def _masks(files: ShardFiles, column: str | None, locations: np.ndarray) -> Masks | None:
     if column is None:
         return None
     groups = RowGroups(files, column)
     cells = [ParquetCell(groups, Location(*row)) for row in locations.tolist()]
     present = [cell if cell.read() is not None else None for cell in cells]
     return Masks(present) if any(cell is not None for cell in present) else None
-
-
-def _scan_headers(manifest: Manifest, groups: RowGroups, locations: np.ndarray, first_groups_only: bool) -> Manifest:
-    """The manifest with headers, less the rows that are no image."""
-    to_scan = np.flatnonzero(locations[:, 1] == 0) if first_groups_only else np.arange(len(manifest))
-
-    def content(position: int) -> bytes:
-        encoded = groups.read(Location(*locations[position].tolist()))
-        if encoded is None:
-            raise UnreadableImage("no bytes in the file")
-        return encoded
-
-    groups.read_ahead(locations[to_scan])
-    return scan_headers(manifest, to_scan, content)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
+from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode
+from likewise.data.sources.shard_files import ShardFiles
 
 CACHE_BYTES = 2**30
 """Encoded bytes that are cached; a set with more is read again group by group as rows are requested."""
@@ -33,7 +32,7 @@ class RowGroups:
     Safe for threads. Worker processes that are forked share what is cached; a pickled copy starts empty.
     """
 
-    def __init__(self, files: Sequence[str], column: str) -> None:
+    def __init__(self, files: ShardFiles, column: str) -> None:
         self.files, self.column = files, column
         self._cache: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,11 +58,11 @@ class RowGroups:
 
     def name(self, location: Location) -> str:
         """What a message calls a row."""
-        return f"{self.files[location.file]}, row {location.row} of row group {location.group}"
+        return f"{self.files.name(location.file)}, row {location.row} of row group {location.group}"
 
     def _group(self, file: int, group: int) -> pa.Array:
         if (file, group) not in self._cache:
-            with pq.ParquetFile(self.files[file], memory_map=True) as reader:
+            with self.files.open(file) as stream, pq.ParquetFile(stream) as reader:
                 table = reader.read_row_group(group, columns=[self.column], use_threads=False)
             column = table.column(0).combine_chunks()
             column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
@@ -111,8 +110,8 @@ class ParquetPixels:
 
     def encoded(self, position: int) -> Encoded:
         """One row's bytes."""
-        file = self.groups.files[int(self.locations[position][0])]
-        return Encoded(*self._content(position), version_of(Path(file)))
+        version = self.groups.files.version(int(self.locations[position][0]))
+        return Encoded(*self._content(position), version)
 
     def _content(self, position: int) -> tuple[bytes, str]:
         location = Location(*self.locations[position].tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,9 @@ def is_large(files: Sequence[Path]) -> bool:
     return sum(file.stat().st_size for file in files) > LOOK_LIMIT
 
 
-def split_of(file: Path) -> str:
-    """The split that a file's name tells, else "train"."""
-    words = re.split(r"[-_.]", file.stem.lower())
+def split_of(name: str) -> str:
+    """The split that the name of a file tells, else "train"."""
+    words = re.split(r"[-_.]", PurePosixPath(name).stem.lower())
     named = [SPLIT_NAMES[word] for word in (words[0], words[-1], *words) if word in SPLIT_NAMES]
     return named[0].replace("unlabelled", "train") if named else "train"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode, version_of
+from likewise.data.pixel_source import Decoded, Encoded, Headers, UnreadableImage, decode
+from likewise.data.sources.shard_files import ShardFiles
 from likewise.errors import LikewiseError
 
 BLOCK = 512
@@ -39,15 +40,20 @@ class Listing(NamedTuple):
     """why there may have been more; empty for a whole archive"""
 
 
-def list_members(file: Path) -> Listing:
+def list_members(stream: BinaryIO, name: str) -> Listing:
     """The files of a tar archive that is not compressed, in order; of a damaged one those before the damage.
 
+    Args:
+        stream: the archive.
+        name: what an error calls it.
+
     Raises:
-        LikewiseError: it cannot be opened, or is no such archive.
+        LikewiseError: it cannot be read, or is no such archive.
     """
-    length, members, left_out, damage = file.stat().st_size, list[Member](), list[str](), ""
+    length, members, left_out, damage = stream.seek(0, io.SEEK_END), list[Member](), list[str](), ""
     try:
-        with tarfile.open(file, "r:") as archive:
+        stream.seek(0)
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
             try:
                 for entry in archive:
                     if entry.isdir():
@@ -62,24 +68,23 @@ def list_members(file: Path) -> Listing:
             end = archive.offset
     except (OSError, tarfile.TarError) as error:
         raise LikewiseError(
-            f"{file} cannot be read as a tar archive: {error}. A compressed one has to be unpacked first, for "
+            f"{name} cannot be read as a tar archive: {error}. A compressed one has to be unpacked first, for "
             f"instance with gunzip: its files could not be read one by one."
         ) from error
-    return Listing(members, left_out, damage or _damaged_end(file, end, length))
+    return Listing(members, left_out, damage or _damaged_end(stream, end, length))
 
 
-def read_member(file: Path | str, offset: int, size: int) -> bytes:
-    """The bytes of one member."""
-    with open(file, "rb") as stream:
-        stream.seek(offset)
-        return stream.read(size)
+def read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
+    """Some bytes of an archive."""
+    stream.seek(offset)
+    return stream.read(size)
 
 
 @dataclass(frozen=True, eq=False)
 class TarPixels:
     """Pixels of files inside tar archives."""
 
-    files: Sequence[str]
+    files: ShardFiles
     locations: np.ndarray
     """int64 [N, 3]: archive, offset, size"""
     names: Sequence[str]
@@ -95,18 +100,20 @@ class TarPixels:
 
     def encoded(self, position: int) -> Encoded:
         """One member's bytes."""
-        file = Path(self.files[int(self.locations[position][0])])
-        return Encoded(self.content(position), self.names[position], version_of(file))
+        version = self.files.version(int(self.locations[position][0]))
+        return Encoded(self.content(position), self.names[position], version)
 
     def content(self, position: int) -> bytes:
         """One member's bytes.
 
         Raises:
             UnreadableImage: the archive is gone or has become shorter.
+            LikewiseError: it is remote, and cannot be copied.
         """
         file, offset, size = map(int, self.locations[position])
         try:
-            content = read_member(self.files[file], offset, size)
+            with self.files.open(file) as stream:
+                content = read_at(stream, offset, size)
         except OSError as error:
             raise UnreadableImage(f"{self.names[position]}: {error}") from error
         if not content or len(content) < size:
@@ -119,9 +126,9 @@ class TarPixels:
         return TarPixels(self.files, self.locations[index], names, self.headers.take(index))
 
 
-def _damaged_end(file: Path, end: int, length: int) -> str:
+def _damaged_end(stream: BinaryIO, end: int, length: int) -> str:
     """What is wrong with an archive whose listing ended quietly, as tarfile's does at any header that it dislikes."""
-    mark = read_member(file, end, BLOCK)
+    mark = read_at(stream, end, BLOCK)
     if not mark:
         return "it has no end mark, so it may be cut short"
     if any(mark):

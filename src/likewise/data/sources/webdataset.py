@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,9 @@ from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_f
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.read_labels import numbered
+from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
-from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_member
+from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_at
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 
@@ -70,35 +72,77 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     Raises:
         LikewiseError: a file is no tar archive, holds no image, or there are images and videos.
     """
-    names = shard_names(files)
-    shards = [_open_shard(file, name) for file, name in zip(files, names, strict=True)]
+    paths, names = LocalShards(files), shard_names(files)
+    shards = [open_shard(paths, number, name) for number, name in enumerate(names)]
+    whole, shard_of = manifest_of(shards, paths, names, source)
+    large = is_large(files)
+    pixels = whole.pixels
+    assert isinstance(pixels, TarPixels)
+    whole = replace(whole, notes=(*whole.notes, LARGE)) if large else whole
+    return scan_headers(whole, _rows_to_scan(shard_of, large), pixels.content)
+
+
+def open_shard(files: ShardFiles, number: int, name: str) -> Shard:
+    """What one archive holds.
+
+    Args:
+        files: the archives.
+        number: which of them.
+        name: what ids begin with.
+
+    Raises:
+        LikewiseError: it cannot be read, or is no tar archive.
+    """
+    try:
+        with files.open(number) as stream:
+            return _read_shard(stream, name, files.name(number))
+    except OSError as error:
+        raise LikewiseError(f"{files.name(number)} cannot be read: {error}.") from error
+
+
+def manifest_of(
+    shards: Sequence[Shard], files: ShardFiles, names: Sequence[str], source: str
+) -> tuple[Manifest, np.ndarray]:
+    """The examples of all archives, their headers not read yet.
+
+    Args:
+        shards: what each holds.
+        files: the archives.
+        names: what the ids of each begin with; its split is read off it.
+        source: what to call them all.
+
+    Returns:
+        The manifest, and int64 [N], the number of each example's archive.
+
+    Raises:
+        LikewiseError: there is no image, or there are images and videos.
+    """
     found = [(number, example) for number, shard in enumerate(shards) for example in shard.examples]
     unread = sum((shard.unread for shard in shards), Counter[str]())
     if not found:
         raise LikewiseError(_nothing_found(source, unread))
     _refuse_both_kinds(source, [example.member.name for _, example in found])
-    facts = common_facts([shard.facts for shard in shards], files)
+    facts = common_facts([shard.facts for shard in shards], [files.name(number) for number in range(len(files))])
     known_names = facts.class_names if facts is not None else ()
     labels, class_names = numbered([example.label for _, example in found], known_names, f"{source}, files .{CLASS}")
     captions = Captions.of([example.captions for _, example in found])
     locations = np.array([(number, *example.member[1:]) for number, example in found], dtype=np.int64)
-    names_in_errors = [f"{files[number]}, {example.member.name}" for number, example in found]
+    names_in_errors = [f"{files.name(number)}, {example.member.name}" for number, example in found]
     headers = Headers(np.zeros((len(found), 2), np.int32), np.full(len(found), ""))
-    pixels = TarPixels([str(file) for file in files], locations, names_in_errors, headers)
-    large = is_large(files)
+    shard_of = locations[:, 0]
     records = [example.record for _, example in found]
-    whole = Manifest(
+    manifest = Manifest(
         source=source,
-        pixels=pixels,
+        pixels=TarPixels(files, locations, names_in_errors, headers),
         labels=labels,
-        splits=np.array([split_of(file) for file in files])[locations[:, 0]],
+        splits=np.array([split_of(name) for name in names])[shard_of],
         ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
         class_names=class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
-        notes=(*_notes(names, shards, unread), *((LARGE,) if large else ())),
+        notes=tuple(_notes(names, shards, unread)),
         columns={**({CAPTIONS: captions} if captions.present().any() else {}), **_columns(records, facts)},
     )
-    return scan_headers(whole, _rows_to_scan(locations[:, 0], large), pixels.content)
+    return manifest, shard_of
 
 
 def _ids(usual: list[str], records: Sequence[Mapping[str, Any]], facts: PackFacts | None) -> list[str]:
@@ -126,8 +170,8 @@ def key_and_ending(name: str) -> tuple[str, str] | None:
     return (f"{folder}{slash}{start}", ending.lower()) if start and dot and not marked else None
 
 
-def _open_shard(file: Path, name: str) -> Shard:
-    listing = list_members(file)
+def _read_shard(stream: BinaryIO, name: str, called: str) -> Shard:
+    listing = list_members(stream, called)
     grouped, skipped, unread = _grouped(listing, name)
     examples = []
     for key, members in grouped.items():
@@ -139,17 +183,17 @@ def _open_shard(file: Path, name: str) -> Shard:
         texts = {}
         for ending, member in members.items():
             if ending in (TEXT, RECORD, CLASS):
-                texts[ending] = read_member(file, member.offset, member.size)
+                texts[ending] = read_at(stream, member.offset, member.size)
         examples.append(Example(key, found_image, *_read_texts(texts, f"{name}/{key}", skipped)))
-    return Shard(examples, skipped, unread, listing.damage, _facts(file, listing))
+    return Shard(examples, skipped, unread, listing.damage, _facts(stream, called, listing))
 
 
-def _facts(file: Path, listing: Listing) -> PackFacts | None:
+def _facts(stream: BinaryIO, called: str, listing: Listing) -> PackFacts | None:
     """What an archive says about its set, in its first file; None where that is an example."""
     first = listing.members[0] if listing.members else None
     if first is None or first.name != TAR_MEMBER:
         return None
-    return PackFacts.of_json(read_member(file, first.offset, first.size), file)
+    return PackFacts.of_json(read_at(stream, first.offset, first.size), called)
 
 
 def _grouped(listing: Listing, name: str) -> tuple[dict[str, dict[str, Member]], list[Skipped], Counter[str]]:

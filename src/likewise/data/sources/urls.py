@@ -1,0 +1,236 @@
+"""Files at URLs: which a pattern names, how large they are, and attempts until a server answers.
+
+fsspec (https://filesystem-spec.readthedocs.io) opens ``s3://``, ``gs://``, ``https://`` and others, and takes
+credentials from where each service's own programs do: the environment, or its configuration files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from braceexpand import braceexpand
+
+from likewise.errors import EnvironmentIOError, LikewiseError
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 5
+"""How often a request is made before a run ends."""
+
+FIRST_WAIT = 1.0
+"""Seconds between the first attempt and the second; between later ones twice as many each time."""
+
+REQUESTS_AT_A_TIME = 16
+
+VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "mtime", "created")
+"""What file systems call that which changes when a file is written anew, the best first."""
+
+INSTALL = 'pip install "likewise[remote]"'
+
+
+class RemoteFile(NamedTuple):
+    """A file at a URL."""
+
+    url: str
+    size: int
+    """bytes"""
+    version: str
+    """changes when the file is written anew, where the server tells that"""
+    sha256: str = ""
+    """digest of its bytes in hexadecimal, where it is known"""
+    images: int | None = None
+    """how many images it holds, where that is known"""
+
+    @property
+    def name(self) -> str:
+        """Its name without its folders."""
+        return name_of_url(self.url)
+
+
+def is_url(text: str) -> bool:
+    """Whether a source is named by a URL."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+
+
+def name_of_url(url: str) -> str:
+    """The last part of a URL's path."""
+    return PurePosixPath(urlsplit(url).path).name
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it. File systems must not cross a fork, so none is kept.
+
+    Raises:
+        LikewiseError: ``LIKEWISE_OFFLINE`` is set, the protocol is unknown, or its library is not installed.
+    """
+    require_online(url)
+    import fsspec  # slow to import
+
+    try:
+        return fsspec.url_to_fs(url, **_options(url))
+    except (ImportError, ValueError) as error:
+        raise LikewiseError(f"{url} cannot be opened: {error}. Known protocols need {INSTALL}.") from error
+
+
+def require_online(url: str) -> None:
+    """Refuse URLs of other machines where the environment variable ``LIKEWISE_OFFLINE`` asks for that.
+
+    Raises:
+        LikewiseError: it is set, and not to 0.
+    """
+    is_local = urlsplit(url).scheme in ("file", "memory")
+    if os.environ.get("LIKEWISE_OFFLINE", "0") not in ("", "0") and not is_local:
+        raise LikewiseError(f"{url} was given, but LIKEWISE_OFFLINE is set. Unset it, or give a path on this machine.")
+
+
+def expand(pattern: str, suffixes: Sequence[str]) -> list[str]:
+    """The URLs that a pattern names, those of each brace in its order and those of each ``*`` sorted.
+
+    Args:
+        pattern: a URL with braces (``{0000..0099}``, ``{train,test}``), with ``*``, ``?`` and ``[]``, or of a folder.
+        suffixes: endings of the files that are wanted of a folder.
+
+    Raises:
+        LikewiseError: it names nothing.
+    """
+    urls = [url for part in braceexpand(pattern) for url in _expand_stars(part, suffixes)]
+    if not urls:
+        raise LikewiseError(f"{pattern} names no file that ends in {' or '.join(suffixes)}.")
+    return urls
+
+
+def look_up(urls: Sequence[str]) -> list[RemoteFile]:
+    """The size and version of each file.
+
+    Raises:
+        LikewiseError: some are missing, all of which are named, or a server does not say how large a file is.
+        EnvironmentIOError: a server does not answer.
+    """
+    with ThreadPoolExecutor(REQUESTS_AT_A_TIME) as threads:
+        found = list(threads.map(_look_up, urls))
+    missing = [url for url, file in zip(urls, found, strict=True) if file is None]
+    if missing:
+        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise LikewiseError(
+            f"{len(missing)} of {len(urls)} files are missing: {some}. Put them there, or give a pattern of those that "
+            f"are there."
+        )
+    return [file for file in found if file is not None]
+
+
+def with_attempts(work: Callable[[], Result], url: str) -> Result:
+    """What ``work`` returns, tried again a few times where a server fails.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        EnvironmentIOError: access is denied, or no attempt succeeded.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return work()
+        except LikewiseError:
+            raise
+        except Exception as error:  # file systems raise OSError, and errors of their HTTP clients
+            _raise_if_final(error, url, attempt)
+        time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
+    raise AssertionError("unreachable")
+
+
+def _raise_if_final(error: Exception, url: str, attempt: int) -> None:
+    if _is_missing(error):
+        raise FileNotFoundError(url) from error
+    if _is_denied(error):
+        raise EnvironmentIOError(
+            f"{url}: access was denied ({_reason(error)}). Set the credentials as the service's own programs take "
+            f"them, for instance AWS_PROFILE or AWS_ACCESS_KEY_ID."
+        ) from error
+    if attempt == ATTEMPTS:
+        raise EnvironmentIOError(
+            f"{url} could not be read in {ATTEMPTS} attempts ({_reason(error)}). Check the server and the connection, "
+            f"then give the same command again; a run that had begun goes on with --resume."
+        ) from error
+
+
+def _expand_stars(url: str, suffixes: Sequence[str]) -> list[str]:
+    marks = "*[" if url.startswith("http") else "*?["  # what follows the ? of a web address is its query
+    if any(mark in url for mark in marks):
+        return _listed(url, lambda files, path: files.glob(path))
+    if PurePosixPath(urlsplit(url).path).suffix.lower() in suffixes:
+        return [url]
+    below = _listed(url, lambda files, path: files.find(path))
+    return [file for file in below if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes]
+
+
+def _listed(url: str, listing: Callable[[Any, str], list[str]]) -> list[str]:
+    def work() -> list[str]:
+        files, path = filesystem_of(url)
+        return sorted(files.unstrip_protocol(found) for found in listing(files, path))
+
+    try:
+        return with_attempts(work, url)
+    except FileNotFoundError:
+        return []
+
+
+def _look_up(url: str) -> RemoteFile | None:
+    """One file's size and version; None where it is missing."""
+
+    def work() -> dict[str, Any]:
+        files, path = filesystem_of(url)
+        return files.info(path, refresh=True) if files.protocol == "s3" else files.info(path)
+
+    try:
+        info = with_attempts(work, url)
+    except FileNotFoundError:
+        return None
+    if not isinstance(info.get("size"), int):
+        raise LikewiseError(
+            f"{url}: the server does not say how large this file is, so a transfer that is cut could not be noticed. "
+            f"Copy it to a server that sends Content-Length."
+        )
+    version = next((info[name] for name in VERSIONS if info.get(name)), "")
+    return RemoteFile(url, info["size"], str(version))
+
+
+def _options(url: str) -> dict[str, Any]:
+    """A timeout for silence in place of one for a whole file, which a large file on a slow line would break."""
+    if not url.startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+
+    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)}}
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error is about."""
+    found = (getattr(cause, "status", None) for cause in _causes(error))
+    return next((status for status in found if isinstance(status, int)), None)
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Whether there is no such file. fsspec calls a web address not found whatever its server answered."""
+    *_, root = _causes(error)
+    return isinstance(root, FileNotFoundError) or _status(error) in (404, 410)
+
+
+def _is_denied(error: BaseException) -> bool:
+    no_credentials = any("Credentials" in type(cause).__name__ for cause in _causes(error))
+    return no_credentials or _status(error) in (401, 403) or any(isinstance(c, PermissionError) for c in _causes(error))
+
+
+def _reason(error: BaseException) -> str:
+    *_, root = _causes(error)
+    return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from data.captioned import captioned_parquet
+from data.servers import serve
+from data.test_webdataset import examples, write_tar
+from likewise.data.images import open_images
+from likewise.data.sources import remote_parquet, urls
+from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shard_cache import ShardCache, bytes_of
+from likewise.errors import EnvironmentIOError, LikewiseError
+
+
+@pytest.fixture(autouse=True)
+def quick_attempts(monkeypatch):
+    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return ShardCache(tmp_path / "cache", 10**9)
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Three archives of four images each, served."""
+    for number in range(3):
+        write_tar(tmp_path / "set" / f"shard-{number}.tar", examples(4, first=4 * number))
+    with serve(tmp_path / "set") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    """Credentials and address of an S3-compatible server are in the environment."""
+    server_of_moto = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
+    s3fs = pytest.importorskip("s3fs", reason='needs pip install "likewise[remote]"')
+    server = server_of_moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    files.mkdir("bucket")
+    yield files
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    server.stop()
+
+
+def assert_same(remote, local):
+    """Two manifests list the same examples, with the same pixels."""
+    assert list(remote.ids) == list(local.ids)
+    assert remote.labels.tolist() == local.labels.tolist()
+    assert remote.class_names == local.class_names
+    assert remote.splits.tolist() == local.splits.tolist()
+    np.testing.assert_array_equal(remote.pixels.headers.sizes, local.pixels.headers.sizes)
+    np.testing.assert_array_equal(remote.pixels.headers.modes, local.pixels.headers.modes)
+    rows = torch.arange(len(local))
+    assert torch.equal(open_images(remote).read(rows).images, open_images(local).read(rows).images)
+
+
+def test_archives_at_urls_are_those_on_disk(shards, cache):
+    remote = open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    assert_same(remote, open_manifest(shards.folder))
+    turned = open_manifest([f"{shards.url}/shard-1.tar", f"{shards.url}/shard-0.tar"], cache=cache)
+    assert turned.ids[0] == "shard-1.tar/004"
+
+
+def test_what_is_in_an_archive_is_kept(shards, cache):
+    pattern = f"{shards.url}/shard-{{0..2}}.tar"
+    first = open_manifest(pattern, cache=cache)
+    for copy in cache.folder.glob("*.tar"):
+        copy.unlink()
+    shards.requested.clear()
+    again = open_manifest(pattern, cache=cache)
+    assert not shards.requested
+    assert_same(again, first)
+    assert set(shards.requested) == {f"shard-{number}.tar" for number in range(3)}
+
+
+def test_a_bucket_is_read_by_stars_by_braces_and_as_a_folder(shards, cache, bucket):
+    for path in shards.folder.glob("*.tar"):
+        bucket.put(str(path), f"bucket/set/{path.name}")
+    local = open_manifest(shards.folder)
+    assert_same(open_manifest("s3://bucket/set/*.tar", cache=cache), local)
+    assert list(open_manifest("s3://bucket/set/shard-{0,2}.tar", cache=cache).ids) == [
+        name for name in local.ids if "-1" not in name
+    ]
+    assert_same(open_manifest("s3://bucket/set", cache=cache), local)
+    with pytest.raises(LikewiseError, match=r"s3://bucket/set/shard-3\.tar"):
+        open_manifest("s3://bucket/set/shard-{0..3}.tar", cache=cache)
+    with pytest.raises(LikewiseError, match="s3://bucket/none/"):
+        open_manifest("s3://bucket/none/*.tar", cache=cache)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_parquet_files_at_urls_are_those_on_disk(tmp_path, cache, monkeypatch, is_large):
+    for number in range(2):
+        captioned_parquet(tmp_path / "set" / f"train-{number}.parquet", ["a", "b", "c"])
+    if is_large:
+        monkeypatch.setattr(remote_parquet, "LOOK_LIMIT", 1)
+    with serve(tmp_path / "set") as server:
+        remote = open_manifest(f"{server.url}/train-{{0,1}}.parquet", cache=cache)
+        assert_same(remote, open_manifest(tmp_path / "set"))
+        server.ranges = False
+        if is_large:
+            with pytest.raises(LikewiseError, match=r"train-0\.parquet"):
+                open_manifest(f"{server.url}/train-{{0,1}}.parquet", cache=cache)
+
+
+@pytest.mark.parametrize("fault", ["busy", "cut"])
+def test_faults_that_pass_change_nothing(shards, cache, fault):
+    getattr(shards, fault)["shard-1.tar"] = 3
+    remote = open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    assert_same(remote, open_manifest(shards.folder))
+    assert not getattr(shards, fault)["shard-1.tar"]
+
+
+@pytest.mark.parametrize("fault", ["busy", "cut"])
+def test_faults_that_stay_name_the_file(shards, cache, fault):
+    getattr(shards, fault)["shard-1.tar"] = 10**6
+    with pytest.raises(EnvironmentIOError, match=r"shard-1\.tar"):
+        open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    assert not [path for path in cache.folder.rglob("*shard-1*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_every_missing_file_is_named_before_anything_is_fetched(shards, cache):
+    with pytest.raises(LikewiseError, match=r"shard-3\.tar.*shard-4\.tar"):
+        open_manifest(f"{shards.url}/shard-{{0..4}}.tar", cache=cache)
+    assert not shards.requested["shard-0.tar"]
+
+
+def test_a_file_that_vanishes_later_is_named(shards, cache):
+    remote = open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    for copy in cache.folder.glob("*.tar"):
+        copy.unlink()
+    (shards.folder / "shard-2.tar").unlink()
+    with pytest.raises(LikewiseError, match=r"shard-2\.tar"):
+        remote.pixels.read(11)
+
+
+def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards, tmp_path):
+    size = (shards.folder / "shard-0.tar").stat().st_size
+    cache = ShardCache(tmp_path / "small", 2 * size)
+    remote = open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    for row in (0, 4, 1, 8):  # archives 0, 1, 0, 2
+        remote.pixels.read(row)
+        assert sum(path.stat().st_size for path in cache.folder.glob("*.tar")) <= 2 * size
+    assert sorted(path.name[-11:] for path in cache.folder.glob("*.tar")) == ["shard-0.tar", "shard-2.tar"]
+    with pytest.raises(LikewiseError, match="--cache-size"):
+        open_manifest(f"{shards.url}/shard-0.tar", cache=ShardCache(tmp_path / "tiny", size - 1))
+
+
+def test_nothing_is_fetched_offline(shards, cache, monkeypatch):
+    monkeypatch.setenv("LIKEWISE_OFFLINE", "1")
+    with pytest.raises(LikewiseError, match="LIKEWISE_OFFLINE"):
+        open_manifest(f"{shards.url}/shard-0.tar", cache=cache)
+    assert not shards.requested
+
+
+def test_sizes_are_typed_with_units():
+    assert [bytes_of(text) for text in ("500", "1.5 kB", "20GB", "2T")] == [500, 1500, 20 * 10**9, 2 * 10**12]
+    for text in ("0", "-1GB", "20 pounds", ""):
+        with pytest.raises(LikewiseError, match="cache size"):
+            bytes_of(text)
+
+
+def test_braces_name_local_files_too(shards):
+    manifest = open_manifest(f"{shards.folder}/shard-{{0,2}}.tar")
+    assert len(manifest) == 8
+    with pytest.raises(LikewiseError, match=r"shard-3\.tar"):
+        open_manifest(f"{shards.folder}/shard-{{0..3}}.tar")
