@@ -92,9 +92,9 @@ def test_a_csv_may_have_labels_and_splits_too(tmp_path):
 
 
 @pytest.mark.parametrize(("heading", "line", "said"), [
-    ("image_path,words", "a.png,x", "columns image_path, words; a file of captions begins with image_path,caption"),
-    ("image_path,caption", "z.png,x", "names 1 images that are not in .*: z.png"),
-    ("image_path,caption", ",x", "names no image_path in its row 1"),
+    ("image_path,words,more", "a.png,x,y", "--caption-column"),
+    ("image_path,caption", "z.png,x", r"z\.png.*a\.png"),
+    ("image_path,caption", ",x", "line 2"),
     ("image_path,caption", "", "no line below"),
 ])  # fmt: skip
 def test_what_a_csv_of_captions_can_get_wrong(tmp_path, heading, line, said):

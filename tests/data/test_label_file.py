@@ -42,15 +42,23 @@ def test_the_csv_alone_lists_its_images(tmp_path, photos):
     assert manifest.labels.tolist() == [1, 0]
 
 
-def test_a_wrong_column_is_told_with_those_found(tmp_path, photos):
-    with pytest.raises(LikewiseError, match=r"labels\.csv.*'image_path'.*'image_pth'.*label"):
-        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", heading="image_pth,label"))
+def test_rows_of_no_image_are_named_and_the_others_count(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,0", *(f"no{i}.png,1" for i in range(7)))
+    manifest = open_manifest(photos, labels=file)
+    assert manifest.labels.tolist() == [0, -1, -1, -1]
+    note = next(note for note in manifest.notes if "no0.png" in note)
+    assert "7" in note
+    assert "no4.png" in note
 
 
-def test_labels_of_no_image_name_the_first_three(tmp_path, photos):
-    file = write(tmp_path, "x/a.png,0", *(f"no{i}.png,0" for i in range(5)))
-    with pytest.raises(LikewiseError, match=r"labels\.csv.* 5 .*no0\.png, no1\.png, no2\.png, \.\.\."):
-        open_manifest(photos, labels=file)
+def test_a_file_without_any_row_of_an_image_is_refused(tmp_path, photos):
+    with pytest.raises(LikewiseError, match=r"labels\.csv.*no0\.png, no1\.png, no2\.png, \.\.\..*x/a\.png"):
+        open_manifest(photos, labels=write(tmp_path, *(f"no{i}.png,0" for i in range(5))))
+
+
+def test_images_without_a_row_are_named(tmp_path, photos):
+    notes = open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "x/b.png,0")).notes
+    assert any("x/c.png, x/d.png" in note for note in notes)
 
 
 def test_a_label_of_a_skipped_file_is_no_error(tmp_path, photos):
@@ -61,8 +69,8 @@ def test_a_label_of_a_skipped_file_is_no_error(tmp_path, photos):
 
 def test_lines_that_disagree_are_refused_and_repeats_are_not(tmp_path, photos):
     assert open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,0")).labelled() == 1
-    with pytest.raises(LikewiseError, match="twice"):
-        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "photos/x/a.png,1"))
+    with pytest.raises(LikewiseError, match=r"line 2 \(label '0'\) and in line 5 \(label '1'\)"):
+        open_manifest(photos, labels=write(tmp_path, "x/a.png,0", "", '"x/b.png","2"', "photos/x/a.png,1"))
 
 
 @pytest.mark.parametrize(("content", "said"), [

@@ -14,7 +14,7 @@ from likewise.advice.advice import Advice
 from likewise.advice.clock import Clock, in_words, parse_time
 from likewise.advice.opened_data import open_labelled
 from likewise.advice.session import Session
-from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.errors import LikewiseError
 from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
@@ -33,8 +33,10 @@ def advise(
     device: DeviceKind = "auto",
     seed: int = 0,
     overwrite: bool = False,
+    path_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
+    missing_labels: MissingLabels = "unlabelled",
     console: Console | None = None,
     now: Callable[[], float] = system_time.monotonic,
 ) -> Advice:
@@ -48,7 +50,7 @@ def advise(
 
     Args:
         data: as for `likewise.train`: a folder, a CSV, Parquet or tar files, arrays, a data set.
-        labels: a CSV of image_path,label; one label for each image; or how many of the data's own labels are visible:
+        labels: a CSV of paths and labels; one label for each image; or how many of the data's own labels are visible:
             ``all``, ``10`` (a class), ``1%``.
         time: seconds, or with a unit: ``90s``, ``20m``, ``2h``.
         out: folder for the classifier, ``advice.json`` and the page; None: a free ``runs/<data>-advice``.
@@ -56,8 +58,10 @@ def advise(
         device: where networks compute.
         seed: of folds, weights and views.
         overwrite: replace an earlier advice in the folder.
-        label_column: of Parquet files.
-        group_column: of Parquet files; images of one group are in one fold.
+        path_column: of a CSV, by name or by number from 1.
+        label_column: of a CSV, a table or Parquet files.
+        group_column: of a CSV, a table or Parquet files; images of one group are in one fold.
+        missing_labels: what NaN, NA, N/A, None and null mean as a label.
         console: prints progress and the result; None: nothing is printed.
         now: the time in seconds, for tests.
 
@@ -66,7 +70,8 @@ def advise(
         Interrupted: Ctrl-C; what was found by then is in the folder.
     """
     clock = Clock(parse_time(time), now)
-    opened = open_labelled(data, labels, budget, seed, ColumnNames(label_column, group_column))
+    columns = ColumnNames(label_column, group_column, path=path_column, missing_labels=missing_labels)
+    opened = open_labelled(data, labels, budget, seed, columns)
     folder = Path(out) if out is not None else free_folder(data, "advice")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise LikewiseError(

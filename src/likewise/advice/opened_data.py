@@ -20,7 +20,7 @@ from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
 
 TO_TYPE = (
-    "Name a CSV of image_path,label with --labels labels.csv, or give a folder with one folder of images for each class"
+    "Name a CSV of paths and labels with --labels labels.csv, or give a folder with one folder of images for each class"
 )
 
 
@@ -89,10 +89,10 @@ def open_labelled(
 
     Args:
         data: as for `likewise.train`.
-        labels: a CSV of image_path,label; or one label for each image; or how many of the data's own are visible.
+        labels: a CSV of paths and labels; or one label for each image; or how many of the data's own are visible.
         budget: how many labels of a CSV, or of an array, are visible.
         seed: of the choice of visible labels.
-        columns: of Parquet files.
+        columns: those that were named.
 
     Raises:
         LikewiseError: no label, or labels of one class only.

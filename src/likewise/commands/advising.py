@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from likewise.commands.words import DataArgument, parse
+from likewise.data.columns.column_names import MissingLabels
 from likewise.training.launch import DeviceKind
 
 
@@ -17,7 +18,7 @@ class Advise:
     data: DataArgument
     """folder, file or named set"""
     labels: str = "all"
-    """a CSV of image_path,label; or how many labels are visible: all, 10 (for each class), total:4000, 1%"""
+    """a CSV of paths and labels; or how many labels are visible: all, 10 (for each class), total:4000, 1%"""
     time: str = "20m"
     """seconds, minutes or hours that it may take: 90s, 20m, 2h"""
     out: str | None = None
@@ -26,10 +27,15 @@ class Advise:
     """how many labels are visible where --labels names a CSV file: all, 10 (for each class), total:4000, 1%"""
     device: DeviceKind = "auto"
     """where networks compute"""
+    path_column: str | None = None
+    """column of a CSV that holds the paths, by name, or by number from 1 where there is no heading"""
     label_column: str | None = None
-    """column of Parquet files that holds the labels"""
+    """column of a CSV, a table or Parquet files that holds the labels"""
     group_column: str | None = None
-    """column of Parquet files that says which rows belong together; these are never divided between folds"""
+    """column of a CSV, a table or Parquet files that says which rows belong together; these are never divided between
+    folds"""
+    missing_labels: MissingLabels = "unlabelled"
+    """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     seed: int = 0
     """seed of folds, weights, views and the choice of visible labels"""
     overwrite: bool = False

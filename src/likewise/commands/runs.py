@@ -13,6 +13,7 @@ from rich.table import Table
 from likewise.classification.predict import PRECISE
 from likewise.commands.words import DataArgument, Positional, RunArgument, parse, say_skipped
 from likewise.data.columns.captions import lines_of
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import MaskClasses
 from likewise.errors import LikewiseError
 from likewise.runs import api
@@ -29,11 +30,15 @@ class Evaluate:
     data: str | None = None
     """data to score on; default: the data that the run was trained on"""
     labels: str | None = None
-    """labels of --data: none, all, 10 (for each class), total:4000, 1%, or a CSV of image_path,label"""
+    """labels of --data: none, all, 10 (for each class), total:4000, 1%, or a CSV of paths and labels"""
+    path_column: str | None = None
+    """column of the CSV in --labels or --data that holds the paths, by name, or by number from 1 without a heading"""
     label_column: str | None = None
-    """column of Parquet files in --data that holds the labels"""
+    """column of the CSV, the table or the Parquet files that holds the labels of --data"""
     group_column: str | None = None
-    """column of Parquet files in --data that says which rows belong together"""
+    """column of the CSV, the table or the Parquet files that says which rows of --data belong together"""
+    missing_labels: MissingLabels = "unlabelled"
+    """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     masks: str | None = None
     """folder of PNG masks for --data; default: the column "mask" of Parquet files"""
     ignore_index: int = 255

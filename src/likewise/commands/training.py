@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 
 from likewise.commands.words import DataArgument, parse, spell_out, take_option
+from likewise.data.columns.column_names import MissingLabels
 from likewise.methods import METHODS, Method, Recipe
 from likewise.methods.card import PRESET_NAMES
 from likewise.report.method_screens import train_help
@@ -55,7 +56,15 @@ class Doctor:
     data: DataArgument
     """folder, file or named set"""
     labels: str | None = None
-    """a CSV of image_path,label"""
+    """a CSV of paths and labels"""
+    path_column: str | None = None
+    """column of a CSV that holds the paths, by name, or by number from 1 where there is no heading"""
+    label_column: str | None = None
+    """column of a CSV, a table or Parquet files that holds the labels"""
+    missing_labels: MissingLabels = "unlabelled"
+    """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
+    pixel_range: tuple[float, float] | None = None
+    """values of pixels that become black and white, where they have more than 8 bits; default: found in the set"""
     all: bool = False
     """list every file and every group of copies, a line each, instead of one example of each problem"""
 
@@ -63,7 +72,8 @@ class Doctor:
 def doctor(words: list[str]) -> None:
     """``likewise doctor DATA``."""
     given = parse(Doctor, words, "likewise doctor")
-    api.doctor(given.data, given.labels, Console(), given.all)
+    options = dict(vars(given))
+    api.doctor(options.pop("data"), console=Console(), list_all=options.pop("all"), **options)
 
 
 @dataclass(frozen=True)

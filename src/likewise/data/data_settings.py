@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.columns.masks import MaskClasses
 from likewise.data.columns.targets import Task
 from likewise.data.video.clip_sampling import Region
@@ -19,19 +20,27 @@ class DataSettings:
 
     labels: str = "all"
     """labels that training may see: none, all, 10 (for each class), total:4000, 1% (of each class), a split file, or a
-    CSV of image_path,label"""
+    CSV of paths and labels"""
     task: Task = "classification"
     """what labels are: one class an image (classification), any number of classes (multilabel; in a CSV with | between
     them) or numbers (regression). Lists and arrays [N, classes] are multilabel anyway"""
+    path_column: str | None = None
+    """the column of a CSV that holds the paths of the images, by name, or by number from 1 where there is no heading;
+    default: the one that is called so and names images. With --labels and --captions it is that of --labels"""
     label_column: str | None = None
-    """the column of Parquet files that holds the labels; default: label, labels, or the one marked as classes"""
+    """the column of a CSV (by name or by number from 1), a table or Parquet files that holds the labels; default:
+    label, class, target and their kin, or the one marked as classes"""
     group_column: str | None = None
-    """the column of Parquet files that says which rows belong together (one scene, one speaker): a group is then never
-    divided between splits; default: group, also in a CSV of labels"""
+    """the column of a CSV, a table or Parquet files that says which rows belong together (one scene, one speaker): a
+    group is then never divided between splits; default: group"""
+    missing_labels: MissingLabels = "unlabelled"
+    """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     budget: str = "all"
     """label budget where --labels names a CSV file: none, all, 10 (for each class), total:4000, 1% or a split file"""
     captions: str | None = None
-    """a CSV of image_path,caption, a line for each caption, where the data have no captions of their own"""
+    """a CSV of paths and captions, a line for each caption, where the data have no captions of their own"""
+    caption_column: str | None = None
+    """the column of a CSV that holds the captions, by name or by number from 1; default: caption, text and their kin"""
     caption_noise: float = 0.0
     """share of the training images that get another image's captions, 0 to 1, for a study"""
     test_data: str | None = None
@@ -67,3 +76,15 @@ class DataSettings:
     """share of the visible training labels that are flipped to another class, 0 to 1, for a study"""
     seed: int = 0
     """seed of weights, order, views, held-out parts and label budgets"""
+
+    @property
+    def columns(self) -> ColumnNames:
+        """The columns that were named, and what the labels are."""
+        return ColumnNames(
+            label=self.label_column,
+            group=self.group_column,
+            task=self.task,
+            path=self.path_column,
+            caption=self.caption_column,
+            missing_labels=self.missing_labels,
+        )

@@ -121,7 +121,7 @@ class LabelBudget:
         if not counts:
             raise LikewiseError(
                 f"A label budget of {self} was given, but no training example has a label. "
-                f"Give the labels (a CSV of image_path,label, or one folder a class), or the budget none."
+                f"Give the labels (a CSV of paths and labels, or one folder a class), or the budget none."
             )
         if self.fraction is not None:
             return {c: max(1, int(self.fraction * n + 0.5)) for c, n in counts.items()}

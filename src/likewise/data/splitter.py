@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from likewise.data.columns.captions import CAPTIONS, Captions
-from likewise.data.columns.column_names import ColumnNames
 from likewise.data.columns.masks import mask_folder
 from likewise.data.columns.targets import TARGETS
 from likewise.data.data_settings import DataSettings
@@ -97,8 +96,9 @@ class DataSplitter:
     def _list_whole(self, data: Any) -> Manifest:
         """All examples, whatever the imbalance."""
         settings = self.settings
-        columns = ColumnNames(settings.label_column, settings.group_column, settings.task)
-        source = DataSource(data, settings.labels, settings.test_data, settings.captions, columns, settings.pixel_range)
+        source = DataSource(
+            data, settings.labels, settings.test_data, settings.captions, settings.columns, settings.pixel_range
+        )
         masked = self._with_masks(source.open())
         clips = with_clips(masked, self.sampling, self.size, settings.seconds, settings.region)
         divided = self._with_held_out_parts(clips)

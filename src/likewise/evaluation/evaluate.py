@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.columns.column_names import ColumnNames
 from likewise.data.manifest import Manifest, class_counts
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.evaluation.evaluate_features import FeatureSource, Targets, evaluate_features, group_numbers
@@ -43,6 +44,8 @@ def evaluate(
     device: torch.device | str | None = None,
     seed: int = 0,
     pixel_range: tuple[float, float] | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Evaluation:
     """Score an encoder, or features, by nearest neighbours, linear probes and label-free measures.
 
@@ -60,7 +63,7 @@ def evaluate(
             matrices (train, test).
         data: images, as for `likewise.train`. Features need none; with data, row i belongs to example i.
         labels: N classes, as numbers or names (-1, None or "" is unlabelled); of a pair of matrices, a pair. With
-            data, also a CSV file of image_path,label, or nothing where the data have labels.
+            data, also a CSV file of paths and labels, or nothing where the data have labels.
         test: what to measure on: a share of each class, between 0 and 1, drawn by ``seed``; or bool [N], True where an
             example belongs to the test part; or other data. None takes the test part that the data have, or holds a
             fifth out where they have none, as `likewise.train` does.
@@ -75,6 +78,8 @@ def evaluate(
         device: where to compute features; None leaves a network where it is.
         pixel_range: values of deep pixels that become black and white; None: as `likewise.train` finds them, and for a
             run always its own.
+        path_column: the column of a CSV that holds the paths, by name, or by number from 1.
+        label_column: the column of a CSV, a table or Parquet files that holds the labels.
         seed: of the held-out share, the labels drawn and the validation folds of the probes.
 
     Raises:
@@ -83,7 +88,9 @@ def evaluate(
     settings = _settings(measures, k, few_labels, seed)
     subject = subject_of(encoder, image_size, channels)
     baselines = {name: subject_of(each, image_size, channels) for name, each in _named(baseline).items()}
-    manifest = with_parts(open_examples(subject, data, labels, test, pixel_range), test, seed, _needs_labels(settings))
+    columns = ColumnNames(label_column, path=path_column)
+    examples = open_examples(subject, data, labels, test, pixel_range, columns)
+    manifest = with_parts(examples, test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
     subjects = {"encoder": subject, **baselines}
     subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}

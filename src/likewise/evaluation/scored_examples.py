@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.data_settings import DataSettings
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
@@ -21,14 +22,19 @@ HELD_OUT = DataSettings.test_fraction
 
 
 def open_examples(
-    subject: Subject, data: Any, labels: Any, test: Any, given: tuple[float, float] | None = None
+    subject: Subject,
+    data: Any,
+    labels: Any,
+    test: Any,
+    given: tuple[float, float] | None = None,
+    columns: ColumnNames = USUAL_COLUMNS,
 ) -> Manifest:
     """The examples with labels and, where they bring some, splits."""
     if data is not None:
         other = test if _is_data(test) else None
         if isinstance(subject, NetworkSubject) and subject.of_run:
-            return open_for_encoder(data, subject.pixel_range, given, labels=labels, test_data=other)
-        return open_manifest(data, labels, test_data=other, pixel_range=given)
+            return open_for_encoder(data, subject.pixel_range, given, labels=labels, test_data=other, columns=columns)
+        return open_manifest(data, labels, test_data=other, columns=columns, pixel_range=given)
     if isinstance(subject, NetworkSubject):
         raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
     if _is_data(test):

@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 from likewise.data.checks.doctor import Findings, examine
+from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.methods import Method, Recipe
@@ -162,16 +163,31 @@ def _folder_of(run: Any) -> RunFolder:
     return RunFolder(run).require()
 
 
-def doctor(data: Any, labels: str | None = None, console: Console | None = None, list_all: bool = False) -> Findings:
+def doctor(
+    data: Any,
+    labels: str | None = None,
+    console: Console | None = None,
+    list_all: bool = False,
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    missing_labels: MissingLabels = "unlabelled",
+    pixel_range: tuple[float, float] | None = None,
+) -> Findings:
     """Look for what would spoil a run: unusable, tiny and duplicate files, leaks between splits, odd classes.
 
     Args:
         data: as for `likewise.train`.
-        labels: a CSV of image_path,label.
+        labels: a CSV of paths and labels.
         console: where the findings are printed; None prints nothing.
         list_all: also print every file, and every group of copies, instead of one example of each problem.
+        path_column: the column of a CSV that holds the paths, by name, or by number from 1.
+        label_column: the column of a CSV, a table or Parquet files that holds the labels.
+        missing_labels: what NaN, NA, N/A, None and null mean as a label.
+        pixel_range: values of pixels that become black and white; None: found in the set.
     """
-    findings = examine(open_manifest(data, labels, allow_mixed=True))
+    columns = ColumnNames(label_column, path=path_column, missing_labels=missing_labels)
+    findings = examine(open_manifest(data, labels, columns=columns, pixel_range=pixel_range, allow_mixed=True))
     if console is not None:
         console.print(findings_table(findings))
         for line in findings_list(findings) if list_all else ():

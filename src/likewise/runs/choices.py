@@ -59,7 +59,7 @@ def require_labels(method: Method, counts: dict[int, int]) -> None:
     """Refuse a method that needs more labels than training may see; ``counts``: labels of each class."""
     if method.card.needs == "no labels":
         return
-    remedy = "Show labels with --labels (all, 10, 1%, or a CSV of image_path,label), or choose --method simclr."
+    remedy = "Show labels with --labels (all, 10, 1%, or a CSV of paths and labels), or choose --method simclr."
     if len(counts) < 2:
         have = "no image is labelled" if not counts else "all labels name one class"
         raise LikewiseError(f"{method.card.title} learns from labels of at least two classes, but {have}. {remedy}")

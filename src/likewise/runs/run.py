@@ -16,6 +16,7 @@ from likewise.classification import Classifier, Predictions, load_classifier, pr
 from likewise.classification.predict import PRECISE
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import look_at_masks
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
@@ -273,8 +274,10 @@ class Run:
         self,
         data: Any = None,
         labels: str | None = None,
+        path_column: str | None = None,
         label_column: str | None = None,
         group_column: str | None = None,
+        missing_labels: MissingLabels = "unlabelled",
         fine_tune: bool = False,
         corruptions: bool = False,
         full_bank: bool = False,
@@ -294,8 +297,10 @@ class Run:
         Args:
             data: other data, or None.
             labels: the labels of other data, as `likewise.train` takes them.
-            label_column: the column of other data's Parquet files that holds the labels.
-            group_column: the column of other data's Parquet files that says what belongs together.
+            path_column: the column of a CSV that holds the paths of other data, by name or by number from 1.
+            label_column: the column of other data's CSV, table or Parquet files that holds the labels.
+            group_column: the column of other data's CSV, table or Parquet files that says what belongs together.
+            missing_labels: what NaN, NA, N/A, None and null mean as a label of other data.
             fine_tune: also fine-tune the whole network, this one and the baselines, on the visible labels.
             corruptions: also measure the accuracy of the probe, and of the method's own classifier, on corrupted test
                 images: fifteen kinds at five severities (`likewise.evaluation.corruptions.robustness.Robustness`).
@@ -324,7 +329,9 @@ class Run:
             masks=masks,
             ignore_index=ignore_index,
             mask_classes=mask_classes,
+            path_column=path_column,
             label_column=label_column,
+            missing_labels=missing_labels,
             group_column=group_column,
             region=settings.region,
             pixel_range=range_for(settings.pixel_range, pixel_range),

@@ -17,13 +17,13 @@ class DataSource(NamedTuple):
     data: Any
     """any source"""
     labels: str
-    """a CSV of image_path,label; a label budget is none, and the source's own labels are taken"""
+    """a CSV of paths and labels; a label budget is none, and the source's own labels are taken"""
     test_data: Any
     """a second source with the test examples; None: those of the source"""
     captions: str | Path | None
-    """a CSV of image_path,caption; None: the source's own"""
+    """a CSV of paths and captions; None: the source's own"""
     columns: ColumnNames
-    """which columns of Parquet files hold labels and groups"""
+    """the columns that were named, and what the labels are"""
     pixel_range: tuple[float, float] | None = None
     """values of deep pixels that become black and white; None: found in the set"""
 

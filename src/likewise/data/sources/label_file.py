@@ -1,95 +1,223 @@
-"""Labels in a CSV file of ``image_path,label`` and, where wanted, ``split`` and ``group``."""
+"""Labels, captions, splits and groups from a CSV, as people have them, for images that are there."""
 
 from __future__ import annotations
 
-import csv
-import os
-import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.columns.captions import CAPTIONS, Captions
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, UNKNOWN, Groups
 from likewise.data.columns.targets import Task
-from likewise.data.file_names import named_file, with_slashes
-from likewise.data.manifest import Manifest, Skipped
-from likewise.data.pixel_source import FilePixels
-from likewise.data.sources.folder import SPLIT_NAMES, describe
-from likewise.data.sources.header_scan import scan_files
+from likewise.data.manifest import Manifest
+from likewise.data.sources.delimited_text import DelimitedText
+from likewise.data.sources.label_columns import LABEL_NAMES, PATH_NAMES, has_image_ending, plain_name
+from likewise.data.sources.label_rows import LabelRows, read_label_rows
+from likewise.data.sources.named_files import NamedFiles
+from likewise.data.sources.path_matching import ImagePaths, Matches
 from likewise.data.sources.read_labels import Labels, read_labels
-from likewise.errors import LikewiseError, did_you_mean
+from likewise.errors import LikewiseError
 
-PATH, LABEL, SPLIT = "image_path", "label", "split"
-COLUMNS = PATH, LABEL, SPLIT, GROUP
+SUFFIXES = (".csv", ".tsv")
+"""endings of files that are always labels; a ``.txt`` is one if it has columns"""
 
-
-class Row(NamedTuple):
-    """One line: a path as it is written, and label, split and group, each "" where there is none."""
-
-    path: str
-    label: str
-    split: str
-    group: str
+SHOWN = 5
+"""paths that a note names"""
 
 
 def is_label_file(name: str | Path) -> bool:
-    """Whether a name is that of a file of labels (a CSV), rather than of a split file."""
-    return Path(name).suffix.lower() in (".csv", ".tsv")
+    """Whether a name is that of a file of labels: a CSV, or a text file with a column of paths and others.
+
+    A text file that only lists ids or row numbers is a split file.
+    """
+    file = Path(name).expanduser()
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    if file.suffix.lower() != ".txt" or not file.is_file():
+        return False
+    try:
+        layouts = DelimitedText.open(file).layouts[:-1]
+    except LikewiseError:
+        return False
+    return any(layout.separator in "\t;" or _has_one_path(layout.sample) for layout in layouts)
 
 
-def with_label_file(manifest: Manifest, file: Path, folder: Path | None, task: Task = "classification") -> Manifest:
-    """The same examples with the labels (and splits, where the file has them) of a CSV.
+def _has_one_path(sample: Sequence[Sequence[str]]) -> bool:
+    """Whether one column names images, by its heading or its cells, and others do not."""
+    heading = {plain_name(cell) for cell in sample[0]}
+    if heading & PATH_NAMES and heading & LABEL_NAMES:
+        return True
+    return [has_image_ending(cell) for cell in sample[-1]].count(True) == 1
 
-    Examples that the file does not name are unlabelled: once a file gives the labels, folder names do not.
+
+def with_label_file(
+    manifest: Manifest, file: Path, folder: Path | None, columns: ColumnNames = USUAL_COLUMNS
+) -> Manifest:
+    """The same examples with the labels (and splits and groups, where the file has them) of a CSV.
+
+    Examples that the file does not name are unlabelled: once a file gives the labels, folder names do not. Notes say
+    what was taken for what, and which paths name no image.
 
     Args:
         manifest: the examples.
-        file: columns image_path,label[,split][,group]; a blank label or -1 means unlabelled. Paths are ids of the
-            manifest, or relative to ``folder`` or to the CSV's own folder, or absolute.
+        file: a row an image. Its columns are found by their names and contents
+            (`likewise.data.sources.label_columns`); paths as in `likewise.data.sources.path_matching`. A blank label
+            or -1 means unlabelled.
         folder: where the manifest's ids begin, if they are files.
-        task: what the labels are: one class, several with ``|`` between them, or numbers.
+        columns: those that were named, and what labels are: one class, several with ``|`` between them, or numbers.
 
     Raises:
-        LikewiseError: a wrong column, paths of no image, or two lines that disagree.
+        LikewiseError: columns that are not clear, no path of an image, or two lines that disagree.
     """
-    rows = read_label_file(file, task)
-    known = {name: i for i, name in enumerate(manifest.ids)}
-    skipped = {entry.id for entry in manifest.skipped}
-    ids = {row.path: id_of(row.path, known.keys() | skipped, file, folder) for row in rows}
-    unknown = [path for path, image_id in ids.items() if image_id is None]
-    if unknown:
+    images = _images(manifest, file, folder)
+    rows = read_label_rows(file, columns, images.has, "label", images.is_name)
+    matches = _matches(rows, images, manifest)
+    return _with_rows(manifest, rows, matches, columns)
+
+
+def with_caption_file(
+    manifest: Manifest, file: Path, folder: Path | None, columns: ColumnNames = USUAL_COLUMNS
+) -> Manifest:
+    """The same examples with the captions of a CSV; images that it does not name have none.
+
+    Args:
+        manifest: the examples.
+        file: a row for each caption, found and matched as `with_label_file` does.
+        folder: where the manifest's ids begin, if they are files.
+        columns: those that were named.
+
+    Raises:
+        LikewiseError: columns that are not clear, or no path of an image.
+    """
+    images = _images(manifest, file, folder)
+    rows = read_label_rows(file, columns, images.has, "caption", images.is_name)
+    matches = _matches(rows, images, manifest)
+    captioned = _with_captions(manifest, rows, matches)
+    return replace(captioned, notes=(*manifest.notes, *_notes(rows, matches, manifest)))
+
+
+def open_label_file(file: Path, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
+    """The images that a CSV names, and those alone, with the labels, captions, splits and groups that it has.
+
+    Raises:
+        LikewiseError: as `with_label_file` does, or none of its files is there.
+    """
+    files = NamedFiles(file)
+    rows = read_label_rows(file, columns, files.has, "any", files.is_name)
+    manifest, matches = files.open(rows.paths)
+    _refuse_ambiguous(rows, matches, manifest)
+    return _with_rows(manifest, rows, matches, columns)
+
+
+def class_names_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """Class names in order: whole numbers by value, else by letter; the blank is no class."""
+    names = {label for label in labels if label}
+    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else str))
+
+
+def _images(manifest: Manifest, file: Path, folder: Path | None) -> ImagePaths:
+    """The images that a file may name: those of the manifest, and behind them those that were skipped."""
+    return ImagePaths([*manifest.ids, *(entry.id for entry in manifest.skipped)], file, folder)
+
+
+def _matches(rows: LabelRows, images: ImagePaths, manifest: Manifest) -> Matches:
+    matches = images.match(rows.paths)
+    _refuse_ambiguous(rows, matches, manifest)
+    if not matches.positions:
+        some = list(dict.fromkeys(rows.paths))
         raise LikewiseError(
-            f"{file} names {len(unknown)} images that are not in {manifest.source}: {', '.join(unknown[:3])}"
-            f"{', ...' if len(unknown) > 3 else ''}. Paths begin at the data folder or at the CSV's own folder; "
-            f"an image there is called {manifest.ids[0]}."
+            f"{rows.file}: none of its {len(rows):,} rows names an image of {manifest.source}. "
+            f"Taken: {rows.columns.describe()}; its paths: {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}. An "
+            f"image there is called {manifest.ids[0]}. Paths begin at the data folder or at the folder of the file; "
+            f"another column: --path-column NAME."
         )
-    by_id = _one_row_each(rows, {path: image_id or "" for path, image_id in ids.items()}, file)
-    cells = [""] * len(manifest)
-    splits = manifest.splits.astype(object)
-    groups = np.full(len(manifest), UNKNOWN, dtype=object)
-    for image_id, row in by_id.items():
-        if image_id in known:
-            cells[known[image_id]] = row.label
-            splits[known[image_id]] = row.split or splits[known[image_id]]
-            groups[known[image_id]] = row.group
-    notes = (*manifest.notes, f"labels come from {file} alone") if manifest.classes else manifest.notes
-    labels = _labels_of(cells, str(file), task)
-    columns = {**manifest.columns, **labels.columns}
-    if groups.any():
-        columns[GROUP] = Groups(groups.astype(str))
+    return matches
+
+
+def _refuse_ambiguous(rows: LabelRows, matches: Matches, manifest: Manifest) -> None:
+    if not matches.ambiguous:
+        return
+    path, could_be = next(iter(matches.ambiguous.items()))
+    rivals = [other for other, images in matches.ambiguous.items() if images == could_be and other != path]
+    if len(could_be) == 1:
+        meaning = f"{' and '.join([path, *rivals[:1]])} end alike, and would both be {could_be[0]}"
+    else:
+        meaning = f"{path} could be {' or '.join(could_be[:3])}"
+    raise LikewiseError(
+        f"{rows.file}: {len(matches.ambiguous):,} paths are not clear: {meaning}. Write paths from the folder of "
+        f"{manifest.source} on."
+    )
+
+
+def _with_rows(manifest: Manifest, rows: LabelRows, matches: Matches, columns: ColumnNames) -> Manifest:
+    """Labels, splits, groups and captions by the rows of each image."""
+    first, repeats = _one_row_each(rows, matches)
+    notes = _notes(rows, matches, manifest)
+    if repeats and rows.captions is None:
+        notes.append(f"{rows.file}: {repeats:,} rows repeat another one word for word")
+    if rows.captions is not None:
+        manifest = _with_captions(manifest, rows, matches)
+    own = {position: row for position, row in first.items() if position < len(manifest)}
+    if rows.splits is not None:
+        manifest = _with_splits(manifest, rows.splits, own)
+    if rows.groups is not None and any(rows.groups):
+        groups = _spread(rows.groups, own, len(manifest), UNKNOWN)
+        manifest = replace(manifest, columns={**manifest.columns, GROUP: Groups(np.array(groups, dtype=str))})
+    if rows.labels is None:
+        return replace(manifest, notes=(*manifest.notes, *notes))
+    if manifest.classes:
+        notes.append(f"labels come from {rows.file} alone")
+    bare = [manifest.ids[position] for position in range(len(manifest)) if position not in own]
+    if bare:
+        notes.append(f"{rows.file} has no row for {len(bare):,} images, which have no label: {_some(bare)}")
+    labels = _labels_of(_spread(rows.labels, own, len(manifest), ""), str(rows.file), columns.task)
     return replace(
         manifest,
         labels=labels.numbers,
-        splits=splits.astype(str),
         class_names=labels.class_names,
-        notes=notes,
-        columns=columns,
+        notes=(*manifest.notes, *notes),
+        columns={**manifest.columns, **labels.columns},
     )
+
+
+def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
+    notes = [rows.describe(matches), *rows.notes]
+    known = matches.positions.keys() | {entry.id for entry in manifest.skipped}
+    lost = [path for path in dict.fromkeys(rows.paths) if path not in known]
+    if lost:
+        notes.append(f"{rows.file} names {len(lost):,} images that are not in {manifest.source}: {_some(lost)}")
+    return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _spread(cells: Sequence[str], rows: dict[int, int], count: int, missing: str) -> list[str]:
+    """The cell of each image's row, by position."""
+    return [cells[rows[position]] if position in rows else missing for position in range(count)]
+
+
+def _with_splits(manifest: Manifest, splits: Sequence[str], rows: dict[int, int]) -> Manifest:
+    chosen = manifest.splits.astype(object)
+    for position, row in rows.items():
+        chosen[position] = splits[row] or chosen[position]
+    return replace(manifest, splits=chosen.astype(str))
+
+
+def _with_captions(manifest: Manifest, rows: LabelRows, matches: Matches) -> Manifest:
+    texts: list[list[str]] = [[] for _ in manifest.ids]
+    for path, caption in zip(rows.paths, rows.captions or (), strict=True):
+        position = matches.positions.get(path)
+        if position is not None and position < len(texts):
+            texts[position].append(caption)
+    return replace(manifest, columns={**manifest.columns, CAPTIONS: Captions.of(texts)})
 
 
 def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
@@ -101,120 +229,27 @@ def _labels_of(cells: Sequence[str], source: str, task: Task) -> Labels:
     return Labels(torch.tensor([number[cell] for cell in cells], dtype=torch.int64), names, {})
 
 
-def open_label_file(file: Path, task: Task = "classification") -> Manifest:
-    """The images that a CSV names, and those alone.
-
-    Raises:
-        LikewiseError: as ``with_label_file`` does, or a file that it names is not there.
-    """
-    paths = sorted({row.path for row in read_label_file(file, task)})
-    return with_label_file(named_images(file, paths), file, None, task)
-
-
-def named_images(file: Path, paths: list[str]) -> Manifest:
-    """The images at some paths of a CSV, unlabelled.
-
-    Raises:
-        LikewiseError: a file is not there, or none of them can be used.
-    """
-    missing = [path for path in paths if not named_file(file.parent / path).is_file()]
-    if missing:
-        raise LikewiseError(
-            f"{file} names {len(missing)} files that are not there: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}. Paths begin at the CSV's own folder ({file.parent}); "
-            f"if they begin elsewhere, give that folder as the data and the CSV as the labels."
-        )
-    scan = scan_files([named_file(file.parent / path) for path in paths])
-    skipped = tuple(Skipped(paths[i], reason) for i, reason in scan.refused.items())
-    if not len(scan.usable):
-        raise LikewiseError(f"{file}: none of the {len(paths)} files can be used. {describe(list(skipped))}")
-    usable = [paths[i] for i in scan.usable]
-    return Manifest(
-        source=str(file),
-        pixels=FilePixels([named_file(file.parent / path) for path in usable], scan.headers),
-        labels=torch.full((len(usable),), UNLABELLED),
-        splits=np.full(len(usable), "train"),
-        ids=usable,
-        skipped=skipped,
-    )
-
-
-def read_label_file(file: Path, task: Task = "classification") -> list[Row]:
-    """The lines of a CSV (or TSV), checked.
-
-    Raises:
-        LikewiseError: it is not there, not text, without lines, or its columns are called otherwise.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-            found = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = found
-            _check_columns(found, file)
-            rows = [_row(line, file, reader.line_num, task) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LikewiseError(f"The label file {file} cannot be read: {error}.") from error
-    if not rows:
-        raise LikewiseError(f"The label file {file} has no line below its heading.")
-    return rows
-
-
-def class_names_of(labels: Sequence[str]) -> tuple[str, ...]:
-    """Class names in order: whole numbers by value, else by letter; the blank is no class."""
-    names = {label for label in labels if label}
-    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else str))
-
-
-def _check_columns(found: list[str], file: Path) -> None:
-    for wanted in (PATH, LABEL):
-        if wanted not in found:
-            raise LikewiseError(
-                f"{file} has no column {wanted!r}. {did_you_mean(wanted, found).replace('Known:', 'Columns found:')} "
-                f"The first line must be {PATH},{LABEL} (and {SPLIT} or {GROUP}, if you like)."
-                if found
-                else f"{file} is empty. Its first line must be {PATH},{LABEL}."
-            )
-
-
-def _row(line: dict[str, str | None], file: Path, number: int, task: Task) -> Row:
-    path, label, split, group = ((line.get(name) or "").strip() for name in COLUMNS)
-    if not path:
-        raise LikewiseError(f"{file}, line {number}: no {PATH}. Every line names an image; its label may be blank.")
-    if split and split.lower() not in SPLIT_NAMES:
-        raise LikewiseError(f"{file}, line {number}: the split {split!r} is none of train, val, test.")
-    is_minus_one = label == str(UNLABELLED) and task != "regression"  # where it may be a number like any other
-    unlabelled = is_minus_one or split.lower() in ("unlabeled", "unlabelled")
-    named = SPLIT_NAMES.get(split.lower(), "")
-    return Row(with_slashes(path), "" if unlabelled else label, "train" if named == "unlabelled" else named, group)
-
-
-def id_of(path: str, ids: set[str], file: Path, folder: Path | None) -> str | None:
-    """The id that a path of a CSV means; None where it means none."""
-    plain = posixpath.normpath(path)
-    if plain in ids:
-        return plain
-    if folder is None:
-        return None
-    relative = os.path.relpath(os.path.abspath(file.parent / path), os.path.abspath(folder)).replace("\\", "/")
-    return relative if relative in ids else None
-
-
-def _describe_row(row: Row) -> str:
-    return " ".join(part for part in (f"{LABEL} {row.label or 'blank'!r}", row.split, row.group) if part)
-
-
-def _one_row_each(rows: list[Row], ids: dict[str, str], file: Path) -> dict[str, Row]:
-    """One row for each image.
+def _one_row_each(rows: LabelRows, matches: Matches) -> tuple[dict[int, int], int]:
+    """The first row of each image, by position, and how many rows repeat one.
 
     Raises:
         LikewiseError: two rows for one image differ.
     """
-    by_id = dict[str, Row]()
-    for row in rows:
-        earlier = by_id.setdefault(ids[row.path], row)
-        if earlier[1:] != row[1:]:
+    first, repeats = dict[int, int](), 0
+    columns = [column for column in (rows.labels, rows.splits, rows.groups) if column is not None]
+    for row, path in enumerate(rows.paths):
+        position = matches.positions.get(path)
+        if position is None:
+            continue
+        earlier = first.setdefault(position, row)
+        if earlier == row:
+            continue
+        repeats += 1
+        if any(column[earlier] != column[row] for column in columns):
+            lines = rows.lines([earlier, row])
             raise LikewiseError(
-                f"{file} gives {row.path} twice: {_describe_row(earlier)} and {_describe_row(row)}. Keep one of the "
-                f"lines."
+                f"{rows.file} gives {path} twice, in line {lines[0]} ({rows.facts(earlier)}) and in line {lines[1]} "
+                f"({rows.facts(row)}). Keep one of the lines. Several classes of one image stand in one line, "
+                f"cat|dog, with --task multilabel."
             )
-    return by_id
+    return first, repeats

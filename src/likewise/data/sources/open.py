@@ -15,19 +15,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
-from likewise.data.columns.targets import Task
 from likewise.data.encoder_range import range_for, require_encoder_range
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import with_pixel_range
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
-from likewise.data.sources.caption_file import is_caption_file, open_caption_file, with_caption_file
 from likewise.data.sources.concat import concat, with_test_data
 from likewise.data.sources.folder import SPLIT_NAMES, find_files, is_example, open_folder
 from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
-from likewise.data.sources.label_file import is_label_file, open_label_file, with_label_file
+from likewise.data.sources.label_file import is_label_file, open_label_file, with_caption_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.remote import open_remote
@@ -60,15 +58,15 @@ def open_manifest(
     """List the examples of a source.
 
     Args:
-        data: a named set; a folder of images; a CSV of image_path,label or image_path,caption; Parquet files or
-            WebDataset's tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or
-            ``.pt``; images as an array or tensor; a pair (images, labels); a map-style torch data set; a
-            ``datasets.Dataset`` or ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or
-            any of these by split, ``{"train": ..., "test": ...}``.
-        labels: a CSV of image_path,label for the images of ``data``, or one label for each.
+        data: a named set; a folder of images; a CSV of paths with labels or captions; Parquet files or WebDataset's
+            tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or ``.pt``;
+            images as an array or tensor; a pair (images, labels); a map-style torch data set; a ``datasets.Dataset``
+            or ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of these by split,
+            ``{"train": ..., "test": ...}``.
+        labels: a CSV of paths and labels for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
-        captions: a CSV of image_path,caption for the images of ``data``.
-        columns: which columns of Parquet files and tables hold what, where their names do not say.
+        captions: a CSV of paths and captions for the images of ``data``.
+        columns: which columns of CSVs, Parquet files and tables hold what, where their names do not say.
         pixel_range: values of pixels that become black and white, where they have more than 8 bits; None: found in the
             set, see `likewise.data.pixel_range.with_pixel_range`.
         allow_mixed: take kinds of pixels together that have no one scale, as ``likewise.doctor`` does to name them.
@@ -78,14 +76,26 @@ def open_manifest(
         LikewiseError: there is no such thing, nothing usable in it, or labels that do not fit it.
     """
     cache = cache or ShardCache.of()
-    manifest = _open(data, columns, cache)
+    of_data, of_labels, of_captions = _columns_of_each(columns, labels, captions)
+    manifest = _open(data, of_data, cache)
     if labels is not None:
-        manifest = _with_labels(manifest, labels, data, columns.task)
+        manifest = _with_labels(manifest, labels, data, of_labels)
     if captions is not None:
-        manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data))
+        manifest = with_caption_file(manifest, Path(captions).expanduser(), _folder(data), of_captions)
     if test_data is not None:
-        manifest = with_test_data(manifest, _open(test_data, columns, cache))
+        manifest = with_test_data(manifest, _open(test_data, of_data, cache))
     return with_pixel_range(manifest, pixel_range, allow_mixed)
+
+
+def _columns_of_each(columns: ColumnNames, labels: Any, captions: Any) -> tuple[ColumnNames, ColumnNames, ColumnNames]:
+    """The columns that were named, for the data, a file of labels and a file of captions: the file has those it may."""
+    of_data, of_captions = columns, columns._replace(label=None, group=None)
+    if isinstance(labels, (str, Path)):
+        of_data = of_data._replace(path=None, label=None, group=None)
+        of_captions = of_captions._replace(path=None)
+    if captions is not None:
+        of_data = of_data._replace(path=None, caption=None)
+    return of_data, columns._replace(caption=None), of_captions
 
 
 def open_for_encoder(
@@ -224,6 +234,7 @@ def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: Colum
         return open_webdataset(files, source)
     from likewise.data.sources.parquet import open_parquet  # pyarrow is slow to import
 
+    columns.refuse_text_columns(source)
     return open_parquet(files, source, columns)
 
 
@@ -234,18 +245,16 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     kinds = {file.suffix.lower() for file in files}
     if len(kinds) == 1 and kinds <= SHARDS:
         return _open_shards(kinds.pop(), files, source, columns)
+    if len(files) == 1 and is_label_file(files[0]):
+        return open_label_file(files[0], columns)
     columns.refuse(source)
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
-    if len(files) == 1 and is_label_file(files[0]) and is_caption_file(files[0]):
-        return open_caption_file(files[0])
-    if len(files) == 1 and is_label_file(files[0]):
-        return open_label_file(files[0], columns.task)
     if kinds <= set(arrays.SUFFIXES):
         return concat([part for file in files for part in arrays.open_array_file(file, columns.task)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
-        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv of image_path,label or image_path,caption."
+        f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt) of paths with labels or captions."
     )
 
 
@@ -264,10 +273,10 @@ def _open_images(files: Sequence[Path], source: str) -> Manifest:
     )
 
 
-def _with_labels(manifest: Manifest, labels: Any, data: Any, task: Task) -> Manifest:
+def _with_labels(manifest: Manifest, labels: Any, data: Any, columns: ColumnNames) -> Manifest:
     if isinstance(labels, (str, Path)):
-        return with_label_file(manifest, Path(labels).expanduser(), _folder(data), task)
-    given = read_labels(labels, "labels", task=task)
+        return with_label_file(manifest, Path(labels).expanduser(), _folder(data), columns)
+    given = read_labels(labels, "labels", task=columns.task)
     if len(given.numbers) != len(manifest):
         raise LikewiseError(f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none.")
     labelled = manifest.with_labels(given.numbers, given.class_names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column import Column
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.targets import (
     TARGETS,
     TargetColumn,
@@ -20,6 +21,24 @@ from likewise.data.columns.targets import (
     regression_targets,
 )
 from likewise.errors import LikewiseError
+
+NO_VALUE = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
+"""What other programs write for a missing value, in lower case."""
+
+
+def missing_note(found: Mapping[str, int], missing: MissingLabels) -> list[str]:
+    """A note on labels that other programs write for a missing value.
+
+    Args:
+        found: how many there are of each.
+        missing: what they were taken for.
+    """
+    listed = ", ".join(f"{count:,} {name!r}" for name, count in sorted(found.items()))
+    if not listed:
+        return []
+    if missing == "class":
+        return [f"{listed} taken as names of classes (--missing-labels class)"]
+    return [f"{listed} taken as no label. Where these are names of classes: --missing-labels class"]
 
 
 class Labels(NamedTuple):

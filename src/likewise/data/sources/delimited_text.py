@@ -1,0 +1,320 @@
+"""Tables in text files: which encoding and which separator a file has, and its columns as text."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from likewise.errors import LikewiseError
+
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space"}
+"""What may stand between two columns, the usual first. Blanks count only where nothing else divides the lines."""
+
+SAMPLE_BYTES = 1 << 18
+SAMPLE_ROWS = 1000
+"""How much of a file is looked at to find its separator and its columns."""
+
+REGULAR = 0.9
+"""Share of the sampled rows that have as many columns as most have, where a separator is the right one."""
+
+ENCODING_NAMES = {
+    "utf-8": "UTF-8",
+    "utf-8-sig": "UTF-8 with BOM",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "cp1252": "Windows-1252, since it is not UTF-8",
+    "latin-1": "Latin-1, since it is not UTF-8",
+}
+
+EIGHT_BIT = ("cp1252", "latin-1")
+"""Encodings in which every byte is a letter, so that nothing shows whether they are the right ones."""
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "an Excel or ZIP file",
+    b"PAR1": "a Parquet file",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+}
+
+
+def encoding_of(file: Path) -> str:
+    """The encoding of a text file, by its byte order mark or its content.
+
+    What is neither UTF-8 nor UTF-16 is taken as Windows-1252, or Latin-1 where that has no such letter.
+
+    Raises:
+        LikewiseError: it cannot be read, is no text, or some of its lines are UTF-8 and others are not.
+    """
+    start = _first_bytes(file, 4096)
+    for mark, name in _MARKS.items():
+        if start.startswith(mark):
+            return name
+    for signature, kind in _OTHER_FORMATS.items():
+        if start.startswith(signature):
+            raise LikewiseError(f"{file} is no text but {kind}. Save the table as CSV, in UTF-8.")
+    if b"\0" in start:
+        return _encoding_with_zeros(start, file)
+    odd_line, is_mixed = _lines_not_utf8(file)
+    if odd_line is None:
+        return "utf-8"
+    if is_mixed:
+        raise LikewiseError(
+            f"{file}, line {odd_line}: this line is not UTF-8, and others are. Save the whole file as UTF-8."
+        )
+    return "cp1252" if _decodes(file, "cp1252") else "latin-1"
+
+
+def _first_bytes(file: Path, count: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise LikewiseError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _encoding_with_zeros(start: bytes, file: Path) -> str:
+    """UTF-16 without a mark: letters of Latin script have one byte that is zero."""
+    even, odd = start[0::2].count(0), start[1::2].count(0)
+    if odd > 4 * even:
+        return "utf-16-le"
+    if even > 4 * odd:
+        return "utf-16-be"
+    raise LikewiseError(f"{file} is no text: it holds zero bytes. Give a table as CSV, in UTF-8.")
+
+
+def _lines_not_utf8(file: Path) -> tuple[int | None, bool]:
+    """The first line that is not UTF-8, from 1, and whether others with letters beyond ASCII are."""
+    first_odd, is_utf8 = None, False
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.isascii():
+                continue
+            try:
+                line.decode("utf-8")
+                is_utf8 = True
+            except UnicodeDecodeError:
+                first_odd = first_odd or number
+    return first_odd, is_utf8
+
+
+def _decodes(file: Path, encoding: str) -> bool:
+    try:
+        with file.open(encoding=encoding) as lines:
+            for _ in lines:
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is divided into cells by one separator."""
+
+    separator: str
+    """one of `SEPARATORS`; "" where each line is one cell"""
+    width: int
+    """columns"""
+    sample: list[list[str]]
+    """its first rows, the heading included where there is one; cells without blanks around them"""
+
+
+@dataclass(frozen=True)
+class DelimitedText:
+    """A text file of rows and columns."""
+
+    file: Path
+    encoding: str
+    layouts: tuple[Layout, ...]
+    """those that are possible, the usual separators first; the last is one column"""
+    skip: int = 0
+    """lines above the table: Excel's ``sep=;``"""
+
+    @classmethod
+    def open(cls, file: Path) -> DelimitedText:
+        """Find the encoding and the possible separators.
+
+        Raises:
+            LikewiseError: the file cannot be read, is no text, or is empty.
+        """
+        encoding = encoding_of(file)
+        text = _sample_text(file, encoding)
+        if not text.strip():
+            raise LikewiseError(f"{file} is empty. Its first line is a heading, for instance image_path,label.")
+        first, _, rest = text.partition("\n")
+        named = first.strip().strip('"')
+        if named.lower().startswith("sep=") and len(named) == 5:
+            return cls(file, encoding, _layouts(rest, named[4]), skip=1)
+        return cls(file, encoding, _layouts(text, "\t" if file.suffix.lower() == ".tsv" else None))
+
+    def columns(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
+        """Some columns of all rows, as they are written; rows whose cells in them are blank are left out.
+
+        Raises:
+            LikewiseError: a row has more cells than the file has columns, or a quotation mark is not closed.
+        """
+        found = self._by_pyarrow(layout, wanted, has_heading)
+        if found is None:
+            found = self._by_csv(layout, wanted, has_heading)
+        filled = [any(map(str.strip, cells)) for cells in zip(*found, strict=True)]
+        if all(filled):
+            return found
+        return [list(itertools.compress(column, filled)) for column in found]
+
+    def lines_of(self, layout: Layout, wanted: Sequence[int], has_heading: bool, rows: Sequence[int]) -> list[int]:
+        """The lines, from 1, of some of the rows that `columns` gives."""
+        lines = self._rows(layout, has_heading)
+        filled = [line for line, cells in lines if any(cells[column].strip() for column in wanted)]
+        return [filled[row] for row in rows]
+
+    def _by_pyarrow(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]] | None:
+        """The columns by pyarrow; None where rows differ in length or are quoted in a way of their own."""
+        import pyarrow as pa  # slow to import
+        from pyarrow import csv as arrow_csv
+
+        if layout.separator in ("", " "):
+            return None
+        names = [f"f{column}" for column in range(layout.width)]
+        try:
+            table = arrow_csv.read_csv(
+                self.file,
+                arrow_csv.ReadOptions(
+                    encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding,
+                    column_names=names,
+                    skip_rows=self.skip,
+                    block_size=1 << 23,
+                ),
+                arrow_csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    include_columns=[names[column] for column in wanted],
+                    strings_can_be_null=False,
+                ),
+            )
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeError):
+            return None
+        found = list[list[str]]()
+        for column in table.slice(int(has_heading)).itercolumns():
+            cells = _shared_strings(column)
+            if any("\n" in cell or cell.lstrip().startswith('"') for cell in cells):
+                return None
+            found.append(cells)
+        return found
+
+    def _by_csv(self, layout: Layout, wanted: Sequence[int], has_heading: bool) -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in wanted]
+        shared = dict[str, str]()  # equal cells are one object
+        for _, cells in self._rows(layout, has_heading):
+            for column, values in zip(wanted, found, strict=True):
+                values.append(shared.setdefault(cells[column], cells[column]))
+        return found
+
+    def _rows(self, layout: Layout, has_heading: bool) -> Iterator[tuple[int, list[str]]]:
+        """The rows that are not blank, each with the line it begins at; short ones are filled up with blank cells."""
+        begins = self.skip + 1
+        try:
+            with self.file.open(newline="", encoding=self.encoding) as stream:
+                lines = itertools.islice(stream, self.skip, None)
+                reader = _reader(lines, layout.separator, strict=True)
+                is_heading = has_heading
+                for cells in reader:
+                    line, begins = begins, self.skip + reader.line_num + 1
+                    if not any(map(str.strip, cells)):
+                        continue
+                    if is_heading:
+                        is_heading = False
+                        continue
+                    yield line, self._of_width(cells, layout, line)
+        except (OSError, UnicodeError) as error:
+            raise LikewiseError(f"{self.file} cannot be read: {error}.") from error
+        except csv.Error as error:
+            raise LikewiseError(
+                f"{self.file}: a quotation mark is not closed, or text stands behind it ({error}), in what begins at "
+                f"line {begins}. Close it, or write a quotation mark within a cell twice."
+            ) from error
+
+    def _of_width(self, cells: list[str], layout: Layout, line: int) -> list[str]:
+        if any(map(str.strip, cells[layout.width :])):
+            name = SEPARATORS.get(layout.separator, layout.separator)
+            raise LikewiseError(
+                f"{self.file}, line {line}: {len(cells)} columns, but the file has {layout.width}. Put quotation marks "
+                f"around a cell that holds a {name}. The line: {layout.separator.join(cells)[:120]}"
+            )
+        return cells[: layout.width] + [""] * (layout.width - len(cells))
+
+
+def _shared_strings(column: Any) -> list[str]:
+    """The strings of a pyarrow column as a list in which equal ones are one object."""
+    strings = list[str]()
+    for chunk in column.chunks:
+        encoded = chunk.dictionary_encode()
+        strings += map(encoded.dictionary.to_pylist().__getitem__, encoded.indices.to_pylist())
+    return strings
+
+
+def _reader(lines: Any, separator: str, strict: bool) -> Any:
+    return csv.reader(lines, delimiter=separator or "\0", skipinitialspace=True, strict=strict)
+
+
+def _sample_text(file: Path, encoding: str) -> str:
+    """The beginning of a file, as whole lines."""
+    try:
+        with file.open(newline="", encoding=encoding) as stream:
+            text = stream.read(SAMPLE_BYTES)
+            is_whole = not stream.read(1)
+    except (OSError, UnicodeError) as error:
+        raise LikewiseError(f"{file} cannot be read: {error}.") from error
+    if _CONTROL.search(text):
+        raise LikewiseError(f"{file} is no text: it holds control characters. Give a table as CSV, in UTF-8.")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if is_whole else text[: text.rfind("\n") + 1] or text
+
+
+def _layouts(text: str, named: str | None) -> tuple[Layout, ...]:
+    """The layouts by the separators that divide most rows alike, with the named one alone where it does."""
+    found = [layout for separator in SEPARATORS if (layout := _layout(text, separator)) is not None]
+    named_one = [layout for layout in found if layout.separator == named]
+    not_blank = [layout for layout in found if layout.separator != " "]
+    chosen = named_one or not_blank or found
+    lines = [[line.strip()] for line in text.split("\n") if line.strip()]
+    return (*chosen, Layout("", 1, lines[:SAMPLE_ROWS]))
+
+
+def _layout(text: str, separator: str) -> Layout | None:
+    if separator not in text:
+        return None
+    rows = list[list[str]]()
+    try:
+        for cells in _reader(io.StringIO(text), separator, strict=False):
+            trimmed = [cell.strip() for cell in cells]
+            if any(trimmed):
+                rows.append(trimmed)
+            if len(rows) == SAMPLE_ROWS:
+                break
+    except csv.Error:  # a cell of more than 128 KiB
+        pass
+    if not rows:
+        return None
+    width, count = Counter(map(len, rows)).most_common(1)[0]
+    if width < 2 or count < REGULAR * len(rows) - 1:
+        return None
+    return Layout(separator, width, [row[:width] + [""] * (width - len(row)) for row in rows])

@@ -1,0 +1,189 @@
+"""The rows of a CSV of labels or captions: read once, checked, with what was taken for what."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.column_names import ColumnNames
+from likewise.data.file_names import written_name
+from likewise.data.sources.delimited_text import EIGHT_BIT, ENCODING_NAMES, DelimitedText
+from likewise.data.sources.folder import SPLIT_NAMES
+from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
+from likewise.data.sources.path_matching import Matches
+from likewise.data.sources.read_labels import NO_VALUE, missing_note
+from likewise.errors import LikewiseError
+
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """N rows. Columns that the file does not have are None; cells are "" where there is nothing."""
+
+    text: DelimitedText
+    columns: LabelColumns
+    paths: list[str]
+    labels: list[str] | None
+    captions: list[str] | None
+    splits: list[str] | None
+    """train, val or test"""
+    groups: list[str] | None
+    notes: tuple[str, ...]
+    """what was changed"""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def file(self) -> Path:
+        """Where they come from."""
+        return self.text.file
+
+    def lines(self, rows: Sequence[int]) -> list[int]:
+        """The lines of the file, from 1, at which some rows begin."""
+        return _lines(self.text, self.columns, rows)
+
+    def describe(self, matches: Matches) -> str:
+        """What was taken for what, and how many rows name an image, for the first screen."""
+        named = sum(path in matches.positions for path in self.paths)
+        encoding = ENCODING_NAMES.get(self.text.encoding, self.text.encoding)
+        return (
+            f"{self.file}: {self.columns.describe()}, {encoding}; {named:,} of {len(self):,} rows name an image"
+            f"{matches.note()}"
+        )
+
+    def facts(self, row: int) -> str:
+        """What a row says of its image, in words."""
+        label = [f"label {self.labels[row] or 'blank'!r}"] if self.labels is not None else []
+        others = [column[row] for column in (self.splits, self.groups) if column is not None and column[row]]
+        return " ".join(label + others)
+
+
+def read_label_rows(
+    file: Path, given: ColumnNames, is_image: IsImage, needed: Needed, is_name: Callable[[str], bool]
+) -> LabelRows:
+    """Read a CSV of labels or captions.
+
+    Args:
+        file: text with one row an image, or a caption.
+        given: columns that were named, and what labels are.
+        is_image: whether a path means an image by any rule.
+        needed: what the file is read for.
+        is_name: whether a path is exactly the name of an image.
+
+    Raises:
+        LikewiseError: it cannot be read, its columns are not clear, or a row has no path or an unknown split.
+    """
+    text = DelimitedText.open(file)
+    columns = label_columns(text, given, is_image, needed)
+    cells = _cells(text, columns)
+    paths = _paths(text, columns, cells[columns.path], is_name)
+    labels, notes = _labels(text, columns, cells, given)
+    splits = _splits(text, columns, cells)
+    if splits is not None and labels is not None:
+        labels = ["" if split == "unlabelled" else label for label, split in zip(labels, splits, strict=True)]
+    return LabelRows(
+        text=text,
+        columns=columns,
+        paths=paths,
+        labels=labels,
+        captions=cells[columns.caption] if columns.caption is not None else None,
+        splits=None if splits is None else ["train" if split == "unlabelled" else split for split in splits],
+        groups=_groups(columns, cells),
+        notes=notes,
+    )
+
+
+def _wanted(columns: LabelColumns) -> list[int]:
+    roles = (columns.path, columns.label, columns.caption, columns.split, columns.group)
+    return sorted({column for column in roles if column is not None})
+
+
+def _cells(text: DelimitedText, columns: LabelColumns) -> dict[int, list[str]]:
+    wanted = _wanted(columns)
+    read = text.columns(columns.layout, wanted, columns.has_heading)
+    if not read[0]:
+        raise LikewiseError(f"The file {text.file} has no line below its heading.")
+    return dict(zip(wanted, read, strict=True))
+
+
+def _lines(text: DelimitedText, columns: LabelColumns, rows: Sequence[int]) -> list[int]:
+    return text.lines_of(columns.layout, _wanted(columns), columns.has_heading, rows)
+
+
+def _paths(text: DelimitedText, columns: LabelColumns, cells: list[str], is_name: Callable[[str], bool]) -> list[str]:
+    """The paths. Of a file in an 8-bit encoding they may be names that are not UTF-8."""
+    paths = [cell.strip() for cell in cells]
+    if "" in paths:
+        line = _lines(text, columns, [paths.index("")])[0]
+        raise LikewiseError(f"{text.file}, line {line}: no path. Every line names an image; its label may be blank.")
+    if text.encoding not in EIGHT_BIT:
+        return paths
+    as_bytes = [written_name(path.encode(text.encoding).decode("utf-8", "surrogateescape")) for path in paths]
+    both = zip(paths, as_bytes, strict=True)
+    return [raw if raw != path and not is_name(path) and is_name(raw) else path for path, raw in both]
+
+
+def _labels(
+    text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]], given: ColumnNames
+) -> tuple[list[str] | None, tuple[str, ...]]:
+    """The labels, "" where there is none, and notes on those that were changed."""
+    if columns.label is None:
+        return None, ()
+    raw = cells[columns.label]
+    _refuse_swallowed_lines(text, columns, raw)
+    distinct = set(raw)
+    meant = {cell: _label(cell.strip(), given) for cell in distinct}
+    spaced = sorted({cell.strip() for cell in distinct if cell != cell.strip() and cell.strip() in distinct})
+    notes = [f"labels with blanks around them are taken without: {', '.join(map(repr, spaced[:5]))}"] if spaced else []
+    missing = {cell for cell in distinct if cell.strip().casefold() in NO_VALUE}
+    found = Counter(cell.strip() for cell in raw if cell in missing) if missing else {}
+    if given.task != "regression":
+        notes += missing_note(found, given.missing_labels)
+    elif columns.layout.separator in ";\t" and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
+        if any("." in cell for cell in meant.values()):
+            raise LikewiseError(f"{text.file}: some labels have a decimal comma and others a point. Write 0.5 in all.")
+        meant = {cell: label.replace(",", ".") for cell, label in meant.items()}
+        notes.append("labels are taken to have a decimal comma: 0,5 is one half")
+    return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
+
+
+def _label(cell: str, given: ColumnNames) -> str:
+    is_minus_one = cell == str(UNLABELLED) and given.task != "regression"  # where it may be a number like any other
+    is_missing = cell.casefold() in NO_VALUE and (given.missing_labels == "unlabelled" or given.task == "regression")
+    return "" if is_minus_one or is_missing else cell
+
+
+def _refuse_swallowed_lines(text: DelimitedText, columns: LabelColumns, labels: list[str]) -> None:
+    """Refuse a label that holds whole lines: a quotation mark was closed too late."""
+    separator = columns.layout.separator
+    for row, label in enumerate(labels):
+        if "\n" in label and separator and any(separator in line for line in label.split("\n")[1:]):
+            line = _lines(text, columns, [row])[0]
+            raise LikewiseError(
+                f"{text.file}, line {line}: a label with {label.count(chr(10)):,} more lines in it. A quotation mark "
+                f"is opened in this line and closed in another; close it in this one."
+            )
+
+
+def _splits(text: DelimitedText, columns: LabelColumns, cells: dict[int, list[str]]) -> list[str] | None:
+    """The splits by the names that are used here; unlabelled for training images without label."""
+    if columns.split is None:
+        return None
+    raw = [cell.strip().lower() for cell in cells[columns.split]]
+    for row, split in enumerate(raw):
+        if split and split not in SPLIT_NAMES:
+            line = _lines(text, columns, [row])[0]
+            raise LikewiseError(f"{text.file}, line {line}: the split {split!r} is none of train, val, test.")
+    return [SPLIT_NAMES.get(split, "") for split in raw]
+
+
+def _groups(columns: LabelColumns, cells: dict[int, list[str]]) -> list[str] | None:
+    if columns.group is None:
+        return None
+    return ["" if cell.strip().casefold() in NO_VALUE else cell.strip() for cell in cells[columns.group]]
