@@ -101,7 +101,7 @@ def test_only_broken_files(typed, tmp_path):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ("path,klass\ncat/00.png,cat\n", "image_path"),
+        ("path,klass,kind\ncat/00.png,cat,pet\n", "--label-column"),
         ("image_path,label\nnowhere.png,cat\n", "nowhere.png"),
         ("image_path,label\n", "labels"),
     ],

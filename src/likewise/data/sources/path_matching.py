@@ -9,11 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from likewise.data.file_names import named_file, with_slashes
 from likewise.data.sources.folder import SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
+
+ENDINGS = SUFFIXES | VIDEO_SUFFIXES
 
 ENOUGH = 0.5
 """Share of the paths that mean an image as they are written, above which the ends of the others are not compared."""
@@ -75,15 +77,17 @@ class ImagePaths:
                 left.append(path)
             else:
                 found.positions[path] = position
-        left = self._match_spelling(left, found) if left else left
-        if left and len(left) > len(found.positions) * (1 - ENOUGH) / ENOUGH:
+        known = [path for path in left if _stem(path) in self._by_name] if left else []
+        unlike = len(left) - len(known)
+        left = self._match_spelling(known, found)
+        if unlike + len(left) > len(found.positions) * (1 - ENOUGH) / ENOUGH:
             self._match_ends(left, found)
         return found
 
     def _exact(self, path: str) -> int | None:
         if path in self._at:
             return self._at[path]
-        plain = posixpath.normpath(with_slashes(path))
+        plain = _plain(path)
         if plain in self._at:
             return self._at[plain]
         relative = self._in_folder(plain)
@@ -115,9 +119,12 @@ class ImagePaths:
 
     def _candidates(self, path: str) -> list[tuple[int, int]]:
         """Images of which the end agrees with a path, or the other way round, as (parts that agree, position)."""
-        plain = with_slashes(path)
+        positions = self._by_name.get(_stem(path), ())
+        if not positions:
+            return []
+        plain = _plain(path)
         parts, found = _parts(plain), list[tuple[int, int]]()
-        for position in self._by_name.get(_stem(plain), ()):
+        for position in positions:
             others = _parts(self.ids[position])
             shared = min(len(parts), len(others))
             if _same_ending(plain, self.ids[position]) and parts[-shared:-1] == others[-shared:-1]:
@@ -128,7 +135,7 @@ class ImagePaths:
         """Match whole paths but for case and ending; what is left."""
         left = list[str]()
         for path in paths:
-            written = posixpath.normpath(with_slashes(path))
+            written = _plain(path)
             spellings = {written, self._in_folder(written) or written}
             same = {
                 position
@@ -168,6 +175,12 @@ class ImagePaths:
         return named_file(self.file.parent / with_slashes(path)).is_file()
 
 
+def _plain(path: str) -> str:
+    """A path with ``/`` between its parts, and without ``.`` and ``..`` where they can be left out."""
+    path = with_slashes(path) if "\\" in path else path
+    return posixpath.normpath(path) if "/." in path or "//" in path or path.startswith(".") else path
+
+
 def _folded(text: str) -> str:
     return text if text.isascii() and text.islower() else unicodedata.normalize("NFC", text).casefold()
 
@@ -177,14 +190,14 @@ def _parts(path: str) -> list[str]:
 
 
 def _stem(path: str) -> str:
-    name = path.rpartition("/")[2]
+    name = _plain(path).rpartition("/")[2]
     return _folded(name.removesuffix(_ending(name)))
 
 
 def _ending(path: str) -> str:
     """The ending of an image's or a video's name; "" where a name has none, as in ``x.v2``."""
-    ending = PurePosixPath(path).suffix
-    return ending if ending.lower() in SUFFIXES | VIDEO_SUFFIXES else ""
+    start, dot, ending = path.rpartition(".")
+    return dot + ending if start and f".{ending.lower()}" in ENDINGS else ""
 
 
 def _same_ending(path: str, name: str) -> bool:
