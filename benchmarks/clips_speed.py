@@ -131,8 +131,8 @@ def decoded(settings: Settings) -> tuple[dict[str, float], dict[str, str]]:
                 continue
             assert apart < 8, f"{name} gives other frames: {apart:.1f} of 255 apart"
         work = {name: lambda read=read: [read(path) for path in paths] for name, read in transforms.items()}
-        take_columns = in_turns(work, settings.rounds, settings.clock)
-    return {name: seconds / settings.videos for name, seconds in take_columns.items()}, absent
+        times = in_turns(work, settings.rounds, settings.clock)
+    return {name: seconds / settings.videos for name, seconds in times.items()}, absent
 
 
 def make_views(settings: Settings) -> dict[str, float]:
@@ -141,7 +141,7 @@ def make_views(settings: Settings) -> dict[str, float]:
     clips = torch.randint(0, 256, (settings.clips, 16, 3, size, size), dtype=torch.uint8)
     pixels, step = Pixels(clips, torch.ones(len(clips))), iter(range(10**9))
     policy, chain = our_view(size), torchvision_view(size)
-    take_columns = in_turns(
+    times = in_turns(
         {
             "likewise": lambda: policy(pixels, BatchRNG((0, next(step)), len(clips))),
             "torchvision v2": lambda: [chain(clip) for clip in clips],
@@ -149,11 +149,11 @@ def make_views(settings: Settings) -> dict[str, float]:
         settings.rounds,
         settings.clock,
     )
-    return {name: seconds / settings.clips for name, seconds in take_columns.items()}
+    return {name: seconds / settings.clips for name, seconds in times.items()}
 
 
-def table(title: str, what: str, take_columns: dict[str, float], against: str, notes: list[str]) -> Table:
-    rows = [[name, f"{1 / s:,.1f}", f"{s / take_columns[against]:.2f}"] for name, s in take_columns.items()]
+def table(title: str, what: str, times: dict[str, float], against: str, notes: list[str]) -> Table:
+    rows = [[name, f"{1 / s:,.1f}", f"{s / times[against]:.2f}"] for name, s in times.items()]
     return Table(title, ("library", f"{what} a second", f"time over {against}"), [*rows], notes)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import tyro
 from clip_views import our_view, torchvision_view
-from lightly.loss import NTXentLoss
+from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
 from measuring import Claim, Clock, Table, in_turns, keep, megabytes, seconds
 
 from likewise.data.batch import Batch, Pixels
@@ -140,13 +140,11 @@ def main(settings: Settings) -> None:
     clips = torch.randint(0, 256, (settings.batch, FRAMES, 3, SIDE, SIDE), dtype=torch.uint8)
     count = torch.arange(settings.batch)
     batch = Batch(Pixels(clips, torch.ones(len(clips))), torch.full_like(count, -1), count)
-    take_columns = in_turns(
-        {"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock
-    )
+    times = in_turns({"likewise": ours(batch), "torchvision and lightly": peer(batch)}, settings.rounds, settings.clock)
     comparison = Table(
         f"SimCLR step, r2plus1d-small on {settings.batch} clips of {FRAMES} frames of {SIDE} px",
         ["library", "clips a second", "time over likewise"],
-        [[who, f"{settings.batch / s:,.0f}", f"{s / take_columns['likewise']:.2f}"] for who, s in take_columns.items()],
+        [[who, f"{settings.batch / s:,.0f}", f"{s / times['likewise']:.2f}"] for who, s in times.items()],
         [f"A clip is two views. {settings.threads} threads each."],
     )
     each = Table(
@@ -160,7 +158,7 @@ def main(settings: Settings) -> None:
             f"`{name}`", source, f"{1e3 * took:,.0f}", f"{settings.batch / took:,.0f}", f"{found['megabytes']:,.0f}",
         ])  # fmt: skip
     each.notes.append("Frames, networks and numbers of views differ by method.")
-    ratio = take_columns["torchvision and lightly"] / take_columns["likewise"]
+    ratio = times["torchvision and lightly"] / times["likewise"]
     claims = [Claim("a step of SimCLR on clips at least as fast as torchvision's views with lightly's loss", 1, ratio)]
     keep("clips_step", "A training step on clips", [comparison, each], claims, clock=settings.clock)
 

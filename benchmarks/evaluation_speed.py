@@ -88,7 +88,7 @@ def knn_of_scikit_learn(train: Features, test: Features) -> object:
 
 
 def knn_of_lightly(train: Features, test: Features) -> object:
-    from lightly.utils.benchmarking import knn_predict
+    from lightly.utils.benchmarking import knn_predict  # pyright: ignore[reportMissingImports]
 
     bank = torch.nn.functional.normalize(train.vectors, dim=1).T.contiguous()
     queries = torch.nn.functional.normalize(test.vectors, dim=1)
@@ -127,14 +127,14 @@ def measure_alone(settings: Settings) -> None:
     work(few, Features(test.vectors[:20], test.labels[:20]))  # imports and threads are no part of the time
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew, for loading had one of its own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    take_columns: list[float] = []
+    spent: list[float] = []
     answers: list[object] = []
     for _ in range(settings.rounds if settings.alone.startswith("likewise") else 1):
         answers.clear()
-        take_columns.append(measuring.seconds(lambda: answers.append(work(train, test)), settings.clock))
+        spent.append(measuring.seconds(lambda: answers.append(work(train, test)), settings.clock))
     extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
     right = float(np.mean(np.asarray(answers[0]) == test.labels.numpy()))
-    print(json.dumps([float(np.median(take_columns)), extra, right]))
+    print(json.dumps([float(np.median(spent)), extra, right]))
 
 
 def gemm_speed(clock: measuring.Clock) -> float:

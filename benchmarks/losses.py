@@ -68,8 +68,8 @@ def plain_suncet(z: Tensor, labels: Tensor) -> Tensor:
 
 def peers(name: str, labels: Tensor) -> dict[str, Loss]:
     """Everybody who computes a loss, ours first."""
-    from lightly.loss import NTXentLoss
-    from pytorch_metric_learning import losses as metric_learning
+    from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
+    from pytorch_metric_learning import losses as metric_learning  # pyright: ignore[reportMissingImports]
 
     half = len(labels) // 2
     images = torch.arange(half).repeat(2)
@@ -119,9 +119,9 @@ def floor_parts(dim: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def floor(rows: int, dim: int, take_columns: dict[str, float]) -> float:
+def floor(rows: int, dim: int, times: dict[str, float]) -> float:
     """Seconds that 4 N^2 D operations and N^2 exponentials take at the speeds that were measured in the same turns."""
-    per_operation, per_exponential = (take_columns.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
+    per_operation, per_exponential = (times.pop(part) / TILES / 512**2 for part in ("product", "exponential"))
     return 4 * rows**2 * dim * (per_operation / (2 * dim)) + rows**2 * per_exponential
 
 
@@ -140,17 +140,16 @@ def speed(settings: Settings) -> tuple[list[Table], dict[tuple[str, int], dict[s
             z, labels = rows_and_labels(rows, settings)
             candidates = {who: step(loss, z) for who, loss in peers(name, labels).items()}
             rounds = 5 if rows > 4096 else 21 if rows > 1024 else 61
-            take_columns = in_turns({**candidates, **floor_parts(settings.dim)}, rounds, warm_up=2)
-            take_columns["floor"] = floor(rows, settings.dim, take_columns)
-            seconds[name, rows] = take_columns
-            for who, spent in take_columns.items():
-                times = take_columns["likewise"] / spent if who == "floor" else spent / take_columns["likewise"]
-                share = (
-                    f"{take_columns['floor'] / take_columns['likewise']:.0%} of it"
-                    if who == "floor"
-                    else f"{times:.1f}x as fast"
-                )
-                table.rows.append([f"{rows:,}", who, f"{spent * 1e3:,.2f}", "" if who == "likewise" else share])
+            times = in_turns({**candidates, **floor_parts(settings.dim)}, rounds, warm_up=2)
+            times["floor"] = floor(rows, settings.dim, times)
+            seconds[name, rows] = times
+            for who, spent in times.items():
+                beside_ours = f"{spent / times['likewise']:.1f}x as fast"
+                if who == "floor":
+                    beside_ours = f"{spent / times['likewise']:.0%} of it"
+                elif who == "likewise":
+                    beside_ours = ""
+                table.rows.append([f"{rows:,}", who, f"{spent * 1e3:,.2f}", beside_ours])
         tables.append(table)
     return tables, seconds
 
@@ -171,9 +170,9 @@ def against_queue(settings: Settings) -> Table:
     }
     table = Table("256 queries against a queue of 65,536", ["loss", "likewise ms", "dense ms", "ratio"])
     for name, (ours, theirs) in cases.items():
-        take_columns = in_turns({"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7)
-        ratio = f"{take_columns['dense'] / take_columns['likewise']:.1f}x"
-        table.rows.append([name, f"{take_columns['likewise'] * 1e3:.1f}", f"{take_columns['dense'] * 1e3:.1f}", ratio])
+        times = in_turns({"likewise": step(ours, queries), "dense": step(theirs, queries)}, rounds=7)
+        ratio = f"{times['dense'] / times['likewise']:.1f}x"
+        table.rows.append([name, f"{times['likewise'] * 1e3:.1f}", f"{times['dense'] * 1e3:.1f}", ratio])
     return table
 
 
@@ -238,18 +237,18 @@ def claims(seconds: dict[tuple[str, int], dict[str, float]], error: float, peak:
     """The targets."""
 
     def times(loss: str, rows: int, who: str) -> float | None:
-        take_columns = seconds.get((loss, rows))
-        return take_columns[who] / take_columns["likewise"] if take_columns else None
+        times = seconds.get((loss, rows))
+        return times[who] / times["likewise"] if times else None
 
     def share(loss: str, rows: int) -> float | None:
-        take_columns = seconds.get((loss, rows))
-        return take_columns["floor"] / take_columns["likewise"] if take_columns else None
+        times = seconds.get((loss, rows))
+        return times["floor"] / times["likewise"] if times else None
 
     def least_at_512() -> float | None:
         ratios = [
-            spent / take_columns["likewise"]
-            for (_, rows), take_columns in seconds.items()
-            for who, spent in take_columns.items()
+            spent / times["likewise"]
+            for (_, rows), times in seconds.items()
+            for who, spent in times.items()
             if rows == 512 and who not in ("likewise", "floor")
         ]
         return min(ratios, default=None)

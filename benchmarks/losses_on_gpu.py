@@ -98,7 +98,7 @@ def milliseconds(candidates: dict[str, Work], rounds: int) -> dict[str, float]:
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
     able = {name: repeated(candidates[name], count) for name, count in counts.items()}
-    return {name: 1e3 * take_columns / counts[name] for name, take_columns in in_turns(able, rounds).items()}
+    return {name: 1e3 * times / counts[name] for name, times in in_turns(able, rounds).items()}
 
 
 def peak_memory(work: Work) -> float:
@@ -132,18 +132,18 @@ def against_dense(settings: Settings) -> tuple[Table, list[Claim]]:
             "dense": lambda z=z: with_gradient(dense_loss, z),
             "dense, compiled": lambda z=z, compiled=compiled: with_gradient(compiled, z),
         }
-        take_columns = milliseconds(candidates, settings.rounds)
+        times = milliseconds(candidates, settings.rounds)
         floor = 4 * n**2 * settings.width / speed * 1e3
         for name, work in candidates.items():
-            if name in take_columns:
-                ms = take_columns[name]
+            if name in times:
+                ms = times[name]
                 table.rows.append([f"{n}", name, f"{ms:.3g}", f"{ms / floor:.2f}", f"{peak_memory(work):.2f}"])
             else:
                 table.rows.append([f"{n}", name, "does not fit", "", ""])
-        if "dense, compiled" in take_columns:
-            ratio = take_columns["dense, compiled"] / take_columns["likewise"]
+        if "dense, compiled" in times:
+            ratio = times["dense, compiled"] / times["likewise"]
         if n == 65536 and settings.width == 128 and "H100" in torch.cuda.get_device_name():
-            fastest = take_columns["likewise"]
+            fastest = times["likewise"]
     table.notes.append(agreement(unit_rows(settings.sizes[0], settings)))
     return table, [
         Claim(FAST, 7.0, fastest, at_least=False, note="" if fastest else "needs an H100, N = 65536 and D = 128"),
@@ -198,12 +198,12 @@ def against_peers(settings: Settings) -> tuple[Table, list[Claim]]:
     notes.append("memeff is installed, but this script cannot call it." if known else "memeff is not installed.")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    take_columns = milliseconds(candidates, settings.rounds)
+    times = milliseconds(candidates, settings.rounds)
     torch.set_float32_matmul_precision(before)
     table = Table(f"InfoNCE of {n} queries against {n} keys, D = {settings.width}", ["library", "ms"], notes=notes)
-    table.rows.extend([name, f"{ms:.3g}"] for name, ms in take_columns.items())
-    peer = take_columns.get("inf-cl, TensorFloat-32")
-    ratio = peer / take_columns["likewise, TensorFloat-32"] if peer else None
+    table.rows.extend([name, f"{ms:.3g}"] for name, ms in times.items())
+    peer = times.get("inf-cl, TensorFloat-32")
+    ratio = peer / times["likewise, TensorFloat-32"] if peer else None
     note = "against inf-cl, both in TensorFloat-32" if peer else " ".join(notes)
     return table, [Claim(AHEAD_OF_PEERS, 1.0, ratio, note=note)]
 
@@ -221,7 +221,7 @@ def other_cuts(settings: Settings) -> Table:
     all_logsumexp, _ = tiles_triton.forward(z, z, self_index, None, None)
     table = Table(f"Cuts of the tiles at N = {len(z)}, D = {settings.width}", ["tiles", "forward ms", "backward ms"])
     for cut in cuts:
-        take_columns = milliseconds(
+        times = milliseconds(
             {
                 "forward": lambda cut=cut: tiles_triton.forward(z, z, self_index, None, None, cut),
                 "backward": lambda cut=cut: tiles_triton.backward_square(
@@ -231,7 +231,7 @@ def other_cuts(settings: Settings) -> Table:
             rounds=3,
         )
         name = f"{cut.rows} x {cut.columns}, {cut.warps} warps, {cut.stages} stages"
-        table.rows.append([name, f"{take_columns['forward']:.3g}", f"{take_columns['backward']:.3g}"])
+        table.rows.append([name, f"{times['forward']:.3g}", f"{times['backward']:.3g}"])
     return table
 
 

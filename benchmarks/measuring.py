@@ -46,14 +46,14 @@ def in_turns(
     The order rotates by one each round, so that no candidate always follows the same one.
     """
     names = list(candidates)
-    take_columns: dict[str, list[float]] = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
     gc.collect()
     for turn in range(warm_up + rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             spent = seconds(candidates[name], clock)
             if turn >= warm_up:
-                take_columns[name].append(spent)
-    return {name: statistics.median(values) for name, values in take_columns.items()}
+                times[name].append(spent)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def megabytes(name: str) -> float:

@@ -206,7 +206,7 @@ def propagation(case: Case) -> Answer:
     return Answer(torch.cat(classes))
 
 
-def labels_only(adaptation: str, freeze_statistics: bool = True) -> Callable[[Case], Answer]:
+def labels_only(adaptation: str, freeze_bn_stats: bool = True) -> Callable[[Case], Answer]:
     """Fine-tuning on the labels."""
 
     def arm(case: Case) -> Answer:
@@ -214,7 +214,7 @@ def labels_only(adaptation: str, freeze_statistics: bool = True) -> Callable[[Ca
         tuned = adapt(
             case.encoder, case.images, case.labels, CLASSES, adaptation, steps=settings.steps,
             batch_size=settings.batch, seed=case.seed, device=case.device, time_limit=case.left,
-            freeze_statistics=freeze_statistics,
+            freeze_bn_stats=freeze_bn_stats,
         )  # fmt: skip
         return Answer(predicted(tuned.encoder, tuned.head, case), tuned.steps)
 
@@ -241,7 +241,7 @@ def semi_supervised(name: str, from_class_means: bool = True) -> Callable[[Case]
         nets = method.build(copy.deepcopy(case.encoder), CLASSES)
         if from_class_means:
             set_classifiers(nets, prototype_classifier(case.features, case.labels, CLASSES))
-        nets.freeze_statistics()
+        nets.freeze_bn_stats()
         steps = train_within_time(case, method, nets)
         networks = method.classifier(nets)
         if networks is None:
@@ -295,7 +295,7 @@ FIRST: Mapping[str, Callable[[Case], Answer]] = {
 SECOND: Mapping[str, Callable[[Case], Answer]] = {
     "comatch": semi_supervised("comatch"),
     "suncet": semi_supervised("suncet"),
-    "full, labels only, moving statistics": labels_only("full", freeze_statistics=False),
+    "full, labels only, moving statistics": labels_only("full", freeze_bn_stats=False),
     "fixmatch, random classifier": semi_supervised("fixmatch", from_class_means=False),
 }
 

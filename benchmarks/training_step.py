@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 import tyro
-from lightly.loss import NTXentLoss
-from lightly.transforms import SimCLRTransform
+from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
+from lightly.transforms import SimCLRTransform  # pyright: ignore[reportMissingImports]
 from measuring import Claim, Table, in_turns, keep
 from PIL import Image
 from torch import Tensor
@@ -173,12 +173,12 @@ def measure(case: Case, settings: Settings) -> tuple[Table, list[Claim]]:
         }
         if settings.compiled:
             candidates["likewise, compiled"] = our_turn(case, images, precision, compiled=True)
-        take_columns = in_turns(candidates, settings.rounds)
-        for who, spent in take_columns.items():
-            ratio = "" if who == "likewise" else f"{spent / take_columns['likewise']:.2f}x as fast"
+        times = in_turns(candidates, settings.rounds)
+        for who, spent in times.items():
+            ratio = "" if who == "likewise" else f"{spent / times['likewise']:.2f}x as fast"
             table.rows.append([precision, who, f"{len(images) / spent:,.0f}", ratio])
-        times = take_columns["lightly"] / take_columns["likewise"]
-        claims.append(Claim(f"{case.name}: {case.wanted}x lightly's pipeline, {precision}", case.wanted, times))
+        speed_up = times["lightly"] / times["likewise"]
+        claims.append(Claim(f"{case.name}: {case.wanted}x lightly's pipeline, {precision}", case.wanted, speed_up))
     return table, claims
 
 

@@ -146,7 +146,7 @@ def albumentations(case: Case) -> Callable[[], object]:
 
 def lightly(case: Case) -> Callable[[], object]:
     """Image by image, PIL until the end; a call gives both views."""
-    from lightly.transforms import SimCLRTransform
+    from lightly.transforms import SimCLRTransform  # pyright: ignore[reportMissingImports]
 
     recipe = SimCLRTransform(input_size=case.size, normalize=None)
     images = [Image.fromarray(image) for image in case.files[: case.shares[LIGHTLY]]]
@@ -160,7 +160,7 @@ def lightly(case: Case) -> Callable[[], object]:
 
 def kornia(case: Case) -> Callable[[], object]:
     """The whole batch at once, floats from the start."""
-    import kornia.augmentation as peer
+    import kornia.augmentation as peer  # pyright: ignore[reportMissingImports]
 
     taps = kernel_size(case.size)
     recipe = torch.nn.Sequential(
@@ -209,9 +209,9 @@ def rand_augment_table(settings: Settings) -> tuple[Table, dict[str, float]]:
         TORCHVISION: torchvision_rand_augment(tensors),
         TORCHVISION_PIL: torchvision_rand_augment(files),
     }
-    take_columns = in_turns(candidates, settings.rounds, settings.clock)
-    speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in take_columns.items()}
-    rows = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
+    seconds = in_turns(candidates, settings.rounds, settings.clock)
+    speeds = {name: (512 if name == "likewise" else 128) / spent for name, spent in seconds.items()}
+    rows: list[Sequence[str]] = [[name, f"{s:,.0f}", f"{speeds['likewise'] / s:.1f}x"] for name, s in speeds.items()]
     notes = [
         "Crop of at least 77%, flip, two operations of RandAugment, Cutout of half the side. torchvision: operations "
         "on bytes, image by image, magnitude 10 of 31. likewise: crops compiled, operations in PyTorch, on the batch.",
@@ -260,11 +260,13 @@ def difference(case: Case) -> float:
 
 def measure(case: Case, settings: Settings) -> tuple[Table, dict[str, float]]:
     """The table of one case, and views per second of each library."""
-    take_columns = in_turns(candidates(case), settings.rounds, settings.clock)
-    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in take_columns.items()}
+    seconds = in_turns(candidates(case), settings.rounds, settings.clock)
+    speeds = {name: 2 * min(case.shares[name], len(case.files)) / spent for name, spent in seconds.items()}
     least = floor(case, copy_speed(settings.clock))
     first = next(iter(speeds.values()))
-    rows = [[name, f"{s:,.0f}", f"{first / s:.1f}x", f"{s * least:.1%}"] for name, s in speeds.items()]
+    rows: list[Sequence[str]] = [
+        [name, f"{s:,.0f}", f"{first / s:.1f}x", f"{s * least:.1%}"] for name, s in speeds.items()
+    ]
     table = Table(case.name, ["", "views/s", f"{next(iter(speeds))} is", "of the floor's speed"], rows)
     table.notes.append(
         f"Floor: {1e6 * least:.1f} µs a view, to read the mean crop and write the view as memory is copied."

@@ -56,7 +56,7 @@ def launches(work: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         work()
         torch.cuda.synchronize()
-    return sum(str(event.device_type).endswith("CUDA") for event in profiler.events())
+    return sum(str(event.device_type).endswith("CUDA") for event in profiler.events() or ())
 
 
 def measured(work: Callable[[], object], repeats: int = 20) -> Result:
