@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from likewise import __version__
-from likewise.errors import LikewiseError, did_you_mean
+from likewise.errors import LikewiseError, SaidByFirstRank, did_you_mean
 
 COMMANDS = {
     "advise": "images, labels and a time -> the best classifier that they allow, and how often it will be right",
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     try:
         _command(command)(rest)
+    except SaidByFirstRank as error:
+        raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
         print(f"likewise {command}: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

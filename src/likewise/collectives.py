@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from likewise.errors import LikewiseError, SaidByFirstRank
+
+ResultT = TypeVar("ResultT")
+
+# PyTorch 2.14 has renamed these two, and warns where the old names are used.
+_all_gather: Any = getattr(dist, "all_gather_single", getattr(dist, "all_gather_into_tensor", None))
+_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", getattr(dist, "reduce_scatter_tensor", None))
 
 _alone = False
 """Whether this process computes without the others for now."""
@@ -41,7 +49,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
         gathered = local.new_empty(world_size() * len(local), *local.shape[1:])
-        dist.all_gather_into_tensor(gathered, local.contiguous())
+        _all_gather(gathered, local.contiguous())
         return gathered
 
     @staticmethod
@@ -50,7 +58,7 @@ class _Gather(torch.autograd.Function):
         # ranks that data-parallel training takes divides by world_size again.
         (gathered,) = gradients
         local = gathered.new_empty(len(gathered) // world_size(), *gathered.shape[1:])
-        dist.reduce_scatter_tensor(local, gathered.contiguous())  # half the bytes of an all-reduce and a slice
+        _reduce_scatter(local, gathered.contiguous())  # half the bytes of an all-reduce and a slice
         return local
 
 
@@ -85,12 +93,49 @@ def merged_over_ranks(entries: dict[str, str]) -> dict[str, str]:
     """The entries of every rank in one dictionary, the same on all; every rank must ask."""
     if world_size() == 1:
         return entries
-    by_rank: list[dict[str, str]] = [{} for _ in range(world_size())]
-    dist.all_gather_object(by_rank, entries)
     merged: dict[str, str] = {}
-    for of_rank in by_rank:
+    for of_rank in gathered_objects(entries):
         merged |= of_rank
     return merged
+
+
+def gathered_objects(value: Any) -> list[Any]:
+    """An object of every rank, in rank order; every rank must ask."""
+    if world_size() == 1:
+        return [value]
+    by_rank: list[Any] = [None] * world_size()
+    dist.all_gather_object(by_rank, value)
+    return by_rank
+
+
+def is_connection_error(error: BaseException) -> bool:
+    """Whether a collective failed because another process does not answer."""
+    kinds = tuple(getattr(dist, name) for name in ("DistError",) if hasattr(dist, name))
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def on_first_rank(call: Callable[[], ResultT]) -> ResultT:
+    """The result of a call that the first process makes, in every process; every rank must ask.
+
+    Raises:
+        LikewiseError: the call raised it, in the first process.
+        SaidByFirstRank: the call raised a `LikewiseError`, in the others, so that no process waits for one that ended.
+    """
+    if world_size() == 1:
+        return call()
+    outcome: list[Any] = [None, None]  # what the call returned, and the exit code of its error
+    raised: LikewiseError | None = None
+    if rank() == 0:
+        try:
+            outcome[0] = call()
+        except LikewiseError as error:
+            outcome[1], raised = error.exit_code, error
+    dist.broadcast_object_list(outcome)
+    if raised is not None:
+        raise raised
+    if outcome[1] is not None:
+        raise SaidByFirstRank(outcome[1])
+    return outcome[0]
 
 
 def min_over_ranks(number: int, device: torch.device) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class LikewiseError(Exception):
@@ -20,6 +21,34 @@ class EnvironmentIOError(LikewiseError):
     """The request was correct, but the machine could not carry it out."""
 
     exit_code = 1
+
+
+class DamagedFile(LikewiseError):
+    """A file that likewise wrote was cut short or changed.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+        remedy: what to do, as a sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}. {remedy}")
+        self.reason = reason
+
+
+class SaidByFirstRank(LikewiseError):
+    """The first of several processes has ended with an error and its message; this one ends with it, silently.
+
+    Args:
+        exit_code: of the first process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("the first process has ended with an error, which it has printed.")
+        self.exit_code = exit_code
 
 
 class FilesLeftOut(LikewiseError):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.atomic_write import write_bytes
+from likewise.errors import DamagedFile, EnvironmentIOError, LikewiseError
 
 IN_MEMORY = "in memory"
 """What is written in ``config.json`` where a run's data were objects, not files."""
@@ -31,6 +33,20 @@ UNCOMPARED = (
 )
 """Settings in ``config.json`` that may differ when a run is resumed: they do not change what is learned. The number of
 microbatches does, whatever their size on one device; ``config.json`` has it next to the settings."""
+
+CONFIG_TYPES = {"data": str, "method": dict, "steps": int, "settings": dict}
+"""Entries that every ``config.json`` has, and their types in JSON."""
+
+CHECKSUM = "checksum"
+"""The entry of a JSON file that holds the CRC-32 of all others."""
+
+REMEDIES = {
+    "scores.json": "To write it again: likewise evaluate {run}",
+    "encoder.json": "The command that trained the run writes it again, given once more with --resume.",
+    "classifier.json": "The command that trained the run writes it again, given once more with --resume.",
+    "data.json": "The command that trained the run writes it again, given once more with --resume.",
+}
+"""What to do where a file of a run is damaged; {run} becomes its folder."""
 
 
 class RunFolder:
@@ -75,6 +91,16 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The checkpoint before the last one, for where that is damaged."""
+        return self.path / "checkpoints" / "previous.ckpt"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to resume from."""
+        return self.checkpoint.exists() or self.previous_checkpoint.exists()
+
+    @property
     def best(self) -> Path:
         """How a start and the best evaluation did, and the networks of that evaluation if they may be gone back to."""
         return self.path / "checkpoints" / "best.pt"
@@ -83,6 +109,16 @@ class RunFolder:
     def restored(self) -> Path:
         """The networks that a run restored at its end, instead of the last ones."""
         return self.path / "checkpoints" / "restored.pt"
+
+    @property
+    def lock(self) -> Path:
+        """An empty file that the process which trains in the folder holds locked."""
+        return self.path / ".lock"
+
+    @property
+    def owner(self) -> Path:
+        """Which process that is; absent where none trains."""
+        return self.path / "owner.json"
 
     @property
     def weights(self) -> Path:
@@ -153,7 +189,8 @@ class RunFolder:
         """Make the folder, or refuse to touch one that already holds something."""
         try:
             # A run that was killed before its first file leaves empty folders, which are nobody's.
-            occupied = self.path.is_file() or any(each.is_file() for each in self.path.rglob("*"))
+            files = (each for each in self.path.rglob("*") if each.is_file() and each not in (self.lock, self.owner))
+            occupied = self.path.is_file() or any(files)
             if occupied and not (overwrite or resume):
                 raise LikewiseError(
                     f"The output folder {self.path} is not empty. Choose another with --out, continue the run in it "
@@ -178,14 +215,31 @@ class RunFolder:
     def _empty(self) -> None:
         """Remove what a run wrote; other files stay."""
         for entry in (
-            self.config, self.environment, self.data, self.metrics, self.log, self.checkpoint, self.weights,
-            self.encoder, self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved,
-            self.illustration, self.locations, self.matches, self.report,
+            self.config, self.environment, self.data, self.unread, self.metrics, self.log, self.checkpoint,
+            self.previous_checkpoint, self.best, self.restored, self.weights, self.encoder, self.classifier,
+            self.classifier_weights, self.scores, self.gallery, self.retrieved, self.illustration, self.locations,
+            self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
+        for pattern in ("*.partial", "*.damaged", "new.ckpt"):
+            for left in (self.path / "checkpoints").glob(pattern):
+                left.unlink()
         for folder in (self.text, self.sound):
             if folder.is_dir():
                 shutil.rmtree(folder)
+
+    def require_presence(self) -> None:
+        """Refuse to go on where the folder was removed or renamed while its run was training.
+
+        Raises:
+            EnvironmentIOError: the folder is gone.
+        """
+        if not self.checkpoint.parent.is_dir():
+            raise EnvironmentIOError(
+                f"The run's folder {self.path} was removed or renamed while the run was training, so nothing more can "
+                f"be saved, and the run stops. If it was renamed, continue it there with --resume and its new --out; "
+                f"otherwise start it again."
+            )
 
     def require(self) -> RunFolder:
         """This folder, if it holds a run of this format.
@@ -198,24 +252,30 @@ class RunFolder:
                 f"{self.path} is not a run: it has no config.json. Give a folder that `likewise train` wrote, "
                 f"for instance runs/a."
             )
-        found = read_json(self.config).get("format", 1)
+        content = read_object(self.config)
+        if not content:
+            raise damaged(self.config, "it is an empty object")
+        found = content.get("format", 1)
         if found != FORMAT:
             raise LikewiseError(
                 f"{self.path} holds a run of format {found}, and this version of likewise reads format {FORMAT}: train "
                 f"it again."
             )
+        require_types(self.config, content, CONFIG_TYPES)
         return self
 
     def metric_lines(self) -> Iterator[dict[str, Any]]:
-        """The logged lines in order; an incomplete last line is skipped."""
+        """The logged lines in order; an incomplete or damaged line is skipped."""
         if not self.metrics.exists():
             return
-        with self.metrics.open() as lines:
+        with self.metrics.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
-                    yield json.loads(line)
+                    values = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if isinstance(values, dict) and _is_number(values.get("step")):
+                    yield values
 
 
 def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
@@ -245,12 +305,97 @@ def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content."""
-    return json.loads(path.read_text())
+    """A JSON file's content, which `write_json` wrote.
+
+    Raises:
+        DamagedFile: it is no JSON, or was changed after it was written.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, "it is empty" if not path.stat().st_size else "it is cut short, or no JSON") from error
+    except OSError as error:
+        raise EnvironmentIOError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if isinstance(content, dict) and CHECKSUM in content:
+        expected = content.pop(CHECKSUM)
+        if _checksum(content) != expected:
+            raise damaged(path, f'its content does not match its "{CHECKSUM}" (whoever changes it removes that entry)')
+    return content
+
+
+def read_object(path: Path, types: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """A JSON file whose content is an object.
+
+    Args:
+        path: the file.
+        types: entries that it must have, and their types.
+
+    Raises:
+        DamagedFile: it is none, or an entry is absent or of another type.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise damaged(path, "it does not hold an object")
+    require_types(path, content, types or {})
+    return content
+
+
+def require_types(path: Path, content: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """Refuse a file's content where an entry is absent or of another type.
+
+    Raises:
+        DamagedFile: with the entry's name.
+    """
+    for name, wanted in types.items():
+        if name not in content:
+            raise damaged(path, f'it has no "{name}"')
+        if not isinstance(content[name], wanted) or (wanted is int and isinstance(content[name], bool)):
+            raise damaged(path, f'its "{name}" is not of type {wanted.__name__}')
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """While the context is open, an error of what a file's content is taken for becomes one that names the file.
+
+    Raises:
+        DamagedFile: an entry is absent, unknown or of another type.
+    """
+    try:
+        yield
+    except DamagedFile:
+        raise
+    except KeyError as error:
+        raise damaged(path, f'it has no "{error.args[0]}"') from error
+    except LikewiseError as error:
+        raise damaged(path, str(error).rstrip(".")) from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise damaged(path, f"an entry is absent or of another type ({error})") from error
+
+
+def damaged(path: Path, reason: str) -> DamagedFile:
+    """The error for a file of a run that cannot be used, with what to do."""
+    remedy = REMEDIES.get(path.name, "Copy it again from where it is whole, or train again.")
+    return DamagedFile(path, reason, remedy.format(run=path.parent))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a kill leaves either the old file or the new one, never half of one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+    """Write JSON so that a kill leaves either the old file or the new one, never half of one.
+
+    An object gets a checksum, by which `read_json` knows whether it was changed.
+
+    Raises:
+        EnvironmentIOError: the disk is full or may not be written to; an old file stays.
+    """
+    if isinstance(content, Mapping):
+        content = {**content, CHECKSUM: _checksum(content)}
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """CRC-32 of an object, whatever the white space and the order of its entries."""
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True, separators=(",", ":"))
+    return f"crc32:{zlib.crc32(text.encode()):08x}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

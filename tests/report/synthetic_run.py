@@ -60,7 +60,7 @@ def write_run(
     settings = {"epochs": 20, "batch_size": 256, "seed": 0, "validation": 0.1, "out": str(path)}
     write_json(run.config, {
         "format": FORMAT, "data": "photos/<clothes>", "method": {"name": method, "settings": {"temperature": 0.2}},
-        "labels": labels, "encoder": {"name": "small"}, "settings": settings,
+        "labels": labels, "encoder": {"name": "small"}, "steps": 200, "settings": settings,
     })  # fmt: skip
     write_json(run.environment, {"likewise": "0.1.0", "torch": "2.9", "machine": "2 x Intel Xeon", "device": "cpu",
                                  "precision": "bf16-mixed", "precision_reason": "the CPU has AMX",

@@ -8,8 +8,9 @@ import torch
 
 import likewise as lw
 from likewise.errors import LikewiseError
+from likewise.field_types import with_checked_types
 from likewise.methods import METHODS, Recipe, SimCLR
-from likewise.runs.setting_checks import RANGES, with_checked_types
+from likewise.runs.setting_checks import RANGES
 from likewise.runs.settings import TrainSettings
 
 

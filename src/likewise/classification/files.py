@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likewise.classification.classifier import Classifier
 from likewise.classification.reference import Reference
 from likewise.encoders import Encoder, EncoderSettings, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import RunFolder, read_object, write_json
+from likewise.tensor_files import load_tensors, save_tensors
 
 OWN_ENCODER = "encoder."
 """prefix of the tensors of an encoder that is not the folder's own, such as the EMA copy that FixMatch evaluates"""
@@ -51,9 +50,7 @@ def save_classifier(
         save_encoder(classifier.encoder, settings, files.path)
     elif not _same_weights(classifier.encoder, files.weights):
         tensors |= {OWN_ENCODER + name: tensor for name, tensor in classifier.encoder.state_dict().items()}
-    partial = files.path / f"{files.classifier_weights.name}.partial"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(files.classifier_weights)
+    save_tensors(files.classifier_weights, tensors)
     content = {
         "class_names": list(classifier.class_names),
         "temperature": float(classifier.temperature),
@@ -75,7 +72,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Clas
     """
     content = _settings(folder)
     encoder, _ = load_encoder(folder, module)
-    tensors = load_file(RunFolder(folder).classifier_weights)
+    tensors = load_tensors(RunFolder(folder).classifier_weights)
     own = {name.removeprefix(OWN_ENCODER): each for name, each in tensors.items() if name.startswith(OWN_ENCODER)}
     if own:
         encoder.load_state_dict(own)
@@ -92,10 +89,8 @@ def load_reference(folder: str | Path) -> Reference:
         LikewiseError: there is no classifier.
     """
     content = _settings(folder)
-    with safe_open(RunFolder(folder).classifier_weights, "pt") as file:
-        vectors, confidence, correct = (
-            file.get_tensor(f"reference.{name}") for name in ("vectors", "confidence", "correct")
-        )
+    tensors = load_tensors(RunFolder(folder).classifier_weights)
+    vectors, confidence, correct = (tensors[f"reference.{name}"] for name in ("vectors", "confidence", "correct"))
     vectors = nn.functional.normalize(vectors.float(), dim=1)
     return Reference(vectors, confidence, correct, content["distance_limit"], content["protocol"])
 
@@ -103,7 +98,7 @@ def load_reference(folder: str | Path) -> Reference:
 def _settings(folder: str | Path) -> dict[str, Any]:
     files = RunFolder(folder)
     if not (files.classifier.is_file() and files.classifier_weights.is_file()):
-        targets = read_json(files.data).get("targets") if files.data.exists() else None
+        targets = read_object(files.data).get("targets") if files.data.exists() else None
         if targets:
             raise LikewiseError(
                 f"The run {folder} learned from {targets['task']} labels, which predict does not give yet. Its encoder "
@@ -114,11 +109,11 @@ def _settings(folder: str | Path) -> dict[str, Any]:
             f"classes or more: likewise train DATA --labels labels.csv. For images without labels there are likewise "
             f"embed and likewise search."
         )
-    return read_json(files.classifier)
+    return read_object(files.classifier, {"class_names": list, "temperature": float, "protocol": dict})
 
 
 def _same_weights(encoder: Encoder, path: Path) -> bool:
     """Whether a file holds exactly the weights of an encoder."""
-    stored: dict[str, Tensor] = load_file(path)
+    stored: dict[str, Tensor] = load_tensors(path)
     own = encoder.state_dict()
     return own.keys() == stored.keys() and all(torch.equal(own[name].cpu(), stored[name]) for name in own)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from likewise.data.video.clip_sampling import WHOLE_FRAME, ClipSampling, Region
 from likewise.encoders import clip_networks, lite0
@@ -26,7 +25,9 @@ from likewise.encoders.from_module import (
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.run_folder import read_json, write_json
+from likewise.field_types import record_of
+from likewise.run_folder import read_json, reading, write_json
+from likewise.tensor_files import load_tensors, save_tensors
 
 SMALL_IMAGE = 64
 """Up to this side a ResNet gets the 3x3 stride-1 stem; with the usual one, 28 pixels would give a map of 1x1."""
@@ -267,7 +268,7 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         )
         inner = encoder.network
     if origin.startswith(RUN_START):
-        encoder.load_state_dict(load_file(Path(origin.removeprefix(RUN_START)) / WEIGHTS))
+        encoder.load_state_dict(load_tensors(Path(origin.removeprefix(RUN_START)) / WEIGHTS))
     elif origin == lite0.LITE0:
         encoder.key_match = lite0.load_lite0(inner)
     elif origin not in ("", "timm"):
@@ -283,10 +284,7 @@ def _ours(settings: EncoderSettings) -> Encoder:
 
 def save_encoder(encoder: Encoder, settings: EncoderSettings, folder: Path) -> None:
     """Write ``encoder.safetensors`` and ``encoder.json`` into a folder."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(weights, partial)
-    partial.replace(folder / WEIGHTS)  # an interrupted write leaves the old file
+    save_tensors(folder / WEIGHTS, encoder.state_dict())
     write_json(folder / SETTINGS, settings.to_json())
 
 
@@ -302,11 +300,8 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
             f"{folder} has no {WEIGHTS}: it is not a run, or the run was stopped before its end. Continue a stopped "
             f"run with --resume."
         )
-    stored = read_json(folder / SETTINGS)
-    content: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-    }
-    return EncoderSettings(**content)
+    with reading(folder / SETTINGS):
+        return record_of(EncoderSettings, read_json(folder / SETTINGS))
 
 
 def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
@@ -322,7 +317,7 @@ def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tup
     settings = with_module(encoder_settings_of(path), module)
     encoder = build_encoder(settings, fetch=False)
     try:
-        encoder.load_state_dict(load_file(Path(path) / WEIGHTS))
+        encoder.load_state_dict(load_tensors(Path(path) / WEIGHTS))
     except RuntimeError as error:
         users = settings.name.startswith(MODULE)
         remedy = " Pass a module of the same shape: likewise.load(path, encoder=module)." if users else ""

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.text import SMALL_TEXT, SmallTransformer, TextEncoder, TextSettings
-from likewise.run_folder import read_json, write_json
+from likewise.field_types import record_of
+from likewise.run_folder import read_json, reading, write_json
+from likewise.tensor_files import load_tensors, save_tensors
 
 FOLDER = "text"
 """in a run's folder"""
@@ -75,7 +76,7 @@ def save_space(space: SharedSpace, tokenizer: Tokenizer, run: Path) -> None:
     folder, text = run / FOLDER, space.settings.text
     folder.mkdir(exist_ok=True)
     tokenizer.save(folder / TOKENIZER)
-    save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, folder / WEIGHTS)
+    save_tensors(folder / WEIGHTS, space.state_dict())
     if text.name != SMALL_TEXT:
         shutil.copyfile(text_folder(text.name) / CONFIG, folder / CONFIG)
     write_json(folder / SPACE, asdict(space.settings))
@@ -87,14 +88,15 @@ def load_space(run: Path) -> tuple[SharedSpace, Tokenizer] | None:
     if not (folder / SPACE).is_file():
         return None
     space = _built(read_settings(folder), folder)
-    space.load_state_dict(load_file(folder / WEIGHTS))
+    space.load_state_dict(load_tensors(folder / WEIGHTS))
     return space.eval(), Tokenizer.read(folder / TOKENIZER, space.settings.text.length)
 
 
 def read_settings(folder: Path) -> SpaceSettings:
     """How the space of a folder was built."""
-    stored = read_json(folder / SPACE)
-    return SpaceSettings(**{**stored, "text": TextSettings(**stored["text"])})
+    with reading(folder / SPACE):
+        stored = read_json(folder / SPACE)
+        return record_of(SpaceSettings, {**stored, "text": record_of(TextSettings, stored["text"])})
 
 
 def _built(settings: SpaceSettings, folder: Path) -> SharedSpace:

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from likewise.data.video.sound_windows import samples_from
 from likewise.data.video.video_decoding import SOUND_RATE
 from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
+from likewise.field_types import record_of
 from likewise.heads.spatial_attention import attention_pooling, attention_weights
-from likewise.run_folder import read_json, write_json
+from likewise.run_folder import read_json, reading, write_json
+from likewise.tensor_files import load_tensors, save_tensors
 from likewise.views.audio.log_mel import LogMel
 
 FOLDER = "sound"
@@ -147,7 +148,7 @@ def save_sound_space(space: SoundSpace, run: Path) -> None:
     """Write all that comparing sounds with clips needs into the folder ``sound`` of a run's."""
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
-    save_file({name: t.detach().cpu().contiguous() for name, t in space.state_dict().items()}, folder / WEIGHTS)
+    save_tensors(folder / WEIGHTS, space.state_dict())
     write_json(folder / SPACE, asdict(space.settings))
 
 
@@ -156,8 +157,9 @@ def load_sound_space(run: Path) -> SoundSpace | None:
     folder = run / FOLDER
     if not (folder / SPACE).is_file():
         return None
-    space = SoundSpace(SoundSpaceSettings(**read_json(folder / SPACE)))
-    space.load_state_dict(load_file(folder / WEIGHTS))
+    with reading(folder / SPACE):
+        space = SoundSpace(record_of(SoundSpaceSettings, read_json(folder / SPACE)))
+    space.load_state_dict(load_tensors(folder / WEIGHTS))
     return space.eval()
 
 

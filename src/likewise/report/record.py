@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likewise.errors import LikewiseError
+from likewise.errors import DamagedFile
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
+from likewise.field_types import record_of
 from likewise.methods import METHODS
 from likewise.report.pictures.gallery import Gallery, read_gallery
 from likewise.report.pictures.illustration import Illustration
 from likewise.report.pictures.illustration_section import read_illustration
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import RunFolder, read_object, reading
 
 ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
 """Whose scores a run holds, in the order that a reader compares them."""
@@ -48,9 +48,7 @@ class RunRecord:
         Raises:
             LikewiseError: the folder is not a run, or its config.json cannot be read.
         """
-        config = _content(folder.require().config)
-        if isinstance(config, str):
-            raise LikewiseError(f"{folder.config} cannot be read: {config}. Restore it, or train again.")
+        config = read_object(folder.require().config)
         missing: list[str] = []
         environment = _or_missing(folder.environment, "the machine and the versions are unknown", missing)
         data = _or_missing(folder.data, "what was found in the data is unknown", missing)
@@ -58,9 +56,10 @@ class RunRecord:
         metrics = _metrics(folder, missing)
         gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
         by_encoder = {}
-        for who in ENCODERS:
-            by_encoder[who] = [Score.from_json(each) for each in scores.pop(who, None) or []]
-        differences = [ScoreDifference(**each) for each in scores.pop("differences", None) or []]
+        with reading(folder.scores):
+            for who in ENCODERS:
+                by_encoder[who] = [Score.from_json(each) for each in scores.pop(who, None) or []]
+            differences = [record_of(ScoreDifference, each) for each in scores.pop("differences", None) or []]
         missing += [str(note) for note in scores.get("notes") or []]
         return cls(
             folder,
@@ -127,12 +126,9 @@ class RunRecord:
 def _content(path: Path) -> dict[str, Any] | str:
     """A JSON object, or why there is none."""
     try:
-        content = read_json(path)
-    except OSError as error:
-        return error.strerror or str(error)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return f"it is damaged ({error})"
-    return content if isinstance(content, dict) else "it does not hold a JSON object"
+        return read_object(path)
+    except DamagedFile as error:
+        return error.reason
 
 
 def _or_missing(path: Path, consequence: str, missing: list[str]) -> dict[str, Any]:
@@ -148,7 +144,7 @@ def _or_missing(path: Path, consequence: str, missing: list[str]) -> dict[str, A
 
 def _metrics(folder: RunFolder, missing: list[str]) -> list[dict[str, Any]]:
     """The logged lines of steps."""
-    lines = [line for line in folder.metric_lines() if isinstance(line, dict) and "step" in line]
+    lines = list(folder.metric_lines())
     if not lines:
         missing.append(f"{folder.metrics.name} is absent or empty, so there are no curves.")
     return lines

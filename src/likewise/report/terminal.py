@@ -18,7 +18,7 @@ from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
 from likewise.report.start_comparison import worse_than_start
 from likewise.report.wording import SPLITS, is_main, is_over_classes
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import RunFolder, read_object
 
 
 class RunOutline(NamedTuple):
@@ -150,7 +150,7 @@ def last_screen(run: RunFolder) -> RenderableType:
     """The scores of the trained and the untrained encoder, the paths of the results, and the line that loads it."""
     parts: list[RenderableType] = []
     if run.scores.exists():
-        scores = read_json(run.scores)
+        scores = read_object(run.scores)
         parts += score_tables(scores)
         parts += list(scores.get("notes", []))
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]

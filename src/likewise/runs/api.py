@@ -15,6 +15,7 @@ from likewise.data.checks.doctor import Findings, examine
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.field_types import with_checked_types
 from likewise.methods import Method, Recipe
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
@@ -26,7 +27,6 @@ from likewise.runs.given import GivenObjects, checked_callbacks, checked_labels,
 from likewise.runs.prepare import Prepared
 from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
-from likewise.runs.setting_checks import with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
 from likewise.training import Callback

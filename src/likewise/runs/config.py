@@ -8,7 +8,7 @@ from likewise.data.loader import Loader
 from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
 from likewise.methods import Recipe, method_name
-from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder, read_json, write_json
+from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder, read_object, write_json
 from likewise.runs.data_name import name_of
 from likewise.runs.prepare import Prepared
 from likewise.runs.settings import to_json
@@ -54,7 +54,7 @@ def write_config(
     }
     meaning = ""
     if prepared.settings.resume and run.config.exists():
-        before = read_json(run.require().config)
+        before = read_object(run.require().config, {"extensions": list})
         _refuse_changes(before, config)
         config["extensions"] = before["extensions"]
         if steps > before["steps"]:

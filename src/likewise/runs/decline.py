@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -14,6 +13,7 @@ from likewise.evaluation.statistics.confidence import paired_difference
 from likewise.run_folder import RunFolder
 from likewise.runs.settings import OnDecline
 from likewise.training import Callback, CallbackState
+from likewise.training.checkpoint import AFRESH, read_torch, write_torch
 from likewise.training.screen import Screen
 
 PATIENCE = 2
@@ -70,9 +70,9 @@ class DeclineGuard(Callback):
         """Go back to the best networks where the run ended below its start and is to keep what it had."""
         if self.online is None or state.run is None or self.action == "warn" or self.below < PATIENCE:
             return
-        best = torch.load(state.run.best, map_location="cpu", weights_only=True)
+        best = read_torch(state.run.best, AFRESH)
         state.nets.load_state_dict(best["nets"])
-        torch.save(best, state.run.restored)
+        write_torch(state.run.restored, best)
         message = f"The networks are those of step {best['step']:,}, which had the best online accuracy."
         self._say(state, message)
 
@@ -103,13 +103,13 @@ class DeclineGuard(Callback):
         if self.action != "warn":
             content["nets"] = {name: tensor.cpu() for name, tensor in state.nets.state_dict().items()}
         state.run.best.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, state.run.best)
+        write_torch(state.run.best, content)
 
     def _read(self, run: RunFolder) -> None:
         """The start's answers and the best evaluation of a run that goes on."""
         if not run.best.exists():
             return
-        stored = torch.load(run.best, map_location="cpu", weights_only=True)
+        stored = read_torch(run.best, AFRESH)
         self.start, self.best = stored["start"], stored["value"]
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from likewise.errors import LikewiseError
+from likewise.field_types import with_checked_types
 from likewise.methods import Method, Recipe
 from likewise.methods.user_views import UserViews
 from likewise.run_folder import RunFolder
 from likewise.runs.run import Run
-from likewise.runs.setting_checks import with_checked_types
 from likewise.runs.settings import TrainSettings
 from likewise.training import Callback
 from likewise.training.callbacks import EarlyStopping

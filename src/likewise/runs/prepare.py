@@ -20,6 +20,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import EncoderSettings
+from likewise.field_types import with_checked_types
 from likewise.methods import Method, Recipe, find_method, with_view_size
 from likewise.methods.user_views import with_views
 from likewise.runs.choices import choose_encoder, choose_method, fitted_support, start_encoder
@@ -27,7 +28,7 @@ from likewise.runs.given import NOTHING_GIVEN, GivenObjects, checked_recipe
 from likewise.runs.inputs import choose_inputs
 from likewise.runs.open_data import list_data, open_data
 from likewise.runs.pretrained_start import choose_pretrained_start
-from likewise.runs.setting_checks import check_settings, with_checked_types
+from likewise.runs.setting_checks import check_settings
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
 from likewise.training.unread_images import require_few_unread

@@ -47,10 +47,10 @@ from likewise.methods import Method, Nets
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
-from likewise.run_folder import IN_MEMORY, RunFolder, read_json
+from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
 from likewise.runs.data_name import name_of
 from likewise.runs.export import Exported, Format, export
-from likewise.runs.settings import TrainSettings, from_json
+from likewise.runs.settings import stored_settings
 from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
 from likewise.vectors import SearchResult, Vectors, most_similar, read_vectors
@@ -115,7 +115,7 @@ class Run:
         """The trained encoder's scores by name; empty before an evaluation or without labels."""
         if not self.folder.scores.exists():
             return {}
-        return {score["name"]: score["value"] for score in read_json(self.folder.scores)["trained"]}
+        return _trained_scores(self.folder)
 
     def embed(self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None) -> Vectors:
         """Vectors of images, as the encoder sees their centre.
@@ -320,7 +320,7 @@ class Run:
         if neighbours < 1:
             raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
-        trained_with = from_json(TrainSettings, read_json(self.folder.config)["settings"]).data_settings
+        trained_with = stored_settings(self.folder).data_settings
         trained_with = replace(trained_with, pixel_range=settings.pixel_range)
         device, seed = choose_device("auto"), trained_with.seed
         other = DataSettings(
@@ -363,7 +363,7 @@ class Run:
             console.print(last_screen(target))
         if strict:
             require_all_read(skipped)
-        return {score["name"]: score["value"] for score in read_json(target.scores)["trained"]}
+        return _trained_scores(target)
 
     def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> _Opened:
         settings = self._loaded[1]
@@ -402,15 +402,18 @@ class Run:
 
     def _classifier_scores(self) -> list[Measurement]:
         """The scores of the method's own classifier at the end of training, which stay as they are."""
-        content = read_json(self.folder.scores) if self.folder.scores.exists() else {}
-        calibrations = content.get("calibration", {}).get("trained", {})
-        measured = []
-        for entry in content.get("trained", []):
-            name = entry["name"]
-            if name not in OWN:
-                continue
-            calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
-            measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
+        measured: list[Measurement] = []
+        if not self.folder.scores.exists():
+            return measured
+        with reading(self.folder.scores):
+            content = read_json(self.folder.scores)
+            calibrations = content.get("calibration", {}).get("trained", {})
+            for entry in content.get("trained", []):
+                name = entry["name"]
+                if name not in OWN:
+                    continue
+                calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
+                measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
         return measured
 
     def export(self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False) -> Path:
@@ -430,6 +433,12 @@ class Run:
     def report(self) -> Path:
         """Write the page again from the files in the folder."""
         return write_report(self.folder)
+
+
+def _trained_scores(folder: RunFolder) -> dict[str, float]:
+    """The trained encoder's scores by name."""
+    with reading(folder.scores):
+        return {score["name"]: score["value"] for score in read_json(folder.scores)["trained"]}
 
 
 def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:

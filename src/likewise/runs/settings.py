@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from likewise.data.data_settings import DataSettings
+from likewise.errors import LikewiseError
+from likewise.field_types import with_checked_types
+from likewise.run_folder import RunFolder, read_json, reading
 from likewise.training.captured_step import CUDAGraph
 from likewise.training.compiling import Compile
 from likewise.training.launch import DeviceKind
@@ -143,8 +146,22 @@ def from_json(kind: type[SettingsT], content: Mapping[str, Any]) -> SettingsT:
     """The settings object that `to_json` wrote; a class may restore itself by a class method ``restored``."""
     if hasattr(kind, "restored"):
         return kind.restored(content)  # type: ignore[attr-defined]
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _restored(hints[name], value) for name, value in content.items()})
+    hints, values = typing.get_type_hints(kind), {}
+    for name, value in content.items():
+        if name not in hints:
+            raise LikewiseError(f"the setting {name!r} is unknown")
+        values[name] = _restored(hints[name], value)
+    return kind(**values)
+
+
+def stored_settings(run: RunFolder) -> TrainSettings:
+    """The settings that a run was trained with.
+
+    Raises:
+        DamagedFile: its ``config.json`` was cut short or changed.
+    """
+    with reading(run.require().config):
+        return with_checked_types(from_json(TrainSettings, read_json(run.config)["settings"]))
 
 
 def _restored(hint: Any, value: Any) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.methods import Method, method_name
 from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.run_folder import RunFolder, read_json
+from likewise.report.pictures.gallery import read_gallery
+from likewise.run_folder import RunFolder, read_json, reading
 from likewise.runs.trained import load_trained, method_of
 
 
@@ -75,10 +74,16 @@ def check_teacher_leakage(path: str, source: str, train_ids: Collection[str]) ->
         train_ids: of the student's training images.
     """
     run = RunFolder(path)
-    if not run.gallery.exists() or read_json(run.data)["source"] != source:
+    if not run.gallery.exists():
         return ""
-    with np.load(run.gallery) as gallery:
-        tested = set(gallery["ids"].tolist())
+    with reading(run.data):
+        if read_json(run.data)["source"] != source:
+            return ""
+    missing: list[str] = []
+    gallery = read_gallery(run.gallery, missing)
+    if gallery is None:
+        return f"Whether the teacher saw images that are tested on here is not known: {run.path}: {missing[0]}"
+    tested = set(gallery.ids)
     if tested.isdisjoint(train_ids):
         return ""
     return (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from rich.console import Console
 from likewise.adaptation.lora import merge_adapted
 from likewise.classification import save_classifier
 from likewise.classification.of_run import LabelledImages, calibrated_classifier
-from likewise.collectives import rank, world_size
+from likewise.collectives import on_first_rank, rank, world_size
 from likewise.data.columns.captions import CAPTIONS
 from likewise.data.loader import Loader
 from likewise.encoders import save_encoder
@@ -34,7 +35,7 @@ from likewise.report.pages.page import write_report
 from likewise.report.pictures.method_pictures import IMAGES
 from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import RunOutline, first_screen, last_screen
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import RunFolder, read_json, read_object, write_json
 from likewise.runs.config import write_config
 from likewise.runs.data_name import free_folder
 from likewise.runs.decline import DeclineGuard, check_on_decline
@@ -48,6 +49,7 @@ from likewise.runs.networks import (
 )
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
+from likewise.runs.run_lock import locked
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import check_teacher_leakage
 from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
@@ -56,6 +58,7 @@ from likewise.training.compiling import compile_encoder, compiles
 from likewise.training.launch import environment, launch
 from likewise.training.microbatch import choose_microbatch, count_microbatches, microbatch_line
 from likewise.training.precision import Chosen
+from likewise.training.rank_watch import RankWatch
 from likewise.training.screen import Screen
 from likewise.views.policies import CentreView
 
@@ -93,29 +96,54 @@ def run_training(
     prepared.loader()
     nets = build_nets(prepared)
     _check_start(prepared, nets)
-    fabric, precision = _launch(prepared.settings, run)
-    run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
-    loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
-    microbatch = _microbatch(fabric, prepared, nets, loader, run)
-    microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
-    memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
-    screen, extension = Screen(console, enabled=fabric.is_global_zero), ""
-    found = data_summary(prepared)
-    found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
-    if fabric.is_global_zero:
-        run.create(overwrite=prepared.settings.overwrite, resume=prepared.settings.resume)
-        extension = write_config(run, data, prepared, loader, resume_line, microbatches)
-        write_json(run.data, found)
-        write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
-        screen.keep(run.log)
-    fabric.barrier()
-    if starts_from_prototypes(prepared, nets) and not run.checkpoint.exists():
-        start_classifier(prepared, nets, fabric.device)
-    device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
-    outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
-    lines = (extension, _learning_line(prepared, nets), _teacher_leakage(prepared))
-    for message in (first_screen(found, prepared.masks, outline), *filter(None, lines)):
-        screen.say(message)
+    with RankWatch(f"The checkpoints are whole. To continue: {resume_line}") as watch:
+        fabric, precision = _launch(prepared.settings, run, watch)
+        run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
+        loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
+        microbatch = _microbatch(fabric, prepared, nets, loader, run)
+        microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
+        memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
+        screen = Screen(console, enabled=fabric.is_global_zero)
+        found = data_summary(prepared)
+        found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
+
+        def write_settings() -> str:
+            extension = write_config(run, data, prepared, loader, resume_line, microbatches)
+            write_json(run.data, found)
+            write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
+            screen.keep(run.log)
+            return extension
+
+        with _taken(run, prepared.settings) as takeover:
+            extension = on_first_rank(write_settings)
+            if starts_from_prototypes(prepared, nets) and not run.has_checkpoint:
+                start_classifier(prepared, nets, fabric.device)
+            device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
+            outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
+            lines = (takeover, extension, _learning_line(prepared, nets), _teacher_leakage(prepared))
+            for message in (first_screen(found, prepared.masks, outline), *filter(None, lines)):
+                screen.say(message)
+            _train_and_finish(fabric, prepared, nets, loader, run, screen, microbatch, measures, given, resume_line)
+    return Run(run.path, given.encoder)
+
+
+def _train_and_finish(
+    fabric: Fabric,
+    prepared: Prepared,
+    nets: Nets,
+    loader: Loader,
+    run: RunFolder,
+    screen: Screen,
+    microbatch: int | None,
+    measures: EvaluationSettings,
+    given: GivenObjects,
+    resume_line: str,
+) -> None:
+    """The loop and, by the first rank, all that follows it.
+
+    Raises:
+        Interrupted: with what continues the run.
+    """
     try:
         state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
         if fabric.is_global_zero:
@@ -126,7 +154,23 @@ def run_training(
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it
         raise Interrupted(f"Interrupted. The last checkpoint is unchanged. To continue: {resume_line}") from None
-    return Run(run.path, given.encoder)
+
+
+@contextmanager
+def _taken(run: RunFolder, settings: TrainSettings) -> Iterator[str]:
+    """While the context is open, the folder is this run's. Yields what is to be said of a killed process before it."""
+    with ExitStack() as stack:
+        yield on_first_rank(lambda: _take(run, settings, stack))
+
+
+def _take(run: RunFolder, settings: TrainSettings, stack: ExitStack) -> str:
+    """Lock the folder and empty it where it is to be replaced; one that holds no run is looked at before."""
+    if run.config.exists():
+        message = stack.enter_context(locked(run))
+        run.create(overwrite=settings.overwrite, resume=settings.resume)
+        return message
+    run.create(overwrite=settings.overwrite, resume=settings.resume)
+    return stack.enter_context(locked(run))
 
 
 def _with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
@@ -156,7 +200,7 @@ def online_scores(prepared: Prepared, device: torch.device) -> OnlineScores:
     return OnlineScores(prepared.splits, size, seed, device, prepared.transforms.get(CAPTIONS))
 
 
-def _launch(settings: TrainSettings, run: RunFolder) -> tuple[Fabric, Chosen]:
+def _launch(settings: TrainSettings, run: RunFolder, watch: RankWatch) -> tuple[Fabric, Chosen]:
     """Devices and precision.
 
     Raises:
@@ -168,7 +212,7 @@ def _launch(settings: TrainSettings, run: RunFolder) -> tuple[Fabric, Chosen]:
             f"devices=1 was given, but this script runs in {ranks} processes, and each would train and write the same "
             f"run. Give devices={ranks}, or put this run into a script of its own."
         )
-    return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path)
+    return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path, watch)
 
 
 def _pretrained_record(nets: Nets) -> dict[str, Any]:
@@ -214,7 +258,7 @@ def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, 
     """Images that a device embeds at a time; a resumed run uses the number that it found before."""
     settings, wanted = prepared.settings, prepared.settings.microbatch
     if wanted == "auto" and settings.resume and run.config.exists():
-        wanted = loader.batch_size // world_size() // (read_json(run.config)["microbatches"] or 1)
+        wanted = loader.batch_size // world_size() // (read_object(run.config).get("microbatches") or 1)
     return choose_microbatch(wanted, fabric, prepared.method, nets, loader, prepared.steps(loader))
 
 

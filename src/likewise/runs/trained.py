@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from likewise.adaptation import Adaptation
@@ -14,9 +13,13 @@ from likewise.adaptation.lora import merge_adapted
 from likewise.encoders import EncoderSettings, build_encoder, with_module
 from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError
+from likewise.field_types import with_checked_types
 from likewise.methods import METHODS, Method, Nets
-from likewise.run_folder import RunFolder, read_json
-from likewise.runs.settings import from_json
+from likewise.run_folder import RunFolder, read_json, reading
+from likewise.runs.settings import from_json, stored_settings
+from likewise.training.checkpoint import read_torch
+
+TRAIN_AGAIN = "The command that trained the run writes it again, given once more with --resume."
 
 
 class TrainedRun(NamedTuple):
@@ -44,16 +47,17 @@ def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRu
     if not run.checkpoint.exists():
         raise LikewiseError(f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks.")
     method = method_of(run)
-    class_names = tuple(entry["name"] for entry in read_json(run.data)["classes"])
+    with reading(run.data):
+        class_names = tuple(str(entry["name"]) for entry in read_json(run.data)["classes"])
     encoder = build_encoder(settings, fetch=False)
-    if adapt := read_json(run.config)["settings"].get("adapt"):
+    if adapt := stored_settings(run).adapt:
         apply_adaptation(encoder, Adaptation.parse(adapt))
     nets = method.build(encoder, len(class_names))
-    checkpoint = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+    checkpoint = read_torch(run.checkpoint, TRAIN_AGAIN)
     weights = {name: checkpoint["learner"][f"nets.{name}"] for name in nets.state_dict()}
     nets.load_state_dict({**weights, **checkpoint.get("model_ema", {})})
     if run.restored.exists():
-        nets.load_state_dict(torch.load(run.restored, map_location="cpu", weights_only=True)["nets"])
+        nets.load_state_dict(read_torch(run.restored, TRAIN_AGAIN)["nets"])
     merge_adapted(nets)
     return TrainedRun(method, nets.eval(), settings, class_names)
 
@@ -64,10 +68,13 @@ def method_of(run: RunFolder) -> Method:
     Raises:
         LikewiseError: the folder holds no run, or one of a method that likewise does not know.
     """
-    recorded = read_json(run.require().config)["method"]
-    if recorded["name"] not in METHODS:
+    with reading(run.require().config):
+        recorded = read_json(run.config)["method"]
+        name = str(recorded["name"])
+    if name not in METHODS:
         raise LikewiseError(
-            f"The run {run.path} was trained by {recorded['name']}, which is none of likewise's methods, so its "
+            f"The run {run.path} was trained by {name}, which is none of likewise's methods, so its "
             f"networks cannot be built here."
         )
-    return from_json(METHODS[recorded["name"]], recorded["settings"])
+    with reading(run.config):
+        return with_checked_types(from_json(METHODS[name], recorded["settings"]))

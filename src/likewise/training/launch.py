@@ -19,6 +19,7 @@ from likewise import __version__
 from likewise.errors import LikewiseError
 from likewise.training.logs import LoggerName, build_loggers
 from likewise.training.precision import Chosen, Precision, choose_precision
+from likewise.training.rank_watch import RankWatch
 from likewise.views.native.library import why_not
 
 DeviceKind = Literal["auto", "cpu", "cuda", "mps"]
@@ -49,6 +50,7 @@ def launch(
     precision: Precision = "auto",
     loggers: Sequence[LoggerName] = (),
     folder: Path | None = None,
+    watch: RankWatch | None = None,
 ) -> tuple[Fabric, Chosen]:
     """Fabric on some devices, launched, and the precision with its reason.
 
@@ -61,6 +63,7 @@ def launch(
         precision: number format of the network.
         loggers: what to write besides ``metrics.jsonl``.
         folder: of the run; None writes no logs.
+        watch: of the ranks, from before they are started.
 
     Raises:
         LikewiseError: the kind of device is not there, or several devices were given outside a script.
@@ -83,7 +86,12 @@ def launch(
         precision=chosen.fabric,
         loggers=build_loggers(loggers, folder) if folder is not None else None,
     )
+    if watch is None:
+        fabric.launch()
+        return fabric, chosen
+    watch.follow(fabric, count)
     fabric.launch()
+    watch.meet()
     return fabric, chosen
 
 

@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 from lightning_fabric import Fabric
 
+from likewise.atomic_write import disk_error, write_bytes
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
+
+RESUME = "continue with --resume"
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
@@ -64,27 +67,40 @@ class MetricLog:
     """
 
     def __init__(self, fabric: Fabric, run: RunFolder | None, first_step: int) -> None:
-        self._fabric, self._file = fabric, None
+        self._fabric, self._run, self._file = fabric, run, None
         if run is not None and fabric.is_global_zero:
             lines = [line for line in run.metric_lines() if line["step"] <= first_step]
-            run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            write_bytes(run.metrics, "".join(json.dumps(line) + "\n" for line in lines).encode(), RESUME)
             self._file = run.metrics.open("a")
 
     def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:
-        """Add a line with these values and the run's progress, and flush it to the disk."""
-        if self._file is None:
+        """Add a line with these values and the run's progress, and flush it to the disk.
+
+        Raises:
+            EnvironmentIOError: the run's folder is gone, or its disk is full.
+        """
+        if self._file is None or self._run is None:
             return
+        self._run.require_presence()
         where = {"step": state.step, "images": state.images, "seconds": round(state.seconds, 3)}
-        self._file.write(json.dumps({**where, **values}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({**where, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise disk_error(self._run.metrics, error, remedy=RESUME) from error
         numbers = {name: value for name, value in values.items() if not isinstance(value, str)}
-        if numbers:
+        if not numbers:
+            return
+        try:
             self._fabric.log_dict(numbers, step=state.step)
+        except OSError as error:
+            raise disk_error(self._run.path / "logs", error, remedy=RESUME) from error
 
     def close(self) -> None:
         """Close the file and let the loggers write what they have buffered."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk, of which the line that did not fit has told
+                self._file.close()
         for logger in self._fabric.loggers:
-            with suppress(AttributeError):
+            with suppress(AttributeError, OSError):
                 logger.finalize("success")

@@ -14,7 +14,14 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from likewise.collectives import any_over_ranks, mean_over_ranks, rank, synchronise_batch_norm, world_size
+from likewise.collectives import (
+    any_over_ranks,
+    mean_over_ranks,
+    on_first_rank,
+    rank,
+    synchronise_batch_norm,
+    world_size,
+)
 from likewise.data.batch import Batch
 from likewise.data.loader import Loader
 from likewise.encoders import Encoder
@@ -26,7 +33,7 @@ from likewise.training.bottleneck import Bottleneck, StepTimes, remedy_for
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured, why_not_this_optimizer
-from likewise.training.checkpoint import load_checkpoint, save_checkpoint
+from likewise.training.checkpoint import Start, find_start, load_checkpoint, save_checkpoint
 from likewise.training.health import Health
 from likewise.training.host_threads import one_thread_for_gpu
 from likewise.training.interruption import Interruption
@@ -157,8 +164,11 @@ class _Loop:
         self.ema = None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
 
         self.state = TrainingState()
-        if folder is not None and folder.checkpoint.exists():
-            self.state = TrainingState(**load_checkpoint(fabric, folder.checkpoint, self.checkpoint()))
+        start = on_first_rank(lambda: find_start(folder)) if folder is not None else Start(None, "")
+        if start.checkpoint is not None:
+            self.state = TrainingState(**load_checkpoint(start.checkpoint, self.checkpoint()))
+        if start.message:
+            screen.say(f"[yellow]{start.message}[/yellow]")
         self.saved_step = self.state.step
         self.state.stopped_early, self.stop_reason = False, ""
         self.scores: Mapping[str, float] = {}
@@ -387,7 +397,7 @@ class _Loop:
         if self.folder is None:
             return
         self.check_losses(float(step.loss), step.metrics)
-        save_checkpoint(self.fabric, self.folder.checkpoint, self.checkpoint())
+        save_checkpoint(self.fabric, self.folder, self.checkpoint())
         self.saved_step = self.state.step
         for callback in self.callbacks:
             callback.on_checkpoint(self.callback_state(step))
@@ -446,7 +456,8 @@ class _Loop:
 
     def checkpoint(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        content: dict[str, Any] = {"learner": self.learner, "optimizer": self.optimizer, **asdict(self.state)}
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # without Fabric's wrapper
+        content: dict[str, Any] = {"learner": self.learner, "optimizer": optimizer, **asdict(self.state)}
         if self.ema is not None:
             content["model_ema"] = self.ema
         return content

@@ -10,6 +10,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.calibration import Calibration
+from likewise.field_types import record_of
 
 
 class Features(NamedTuple):
@@ -52,7 +53,7 @@ class Score:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Score:
         """The score that ``to_json`` wrote; keys of a later version are ignored."""
-        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
+        return record_of(cls, {known.name: content[known.name] for known in fields(cls) if known.name in content})
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"

@@ -1,0 +1,107 @@
+"""Writing a file whole or not at all, and what to say where the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from likewise.errors import EnvironmentIOError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""errors of a disk, a quota or a limit that is used up"""
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""errors of a place that may not be written to"""
+
+
+@contextmanager
+def atomic_write(path: Path, remedy: str = "") -> Iterator[Path]:
+    """Write to the path that is yielded; then that file takes the place of ``path``.
+
+    A kill leaves either the old file or the new one. Where writing fails the old file stays and the part that was
+    written is removed.
+
+    Args:
+        path: the file.
+        remedy: what to type once the disk takes files again; it follows "Free some space, then".
+
+    Raises:
+        EnvironmentIOError: the disk is full or may not be written to.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        needed = _size(partial) if error.errno in FULL else 0
+        _remove(partial)
+        raise disk_error(path, error, needed, remedy) from error
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def write_bytes(path: Path, content: bytes | memoryview, remedy: str = "") -> None:
+    """Replace a file's content, or leave it as it is.
+
+    Raises:
+        EnvironmentIOError: the disk is full or may not be written to; it says how many bytes were needed.
+    """
+    try:
+        with atomic_write(path, remedy) as partial, partial.open("wb") as file:
+            file.write(content)
+    except EnvironmentIOError as error:
+        cause = error.__cause__
+        raise disk_error(path, cause, len(content), remedy) if isinstance(cause, OSError) else error from cause
+
+
+def disk_error(path: Path, error: OSError, needed: int = 0, remedy: str = "") -> EnvironmentIOError:
+    """The message for a file that cannot be written: why, the room there is, and what to do.
+
+    Args:
+        path: the file.
+        error: what the machine said.
+        needed: bytes that the file takes, or that were written of it; 0: not known.
+        remedy: what to type afterwards.
+    """
+    reason = error.strerror or str(error)
+    if not path.parent.is_dir():
+        return EnvironmentIOError(
+            f"{path} cannot be written: its folder {path.parent} is gone. Write to another folder with --out."
+        )
+    if error.errno in DENIED:
+        return EnvironmentIOError(
+            f"{path} cannot be written: {reason}. Choose a folder that you may write to, with --out."
+        )
+    if error.errno not in FULL:
+        return EnvironmentIOError(f"{path} cannot be written: {reason}.")
+    wanted = f"It takes {needed / 1e6:,.1f} MB or more, and " if needed else ""
+    then = remedy or "give the same command again, or choose a folder on another disk with --out"
+    limit = " The limit may be one of this shell: ulimit -f." if error.errno == errno.EFBIG else ""
+    return EnvironmentIOError(
+        f"{path} cannot be written: {reason}. {wanted}{free_space(path.parent) / 1e6:,.1f} MB are free on its disk."
+        f"{limit} Free some space, then {then}."
+    )
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that may still be written to a folder's disk."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
