@@ -109,7 +109,7 @@ def test_without_pretrained_weights_all_starts_from_scratch_and_a_note_says_what
     clothes, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("likewise.advice.candidates.pretrained_at_hand", lambda channels: None)
-    monkeypatch.setattr("likewise.advice.trained_arms.ENOUGH_STEPS", 8)
+    monkeypatch.setattr("likewise.advice.trained_arms.ENOUGH_SCRATCH_STEPS", 8)
     monkeypatch.setattr("likewise.advice.trained_arms.FEWEST_STEPS", 5)
     monkeypatch.setattr("likewise.advice.trained_arms.SCRATCH_EPOCHS", 1)
     images, labels = clothes

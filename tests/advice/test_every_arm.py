@@ -18,6 +18,7 @@ def small(monkeypatch):
     monkeypatch.setattr(trained_arms, "ENOUGH_STEPS", 2)
     monkeypatch.setattr(trained_arms, "FEWEST_STEPS", 2)
     monkeypatch.setattr(trained_arms, "EPOCHS", 1)
+    monkeypatch.setattr(trained_arms, "ENOUGH_SCRATCH_STEPS", 2)
     monkeypatch.setattr(trained_arms, "SCRATCH_EPOCHS", 1)
     monkeypatch.setattr(method_arms, "BATCH", 8)
     monkeypatch.setattr(programme, "FEWEST_UNLABELLED", 20)
@@ -34,7 +35,7 @@ def test_all_of_them_are_measured_on_the_first_fold_at_least(clothes, small, tmp
     names = [arm.name for arm in found.arms]
     for wanted in (
         "LoRA",
-        "fine-tuned",
+        "stages fine-tuned",
         "from scratch, labels only",
         "pre-trained on your images",
         "FixMatch",
@@ -48,10 +49,12 @@ def test_all_of_them_are_measured_on_the_first_fold_at_least(clothes, small, tmp
 
 
 def test_a_winner_whose_encoder_was_trained_is_saved_with_it(clothes, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(programme.Programme, "try_frozen", lambda self, start, few=False: [])
+    size = programme.Size
+    monkeypatch.setattr(programme.Programme, "try_frozen", lambda self, start, few=False: size(start, None, []))
     monkeypatch.setattr(programme.Programme, "worth_of_labels", lambda self: None)
-    monkeypatch.setattr(programme.Programme, "best_size", lambda self, sizes: sizes[0][0])
+    monkeypatch.setattr(programme.Programme, "best_size", lambda self, sizes: sizes[0])
     monkeypatch.setattr(session.Session, "keep", lambda self: None)
+    monkeypatch.setattr(programme.Programme, "try_last_stages", lambda self, size: None)
     for others in ("try_from_scratch", "try_own_pretraining", "try_semi_supervised"):
         monkeypatch.setattr(programme.Programme, others, lambda self, start: None)
     images, labels = clothes

@@ -18,6 +18,7 @@ from likewise.encoders import Encoder, EncoderSettings, build_encoder, choose_en
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
 from likewise.randomness import generator, seed_networks
+from likewise.training.memory_layout import channels_last
 from likewise.views.policies import CentreView
 
 PRETRAINED_SIZES = (128, 224)
@@ -90,12 +91,19 @@ def weights_at_hand(data: LabelledData) -> str | None:
 def starting_point(data: LabelledData, settings: EncoderSettings, cost: Cost, seed: int) -> StartingPoint:
     """The encoder, and all images decoded for it."""
     seed_networks(seed, "weights")
-    return StartingPoint(build_encoder(settings).eval(), settings, data.images(settings.image_size), cost)
+    return StartingPoint(_encoder(settings), settings, data.images(settings.image_size), cost)
+
+
+def _encoder(settings: EncoderSettings) -> Encoder:
+    """Channels come last in its weights: lite0 then takes half the time on a CPU."""
+    encoder = build_encoder(settings).eval()
+    channels_last(encoder)
+    return encoder
 
 
 def cost_of(data: LabelledData, settings: EncoderSettings, device: torch.device) -> Cost:
     """What one image costs, measured on a few, after one to warm up."""
-    encoder = build_encoder(settings).eval()
+    encoder = _encoder(settings)
     view = CentreView(settings.image_size)
     began = time.perf_counter()
     images = data.images(settings.image_size, sample=TRIAL)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from likewise.adaptation.frozen_stages import split_before_last
 from likewise.advice.advice import Gain
-from likewise.advice.arm import AdviceArm
+from likewise.advice.arm import AdviceArm, ArmCard
+from likewise.advice.cached_arms import CachedViews, LastStagesArm, cached_view_count, last_half
 from likewise.advice.candidates import (
     LARGER_SHARE,
     PRETRAINED_SIZES,
@@ -23,17 +27,30 @@ from likewise.advice.features import cached_features
 from likewise.advice.frozen import FrozenEncoder, frozen_arms, own_pretraining_arm
 from likewise.advice.method_arms import pretrained_on, semi_supervised_arms, step_seconds
 from likewise.advice.opened_data import LabelledData
-from likewise.advice.trained_arms import FEWEST_STEPS, Bench, adapted_arms, planned_steps, scratch_arm
+from likewise.advice.trained_arms import (
+    BACKWARD,
+    BATCH,
+    Bench,
+    adapted_arms,
+    full_step_seconds,
+    planned_steps,
+    scratch_arm,
+    wanted_steps,
+)
 from likewise.advice.winner import eligible
 from likewise.advice.worth import OWN_PRETRAINING, half_of, worth_of_labels
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import EncoderSettings
 
+LAST_STAGES_SHARE = 0.6
+"""of the time that is left, for fine-tuning the last stages"""
+
 SCRATCH_SHARE = 0.15
-"""of the time at most, for labels alone from scratch: it says what pretrained weights are worth, and rarely wins"""
+"""of the time that is left at most, for labels alone from scratch: they say what pretrained weights are worth, and
+rarely win"""
 
 OWN_SHARE = 0.12
-"""of the time at most, for pre-training on the images without a label"""
+"""of the time that is left at most, for pre-training on the images without a label"""
 
 FEWEST_UNLABELLED = 200
 """images without a label below which learning from them is not tried"""
@@ -43,6 +60,15 @@ OWN_STEPS = 100, 5000
 
 SEMI_SUPERVISED_STEPS = 200
 """of a semi-supervised method, at least: fewer hardly make a pseudo-label"""
+
+
+class Size(NamedTuple):
+    """A pretrained encoder at one size of images, and what was tried on its frozen features."""
+
+    start: StartingPoint
+    vectors: Tensor
+    """float32 [N, D], features of all images"""
+    arms: list[AdviceArm]
 
 
 class Programme:
@@ -82,13 +108,13 @@ class Programme:
 
     def run(self) -> None:
         """Everything, as far as the time goes."""
-        sizes: list[tuple[StartingPoint, list[AdviceArm]]] = []
+        sizes: list[Size] = []
         if self.start is not None:
-            sizes.append((self.start, self.try_frozen(self.start)))
+            sizes.append(self.try_frozen(self.start))
             self.found_something()
             larger = self.larger(self.start)
             if larger is not None:
-                sizes.append((larger, self.try_frozen(larger, few=True)))
+                sizes.append(self.try_frozen(larger, few=True))
                 self.found_something()
         if self.cross_validation.folds < 1:
             return
@@ -96,18 +122,21 @@ class Programme:
             self.label_gain = self.worth_of_labels()
         self.try_training(sizes)
 
-    def try_training(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> None:
-        """Whatever trains an encoder: from scratch, on the images without a label, from pretrained weights.
+    def try_training(self, sizes: list[Size]) -> None:
+        """Whatever trains an encoder: the last stages first, which win most for their time; then comparisons; then all.
 
         Args:
             sizes: the pretrained encoder at each size, with its arms on frozen features.
         """
+        best = self.best_size(sizes) if sizes else None
+        if best is not None:
+            self.try_last_stages(best)
         small = starting_point(self.data, *self._with_cost(scratch_settings(self.data)), self.seed)
         self.try_from_scratch(small)
         self.try_own_pretraining(small)
-        if sizes:
-            self.try_adapted(self.best_size(sizes))
-            self.try_semi_supervised(sizes[0][0])
+        if best is not None:
+            self.try_adapted(best.start)
+            self.try_semi_supervised(sizes[0].start)
         self.try_semi_supervised(small)
 
     @property
@@ -121,7 +150,7 @@ class Programme:
     def _bench(self, steps: int) -> Bench:
         return Bench(self.data.classes, self.device, self.seed, steps)
 
-    def try_frozen(self, start: StartingPoint, few: bool = False) -> list[AdviceArm]:
+    def try_frozen(self, start: StartingPoint, few: bool = False) -> Size:
         """Each image through the encoder once, then heads."""
         self.say(f"features of {len(self.data.labels):,} images: {start.name}")
         vectors = cached_features(start.encoder, start.settings, start.images, self.device)
@@ -129,7 +158,7 @@ class Programme:
         arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled))
         arms = arms[:2] if few else arms
         self.cross_validation.try_all_folds(arms)
-        return arms
+        return Size(start, vectors, arms)
 
     def larger(self, start: StartingPoint) -> StartingPoint | None:
         """The same encoder for larger images, where that takes a small share of the time."""
@@ -161,7 +190,8 @@ class Programme:
         """Labels alone: with pretrained weights at hand a comparison, without them the first choice."""
         share = SCRATCH_SHARE if self.start is not None else 1 / 2
         fits = self.cross_validation.folds + (0 if self.start is not None else 2)
-        steps = planned_steps(len(self.truth), small.cost.forward, share * self.left / fits, scratch=True)
+        step = full_step_seconds(small.cost.forward)
+        steps = planned_steps(len(self.truth), step, share * self.left / fits, scratch=True)
         self.cross_validation.try_all_folds([scratch_arm(small, self._bench(steps))])
         if self.start is None:
             self.found_something()
@@ -185,26 +215,51 @@ class Programme:
         tried = self.cross_validation.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
         tried[0].before = self.cross_validation.clock.spent - began - tried[0].seconds
 
-    def best_size(self, sizes: list[tuple[StartingPoint, list[AdviceArm]]]) -> StartingPoint:
+    def best_size(self, sizes: list[Size]) -> Size:
         """The size whose frozen features are better, if the time suffices for fine-tuning at it."""
 
-        def score(arms: list[AdviceArm]) -> float:
-            return max(float(self.cross_validation.result(arm).scores(self.truth).sum()) for arm in arms)
+        def score(size: Size) -> float:
+            return max(float(self.cross_validation.result(arm).scores(self.truth).sum()) for arm in size.arms)
 
-        for start, _ in sorted(sizes, key=lambda each: -score(each[1])):
-            if self.adapted_steps(start) >= 2 * FEWEST_STEPS:
-                return start
-        return sizes[0][0]
+        for size in sorted(sizes, key=score, reverse=True):
+            step = BATCH * size.start.cost.forward * BACKWARD["last"]
+            if step * wanted_steps(len(self.truth)) * self._fits <= LAST_STAGES_SHARE * self.left:
+                return size
+        return sizes[0]
 
-    def adapted_steps(self, start: StartingPoint) -> int:
-        """Of each fit in the successive halving of four arms, which is planned to take all the time."""
-        folds = self.cross_validation.folds
-        fits = 4 + 2 * min(2, folds - 1) + max(folds - 3, 0) + 2
-        return planned_steps(len(self.truth), start.cost.forward, self.left / fits)
+    @property
+    def _fits(self) -> int:
+        """Of an arm that gets to the end: every fold, and all labels."""
+        return self.cross_validation.folds + 1
+
+    def try_last_stages(self, size: Size) -> None:
+        """Fine-tuning of the last half of the stages on cached views, for as many steps as fit by their measured time."""
+        start, rows = size.start, self.data.labelled
+        stages = last_half(start.encoder)
+        views = cached_view_count(len(rows))
+        if not stages or views * len(rows) * start.cost.both > LAST_STAGES_SHARE / 2 * self.left:
+            return
+        split = split_before_last(start.encoder, stages, start.settings.image_size)
+        if split is None:
+            return
+        began = self.cross_validation.clock.spent
+        name = f"{start.name}, the last {stages} stages fine-tuned"
+        self.say(f"{name}: {views} views of {len(rows):,} images")
+        cached = CachedViews(start, split, rows, views, self._bench(0))
+        step = cached.step_seconds(rows, self.truth, size.vectors[rows])
+        steps = planned_steps(len(rows), step, LAST_STAGES_SHARE * self.left / self._fits)
+        arm = LastStagesArm(ArmCard(name, "pretrained"), cached, size.vectors, self._bench(steps), step)
+        before = self.cross_validation.clock.spent - began
+        self.cross_validation.halve([arm])
+        self.cross_validation.result(arm).before = before
 
     def try_adapted(self, start: StartingPoint) -> None:
-        """Fine-tuning in four ways."""
-        self.cross_validation.halve(adapted_arms(start, self._bench(self.adapted_steps(start))))
+        """LoRA and fine-tuning of the whole encoder in two ways, by successive halving that may take all the time."""
+        folds = self.cross_validation.folds
+        fits = 3 + 2 * min(2, folds - 1) + max(folds - 3, 0) + 2
+        step = full_step_seconds(start.cost.forward)
+        steps = planned_steps(len(self.truth), step, self.left / fits)
+        self.cross_validation.halve(adapted_arms(start, self._bench(steps)))
 
     def try_semi_supervised(self, start: StartingPoint) -> None:
         """FixMatch, CoMatch and SuNCEt, where there are images without a label."""

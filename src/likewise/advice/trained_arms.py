@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from likewise.adaptation import Adaptation, adapt
+from likewise.adaptation import Adaptation, Adapted, adapt
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
 from likewise.classification import fit_head
@@ -17,7 +17,7 @@ from likewise.evaluation.features import extract
 from likewise.methods import Recipe
 from likewise.views.policies import CentreView
 
-BACKWARD = {"frozen": 1.0, "last": 1.6, "lora": 2.8, "full": 3.0}
+BACKWARD = {"frozen": 1.0, "last": 3.0, "lora": 4.6, "full": 5.0}
 """the time of a training step over that of a forward pass, before a step has been measured"""
 
 VIEW_SECONDS = 0.0004
@@ -30,11 +30,11 @@ LEAST_STEPS = 0.9
 BATCH = 32
 """labelled images of a step: small, so that few labels get many steps"""
 
-EPOCHS, SCRATCH_EPOCHS = 30, 60
+EPOCHS, SCRATCH_EPOCHS = 20, 60
 """passes over the labelled images, where the time allows"""
 
-ENOUGH_STEPS, FEWEST_STEPS = 100, 30
-"""with few labels; and with little time"""
+ENOUGH_STEPS, ENOUGH_SCRATCH_STEPS, FEWEST_STEPS = 60, 400, 30
+"""with few labels; those from random weights; and with little time"""
 
 SCRATCH_RECIPE = Recipe(learning_rate=0.4, weight_decay=5e-4)
 """that of `likewise.evaluation.metrics.fine_tune.FineTune`"""
@@ -52,19 +52,28 @@ class Bench:
     """optimiser steps of a fit, the same for all"""
 
 
-def planned_steps(labelled: int, forward: float, seconds: float, scratch: bool = False) -> int:
+def planned_steps(labelled: int, step_seconds: float, seconds: float, scratch: bool = False) -> int:
     """Optimiser steps of a fit: what so many labels need, or what the time allows; never below `FEWEST_STEPS`.
 
     Args:
         labelled: images with a label.
-        forward: seconds of one image through the encoder.
+        step_seconds: of one step.
         seconds: for one fit.
         scratch: whether the encoder starts from random weights.
     """
-    epochs, least = (SCRATCH_EPOCHS, 4 * ENOUGH_STEPS) if scratch else (EPOCHS, ENOUGH_STEPS)
-    wanted = max(least, round(epochs * labelled / BATCH))
-    possible = int(seconds / (BATCH * (forward * BACKWARD["full"] + VIEW_SECONDS)))
-    return max(FEWEST_STEPS, min(wanted, possible))
+    possible = int(seconds / step_seconds)
+    return max(FEWEST_STEPS, min(wanted_steps(labelled, scratch), possible))
+
+
+def wanted_steps(labelled: int, scratch: bool = False) -> int:
+    """Optimiser steps of a fit, where time does not matter."""
+    epochs, least = (SCRATCH_EPOCHS, ENOUGH_SCRATCH_STEPS) if scratch else (EPOCHS, ENOUGH_STEPS)
+    return max(least, round(epochs * labelled / BATCH))
+
+
+def full_step_seconds(forward: float) -> float:
+    """Of a step that trains a whole encoder, from the seconds of one image through it."""
+    return BATCH * (forward * BACKWARD["full"] + VIEW_SECONDS)
 
 
 class AdaptedArm(AdviceArm):
@@ -93,12 +102,23 @@ class AdaptedArm(AdviceArm):
         The head of fine-tuning is still on its way when a short run ends: with 100 labels of CIFAR-10 (JPEG) and 60 or
         150 steps a new one was better by 0 to 3 points (one draw, 600 new images).
         """
-        began, bench = time.perf_counter(), self.bench
+        began = time.perf_counter()
         known = (labels != UNLABELLED).nonzero().flatten()
-        adapted = adapt(
+        adapted = self._adapted(known, labels[known], limit)
+        if adapted.steps < LEAST_STEPS * self.bench.steps:
+            return None
+        trained = Trained(adapted.encoder, self.start.settings, adapted.head)
+        head = fit_head(self.features(trained, known), labels[known], self.bench.classes).head
+        self.expected = time.perf_counter() - began
+        return trained._replace(head=head)
+
+    def _adapted(self, rows: Tensor, labels: Tensor, limit: float) -> Adapted:
+        """Fine-tuned on some images, int64 [M], and their labels."""
+        bench = self.bench
+        return adapt(
             self.start.encoder,
-            self.start.images.take(known),
-            labels[known],
+            self.start.images.take(rows),
+            labels,
             bench.classes,
             self.adaptation,
             steps=bench.steps,
@@ -109,12 +129,6 @@ class AdaptedArm(AdviceArm):
             recipe=SCRATCH_RECIPE if self.from_scratch else None,
             freeze_bn_stats=not self.from_scratch,
         )
-        if adapted.steps < LEAST_STEPS * bench.steps:
-            return None
-        trained = Trained(adapted.encoder, self.start.settings, adapted.head)
-        head = fit_head(self.features(trained, known), labels[known], self.bench.classes).head
-        self.expected = time.perf_counter() - began
-        return trained._replace(head=head)
 
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """A pass through the encoder."""
@@ -123,9 +137,8 @@ class AdaptedArm(AdviceArm):
 
 
 def adapted_arms(start: StartingPoint, bench: Bench) -> list[AdviceArm]:
-    """The last blocks, LoRA, the whole network, and the whole network with a lower rate for earlier layers."""
+    """LoRA, the whole network, and the whole network with a lower rate for earlier layers."""
     ways = {
-        "last:2": "the last 2 stages fine-tuned",
         "lora": "LoRA",
         "full": "fine-tuned",
         "full:0.75": "fine-tuned, layer-wise rates",

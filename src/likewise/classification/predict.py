@@ -31,6 +31,7 @@ from likewise.encoders.build import encoder_settings_of
 from likewise.evaluation.features import pixels_of_view, read_ahead
 from likewise.run_folder import RunFolder
 from likewise.training.launch import choose_device
+from likewise.training.memory_layout import channels_last
 from likewise.views.policies import CentreView
 
 PRECISE = 0.95
@@ -133,6 +134,7 @@ def predict(
         key = {**options, **_hashes(RunFolder(folder), manifest)}
         sink = file = PredictionFile(Path(out), key, overwrite)
     before = sink.written
+    channels_last(classifier)
     judge = _Judge(classifier.to(choose_device("auto")), reference, threshold, CentreView(settings.image_size))
     _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
     if file is None:
