@@ -233,7 +233,7 @@ class Programme:
         return self.cross_validation.folds + 1
 
     def try_last_stages(self, size: Size) -> None:
-        """Fine-tuning of the last half of the stages on cached views, for as many steps as fit by their measured time."""
+        """Fine-tuning of the last half of the stages on cached views, for as many steps as fit by measured time."""
         start, rows = size.start, self.data.labelled
         stages = last_half(start.encoder)
         views = cached_view_count(len(rows))
