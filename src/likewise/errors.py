@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -55,6 +55,15 @@ class FilesLeftOut(LikewiseError):
     """Files could not be read, and ``--strict`` asks for an error then. What could be made has been written."""
 
     exit_code = 1
+
+
+class NothingReadable(LikewiseError):
+    """None of some images can be decoded."""
+
+    def __init__(self, message: str, unreadable: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.unreadable = dict(unreadable)
+        """their ids, each with the reason"""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

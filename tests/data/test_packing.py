@@ -242,7 +242,7 @@ lw.pack(sys.argv[1], sys.argv[2], to=sys.argv[3], shard_size=1)
 """
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", ["wds", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_killed_packing_goes_on_to_the_same_bytes(photos, tmp_path, small_shards, to):
     lw.pack(photos, tmp_path / "whole", to=to, shard_size=1)
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(photos), str(tmp_path / "killed"), to])

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.classification.predict import PRECISE
+from likewise.collectives import rank
 from likewise.commands.words import DataArgument, Positional, RunArgument, parse, say_skipped
 from likewise.data.columns.captions import lines_of
 from likewise.data.columns.column_names import MissingLabels
@@ -18,7 +19,10 @@ from likewise.data.columns.masks import MaskClasses
 from likewise.errors import LikewiseError
 from likewise.runs import api
 from likewise.runs.export import Format
+from likewise.runs.run import Run
 from likewise.training import Interrupted
+from likewise.training.processes import started_processes
+from likewise.vectors.parts import PART_SIZE
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,16 @@ class Embed:
     """the run's folder"""
     data: DataArgument
     """folder, file or named set; or a .txt file, a text a line"""
-    out: str = "vectors.parquet"
-    """Parquet file for the id, label and vector of each image"""
+    out: str | None = None
+    """Parquet file for the id, label and vector of each image; default: vectors.parquet. Several devices or processes,
+    and --part-size, write a folder of Parquet files; default then: vectors"""
+    devices: int = 1
+    """GPUs or CPU processes that share the images; under torchrun and srun their processes do without it"""
+    part_size: int | None = None
+    """images in each file of a folder; default: one file, or 50000 with several processes. The same command goes on
+    with a folder that is not finished"""
     overwrite: bool = False
-    """replace the file if it is there"""
+    """replace the file, or the files in the folder, if there are any"""
     strict: bool = False
     """end with code 1 where images could not be read; the vectors of the others are written all the same"""
     pixel_range: tuple[float, float] | None = None
@@ -85,15 +95,39 @@ class Embed:
 def embed(words: list[str]) -> None:
     """``likewise embed RUN DATA --out vectors.parquet``."""
     given = parse(Embed, words, "likewise embed")
-    run = api.load(given.run)
-    vectors = (
-        run.embed_text(lines_of(Path(given.data)))
-        if given.data.endswith(".txt")
-        else run.embed(given.data, pixel_range=given.pixel_range)
+    run, of_texts = api.load(given.run), given.data.endswith(".txt")
+    if given.part_size is None and given.devices == 1 and started_processes() is None:
+        out = given.out or "vectors.parquet"
+        texts = lines_of(Path(given.data)) if of_texts else []
+        vectors = run.embed_text(texts) if of_texts else run.embed(given.data, pixel_range=given.pixel_range)
+        vectors.save(out, overwrite=given.overwrite)
+        print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {out}")
+        say_skipped(vectors.skipped, "have no vector", given.strict)
+    elif of_texts:
+        raise LikewiseError("Texts are embedded by one process into one file: leave --devices and --part-size out.")
+    else:
+        _embed_parts(run, given)
+
+
+def _embed_parts(run: Run, given: Embed) -> None:
+    out = given.out or "vectors"
+    if Path(out).suffix == ".parquet":
+        raise LikewiseError(
+            f"--out {out} is one file, but several processes, or --part-size, write a folder of files. Give a folder, "
+            f"for instance --out {Path(out).with_suffix('')}."
+        )
+    made = run.embed_parts(
+        given.data,
+        out,
+        part_size=PART_SIZE if given.part_size is None else given.part_size,
+        devices=given.devices,
+        pixel_range=given.pixel_range,
+        overwrite=given.overwrite,
+        console=Console(),
     )
-    vectors.save(given.out, overwrite=given.overwrite)
-    print(f"{len(vectors.ids):,} vectors of {vectors.vectors.shape[1]} numbers -> {given.out}")
-    say_skipped(vectors.skipped, "have no vector", given.strict)
+    if rank() == 0:
+        print(f"{made.vectors:,} vectors in {made.parts:,} files -> {out}")
+        say_skipped(made.skipped, "have no vector", given.strict)
 
 
 @dataclass(frozen=True)
@@ -147,7 +181,7 @@ class Search:
     sound: str | None = None
     """a file with sound, instead of an image; for a run that learned from videos and their sound"""
     in_: Annotated[str, tyro.conf.arg(name="in")] = "vectors.parquet"
-    """Parquet file that `likewise embed` wrote"""
+    """Parquet file that `likewise embed` wrote, or its folder of parts"""
     count: int = 10
     """number of images to list"""
     strict: bool = False
@@ -165,7 +199,7 @@ def search(words: list[str]) -> None:
             "in --sound bark.wav."
         )
     table, run = Table("cosine", "image", "label"), api.load(given.run)
-    vectors = run.vectors_of(given.in_)
+    vectors = run.vector_index(given.in_)
     if given.text is not None:
         found = run.search_text(given.text, vectors, given.count)
     elif given.sound is not None:

@@ -20,7 +20,7 @@ from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest, Skipped, some_files
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, NothingReadable
 
 NATIVE_LIMIT = 96
 """Images that all have one size and no longer side than this are stored at that size."""
@@ -360,6 +360,7 @@ def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
         else:
             aspect[row] = found
     if len(lost) == len(manifest):
-        raise LikewiseError(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.")
+        reasons = {manifest.ids[row]: reason for row, reason in lost.items()}
+        raise NothingReadable(f"{manifest.source}: no image can be decoded. The first: {lost[0]}.", reasons)
     named = {row: Skipped(manifest.ids[row], reason) for row, reason in lost.items()}
     return InMemoryImages(Pixels(torch.from_numpy(images), torch.from_numpy(aspect)), named)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from likewise.data.batch import Pixels
 from likewise.data.images import DecodedRows, Images
 from likewise.data.manifest import some_files
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, NothingReadable
 from likewise.views.view import View
 
 READERS = 2
@@ -89,11 +89,13 @@ def extract_readable(
     """Features of those images that can be decoded, as `extract` gives them; the others have no row.
 
     Raises:
-        LikewiseError: there is no image, or none can be decoded.
+        LikewiseError: there is no image.
+        NothingReadable: none can be decoded.
     """
     found = _encode(encoder, images.readable, _split(index, images, batch_size), view, device, autocast)
     if not len(found.positions):
-        raise LikewiseError(f"None of {len(index):,} images can be decoded. {some_files(images.unreadable)}")
+        files = some_files(images.unreadable)
+        raise NothingReadable(f"None of {len(index):,} images can be decoded. {files}", images.unreadable)
     return found
 
 

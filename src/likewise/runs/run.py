@@ -21,20 +21,15 @@ from likewise.data.columns.masks import VOID, MaskClasses
 from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
 from likewise.data.encoder_range import range_for, require_encoder_range
-from likewise.data.images import stored_size
 from likewise.data.manifest import Skipped, require_all_read
-from likewise.data.sources.open import open_for_encoder
 from likewise.data.splits import Split
 from likewise.data.splitter import DataSplitter
-from likewise.data.video.clip_frames import open_frames
-from likewise.data.video.clip_reading import with_clips
 from likewise.data.video.sound_file import read_sound
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
-from likewise.evaluation.features import extract_readable
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.multimodal_scores import multimodal_scores
@@ -49,12 +44,13 @@ from likewise.report.pictures.write import write_pictures
 from likewise.report.terminal import last_screen
 from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
 from likewise.runs.data_name import name_of
+from likewise.runs.embedding import EmbeddedImages, EmbeddedParts, TrainedEncoder, embed_parts
 from likewise.runs.export import Exported, Format, export
 from likewise.runs.settings import stored_settings
 from likewise.runs.trained import load_trained, method_of
 from likewise.training.launch import choose_device, launch
-from likewise.vectors import SearchResult, Vectors, most_similar, read_vectors
-from likewise.views.policies import CentreView
+from likewise.vectors import SearchResult, VectorIndex, Vectors
+from likewise.vectors.parts import PART_SIZE
 
 
 class _Opened(NamedTuple):
@@ -130,19 +126,43 @@ class Run:
         Raises:
             LikewiseError: the data hold no image that can be read, or pixels whose scale is not known.
         """
-        encoder, settings = self._loaded
-        sampling, size = settings.clip_sampling, settings.image_size
-        opened = open_for_encoder(data, settings.pixel_range, pixel_range)
-        manifest = with_clips(opened, sampling, size, region=settings.region)
-        stored = stored_size(manifest, settings.image_size)
-        images = open_frames(manifest, stored, settings.channels, settings.frames)
-        everything, view = torch.arange(len(manifest)), CentreView(settings.image_size)
-        found = extract_readable(encoder, images, everything, view, batch_size, choose_device("auto"))
-        skipped = {**dict(manifest.skipped), **images.unreadable}
-        manifest = manifest.take(found.positions)
-        names = [manifest.class_names[i] if i != UNLABELLED else "" for i in manifest.labels.tolist()]
-        shared = self._shared(found.vectors)
-        return Vectors(list(manifest.ids), names, found.vectors, shared, self._hash, skipped)
+        return EmbeddedImages(self._trained_encoder(), data, pixel_range).vectors(batch_size, choose_device("auto"))
+
+    def embed_parts(
+        self,
+        data: Any,
+        out: str | Path,
+        part_size: int = PART_SIZE,
+        batch_size: int = 256,
+        devices: int = 1,
+        pixel_range: tuple[float, float] | None = None,
+        overwrite: bool = False,
+        console: Console | None = None,
+    ) -> EmbeddedParts:
+        """Vectors of images as a folder of Parquet files, by one process or many, a part in memory at a time.
+
+        The same call goes on where an earlier one was stopped or killed: a part that is finished is not embedded again,
+        whatever the number of processes then and now. `likewise.vectors.read_vectors` and `search` read the folder.
+
+        Args:
+            data: images, by any door that `likewise.train` takes.
+            out: the folder.
+            part_size: images in a part.
+            batch_size: images at a time.
+            devices: processes to start, one a device; under torchrun and srun leave it.
+            pixel_range: values that become black and white, for an encoder of 8-bit images; others have their own.
+            overwrite: whether parts of another set or encoder may be replaced.
+            console: where each finished part is said; None: nowhere.
+
+        Raises:
+            LikewiseError: the data hold no image that can be read, or the folder holds other vectors.
+        """
+        encoder, screen = self._trained_encoder(), console or Console(quiet=True)
+        return embed_parts(encoder, data, Path(out), part_size, batch_size, devices, pixel_range, overwrite, screen)
+
+    def _trained_encoder(self) -> TrainedEncoder:
+        network, settings = self._loaded
+        return TrainedEncoder(network, settings, self._hash, self._shared)
 
     @cached_property
     def _hash(self) -> str:
@@ -198,7 +218,9 @@ class Run:
         vectors = space.vectors(tokenizer, list(texts))
         return Vectors(list(texts), [""] * len(texts), vectors, vectors, self._hash)
 
-    def search_text(self, text: str, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
+    def search_text(
+        self, text: str, vectors: str | Path | Vectors | VectorIndex, count: int = 10
+    ) -> list[SearchResult]:
         """The embedded images that a text describes best, best first."""
         return self._search_shared(self.embed_text([text]).vectors, vectors, count, "texts")
 
@@ -220,39 +242,43 @@ class Run:
         vectors = torch.stack(made)
         return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors, self._hash)
 
-    def search_sound(self, file: str | Path, vectors: str | Path | Vectors, count: int = 10) -> list[SearchResult]:
+    def search_sound(
+        self, file: str | Path, vectors: str | Path | Vectors | VectorIndex, count: int = 10
+    ) -> list[SearchResult]:
         """The embedded clips that a file's sound fits best, best first."""
         return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
 
-    def _search_shared(self, query: Tensor, vectors: str | Path | Vectors, count: int, what: str) -> list[SearchResult]:
-        gallery = self.vectors_of(vectors)
-        if gallery.shared is None or gallery.shared.shape[1] != query.shape[1]:
+    def _search_shared(
+        self, query: Tensor, vectors: str | Path | Vectors | VectorIndex, count: int, what: str
+    ) -> list[SearchResult]:
+        index = self.vector_index(vectors)
+        if index.width("shared") != query.shape[1]:
             raise LikewiseError(
                 f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
                 f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
-        return most_similar(query, gallery.shared, gallery, count)
+        return index.most_similar(query, count, "shared")
 
-    def vectors_of(self, vectors: str | Path | Vectors) -> Vectors:
-        """Vectors of a file, or as they are, which this run's encoder must have made.
+    def vector_index(self, vectors: str | Path | Vectors | VectorIndex) -> VectorIndex:
+        """Vectors in memory, of a file or of a folder of parts, which this run's encoder must have made.
 
         Raises:
             LikewiseError: another encoder made them, or a file does not say which one did.
         """
-        gallery = vectors if isinstance(vectors, Vectors) else read_vectors(Path(vectors))
-        is_known = gallery.encoder or not isinstance(vectors, Vectors)
-        if is_known and gallery.encoder != self._hash:
+        index = vectors if isinstance(vectors, VectorIndex) else VectorIndex(vectors)
+        is_known = index.encoder or index.vectors is None
+        if is_known and index.encoder != self._hash:
             raise LikewiseError(
                 f"These vectors come from another encoder than that of {self.folder.path}, so they cannot be compared "
                 f"with its own. Search with the run that made them, or embed the images with this one: "
                 f"likewise embed {self.folder.path} IMAGES --out vectors.parquet"
             )
-        return gallery
+        return index
 
     def search(
         self,
         query: str | Path,
-        vectors: str | Path | Vectors,
+        vectors: str | Path | Vectors | VectorIndex,
         count: int = 10,
         pixel_range: tuple[float, float] | None = None,
     ) -> list[SearchResult]:
@@ -261,14 +287,14 @@ class Run:
         Raises:
             LikewiseError: the file cannot be read, or another encoder made the vectors.
         """
-        gallery = self.vectors_of(vectors)
+        index = self.vector_index(vectors)
         vector = self.embed(str(query), pixel_range=pixel_range).vectors  # [1, D]
-        if vector.shape[1] != gallery.vectors.shape[1]:
+        if vector.shape[1] != index.width("vector"):
             raise LikewiseError(
-                f"The vectors have {gallery.vectors.shape[1]} numbers each and this run's encoder gives "
+                f"The vectors have {index.width('vector')} numbers each and this run's encoder gives "
                 f"{vector.shape[1]}: they come from another run. Embed the images again with this one."
             )
-        return most_similar(vector, gallery.vectors, gallery, count)
+        return index.most_similar(vector, count)
 
     def evaluate(
         self,

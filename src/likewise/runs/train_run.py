@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -40,6 +39,7 @@ from likewise.runs.config import write_config
 from likewise.runs.data_name import free_folder
 from likewise.runs.decline import DeclineGuard, check_on_decline
 from likewise.runs.given import NOTHING_GIVEN, GivenObjects
+from likewise.runs.moved_run import moved_line
 from likewise.runs.networks import (
     build_nets,
     encoder_lr_scale,
@@ -58,6 +58,7 @@ from likewise.training.compiling import compile_encoder, compiles
 from likewise.training.launch import environment, launch
 from likewise.training.microbatch import choose_microbatch, count_microbatches, microbatch_line
 from likewise.training.precision import Chosen
+from likewise.training.processes import started_processes
 from likewise.training.rank_watch import RankWatch
 from likewise.training.screen import Screen
 from likewise.views.policies import CentreView
@@ -109,17 +110,17 @@ def run_training(
 
         def write_settings() -> str:
             extension = write_config(run, data, prepared, loader, resume_line, microbatches)
+            moved = moved_line(run, fabric.world_size, nets)
             write_json(run.data, found)
             write_json(run.environment, {**environment(fabric, precision), **_pretrained_record(nets)})
             screen.keep(run.log)
-            return extension
+            return "\n".join(filter(None, (extension, moved)))
 
         with _taken(run, prepared.settings) as takeover:
             extension = on_first_rank(write_settings)
             if starts_from_prototypes(prepared, nets) and not run.has_checkpoint:
                 start_classifier(prepared, nets, fabric.device)
-            device = f"{fabric.device} in {precision.fabric}: {precision.reason}"
-            outline = _outline(prepared, nets, run, prepared.steps(loader), device, memory)
+            outline = _outline(prepared, nets, run, prepared.steps(loader), _device_line(fabric, precision), memory)
             lines = (takeover, extension, _learning_line(prepared, nets), _teacher_leakage(prepared))
             for message in (first_screen(found, prepared.masks, outline), *filter(None, lines)):
                 screen.say(message)
@@ -206,13 +207,17 @@ def _launch(settings: TrainSettings, run: RunFolder, watch: RankWatch) -> tuple[
     Raises:
         LikewiseError: one device was given in a script that runs as several ranks, which would all write the run.
     """
-    ranks = int(os.environ.get("WORLD_SIZE", 1))
-    if settings.devices == 1 and ranks > 1:
+    started = started_processes()
+    if settings.devices == 1 and started is not None:
         raise LikewiseError(
-            f"devices=1 was given, but this script runs in {ranks} processes, and each would train and write the same "
-            f"run. Give devices={ranks}, or put this run into a script of its own."
+            f"devices=1 was given, but this script runs in {started.total} processes, and each would train and write "
+            f"the same run. Give devices={started.total}, or put this run into a script of its own."
         )
     return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path, watch)
+
+
+def _device_line(fabric: Fabric, precision: Chosen) -> str:
+    return f"{fabric.device} in {precision.fabric}: {precision.reason}"
 
 
 def _pretrained_record(nets: Nets) -> dict[str, Any]:

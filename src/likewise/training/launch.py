@@ -14,11 +14,13 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from likewise import __version__
 from likewise.errors import LikewiseError
 from likewise.training.logs import LoggerName, build_loggers
 from likewise.training.precision import Chosen, Precision, choose_precision
+from likewise.training.processes import StartedProcesses, in_slurm_task, started_processes
 from likewise.training.rank_watch import RankWatch
 from likewise.views.native.library import why_not
 
@@ -72,19 +74,20 @@ def launch(
         logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
     device = choose_device(kind)
     chosen = choose_precision(precision, device)
-    outside = int(os.environ.get("WORLD_SIZE", 1))
-    count = devices or (torch.cuda.device_count() if device.type == "cuda" else max(outside, 1))
-    most = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
-    if outside == 1 and not 0 < count <= max(most, 1):
-        raise LikewiseError(f"--devices {devices} was given, but there are {most} here ({device.type}).")
-    if count > 1 and outside == 1:
+    started = started_processes()
+    count = devices or _default_count(device, started)
+    _require_present(device, devices, count, started)
+    if count > 1 and started is None:
         _require_script(count)
     fabric = Fabric(
         accelerator=device.type,
-        devices=count,
+        devices=count if started is None else started.per_node,
+        num_nodes=1 if started is None else started.nodes,
         strategy="ddp" if count > 1 else "auto",
         precision=chosen.fabric,
         loggers=build_loggers(loggers, folder) if folder is not None else None,
+        # A single task of SLURM may start processes of its own, which Fabric takes for tasks unless it is told.
+        plugins=LightningEnvironment() if started is None and in_slurm_task() else None,
     )
     if watch is None:
         fabric.launch()
@@ -93,6 +96,32 @@ def launch(
     fabric.launch()
     watch.meet()
     return fabric, chosen
+
+
+def _default_count(device: torch.device, started: StartedProcesses | None) -> int:
+    """Every process that was started, or else every GPU, or one CPU."""
+    if started is not None:
+        return started.total
+    return torch.cuda.device_count() if device.type == "cuda" else 1
+
+
+def _require_present(device: torch.device, devices: int, count: int, started: StartedProcesses | None) -> None:
+    """Refuse a number of devices that is not there, or is not that of the processes that were started."""
+    most = max(torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1, 1)
+    if started is None:
+        if not 0 < count <= most:
+            raise LikewiseError(f"--devices {devices} was given, but there are {most} here ({device.type}).")
+        return
+    if count != started.total:
+        raise LikewiseError(
+            f"--devices {devices} was given, but {started.by} started {started.total} processes. Leave --devices out, "
+            f"or start {devices} processes."
+        )
+    if device.type == "cuda" and started.per_node > most:
+        raise LikewiseError(
+            f"{started.by} started {started.per_node} processes on this node, but each sees {most} GPU here. All must "
+            f"see all GPUs of the node: with SLURM give --gres=gpu:{started.per_node} instead of --gpus-per-task."
+        )
 
 
 def _require_script(devices: int) -> None:

@@ -1,0 +1,201 @@
+"""Vectors of images: all in memory, or part by part into a folder, by one process or many."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from likewise.collectives import on_first_rank
+from likewise.data.batch import UNLABELLED
+from likewise.data.images import stored_size
+from likewise.data.manifest import some_files
+from likewise.data.sources.open import open_for_encoder
+from likewise.data.video.clip_frames import open_frames
+from likewise.data.video.clip_reading import with_clips
+from likewise.encoders import Encoder, EncoderSettings
+from likewise.errors import LikewiseError, NothingReadable
+from likewise.evaluation.features import extract_readable
+from likewise.training.launch import launch
+from likewise.training.processes import started_processes
+from likewise.training.rank_watch import RankWatch
+from likewise.training.screen import Screen
+from likewise.vectors import Part, Vectors, part_rows, require_own_parts
+from likewise.vectors.parts import PART_SIZE, whole_set
+from likewise.vectors.vectors import VectorFile
+from likewise.views.policies import CentreView
+
+
+class TrainedEncoder(NamedTuple):
+    """An encoder, and what goes with it."""
+
+    network: Encoder
+    settings: EncoderSettings
+    weights_hash: str
+    shared: Callable[[Tensor], Tensor | None]
+    """features [N, D] to the space that they share with texts or sounds; None where there is no such space"""
+
+
+class EmbeddedParts(NamedTuple):
+    """Vectors in a folder of Parquet files."""
+
+    folder: Path
+    vectors: int
+    """how many there are"""
+    parts: int
+    """files"""
+    found: int
+    """parts that an earlier call had finished"""
+    skipped: dict[str, str]
+    """ids of the files of the data that have no vector, each with the reason"""
+
+
+class EmbeddedImages:
+    """The images of some data, opened for an encoder.
+
+    Args:
+        encoder: what makes their vectors.
+        data: images, by any door that `likewise.train` takes.
+        pixel_range: values that become black and white, for an encoder of 8-bit images.
+
+    Raises:
+        LikewiseError: the data hold no image, or pixels whose scale is not known.
+    """
+
+    def __init__(self, encoder: TrainedEncoder, data: Any, pixel_range: tuple[float, float] | None) -> None:
+        self.encoder, settings = encoder, encoder.settings
+        opened = open_for_encoder(data, settings.pixel_range, pixel_range)
+        self.manifest = with_clips(opened, settings.clip_sampling, settings.image_size, region=settings.region)
+        self.size = stored_size(self.manifest, settings.image_size)
+
+    def vectors(self, batch_size: int, device: torch.device) -> Vectors:
+        """The vectors of all images that can be read.
+
+        Raises:
+            NothingReadable: none can.
+        """
+        vectors = self.at_rows(range(len(self.manifest)), batch_size, device)
+        return vectors._replace(skipped={**dict(self.manifest.skipped), **vectors.skipped})
+
+    def at_rows(self, rows: range, batch_size: int, device: torch.device) -> Vectors:
+        """The vectors of those images at some positions that can be read.
+
+        Raises:
+            NothingReadable: none can.
+        """
+        settings = self.encoder.settings
+        part = self.manifest.take(np.arange(rows.start, rows.stop))
+        images = open_frames(part, self.size, settings.channels, settings.frames)
+        view = CentreView(settings.image_size)
+        found = extract_readable(self.encoder.network, images, torch.arange(len(part)), view, batch_size, device)
+        read = part.take(found.positions)
+        names = [read.class_names[i] if i != UNLABELLED else "" for i in read.labels.tolist()]
+        shared = self.encoder.shared(found.vectors)
+        return Vectors(list(read.ids), names, found.vectors, shared, self.encoder.weights_hash, images.unreadable)
+
+    def identity(self, part_size: int) -> str:
+        """Changes when other images, another encoder or another size of parts would give other files."""
+        said = self.encoder.weights_hash, part_size, self.size, self.manifest.pixel_range
+        content = hashlib.sha256(repr(said).encode())
+        for name in self.manifest.ids:
+            content.update(f"{name}\0".encode())
+        content.update(self.manifest.labels.numpy().tobytes())
+        return content.hexdigest()
+
+
+class PartWriter:
+    """Writes the vectors of images into a folder, a file a part.
+
+    Args:
+        images: what is embedded.
+        folder: of the parts; it is made if it is not there.
+        part_size: images in a part.
+        batch_size: images at a time.
+    """
+
+    def __init__(self, images: EmbeddedImages, folder: Path, part_size: int, batch_size: int) -> None:
+        self.images, self.folder, self.part_size, self.batch_size = images, folder, part_size, batch_size
+        self.count = -(-len(images.manifest) // part_size)
+        self.identity = images.identity(part_size)
+
+    def begin(self, overwrite: bool) -> int:
+        """Make the folder; how many parts it has already.
+
+        Raises:
+            LikewiseError: it holds parts of something else, and ``overwrite`` is not set.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in self.folder.glob("part-*.parquet") if overwrite else ():
+            file.unlink()
+        for unfinished in self.folder.glob(".part-*.partial"):
+            unfinished.unlink()
+        return len(require_own_parts(self.folder, self.identity))
+
+    def write(self, rank: int, ranks: int, device: torch.device, say: Callable[[str], None]) -> None:
+        """Embed the parts of one process that are not there yet.
+
+        Args:
+            rank: of the process.
+            ranks: how many processes there are.
+            device: where the encoder computes.
+            say: is told of each part.
+        """
+        there = require_own_parts(self.folder, self.identity)
+        for number in range(rank, self.count, ranks):
+            if number in there:
+                continue
+            vectors = self._vectors(number, device)
+            part = Part(number, self.count, self.identity)
+            vectors.write(self.folder / part.name(rank), part.as_metadata())
+            say(f"part {number + 1:,} of {self.count:,}: {len(vectors.ids):,} vectors")
+
+    def _vectors(self, number: int, device: torch.device) -> Vectors:
+        """A part's vectors; no rows where none of its images can be read."""
+        rows = part_rows(number, self.part_size, len(self.images.manifest))
+        try:
+            vectors = self.images.at_rows(rows, self.batch_size, device)
+        except NothingReadable as error:
+            vectors = Vectors([], [], torch.empty(0, 1), None, self.images.encoder.weights_hash, error.unreadable)
+        if number:
+            return vectors
+        return vectors._replace(skipped={**dict(self.images.manifest.skipped), **vectors.skipped})
+
+
+def embed_parts(
+    encoder: TrainedEncoder,
+    data: Any,
+    out: Path,
+    part_size: int,
+    batch_size: int,
+    devices: int,
+    pixel_range: tuple[float, float] | None,
+    overwrite: bool,
+    console: Console,
+) -> EmbeddedParts:
+    """Vectors of images into a folder; see `likewise.runs.run.Run.embed_parts`."""
+    if part_size < 1:
+        raise LikewiseError(f"--part-size {part_size} was given; give 1 image or more, for instance {PART_SIZE}.")
+    images = EmbeddedImages(encoder, data, pixel_range)
+    # Processes that exist already are counted by `launch`; one device is what is given where nothing is said.
+    wanted = 0 if devices == 1 and started_processes() is not None else devices
+    with RankWatch("Finished parts stay. To go on, give the same command again.") as watch:
+        fabric, _ = launch(devices=wanted, watch=watch)
+        screen = Screen(console, enabled=fabric.is_global_zero)
+        writer = PartWriter(images, out, part_size, batch_size)
+        found = on_first_rank(lambda: writer.begin(overwrite))
+        if found:
+            screen.say(f"{found:,} of {writer.count:,} parts are there already.")
+        writer.write(fabric.global_rank, fabric.world_size, fabric.device, screen.say)
+        fabric.barrier()
+    files = [VectorFile(file) for file in whole_set(out)]
+    skipped = {name: reason for file in files for name, reason in file.skipped.items()}
+    vectors = sum(file.rows for file in files)
+    if not vectors:
+        raise NothingReadable(f"None of {len(skipped):,} images can be decoded. {some_files(skipped)}", skipped)
+    return EmbeddedParts(out, vectors, len(files), found, skipped)

@@ -1,0 +1,97 @@
+"""The vectors most similar to a query, by cosine; of files a block of rows is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from likewise.errors import LikewiseError
+from likewise.vectors.parts import files_of
+from likewise.vectors.vectors import VectorFile, Vectors
+
+
+class SearchResult(NamedTuple):
+    """An image found by a search."""
+
+    cosine: float
+    """cosine similarity of the two vectors"""
+    id: str
+    """its path, or its position in the data"""
+    label: str
+    """its class, or empty"""
+
+
+class VectorIndex:
+    """Vectors that are searched: in memory, in a file, or in a folder of parts.
+
+    Args:
+        given: vectors, or where they are.
+
+    Raises:
+        LikewiseError: there is no such file, it is of another format, or a part is missing.
+    """
+
+    def __init__(self, given: Vectors | str | Path) -> None:
+        self.vectors = given if isinstance(given, Vectors) else None
+        self._files = [] if isinstance(given, Vectors) else [VectorFile(file) for file in files_of(Path(given))]
+
+    @property
+    def encoder(self) -> str:
+        """The hash of the encoder that made them; empty where that is not known."""
+        return self.vectors.encoder if self.vectors is not None else self._files[0].encoder
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Ids of files that have no vector, each with the reason."""
+        if self.vectors is not None:
+            return self.vectors.skipped
+        return {name: reason for file in self._files for name, reason in file.skipped.items()}
+
+    def width(self, column: str) -> int | None:
+        """Numbers in each vector of a column, ``vector`` or ``shared``; None where there is no such column."""
+        if self.vectors is not None:
+            matrix = self.vectors.shared if column == "shared" else self.vectors.vectors
+            return None if matrix is None else matrix.shape[1]
+        filled = next((file for file in self._files if file.rows), self._files[0])
+        return filled.width(column)
+
+    def most_similar(self, query: Tensor, count: int, column: str = "vector") -> list[SearchResult]:
+        """The vectors most similar to a query [1, D] by cosine, best first; of equal ones the first in the files.
+
+        Raises:
+            LikewiseError: a count below 1.
+        """
+        if count < 1:
+            raise LikewiseError(f"--count {count} was given; it must be 1 or more, for instance 10.")
+        best, rows, first = torch.empty(0), torch.empty(0, dtype=torch.int64), 0
+        for block in self._blocks(column):  # [b, D]
+            cosines = torch.cat([best, cosine_similarity(query, block)])
+            positions = torch.cat([rows, torch.arange(first, first + len(block))])
+            order = cosines.argsort(descending=True, stable=True)[:count]
+            best, rows = cosines[order], positions[order]
+            first += len(block)
+        named = self._names(rows.tolist())
+        return [SearchResult(cosine, *names) for cosine, names in zip(best.tolist(), named, strict=True)]
+
+    def _blocks(self, column: str) -> Iterator[Tensor]:
+        if self.vectors is not None:
+            matrix = self.vectors.shared if column == "shared" else self.vectors.vectors
+            yield from () if matrix is None else (matrix,)
+        for file in self._files:
+            yield from file.blocks(column)
+
+    def _names(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """Id and label of some rows."""
+        if self.vectors is not None:
+            return [(self.vectors.ids[row], self.vectors.labels[row]) for row in rows]
+        found, first = dict[int, tuple[str, str]](), 0
+        for file in self._files:
+            here = [row - first for row in rows if first <= row < first + file.rows]
+            found |= {first + row: names for row, names in file.names(here).items()}
+            first += file.rows
+        return [found[row] for row in rows]

@@ -1,0 +1,143 @@
+"""Vectors of images and texts in memory, and the Parquet file that holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import torch
+from torch import Tensor
+
+from likewise.errors import EnvironmentIOError, LikewiseError
+
+ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
+"""Keys of a Parquet file's metadata: the encoder's hash; ids of files that have no vector, each with the reason."""
+
+GROUP_ROWS = 2**14
+"""Rows that a reader gets at a time."""
+
+
+class Vectors(NamedTuple):
+    """Embedded images or texts."""
+
+    ids: list[str]
+    """a stable id each"""
+    labels: list[str]
+    """class names, empty where unknown"""
+    vectors: Tensor
+    """float32 [N, D]"""
+    shared: Tensor | None = None
+    """unit vectors, float32 [N, d], comparable with those of texts or sounds; where the run learned from those"""
+    encoder: str = ""
+    """SHA-256 of the weights of the encoder that made them; empty where that is not known"""
+    skipped: Mapping[str, str] = {}
+    """ids of the files of the data that have no vector, each with the reason"""
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write a Parquet file with columns id, label and vector, and shared where there is one.
+
+        Its metadata hold the encoder's hash and the files that have no vector.
+
+        Raises:
+            LikewiseError: the file exists and ``overwrite`` is not set.
+        """
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise LikewiseError(f"{target} exists. Choose another --out, or replace it with --overwrite.")
+        self.write(target, {})
+
+    def write(self, target: Path, metadata: Mapping[str, str]) -> None:
+        """Write the file, whole or not at all.
+
+        Args:
+            target: replaced if it is there.
+            metadata: what else its metadata are to hold.
+
+        Raises:
+            EnvironmentIOError: it cannot be written.
+        """
+        columns = {"id": self.ids, "label": self.labels, "vector": _lists(self.vectors)}
+        if self.shared is not None:
+            columns["shared"] = _lists(self.shared)
+        said = {ENCODER: self.encoder, SKIPPED: json.dumps(dict(self.skipped)), **metadata}
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            table = pa.table(columns).replace_schema_metadata(said)
+            parquet.write_table(table, partial, row_group_size=GROUP_ROWS)
+            os.replace(partial, target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise EnvironmentIOError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+class VectorFile:
+    """A file of `Vectors.save`, of which only what is asked for is read.
+
+    Raises:
+        LikewiseError: it is of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._reader = parquet.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise LikewiseError(f"{path} cannot be read as Parquet: {error}.") from error
+        self.path, schema = path, self._reader.schema_arrow
+        missing = {"id", "label", "vector"} - set(schema.names)
+        if missing:
+            lacking = ", ".join(sorted(missing))
+            raise LikewiseError(f"{path} has no column {lacking}; it was not written by likewise embed.")
+        self.metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+
+    @property
+    def rows(self) -> int:
+        """How many vectors it holds."""
+        return self._reader.metadata.num_rows
+
+    @property
+    def encoder(self) -> str:
+        """The hash of the encoder that made them; empty where that is not known."""
+        return self.metadata.get(ENCODER, "")
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Ids of files that have no vector, each with the reason."""
+        return json.loads(self.metadata.get(SKIPPED, "{}"))
+
+    def width(self, column: str) -> int | None:
+        """Numbers in each vector of a column; None where there is no such column."""
+        schema = self._reader.schema_arrow
+        return schema.field(column).type.list_size if column in schema.names else None
+
+    def blocks(self, column: str) -> Iterator[Tensor]:
+        """The vectors of a column, float32 [b, D], some rows at a time."""
+        for group in range(self._reader.num_row_groups if self.rows else 0):
+            yield _matrix(self._reader.read_row_group(group, columns=[column]), column)
+
+    def names(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """Id and label of some rows."""
+        if not rows:
+            return {}
+        table = self._reader.read(["id", "label"]).take(list(rows))
+        return dict(zip(rows, zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True), strict=True))
+
+    def read(self) -> Vectors:
+        """All of it."""
+        table = self._reader.read()
+        shared = _matrix(table, "shared") if "shared" in table.column_names else None
+        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+        return Vectors(ids, labels, _matrix(table, "vector"), shared, self.encoder, self.skipped)
+
+
+def _matrix(table: pa.Table, column: str) -> Tensor:
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return torch.tensor(flat).view(table.num_rows, table.schema.field(column).type.list_size)
+
+
+def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
