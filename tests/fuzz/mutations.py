@@ -8,7 +8,22 @@ from collections.abc import Callable, Sequence
 
 EDGES = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """numbers at which sizes and counts overflow"""
-TEXTS = (b"\0", b"\n", b"\r", b",", b";", b'"', b"\xff\xfe", b"\xef\xbb\xbf", b"../", b"/", b"-1", b"nan", b"=cmd()", b"\x80")
+TEXTS = (
+    b"\0",
+    b"\n",
+    b"\r",
+    b",",
+    b";",
+    b'"',
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"../",
+    b"/",
+    b"-1",
+    b"nan",
+    b"=cmd()",
+    b"\x80",
+)
 
 Mutation = Callable[[bytes, random.Random, Sequence[bytes]], bytes]
 

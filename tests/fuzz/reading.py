@@ -120,4 +120,3 @@ def check(found: Reading, whole: Reading, damaged: str) -> None:
             raise WrongPixels(f"{name} has gone without a word")
         if found.pixels.get(name, digest) != digest:
             raise WrongPixels(f"{name} was not touched and has other pixels")
-

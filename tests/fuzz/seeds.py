@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from data.pictures import picture
 from PIL import Image
+
+from data.pictures import picture
 
 SIDE = 24
 CLASSES = ("cat", "dog")
@@ -147,7 +148,9 @@ def _tables_of_labels() -> Iterator[Seed]:
     }.items():
         hurt = ("labels.csv",)
         yield Seed(f"label file in {name}", {**_pngs(), "labels.csv": content}, "labels.csv", hurt=hurt)
-        yield Seed(f"labels beside a folder in {name}", {**_pngs(), "labels.csv": content}, ".", "labels.csv", hurt=hurt)
+        yield Seed(
+            f"labels beside a folder in {name}", {**_pngs(), "labels.csv": content}, ".", "labels.csv", hurt=hurt
+        )
     written = {**_pngs(), "captions.csv": captions.encode()}
     yield Seed("caption file", written, "captions.csv", hurt=("captions.csv",))
     yield Seed("captions beside a folder", written, ".", captions="captions.csv", hurt=("captions.csv",))

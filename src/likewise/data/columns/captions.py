@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from likewise.data.columns.column import Column, num_rows
+from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.errors import LikewiseError
 from likewise.randomness import generator
 
@@ -71,7 +71,7 @@ class Captions:
         return Captions(texts)
 
 
-def captions_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:
+def captions_in(readers: Sequence[ParquetReader]) -> dict[str, Column]:
     """The captions of Parquet files: a column of strings or of lists of strings; nothing where no file has one."""
     names = [_caption_column(reader.schema_arrow) for reader in readers]
     if not any(names):
@@ -79,7 +79,7 @@ def captions_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:
     listed: list[Any] = []
     for reader, name in zip(readers, names, strict=True):
         rows = reader.metadata.num_rows
-        listed += reader.read([name]).column(name).to_pylist() if name else [None] * rows
+        listed += reader.values(name) if name else [None] * rows
     return {CAPTIONS: Captions.of(listed)}
 
 

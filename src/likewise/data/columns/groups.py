@@ -17,7 +17,9 @@ from likewise.data.stable_order import stable_score
 from likewise.errors import LikewiseError, did_you_mean
 
 if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile  # slow to import, and every manifest imports this module
+    from likewise.data.columns.parquet_reader import (
+        ParquetReader,  # slow to import, and every manifest imports this module
+    )
 
 GROUP = "group"
 """the name of this column, in `Manifest.columns`, in Parquet files and in CSVs of labels"""
@@ -96,7 +98,7 @@ class Groups:
         return np.isin(group, chosen)
 
 
-def groups_in(readers: Sequence[ParquetFile], name: str | None) -> dict[str, Column]:
+def groups_in(readers: Sequence[ParquetReader], name: str | None) -> dict[str, Column]:
     """A column of Parquet files as groups: the one named, else ``group``; nothing where no file has that.
 
     Raises:
@@ -111,5 +113,5 @@ def groups_in(readers: Sequence[ParquetFile], name: str | None) -> dict[str, Col
         return {}
     for reader, there in zip(readers, has, strict=True):
         rows = reader.metadata.num_rows
-        found += reader.read([wanted]).column(wanted).to_pylist() if there else [None] * rows
+        found += reader.values(wanted) if there else [None] * rows
     return {GROUP: Groups.of(found)}

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from likewise.data.file_names import named_file
+from likewise.data.pixel_source import UnreadableImage
 from likewise.errors import LikewiseError
 
 VOID = 255
@@ -109,7 +110,7 @@ class Masks:
         try:
             content = cell.read_bytes() if isinstance(cell, Path) else cell.read()
             image = Image.open(io.BytesIO(content or b""))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, UnreadableImage) as error:
             raise LikewiseError(f"{self._where(position)} cannot be read as a mask: {error}.") from error
         if image.mode not in MODES or image.format == "JPEG":
             how = "is a JPEG, which changes values" if image.format == "JPEG" else f"has colours (mode {image.mode})"

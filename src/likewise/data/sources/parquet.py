@@ -9,17 +9,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from likewise.data.columns.captions import captions_in
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import groups_in
 from likewise.data.columns.masks import Masks
+from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.columns.targets import TARGETS, Task
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
@@ -62,31 +62,15 @@ def open_parquet(files: Sequence[Path], source: str, named: ColumnNames = USUAL_
         LikewiseError: a file cannot be read, has no column of images or of that name, or differs from the others.
     """
     paths = LocalShards(files)
-    readers = [open_reader(paths.open(number), paths.name(number)) for number in range(len(paths))]
+    readers = [ParquetReader(paths.open(number), paths.name(number)) for number in range(len(paths))]
     whole = manifest_of(readers, paths, shard_names(files), source, named)
     if not is_large(files):
         return scan_rows(whole)
     return scan_rows(replace(whole, notes=(*whole.notes, LARGE)), range(len(files)))
 
 
-def open_reader(stream: BinaryIO, name: str) -> pq.ParquetFile:
-    """A Parquet file, its footer read.
-
-    Args:
-        stream: the file.
-        name: what an error calls it.
-
-    Raises:
-        LikewiseError: it is no Parquet file.
-    """
-    try:
-        return pq.ParquetFile(stream, pre_buffer=True)
-    except (OSError, pa.ArrowException) as error:
-        raise LikewiseError(f"{name} cannot be read as Parquet: {error}.") from error
-
-
 def manifest_of(
-    readers: Sequence[pq.ParquetFile], files: ShardFiles, names: Sequence[str], source: str, named: ColumnNames
+    readers: Sequence[ParquetReader], files: ShardFiles, names: Sequence[str], source: str, named: ColumnNames
 ) -> Manifest:
     """The rows of all files, the headers of their images not read yet.
 
@@ -196,27 +180,27 @@ def _refuse_different(first: Columns, file: str, other: Columns, first_file: str
         )
 
 
-def _locations(readers: Sequence[pq.ParquetFile]) -> Iterator[Location]:
+def _locations(readers: Sequence[ParquetReader]) -> Iterator[Location]:
     for file, reader in enumerate(readers):
         for group in range(reader.num_row_groups):
             for row in range(reader.metadata.row_group(group).num_rows):
                 yield Location(file, group, row)
 
 
-def _labels(readers: Sequence[pq.ParquetFile], columns: Columns, task: Task) -> Labels:
+def _labels(readers: Sequence[ParquetReader], columns: Columns, task: Task) -> Labels:
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
         return Labels(torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {})
     return read_labels(_listed(readers, columns.label), f"the column {columns.label!r}", columns.names, task)
 
 
-def _facts(file: str, reader: pq.ParquetFile) -> PackFacts | None:
+def _facts(file: str, reader: ParquetReader) -> PackFacts | None:
     """What a file says about its set, where `likewise.data.packing.pack.pack` wrote it."""
     content = (reader.schema_arrow.metadata or {}).get(PARQUET_KEY)
     return None if content is None else PackFacts.of_json(content, file)
 
 
-def _packed_labels(readers: Sequence[pq.ParquetFile], columns: Columns, facts: PackFacts | None) -> Labels | None:
+def _packed_labels(readers: Sequence[ParquetReader], columns: Columns, facts: PackFacts | None) -> Labels | None:
     """The targets of a packed set that has them."""
     if facts is None or facts.task is None:
         return None
@@ -224,9 +208,9 @@ def _packed_labels(readers: Sequence[pq.ParquetFile], columns: Columns, facts: P
     return Labels(torch.full((len(targets),), -1), (), {TARGETS: targets})
 
 
-def _listed(readers: Sequence[pq.ParquetFile], column: str) -> list[Any]:
+def _listed(readers: Sequence[ParquetReader], column: str) -> list[Any]:
     """A column of all files as Python values."""
-    return [value for reader in readers for value in reader.read([column]).column(0).to_pylist()]
+    return [value for reader in readers for value in reader.values(column)]
 
 
 def _masks(files: ShardFiles, column: str | None, locations: np.ndarray) -> Masks | None:
@@ -234,5 +218,12 @@ def _masks(files: ShardFiles, column: str | None, locations: np.ndarray) -> Mask
         return None
     groups = RowGroups(files, column)
     cells = [ParquetCell(groups, Location(*row)) for row in locations.tolist()]
-    present = [cell if cell.read() is not None else None for cell in cells]
+    present = [cell if _has_bytes(cell) else None for cell in cells]
     return Masks(present) if any(cell is not None for cell in present) else None
+
+
+def _has_bytes(cell: ParquetCell) -> bool:
+    try:
+        return cell.read() is not None
+    except UnreadableImage:  # said where the mask is read
+        return True

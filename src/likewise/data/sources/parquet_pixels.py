@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,17 +45,25 @@ class RowGroups:
         self.__init__(**state)
 
     def read(self, location: Location) -> bytes | None:
-        """The encoded image of a row; None where the column has no bytes."""
-        with self._lock:
-            group = self._group(location.file, location.group)
-        return group[location.row].as_py()
+        """The encoded image of a row; None where the column has no bytes.
+
+        Raises:
+            UnreadableImage: the file is gone, or damaged where the row lies.
+        """
+        try:
+            with self._lock:
+                group = self._group(location.file, location.group)
+            return group[location.row].as_py()
+        except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+            raise UnreadableImage(f"{self.name(location)}: {error}") from error
 
     def read_ahead(self, locations: np.ndarray) -> None:
         """Cache the first row groups of these rows, as many as fit, for processes forked from here on."""
         for file, group in dict.fromkeys(map(tuple, locations[:, :2].tolist())):
             if sum(array.nbytes for array in self._cache.values()) >= CACHE_BYTES:
                 return
-            self.read(Location(file, group, 0))
+            with suppress(UnreadableImage):  # said where its rows are read
+                self.read(Location(file, group, 0))
 
     def name(self, location: Location) -> str:
         """What a message calls a row."""
@@ -115,10 +124,7 @@ class ParquetPixels:
 
     def _content(self, position: int) -> tuple[bytes, str]:
         location = Location(*self.locations[position].tolist())
-        try:
-            content = self.groups.read(location)
-        except (OSError, pa.ArrowException) as error:
-            raise UnreadableImage(f"{self.groups.name(location)}: {error}") from error
+        content = self.groups.read(location)
         if not content:
             raise UnreadableImage(f"{self.groups.name(location)}: zero bytes")
         return content, self.groups.name(location)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.manifest import Manifest
-from likewise.data.sources.parquet import manifest_of, open_reader, scan_rows
+from likewise.data.sources.parquet import manifest_of, scan_rows
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.sources.shard_files import CachedShards
 from likewise.data.sources.shards import LOOK_LIMIT
@@ -40,10 +41,12 @@ def open_remote_parquet(
     cached = CachedShards(files, cache)
     is_small = sum(file.size for file in files) <= min(LOOK_LIMIT, cache.limit)
     if is_small:
-        readers = [open_reader(cached.open(number), files[number].url) for number in cached.in_turn(range(len(files)))]
+        readers = [
+            ParquetReader(cached.open(number), files[number].url) for number in cached.in_turn(range(len(files)))
+        ]
     else:
         with ThreadPoolExecutor(REQUESTS_AT_A_TIME) as threads:
-            readers = list(threads.map(lambda file: open_reader(io.BufferedReader(Ranges(file)), file.url), files))
+            readers = list(threads.map(lambda file: ParquetReader(io.BufferedReader(Ranges(file)), file.url), files))
     whole = manifest_of(readers, cached, names, source, columns)
     spread = np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int).tolist()
     return scan_rows(whole, None if is_small else sorted(set(spread)))

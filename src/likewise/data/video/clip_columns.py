@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from likewise.data.columns.column import Column, IndexedFeature, num_rows
+from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.video.clip_frames import Clips
 from likewise.errors import LikewiseError
 
@@ -108,7 +108,7 @@ class Starts:
         )
 
 
-def starts_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:
+def starts_in(readers: Sequence[ParquetReader]) -> dict[str, Column]:
     """The column ``start`` of Parquet files, in seconds; nothing where no file has one of numbers.
 
     Raises:
@@ -122,7 +122,7 @@ def starts_in(readers: Sequence[pq.ParquetFile]) -> dict[str, Column]:
     found: list[float | None] = []
     for reader, kind in zip(readers, kinds, strict=True):
         rows = reader.metadata.num_rows
-        found += reader.read([START]).column(START).to_pylist() if kind is not None else [0.0] * rows
+        found += reader.values(START) if kind is not None else [0.0] * rows
     seconds = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
     wrong = np.flatnonzero(~(np.isfinite(seconds) & (seconds >= 0)))
     if len(wrong):

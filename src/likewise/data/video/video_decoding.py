@@ -257,7 +257,10 @@ class _Tracks:
 def _picture_track(container: InputContainer) -> Any:
     if not container.streams.video:
         raise UnreadableVideo("it has no picture track")
-    return container.streams.video[0]
+    track = container.streams.video[0]
+    if track.codec_context is None:
+        raise UnreadableVideo("its picture track has a codec that is not known")
+    return track
 
 
 def _readable(file: Path | bytes) -> Any:
