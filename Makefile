@@ -3,7 +3,7 @@ BIN := .venv/bin
 # A process a core, each with one thread: most tests are too small for two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-all check docs clean
+.PHONY: demo test test-all check docs clean fuzz
 
 demo: .venv/ready
 	$(BIN)/likewise demo
@@ -30,6 +30,10 @@ docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
+
+# Damages small inputs at random for ten minutes; findings go to fuzz-findings/.
+fuzz: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --seconds 600
 
 clean:
 	rm -rf .venv runs site
