@@ -104,6 +104,7 @@ def test_a_very_large_picture_is_reduced_to_what_it_will_be(tmp_path, monkeypatc
     soft = Image.fromarray(scene(0, 255, np.uint8)).resize((400, 240)).convert("RGB")
     soft.save(tmp_path / "a.png")
     whole = open_images(open_manifest(tmp_path), size=20).read(torch.tensor([0]))
+    monkeypatch.setattr("likewise.data.large_images.LARGE", 1000)
     monkeypatch.setattr("likewise.data.pixel_source.LARGE", 1000)
     reduced = open_images(open_manifest(tmp_path), size=20).read(torch.tensor([0]))
     torch.testing.assert_close(reduced.aspect, whole.aspect)

@@ -80,22 +80,32 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
 
 
 def upright_pixels(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF says, in mode L (gray) or RGB.
-
-    Transparent pixels are laid on white. Gray of more than 8 bits stays in its own mode: what is black and white is a
-    property of its set.
+    """The image turned as its EXIF says, as `plain_mode` has it.
 
     Raises:
         OSError: the pixels cannot be decoded, for instance since the file was cut short.
     """
     ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would double the memory
-    gray = image.mode in GRAY_MODES
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+    return plain_mode(image)
+
+
+def plain_mode(image: Image.Image) -> Image.Image:
+    """The image in mode L (gray) or RGB.
+
+    Transparent pixels are laid on white. Gray of more than 8 bits stays in its own mode: what is black and white is a
+    property of its set.
+    """
+    if is_deep(image):
         return image
+    mode = "L" if image.mode in GRAY_MODES else "RGB"
     if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
         image = _on_white(image)
-    mode = "L" if gray else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image is grey of more than 8 bits."""
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
 def is_deep_colour(image: Image.Image) -> bool:

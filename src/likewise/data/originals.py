@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from likewise.data.batch import Crop, Pixels
 from likewise.data.images import MEMORY_LIMIT, DecodedRows, FileImages, read_planes
+from likewise.data.large_images import WHOLE
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage
@@ -205,7 +206,8 @@ def open_originals(
         return None
     source = manifest.pixels
     offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1) * channels)])
-    if (sizes > 0).all() and offsets[-1] <= (MEMORY_LIMIT if memory_limit is None else memory_limit):
+    is_whole = (sizes > 0).all() and sizes.prod(axis=1).max() <= WHOLE  # larger ones are not read at their own size
+    if is_whole and offsets[-1] <= (MEMORY_LIMIT if memory_limit is None else memory_limit):
         source = _stored(manifest, offsets, channels)
     return OriginalImages(source, list(manifest.ids), size, channels)
 

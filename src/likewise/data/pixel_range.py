@@ -20,6 +20,9 @@ from likewise.data.pixel_source import (
 )
 from likewise.errors import LikewiseError
 
+AT_ONCE = 2**22
+"""Values that are scaled at a time, so that the copies in floating point stay small."""
+
 BITS = (8, 10, 12, 14, 16)
 """Depths of cameras and scanners: whole numbers are taken to have the least of these that holds them."""
 
@@ -36,6 +39,15 @@ class PixelRange(NamedTuple):
             return values
         if values.dtype == np.bool_:
             return values.astype(np.uint8) * 255
+        if values.size <= AT_ONCE or values.ndim < 2:
+            return self._scaled(values)
+        scaled = np.empty(values.shape, np.uint8)
+        rows = max(1, AT_ONCE * len(values) // values.size)
+        for first in range(0, len(values), rows):
+            scaled[first : first + rows] = self._scaled(values[first : first + rows])
+        return scaled
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
         # float32 holds 24 bits, so whole numbers need more; what was float32 keeps its own rounding.
         exact = values.astype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
         if np.isnan(exact).any():

@@ -14,14 +14,12 @@ from PIL import Image
 from likewise.data.decoding import deep_colour, mode_of_channels, plain_jpeg, upright_pixels
 from likewise.data.dicom import is_dicom, read_dicom
 from likewise.data.file_names import written_name
+from likewise.data.large_images import LARGE, block_means, one_at_a_time, pixels_in_strips, reduction, require_readable
 from likewise.data.tiff_bands import band_layout, read_bands
 from likewise.data.video.video_decoding import is_video, middle_frame
 
 VIDEO_MODE = "video"
 """The mode in the header of a video, where images have Pillow's."""
-
-LARGE = 2**24
-"""Pixels above which an image that is to become small is reduced before anything else is done with it."""
 
 CLIP_MODE = "clip"
 """The mode of a video that has been decoded."""
@@ -255,13 +253,16 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
             pixels = read_dicom(content)
             return Decoded(pixels, pixels.shape[1] / pixels.shape[0])
         if layout := band_layout(io.BytesIO(content)):
-            return Decoded(read_bands(content, layout), layout.width / layout.height)
+            require_readable(layout.width, layout.height, layout.bytes_per_pixel)
+            bands = read_bands(content, layout)
+            factor = reduction(layout.width, layout.height, None if size is None else 2 * size)
+            return Decoded(block_means(bands, factor), layout.width / layout.height)
         with Image.open(io.BytesIO(content)) as image:
             return decoded(image, size, content)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, ...
-        raise UnreadableImage(f"{name}: {_reason(error)}") from error
+        raise UnreadableImage(f"{name}: {reason_of(error)}") from error
 
 
 def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -> Decoded:
@@ -273,30 +274,40 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
         content: the bytes of its file, where they are at hand; JPEGs are decoded faster with them.
     """
     width, height = image.size
-    if size is not None:
-        image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None
-        image = _reduced(image, 2 * size)
+    factor = reduction(width, height, None)
+    if size is not None or factor > 1:
+        least = 2 * size if size is not None else min(width, height) // factor
+        image.draft(None, (least, least))  # type: ignore[arg-type]  # Pillow's own thumbnail passes None
     drafted = image.size
-    pixels = plain_jpeg(content, image) if drafted == (width, height) else None
-    if pixels is None:
-        pixels = deep_colour(content, image)
-    if pixels is None:
-        pixels = np.array(upright_pixels(image))
+    factor = reduction(*drafted, None if size is None else 2 * size)
+    with one_at_a_time(drafted[0] * drafted[1]):
+        pixels = _pixels(image, content, factor, is_whole=drafted == (width, height))
     # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
-    turned = pixels.shape[1::-1] != drafted
+    expected = [(side // factor, -(-side // factor)) for side in drafted]  # the last square may be cut off
+    turned = not all(side in sides for side, sides in zip(pixels.shape[1::-1], expected, strict=True))
     return Decoded(pixels, height / width if turned else width / height)
 
 
-def _reduced(image: Image.Image, least: int) -> Image.Image:
-    """A very large image in means of squares of its pixels, so that no copy of it all is made; others as they are."""
-    factor = min(image.size) // least
-    is_large = image.size[0] * image.size[1] > LARGE
-    return image.reduce(factor) if is_large and factor > 1 and image.mode in ("L", "RGB") else image
+def _pixels(image: Image.Image, content: bytes, factor: int, is_whole: bool) -> np.ndarray:
+    """The upright pixels, of which squares of a side of ``factor`` become one."""
+    if factor == 1 and is_whole:
+        plain = plain_jpeg(content, image)
+        if plain is not None:
+            return plain
+    deep = deep_colour(content, image)
+    if deep is not None:
+        return block_means(deep, factor)
+    if image.width * image.height > LARGE:
+        return pixels_in_strips(image, factor)
+    return np.array(upright_pixels(image))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why an image cannot be read, in words."""
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels are not read. Cut it into tiles"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image that Pillow reads"
     return str(error) or type(error).__name__

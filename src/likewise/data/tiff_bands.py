@@ -43,6 +43,12 @@ class BandLayout(NamedTuple):
         """Channels of the image."""
         return self.pages * self.bands
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Of all channels together."""
+        bits = int(self.depth.rstrip("F") or 8)
+        return self.channels * -(-bits // 8)
+
 
 class _Page(NamedTuple):
     width: int

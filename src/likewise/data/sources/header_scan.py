@@ -12,8 +12,9 @@ from PIL import Image
 
 from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels
 from likewise.data.dicom import dicom_header, is_dicom
+from likewise.data.large_images import require_readable
 from likewise.data.parallel_map import parallel_map
-from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode
+from likewise.data.pixel_source import VIDEO_MODE, Headers, UnreadableImage, decode, reason_of
 from likewise.data.tiff_bands import band_layout, require_tifffile
 from likewise.data.video.video_decoding import UnreadableVideo, frame_size, is_video
 
@@ -92,10 +93,8 @@ def read_header(file: Path | bytes) -> Header:
                 whole = _ends_with(stream, ENDINGS.get(kind or "", b""))
     except UnreadableImage:
         raise
-    except Image.UnidentifiedImageError as error:
-        raise UnreadableImage("not an image that Pillow reads") from error
     except Exception as error:  # Pillow's parsers raise OSError, ValueError, SyntaxError, struct.error, ...
-        raise UnreadableImage(str(error) or type(error).__name__) from error
+        raise UnreadableImage(reason_of(error)) from error
     if not whole:
         _decode_to_be_sure(file)
     return header
@@ -115,6 +114,7 @@ def _header_of_bands(stream: IO[bytes]) -> Header | None:
     if layout is None:
         return None
     require_tifffile(layout)
+    require_readable(layout.width, layout.height, layout.bytes_per_pixel)
     mode = mode_of_channels(layout.channels)
     return Header(layout.width, layout.height, f"{mode};{layout.depth}" if layout.depth else mode)
 
