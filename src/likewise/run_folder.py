@@ -106,6 +106,11 @@ class RunFolder:
         return self.path / "checkpoints" / "best.pt"
 
     @property
+    def healthy(self) -> Path:
+        """The newest networks from before any sign of collapse, if they may be gone back to."""
+        return self.path / "checkpoints" / "healthy.pt"
+
+    @property
     def restored(self) -> Path:
         """The networks that a run restored at its end, instead of the last ones."""
         return self.path / "checkpoints" / "restored.pt"
@@ -216,8 +221,8 @@ class RunFolder:
         """Remove what a run wrote; other files stay."""
         for entry in (
             self.config, self.environment, self.data, self.unread, self.metrics, self.log, self.checkpoint,
-            self.previous_checkpoint, self.best, self.restored, self.weights, self.encoder, self.classifier,
-            self.classifier_weights, self.scores, self.gallery, self.retrieved, self.illustration, self.locations,
+            self.previous_checkpoint, self.best, self.healthy, self.restored, self.weights, self.encoder,
+            self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved, self.illustration, self.locations,
             self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)

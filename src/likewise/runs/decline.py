@@ -11,9 +11,9 @@ from likewise.evaluation.features import eval_mode
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.statistics.confidence import paired_difference
 from likewise.run_folder import RunFolder
-from likewise.runs.settings import OnDecline
 from likewise.training import Callback, CallbackState
-from likewise.training.checkpoint import AFRESH, read_torch, write_torch
+from likewise.training.collapse import Action
+from likewise.training.kept_networks import keep, kept, restore
 from likewise.training.screen import Screen
 
 PATIENCE = 2
@@ -33,7 +33,7 @@ class DeclineGuard(Callback):
         screen: prints the warning.
     """
 
-    def __init__(self, online: OnlineScores | None, action: OnDecline, screen: Screen) -> None:
+    def __init__(self, online: OnlineScores | None, action: Action, screen: Screen) -> None:
         self.online, self.action, self.screen = online, action, screen
         self.start: Tensor | None = None
         self.below = 0
@@ -70,10 +70,8 @@ class DeclineGuard(Callback):
         """Go back to the best networks where the run ended below its start and is to keep what it had."""
         if self.online is None or state.run is None or self.action == "warn" or self.below < PATIENCE:
             return
-        best = read_torch(state.run.best, AFRESH)
-        state.nets.load_state_dict(best["nets"])
-        write_torch(state.run.restored, best)
-        message = f"The networks are those of step {best['step']:,}, which had the best online accuracy."
+        step = restore(state.run.best, state.nets, state.run)
+        message = f"The networks are those of step {step:,}, which had the best online accuracy."
         self._say(state, message)
 
     def _act(self, state: CallbackState, reason: str) -> None:
@@ -99,21 +97,18 @@ class DeclineGuard(Callback):
         if value <= self.best:
             return
         self.best = value
-        content = {"step": state.step, "value": value, "start": self.start}
-        if self.action != "warn":
-            content["nets"] = {name: tensor.cpu() for name, tensor in state.nets.state_dict().items()}
-        state.run.best.parent.mkdir(parents=True, exist_ok=True)
-        write_torch(state.run.best, content)
+        nets = None if self.action == "warn" else state.nets
+        keep(state.run.best, nets, step=state.step, value=value, start=self.start)
 
     def _read(self, run: RunFolder) -> None:
         """The start's answers and the best evaluation of a run that goes on."""
         if not run.best.exists():
             return
-        stored = read_torch(run.best, AFRESH)
+        stored = kept(run.best)
         self.start, self.best = stored["start"], stored["value"]
 
 
-def check_on_decline(action: OnDecline, has_start: bool, has_labels: bool, num_evals: int, averaged: bool) -> None:
+def check_on_decline(action: Action, has_start: bool, has_labels: bool, num_evals: int, averaged: bool) -> None:
     """Refuse an action that could never be taken.
 
     Args:

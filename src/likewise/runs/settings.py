@@ -15,14 +15,13 @@ from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
 from likewise.run_folder import RunFolder, read_json, reading
 from likewise.training.captured_step import CUDAGraph
+from likewise.training.collapse import Action
 from likewise.training.compiling import Compile
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision
 
 SettingsT = TypeVar("SettingsT")
-
-OnDecline = Literal["warn", "stop", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,12 @@ class TrainSettings(DataSettings):
     head_init: Literal["auto", "prototypes", "random"] = "auto"
     """first weights of the method's classifier: prototypes takes class means of the encoder's features; auto does so
     where the encoder starts from weights"""
-    on_decline: OnDecline = "warn"
+    on_decline: Action = "warn"
     """what happens where online accuracy falls below that of the weights that the run starts from: warn says so, stop
     ends the run, rollback lets it go on; both restore the best networks in the end"""
+    on_collapse: Action = "warn"
+    """what happens where embeddings, loss or labels collapse: warn says so, stop ends the run, rollback lets it go on;
+    both restore the last networks without a sign of collapse in the end"""
     image_size: int | None = None
     """side of the images that the network sees, in pixels; default: small images as they are, photographs at 128,
     clips at 64"""

@@ -290,6 +290,7 @@ def _train(
         model_ema_decay=settings.model_ema_decay,
         max_bad=settings.max_bad,
         cuda_graph=settings.cuda_graph,
+        on_collapse=settings.on_collapse,
     )
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if starts_from_weights(prepared) and plan.eval_every:
@@ -360,6 +361,11 @@ def _check_start(prepared: Prepared, nets: Nets) -> None:
     settings, validation = prepared.settings, prepared.splits.get("val")
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
+    if averaged and settings.on_collapse != "warn":
+        raise LikewiseError(
+            f"--on-collapse {settings.on_collapse} restores networks, of which no average of the weights is kept: "
+            f"leave out --model-ema-decay, or give --on-collapse warn."
+        )
     check_on_decline(settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged)
 
 

@@ -1,4 +1,4 @@
-"""Notice during training that a run has gone wrong, and say what to do."""
+"""Notice during training that the loss is no longer a number, and say what to do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 
 from likewise.errors import LikewiseError
 
-COLLAPSED = 0.1
-"""A ``feature_std`` below this is collapse: healthy embeddings lie near 1, constant ones at 0 (SimSiam, Fig. 2)."""
 PATIENCE = 3
 """Readings in a row that make a warning: the first steps of a healthy run can look bad."""
 
@@ -34,12 +32,11 @@ class Patience:
 
 
 class Health:
-    """Watches the loss and the spread of the embeddings."""
+    """Watches whether the loss is a number."""
 
     def __init__(self, precision: str = "32-true") -> None:
         self.precision = precision
         self.last_finite = math.nan
-        self._collapsed = Patience()
 
     def check_loss(self, loss: float, step: int, rate: float, saved: int) -> None:
         """Raise if the loss is NaN or infinite.
@@ -56,14 +53,4 @@ class Health:
             f"The loss became {loss} at step {step} (before: {self.last_finite:.4g}; learning rate {rate:.3g}). "
             f"{checkpoint} Usual remedies: a smaller --recipe.learning-rate, a longer --recipe.warm-up, "
             f"--clip-grad-norm 1{other}; `likewise doctor` looks for broken images."
-        )
-
-    def check_feature_std(self, feature_std: float, step: int) -> str | None:
-        """A warning, once, when the embeddings have collapsed onto each other."""
-        if not self._collapsed.check(feature_std < COLLAPSED):
-            return None
-        return (
-            f"The embeddings have collapsed: by step {step} all images look the same to the network (feature_std "
-            f"{feature_std:.3f} of 1). Stop with Ctrl-C, then try a smaller learning rate, a larger batch, or a "
-            f"method with negatives such as simclr."
         )

@@ -34,6 +34,8 @@ from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.captured_step import CapturedStep, CUDAGraph, why_not_captured, why_not_this_optimizer
 from likewise.training.checkpoint import Start, find_start, load_checkpoint, save_checkpoint
+from likewise.training.collapse import Action
+from likewise.training.collapse_guard import CollapseGuard
 from likewise.training.health import Health
 from likewise.training.host_threads import one_thread_for_gpu
 from likewise.training.interruption import Interruption
@@ -82,6 +84,8 @@ class LoopSettings:
     """decay of the moving average of the weights that is evaluated; None: the newest weights are"""
     max_bad: float = 1.0
     """share of the images that may be unreadable before training stops"""
+    on_collapse: Action = "warn"
+    """what happens where the embeddings, the loss or the labels collapse"""
     cuda_graph: CUDAGraph = "auto"
     """whether steps are captured in a CUDA graph; auto: on a GPU, where the method allows it"""
 
@@ -163,6 +167,10 @@ class _Loop:
         self.manual_backward = ManualBackward(fabric, nets, microbatches)
         self.ema = None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
 
+        self.collapse = CollapseGuard(
+            settings.on_collapse, method, nets, loader.batch_size, settings.save_every, folder, screen,
+            fabric.is_global_zero,
+        )  # fmt: skip
         self.state = TrainingState()
         start = on_first_rank(lambda: find_start(folder)) if folder is not None else Start(None, "")
         if start.checkpoint is not None:
@@ -182,6 +190,8 @@ class _Loop:
         self.health = Health(precision_of(fabric))
         self.unread = UnreadImages(loader.images, settings.max_bad, folder, fabric.device)
         self.times, self.bottleneck = StepTimes(fabric.device), Bottleneck(remedy_for(loader))
+        self.collapse.start(self.state.step)
+        fabric.barrier()  # all ranks have read the log, which the first one now writes anew
         self.log = MetricLog(fabric, folder, self.state.step)
         self.display = ProgressDisplay(screen, method.card.title, self.state.step, settings.steps)
 
@@ -194,6 +204,7 @@ class _Loop:
                     self.train_steps(interruption)
             if self.ema is not None:
                 self.ema.swap()  # from here on the networks hold the average
+            self.collapse.end(self.write_line)
             for callback in self.callbacks:
                 callback.on_end(self.callback_state())
         finally:
@@ -223,7 +234,7 @@ class _Loop:
             self.state.seconds += time.perf_counter() - since
             if self.state.step == first_step + 1:
                 self.report_peak_memory()
-            self.report(step)
+            self.report(step, batch)
             for callback in self.callbacks:
                 callback.on_step(self.callback_state(step))
             self.take_scores(step)
@@ -342,7 +353,7 @@ class _Loop:
         self.optimizer.step()
         return step
 
-    def report(self, step: Step) -> None:
+    def report(self, step: Step, batch: Batch) -> None:
         """Every few steps: loss and metrics to the log and the display, and a look at their health."""
         state = self.state
         if not _due(state.step, self.settings.log_every, self.settings.steps):
@@ -356,10 +367,11 @@ class _Loop:
         parts: dict[str, float] = {}
         if seconds is not None:
             parts = {f"seconds_{part}": round(value, 6) for part, value in seconds._asdict().items()}
-        self.log.write({"loss": loss, "lr": self.rate, **metrics, **parts}, state)
+        line = {"loss": loss, "lr": self.rate, **metrics, **self.collapse.measure(batch)}
+        self.log.write({**line, **parts}, state)
         self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")
         self.display.step(state.step, state.images, state.seconds, loss)
-        self.warn(self.health.check_feature_std(metrics.get("feature_std", 1.0), state.step))
+        self.look_for_collapse(line)
         self.warn(self.bottleneck.check(seconds, state.step) if seconds else None)
 
     def take_scores(self, step: Step) -> None:
@@ -374,13 +386,16 @@ class _Loop:
         self.nets.train()
         self.log.write(self.scores, self.state)
         self.display.scores(self.scores)
+        self.look_for_collapse(self.scores)
         for callback in self.callbacks:
             callback.on_evaluation(self.callback_state(step))
 
     def save_and_stop(self, step: Step, interruption: Interruption) -> None:
         """A checkpoint, when it is due; and the end, if a signal or a callback asks for it."""
         interrupted = interruption.requested()
-        stopped = any_over_ranks(bool(self.stop_reason), self.fabric.device) if self.callbacks else False
+        stopped = bool(self.stop_reason)
+        if self.callbacks or _due(self.state.step, self.settings.eval_every, self.settings.steps):
+            stopped = any_over_ranks(stopped, self.fabric.device)  # callbacks and evaluations may differ between ranks
         self.state.stopped_early = stopped and not interrupted and self.state.step < self.settings.steps
         if interrupted or stopped or _due(self.state.step, self.settings.save_every, self.settings.steps):
             self.save(step)
@@ -433,6 +448,14 @@ class _Loop:
         for value in (loss, *(float(metrics[name]) for name in self.own_losses)):
             self.health.check_loss(value, self.state.step, self.rate, self.saved_step)
 
+    def look_for_collapse(self, line: Mapping[str, float]) -> None:
+        """Read a line of the log; say what is found, and stop if that is asked for."""
+        self.stop_reason = self.collapse.read(line, self.state.step, self.write_line) or self.stop_reason
+
+    def write_line(self, values: Mapping[str, float | str]) -> None:
+        """Add a line to the log."""
+        self.log.write(values, self.state)
+
     def warn(self, warning: str | None) -> None:
         """To the log and the screen, if there is something to warn of."""
         if warning:
@@ -475,7 +498,7 @@ class _Loop:
             optimizer=self.optimizer,
             run=self.folder,
             stop=self.request_stop,
-            log=lambda values: self.log.write(values, state),
+            log=self.write_line,
             newest=step,
         )
 

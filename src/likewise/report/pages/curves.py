@@ -23,6 +23,9 @@ POINTS = 300
 ACCURACY, RECALL = "_top1$", r"_r\d+$"
 """How the names of scores end that are measured during training."""
 
+GUARDS = ("decline", "collapse")
+"""Under which names the log holds what guards found."""
+
 RANKS = {"effective_rank": "effective rank", "feature_std": "feature standard deviation"}
 """Measures of collapse that a run may log."""
 
@@ -49,8 +52,8 @@ def curves(record: RunRecord) -> list[Block]:
     charts = _charts(record, keys) if keys else {}
     if not charts:
         return [Text("Nothing was logged during training.")]
-    declines: list[Block] = [Text(line["decline"]) for line in record.metrics if "decline" in line]
-    return [*declines, Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
+    found: list[Block] = [Text(line[key]) for line in record.metrics for key in GUARDS if key in line]
+    return [*found, Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
 
 
 def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:
