@@ -222,8 +222,8 @@ class RunFolder:
         for entry in (
             self.config, self.environment, self.data, self.unread, self.metrics, self.log, self.checkpoint,
             self.previous_checkpoint, self.best, self.healthy, self.restored, self.weights, self.encoder,
-            self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved, self.illustration, self.locations,
-            self.matches, self.report,
+            self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved,
+            self.illustration, self.locations, self.matches, self.report,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
         for pattern in ("*.partial", "*.damaged", "new.ckpt"):
