@@ -8,7 +8,8 @@ import torch
 
 from docs.pages import DOCS, run_examples
 from likewise.adaptation import Adaptation
-from likewise.runs.settings import OnDecline, TrainSettings
+from likewise.runs.settings import TrainSettings
+from likewise.training.collapse import Action
 
 
 @pytest.mark.slow
@@ -24,6 +25,6 @@ def test_the_examples_run(tmp_path, monkeypatch):
 
 def test_every_choice_stands_there():
     page = Path(DOCS / "adaptation.md").read_text()
-    assert all(f"| `{action}` |" in page for action in typing.get_args(OnDecline))
+    assert all(f"| `{action}` |" in page for action in typing.get_args(Action))
     assert all(str(Adaptation.parse(name)) in page for name in ("frozen", "lora", "full", "full:0.75"))
     assert {"adapt", "head_init", "on_decline"} <= set(TrainSettings.__dataclass_fields__)

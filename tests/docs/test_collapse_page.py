@@ -1,9 +1,10 @@
 """The page about collapse: its example runs, and its figures are those of the code."""
 
 import re
+import typing
 from pathlib import Path
 
-from likewise.training.collapse import LABELLED_IMAGES, MAX_GROWTH, MIN_RANK, MIN_STD, READINGS
+from likewise.training.collapse import LABELLED_IMAGES, MAX_GROWTH, MIN_RANK, MIN_STD, READINGS, Action
 
 PAGE = (Path(__file__).parents[2] / "docs" / "collapse.md").read_text()
 
@@ -27,3 +28,7 @@ def test_the_thresholds_are_those_of_the_code():
     ):
         row = next(line for line in PAGE.splitlines() if f"| `{form}`" in line)
         assert threshold in row
+
+
+def test_every_action_stands_there():
+    assert all(f"| `{action}` |" in PAGE for action in typing.get_args(Action))
