@@ -51,3 +51,10 @@ def test_some_of_the_images_are_taken_with_a_note(clothes):
     assert len(some.labels) == len(some.manifest) == 40
     assert torch.equal(some.labels, found.labels[::3])
     assert len(some.notes) == len(found.notes) + 1
+
+
+def test_several_classes_an_image_are_refused_with_what_to_do_instead(clothes):
+    images, _ = clothes
+    several = np.arange(240).reshape(120, 2) % 2
+    with pytest.raises(LikewiseError, match="likewise train"):
+        open_labelled((images, several))

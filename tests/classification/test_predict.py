@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from likewise.classification import Classifier, Reference, fit_head, fit_temperature, predict, save_classifier
+from likewise.classification import Classifier, Reference, fit_head, fit_temperature, judging, predict, save_classifier
 from likewise.classification.predict import Predictions
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.errors import LikewiseError
@@ -117,9 +117,7 @@ def test_an_interrupted_call_goes_on_without_a_double_or_missing_row(
     folder, photos, tmp_path, monkeypatch, calls, name
 ):
     expected = predict(folder, photos, tmp_path / f"whole-{name}", batch_size=8)
-    from likewise.classification import predict as module
-
-    judge, seen = sys.modules[module.__module__]._Judge, []
+    judge, seen = judging.ClassJudge, []
 
     def dying(self, pixels, ids):
         if len(seen) == calls:
@@ -130,7 +128,7 @@ def test_an_interrupted_call_goes_on_without_a_double_or_missing_row(
     dies = type("Dies", (judge,), {"__call__": dying})
     out = tmp_path / name
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules[module.__module__], "_Judge", dies)
+        patched.setattr(judging, "ClassJudge", dies)
         with pytest.raises(Killed):
             predict(folder, photos, out, batch_size=8)
     assert not out.exists()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.targets import targets_in
 from likewise.data.images import Images, default_channels, open_images, stored_size
 from likewise.data.label_budget import LabelBudget
 from likewise.data.manifest import Manifest
@@ -103,6 +104,13 @@ def open_labelled(
     train = whole.split("train")
     if not len(train):
         raise LikewiseError(f"{whole.source} has no training images. Give images that are not in a test split.")
+    targets = targets_in(train.columns)
+    if targets is not None:
+        kind = "several classes an image" if targets.task == "multilabel" else "numbers"
+        raise LikewiseError(
+            f"advise compares classifiers of one class an image, and these labels are {kind}. A run learns from them, "
+            f"and likewise predict takes it: likewise train DATA --labels labels.csv."
+        )
     if not train.labelled():
         raise LikewiseError(f"advise needs labels, and none of the {len(train):,} images has one. {TO_TYPE}.")
     label_budget = LabelBudget.parse(budget if given is not None else str(labels), seed)

@@ -5,6 +5,7 @@ from likewise.classification.files import load_classifier, load_reference, save_
 from likewise.classification.head import FittedHead, fit_head
 from likewise.classification.predict import Predictions, predict
 from likewise.classification.reference import Reference
+from likewise.classification.target_predictor import TargetPredictor, load_predictor
 from likewise.classification.temperature import fit_temperature
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "FittedHead",
     "Predictions",
     "Reference",
+    "TargetPredictor",
     "fit_head",
     "fit_temperature",
     "load_classifier",
+    "load_predictor",
     "load_reference",
     "predict",
     "save_classifier",

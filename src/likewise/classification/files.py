@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from likewise.classification.classifier import Classifier
 from likewise.classification.reference import Reference
 from likewise.encoders import Encoder, EncoderSettings, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_object, write_json
+from likewise.run_folder import RunFolder, read_object, require_types, write_json
 from likewise.tensor_files import load_tensors, save_tensors
 
 OWN_ENCODER = "encoder."
@@ -35,9 +36,34 @@ def save_classifier(
     Raises:
         LikewiseError: the head is no linear layer.
     """
-    files, head = RunFolder(folder), classifier.head
+    head = classifier.head
     if not isinstance(head, nn.Linear):
         raise LikewiseError(f"The head is a {type(head).__name__}; only an nn.Linear can be stored.")
+    content = {"class_names": list(classifier.class_names), "temperature": float(classifier.temperature)}
+    write_classifier(classifier.encoder, settings, head, reference, content, folder)
+
+
+def write_classifier(
+    encoder: Encoder,
+    settings: EncoderSettings,
+    head: nn.Linear,
+    reference: Reference,
+    content: Mapping[str, Any],
+    folder: str | Path,
+    **more: Tensor,
+) -> None:
+    """Write the files ``classifier.*``, and the encoder's where there are none.
+
+    Args:
+        encoder: what the head reads.
+        settings: of the encoder.
+        head: its last layer.
+        reference: what its predictions are judged by.
+        content: of ``classifier.json``, besides what belongs to the reference.
+        folder: of a run or an advice.
+        **more: other tensors, by name.
+    """
+    files = RunFolder(folder)
     files.path.mkdir(parents=True, exist_ok=True)
     tensors = {
         "head.weight": head.weight,
@@ -45,19 +71,15 @@ def save_classifier(
         "reference.vectors": reference.vectors.half(),
         "reference.confidence": reference.confidence,
         "reference.correct": reference.correct,
+        **more,
     }
     if not files.config.exists():
-        save_encoder(classifier.encoder, settings, files.path)
-    elif not _same_weights(classifier.encoder, files.weights):
-        tensors |= {OWN_ENCODER + name: tensor for name, tensor in classifier.encoder.state_dict().items()}
+        save_encoder(encoder, settings, files.path)
+    elif not _same_weights(encoder, files.weights):
+        tensors |= {OWN_ENCODER + name: tensor for name, tensor in encoder.state_dict().items()}
     save_tensors(files.classifier_weights, tensors)
-    content = {
-        "class_names": list(classifier.class_names),
-        "temperature": float(classifier.temperature),
-        "distance_limit": reference.distance_limit,
-        "protocol": reference.protocol,
-    }
-    write_json(files.classifier, content)
+    judged = {"distance_limit": reference.distance_limit, "protocol": reference.protocol}
+    write_json(files.classifier, {**content, **judged})
 
 
 def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Classifier:
@@ -68,18 +90,44 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Clas
         module: of the shape of the encoder, for a user's module that cannot be rebuilt from its name.
 
     Raises:
-        LikewiseError: there is no classifier, or its encoder cannot be built.
+        LikewiseError: there is no classifier, its encoder cannot be built, or it predicts several classes or numbers.
     """
-    content = _settings(folder)
+    stored = read_classifier(folder, module)
+    content = stored.content
+    if "task" in content:
+        raise LikewiseError(
+            f"The run {folder} learned from {content['task']} targets, so it has no classifier of one class an image. "
+            f"likewise predict takes the run, and likewise.classification.load_predictor reads what it has instead."
+        )
+    return Classifier(stored.encoder, stored.head, content["temperature"], content["class_names"]).eval()
+
+
+class StoredClassifier(NamedTuple):
+    """What `write_classifier` wrote."""
+
+    encoder: Encoder
+    head: nn.Linear
+    content: dict[str, Any]
+    """of ``classifier.json``"""
+    tensors: dict[str, Tensor]
+
+
+def read_classifier(folder: str | Path, module: nn.Module | None = None) -> StoredClassifier:
+    """The files ``classifier.*`` of a folder, with the encoder.
+
+    Raises:
+        LikewiseError: there are none, or the encoder cannot be built.
+    """
+    content = classifier_settings(folder)
     encoder, _ = load_encoder(folder, module)
     tensors = load_tensors(RunFolder(folder).classifier_weights)
     own = {name.removeprefix(OWN_ENCODER): each for name, each in tensors.items() if name.startswith(OWN_ENCODER)}
     if own:
         encoder.load_state_dict(own)
-    classes, width = tensors["head.weight"].shape
-    head = nn.Linear(width, classes)
+    outputs, width = tensors["head.weight"].shape
+    head = nn.Linear(width, outputs)
     head.load_state_dict({"weight": tensors["head.weight"], "bias": tensors["head.bias"]})
-    return Classifier(encoder, head, content["temperature"], content["class_names"]).eval()
+    return StoredClassifier(encoder, head.requires_grad_(False), content, tensors)
 
 
 def load_reference(folder: str | Path) -> Reference:
@@ -88,28 +136,29 @@ def load_reference(folder: str | Path) -> Reference:
     Raises:
         LikewiseError: there is no classifier.
     """
-    content = _settings(folder)
+    content = classifier_settings(folder)
     tensors = load_tensors(RunFolder(folder).classifier_weights)
     vectors, confidence, correct = (tensors[f"reference.{name}"] for name in ("vectors", "confidence", "correct"))
     vectors = nn.functional.normalize(vectors.float(), dim=1)
     return Reference(vectors, confidence, correct, content["distance_limit"], content["protocol"])
 
 
-def _settings(folder: str | Path) -> dict[str, Any]:
+def classifier_settings(folder: str | Path) -> dict[str, Any]:
+    """The content of ``classifier.json``.
+
+    Raises:
+        LikewiseError: there is none, or it is damaged.
+    """
     files = RunFolder(folder)
     if not (files.classifier.is_file() and files.classifier_weights.is_file()):
-        targets = read_object(files.data).get("targets") if files.data.exists() else None
-        if targets:
-            raise LikewiseError(
-                f"The run {folder} learned from {targets['task']} labels, which predict does not give yet. Its encoder "
-                f"gives vectors: likewise embed {folder} IMAGES --out vectors.parquet"
-            )
         raise LikewiseError(
             f"{folder} has no classifier ({files.classifier.name}). A run leaves one where training saw labels of two "
-            f"classes or more: likewise train DATA --labels labels.csv. For images without labels there are likewise "
-            f"embed and likewise search."
+            f"classes or more, or ten images with several classes or with numbers: likewise train DATA --labels "
+            f"labels.csv. For images without labels there are likewise embed and likewise search."
         )
-    return read_object(files.classifier, {"class_names": list, "temperature": float, "protocol": dict})
+    content = read_object(files.classifier, {"temperature": float, "protocol": dict})
+    require_types(files.classifier, content, {"names" if "task" in content else "class_names": list})
+    return content
 
 
 def _same_weights(encoder: Encoder, path: Path) -> bool:

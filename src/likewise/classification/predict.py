@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,16 @@ import pyarrow.csv as arrow_csv
 import torch
 from torch import nn
 
-from likewise.classification.classifier import Classifier
-from likewise.classification.files import load_classifier, load_reference
-from likewise.classification.prediction_file import Prediction, PredictionFile, RowsInMemory, Sink, read_predictions
-from likewise.classification.reference import Reference
-from likewise.classification.selective import Threshold, choose_threshold
-from likewise.data.batch import Pixels
+from likewise.classification.judging import Judge, judge_of
+from likewise.classification.prediction_file import (
+    COLUMNS,
+    PredictionFile,
+    Row,
+    RowsInMemory,
+    Sink,
+    read_predictions,
+)
+from likewise.classification.selective import Threshold
 from likewise.data.images import Images, open_images, stored_size
 from likewise.data.manifest import Manifest
 from likewise.data.sources.open import open_for_encoder
@@ -28,11 +31,8 @@ from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
 from likewise.encoders import EncoderSettings
 from likewise.encoders.build import encoder_settings_of
-from likewise.evaluation.features import pixels_of_view, read_ahead
+from likewise.evaluation.features import read_ahead
 from likewise.run_folder import RunFolder
-from likewise.training.launch import choose_device
-from likewise.training.memory_layout import channels_last
-from likewise.views.policies import CentreView
 
 PRECISE = 0.95
 """the precision of what is not unsure, unless another is stated"""
@@ -42,8 +42,8 @@ PRECISE = 0.95
 class Predictions:
     """Predicted classes of some data."""
 
-    threshold: Threshold
-    """from which probability on a prediction is sure, and why"""
+    threshold: Threshold | None
+    """from which probability on a class is sure, and why; None of several classes an image, or of numbers"""
     path: Path | None = None
     """the file that they are in, if they are in one"""
     continued_from: int = 0
@@ -51,14 +51,19 @@ class Predictions:
     started_again: bool = False
     """whether an earlier call's rows were of another classifier, other data or another precision, and were dropped"""
     _rows: pa.Table | None = field(default=None, repr=False)
+    _columns: pa.Schema = field(default=COLUMNS, repr=False)
 
     @cached_property
     def table(self) -> pa.Table:
-        """Columns path, class, probability, runner_up, unsure, unlike and error; a row an image."""
+        """Columns path, class, probability, runner_up, unsure, unlike and error; a row an image.
+
+        Of several classes an image: path, classes, a probability for each class, unlike and error. Of numbers: path,
+        each number with the ends of its 90 % interval, unlike and error.
+        """
         if self._rows is not None:
             return self._rows
         assert self.path is not None
-        return read_predictions(self.path)
+        return read_predictions(self.path, self._columns)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -79,14 +84,21 @@ class Predictions:
 
     def summary(self) -> str:
         """How many rows are sure, unsure, unlike anything learned, and without a class; and the threshold."""
-        unsure, unlike = (self.table[name].to_pylist() for name in ("unsure", "unlike"))
-        counts = Counter(zip(unsure, unlike, strict=True))
+        unlike = self.table["unlike"].to_pylist()
+        if self.threshold is None:
+            return f"{len(self):,} images{_more(sum(map(bool, unlike)), unlike.count(None))}"
+        counts = Counter(zip(self.table["unsure"].to_pylist(), unlike, strict=True))
         sure = sum(number for (is_unsure, _), number in counts.items() if not is_unsure)
         far, unread = counts[True, True], counts[True, None]
-        parts = [f"{sure:,} sure", f"{len(self) - sure - far - unread:,} unsure"]
-        parts += [f"{far:,} unlike anything learned"] if far else []
-        parts += [f"{unread:,} not read"] if unread else []
-        return f"{len(self):,} images: {', '.join(parts)}; {self.threshold}"
+        unsure = len(self) - sure - far - unread
+        return f"{len(self):,} images: {sure:,} sure, {unsure:,} unsure{_more(far, unread)}; {self.threshold}"
+
+
+def _more(unlike: int, unread: int) -> str:
+    """How many images are unlike anything learned, and not read, where there are any."""
+    parts = [f"{unlike:,} unlike anything learned"] if unlike else []
+    parts += [f"{unread:,} not read"] if unread else []
+    return "".join(f", {part}" for part in parts)
 
 
 def predict(
@@ -118,9 +130,8 @@ def predict(
     Raises:
         LikewiseError: there is no classifier, no image, or the file exists.
     """
-    classifier, reference = load_classifier(folder, module), load_reference(folder)
-    threshold = choose_threshold(reference.confidence, reference.correct, precise)
     settings = encoder_settings_of(folder)
+    judge = judge_of(folder, settings.image_size, precise, module)
     manifest = with_clips(
         open_for_encoder(data, settings.pixel_range, pixel_range),
         settings.clip_sampling,
@@ -128,69 +139,35 @@ def predict(
         region=settings.region,
     )
     if out is None:
-        sink, file = RowsInMemory(), None
+        sink, file = RowsInMemory(judge.columns), None
     else:
         options = {"precise": precise, "batch_size": batch_size, "pixel_range": pixel_range and list(pixel_range)}
         key = {**options, **_hashes(RunFolder(folder), manifest)}
-        sink = file = PredictionFile(Path(out), key, overwrite)
+        sink = file = PredictionFile(Path(out), key, overwrite, judge.columns)
     before = sink.written
-    channels_last(classifier)
-    judge = _Judge(classifier.to(choose_device("auto")), reference, threshold, CentreView(settings.image_size))
     _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
     if file is None:
         assert isinstance(sink, RowsInMemory)
-        return Predictions(threshold, _rows=sink.table())
-    return Predictions(threshold, file.out, before, file.started_again)
+        return Predictions(judge.threshold, _rows=sink.table())
+    return Predictions(judge.threshold, file.out, before, file.started_again, _columns=judge.columns)
 
 
-class _Judge:
-    """Pixels in, rows out.
-
-    Args:
-        classifier: on its device.
-        reference: what distances are taken to.
-        threshold: below which a prediction is unsure.
-        view: the encoder's input from stored pixels.
-    """
-
-    def __init__(self, classifier: Classifier, reference: Reference, threshold: Threshold, view: CentreView) -> None:
-        self.classifier, self.reference, self.threshold, self.view = classifier, reference, threshold, view
-
-    @torch.inference_mode()
-    def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Prediction]:
-        """A row for each of B images."""
-        inputs = pixels_of_view(self.view, pixels, self.classifier.temperature.device)
-        features = self.classifier.encoder(inputs)  # [B, D]
-        probabilities = self.classifier.classify(features).double().softmax(dim=1).cpu()  # [B, K]
-        best = probabilities.topk(2, dim=1)
-        unlike = (self.reference.distances(features) > self.reference.distance_limit).tolist()
-        names, rows = self.classifier.class_names, []
-        for row, (first, second) in enumerate(best.indices.tolist()):
-            probability = float(best.values[row, 0])
-            unsure = probability < self.threshold.value or unlike[row]
-            rows.append(Prediction(ids[row], names[first], probability, names[second], unsure, unlike[row], ""))
-        return rows
-
-
-def _predict(judge: _Judge, images: Images, manifest: Manifest, sink: Sink, batch_size: int) -> None:
+def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch_size: int) -> None:
     """Rows of the images that have none yet, in their order; then of the files that are no images."""
     ids = list(manifest.ids)
     left = torch.arange(min(sink.written, len(ids)), len(ids))
     batches = [batch for batch in left.split(batch_size) if len(batch)]
     for batch, found in zip(batches, read_ahead(images.readable, batches), strict=True):
         read = found.positions.tolist()
-        rows = dict(zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True)) if read else {}
+        rows: dict[int, Row] = {}
+        if read:
+            rows = dict(zip(read, judge(found.pixels, [ids[position] for position in read]), strict=True))
         for position in batch.tolist():
             if position not in rows:
-                rows[position] = _unread(ids[position], images.unreadable[ids[position]])
+                rows[position] = judge.unread(ids[position], images.unreadable[ids[position]])
         sink.append([rows[position] for position in batch.tolist()])
-    sink.append([_unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]])
+    sink.append([judge.unread(*skipped) for skipped in manifest.skipped[max(sink.written - len(ids), 0) :]])
     sink.finish()
-
-
-def _unread(name: str, reason: str) -> Prediction:
-    """The row of a file that could not be read: its prediction is empty."""
-    return Prediction(name, "", None, "", True, None, reason)
 
 
 def _images(manifest: Manifest, settings: EncoderSettings) -> Images:

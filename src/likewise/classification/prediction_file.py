@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from likewise.data.columns.targets import TargetTask
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.run_folder import read_json, write_json
 
@@ -27,6 +28,20 @@ COLUMNS = pa.schema(
     }
 )
 """of a table of predictions"""
+
+
+def target_columns(task: TargetTask, names: Sequence[str]) -> pa.Schema:
+    """Columns of a table of predictions of several classes an image, or of numbers.
+
+    Args:
+        task: multilabel or regression.
+        names: of the classes or numbers.
+    """
+    if task == "multilabel":
+        fields = {"classes": pa.string(), **{f"probability of {name}": pa.float64() for name in names}}
+    else:
+        fields = {f"{name}{end}": pa.float64() for name in names for end in ("", " low", " high")}
+    return pa.schema({"path": pa.string(), **fields, "unlike": pa.bool_(), "error": pa.string()})
 
 
 class Prediction(NamedTuple):
@@ -48,6 +63,10 @@ class Prediction(NamedTuple):
     """why the file could not be read; empty where it could"""
 
 
+Row = tuple[str | float | bool | None, ...]
+"""A `Prediction`, or a row of `target_columns`."""
+
+
 class Sink(Protocol):
     """Where rows go, in order."""
 
@@ -56,7 +75,7 @@ class Sink(Protocol):
         """Rows that are there already."""
         ...
 
-    def append(self, rows: Iterable[Prediction]) -> None:
+    def append(self, rows: Iterable[Row]) -> None:
         """Add rows; they are there even if the process is killed right after."""
         ...
 
@@ -68,15 +87,16 @@ class Sink(Protocol):
 class RowsInMemory:
     """Rows as a table, for predictions that go into no file."""
 
-    def __init__(self) -> None:
-        self._rows: list[Prediction] = []
+    def __init__(self, columns: pa.Schema = COLUMNS) -> None:
+        self.columns = columns
+        self._rows: list[Row] = []
 
     @property
     def written(self) -> int:
         """None are there before the first is added."""
         return len(self._rows)
 
-    def append(self, rows: Iterable[Prediction]) -> None:
+    def append(self, rows: Iterable[Row]) -> None:
         """Add rows."""
         self._rows += rows
 
@@ -85,9 +105,9 @@ class RowsInMemory:
 
     def table(self) -> pa.Table:
         """The rows so far."""
-        columns = zip(*self._rows, strict=True) if self._rows else [[]] * len(COLUMNS)
-        arrays = [pa.array(list(column), field.type) for column, field in zip(columns, COLUMNS, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=COLUMNS)
+        columns = zip(*self._rows, strict=True) if self._rows else [[]] * len(self.columns)
+        arrays = [pa.array(list(column), field.type) for column, field in zip(columns, self.columns, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=self.columns)
 
 
 class PredictionFile:
@@ -100,19 +120,22 @@ class PredictionFile:
         out: the file, ``.csv`` or ``.parquet``.
         key: what the rows depend on; a partial file of another key is started again.
         overwrite: whether a complete file of that name may be replaced.
+        columns: of the rows.
 
     Raises:
         LikewiseError: another ending, no such folder, or the file exists.
     """
 
-    def __init__(self, out: Path, key: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self, out: Path, key: Mapping[str, Any], overwrite: bool = False, columns: pa.Schema = COLUMNS
+    ) -> None:
         if out.suffix not in (".csv", ".parquet"):
             raise LikewiseError(f"--out {out} ends in {out.suffix or 'nothing'}; give a name in .csv or .parquet.")
         if out.exists() and not overwrite:
             raise LikewiseError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
         if not out.parent.is_dir():
             raise LikewiseError(f"The folder {out.parent} does not exist. Make it first, or choose another --out.")
-        self.out, self.key = out, dict(key)
+        self.out, self.key, self.columns = out, dict(key), columns
         self._partial, self._state = (out.with_name(out.name + end) for end in (".partial", ".partial.json"))
         self.written = 0
         self.started_again = False
@@ -130,9 +153,9 @@ class PredictionFile:
             return
         self.started_again = state is not None
         self._partial.write_bytes(b"")
-        self._write([COLUMNS.names])
+        self._write([self.columns.names])
 
-    def append(self, rows: Iterable[Prediction]) -> None:
+    def append(self, rows: Iterable[Row]) -> None:
         """Add rows.
 
         Raises:
@@ -162,25 +185,25 @@ class PredictionFile:
             self._partial.replace(self.out)
         else:
             whole = self.out.with_name(self.out.name + ".partial.parquet")
-            with parquet.ParquetWriter(whole, COLUMNS) as writer:
-                for batch in _batches(self._partial):
+            with parquet.ParquetWriter(whole, self.columns) as writer:
+                for batch in _batches(self._partial, self.columns):
                     writer.write_batch(batch)
             whole.replace(self.out)
         self._partial.unlink(missing_ok=True)
         self._state.unlink()
 
 
-def read_predictions(path: Path) -> pa.Table:
+def read_predictions(path: Path, columns: pa.Schema = COLUMNS) -> pa.Table:
     """The table in a file that `PredictionFile` wrote."""
     if path.suffix == ".parquet":
         return parquet.read_table(path)
-    return pa.Table.from_batches(_batches(path), COLUMNS)
+    return pa.Table.from_batches(_batches(path, columns), columns)
 
 
-def _batches(path: Path) -> Iterable[pa.RecordBatch]:
+def _batches(path: Path, columns: pa.Schema) -> Iterable[pa.RecordBatch]:
     """A CSV of predictions, a part at a time."""
     types = arrow_csv.ConvertOptions(
-        column_types=COLUMNS, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
+        column_types=columns, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
     )
     parsing = arrow_csv.ParseOptions(newlines_in_values=True)
     return arrow_csv.open_csv(path, parse_options=parsing, convert_options=types)

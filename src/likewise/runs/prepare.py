@@ -62,6 +62,8 @@ class Prepared:
     """those numbers of the training split"""
     start_reason: str = ""
     """why it starts from pretrained weights; empty where that was named or not done"""
+    shows_targets: bool = False
+    """whether training may see several classes an image, or numbers"""
 
     @property
     def train(self) -> Split:
@@ -164,6 +166,7 @@ def prepare(
         transforms,
         {name: transform.of(train.columns[name]) for name, transform in transforms.items()},
         start_reason,
+        targets is not None,
     )
 
 

@@ -14,9 +14,12 @@ from rich.console import Console
 from likewise.adaptation.lora import merge_adapted
 from likewise.classification import save_classifier
 from likewise.classification.of_run import LabelledImages, calibrated_classifier
+from likewise.classification.target_predictor import LabelledTargets, fit_predictor, save_predictor
 from likewise.collectives import on_first_rank, rank, world_size
 from likewise.data.columns.captions import CAPTIONS
+from likewise.data.columns.targets import targets_in
 from likewise.data.loader import Loader
+from likewise.data.splits import Split
 from likewise.encoders import save_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate_features import group_numbers
@@ -325,20 +328,35 @@ def _finish(
 
 
 def _save_classifier(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder) -> None:
-    """``classifier.*`` where training saw labels of two classes or more."""
+    """``classifier.*`` where training saw labels of two classes or more, or several classes an image, or numbers."""
     train, validation = prepared.train, prepared.splits.get("val")
+    view, seed = CentreView(prepared.encoder.image_size), prepared.settings.seed
+    visible = _labelled_targets(train) if prepared.shows_targets else None
+    if visible is not None:
+        held_out = None if validation is None else _labelled_targets(validation)
+        saw_them = prepared.method.card.needs != "no labels"
+        fitted = fit_predictor(nets.encoder, visible, held_out, view, seed, fabric.device, saw_them)
+        if fitted is not None:
+            save_predictor(fitted, prepared.encoder, run.path)
+        return
     made = calibrated_classifier(
         prepared.method,
         nets,
         LabelledImages(train.images, prepared.visible_labels, group_numbers(train.manifest)),
         LabelledImages(validation.images, validation.labels) if validation else None,
         prepared.manifest.class_names,
-        CentreView(prepared.encoder.image_size),
-        prepared.settings.seed,
+        view,
+        seed,
         fabric.device,
     )
     if made is not None:
         save_classifier(made.classifier, prepared.encoder, made.reference, run.path)
+
+
+def _labelled_targets(split: Split) -> LabelledTargets | None:
+    """The images of a part of the data with their targets, where they have any."""
+    column = targets_in(split.manifest.columns)
+    return None if column is None else LabelledTargets(split.images, column, group_numbers(split.manifest))
 
 
 def _score(fabric: Fabric, prepared: Prepared, nets: Nets, run: RunFolder, measures: EvaluationSettings) -> None:
