@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
-from data.pictures import cut_short, photo_folder, save
+from data.pictures import cut_short, photo_folder, picture, save
 from likewise.data.checks.doctor import examine
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
@@ -33,11 +34,11 @@ def test_a_flat_folder_is_unlabelled(tmp_path):
 def test_any_other_nesting_is_unlabelled_and_says_so(tmp_path, names):
     manifest = open_manifest(photo_folder(tmp_path, *names))
     assert manifest.labels.tolist() == [-1, -1]
-    assert "unlabelled" in manifest.notes[0]
+    assert names[0] in manifest.notes[0]
 
 
 def test_a_few_images_at_another_depth_are_named_and_take_no_label_from_the_rest(tmp_path):
-    names = [f"{kind}/{number}.png" for kind in "ab" for number in range(10)]
+    names = [f"{kind}/{number}.png" for kind in "ab" for number in range(2)]
     manifest = open_manifest(photo_folder(tmp_path, *names, "a/deep/x.png", "loose.png"))
     assert labels_by_id(manifest) == {name: name[0] for name in names} | {"a/deep/x.png": None, "loose.png": None}
     (note,) = manifest.notes
@@ -47,18 +48,18 @@ def test_a_few_images_at_another_depth_are_named_and_take_no_label_from_the_rest
 
 def test_images_under_endings_that_are_not_read_are_named(tmp_path):
     photo_folder(tmp_path, "a/1.png", "a/2.png")
-    (tmp_path / "a" / "holiday.HEIC").write_bytes(b"....ftypheic")
+    (tmp_path / "a" / "holiday.NEF").write_bytes(b"MM")
     (tmp_path / "a" / "3.jpg_large").write_bytes((save(tmp_path / "x.jpg")).read_bytes())
     (tmp_path / "x.jpg").rename(tmp_path / "a" / "noending")
     for name in ("a/1.txt", "a/2.txt", "a/Thumbs.db"):
         (tmp_path / name).write_text("x")
     manifest = open_manifest(tmp_path)
-    assert {entry.id for entry in manifest.skipped} == {"a/holiday.HEIC", "a/3.jpg_large", "a/noending"}
-    assert "a/1.txt" in manifest.notes[0] and "2 .txt" in manifest.notes[0] and ".db" in manifest.notes[0]
+    assert {entry.id for entry in manifest.skipped} == {"a/holiday.NEF", "a/3.jpg_large", "a/noending"}
+    assert "a/1.txt" in manifest.notes[0] and "2 .txt" in manifest.notes[0] and ".db" not in " ".join(manifest.notes)
     assert [finding.count for finding in examine(manifest).found if finding.name == "unusable file"] == [3]
     with pytest.raises(LikewiseError, match="holiday"):
         (tmp_path / "only").mkdir()
-        (tmp_path / "a" / "holiday.HEIC").rename(tmp_path / "only" / "holiday.HEIC")
+        (tmp_path / "a" / "holiday.NEF").rename(tmp_path / "only" / "holiday.NEF")
         open_manifest(tmp_path / "only")
 
 
@@ -118,6 +119,89 @@ def test_linked_folders_are_followed_once(tmp_path):
     os.symlink(tmp_path / "elsewhere", tmp_path / "photos" / "b")
     os.symlink(tmp_path / "photos", tmp_path / "photos" / "a" / "loop")
     assert list(open_manifest(tmp_path / "photos").ids) == ["a/0.png", "b/1.png"]
+
+
+def test_a_link_to_a_folder_that_is_read_already_is_told(tmp_path):
+    photo_folder(tmp_path, "a/0.png")
+    os.symlink(tmp_path / "a", tmp_path / "b")
+    manifest = open_manifest(tmp_path)
+    assert list(manifest.ids) == ["a/0.png"]
+    assert [entry.id for entry in manifest.skipped] == ["b"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    photo_folder(tmp_path, "a/0.png", "b/0.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [entry.id for entry in open_manifest(tmp_path).skipped] == ["b"]
+
+
+def test_what_systems_leave_is_passed_over_without_a_word(tmp_path):
+    photo_folder(tmp_path, "a/0.png", "__MACOSX/a/._0.png", "__MACOSX/a/0.png", "@eaDir/0.png")
+    for name in ("a/Thumbs.db", "a/desktop.ini", "a/.DS_Store"):
+        (tmp_path / name).write_text("x")
+    manifest = open_manifest(tmp_path)
+    assert (list(manifest.ids), manifest.skipped, manifest.notes) == (["a/0.png"], (), ())
+
+
+def test_pipes_and_broken_links_are_no_images(tmp_path):
+    photo_folder(tmp_path, "a/0.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    os.symlink("/nowhere.png", tmp_path / "a" / "gone.png")
+    os.symlink("/dev/zero", tmp_path / "a" / "endless.jpg")
+    assert {entry.id for entry in open_manifest(tmp_path).skipped} == {"a/pipe.png", "a/gone.png", "a/endless.jpg"}
+
+
+@pytest.mark.parametrize("names", [
+    {"set/train/cat/1.png": "train", "set/train/dog/2.png": "train", "set/test/cat/3.png": "test"},
+    {"cat/train/1.png": "train", "cat/test/2.png": "test", "dog/train/3.png": "train"},
+])  # fmt: skip
+def test_nested_splits(tmp_path, names):
+    manifest = open_manifest(photo_folder(tmp_path, *names))
+    assert dict(zip(manifest.ids, manifest.splits.tolist(), strict=True)) == names
+    assert manifest.class_names == ("cat", "dog")
+
+
+def test_classes_below_one_folder_are_told_by_its_name(tmp_path):
+    manifest = open_manifest(photo_folder(tmp_path, "set/cat/1.png", "set/dog/2.png"))
+    assert manifest.class_names == ()
+    assert "give the folder set in it" in manifest.notes[0]
+
+
+def test_a_table_beside_images_is_named(tmp_path):
+    photo_folder(tmp_path, "a/0.png")
+    (tmp_path / "meta.csv").write_text("file,label\n0.png,dog\n")
+    assert any(f"--labels {tmp_path}/meta.csv" in note for note in open_manifest(tmp_path).notes)
+
+
+def test_names_of_any_letters(tmp_path):
+    names = ['a b/it\'s "1".png', "a b/line\nbreak.png", "a b/🐈.png", "a b/[red]x[/].png", "a b/{0}%s.png"]
+    assert sorted(open_manifest(photo_folder(tmp_path, *names)).ids) == sorted(names)
+
+
+def test_heic_is_read_or_named(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    photo_folder(tmp_path, "a/0.png")
+    soft = picture().resize((64, 48))
+    soft.save(tmp_path / "a" / "1.heic", quality=95)
+    manifest = open_manifest(tmp_path)
+    assert list(manifest.ids) == ["a/0.png", "a/1.heic"]
+    difference = manifest.pixels.read(1).pixels.astype(int) - np.asarray(soft).astype(int)
+    assert np.abs(difference).mean() < 10
+
+    def missing():
+        raise ImportError("HEIC needs pillow-heif")
+
+    monkeypatch.setattr("likewise.data.decoding.enable_heif", missing)
+    assert [entry.reason for entry in open_manifest(tmp_path).skipped] == ["HEIC needs pillow-heif"]
 
 
 def test_bad_files_are_skipped_with_their_reasons(tmp_path):

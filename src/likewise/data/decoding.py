@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from likewise.data.heif import enable_heif, is_heif
 
 ORIENTATION = 0x0112
 """EXIF tag: 1 is upright, 5 to 8 are quarter turns"""
@@ -15,6 +18,20 @@ GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B"
 
 CHANNELS_MODE = "{} channels"
 """The mode of images whose channels are neither grey nor RGB."""
+
+
+def open_image(stream: IO[bytes]) -> Image.Image:
+    """Open an image by Pillow, undecoded, HEIC included where pillow-heif is installed.
+
+    Raises:
+        ImportError: it is HEIC, and pillow-heif is not installed.
+        PIL.UnidentifiedImageError: it is no image that Pillow reads.
+    """
+    start = stream.read(12)
+    stream.seek(0)
+    if is_heif(start):
+        enable_heif()
+    return Image.open(stream)
 
 
 def mode_of_channels(channels: int) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import deep_colour, mode_of_channels, plain_jpeg, upright_pixels
+from likewise.data.decoding import deep_colour, mode_of_channels, open_image, plain_jpeg, upright_pixels
 from likewise.data.dicom import is_dicom, read_dicom
 from likewise.data.file_names import written_name
 from likewise.data.large_images import LARGE, block_means, one_at_a_time, pixels_in_strips, reduction, require_readable
@@ -257,7 +257,7 @@ def decode(file: Path | bytes, name: str, size: int | None = None) -> Decoded:
             bands = read_bands(content, layout)
             factor = reduction(layout.width, layout.height, None if size is None else 2 * size)
             return Decoded(block_means(bands, factor), layout.width / layout.height)
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content)) as image:
             return decoded(image, size, content)
     except MemoryError:
         raise

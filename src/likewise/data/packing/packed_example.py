@@ -15,7 +15,7 @@ from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.targets import TargetColumn, targets_in
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import UnreadableImage
-from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError
 

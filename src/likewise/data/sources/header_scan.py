@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -10,7 +11,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels
+from likewise.data.decoding import ORIENTATION, is_deep_colour, mode_of_channels, open_image
 from likewise.data.dicom import dicom_header, is_dicom
 from likewise.data.large_images import require_readable
 from likewise.data.parallel_map import parallel_map
@@ -75,6 +76,8 @@ def read_header(file: Path | bytes) -> Header:
     Raises:
         UnreadableImage: zero bytes, cut short, or no image; the message is the reason alone.
     """
+    if isinstance(file, Path):
+        _require_regular(file)
     if is_video(file):
         return _video_header(file)
     try:
@@ -88,7 +91,7 @@ def read_header(file: Path | bytes) -> Header:
             stream.seek(0)
             if header := _header_of_bands(stream):
                 return header
-            with Image.open(stream) as image:
+            with open_image(stream) as image:
                 kind, header = image.format, _header(image)
                 whole = _ends_with(stream, ENDINGS.get(kind or "", b""))
     except UnreadableImage:
@@ -98,6 +101,18 @@ def read_header(file: Path | bytes) -> Header:
     if not whole:
         _decode_to_be_sure(file)
     return header
+
+
+def _require_regular(file: Path) -> None:
+    """Refuse what would wait for ever or has no end: pipes, sockets, devices."""
+    try:
+        kind = file.stat().st_mode
+    except OSError as error:
+        is_broken = isinstance(error, FileNotFoundError) and file.is_symlink()
+        reason = "a link to a file that is not there" if is_broken else error.strerror
+        raise UnreadableImage(reason or str(error)) from error
+    if not stat.S_ISREG(kind):
+        raise UnreadableImage("no regular file but a pipe, a socket or a device")
 
 
 def _video_header(file: Path | bytes) -> Header:

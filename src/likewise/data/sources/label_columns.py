@@ -12,8 +12,9 @@ from typing import Literal
 
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.file_names import with_slashes
+from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.delimited_text import SEPARATORS, DelimitedText, Layout
-from likewise.data.sources.folder import SPLIT_NAMES, SUFFIXES
+from likewise.data.sources.file_listing import SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.file_names import written_name
+from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.delimited_text import EIGHT_BIT, ENCODING_NAMES, DelimitedText
-from likewise.data.sources.folder import SPLIT_NAMES
 from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
 from likewise.data.sources.path_matching import Matches
 from likewise.data.sources.read_labels import NO_VALUE, missing_note

@@ -16,7 +16,8 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.file_names import named_file, with_slashes, written_name
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import FilePixels
-from likewise.data.sources.folder import describe, find_files, is_example
+from likewise.data.sources.file_listing import find_files, is_example
+from likewise.data.sources.folder import describe
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.path_matching import ImagePaths, Matches
 from likewise.errors import LikewiseError

@@ -20,9 +20,11 @@ from likewise.data.manifest import Manifest
 from likewise.data.pixel_range import with_pixel_range
 from likewise.data.pixel_source import FilePixels
 from likewise.data.sources import arrays
+from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.concat import concat, with_test_data
-from likewise.data.sources.folder import SPLIT_NAMES, find_files, is_example, open_folder
-from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.file_listing import find_files, is_example
+from likewise.data.sources.folder import open_folder
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_caption_file, with_label_file

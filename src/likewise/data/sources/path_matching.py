@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from likewise.data.file_names import named_file, with_slashes
-from likewise.data.sources.folder import SUFFIXES
+from likewise.data.sources.file_listing import SUFFIXES
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 
 ENDINGS = SUFFIXES | VIDEO_SUFFIXES

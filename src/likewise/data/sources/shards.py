@@ -12,7 +12,8 @@ import numpy as np
 
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.pixel_source import Headers
-from likewise.data.sources.folder import SPLIT_NAMES, describe
+from likewise.data.sources.arrangement import SPLIT_NAMES
+from likewise.data.sources.folder import describe
 from likewise.data.sources.header_scan import Scan, read_header, scan
 from likewise.errors import LikewiseError
 

@@ -18,7 +18,7 @@ from likewise.data.columns.groups import GROUP, Groups
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
-from likewise.data.sources.folder import SPLIT_NAMES
+from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.header_scan import scan
 from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_headers, header_of
 from likewise.data.sources.read_labels import Labels, read_labels

@@ -23,7 +23,7 @@ from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_facts
 from likewise.data.pixel_source import Headers
-from likewise.data.sources.folder import SUFFIXES as IMAGE_SUFFIXES
+from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
 from likewise.data.sources.read_labels import numbered
 from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
