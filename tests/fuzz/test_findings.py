@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 
 import pyarrow.parquet as pq
 import pytest
@@ -51,6 +52,18 @@ def test_a_video_whose_codec_is_not_known_is_named(seeds, tmp_path):
     damaged = damaged.replace(b"\x04\x80\x80\x80\x41\x20", b"\x04\x80\x80\x80\x41\xff")  # the object type
     write(seed, {**seed.files, "dog/1.mp4": damaged}, tmp_path)
     assert [entry.id for entry in open_manifest(str(tmp_path)).skipped] == ["dog/1.mp4"]
+
+
+def test_a_tiff_that_promises_more_than_memory_holds_is_named(seeds, tmp_path):
+    seed = seeds["folder of TIFF of bands"]
+    damaged = bytearray(seed.files["dog/1.tif"])
+    width = damaged.index(struct.pack("<HHI", 256, 4, 1))  # the tag of the width, of type LONG
+    damaged[width + 8 : width + 12] = struct.pack("<I", 2**31 - 1)
+    write(seed, {**seed.files, "dog/1.tif": bytes(damaged)}, tmp_path)
+    whole = read_whole([seed])[seed.name]
+    found = read(tmp_path, seed.opened, None, None)
+    check(found, whole, "dog/1.tif")
+    assert set(found.named) == {"dog/1.tif"}
 
 
 def test_a_damaged_stream_in_a_gzip_file_is_refused_by_name(tmp_path):

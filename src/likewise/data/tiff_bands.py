@@ -12,6 +12,8 @@ from likewise.data.pixel_arrays import require_numbers
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF begins: two byte orders, classic or with 64-bit offsets."""
+MOST_VALUES = 2**30
+"""Values of all bands and pages that are read; a damaged header may promise any number."""
 INSTALL = 'pip install "likewise[tiff]"'
 
 # Tags of TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
@@ -104,10 +106,15 @@ def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
     Raises:
         ImportError: tifffile is not installed.
         LikewiseError: its values are no numbers.
+        ValueError: it says that it has more of them than any image.
     """
     tifffile = _tifffile()
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        planes = [_planes(file.pages[number])[..., : layout.bands] for number in range(layout.pages)]
+        pages = [file.pages[number] for number in range(layout.pages)]
+        count = sum(page.size for page in pages)
+        if count > MOST_VALUES:
+            raise ValueError(f"a TIFF of {count:,} values, more than {MOST_VALUES:,}: damaged, or cut it into parts")
+        planes = [_planes(page)[..., : layout.bands] for page in pages]
     pixels = require_numbers(np.concatenate(planes, axis=2), "the TIFF")
     return pixels[..., 0] if layout.channels == 1 else pixels
 

@@ -17,9 +17,13 @@ from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL
 from likewise.encoders.weight_normed import NINE
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.offline import is_offline, require_online, tell_clients
 
 NETWORK_LIBRARIES = ("httpcore", "httpx", "huggingface_hub", "requests", "urllib3")
 """Packages whose exceptions mean that weights were out of reach; not all of them are OSErrors."""
+LOCAL_WEIGHTS = (
+    "--pretrained lite0, whose weights come in a package, or a local file: --pretrained path/to/weights.safetensors."
+)
 
 
 class TimmEncoder(Encoder):
@@ -149,6 +153,9 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
     settings: dict[str, Any] = {"in_chans": channels, "num_classes": 0, "pretrained": pretrained}
+    if pretrained and is_offline():
+        tell_clients()
+        _require_hub(name)
     try:
         with torch.random.fork_rng(enabled=pretrained), _quiet_downloads():
             try:
@@ -164,11 +171,22 @@ def _create(name: str, image_size: int, channels: int, pretrained: bool) -> Any:
     except Exception as error:
         if not (isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK_LIBRARIES):
             raise
+        require_online(f"The pretrained weights of timm/{name}", LOCAL_WEIGHTS)
         raise EnvironmentIOError(
             f"The pretrained weights of timm/{name} are not in timm's cache and could not be fetched "
-            f"({type(error).__name__}). Without a network there are --pretrained lite0, whose weights come in a "
-            f"package, and local files: --pretrained path/to/weights.safetensors."
+            f"({type(error).__name__}). Without a network: {LOCAL_WEIGHTS}"
         ) from error
+
+
+def _require_hub(name: str) -> None:
+    """Refuse weights that are not on the Hub: their downloads know nothing of its client's cache.
+
+    Raises:
+        LikewiseError: timm fetches them from elsewhere.
+    """
+    found = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if found is None or not found.hf_hub_id:
+        require_online(f"The pretrained weights of timm/{name}", LOCAL_WEIGHTS)
 
 
 def _no_such_weights(name: str) -> LikewiseError:

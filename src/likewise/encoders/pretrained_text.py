@@ -12,6 +12,7 @@ from torch import Tensor
 from likewise.data.columns.tokens import INSTALL
 from likewise.encoders.text import TextEncoder, TextSettings
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.offline import require_online, tell_clients
 
 FILES = ["*.json", "*.safetensors"]
 """files that are downloaded of a model"""
@@ -78,11 +79,13 @@ def _packaged(name: str) -> Path | None:
 
 
 def _fetched(name: str) -> Path:
+    tell_clients()
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=FILES))
     except Exception as error:  # of its own kinds for each way in which a name or a network can fail
+        require_online(f"The text encoder {name!r}", "give a folder with config.json, tokenizer.json and weights.")
         raise EnvironmentIOError(
             f"The text encoder {name!r} is no folder and no installed package, and could not be fetched "
             f"({type(error).__name__}). Give a folder with config.json, tokenizer.json and weights, or leave "

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 
 from likewise.atomic_write import disk_error, write_bytes
 from likewise.errors import LikewiseError
+from likewise.offline import tell_clients
 from likewise.run_folder import RunFolder
 
 RESUME = "continue with --resume"
@@ -53,6 +54,7 @@ def build_loggers(names: Sequence[LoggerName], folder: Path) -> list[Any]:
 
 
 def _wandb(folder: Path) -> Any:
+    tell_clients()
     try:
         from wandb.integration.lightning.fabric import WandbLogger  # type: ignore[import-not-found]
     except ImportError as error:

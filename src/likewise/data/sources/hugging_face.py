@@ -12,6 +12,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.sources.table import Table, open_table
 from likewise.data.sources.torch_dataset import open_dataset
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.offline import require_online, tell_clients
 
 PREFIXES = ("hf:", "datasets:")
 """How the name of a data set begins: ``hf:owner/name``, or ``hf:owner/name:configuration``."""
@@ -33,9 +34,10 @@ def load_named(name: str) -> Any:
         A ``datasets.DatasetDict`` or ``datasets.Dataset``.
 
     Raises:
-        LikewiseError: the library is not installed.
+        LikewiseError: the library is not installed; or the data set is not cached and ``LIKEWISE_OFFLINE`` is set.
         EnvironmentIOError: the data set can neither be found nor downloaded.
     """
+    tell_clients()
     try:
         import datasets
     except ImportError as error:
@@ -48,6 +50,7 @@ def load_named(name: str) -> Any:
         dataset, _, configuration = wanted.partition(":")
         return datasets.load_dataset(dataset, configuration or None)
     except Exception as error:  # the library raises errors of many kinds, its own and those of its HTTP client
+        require_online(name, "give hf: and the folder of a data set that save_to_disk wrote.")
         short = name.rpartition("/")[2].replace(":", "-")
         raise EnvironmentIOError(
             f"{name} cannot be loaded ({type(error).__name__}: {error}). Check the name, or go online once so that it "

@@ -6,7 +6,6 @@ credentials from where each service's own programs do: the environment, or its c
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from braceexpand import braceexpand
 
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.offline import require_online
 
 Result = TypeVar("Result")
 
@@ -31,6 +31,9 @@ REQUESTS_AT_A_TIME = 16
 
 VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "mtime", "created")
 """What file systems call that which changes when a file is written anew, the best first."""
+
+LOCAL = ("file", "memory")
+"""Protocols of this machine."""
 
 INSTALL = 'pip install "likewise[remote]"'
 
@@ -70,24 +73,14 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     Raises:
         LikewiseError: ``LIKEWISE_OFFLINE`` is set, the protocol is unknown, or its library is not installed.
     """
-    require_online(url)
+    if urlsplit(url).scheme not in LOCAL:
+        require_online(url, "give a path on this machine.")
     import fsspec  # slow to import
 
     try:
         return fsspec.url_to_fs(url, **_options(url))
     except (ImportError, ValueError) as error:
         raise LikewiseError(f"{url} cannot be opened: {error}. Known protocols need {INSTALL}.") from error
-
-
-def require_online(url: str) -> None:
-    """Refuse URLs of other machines where the environment variable ``LIKEWISE_OFFLINE`` asks for that.
-
-    Raises:
-        LikewiseError: it is set, and not to 0.
-    """
-    is_local = urlsplit(url).scheme in ("file", "memory")
-    if os.environ.get("LIKEWISE_OFFLINE", "0") not in ("", "0") and not is_local:
-        raise LikewiseError(f"{url} was given, but LIKEWISE_OFFLINE is set. Unset it, or give a path on this machine.")
 
 
 def expand(pattern: str, suffixes: Sequence[str]) -> list[str]:

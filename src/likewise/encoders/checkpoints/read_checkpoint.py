@@ -94,11 +94,7 @@ def _unpickled(path: Path) -> Any:
 @contextmanager
 def _namespaces_allowed() -> Iterator[None]:
     """Allow the options of an argument parser, which SupContrast and DINO save with the tensors: plain data."""
-    allowed = getattr(torch.serialization, "safe_globals", None)
-    if allowed is None:  # before PyTorch 2.5
-        yield
-        return
-    with allowed([argparse.Namespace]):
+    with torch.serialization.safe_globals([argparse.Namespace]):
         yield
 
 
