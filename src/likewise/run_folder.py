@@ -186,6 +186,11 @@ class RunFolder:
         return self.path / "matches.npz"
 
     @property
+    def card(self) -> Path:
+        """The model card, which exporting the encoder writes."""
+        return self.path / "README.md"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -223,7 +228,7 @@ class RunFolder:
             self.config, self.environment, self.data, self.unread, self.metrics, self.log, self.checkpoint,
             self.previous_checkpoint, self.best, self.healthy, self.restored, self.weights, self.encoder,
             self.classifier, self.classifier_weights, self.scores, self.gallery, self.retrieved,
-            self.illustration, self.locations, self.matches, self.report,
+            self.illustration, self.locations, self.matches, self.report, self.card,
         ):  # fmt: skip
             entry.unlink(missing_ok=True)
         for pattern in ("*.partial", "*.damaged", "new.ckpt"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -263,4 +264,7 @@ class Export:
 def export(words: list[str]) -> None:
     """``likewise export RUN --to timm``."""
     given = parse(Export, words, "likewise export")
-    print(api.load(given.run).export(given.to, given.out, given.with_head))
+    run = api.load(given.run)
+    print(run.export(given.to, given.out, given.with_head))
+    for sentence in run.caveats:
+        print(sentence, file=sys.stderr)

@@ -1,11 +1,11 @@
-"""Whether training took something from the weights that a run started from."""
+"""Whether training gave something to the weights that a run started from, or took something from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from likewise.evaluation.statistics.scores import ScoreDifference
-from likewise.report.wording import is_main, listed, points, score_name
+from likewise.evaluation.statistics.scores import Score, ScoreDifference
+from likewise.report.wording import is_main, listed, percent, points, score_name
 
 
 def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
@@ -24,3 +24,29 @@ def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
         f"The trained encoder is worse than its pretrained start: {scores}. Train with --on-decline rollback, which "
         f"keeps the better weights, or with a lower --recipe.learning-rate."
     )
+
+
+STARTS = {"start": "its pretrained start, frozen", "untrained": "the same network with untrained weights"}
+"""What a run is compared with, the first that was scored."""
+
+
+def no_better_than_start(scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]) -> str:
+    """A sentence where training gained nothing that the run's own scores show; empty where a score is better.
+
+    A score is better where the whole 95% interval of the paired difference is above 0; where nothing was paired, where
+    the two intervals do not overlap.
+
+    Args:
+        scores: by encoder: trained, start, untrained.
+        differences: of the trained encoder over others, on the same test images.
+    """
+    start = next((who for who in STARTS if scores.get(who)), "")
+    before = {score.name: score for score in scores.get(start, ())}
+    paired = {each.name: each.low for each in differences if each.over == start}
+    trained = [score for score in scores.get("trained", ()) if score.name in before and is_main(score.name)]
+    if not trained or any(paired.get(each.name, each.low - before[each.name].high) > 0 for each in trained):
+        return ""
+    found = []
+    for score in trained:
+        found.append(f"{score_name(score.name)} {percent(score.value)} against {percent(before[score.name].value)}")
+    return f"This model is no better than {STARTS[start]}, by its own scores: {listed(found)}."

@@ -16,7 +16,7 @@ from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
-from likewise.report.start_comparison import worse_than_start
+from likewise.report.start_comparison import no_better_than_start, worse_than_start
 from likewise.report.wording import SPLITS, is_main, is_over_classes
 from likewise.run_folder import RunFolder, read_object
 
@@ -154,8 +154,10 @@ def last_screen(run: RunFolder) -> RenderableType:
         parts += score_tables(scores)
         parts += list(scores.get("notes", []))
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
-        if warning := worse_than_start(differences):
-            parts.append(f"[yellow]{warning}[/yellow]")
+        by_encoder = {who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS}
+        for warning in (no_better_than_start(by_encoder, differences), worse_than_start(differences)):
+            if warning:
+                parts.append(f"[yellow]{warning}[/yellow]")
     parts += [
         f"encoder  {run.weights}",
         f"page     {run.report}",

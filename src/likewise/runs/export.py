@@ -16,10 +16,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from likewise.atomic_write import write_bytes
 from likewise.classification import Classifier
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.encoders.from_timm import TimmEncoder
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.run_folder import RunFolder
 
 Format = Literal["safetensors", "timm", "hub", "onnx", "torchscript"]
 
@@ -35,6 +37,9 @@ NAMES = {
 }
 """The file of each format in a run's folder, where part is encoder or classifier; hub is a folder."""
 
+CARD = RunFolder("").card.name
+"""The model card of a folder for a hub, and of a run's own weights; other formats hold it as metadata."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -44,6 +49,8 @@ class Exported:
     """in eval mode, on the CPU"""
     settings: EncoderSettings
     """of the encoder"""
+    card: str = ""
+    """the model card, Markdown; empty where there is none"""
 
     @property
     def encoder(self) -> Encoder:
@@ -67,6 +74,8 @@ class Exported:
         if isinstance(self.network, Classifier):
             stored["class_names"] = json.dumps(self.network.class_names)
             stored["temperature"] = str(float(self.network.temperature))
+        if self.card:
+            stored["model_card"] = self.card
         return stored
 
     def pixels(self, batch: int) -> Tensor:
@@ -102,6 +111,8 @@ def export(exported: Exported, folder: Path, to: Format, out: str | Path | None 
     target = Path(out) if out else folder / NAMES[to].format(part=exported.part)
     own = to == "safetensors" and exported.part == "encoder"
     if own and target == folder / NAMES[to].format(part="encoder"):
+        if exported.card:
+            write_bytes(folder / CARD, exported.card.encode())
         return target  # a run's own weights
     _check_target(target, to)
     if to in ("timm", "hub"):
@@ -218,6 +229,8 @@ def _write_hub(exported: Exported, target: Path) -> Compute:
         config["label_names"] = list(exported.network.class_names)
         config["temperature"] = 1.0  # the weights are divided by it
     save_for_hf(network, str(target), model_config=config, safe_serialization=True)
+    if exported.card:
+        (target / CARD).write_text(exported.card, encoding="utf-8")
     again = timm.create_model(f"local-dir:{target}", pretrained=True).eval()
     return lambda pixels: again(encoder.normalise(pixels))
 

@@ -39,8 +39,10 @@ from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.evaluation.text_scores import in_space
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
+from likewise.report.model_card import caveats, model_card
 from likewise.report.pages.page import write_report
 from likewise.report.pictures.write import write_pictures
+from likewise.report.record import RunRecord
 from likewise.report.terminal import last_screen
 from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
 from likewise.runs.data_name import name_of
@@ -454,7 +456,21 @@ class Run:
             LikewiseError: the format does not fit, or there is no classifier.
         """
         encoder, settings = self._loaded
-        return export(Exported(self.classifier if with_head else encoder, settings), self.folder.path, to, out)
+        network = self.classifier if with_head else encoder
+        return export(Exported(network, settings, self.model_card), self.folder.path, to, out)
+
+    @property
+    def model_card(self) -> str:
+        """A short model card, Markdown: method, labels, scores, and where it is no better than its start.
+
+        Empty for a classifier of an advice, which has no run.
+        """
+        return model_card(self.folder) if self.folder.config.exists() else ""
+
+    @property
+    def caveats(self) -> list[str]:
+        """Sentences that whoever uses the model must know: no better than its start, worse than it, or collapsed."""
+        return caveats(RunRecord.read(self.folder)) if self.folder.config.exists() else []
 
     def report(self) -> Path:
         """Write the page again from the files in the folder."""

@@ -11,7 +11,7 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.pages.blocks import Block, Cell, Mark, ScoreRow, ScoreTable, TableBlock, TableColumn, Text
 from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.start_comparison import worse_than_start
+from likewise.report.start_comparison import no_better_than_start, worse_than_start
 from likewise.report.wording import (
     amount,
     count,
@@ -106,7 +106,8 @@ def verdict(record: RunRecord, name: str) -> Markup | Text:
     reached = listed([f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines])
     who, first = baselines[0]
     conclusion, tone = _conclusion(trained, first, record.difference(who, name))
-    note = worse_than_start(record.differences)
+    notes = (no_better_than_start(record.scores, record.differences), worse_than_start(record.differences))
+    note = " ".join(filter(None, notes))
     return render("verdict.html", sentence=f"{measured}; {reached}.", conclusion=conclusion, tone=tone, note=note)
 
 

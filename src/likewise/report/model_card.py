@@ -1,0 +1,48 @@
+"""A short model card in Markdown: what was trained, what it scored, and whether that is better than its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from likewise.report.record import ENCODERS, RunRecord
+from likewise.report.start_comparison import no_better_than_start, worse_than_start
+from likewise.report.wording import is_main, label_budget, percent, score_name
+from likewise.run_folder import RunFolder
+
+
+def model_card(folder: RunFolder) -> str:
+    """The card of a finished run; Mitchell et al. 2019, https://arxiv.org/abs/1810.03993, for the idea.
+
+    Raises:
+        LikewiseError: the folder holds no run.
+    """
+    record = RunRecord.read(folder)
+    return "\n".join(_lines(record)) + "\n"
+
+
+def caveats(record: RunRecord) -> list[str]:
+    """Sentences that whoever uses the model must know: what training did not gain, or lost."""
+    found = (no_better_than_start(record.scores, record.differences), worse_than_start(record.differences))
+    collapsed = [line["collapse"] for line in record.metrics if "collapse" in line]
+    return [*filter(None, found), *collapsed]
+
+
+def _lines(record: RunRecord) -> Iterator[str]:
+    settings = record.config.get("settings", {})
+    yield f"# {record.name}"
+    yield ""
+    for sentence in caveats(record):
+        yield f"**{sentence}**"
+        yield ""
+    yield f"{record.method} with {label_budget(settings.get('labels', 'all'))}, trained by likewise."
+    yield ""
+    trained = [score for score in record.scores["trained"] if is_main(score.name)]
+    if not trained:
+        yield "It has not been scored."
+        return
+    encoders = [who for who in ENCODERS if record.scores[who]]
+    yield f"| score | {' | '.join(ENCODERS[who] for who in encoders)} |"
+    yield f"| --- |{' --- |' * len(encoders)}"
+    for score in trained:
+        values = [found.value if (found := record.score(who, score.name)) else None for who in encoders]
+        yield f"| {score_name(score.name)} | {' | '.join(percent(value) for value in values)} |"
