@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from PIL import Image
 import likewise as lw
 from likewise.data.checks.doctor import examine
 from likewise.data.images import open_images
-from likewise.data.pixel_source import decode
+from likewise.data.pixel_range import with_pixel_range
+from likewise.data.pixel_source import Headers, decode
 from likewise.data.sources.open import open_for_encoder, open_manifest
 from likewise.errors import LikewiseError
 
@@ -235,3 +238,54 @@ def test_an_image_outside_the_range_that_a_sample_had_is_not_read(tmp_path, monk
     images.readable(torch.arange(3))
     assert manifest.pixel_range == (0, 1) and set(images.unreadable) == {"01.tif"}
     assert "--pixel-range" in images.unreadable["01.tif"]
+
+
+class Items:
+    """A map-style data set of images alone."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, row):
+        return self.images[row]
+
+
+def _as_frame(images):
+    return pytest.importorskip("pandas").DataFrame({"image": list(images)})
+
+
+def _as_lists(images):
+    return pytest.importorskip("pyarrow").table({"image": images.tolist()})
+
+
+@pytest.mark.parametrize("source", [_as_frame, _as_lists, lambda images: Items(list(images))])
+def test_arrays_in_tables_and_data_sets_have_one_range_too(source):
+    values = np.random.default_rng(0).integers(0, 4096, (6, 8, 8)).astype(np.uint16)
+    values[0] //= 32  # a dim image, which fits into 8 bits
+    found = open_manifest(source(values))
+    assert found.pixel_range == (0, 4095)
+    np.testing.assert_array_equal(found.pixels.read(0).pixels, np.rint(values[0] * (255 / 4095)))
+    given = open_manifest(source(values), pixel_range=(0, 2000))
+    np.testing.assert_array_equal(given.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000)))
+
+
+def test_a_range_for_8_bit_images_is_refused_where_it_was_typed(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    for use in (
+        lambda: lw.doctor(images, pixel_range=(0, 100)),
+        lambda: lw.train((images, np.arange(40) % 2), pixel_range=(0, 100), out=tmp_path / "run", steps=1),
+    ):
+        with pytest.raises(LikewiseError, match="--pixel-range"):
+            use()
+
+
+def test_a_range_reaches_images_whose_headers_were_not_read():
+    values = np.random.default_rng(0).integers(0, 4096, (3, 8, 8)).astype(np.uint16)
+    manifest = open_manifest(_as_frame(values), pixel_range=(0, 100))
+    pixels = manifest.pixels.source
+    unread = replace(pixels, headers=Headers(pixels.headers.sizes, np.array(["", "", ""])))
+    opened = with_pixel_range(replace(manifest, pixels=unread, pixel_range=None), (0, 2000))
+    np.testing.assert_array_equal(opened.pixels.read(1).pixels, np.rint(values[1].clip(0, 2000) * (255 / 2000)))

@@ -19,9 +19,11 @@ def require_encoder_range(
 
     Raises:
         LikewiseError: the encoder has no range, none was given, and the pixels have more than 8 bits and do not lie in
-            [0, 1].
+            [0, 1]; or one was given and they have 8 bits.
     """
     found = manifest.pixel_range
+    if trained is None:
+        refuse_unused_range(manifest, given)
     if trained is not None or given is not None or found is None or found in (UNIT, BYTE):
         return
     raise LikewiseError(
@@ -30,6 +32,19 @@ def require_encoder_range(
         f"values are black and white: --pixel-range LOW HIGH, in Python pixel_range=(low, high), for instance 0 255 "
         f"where 8-bit values were converted."
     )
+
+
+def refuse_unused_range(manifest: Manifest, given: tuple[float, float] | None) -> None:
+    """Refuse a range for pixels of 8 bits, which have none.
+
+    Raises:
+        LikewiseError: one was given.
+    """
+    if given is not None and manifest.pixel_range is None:
+        raise LikewiseError(
+            f"--pixel-range {given[0]:g} {given[1]:g} was given, but all pixels of {manifest.source} have 8 bits, "
+            f"which are taken as they are: 0 is black and 255 white. Leave --pixel-range out."
+        )
 
 
 def range_for(trained: tuple[float, float] | None, given: tuple[float, float] | None) -> tuple[float, float] | None:

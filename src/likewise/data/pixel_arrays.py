@@ -1,4 +1,4 @@
-"""Pixels that are given as arrays or tensors: which axis holds the channels, and how values become 8 bits."""
+"""Pixels that are given as arrays or tensors: which axis holds the channels, and which types are pixels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def batch_pixels(images: Any, source: str) -> np.ndarray:
 
 
 def image_pixels(image: Any, source: str) -> np.ndarray:
-    """One image as uint8 [H, W], or [H, W, C] with two channels or more.
+    """One image as [H, W], or [H, W, C] with two channels or more, of its own type; bool as 8 bits.
 
     Args:
         image: a NumPy array [H, W] or [H, W, C], or a torch tensor [H, W] or [C, H, W], of the types that
@@ -38,7 +38,9 @@ def image_pixels(image: Any, source: str) -> np.ndarray:
     Raises:
         LikewiseError: another shape or type, or the channels seem to be on the other axis.
     """
-    pixels = eight_bit(_channels_last(image, source, dimensions=3), source)
+    pixels = require_numbers(_channels_last(image, source, dimensions=3), source)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
     is_gray = pixels.ndim == 3 and pixels.shape[2] == 1
     return pixels[..., 0] if is_gray else pixels
 
@@ -97,24 +99,3 @@ def require_numbers(values: np.ndarray, source: str) -> np.ndarray:
             f"{source}: pixels of type {values.dtype} were given. Allowed: whole numbers, bool or floating point."
         )
     return values
-
-
-def eight_bit(values: np.ndarray, source: str) -> np.ndarray:
-    """Values as uint8: uint16 scaled by its full range, bool and [0, 1] to 0..255.
-
-    Raises:
-        LikewiseError: another type, or floating point outside [0, 1].
-    """
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * 255
-    if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1:
-        return np.rint(values * 255).astype(np.uint8)
-    span = f" from {values.min():g} to {values.max():g}" if values.size and values.dtype.kind in "fiu" else ""
-    raise LikewiseError(
-        f"{source}: pixels of type {values.dtype}{span} were given. Allowed: uint8, uint16, bool, or floating point "
-        f"from 0 to 1. Bring them to that range first, without normalisation: the encoder normalises."
-    )

@@ -65,7 +65,7 @@ def files_of_each_kind(manifest: Manifest, deep: Deep, limit: int = 3) -> str:
 
 
 def deep_rows(source: PixelSource) -> np.ndarray:
-    """int64: positions of the images that may have more than 8 bits."""
+    """int64: positions of the images that may have more than 8 bits, by the headers that were read."""
     if isinstance(source, ArrayPixels):
         return np.arange(len(source) if source.array.dtype != np.uint8 else 0)
     if isinstance(source, ConcatPixels):

@@ -90,7 +90,7 @@ def with_pixel_range(
     rows = deep_rows(manifest.pixels)
     deep = look(manifest.pixels, rows) if len(rows) else None
     if deep is None:
-        return manifest
+        return manifest if given is None else _with_unread(manifest, PixelRange(*given))
     if given is not None:
         _refuse_other_scale(deep, given, manifest.source)
     found = PixelRange(*given) if given is not None else _range_of(deep.seen, manifest.source)
@@ -103,6 +103,18 @@ def with_pixel_range(
         pixel_range=found,
         notes=(*manifest.notes, _note(found, deep.seen, given is not None)),
     )
+
+
+def _with_unread(manifest: Manifest, given: PixelRange) -> Manifest:
+    """The given range for the images whose headers were not read, which may be deep; the others have 8 bits."""
+    if isinstance(manifest.pixels, ArrayPixels) or (manifest.pixels.headers.modes != "").all():
+        return manifest
+    note = (
+        f"pixels: {given.low:g} becomes black and {given.high:g} white, as --pixel-range says, in images of more than "
+        f"8 bits; those that were looked at have 8 bits"
+    )
+    pixels = _scaled(manifest.pixels, given, strict=False)
+    return replace(manifest, pixels=pixels, pixel_range=given, notes=(*manifest.notes, note))
 
 
 def _require_same(manifest: Manifest, given: tuple[float, float] | None) -> None:

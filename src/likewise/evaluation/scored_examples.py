@@ -10,6 +10,7 @@ import numpy as np
 
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.data_settings import DataSettings
+from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels
 from likewise.data.sources.open import open_for_encoder, open_manifest
@@ -34,7 +35,9 @@ def open_examples(
         other = test if _is_data(test) else None
         if isinstance(subject, NetworkSubject) and subject.of_run:
             return open_for_encoder(data, subject.pixel_range, given, labels=labels, test_data=other, columns=columns)
-        return open_manifest(data, labels, test_data=other, columns=columns, pixel_range=given)
+        manifest = open_manifest(data, labels, test_data=other, columns=columns, pixel_range=given)
+        refuse_unused_range(manifest, given)
+        return manifest
     if isinstance(subject, NetworkSubject):
         raise LikewiseError("evaluate() was given an encoder but no images. Give some: evaluate(encoder, 'photos/').")
     if _is_data(test):

@@ -13,6 +13,7 @@ from torch import nn
 
 from likewise.data.checks.doctor import Findings, examine
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
+from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import with_checked_types
@@ -187,7 +188,9 @@ def doctor(
         pixel_range: values of pixels that become black and white; None: found in the set.
     """
     columns = ColumnNames(label_column, path=path_column, missing_labels=missing_labels)
-    findings = examine(open_manifest(data, labels, columns=columns, pixel_range=pixel_range, allow_mixed=True))
+    manifest = open_manifest(data, labels, columns=columns, pixel_range=pixel_range, allow_mixed=True)
+    refuse_unused_range(manifest, pixel_range)
+    findings = examine(manifest)
     if console is not None:
         console.print(findings_table(findings))
         for line in findings_list(findings) if list_all else ():

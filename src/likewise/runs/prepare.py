@@ -15,6 +15,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.checks.mask_check import MasksFound
 from likewise.data.columns.column import ColumnTransform, IndexedFeature
 from likewise.data.columns.targets import targets_in
+from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.loader import Loader
 from likewise.data.manifest import Manifest
 from likewise.data.splits import Split
@@ -140,6 +141,7 @@ def prepare(
     data_settings = replace(settings.data_settings, region=inputs.region, pixel_range=pixel_range)
     splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     manifest = list_data(data, splitter, named)
+    refuse_unused_range(manifest, settings.pixel_range)
     settings, start_reason = choose_pretrained_start(settings, named, given.encoder, manifest, splitter)
     if start_reason:
         inputs = inputs._replace(image_size=settings.image_size)

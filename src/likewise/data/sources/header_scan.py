@@ -107,10 +107,11 @@ def _require_regular(file: Path) -> None:
     """Refuse what would wait for ever or has no end: pipes, sockets, devices."""
     try:
         kind = file.stat().st_mode
+    except FileNotFoundError as error:
+        reason = "a link to a file that is not there" if file.is_symlink() else f"there is no file {file}"
+        raise UnreadableImage(reason) from error
     except OSError as error:
-        is_broken = isinstance(error, FileNotFoundError) and file.is_symlink()
-        reason = "a link to a file that is not there" if is_broken else error.strerror
-        raise UnreadableImage(reason or str(error)) from error
+        raise UnreadableImage(str(error)) from error
     if not stat.S_ISREG(kind):
         raise UnreadableImage("no regular file but a pipe, a socket or a device")
 

@@ -96,7 +96,7 @@ def decode_value(value: Any, name: str, size: int | None = None) -> Decoded:
 
     Raises:
         UnreadableImage: there is no image, or its file cannot be decoded.
-        LikewiseError: a value of another type, or an array of a shape, type or range that is not allowed.
+        LikewiseError: a value of another type, or an array of a shape or type that is not allowed.
     """
     content = encoded_part(value)
     if content is not None:
@@ -123,8 +123,10 @@ def header_of(value: Any, name: str) -> Header:
     pixels = decode_value(value, name).pixels
     if isinstance(value, Image.Image):
         return Header(pixels.shape[1], pixels.shape[0], value.mode)
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    return Header(pixels.shape[1], pixels.shape[0], mode_of_channels(channels))
+    mode = mode_of_channels(1 if pixels.ndim == 2 else pixels.shape[2])
+    if pixels.dtype != np.uint8:
+        mode += f";{8 * pixels.dtype.itemsize}{'F' if pixels.dtype.kind == 'f' else ''}"
+    return Header(pixels.shape[1], pixels.shape[0], mode)
 
 
 def fill_headers(manifest: Manifest) -> Manifest:
@@ -170,9 +172,7 @@ def _as_array(value: Any, name: str) -> Any:
         array = np.array(value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value)
     except ValueError as error:
         raise LikewiseError(f"{name}: its rows differ in length, so they are no image.") from error
-    fits_a_byte = array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255
-    # Python's and Arrow's lists of numbers do not say that they are bytes.
-    return array.astype(np.uint8) if fits_a_byte and not isinstance(value, np.ndarray) else array
+    return array
 
 
 def _is_missing(value: Any) -> bool:

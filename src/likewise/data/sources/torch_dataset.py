@@ -157,13 +157,19 @@ def _look_at(images: DatasetImages, row: int, dataset: Any, name: str) -> _Looke
     except Exception as error:  # whatever a user's data set raises for one bad example
         return _Looked(f"{type(error).__name__}: {error}", None)
     try:
-        return _Looked(header_of(item.image, name), item.label)
+        header = header_of(item.image, name)
     except UnreadableImage as error:
         return _Looked(str(error), item.label)
     except LikewiseError as error:
         transform = _transform(dataset)
         hint = f" The data set's own transform is {_one_line(transform)}." if transform is not None else ""
         raise LikewiseError(f"{error}{hint}") from error
+    if header.mode.endswith("F") and "Normalize" in str(_transform(dataset)):
+        raise LikewiseError(
+            f"{name}: the data set's own transform normalises: {_one_line(_transform(dataset))}. Leave that step out: "
+            f"the encoder normalises."
+        )
+    return _Looked(header, item.label)
 
 
 def _scan(items: Sequence[_Looked]) -> Scan:
