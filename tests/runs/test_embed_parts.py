@@ -71,6 +71,28 @@ def test_search_and_evaluate_read_the_folder(run, photos, tmp_path):
     assert "knn20_top1" in found.scores
 
 
+def test_predict_reads_the_folder_and_the_file(run, photos, tmp_path):
+    of_images = run.predict(str(photos)).table.to_pylist()
+    run.embed_parts(str(photos), tmp_path / "vectors", part_size=3)
+    run.embed(str(photos)).save(tmp_path / "vectors.parquet")
+    for vectors in (tmp_path / "vectors", str(tmp_path / "vectors.parquet")):
+        of_vectors = run.predict(vectors).table.to_pylist()
+        assert [row["path"] for row in of_vectors if row["error"]] == [f"cat/{n:02}.png" for n in (8, 9, 10)]
+        found = {row["path"]: row for row in of_vectors}
+        for row in of_images:
+            assert found[row["path"]]["class"] == row["class"] and found[row["path"]]["unlike"] == row["unlike"]
+            assert found[row["path"]]["probability"] == pytest.approx(row["probability"], abs=1e-5)
+    first = run.predict(tmp_path / "vectors", tmp_path / "p.csv")
+    assert len(first) == COUNT
+
+
+def test_vectors_of_another_encoder_are_not_predicted(run, photos, tmp_path):
+    other = lw.train(str(photos), out=tmp_path / "other", max_bad=0.5, **{**SETTINGS, "seed": 1})
+    other.embed_parts(str(photos), tmp_path / "vectors", part_size=30)
+    with pytest.raises(LikewiseError, match="another encoder"):
+        run.predict(tmp_path / "vectors")
+
+
 def test_a_finished_part_is_not_made_again_and_a_lost_one_is(run, photos, tmp_path):
     out = tmp_path / "vectors"
     run.embed_parts(str(photos), out, part_size=10)

@@ -35,8 +35,17 @@ class Judge(Protocol):
     threshold: Threshold | None
     """from which probability on a class is sure; None where predictions are not one class an image"""
 
+    @property
+    def encoder(self) -> nn.Module:
+        """What makes features of pixels."""
+        ...
+
     def __call__(self, pixels: Pixels, ids: Sequence[str]) -> Sequence[Row]:
         """A row for each of B images."""
+        ...
+
+    def of_features(self, features: Tensor, ids: Sequence[str]) -> Sequence[Row]:
+        """A row for each of B images, from the encoder's features [B, D]."""
         ...
 
     def unread(self, name: str, reason: str) -> Row:
@@ -86,7 +95,17 @@ class ClassJudge:
     def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Prediction]:
         """A row for each of B images."""
         inputs = pixels_of_view(self.view, pixels, self.classifier.temperature.device)
-        features = self.classifier.encoder(inputs)  # [B, D]
+        return self.of_features(self.classifier.encoder(inputs), ids)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """What makes features of pixels."""
+        return self.classifier.encoder
+
+    @torch.inference_mode()
+    def of_features(self, features: Tensor, ids: Sequence[str]) -> list[Prediction]:
+        """A row for each of B images, from the encoder's features [B, D]."""
+        features = features.to(self.classifier.temperature.device)
         probabilities = self.classifier.classify(features).double().softmax(dim=1).cpu()  # [B, K]
         best = probabilities.topk(2, dim=1)
         unlike = _unlike(self.reference, features)
@@ -119,7 +138,18 @@ class TargetJudge:
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, ids: Sequence[str]) -> list[Row]:
         """A row for each of B images."""
-        features = self.predictor.encoder(pixels_of_view(self.view, pixels, self.predictor.temperature.device))
+        inputs = pixels_of_view(self.view, pixels, self.predictor.temperature.device)
+        return self.of_features(self.predictor.encoder(inputs), ids)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """What makes features of pixels."""
+        return self.predictor.encoder
+
+    @torch.inference_mode()
+    def of_features(self, features: Tensor, ids: Sequence[str]) -> list[Row]:
+        """A row for each of B images, from the encoder's features [B, D]."""
+        features = features.to(self.predictor.temperature.device)
         outputs = self.predictor.of_features(features).double().cpu()  # [B, T]
         unlike = _unlike(self.reference, features)
         values = self._classes(outputs) if self.predictor.task == "multilabel" else self._numbers(outputs)

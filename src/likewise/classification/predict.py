@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from likewise.classification.judging import Judge, judge_of
+from likewise.classification.predict_vectors import open_vectors, predict_vectors
 from likewise.classification.prediction_file import (
     COLUMNS,
     PredictionFile,
@@ -33,6 +35,7 @@ from likewise.encoders import EncoderSettings
 from likewise.encoders.build import encoder_settings_of
 from likewise.evaluation.features import read_ahead
 from likewise.run_folder import RunFolder
+from likewise.vectors import has_vectors
 
 PRECISE = 0.95
 """the precision of what is not unsure, unless another is stated"""
@@ -119,7 +122,8 @@ def predict(
 
     Args:
         folder: where `save_classifier` wrote.
-        data: images, by any door that `likewise.train` takes.
+        data: images, by any door that `likewise.train` takes; or the file or folder that ``likewise embed`` wrote with
+            the classifier's encoder, which then has nothing to do.
         out: a ``.csv`` or ``.parquet`` file to write; None keeps the rows in memory.
         precise: the wanted share of correct predictions, of those that are not unsure.
         overwrite: whether ``out`` may be replaced.
@@ -132,24 +136,35 @@ def predict(
     """
     settings = encoder_settings_of(folder)
     judge = judge_of(folder, settings.image_size, precise, module)
+    options = {"precise": precise, "batch_size": batch_size, "pixel_range": pixel_range and list(pixel_range)}
+
+    def open_sink(names: Sequence[str]) -> RowsInMemory | PredictionFile:
+        if out is None:
+            return RowsInMemory(judge.columns)
+        return PredictionFile(Path(out), {**options, **_hashes(RunFolder(folder), names)}, overwrite, judge.columns)
+
+    if has_vectors(data):
+        index = open_vectors(Path(data), judge, folder)
+        sink = open_sink([*index.ids(), *index.skipped])
+        before = sink.written
+        predict_vectors(judge, index, sink)
+        return _finished(sink, judge, before)
     manifest = with_clips(
         open_for_encoder(data, settings.pixel_range, pixel_range),
         settings.clip_sampling,
         settings.image_size,
         region=settings.region,
     )
-    if out is None:
-        sink, file = RowsInMemory(judge.columns), None
-    else:
-        options = {"precise": precise, "batch_size": batch_size, "pixel_range": pixel_range and list(pixel_range)}
-        key = {**options, **_hashes(RunFolder(folder), manifest)}
-        sink = file = PredictionFile(Path(out), key, overwrite, judge.columns)
+    sink = open_sink([*manifest.ids, *(skipped.id for skipped in manifest.skipped)])
     before = sink.written
     _predict(judge, _images(manifest, settings), manifest, sink, batch_size)
-    if file is None:
-        assert isinstance(sink, RowsInMemory)
+    return _finished(sink, judge, before)
+
+
+def _finished(sink: RowsInMemory | PredictionFile, judge: Judge, before: int) -> Predictions:
+    if isinstance(sink, RowsInMemory):
         return Predictions(judge.threshold, _rows=sink.table())
-    return Predictions(judge.threshold, file.out, before, file.started_again, _columns=judge.columns)
+    return Predictions(judge.threshold, sink.out, before, sink.started_again, _columns=judge.columns)
 
 
 def _predict(judge: Judge, images: Images, manifest: Manifest, sink: Sink, batch_size: int) -> None:
@@ -177,11 +192,11 @@ def _images(manifest: Manifest, settings: EncoderSettings) -> Images:
     return open_images(manifest, stored_size(manifest, settings.image_size), settings.channels, memory_limit=0)
 
 
-def _hashes(folder: RunFolder, manifest: Manifest) -> dict[str, str]:
-    """Of the classifier and of the list of images."""
+def _hashes(folder: RunFolder, names: Sequence[str]) -> dict[str, str]:
+    """Of the classifier and of the ids of the images."""
     classifier, listed = hashlib.sha256(), hashlib.sha256()
     for path in (folder.weights, folder.classifier_weights, folder.classifier):
         classifier.update(path.read_bytes())
-    for name in (*manifest.ids, *(skipped.id for skipped in manifest.skipped)):
+    for name in names:
         listed.update(f"{name}\n".encode(errors="backslashreplace"))
     return {"classifier": classifier.hexdigest(), "data": listed.hexdigest()}

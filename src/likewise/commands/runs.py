@@ -138,7 +138,7 @@ class Predict:
     run: RunArgument
     """folder of a run that saw labels, or of an advice"""
     data: DataArgument
-    """folder, file or named set of new images"""
+    """folder, file or named set of new images; or the file or folder of vectors that `likewise embed` wrote"""
     out: str = "predictions.csv"
     """file for the predictions, .csv or .parquet; an interrupted one is continued by the same command"""
     precise: float = PRECISE

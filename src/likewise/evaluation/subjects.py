@@ -20,7 +20,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate_features import FeatureSource, Part
 from likewise.evaluation.features import extract, extract_readable
 from likewise.run_folder import RunFolder
-from likewise.vectors import Vectors, holds_vectors, read_vectors
+from likewise.vectors import Vectors, has_vectors, read_vectors
 from likewise.views.policies import CentreView
 
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -66,10 +66,10 @@ def subject_of(given: Any, image_size: int | None, channels: int | None) -> Subj
         return FeatureSubject(_float_matrix(given))
     if isinstance(given, (tuple, list)) and len(given) == 2:
         return _pair(*given)
-    if isinstance(given, (str, Path)) and holds_vectors(Path(given)):
-        vectors = read_vectors(Path(given))
-        return FeatureSubject(_float_matrix(vectors.vectors), vectors.labels)
     if isinstance(given, (str, Path)):
+        if has_vectors(given) or Path(given).suffix == ".parquet":
+            vectors = read_vectors(Path(given))
+            return FeatureSubject(_float_matrix(vectors.vectors), vectors.labels)
         return _network_of_run(*load_encoder(RunFolder(given).require().path), image_size, str(given))
     folder = getattr(given, "folder", None)
     if isinstance(folder, RunFolder):

@@ -185,7 +185,7 @@ class Run:
         See `likewise.classification.predict.predict` for the columns, and for how an interrupted call goes on.
 
         Args:
-            data: images, by any door that `likewise.train` takes.
+            data: images, by any door that `likewise.train` takes; or what `embed` or `embed_parts` wrote.
             out: a ``.csv`` or ``.parquet`` file to write; None keeps the predictions in memory.
             precise: the wanted share of correct predictions, of those that are not unsure.
             overwrite: whether ``out`` may be replaced.

@@ -1,6 +1,6 @@
 """Embedding vectors of images and texts: their files, and search by cosine similarity."""
 
-from likewise.vectors.parts import Part, holds_vectors, part_rows, read_vectors, require_own_parts
+from likewise.vectors.parts import Part, has_vectors, part_rows, read_vectors, require_own_parts
 from likewise.vectors.search import SearchResult, VectorIndex
 from likewise.vectors.vectors import Vectors
 
@@ -9,7 +9,7 @@ __all__ = [
     "SearchResult",
     "VectorIndex",
     "Vectors",
-    "holds_vectors",
+    "has_vectors",
     "part_rows",
     "read_vectors",
     "require_own_parts",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from likewise.errors import LikewiseError
-from likewise.vectors.vectors import VectorFile, Vectors
+from likewise.vectors.vectors import VectorFile, Vectors, is_vector_file
 
 PART = "likewise.part"
 """Key of a Parquet file's metadata: which part of which set it is."""
@@ -106,9 +106,13 @@ def read_vectors(path: Path) -> Vectors:
     return _joined([VectorFile(file).read() for file in files_of(path)])
 
 
-def holds_vectors(path: Path) -> bool:
-    """Whether a path is that of a file of vectors, or of a folder of parts."""
-    return path.suffix == ".parquet" or next(path.glob("part-*.parquet"), None) is not None
+def has_vectors(data: object) -> bool:
+    """Whether what was given is the path of a file of vectors, or of a folder of parts."""
+    if not isinstance(data, (str, Path)):
+        return False
+    path = Path(data)
+    part = next(path.glob("part-*.parquet"), None) if path.is_dir() else path
+    return part is not None and part.suffix == ".parquet" and part.is_file() and is_vector_file(part)
 
 
 def files_of(path: Path) -> list[Path]:

@@ -78,6 +78,21 @@ class VectorIndex:
         named = self._names(rows.tolist())
         return [SearchResult(cosine, *names) for cosine, names in zip(best.tolist(), named, strict=True)]
 
+    def ids(self) -> Iterator[str]:
+        """The id of each vector."""
+        yield from self.vectors.ids if self.vectors is not None else ()
+        for file in self._files:
+            for group in range(file.groups):
+                yield from file.ids(group)
+
+    def blocks_with_ids(self) -> Iterator[tuple[list[str], Tensor]]:
+        """Ids and vectors [b, D], some rows at a time."""
+        if self.vectors is not None:
+            yield self.vectors.ids, self.vectors.vectors
+        for file in self._files:
+            for group, block in enumerate(file.blocks("vector")):
+                yield file.ids(group), block
+
     def _blocks(self, column: str) -> Iterator[Tensor]:
         if self.vectors is not None:
             matrix = self.vectors.shared if column == "shared" else self.vectors.vectors

@@ -18,6 +18,9 @@ from likewise.errors import EnvironmentIOError, LikewiseError
 ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
 """Keys of a Parquet file's metadata: the encoder's hash; ids of files that have no vector, each with the reason."""
 
+COLUMNS = frozenset({"id", "label", "vector"})
+"""of every file of vectors"""
+
 GROUP_ROWS = 2**14
 """Rows that a reader gets at a time."""
 
@@ -75,6 +78,14 @@ class Vectors(NamedTuple):
             raise EnvironmentIOError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
+def is_vector_file(path: Path) -> bool:
+    """Whether a Parquet file has the columns of `Vectors.save`."""
+    try:
+        return set(parquet.read_schema(path).names) >= COLUMNS
+    except (OSError, pa.ArrowException):
+        return False
+
+
 class VectorFile:
     """A file of `Vectors.save`, of which only what is asked for is read.
 
@@ -88,7 +99,7 @@ class VectorFile:
         except (OSError, pa.ArrowException) as error:
             raise LikewiseError(f"{path} cannot be read as Parquet: {error}.") from error
         self.path, schema = path, self._reader.schema_arrow
-        missing = {"id", "label", "vector"} - set(schema.names)
+        missing = COLUMNS - set(schema.names)
         if missing:
             lacking = ", ".join(sorted(missing))
             raise LikewiseError(f"{path} has no column {lacking}; it was not written by likewise embed.")
@@ -98,6 +109,11 @@ class VectorFile:
     def rows(self) -> int:
         """How many vectors it holds."""
         return self._reader.metadata.num_rows
+
+    @property
+    def groups(self) -> int:
+        """How many row groups have rows."""
+        return self._reader.num_row_groups if self.rows else 0
 
     @property
     def encoder(self) -> str:
@@ -116,8 +132,12 @@ class VectorFile:
 
     def blocks(self, column: str) -> Iterator[Tensor]:
         """The vectors of a column, float32 [b, D], some rows at a time."""
-        for group in range(self._reader.num_row_groups if self.rows else 0):
+        for group in range(self.groups):
             yield _matrix(self._reader.read_row_group(group, columns=[column]), column)
+
+    def ids(self, group: int) -> list[str]:
+        """The ids of the rows of a row group."""
+        return self._reader.read_row_group(group, columns=["id"])["id"].to_pylist()
 
     def names(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Id and label of some rows."""

@@ -103,12 +103,17 @@ def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return values.sort(dim=1, descending=True, stable=True)
     top, columns = values.topk(k + 1, dim=1)
     columns = columns[:, :k].sort(dim=1).values
-    largest, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    columns = columns.gather(1, order)
-    # topk may choose any of several values equal to the k-th; only rows with such ties need a full sort.
+    # topk may choose any of several values equal to the k-th.
     tied = (top[:, k - 1] == top[:, k]).nonzero().flatten()
     if len(tied):
-        ordered = values[tied].sort(dim=1, descending=True, stable=True)
-        largest[tied] = ordered.values[:, :k]
-        columns[tied] = ordered.indices[:, :k]
-    return largest, columns
+        columns[tied] = _first_with_ties(values[tied], top[tied, k - 1 : k], k)
+    largest, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    return largest, columns.gather(1, order)
+
+
+def _first_with_ties(values: Tensor, smallest: Tensor, k: int) -> Tensor:
+    """Columns of the k largest values of each row, of those equal to the k-th (``smallest``, [B, 1]) the first."""
+    larger, equal = values > smallest, values == smallest  # [B, N]
+    wanted = k - larger.sum(dim=1, keepdim=True)
+    chosen = larger | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= wanted))
+    return chosen.nonzero()[:, 1].view(len(values), k)
