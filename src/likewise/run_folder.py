@@ -25,6 +25,8 @@ UNCOMPARED = (
     "resume",
     "loggers",
     "num_workers",
+    "cache_dir",
+    "cache_size",
     "device",
     "devices",
     "save_every",

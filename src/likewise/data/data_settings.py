@@ -62,6 +62,15 @@ class DataSettings:
     store: Store = "original"
     """what training crops of photographs are cut from: original, the file's own pixels, as in the papers; squeezed, a
     stored square of 8/7 of the image size, in which small crops have lost their detail"""
+    shuffle_buffer: int | None = None
+    """images that are shuffled together where the data are shards (tar archives, Parquet files) that do not fit in
+    memory: the shards are shuffled, and then the images of as many shards as hold this number. Default: 32,768 where
+    the shards are at URLs, else all"""
+    cache_dir: str | None = None
+    """folder for copies of shards that are at URLs. Default: LIKEWISE_CACHE_DIR, or ~/.cache/likewise/shards"""
+    cache_size: str | None = None
+    """bytes of that folder, for instance 20GB; the copies used longest ago go first. Default: LIKEWISE_CACHE_SIZE, or
+    20GB"""
     val_fraction: float = 0.1
     """share of the labelled training images that validates, 0 to 1, where the data have no val split"""
     test_fraction: float = 0.2

@@ -17,6 +17,10 @@ from likewise.data.columns.column import IndexedFeature
 from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
 from likewise.data.originals import CropStream, OriginalImages
 from likewise.data.samplers import ClassBalanced, shuffled
+from likewise.data.shard_shuffle import SHUFFLE_BUFFER, ShardShuffle
+from likewise.data.sharded_pixels import Shards, shards_of
+from likewise.data.shards_ahead import ShardsAhead, require_room
+from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
 
@@ -94,6 +98,9 @@ class Loader:
     """views that are made here, in the workers"""
     crop_streams: Sequence[CropStream] = ()
     """crops that are cut here, in the workers, of images at their files' own resolution"""
+    shuffle_buffer: int | None = None
+    """images that are shuffled together where they lie in shards, see `likewise.data.shard_shuffle.ShardShuffle`; None:
+    `SHUFFLE_BUFFER` where the shards are remote, else all"""
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -113,6 +120,8 @@ class Loader:
                 f"Choose 2 to {count}, for instance --batch-size {_power_of_two(count)}."
             )
         self._refuse_uneven(self.batch_size, "batch size")
+        if self._order is not None and self._remote_shards is not None:
+            require_room(self._remote_shards, self._order)
         if self.support is not None:
             images = self.support.images_for_batch(self.batch_size, self.world_size)
             self._refuse_uneven(self.support.classes * images, "support batch")
@@ -142,9 +151,10 @@ class Loader:
         if not isinstance(self.images, FileImages) and not self.view_streams:
             yield from (self.batch(step) for step in steps)
             return
+        ahead = self._shards_ahead()
         decoding = DataLoader(
             _Steps(self, self.images),
-            sampler=steps,
+            sampler=steps if ahead is None else ahead.steps(steps),
             batch_size=None,
             num_workers=min(self.workers, len(steps)),
             collate_fn=_unchanged,
@@ -153,15 +163,46 @@ class Loader:
         for batch, unreadable in decoding:
             self.images.unreadable.update(unreadable)
             yield batch
+        if ahead is not None and ahead.failure is not None:
+            raise ahead.failure
 
     def batch(self, step: int) -> Batch:
         """Our rows of one step's batch, decoded here and now."""
-        batch = self._rows(shuffled(len(self.images), self.batch_size, self.seed, step), step, of_support=False)
+        batch = self._rows(self._drawn(step), step, of_support=False)
         batch = self._with_views(batch, step, of_support=False)
         if self._draw_support is None or (self.support and _ended(self.support, step)):
             return batch
         support = self._rows(self._draw_support(step), step, of_support=True)
         return batch._replace(support=self._with_views(support, step, of_support=True))
+
+    def _drawn(self, step: int) -> Tensor:
+        """int64 [batch_size]: the positions of a step's images over all ranks."""
+        if self._order is None:
+            return shuffled(len(self.images), self.batch_size, self.seed, step)
+        epoch, turn = divmod(step, self.steps_per_epoch)
+        return self._order.epoch(epoch).positions[turn * self.batch_size : (turn + 1) * self.batch_size]
+
+    def _shards_ahead(self) -> ShardsAhead | None:
+        """What fetches remote shards before the steps that need them."""
+        if self._order is None or self._remote_shards is None:
+            return None
+        lag = 2 * self.workers  # batches that PyTorch's DataLoader has under way
+        return ShardsAhead(self._remote_shards, self._order, self.batch_size, lag)
+
+    @cached_property
+    def _shards(self) -> Shards | None:
+        return shards_of(self.images.source) if isinstance(self.images, FileImages) else None
+
+    @property
+    def _remote_shards(self) -> CachedShards | None:
+        files = self._shards and self._shards.files
+        return files if isinstance(files, CachedShards) else None
+
+    @cached_property
+    def _order(self) -> ShardShuffle | None:
+        """The order of images that are read from shards; None where every image is as near as any other."""
+        buffer = self.shuffle_buffer or (SHUFFLE_BUFFER if self._remote_shards is not None else None)
+        return ShardShuffle(self._shards.number, buffer, self.seed) if self._shards and buffer else None
 
     def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
         """The rows with the views that are made here, each by its position in the global batch."""

@@ -199,11 +199,11 @@ class ConcatPixels:
         if len(index) and (owner == owner[0]).all():
             part = self.parts[owner[0]]
             return part.take(index - (ends[owner[0]] - len(part)))
-        return _PickedRows(self, np.asarray(index))
+        return PickedRows(self, np.asarray(index))
 
 
 @dataclass(frozen=True, eq=False)
-class _PickedRows:
+class PickedRows:
     """Rows of several sources in an order that mixes them."""
 
     source: ConcatPixels
@@ -214,15 +214,19 @@ class _PickedRows:
 
     @property
     def headers(self) -> Headers:
+        """Those of the rows."""
         return self.source.headers.take(self.index)
 
     def read(self, position: int, size: int | None = None) -> Decoded:
+        """Decode one image."""
         return self.source.read(int(self.index[position]), size)
 
     def encoded(self, position: int) -> Encoded:
+        """One file."""
         return self.source.encoded(int(self.index[position]))
 
     def take(self, index: np.ndarray) -> PixelSource:
+        """Some rows."""
         return self.source.take(self.index[index])
 
 

@@ -21,6 +21,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources.data_source import DataSource
 from likewise.data.sources.label_file import is_label_file
+from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.splits import Split, open_splits
 from likewise.data.video.clip_columns import SOUND
 from likewise.data.video.clip_reading import clip_size, with_clips
@@ -96,9 +97,9 @@ class DataSplitter:
     def _list_whole(self, data: Any) -> Manifest:
         """All examples, whatever the imbalance."""
         settings = self.settings
-        source = DataSource(
-            data, settings.labels, settings.test_data, settings.captions, settings.columns, settings.pixel_range
-        )
+        cache = ShardCache.of(settings.cache_dir, settings.cache_size)
+        other = settings.labels, settings.test_data, settings.captions
+        source = DataSource(data, *other, settings.columns, settings.pixel_range, cache)
         masked = self._with_masks(source.open())
         clips = with_clips(masked, self.sampling, self.size, settings.seconds, settings.region)
         divided = self._with_held_out_parts(clips)

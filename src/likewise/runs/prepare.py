@@ -108,6 +108,7 @@ class Prepared:
             rank,
             world_size,
             self.modalities,
+            shuffle_buffer=settings.shuffle_buffer,
         )
 
     def steps(self, loader: Loader) -> int:

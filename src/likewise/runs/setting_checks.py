@@ -48,6 +48,7 @@ RANGES: Mapping[str, Range] = {
     "encoder_lr_scale": ABOVE_ZERO,
     "devices": Range(0),
     "num_workers": Range(-1),
+    "shuffle_buffer": Range(1),
     "max_bad": SHARE,
     "num_evals": Range(0),
     "save_every": Range(1),

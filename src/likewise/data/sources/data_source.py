@@ -9,6 +9,7 @@ from likewise.data.columns.column_names import ColumnNames
 from likewise.data.manifest import Manifest
 from likewise.data.sources.label_file import is_label_file
 from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shard_cache import ShardCache
 
 
 class DataSource(NamedTuple):
@@ -26,8 +27,11 @@ class DataSource(NamedTuple):
     """the columns that were named, and what the labels are"""
     pixel_range: tuple[float, float] | None = None
     """values of deep pixels that become black and white; None: found in the set"""
+    cache: ShardCache | None = None
+    """where remote files are copied to; None: the usual folder"""
 
     def open(self) -> Manifest:
         """The examples of all of them."""
         labels = self.labels if is_label_file(self.labels) else None
-        return open_manifest(self.data, labels, self.test_data, self.captions, self.columns, self.pixel_range)
+        named = self.test_data, self.captions, self.columns, self.pixel_range
+        return open_manifest(self.data, labels, *named, cache=self.cache)

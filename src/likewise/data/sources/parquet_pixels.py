@@ -112,6 +112,16 @@ class ParquetPixels:
     def __len__(self) -> int:
         return len(self.locations)
 
+    @property
+    def shard_files(self) -> ShardFiles:
+        """The files."""
+        return self.groups.files
+
+    @property
+    def shard_numbers(self) -> np.ndarray:
+        """int32 [N], the file of each row."""
+        return self.locations[:, 0]
+
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one row."""
         content, name = self._content(position)

@@ -94,6 +94,16 @@ class TarPixels:
     def __len__(self) -> int:
         return len(self.locations)
 
+    @property
+    def shard_files(self) -> ShardFiles:
+        """The archives."""
+        return self.files
+
+    @property
+    def shard_numbers(self) -> np.ndarray:
+        """int64 [N], the archive of each."""
+        return self.locations[:, 0]
+
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one member."""
         return decode(self.content(position), self.names[position], size)

@@ -1,0 +1,99 @@
+"""Remote shards that are fetched before the steps that need them, while earlier steps train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from likewise.data.shard_shuffle import ShardShuffle
+from likewise.data.sources.shard_files import COPIES_AT_A_TIME, CachedShards
+from likewise.errors import LikewiseError
+
+Block = tuple[int, int]
+"""An epoch and a block in it, see `EpochOrder`."""
+
+
+class ShardsAhead:
+    """Steps, each given out when the shards that it needs are in the cache; those of the next block are fetched then.
+
+    Args:
+        files: the shards.
+        order: in which images are read.
+        batch_size: images of a step over all ranks.
+        lag: steps behind the newest one that may still be read; a block behind them makes room for the next.
+
+    Attributes:
+        failure: why the steps ended before the last one; None where they did not.
+    """
+
+    def __init__(self, files: CachedShards, order: ShardShuffle, batch_size: int, lag: int) -> None:
+        self.files, self.order, self.batch_size, self.lag = files, order, batch_size, lag
+        self.failure: LikewiseError | None = None
+        self._steps_in_epoch = len(order) // batch_size
+        self._at: Block | None = None  # the newest block whose shards are needed
+        self._entered = -1  # the first step that needs it
+        self._ahead: dict[Block, list[Future[Path]]] = {}
+
+    def steps(self, steps: Sequence[int]) -> Iterator[int]:
+        """The steps in order, up to the first of which a shard cannot be fetched; ``failure`` then says why."""
+        # An error that is raised here, inside PyTorch's DataLoader, would hold up the end of its workers.
+        threads = ThreadPoolExecutor(COPIES_AT_A_TIME)
+        try:
+            for step in steps:
+                self._enter(step, threads)
+                yield step
+        except LikewiseError as error:
+            self.failure = error
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _enter(self, step: int, threads: ThreadPoolExecutor) -> None:
+        """Wait for the shards of a step, and have those of the next block fetched when nothing older is read."""
+        first, last = self._block_of(step, 0), self._block_of(step, self.batch_size - 1)
+        while self._at != last:
+            self._at, self._entered = (first if self._at is None else self._next(self._at)), step
+            for copy in self._ahead.pop(self._at, None) or self._fetch(threads, self._at):
+                copy.result()
+            self._touch(self._at)
+        following = self._next(last)
+        if step >= self._entered + self.lag and following not in self._ahead:
+            self._ahead[following] = self._fetch(threads, following)
+
+    def _block_of(self, step: int, row: int) -> Block:
+        """Epoch and block of a row of a step."""
+        epoch, turn = divmod(step, self._steps_in_epoch)
+        position = turn * self.batch_size + row
+        return epoch, int(self.order.epoch(epoch).ends.searchsorted(position, side="right"))
+
+    def _next(self, at: Block) -> Block:
+        epoch, block = at
+        return (epoch, block + 1) if block + 1 < len(self.order.epoch(epoch).blocks) else (epoch + 1, 0)
+
+    def _fetch(self, threads: ThreadPoolExecutor, at: Block) -> list[Future[Path]]:
+        epoch, block = at
+        shards = self.order.epoch(epoch).blocks[block]
+        return [threads.submit(self.files.cache.path, self.files.files[shard]) for shard in shards]
+
+    def _touch(self, at: Block) -> None:
+        """Count a block as used just now, so that room is made by what came before it."""
+        epoch, block = at
+        for shard in self.order.epoch(epoch).blocks[block]:
+            self.files.cache.path(self.files.files[shard])
+
+
+def require_room(files: CachedShards, order: ShardShuffle) -> None:
+    """Refuse a cache that holds neither all shards nor three blocks: one that is read, the one before, the next.
+
+    Raises:
+        LikewiseError: it is too small.
+    """
+    sizes = sorted((files.files[shard].size for shard in order.shards.tolist()), reverse=True)
+    needed = min(sum(sizes), sum(sizes[: 3 * order.shards_at_a_time]))
+    if needed > files.cache.limit:
+        fitting = files.cache.limit // (3 * sizes[0]) * len(order) // len(sizes)
+        raise LikewiseError(
+            f"The cache may have {files.cache.limit:,} bytes, but {order.shards_at_a_time} shards are shuffled "
+            f"together, and three times as many need {needed:,}. Give --cache-size {-(-needed // 10**9)}GB or more"
+            + (f", or --shuffle-buffer {fitting}." if fitting else ".")
+        )

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from data.servers import serve
+from data.test_webdataset import examples, write_tar
+from likewise.data.images import open_images
+from likewise.data.loader import Loader
+from likewise.data.samplers import shuffled
+from likewise.data.shard_shuffle import ShardShuffle
+from likewise.data.sources import urls
+from likewise.data.sources.open import open_manifest
+from likewise.data.sources.shard_cache import ShardCache
+from likewise.errors import LikewiseError
+
+SHARD_OF = np.repeat(np.arange(10), 6)
+
+
+def test_an_epoch_has_every_image_once_and_a_block_those_of_its_shards():
+    order = ShardShuffle(SHARD_OF, 20, seed=3)
+    assert order.shards_at_a_time == 3
+    for number in (0, 1):
+        epoch = order.epoch(number)
+        assert sorted(epoch.positions.tolist()) == list(range(60))
+        assert sorted(shard for block in epoch.blocks for shard in block) == list(range(10))
+        for block, first, end in zip(epoch.blocks, [0, *epoch.ends[:-1]], epoch.ends, strict=True):
+            assert set(SHARD_OF[epoch.positions[first:end].numpy()]) == set(block)
+    assert order.epoch(0).blocks != order.epoch(1).blocks
+    assert torch.equal(pickle.loads(pickle.dumps(order)).epoch(0).positions, order.epoch(0).positions)
+
+
+def test_a_buffer_for_all_images_shuffles_as_without_shards():
+    order = ShardShuffle(SHARD_OF, 60, seed=3).epoch(2)
+    assert torch.equal(order.positions, shuffled(60, 60, 3, 2))
+
+
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    """Six archives of eight images at URLs, read through a cache of three, and the server."""
+    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
+    for number in range(6):
+        write_tar(tmp_path / "set" / f"{number}.tar", examples(8, first=8 * number))
+    size = (tmp_path / "set" / "0.tar").stat().st_size
+    with serve(tmp_path / "set") as server:
+        manifest = open_manifest(f"{server.url}/{{0..5}}.tar", cache=ShardCache(tmp_path / "cache", 3 * size))
+        yield manifest, server
+
+
+def loader_of(manifest, **options):
+    images = open_images(manifest, memory_limit=0)
+    return Loader(images, manifest.labels, **{"batch_size": 8, "seed": 1, "shuffle_buffer": 8, **options})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_fetches_each_shard_once_and_shows_each_image_once(remote, workers):
+    manifest, server = remote
+    for copy in manifest.pixels.files.cache.folder.glob("*.tar"):
+        copy.unlink()
+    server.requested.clear()
+    loader = loader_of(manifest, workers=workers)
+    batches = list(loader.batches(0, 6))
+    assert sorted(torch.cat([batch.indices for batch in batches]).tolist()) == list(range(48))
+    assert len(server.requested) == 6
+    assert server.requested.total() in (6, 7)  # the first shard of the next epoch may be fetched already
+    for batch, wanted in zip(batches, map(loader.batch, range(6)), strict=True):
+        assert torch.equal(batch.pixels.images, wanted.pixels.images)
+
+
+def test_a_resumed_epoch_and_two_ranks_see_what_one_process_sees(remote):
+    manifest, _ = remote
+    whole = [batch.indices for batch in loader_of(manifest).batches(0, 9)]
+    resumed = [batch.indices for batch in loader_of(manifest).batches(4, 9)]
+    assert torch.equal(torch.cat(whole[4:]), torch.cat(resumed))
+    ranks = [loader_of(manifest, rank=rank, world_size=2).batches(0, 9) for rank in (0, 1)]
+    for batch, *parts in zip(whole, *ranks, strict=True):
+        assert torch.equal(batch, torch.cat([part.indices for part in parts]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_shard_that_goes_ends_the_epoch_with_its_name(remote, workers):
+    manifest, server = remote
+    for copy in manifest.pixels.files.cache.folder.glob("*.tar"):
+        copy.unlink()
+    (server.folder / "4.tar").unlink()
+    with pytest.raises(LikewiseError, match=r"4\.tar"):
+        list(loader_of(manifest, workers=workers).batches(0, 6))
+
+
+def test_a_cache_that_holds_too_few_shards_is_refused(remote):
+    manifest, _ = remote
+    with pytest.raises(LikewiseError, match=r"--shuffle-buffer 8\b"):
+        loader_of(manifest, shuffle_buffer=16)
+
+
+def test_local_shards_are_shuffled_as_one_unless_a_buffer_is_given(remote):
+    _, server = remote
+    local = open_manifest(server.folder)
+    assert torch.equal(loader_of(local, shuffle_buffer=None).batch(2).indices, shuffled(48, 8, 1, 2))
+    assert len({int(row) // 8 for row in loader_of(local).batch(2).indices}) == 1
