@@ -15,6 +15,7 @@ from likewise.adaptation import propagate_labels
 from likewise.adaptation.prototypes import prototype_classifier
 from likewise.advice.arm import AdviceArm, ArmCard, Start, Trained
 from likewise.classification import fit_head
+from likewise.classification.head import ABSENT
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings
 
@@ -78,7 +79,7 @@ class FrozenArm(AdviceArm):
 
 
 def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[AdviceArm]:
-    """Nearest neighbours, class prototypes, logistic regression; label propagation where images have no label.
+    """Nearest neighbours, prototypes, logistic regression; label propagation and a mean where images have no label.
 
     Args:
         frozen: the encoder and the features.
@@ -97,6 +98,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ad
     ]
     if unlabelled:
         arms.append(arm("label propagation", propagated, unlabelled=True))
+        arms.append(arm("mean of three heads", mean_of_heads, unlabelled=True))
     return arms
 
 
@@ -127,6 +129,27 @@ def propagated(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
     others = (labels == UNLABELLED).nonzero().flatten()
     answers[others[PROPAGATED:]] = UNLABELLED
     return fit_head(features, answers, classes).head
+
+
+def mean_of_heads(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """The mean logits of logistic regression, class prototypes and label propagation, each at unit deviation.
+
+    With few labels their mistakes differ, and which is the best of them cannot be told from the labels.
+    """
+    heads = [learner(features, labels, classes) for learner in (of_labelled, prototype_classifier, propagated)]
+    present = labels[labels != UNLABELLED].unique()
+    mean = nn.Linear(features.shape[1], classes).requires_grad_(False)
+    mean.weight.zero_()
+    mean.bias.fill_(ABSENT)
+    mean.bias[present] = 0.0
+    for head in heads:
+        assert isinstance(head, nn.Linear)
+        weight, bias = head.weight.detach()[present], head.bias.detach()[present]
+        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
+        scale = len(heads) * (features @ weight.T + bias).std().clamp_min(1e-6)
+        mean.weight[present] += weight / scale
+        mean.bias[present] += bias / scale
+    return mean.eval()
 
 
 class NearestNeighbours(nn.Module):
