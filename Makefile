@@ -3,7 +3,7 @@ BIN := .venv/bin
 # A process a core, each with one thread: most tests are too small for two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-all check docs clean fuzz
+.PHONY: demo test test-all test-faults check docs clean fuzz
 
 demo: .venv/ready
 	$(BIN)/likewise demo
@@ -13,6 +13,10 @@ test: .venv/ready
 
 test-all: .venv/ready check
 	$(PYTEST)
+
+# Real processes that are killed, starved and misled; about five minutes on two cores.
+test-faults: .venv/ready
+	$(PYTEST) -m faults
 
 check: .venv/ready
 	$(BIN)/ruff check .

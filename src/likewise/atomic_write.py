@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from likewise.errors import EnvironmentIOError
 
@@ -58,6 +62,17 @@ def write_bytes(path: Path, content: bytes | memoryview, remedy: str = "") -> No
         raise disk_error(path, cause, len(content), remedy) if isinstance(cause, OSError) else error from cause
 
 
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Replace an ``.npz`` file, or leave it as it is.
+
+    Raises:
+        EnvironmentIOError: the disk is full or may not be written to.
+    """
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)  # pyright: ignore[reportArgumentType] -- its stub takes every keyword for one
+    write_bytes(path, packed.getbuffer())
+
+
 def disk_error(path: Path, error: OSError, needed: int = 0, remedy: str = "") -> EnvironmentIOError:
     """The message for a file that cannot be written: why, the room there is, and what to do.
 
@@ -85,6 +100,22 @@ def disk_error(path: Path, error: OSError, needed: int = 0, remedy: str = "") ->
         f"{path} cannot be written: {reason}. {wanted}{free_space(path.parent) / 1e6:,.1f} MB are free on its disk."
         f"{limit} Free some space, then {then}."
     )
+
+
+def refused_by_disk(error: Exception) -> OSError | None:
+    """The machine's refusal to write behind another library's error; None where the error has another reason.
+
+    safetensors and PyTorch write by themselves and keep the reason in their text, or do not give it.
+    """
+    if isinstance(error, OSError):
+        return error
+    text = str(error)
+    for number in FULL | DENIED:
+        if f"os error {number})" in text or os.strerror(number) in text:
+            return OSError(number, os.strerror(number))
+    if "PytorchStreamWriter failed" in text:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
 
 
 def free_space(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from likewise import __version__
 from likewise.errors import LikewiseError, SaidByFirstRank, did_you_mean
@@ -64,9 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader, `head` for instance, has gone
             raise SystemExit(1) from None
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"likewise {command}: the machine refused: {error.strerror or error}{where}.", file=sys.stderr)
+        print(f"likewise {command}: {_refusal(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _refusal(error: OSError) -> str:
+    """What the machine refused, and what to do where its disk is full."""
+    from likewise.atomic_write import FULL, disk_error
+
+    if error.errno in FULL and error.filename:
+        return str(disk_error(Path(str(error.filename)), error))
+    where = f" ({error.filename})" if error.filename else ""
+    remedy = " Free some space, then give the command again." if error.errno in FULL else ""
+    return f"the machine refused: {error.strerror or error}{where}.{remedy}"
 
 
 def _command(name: str) -> Callable[[list[str]], None]:

@@ -35,8 +35,8 @@ def with_checked_types(given: DataclassT) -> DataclassT:
     for field in dataclasses.fields(given):  # type: ignore[arg-type]
         value = getattr(given, field.name)
         changed = _converted(value, hints[field.name])
-        if not _fits(changed, hints[field.name]):
-            takes = _in_words(hints[field.name])
+        if not fits(changed, hints[field.name]):
+            takes = in_words(hints[field.name])
             kind = type(value).__name__
             raise LikewiseError(f"{field.name}={_shortened(value)} was given ({kind}); {field.name} takes {takes}.")
         if changed is not value:
@@ -57,8 +57,8 @@ def record_of(kind: type[RecordT], content: Mapping[str, Any]) -> RecordT:
         if name not in hints:
             raise LikewiseError(f"{name!r} is unknown")
         values[name] = _converted(value, hints[name])
-        if not _fits(values[name], hints[name]):
-            raise LikewiseError(f"{name}={_shortened(value)} should be {_in_words(hints[name])}")
+        if not fits(values[name], hints[name]):
+            raise LikewiseError(f"{name}={_shortened(value)} should be {in_words(hints[name])}")
     return kind(**values)
 
 
@@ -78,7 +78,8 @@ def _converted(value: Any, hint: Any) -> Any:
     return value
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, written as an annotation: ``list[int] | None``, ``Literal["a", "b"]``."""
     return any(_is_a(value, part) for part in _alternatives(hint))
 
 
@@ -91,6 +92,10 @@ def _is_a(value: Any, kind: Any) -> bool:
         return isinstance(value, str) and value in arguments
     if origin is tuple:
         return isinstance(value, tuple) and _items_fit(value, arguments)
+    if origin is list and arguments:
+        return isinstance(value, list) and all(fits(each, arguments[0]) for each in value)
+    if origin is dict and arguments:
+        return isinstance(value, dict) and all(fits(each, arguments[1]) for each in value.values())
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
@@ -100,8 +105,8 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 def _items_fit(values: tuple[Any, ...], kinds: tuple[Any, ...]) -> bool:
     if kinds[-1] is Ellipsis:
-        return all(_fits(value, kinds[0]) for value in values)
-    return len(values) == len(kinds) and all(_fits(value, kind) for value, kind in zip(values, kinds, strict=True))
+        return all(fits(value, kinds[0]) for value in values)
+    return len(values) == len(kinds) and all(fits(value, kind) for value, kind in zip(values, kinds, strict=True))
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -110,18 +115,23 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if is_union else (hint,)
 
 
-def _in_words(hint: Any) -> str:
-    return " or ".join(_type_in_words(part) for part in _alternatives(hint))
+def in_words(hint: Any) -> str:
+    """A type as messages name it."""
+    return " or ".join(_typein_words(part) for part in _alternatives(hint))
 
 
-def _type_in_words(kind: Any) -> str:
+def _typein_words(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return " or ".join(repr(choice) for choice in arguments)
     if origin is tuple and arguments[-1] is Ellipsis:
-        return f"a list, each item {_in_words(arguments[0])}"
+        return f"a list, each item {in_words(arguments[0])}"
     if origin is tuple:
-        return f"{len(arguments)} values, each {_in_words(arguments[0])}"
+        return f"{len(arguments)} values, each {in_words(arguments[0])}"
+    if origin is list or kind is list:
+        return "a list"
+    if origin is dict or kind is dict:
+        return "an object"
     return NAMES.get(kind) or f"a {getattr(kind, '__name__', kind)}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from likewise.atomic_write import write_bytes
 from likewise.errors import DamagedFile, EnvironmentIOError, LikewiseError
+from likewise.field_types import fits, in_words
 
 IN_MEMORY = "in memory"
 """What is written in ``config.json`` where a run's data were objects, not files."""
@@ -38,6 +39,16 @@ microbatches does, whatever their size on one device; ``config.json`` has it nex
 
 CONFIG_TYPES = {"data": str, "method": dict, "steps": int, "settings": dict}
 """Entries that every ``config.json`` has, and their types in JSON."""
+
+MORE_CONFIG_TYPES = {
+    "recipe": dict,
+    "encoder": dict,
+    "labels": str,
+    "batch_size": int,
+    "extensions": list,
+    "resume": str,
+}
+"""Entries that every run of the command line has."""
 
 CHECKSUM = "checksum"
 """The entry of a JSON file that holds the CRC-32 of all others."""
@@ -264,7 +275,7 @@ class RunFolder:
                 f"{self.path} is not a run: it has no config.json. Give a folder that `likewise train` wrote, "
                 f"for instance runs/a."
             )
-        content = read_object(self.config)
+        content = read_object(self.config, optional=MORE_CONFIG_TYPES)
         if not content:
             raise damaged(self.config, "it is an empty object")
         found = content.get("format", 1)
@@ -335,12 +346,15 @@ def read_json(path: Path) -> Any:
     return content
 
 
-def read_object(path: Path, types: Mapping[str, type] | None = None) -> dict[str, Any]:
+def read_object(
+    path: Path, types: Mapping[str, Any] | None = None, optional: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A JSON file whose content is an object.
 
     Args:
         path: the file.
-        types: entries that it must have, and their types.
+        types: entries that it must have, and their types, as annotations: ``list[int] | None``.
+        optional: the same of entries that it may have.
 
     Raises:
         DamagedFile: it is none, or an entry is absent or of another type.
@@ -348,11 +362,12 @@ def read_object(path: Path, types: Mapping[str, type] | None = None) -> dict[str
     content = read_json(path)
     if not isinstance(content, dict):
         raise damaged(path, "it does not hold an object")
-    require_types(path, content, types or {})
+    present = {name: wanted for name, wanted in (optional or {}).items() if name in content}
+    require_types(path, content, {**(types or {}), **present})
     return content
 
 
-def require_types(path: Path, content: Mapping[str, Any], types: Mapping[str, type]) -> None:
+def require_types(path: Path, content: Mapping[str, Any], types: Mapping[str, Any]) -> None:
     """Refuse a file's content where an entry is absent or of another type.
 
     Raises:
@@ -361,8 +376,8 @@ def require_types(path: Path, content: Mapping[str, Any], types: Mapping[str, ty
     for name, wanted in types.items():
         if name not in content:
             raise damaged(path, f'it has no "{name}"')
-        if not isinstance(content[name], wanted) or (wanted is int and isinstance(content[name], bool)):
-            raise damaged(path, f'its "{name}" is not of type {wanted.__name__}')
+        if not fits(content[name], wanted):
+            raise damaged(path, f'its "{name}" is not {in_words(wanted)}')
 
 
 @contextmanager

@@ -19,6 +19,9 @@ from likewise.tensor_files import load_tensors, save_tensors
 OWN_ENCODER = "encoder."
 """prefix of the tensors of an encoder that is not the folder's own, such as the EMA copy that FixMatch evaluates"""
 
+CLASSIFIER_TYPES = {"temperature": float, "distance_limit": float, "protocol": dict}
+"""of ``classifier.json``"""
+
 
 def save_classifier(
     classifier: Classifier, settings: EncoderSettings, reference: Reference, folder: str | Path
@@ -156,8 +159,8 @@ def classifier_settings(folder: str | Path) -> dict[str, Any]:
             f"classes or more, or ten images with several classes or with numbers: likewise train DATA --labels "
             f"labels.csv. For images without labels there are likewise embed and likewise search."
         )
-    content = read_object(files.classifier, {"temperature": float, "protocol": dict})
-    require_types(files.classifier, content, {"names" if "task" in content else "class_names": list})
+    content = read_object(files.classifier, CLASSIFIER_TYPES)
+    require_types(files.classifier, content, {"names" if "task" in content else "class_names": list[str]})
     return content
 
 

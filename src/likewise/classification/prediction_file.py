@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from likewise.atomic_write import disk_error
 from likewise.data.columns.targets import TargetTask
-from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.run_folder import read_json, write_json
+from likewise.errors import DamagedFile, LikewiseError
+from likewise.run_folder import read_object, write_json
 
 COLUMNS = pa.schema(
     {
@@ -143,17 +144,26 @@ class PredictionFile:
         try:
             self._open()
         except OSError as error:
-            raise EnvironmentIOError(f"{self._partial} cannot be written: {error.strerror or error}.") from error
+            raise disk_error(self._partial, error) from error
 
     def _open(self) -> None:
-        state = read_json(self._state) if self._state.exists() and self._partial.exists() else None
+        has_partial = self._state.exists() and self._partial.exists()
+        state = self._state_before() if has_partial else None
         if state is not None and state["key"] == self.key:
             self.written = state["rows"]
             os.truncate(self._partial, state["bytes"])
             return
-        self.started_again = state is not None
+        self.started_again = has_partial
         self._partial.write_bytes(b"")
         self._write([self.columns.names])
+
+    def _state_before(self) -> dict[str, Any] | None:
+        """What a stopped command has noted; None where that is damaged, or says more than the rows hold."""
+        try:
+            state = read_object(self._state, {"key": dict, "rows": int, "bytes": int})
+        except DamagedFile:
+            return None
+        return state if 0 <= state["bytes"] <= self._partial.stat().st_size else None
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows.
@@ -162,14 +172,12 @@ class PredictionFile:
             EnvironmentIOError: the disk is full or not writable.
         """
         lines = [["" if value is None else value for value in row] for row in rows]
+        remedy = f"give the same command again, which goes on from row {self.written:,}"
         self.written += len(lines)
         try:
             self._write(lines)
         except OSError as error:
-            raise EnvironmentIOError(
-                f"{self._partial} cannot be written: {error.strerror or error}. The same command goes on from row "
-                f"{self.written - len(lines):,}."
-            ) from error
+            raise disk_error(self._partial, error, remedy=remedy) from error
 
     def _write(self, lines: Iterable[Iterable[Any]]) -> None:
         # A name that is not valid UTF-8 is written with its bytes spelled out.
@@ -184,13 +192,22 @@ class PredictionFile:
         if self.out.suffix == ".csv":
             self._partial.replace(self.out)
         else:
-            whole = self.out.with_name(self.out.name + ".partial.parquet")
+            self._write_parquet()
+        self._partial.unlink(missing_ok=True)
+        self._state.unlink()
+
+    def _write_parquet(self) -> None:
+        """The rows as a Parquet file under the file's own name."""
+        whole = self.out.with_name(f"{self.out.name}.partial.parquet")
+        try:
             with parquet.ParquetWriter(whole, self.columns) as writer:
                 for batch in _batches(self._partial, self.columns):
                     writer.write_batch(batch)
             whole.replace(self.out)
-        self._partial.unlink(missing_ok=True)
-        self._state.unlink()
+        except OSError as error:
+            whole.unlink(missing_ok=True)
+            remedy = "give the same command again, which writes this file alone"
+            raise disk_error(self.out, error, remedy=remedy) from error
 
 
 def read_predictions(path: Path, columns: pa.Schema = COLUMNS) -> pa.Table:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from likewise.errors import EnvironmentIOError
 
 Result = TypeVar("Result")
 
 ROWS_AT_A_TIME = 64
+END_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux's prctl.h"""
 ROWS_WORTH_PROCESSES = 2000
 """Below this many rows starting processes takes longer than the work."""
 
@@ -32,9 +39,15 @@ def parallel_map(work: Callable[[int], Result], count: int) -> Iterator[Result]:
         with ThreadPoolExecutor(_cores()) as threads:
             yield from threads.map(work, range(count))
         return
-    with _forked(work) as processes:
-        for results in processes.map(_run_inherited, chunks):
-            yield from results
+    try:
+        with _forked(work) as processes:
+            for results in processes.map(_run_inherited, chunks):
+                yield from results
+    except BrokenProcessPool as error:
+        raise EnvironmentIOError(
+            "A process that reads images was ended from outside, as the system does where memory runs out. Free some "
+            "memory, then give the command again."
+        ) from error
 
 
 @contextmanager
@@ -50,6 +63,8 @@ def _forked(work: Callable[[int], Any]) -> Iterator[Executor]:
 def _inherit(work: Callable[[int], Any]) -> None:
     global _inherited
     _inherited = work
+    # A killed parent tells its children nothing: the system is asked to end them with it.
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
     if "torch" in sys.modules:  # what imports it later finds no pool that another process has used
         sys.modules["torch"].set_num_threads(1)
 

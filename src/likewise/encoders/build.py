@@ -301,7 +301,10 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
             f"run with --resume."
         )
     with reading(folder / SETTINGS):
-        return record_of(EncoderSettings, read_json(folder / SETTINGS))
+        settings = record_of(EncoderSettings, read_json(folder / SETTINGS))
+        if settings.image_size < 1 or settings.frames < 1 or len(settings.mean) != len(settings.std):
+            raise ValueError("image_size, frames, mean or std has an impossible value")
+        return settings
 
 
 def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:

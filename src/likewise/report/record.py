@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,40 @@ from likewise.run_folder import RunFolder, read_object, reading
 
 ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
 """Whose scores a run holds, in the order that a reader compares them."""
+
+
+Entries = list[dict[str, Any]]
+ENVIRONMENT = {"likewise": str, "machine": str, "step": int, "images": int, "seconds": float}
+DATA = {
+    "source": str,
+    "splits": dict[str, int],
+    "classes": Entries,
+    "labelled": int,
+    "unlabelled": int,
+    "targets": dict[str, Any] | None,
+    "visible_labels": int | None,
+    "noisy_labels": int,
+    "image_size": int,
+    "channels": int,
+    "clips": dict[str, Any] | None,
+    "sizes": dict[str, Any] | None,
+    "masks": dict[str, Any] | None,
+    "columns": dict[str, int],
+    "skipped": Entries,
+    "unread": dict[str, Any],
+    "notes": list[str],
+    "warnings": list[str],
+}
+SCORES = {
+    **dict.fromkeys((*ENCODERS, "differences"), Entries | None),
+    "label_free": dict[str, dict[str, Any]] | None,
+    "calibration": dict[str, dict[str, dict[str, Any]]] | None,
+    "iou": dict[str, dict[str, Any]] | None,
+    "corruptions": dict[str, Any] | None,
+    "notes": list[str] | None,
+    "unread": dict[str, str],
+}
+"""Types of the entries of a run's files that a page shows."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +85,9 @@ class RunRecord:
         """
         config = read_object(folder.require().config)
         missing: list[str] = []
-        environment = _or_missing(folder.environment, "the machine and the versions are unknown", missing)
-        data = _or_missing(folder.data, "what was found in the data is unknown", missing)
-        scores = _or_missing(folder.scores, "there are no final scores", missing)
+        environment = _or_missing(folder.environment, ENVIRONMENT, "the machine and the versions are unknown", missing)
+        data = _or_missing(folder.data, DATA, "what was found in the data is unknown", missing)
+        scores = _or_missing(folder.scores, SCORES, "there are no final scores", missing)
         metrics = _metrics(folder, missing)
         gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
         by_encoder = {}
@@ -123,23 +158,16 @@ class RunRecord:
         return lines[-1][key] if lines else None
 
 
-def _content(path: Path) -> dict[str, Any] | str:
-    """A JSON object, or why there is none."""
-    try:
-        return read_object(path)
-    except DamagedFile as error:
-        return error.reason
-
-
-def _or_missing(path: Path, consequence: str, missing: list[str]) -> dict[str, Any]:
+def _or_missing(path: Path, types: Mapping[str, Any], consequence: str, missing: list[str]) -> dict[str, Any]:
+    """A file's content; nothing, and a sentence in ``missing``, where it is absent or damaged."""
     if not path.exists():
         missing.append(f"{path.name} is absent, so {consequence}.")
         return {}
-    content = _content(path)
-    if isinstance(content, str):
-        missing.append(f"{path.name} cannot be read ({content}), so {consequence}.")
+    try:
+        return read_object(path, optional=types)
+    except DamagedFile as error:
+        missing.append(f"{path.name} cannot be read ({error.reason}), so {consequence}.")
         return {}
-    return content
 
 
 def _metrics(folder: RunFolder, missing: list[str]) -> list[dict[str, Any]]:

@@ -12,11 +12,15 @@ from typing import Any, Literal, get_args
 
 import timm
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+<<<<<<< HEAD
 from likewise.atomic_write import write_bytes
+=======
+from likewise.atomic_write import disk_error, refused_by_disk
+>>>>>>> 22059c4 (Full disks, folders that vanish, damaged files of every command and killed workers end in one sentence; make test-faults tries them)
 from likewise.classification import Classifier
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.encoders.from_timm import TimmEncoder
@@ -117,7 +121,14 @@ def export(exported: Exported, folder: Path, to: Format, out: str | Path | None 
     _check_target(target, to)
     if to in ("timm", "hub"):
         _require_timm(exported)
-    compute = WRITERS[to](exported, target)
+    try:
+        compute = WRITERS[to](exported, target)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        refusal = refused_by_disk(error)
+        if refusal is None:
+            raise
+        _remove(target)
+        raise disk_error(target, refusal) from error
     _refuse_difference(exported, compute, target)
     return target
 
@@ -273,6 +284,14 @@ WRITERS: dict[str, Callable[[Exported, Path], Compute]] = {
 }
 
 
+def _remove(target: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
+
+
 @torch.no_grad()
 def _refuse_difference(exported: Exported, compute: Compute, target: Path) -> None:
     """Remove what does not compute the same as the network, on a batch of another size than it was traced with."""
@@ -280,7 +299,7 @@ def _refuse_difference(exported: Exported, compute: Compute, target: Path) -> No
     own = exported.network(pixels)
     difference = float((own - compute(pixels)).abs().max() / own.abs().max().clamp(min=1e-6))
     if not difference <= TOLERANCE:
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        _remove(target)
         raise LikewiseError(
             f"What was exported differs from the {exported.part} by {difference:.2g} of its largest value, so {target} "
             f"was removed. Update the packages that read it together with torch."

@@ -6,7 +6,6 @@ so is a CRC-32 of all bytes between the tensors, which the zip file's comment ho
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import struct
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning_fabric import Fabric
 
-from likewise.atomic_write import write_bytes
+from likewise.atomic_write import atomic_write, refused_by_disk
 from likewise.errors import LikewiseError
 from likewise.run_folder import RunFolder
 
@@ -56,12 +55,15 @@ def write_torch(path: Path, content: Mapping[str, Any], remedy: str = RESUME) ->
     Raises:
         EnvironmentIOError: the disk is full or may not be written to; an old file stays.
     """
-    file = io.BytesIO()
-    torch.save(dict(content), file)
-    file.seek(-2, os.SEEK_END)
-    file.write(struct.pack("<H", COMMENT))  # the length of a zip file's comment, which was 0
-    file.write(SIGNATURE + f"{_crc_between_tensors(file, len(file.getbuffer())):08x}".encode())
-    write_bytes(path, file.getbuffer(), remedy)
+    with atomic_write(path, remedy) as partial:
+        try:
+            torch.save(dict(content), partial)
+        except RuntimeError as error:
+            raise refused_by_disk(error) or error from None
+        with partial.open("r+b") as file:
+            file.seek(-2, os.SEEK_END)
+            file.write(struct.pack("<H", COMMENT))  # the length of a zip file's comment, which was 0
+            file.write(SIGNATURE + f"{_crc_between_tensors(file, file.tell()):08x}".encode())
 
 
 def read_torch(path: Path, remedy: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from likewise.training.precision import precision_of
 from likewise.training.progress_display import ProgressDisplay
 from likewise.training.screen import Screen
 from likewise.training.unread_images import UnreadImages
+from likewise.training.worker_errors import with_plain_errors
 
 Evaluate = Callable[[Nets], Mapping[str, float]]
 """Online scores of the networks as they are, for the log and the display; must leave the networks unchanged."""
@@ -219,7 +220,7 @@ class _Loop:
         group: list[Step] = []
         since = time.perf_counter()  # before the batch is fetched: waiting for data is training time
         self.times.begin("data")
-        for batch in self.loader.batches(first_step * self.accumulate, self.batches):
+        for batch in with_plain_errors(self.loader.batches(first_step * self.accumulate, self.batches)):
             batch = batch.to(self.fabric.device)
             if self.captures_steps(batch):
                 step = self.take_captured_step(batch)

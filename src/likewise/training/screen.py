@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from likewise.atomic_write import disk_error
+
 
 class Screen:
     """A console and, once there is a run's folder, its ``train.log``."""
@@ -13,6 +15,7 @@ class Screen:
     def __init__(self, console: Console, enabled: bool = True) -> None:
         self.console = console if enabled else Console(quiet=True)
         self._log: Console | None = None
+        self._path: Path | None = None
 
     @property
     def live(self) -> bool:
@@ -21,7 +24,10 @@ class Screen:
 
     def keep(self, path: Path) -> None:
         """From now on append all messages to this file too."""
-        self._log = Console(file=path.open("a"), width=120, no_color=True)
+        try:
+            self._log, self._path = Console(file=path.open("a"), width=120, no_color=True), path
+        except OSError as error:
+            raise disk_error(path, error) from error
 
     def say(self, message: RenderableType) -> None:
         """To the console and the log."""
@@ -30,6 +36,10 @@ class Screen:
 
     def note(self, message: RenderableType) -> None:
         """To the log alone."""
-        if self._log is not None:
+        if self._log is None or self._path is None:
+            return
+        try:
             self._log.print(message, highlight=False)
             self._log.file.flush()
+        except OSError as error:
+            raise disk_error(self._path, error, remedy="continue with --resume") from error

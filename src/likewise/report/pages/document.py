@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from pathlib import Path
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.atomic_write import disk_error, write_bytes
+from likewise.errors import LikewiseError
 from likewise.report.pages.blocks import Block, Section
 from likewise.report.pages.rendering import render
 
@@ -61,19 +61,15 @@ def write_page(path: Path, content: str) -> Path:
         LikewiseError: ``path`` is a file that is not a page of likewise.
         EnvironmentIOError: the disk is full, or the folder cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     if path.exists() and not _ours(path):
         raise LikewiseError(
             f"{path} exists and is not a page that likewise wrote, so it is left alone. Give another --out."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(content, encoding="utf-8")
-        os.replace(partial, path)
     except OSError as error:
-        raise EnvironmentIOError(
-            f"Cannot write the page {path}: {error.strerror or error}. Choose a folder with room that you may write to."
-        ) from error
+        raise disk_error(path, error) from error
+    write_bytes(path, content.encode())
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from likewise.atomic_write import write_arrays
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.run_scores import Scored
 from likewise.randomness import generator
@@ -60,7 +61,7 @@ def write_gallery(run: RunFolder, scored: Scored) -> None:
     pictures: dict[str, Any] = thumbnails(split, index)
     if split.images.frames > 1 and (drawn := spectrograms(split, index)) is not None:
         pictures["spectrograms"] = drawn
-    np.savez_compressed(
+    write_arrays(
         run.gallery,
         vectors=evaluation.vectors[index].numpy().astype(np.float16),
         labels=split.labels[index].numpy(),

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likewise.atomic_write import write_arrays
+
 SIDE = 96
 """Pixels along a side of a stored picture at most."""
 
@@ -44,7 +46,7 @@ class Illustration:
         for number, row in enumerate(self.rows):
             numbers += [number] * len(row)
             pictures += row
-        np.savez_compressed(
+        write_arrays(
             path,
             title=np.array(self.title),
             explanation=np.array(self.explanation),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.atomic_write import write_arrays
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.masks import NOTHING, Masks
 from likewise.data.splits import Split
@@ -47,7 +48,7 @@ def write_locations(run: RunFolder, scored: Scored) -> None:
     masks = split.manifest.masks
     if segmentation is not None and masks is not None:
         content |= _segmented(segmentation, masks, rows, side=content["images"].shape[1])
-    np.savez_compressed(run.locations, **content)
+    write_arrays(run.locations, **content)
 
 
 def _segmented(segmentation: Segmentation, masks: Masks, rows: Tensor, side: int) -> dict[str, np.ndarray]:
@@ -75,7 +76,7 @@ def write_matches(
     batch = Batch(pixels, torch.full_like(rows, UNLABELLED), rows).to(device)
     with eval_mode(nets):
         matched = method.match_views(nets, batch, progress)
-    np.savez_compressed(
+    write_arrays(
         run.matches,
         first=_bytes(matched.first.pixels),
         second=_bytes(matched.second.pixels),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likewise.atomic_write import write_arrays
 from likewise.data.splits import Split
 from likewise.evaluation.metrics.retrieval import Retrieved
 from likewise.report.pictures.example_pictures import spectrograms, thumbnails
@@ -30,9 +31,9 @@ def write_retrieved(run: RunFolder, retrieved: Retrieved, test: Split) -> None:
         queries = {"spectrograms": spectrograms(test, retrieved.positions[rows])}
     else:
         queries = {"captions": np.array([retrieved.texts[i] for i in rows.tolist()], dtype=str)}
-    np.savez_compressed(
+    write_arrays(
         run.retrieved,
-        **queries,  # pyright: ignore[reportArgumentType] -- numpy's stub takes every keyword for one of its own
+        **queries,
         rank=rank.numpy(),
         right=(found == owner[:, None]).numpy(),
         cosine=cosine.numpy(),

@@ -1,0 +1,46 @@
+"""What goes wrong in the processes that decode images, in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from likewise.data.batch import Batch
+from likewise.errors import EnvironmentIOError, LikewiseError
+
+
+def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; errors of a DataLoader's workers come without the traceback that PyTorch puts into them.
+
+    Raises:
+        LikewiseError: what a worker raised.
+        EnvironmentIOError: a worker was killed.
+    """
+    try:
+        yield from batches
+    except (LikewiseError, RuntimeError) as error:
+        own = re.search(r"\nlikewise\.errors\.\w+: (.*)", str(error))
+        if own is not None and str(error).startswith("Caught "):
+            raise LikewiseError(own[1]) from error
+        message = _of_killed_worker(str(error)) if isinstance(error, RuntimeError) else ""
+        if not message:
+            raise
+        raise EnvironmentIOError(message) from error
+
+
+def _of_killed_worker(text: str) -> str:
+    """Why a worker was killed and what to type; empty where none was."""
+    if "DataLoader worker" not in text or text.startswith("Caught "):
+        return ""
+    if "shared memory" in text or "shm" in text:
+        return (
+            "A process that decodes images was ended because the machine's shared memory (/dev/shm) is full. Give the "
+            "container more of it (docker run --shm-size 2g), or decode in this process: --num-workers 0. Continue "
+            "with --resume."
+        )
+    signal = re.search(r"by signal: (\w+)", text)
+    how = f"by the signal {signal[1]}" if signal else "unexpectedly"
+    return (
+        f"A process that decodes images was ended {how}, as the system does where memory runs out. Continue with "
+        f"--resume, with fewer such processes: --num-workers 1."
+    )
