@@ -122,20 +122,20 @@ def test_a_run_whose_folder_is_removed_stops_and_makes_no_new_one(pictures, tmp_
     wait_for_checkpoint(out, process)
     while out.exists():
         shutil.rmtree(out, ignore_errors=True)
-    code, output = finish(process, timeout=60)
+    code, output = finish(process)
     require_plain(output)
     assert code == 1 and str(out) in output
     assert not (out / "checkpoints").exists()
 
 
-def test_a_run_whose_images_are_deleted_stops_with_the_list(tmp_path):
+def test_a_run_whose_images_are_deleted_stops_and_says_so(tmp_path):
     data, out = write_pictures(tmp_path / "pictures"), tmp_path / "run"
     process = start(from_files(training(data, out, *FOREVER, "--num-workers", 1)))
     wait_for_checkpoint(out, process)
     shutil.rmtree(data)
-    code, output = finish(process, timeout=60)
+    code, output = finish(process)
     require_plain(output)
-    assert code in (1, 2) and ".png" in output
+    assert code in (1, 2) and "images can" in output
 
 
 @pytest.mark.parametrize("rank", [0, 1])

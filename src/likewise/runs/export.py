@@ -16,11 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-<<<<<<< HEAD
-from likewise.atomic_write import write_bytes
-=======
-from likewise.atomic_write import disk_error, refused_by_disk
->>>>>>> 22059c4 (Full disks, folders that vanish, damaged files of every command and killed workers end in one sentence; make test-faults tries them)
+from likewise.atomic_write import disk_error, refused_by_disk, write_bytes
 from likewise.classification import Classifier
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.encoders.from_timm import TimmEncoder

@@ -13,7 +13,8 @@ import pyarrow.parquet as parquet
 import torch
 from torch import Tensor
 
-from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.atomic_write import disk_error
+from likewise.errors import LikewiseError
 
 ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
 """Keys of a Parquet file's metadata: the encoder's hash; ids of files that have no vector, each with the reason."""
@@ -75,7 +76,7 @@ class Vectors(NamedTuple):
             os.replace(partial, target)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise EnvironmentIOError(f"{target} cannot be written: {error.strerror or error}.") from error
+            raise disk_error(target, error) from error
 
 
 def is_vector_file(path: Path) -> bool:
