@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
 
+import likewise as lw
 from data.captioned import captioned_parquet
+from data.pictures import photo_folder
+from data.s3 import s3_server
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
 from likewise.data.images import open_images
+from likewise.data.packing import packer
 from likewise.data.sources import remote_parquet, urls
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_cache import ShardCache, bytes_of
@@ -36,27 +38,9 @@ def shards(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    """Credentials and address of an S3-compatible server are in the environment."""
-    server_of_moto = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
-    s3fs = pytest.importorskip("s3fs", reason='needs pip install "likewise[remote]"')
-    server = server_of_moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    files = s3fs.S3FileSystem(skip_instance_cache=True)
-    files.mkdir("bucket")
-    yield files
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-    server.stop()
+def bucket():
+    with s3_server() as files:
+        yield files
 
 
 def assert_same(remote, local):
@@ -85,9 +69,9 @@ def test_what_is_in_an_archive_is_kept(shards, cache):
         copy.unlink()
     shards.requested.clear()
     again = open_manifest(pattern, cache=cache)
-    assert not shards.requested
+    assert set(shards.requested) <= {"manifest.json"}
     assert_same(again, first)
-    assert set(shards.requested) == {f"shard-{number}.tar" for number in range(3)}
+    assert set(shards.requested) - {"manifest.json"} == {f"shard-{number}.tar" for number in range(3)}
 
 
 def test_a_bucket_is_read_by_stars_by_braces_and_as_a_folder(shards, cache, bucket):
@@ -161,6 +145,39 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards,
     assert sorted(path.name[-11:] for path in cache.folder.glob("*.tar")) == ["shard-0.tar", "shard-2.tar"]
     with pytest.raises(LikewiseError, match="--cache-size"):
         open_manifest(f"{shards.url}/shard-0.tar", cache=ShardCache(tmp_path / "tiny", size - 1))
+
+
+@pytest.fixture
+def packed(tmp_path, bucket, monkeypatch):
+    """A folder that was packed, and its shards in a bucket, under a name of its own."""
+    monkeypatch.setattr(packer, "MEGABYTE", 1000)
+    names = [f"{kind}/{i}.png" for kind in ("cat", "dog") for i in range(6)]
+    lw.pack(photo_folder(tmp_path / "photos", *names), tmp_path / "packed", shard_size=1)
+    for path in (tmp_path / "packed").iterdir():
+        bucket.put(str(path), f"bucket/{tmp_path.name}/{path.name}")
+    return tmp_path / "packed", f"s3://bucket/{tmp_path.name}"
+
+
+def test_a_packed_set_is_what_its_manifest_says(packed, cache, bucket):
+    folder, url = packed
+    shards = sorted(path.name for path in folder.glob("*.tar"))
+    assert_same(open_manifest(url, cache=cache), open_manifest(folder))
+    bucket.rm(f"{url}/{shards[1]}")
+    for pattern in (url, f"{url}/*.tar"):
+        with pytest.raises(LikewiseError, match=shards[1]):
+            open_manifest(pattern, cache=cache)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[:-512], lambda content: content[:2000] + b"?" + content[2001:]]
+)
+def test_a_shard_that_is_not_as_its_manifest_says_is_never_used(packed, cache, bucket, spoil):
+    folder, url = packed
+    name = sorted(path.name for path in folder.glob("*.tar"))[1]
+    bucket.pipe_file(f"{url}/{name}", spoil((folder / name).read_bytes()))
+    with pytest.raises(LikewiseError, match=name):
+        open_manifest(url, cache=cache)
+    assert not list(cache.folder.glob(f"*{name}*"))
 
 
 def test_nothing_is_fetched_offline(shards, cache, monkeypatch):

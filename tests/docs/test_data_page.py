@@ -11,11 +11,12 @@ def test_every_source_on_the_page_can_be_opened(tmp_path, monkeypatch, capsys):
     assert names["run"].scores["linear_top1"] >= 0
     assert names["both"]["train"].num_rows == 4
     assert len(names["manifest"]) == 6
+    assert len(list((tmp_path / "copies").glob("*.parquet"))) == 2
     assert "transpose(0, 2, 3, 1)" in capsys.readouterr().out
 
 
 def test_every_extra_on_the_page_can_be_installed():
     project = (DOCS.parent / "pyproject.toml").read_text()
-    for extra in ("datasets", "dicom", "tiff"):
+    for extra in ("datasets", "dicom", "remote", "tiff"):
         assert f"likewise[{extra}]" in (DOCS / "data.md").read_text()
         assert f"\n{extra} = [" in project

@@ -75,8 +75,9 @@ def open_hugging_face(dataset: Any, columns: ColumnNames = USUAL_COLUMNS) -> Man
     """
     if not hasattr(dataset, "__len__"):
         raise LikewiseError(
-            f"A {type(dataset).__name__} is a stream of examples. Load it without streaming=True: runs are repeatable "
-            f"because every step's examples are known."
+            f"A {type(dataset).__name__} is a stream of examples, which has no positions to resume at. Load it without "
+            f"streaming=True; or, where it is larger than the disk, give its files: "
+            f"hf://datasets/owner/name/**/train-*.parquet."
         )
     if dataset.format["type"] == "custom":
         columns.refuse("a data set with a transform of its own")

@@ -10,6 +10,7 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.manifest import Manifest
 from likewise.data.sources.remote_tars import open_remote_tars
 from likewise.data.sources.shard_cache import ShardCache
+from likewise.data.sources.shard_manifest import with_manifests
 from likewise.data.sources.urls import RemoteFile, expand, look_up
 from likewise.errors import LikewiseError
 
@@ -34,7 +35,7 @@ def open_remote(
     Raises:
         LikewiseError: nothing is there, files are missing or of both kinds, or cannot be read.
     """
-    files = look_up([url for pattern in patterns for url in expand(pattern, SUFFIXES)])
+    files = with_manifests(look_up([url for pattern in patterns for url in expand(pattern, SUFFIXES)]), patterns)
     names, cache = _names(files), cache or ShardCache.of()
     kinds = {PurePosixPath(file.name).suffix.lower() for file in files}
     if kinds == {".tar"}:

@@ -118,6 +118,23 @@ def look_up(urls: Sequence[str]) -> list[RemoteFile]:
     return [file for file in found if file is not None]
 
 
+def read_small(url: str) -> bytes | None:
+    """The bytes of a small file; None where it is missing.
+
+    Raises:
+        EnvironmentIOError: a server does not answer.
+    """
+
+    def work() -> bytes:
+        files, path = filesystem_of(url)
+        return files.cat_file(path)
+
+    try:
+        return with_attempts(work, url)
+    except FileNotFoundError:
+        return None
+
+
 def with_attempts(work: Callable[[], Result], url: str) -> Result:
     """What ``work`` returns, tried again a few times where a server fails.
 
@@ -164,6 +181,7 @@ def _expand_stars(url: str, suffixes: Sequence[str]) -> list[str]:
 def _listed(url: str, listing: Callable[[Any, str], list[str]]) -> list[str]:
     def work() -> list[str]:
         files, path = filesystem_of(url)
+        files.invalidate_cache()
         return sorted(files.unstrip_protocol(found) for found in listing(files, path))
 
     try:
@@ -177,7 +195,8 @@ def _look_up(url: str) -> RemoteFile | None:
 
     def work() -> dict[str, Any]:
         files, path = filesystem_of(url)
-        return files.info(path, refresh=True) if files.protocol == "s3" else files.info(path)
+        files.invalidate_cache()
+        return files.info(path)
 
     try:
         info = with_attempts(work, url)
