@@ -3,14 +3,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-import numpy as np
-import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageOps
 
-from data.pictures import cut_short, picture, save
+from data.pictures import cut_short, photograph, picture, save
 from likewise.cli import main
 from likewise.data.checks.doctor import examine
-from likewise.data.checks.near_duplicates import near_duplicates, thumbnail
 from likewise.data.sources.open import open_manifest
 
 
@@ -73,30 +70,6 @@ def test_tiny_images_odd_modes_and_single_classes(tmp_path):
     }
 
 
-@pytest.mark.parametrize("change", [
-    lambda image: image.resize((64, 64)), lambda image: ImageEnhance.Brightness(image).enhance(1.02),
-    lambda image: image.convert("L"), lambda image: image.crop((1, 1, 96, 96)),
-])  # fmt: skip
-def test_a_retouched_copy_is_found_among_others(change):
-    others = [thumbnail(np.asarray(scene(number))) for number in range(60)]
-    copy = thumbnail(np.asarray(change(scene(17))))
-    assert near_duplicates(np.stack([*others, copy])) == [[17, 60]]
-
-
-def test_an_equal_hash_alone_makes_no_copy():
-    bright = np.arange(16, 256, 15, dtype=np.uint8) * np.ones((16, 1), np.uint8)
-    paler = (bright // 2 + bright.mean() / 2).astype(np.uint8)
-    assert near_duplicates(np.stack([bright, paler])) == []
-    assert near_duplicates(np.stack([bright, bright - 3])) == [[0, 1]]
-
-
-def test_mirrored_and_other_pictures_are_not_alike():
-    thumbnails = [thumbnail(np.asarray(scene(number))) for number in range(40)]
-    thumbnails.append(thumbnail(np.asarray(scene(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT))))
-    assert near_duplicates(np.stack(thumbnails)) == []
-    assert near_duplicates(np.zeros((0, 16, 16), np.uint8)) == []
-
-
 def test_the_whole_list_names_every_file_and_every_copy(tmp_path, capsys):
     healthy(tmp_path)
     broken = [tmp_path / f"train/cat/broken {number}.png" for number in range(3)]
@@ -110,3 +83,22 @@ def test_the_whole_list_names_every_file_and_every_copy(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert all(any(line.endswith(f"train/cat/{path.name}") for line in lines) for path in broken)
     assert any(all(path.name in line for path in copies) for line in lines)
+
+
+def test_copies_are_told_by_kind_and_splits_with_leaks_first(tmp_path):
+    for number in range(8):
+        path = tmp_path / "train" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph(number).save(path)
+    (tmp_path / "test/dog").mkdir(parents=True)
+    ImageOps.mirror(photograph(0)).save(tmp_path / "train/cat/mirrored.png")
+    ImageOps.mirror(photograph(3)).save(tmp_path / "test/dog/mirrored.png")
+    photograph(1).rotate(90).save(tmp_path / "train/dog/turned.png")
+    photograph(2).crop((0, 0, 90, 90)).save(tmp_path / "train/cat/cropped.png")
+    findings = {finding.name: finding for finding in examine(open_manifest(tmp_path)).found}
+    leaked, mirrored = ("test/dog/mirrored.png", "train/dog/3.png"), ("train/cat/0.png", "train/cat/mirrored.png")
+    assert (findings["leak"].groups, findings["leak"].details) == ((leaked,), ("mirrored; test, train",))
+    assert findings["mirrored copy"].groups == (leaked, mirrored)
+    assert findings["mirrored copy"].details == ("mirrored; test, train", "mirrored; train")
+    assert findings["turned copy"].groups == (("train/dog/1.png", "train/dog/turned.png"),)
+    assert findings["cropped copy"].groups == (("train/cat/2.png", "train/cat/cropped.png"),)

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from likewise.data.checks.doctor import Findings
+from likewise.data.checks.doctor import Finding, Findings
 from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
@@ -275,11 +275,21 @@ def findings_table(findings: Findings) -> RenderableType:
         return Group(f"{checked}; no problem was found.", *notes)
     table = Table("problem", "number", "example", "effect", "what to do")
     for finding in findings.found:
-        example = " = ".join(finding.groups[0][:2])
+        example = _named_group(finding, 0, 2)
         table.add_row(finding.name, f"{finding.count:,}", example, finding.meaning, finding.remedy)
     return Group(f"{checked}.", table, *notes)
 
 
 def findings_list(findings: Findings) -> list[str]:
     """One line for each file, or for each group of copies, of everything that the doctor found."""
-    return [f"{finding.name}: {' = '.join(group)}" for finding in findings.found for group in finding.groups]
+    return [
+        f"{finding.name}: {_named_group(finding, number)}"
+        for finding in findings.found
+        for number in range(finding.count)
+    ]
+
+
+def _named_group(finding: Finding, number: int, most: int | None = None) -> str:
+    """The ids of a group, or the first of them, and what is known about it."""
+    ids = " = ".join(finding.groups[number][:most])
+    return f"{ids} ({finding.details[number]})" if finding.details else ids

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from likewise.data.batch import UNLABELLED
-from likewise.data.checks.near_duplicates import SIDE, near_duplicates, thumbnail
+from likewise.data.checks.near_duplicates import COPY_KINDS, CopyGroup, CopyKind, near_duplicates, thumbnail
+from likewise.data.checks.picture_descriptors import SIDE
 from likewise.data.manifest import Manifest, class_counts, named_as_missing, same_but_for_case
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_kinds import Kind, kind_of
@@ -29,6 +30,19 @@ NARROW = 32
 ODD_SHARE = 0.05
 """share of the set below which a kind of pixels is odd"""
 
+COPY_NAMES: dict[CopyKind, str] = {
+    "same": "near copy",
+    "cropped": "cropped copy",
+    "turned": "turned copy",
+    "mirrored": "mirrored copy",
+}
+COPY_MEANINGS: dict[CopyKind, str] = {
+    "same": "almost the same picture more than once: counted as different images, pushed apart",
+    "cropped": "a part of a picture next to the picture: counted as different images, pushed apart",
+    "turned": "a picture turned by quarters next to the picture: counted as different images, pushed apart",
+    "mirrored": "a picture and its mirror image: counted as different images, pushed apart",
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -42,6 +56,8 @@ class Finding:
     """what it does to training or to the scores"""
     remedy: str
     """what to do, in one line"""
+    details: tuple[str, ...] = ()
+    """of copies, for each group: what was done to them and which splits they are in, ``mirrored; test, train``"""
 
     @property
     def count(self) -> int:
@@ -88,8 +104,9 @@ def examine(manifest: Manifest) -> Findings:
     """Decode every image once and report what is wrong with the set.
 
     Looks for files that are no image or cannot be decoded, tiny images, exact and near copies, copies in training and
-    test ("leaks"), copies with different labels, classes of one image, and pixels of an odd kind. Near copies are
-    found by thumbnail, see :mod:`likewise.data.checks.near_duplicates`.
+    test ("leaks"), copies with different labels, classes of one image, and pixels of an odd kind. Copies may be
+    mirrored, turned, cropped, re-encoded or brightened, see :mod:`likewise.data.checks.near_duplicates`. Groups of
+    copies that span splits come first, then those with different labels.
     """
     looks = list(parallel_map(lambda row: _look(manifest, row), len(manifest)))
     copies = _copies(looks)
@@ -119,49 +136,65 @@ def _look(manifest: Manifest, row: int) -> _Look | str:
     return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak, kind)
 
 
-def _copies(looks: Sequence[_Look | str]) -> list[list[int]]:
+def _copies(looks: Sequence[_Look | str]) -> list[CopyGroup]:
     """Groups of rows that show the same picture."""
     rows = [i for i, look in enumerate(looks) if isinstance(look, _Look) and look.is_visible]
     seen = [look for look in looks if isinstance(look, _Look) and look.is_visible]
     thumbnails = np.array([look.thumbnail for look in seen], np.uint8).reshape(-1, SIDE, SIDE)
-    return [[rows[i] for i in group] for group in near_duplicates(thumbnails)]
+    return [CopyGroup([rows[i] for i in group.rows], group.kinds) for group in near_duplicates(thumbnails)]
 
 
-def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[Sequence[int]]) -> Iterator[Finding]:
-    ids, labels, splits = manifest.ids, manifest.labels.tolist(), manifest.splits.tolist()
-
-    def named(groups: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(ids[row] for row in group) for group in groups)
-
-    leaks = [group for group in copies if len({splits[row] for row in group}) > 1]
-    label_conflicts = [group for group in copies if len({labels[row] for row in group} - {UNLABELLED}) > 1]
-    exact = [group for group in copies if _same(looks, group)]
-    near = [group for group in copies if not _same(looks, group)]
-    unreadable = [[row] for row, look in enumerate(looks) if isinstance(look, str)]
+def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[CopyGroup]) -> Iterator[Finding]:
+    unreadable = [row for row, look in enumerate(looks) if isinstance(look, str)]
     yield Finding(
-        "unusable file", (*((entry.id,) for entry in manifest.skipped), *named(unreadable)),
+        "unusable file", (*((entry.id,) for entry in manifest.skipped), *((manifest.ids[row],) for row in unreadable)),
         "not an image, empty or cut short: left out, or replaced by a neighbour while training",
         "Fetch these files again, or delete them.",
     )  # fmt: skip
-    yield Finding(
-        "leak", named(leaks), "the same picture in training and in validation or test: the scores are too good",
-        "Delete the copy from the training split.",
-    )  # fmt: skip
-    yield Finding(
-        "copies at odds", named(label_conflicts), "the same picture with different labels: at least one label is wrong",
-        "Look at each group and keep one label.",
-    )  # fmt: skip
-    yield Finding(
-        "exact copy", named(exact), "the same pixels more than once: counted as different images, pushed apart",
-        "Keep one file of each group.",
-    )  # fmt: skip
-    yield Finding(
-        "near copy", named(near), "almost the same picture more than once: counted as different images, pushed apart",
-        "Keep the best file of each group.",
-    )  # fmt: skip
+    yield from _about_copies(manifest, looks, copies)
     yield from _about_values(manifest, looks)
     yield from _about_shape(manifest)
     yield from _about_classes(manifest)
+
+
+def _about_copies(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[CopyGroup]) -> Iterator[Finding]:
+    labels, splits = manifest.labels.tolist(), manifest.splits.tolist()
+
+    def is_leak(group: CopyGroup) -> bool:
+        return len({splits[row] for row in group.rows}) > 1
+
+    def is_at_odds(group: CopyGroup) -> bool:
+        return len({labels[row] for row in group.rows} - {UNLABELLED}) > 1
+
+    def finding(name: str, groups: Sequence[CopyGroup], meaning: str, remedy: str) -> Finding:
+        ids = tuple(tuple(manifest.ids[row] for row in group.rows) for group in groups)
+        details = tuple(
+            f"{_done(looks, group)}; {', '.join(sorted({splits[row] for row in group.rows}))}" for group in groups
+        )
+        return Finding(name, ids, meaning, remedy, details)
+
+    worst_first = sorted(copies, key=lambda group: (not is_leak(group), not is_at_odds(group)))
+    yield finding(
+        "leak", [group for group in copies if is_leak(group)],
+        "the same picture in training and in validation or test: the scores are too good",
+        "Delete the copy from the training split.",
+    )  # fmt: skip
+    yield finding(
+        "copies at odds", [group for group in copies if is_at_odds(group)],
+        "the same picture with different labels: at least one label is wrong", "Look at each group and keep one label.",
+    )  # fmt: skip
+    yield finding(
+        "exact copy", [group for group in worst_first if _same(looks, group.rows)],
+        "the same pixels more than once: counted as different images, pushed apart", "Keep one file of each group.",
+    )  # fmt: skip
+    for kind in reversed(COPY_KINDS):
+        of_kind = [group for group in worst_first if group.kinds[0] == kind and not _same(looks, group.rows)]
+        yield finding(COPY_NAMES[kind], of_kind, COPY_MEANINGS[kind], "Keep the best file of each group.")
+
+
+def _done(looks: Sequence[_Look | str], group: CopyGroup) -> str:
+    """What was done to the copies of a group."""
+    return "exact" if _same(looks, group.rows) else ", ".join(group.kinds)
 
 
 def _about_values(manifest: Manifest, looks: Sequence[_Look | str]) -> Iterator[Finding]:

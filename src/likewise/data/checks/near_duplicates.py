@@ -1,20 +1,56 @@
-"""Images that show the same picture, found without comparing every one with every other."""
+"""Images that show the same picture: re-encoded, resized, brightened, mirrored, turned or cropped copies."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+import torch
 from PIL import Image
 
-SIDE = 16
-"""side of the gray thumbnails that are compared"""
-MAX_DIFFERENCE = 4.0
-"""mean difference in gray levels (of 255) up to which two thumbnails are the same picture"""
-BANDS = 4
-BUCKET = 100
-"""images with an equal band, of which each is compared with the next so many in the order of the whole hash"""
+from likewise.data.checks.copy_candidates import candidates
+from likewise.data.checks.picture_descriptors import ORIENTATIONS, SIDE, WINDOWS, oriented
+from likewise.data.checks.registration import agreement, register
+
+AGREEMENT = 0.83
+"""of details, from which two images are copies of one picture"""
+STRICT_AGREEMENT = 0.95
+"""the same where look-alikes are common, as in a set of garments on black"""
+LOOK_ALIKE = 0.6
+"""agreement from which an image that is no copy looks alike"""
+CROWD = 2
+"""look-alikes from which an image is held to the strict agreement"""
+CROWDED_SHARE = 0.2
+"""share of a set's images that have so many look-alikes, from which all of them are held to it"""
+CROPPED_SIDE = 0.97
+"""share of the whole below which a side has been cropped"""
+PAIRS_AT_ONCE = 1024
+
+CopyKind = Literal["mirrored", "turned", "cropped", "same"]
+"""What was done to a copy: mirrored (perhaps turned and cropped too), turned by quarters (perhaps cropped too),
+cropped, or nothing that moves the picture: same (re-encoded, resized, another brightness or contrast)."""
+COPY_KINDS: tuple[CopyKind, ...] = get_args(CopyKind)
+
+
+class Copy(NamedTuple):
+    """Two images of one picture."""
+
+    one: int
+    other: int
+    kind: CopyKind
+    agreement: float
+
+
+@dataclass(frozen=True)
+class CopyGroup:
+    """All images of one picture."""
+
+    rows: list[int]
+    kinds: tuple[CopyKind, ...]
+    """what was done to its members, in the order of COPY_KINDS"""
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
@@ -25,62 +61,130 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     """
     is_other = pixels.ndim == 3 and pixels.shape[2] != 3
     gray = pixels.mean(axis=2).round().astype(np.uint8) if is_other else pixels
-    return np.asarray(Image.fromarray(gray).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(gray).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def near_duplicates(thumbnails: np.ndarray, max_difference: float = MAX_DIFFERENCE) -> list[list[int]]:
-    """Groups of rows that show the same picture, re-encoded, resized or slightly retouched.
+def near_duplicates(thumbnails: np.ndarray) -> list[CopyGroup]:
+    """Groups of rows that show the same picture.
 
-    Candidates share a quarter of a difference hash, as any two do that differ in up to three of its 64 bits
-    (multi-index hashing: Norouzi et al. 2012, https://arxiv.org/abs/1307.2982); thumbnails decide. So a group may be
-    missed, but no different images are taken for the same.
+    A few candidates for each image come from coarse descriptors (:mod:`likewise.data.checks.copy_candidates`); whether
+    they are copies is decided after one is laid over the other (:mod:`likewise.data.checks.registration`). Where many
+    images of a set look alike, only closer copies count. Copies of copies are of one group. Images of next to no detail are copies only where their thumbnails are equal.
 
     Args:
         thumbnails: uint8 [N, SIDE, SIDE].
-        max_difference: mean difference in gray levels up to which two thumbnails count as the same.
     """
-    values = thumbnails.reshape(len(thumbnails), SIDE * SIDE).astype(np.int16)
-    brightness, parent = values.mean(axis=1), np.arange(len(values))
-    for one, other in _candidates(difference_hash(thumbnails)):
-        # No two differ by less on average than their averages do, which spares nearly all comparisons.
-        close = np.abs(brightness[one] - brightness[other]) <= max_difference
-        one, other = one[close], other[close]
-        same = np.abs(values[one] - values[other]).mean(axis=1) <= max_difference
-        for pair in zip(one[same].tolist(), other[same].tolist(), strict=True):
-            a, b = sorted(_root(parent, row) for row in pair)
-            parent[b] = a
-    groups = defaultdict[int, list[int]](list)
-    for row in range(len(values)):
-        groups[_root(parent, row)].append(row)
-    return [group for group in groups.values() if len(group) > 1]
+    return copy_groups(find_copies(thumbnails))
 
 
-def difference_hash(thumbnails: np.ndarray) -> np.ndarray:
-    """uint16 [N, BANDS]: 64 bits, each says whether a spot is brighter than its right neighbour.
+def find_copies(thumbnails: np.ndarray) -> list[Copy]:
+    """Pairs of rows that show the same picture; of images that are equal each is paired with the first alone.
 
-    http://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
+    Args:
+        thumbnails: uint8 [N, SIDE, SIDE].
     """
-    count = len(thumbnails)
-    spots = thumbnails.reshape(count, 8, SIDE // 8, 8, SIDE // 8).astype(np.float32).mean(axis=(2, 4))
-    brighter = spots > np.roll(spots, -1, axis=2)
-    return np.packbits(brighter.reshape(count, 64), axis=1).view(np.uint16)
+    first, rows = _first_equals(thumbnails)
+    equal = [Copy(int(first[row]), row, "same", 1.0) for row in range(len(thumbnails)) if first[row] != row]
+    found = [
+        Copy(int(rows[one]), int(rows[other]), kind, agrees)
+        for one, other, kind, agrees in _copies_of_distinct(thumbnails[rows])
+    ]
+    return sorted(equal + found)
 
 
-def _candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows with an equal band, many at a time."""
-    whole = hashes.view(np.uint64)[:, 0] if len(hashes) else np.zeros(0, np.uint64)
-    for band in range(BANDS):
-        order = np.lexsort((whole, hashes[:, band]))
-        key = hashes[order, band]
-        for apart in range(1, min(BUCKET, len(order) - 1) + 1):
-            equal = key[apart:] == key[:-apart]
-            if not equal.any():
-                break
-            yield order[:-apart][equal], order[apart:][equal]
+def copy_groups(copies: Sequence[Copy]) -> list[CopyGroup]:
+    """Images joined by copies, directly or through others."""
+    parent: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        while parent.setdefault(row, row) != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for copy in copies:
+        low, high = sorted((root(copy.one), root(copy.other)))
+        parent[high] = low
+    members, kinds = defaultdict[int, list[int]](list), defaultdict[int, set[CopyKind]](set)
+    for row in sorted(parent):
+        members[root(row)].append(row)
+    for copy in copies:
+        kinds[root(copy.one)].add(copy.kind)
+    return [
+        CopyGroup(rows, tuple(kind for kind in COPY_KINDS if kind in kinds[first])) for first, rows in members.items()
+    ]
 
 
-def _root(parent: np.ndarray, row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = int(parent[row])
-    return row
+def _first_equals(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the first with an equal thumbnail, and the rows that are first."""
+    if not len(thumbnails):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    contents = np.ascontiguousarray(thumbnails).reshape(len(thumbnails), -1).view(f"V{SIDE * SIDE}")[:, 0]
+    _, first, group = np.unique(contents, return_index=True, return_inverse=True)
+    return first[group], np.sort(first)
+
+
+def _copies_of_distinct(thumbnails: np.ndarray) -> Iterator[Copy]:
+    """Copies among thumbnails of which no two are equal, each pair once."""
+    best: dict[tuple[int, int], Copy] = {}
+    for copy in _compared(thumbnails):
+        pair = (copy.one, copy.other)
+        if pair not in best or _preference(copy) > _preference(best[pair]):
+            best[pair] = copy
+    crowded = _crowded(list(best.values()))
+    is_set_crowded = len(crowded) >= CROWDED_SHARE * len(thumbnails)
+    for copy in best.values():
+        is_strict = is_set_crowded or copy.one in crowded or copy.other in crowded
+        if copy.agreement >= (STRICT_AGREEMENT if is_strict else AGREEMENT):
+            yield copy
+
+
+def _crowded(compared: Sequence[Copy]) -> set[int]:
+    """Rows that have CROWD look-alikes or more; two crops of one picture are none, as it is a copy of both."""
+    groups = copy_groups([copy for copy in compared if copy.agreement >= AGREEMENT])
+    picture = {row: group.rows[0] for group in groups for row in group.rows}
+    crowd = Counter[int]()
+    for copy in compared:
+        is_one_picture = picture.get(copy.one, copy.one) == picture.get(copy.other, copy.other)
+        if LOOK_ALIKE <= copy.agreement < AGREEMENT and not is_one_picture:
+            crowd.update((copy.one, copy.other))
+    return {row for row, count in crowd.items() if count >= CROWD}
+
+
+def _preference(copy: Copy) -> tuple[bool, float]:
+    """Among ways to see one image in the other: a picture that is its own mirror image has not been mirrored."""
+    is_unmoved = copy.kind in ("same", "cropped") and copy.agreement >= AGREEMENT
+    return is_unmoved, copy.agreement
+
+
+def _compared(thumbnails: np.ndarray) -> Iterator[Copy]:
+    """Every candidate with its agreement, whether it is a copy or not."""
+    found = candidates(thumbnails)
+    windows = torch.tensor(WINDOWS)
+    for start in range(0, len(found), PAIRS_AT_ONCE):
+        pairs = found[start : start + PAIRS_AT_ONCE]
+        wholes = _upright(thumbnails, pairs["whole"], pairs["whole_orientation"])
+        parts = _upright(thumbnails, pairs["part"], pairs["part_orientation"])
+        window = register(wholes, parts, windows[torch.from_numpy(pairs["window"])])
+        agrees = agreement(wholes, parts, window).tolist()
+        sides = (window[:, 1::2] - window[:, 0::2]).amin(dim=1).tolist()
+        for pair, score, side in zip(pairs, agrees, sides, strict=True):
+            one, other = sorted((int(pair["whole"]), int(pair["part"])))
+            yield Copy(one, other, _kind(int(pair["turn"]), side), score)
+
+
+def _upright(thumbnails: np.ndarray, rows: np.ndarray, orientations: np.ndarray) -> torch.Tensor:
+    """float32 [P, SIDE, SIDE]: thumbnails in an orientation each."""
+    images = np.empty((len(rows), SIDE, SIDE), np.float32)
+    for orientation in np.unique(orientations).tolist():
+        chosen = orientations == orientation
+        images[chosen] = oriented(thumbnails[rows[chosen]], orientation)
+    return torch.from_numpy(images)
+
+
+def _kind(turn: int, side: float) -> CopyKind:
+    if sum(ORIENTATIONS[turn]) % 2:
+        return "mirrored"
+    if turn:
+        return "turned"
+    return "cropped" if side < CROPPED_SIDE else "same"
