@@ -69,7 +69,8 @@ def near_duplicates(thumbnails: np.ndarray) -> list[CopyGroup]:
 
     A few candidates for each image come from coarse descriptors (:mod:`likewise.data.checks.copy_candidates`); whether
     they are copies is decided after one is laid over the other (:mod:`likewise.data.checks.registration`). Where many
-    images of a set look alike, only closer copies count. Copies of copies are of one group. Images of next to no detail are copies only where their thumbnails are equal.
+    images of a set look alike, only closer copies count. Copies of copies are of one group. Images of next to no
+    detail are copies only where their thumbnails are equal.
 
     Args:
         thumbnails: uint8 [N, SIDE, SIDE].
