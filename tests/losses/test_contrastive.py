@@ -157,9 +157,9 @@ def test_row_without_positive_gets_no_pull_and_finite_gradient(kind):
         (lambda: sup_con(ZA, torch.zeros(3, dtype=torch.int64)), "4 whole numbers"),
         (lambda: sup_con(ZA, ["cat", "dog", "cat", "dog"]), "class names into numbers"),
         (lambda: sup_con(ZA, torch.zeros(4)), "whole numbers"),
-        (lambda: nt_xent(ZA, ZB[:3]), "two views of the same images"),
+        (lambda: nt_xent(ZA, ZB[:3]), r"second.*\(3, 3\)"),
         (lambda: nt_xent(ZA, ZB, 0.0), "temperature"),
-        (lambda: queue_nce(ZA, ZB, QUEUE[:0], 0.1), "empty queue"),
+        (lambda: queue_nce(ZA, ZB, QUEUE[:0], 0.1), r"queue \(0, 3\)"),
     ],
 )
 def test_what_cannot_teach_is_refused(loss, word):

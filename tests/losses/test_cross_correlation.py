@@ -66,5 +66,5 @@ def test_a_coordinate_that_stands_still_is_not_a_division_by_zero():
 
 @pytest.mark.parametrize(("first", "second"), [(A, B[:3]), (A[:1], B[:1]), (A[:, 0], B[:, 0])])
 def test_views_that_do_not_fit_are_refused(first, second):
-    with pytest.raises(LossInputError, match="two views"):
+    with pytest.raises(LossInputError, match=r"first|second|two views"):
         barlow_twins(first, second)

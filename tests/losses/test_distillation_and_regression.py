@@ -63,7 +63,7 @@ def test_soft_cross_entropy_by_hand():
 
 
 def test_shapes_and_empty_queues_are_refused():
-    with pytest.raises(LossInputError, match=r"logits.*\(4, 3\).*\(2, 3\)"):
+    with pytest.raises(LossInputError, match=r"targets.*\(2, 3\)"):
         soft_cross_entropy(ZA, ZB[:2])
     with pytest.raises(LossInputError, match=r"similarity_distillation.*anchors"):
         similarity_distillation(ZA, ZB, QUEUE[:0])
@@ -93,7 +93,7 @@ def test_kd_and_its_gradient_by_hand():
 
 def test_kd_is_zero_where_both_agree_and_refuses_other_shapes():
     assert float(knowledge_distillation(TEACHER, TEACHER + 5, 3)) == pytest.approx(0, abs=1e-14)
-    with pytest.raises(LossInputError, match=r"student \(4, 3\).*teacher \(2, 3\)"):
+    with pytest.raises(LossInputError, match=r"teacher.*\(2, 3\)"):
         knowledge_distillation(STUDENT, TEACHER[:2], 3)
     with pytest.raises(LossInputError, match="temperature"):
         knowledge_distillation(STUDENT, TEACHER, 0)

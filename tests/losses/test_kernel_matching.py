@@ -112,7 +112,7 @@ def test_mean_cosine_is_that_of_all_pairs():
 
 def test_losses_refuse_what_does_not_fit():
     log_kernel = gaussian_log_kernel(flows(), WIDTH)
-    with pytest.raises(LossInputError, match="kernels"):
+    with pytest.raises(LossInputError, match="log_kernel"):
         kernel_regression(sets(size=6), log_kernel)
     with pytest.raises(LossInputError, match="temperature"):
         kernel_cross_entropy(sets(), log_kernel, temperature=0.0)

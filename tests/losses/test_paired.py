@@ -114,7 +114,7 @@ def test_transported_targets_leave_the_named_partner_out_and_want_each_alike():
 ])  # fmt: skip
 def test_what_is_no_batch_of_pairs_is_refused(call):
     images, texts, _ = pairs()
-    with pytest.raises(LossInputError, match=r"\[N, D\].*4\)"):
+    with pytest.raises(LossInputError, match=r"texts|images"):
         call(images, texts)
 
 

@@ -79,8 +79,8 @@ def test_one_partner_each_is_moco_of_every_place():
 @pytest.mark.parametrize(
     ("pairs", "queue", "temperature", "said"),
     [
-        (torch.ones(1, 3, 4), QUEUE, 0.2, r"matched is \[1, 3, 4\]"),
-        (torch.ones(1, 4, 4), QUEUE[:0], 0.2, "empty queue"),
+        (torch.ones(1, 3, 4), QUEUE, 0.2, r"matched.*\(1, 3, 4\)"),
+        (torch.ones(1, 4, 4), QUEUE[:0], 0.2, r"queue \(0, 3\)"),
         (torch.ones(1, 4, 4), QUEUE, 0.0, "temperature"),
     ],
 )

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_cross_entropy
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_temperature, check_tensor, shapes
 
 
+@shapes(scores="B K")
 @torch.no_grad()
 @in_float32
 def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tensor:
@@ -50,6 +51,12 @@ def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temper
         Mean over codes, over the other views, and over examples of the cross-entropy.
     """
     check_temperature(temperature)
+    sizes: dict[str, int] = {}
+    for name, views in (("scores", scores), ("codes", codes)):
+        if not isinstance(views, list | tuple) or not views:
+            raise LossInputError(f"swapped_prediction: {name} must be a list, a tensor for each view.")
+        for view in views:
+            check_tensor("swapped_prediction", name, view, [["B", "K"]], sizes)
     if not 1 <= len(codes) <= len(scores) or len(scores) < 2:
         raise LossInputError(
             f"swapped_prediction needs two views or more, and codes for the first of them; got {len(scores)} views and "

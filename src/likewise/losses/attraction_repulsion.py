@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.input_checks import LossInputError
+from likewise.losses.input_checks import LossInputError, shapes
 
 
+@shapes(anchors="B D", positives="B P D")
 @in_float32
 def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.0) -> Tensor:
     """How much each positive is pulled: more, the farther it is from its anchor.
@@ -32,6 +33,7 @@ def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.
     return _pulled(_similarities(anchors, positives), sharpness)
 
 
+@shapes(anchors="B D", others="M D")
 @in_float32
 def repulsion_weights(
     anchors: Tensor, others: Tensor, sharpness: float = 2.0, self_index: Tensor | None = None
@@ -52,6 +54,7 @@ def repulsion_weights(
     return _pushed(anchors @ others.T, sharpness, self_index)
 
 
+@shapes(anchors="B D", positives="B P D")
 @in_float32
 def contrastive_attraction(
     anchors: Tensor, positives: Tensor, sharpness: float = 1.0, through_weights: bool = True
@@ -72,6 +75,7 @@ def contrastive_attraction(
     return 2 - 2 * (weights * similarities).sum(dim=1).mean()
 
 
+@shapes(anchors="B D", others="M D")
 @in_float32
 def contrastive_repulsion(
     anchors: Tensor,
@@ -100,6 +104,7 @@ def contrastive_repulsion(
     return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
+@shapes(z="B V D")
 @in_float32
 def cacr(
     z: Tensor, attraction_sharpness: float = 1.0, repulsion_sharpness: float = 2.0, through_weights: bool = True

@@ -21,17 +21,20 @@ from likewise.losses.input_checks import (
     Kind,
     LossInputError,
     check_can_teach,
+    check_classes,
     check_kind,
     check_labels,
     check_pair,
     check_shapes,
     check_temperature,
     nan_if_nothing_to_learn,
+    shapes,
 )
 from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
 from likewise.losses.waiting import may_wait
 
 
+@shapes(queries="N D", keys="M D")
 @in_float32
 def info_nce(
     queries: Tensor,
@@ -130,6 +133,7 @@ def _suncet_by_kernels(z: Tensor, labels: Tensor, temperature: float | Tensor = 
     return fused_batch.loss_within_batch(z, labels, float(temperature), "nca")
 
 
+@shapes(first="B D", second="B D")
 @fused_batch.kernels_first(_nt_xent_by_kernels)
 @in_float32
 def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, detach_keys: bool = False) -> Tensor:
@@ -159,6 +163,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
     return self_logsumexp(scaled).all_logsumexp.mean() - positive_scores.mean()
 
 
+@shapes(z="B D|B V D")
 @fused_batch.kernels_first(_sup_con_by_kernels)
 @in_float32
 def sup_con(
@@ -180,16 +185,17 @@ def sup_con(
     """
     check_temperature(temperature)
     check_kind(kind)
+    check_labels(labels, len(z), z)
+    check_classes(labels)
     if z.dim() == 3:
         _, views, _ = z.shape
-        check_labels(labels, len(z), z)
         image = torch.arange(len(z), device=z.device)
         labels = torch.where(labels == UNKNOWN, -2 - image, labels).repeat(views)
         z = z.transpose(0, 1).flatten(0, 1)
-    check_labels(labels, len(z), z)
     return _within_batch(unit(z, temperature**-0.5), labels, kind, reduction)
 
 
+@shapes(z="B D")
 @fused_batch.kernels_first(_suncet_by_kernels)
 @in_float32
 def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
@@ -204,10 +210,12 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
         -log of the summed probability of the same class, averaged over rows: L_in of SupCon less log |P|.
     """
     check_labels(labels, len(z), z)
+    check_classes(labels)
     check_temperature(temperature)
     return _within_batch(unit(z, temperature**-0.5), labels, "nca", "valid")
 
 
+@shapes(queries="B D", positives="B D", queue="M D")
 @in_float32
 def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
     """MoCo's loss: one positive a query, the queue as negatives (He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722).

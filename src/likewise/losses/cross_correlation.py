@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError
+from likewise.losses.input_checks import LossInputError, shapes
 
 EPSILON = 1e-5
 """Added to variances, as batch normalisation does: a constant coordinate has no direction."""
 
 
+@shapes(first="B D", second="B D")
 @in_float32
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     """[D, D]: the correlation over the batch of each coordinate of one view with each of the other.
@@ -27,6 +28,7 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     return _standardised(first).T @ _standardised(second) / len(first)
 
 
+@shapes(first="B D", second="B D")
 @in_float32
 def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float = 0.0051) -> Tensor:
     """Each coordinate agrees with itself across views and with no other (Zbontar et al. 2021, Eq. 1, https://arxiv.org/abs/2103.03230).

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_pair, check_temperature
+from likewise.losses.input_checks import LossInputError, check_pair, check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
+@shapes(logits="B C", targets="B C")
 @in_float32
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log softmax(logits)_c.
@@ -22,6 +23,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets.detach() * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
+@shapes(student="B C", teacher="B C")
 @in_float32
 def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over rows (Hinton et al. 2015, Sec. 2, https://arxiv.org/abs/1503.02531).
@@ -40,6 +42,7 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
     return temperature**2 * F.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
 
 
+@shapes(queries="B D", keys="M D", targets="B M")
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
     """Contrast with soft targets: cross-entropy of softmax(q . k / temperature) against given probabilities.
@@ -61,6 +64,7 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
     return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
 
 
+@shapes(student="B D", teacher="B D", anchors="M D")
 @in_float32
 def similarity_distillation(
     student: Tensor,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
+import torch
 from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.losses.waiting import may_wait
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
 
 Kind = Literal["out", "in", "nca"]
 """Where the mean over a query's positives is taken; see `likewise.losses.info_nce`."""
@@ -17,8 +24,67 @@ UNKNOWN = -1
 """The id that equals nothing, not even another unknown: such rows are negatives to all, positives to none."""
 
 
+KINDS = {"float": "floating-point numbers", "int": "whole numbers", "real": "numbers"}
+"""What a tensor holds, by the word at the end of its dimensions in `shapes`."""
+
+
 class LossInputError(LikewiseError, ValueError):
     """A batch from which a loss cannot learn, or whose shapes do not fit."""
+
+
+def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
+    """Check the tensors of a loss before it runs, and name the argument that does not fit; no value is looked at.
+
+    Args:
+        wanted: for each tensor its dimensions, such as ``"B D"``, alternatives parted by ``|``. A letter stands for the
+            same size wherever it occurs, and no size is 0. Tensors hold floating-point numbers, or with ``int`` at the
+            end whole numbers or truth values, or with ``real`` either.
+    """
+    forms = {name: [each.split() for each in text.split("|")] for name, text in wanted.items()}
+
+    def decorate(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
+        names = tuple(inspect.signature(loss).parameters)
+        called = loss.__qualname__.removesuffix(".forward")
+
+        @functools.wraps(loss)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
+            given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
+            sizes: dict[str, int] = {}
+            for name, alternatives in forms.items():
+                if name in given:
+                    check_tensor(called, name, given[name], alternatives, sizes)
+            return loss(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def check_tensor(loss: str, name: str, value: Any, alternatives: Sequence[list[str]], sizes: dict[str, int]) -> None:
+    """Refuse one argument, or note its sizes by their letters; see `shapes`."""
+    kind = alternatives[0][-1] if alternatives[0][-1] in KINDS else "float"
+    forms = [[letter for letter in form if letter not in KINDS] for form in alternatives]
+    dimensions = " or ".join("[" + ", ".join(form) + "]" for form in forms)
+    wanted = f"{dimensions} of {KINDS[kind]}"
+    if not isinstance(value, Tensor):
+        raise LossInputError(
+            f"{loss}: {name} must be a tensor {wanted}; {type(value).__name__} was given. Convert it with "
+            f"torch.as_tensor."
+        )
+    if value.is_complex() or (kind != "real" and value.is_floating_point() != (kind == "float")):
+        raise LossInputError(f"{loss}: {name} must hold {KINDS[kind]}; got a tensor of {value.dtype}.")
+    found = dict(sizes)
+    form = next((each for each in forms if len(each) == value.dim()), ())
+    fits = len(form) == value.dim()
+    for letter, size in zip(form, value.shape, strict=False):
+        fits = fits and found.setdefault(letter, size) == size
+    if not fits:
+        known = ", ".join(f"{letter} = {sizes[letter]}" for letter in form if letter in sizes)
+        where = f", where {known}" if known else ""
+        raise LossInputError(f"{loss}: {name} must be a tensor {wanted}{where}; got {tuple(value.shape)}.")
+    if 0 in value.shape:
+        raise LossInputError(f"{loss}: {name} {tuple(value.shape)} is empty, and nothing can be learned from nothing.")
+    sizes |= found
 
 
 def check_shapes(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor, temperature: float | Tensor) -> None:
@@ -34,13 +100,25 @@ def check_shapes(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor
 
 def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
     """One whole number a row."""
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.shape != (rows,):
+    numbers = isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex()
+    if not numbers or labels.shape != (rows,):
         given = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
         raise LossInputError(
             f"{name} must be a tensor of {rows} whole numbers, one for each row of {tuple(z.shape)}; got {given}{kind}."
             f" Turn class names into numbers first; -1 means unlabelled."
         )
+
+
+def check_classes(labels: Tensor) -> None:
+    """No label below -1, which would be taken for another image's; on a GPU the device raises, and nothing waits."""
+    if not labels.dtype.is_signed:
+        return
+    message = "labels must be -1 (unlabelled) or a class from 0 on{}. Write -1 where a label is unknown."
+    if labels.is_cuda:
+        torch.ops.aten._assert_async((labels >= UNKNOWN).all(), message.format(""))
+    elif may_wait(labels) and bool((labels < UNKNOWN).any()):
+        raise LossInputError(message.format(f"; got {int(labels.min())}"))
 
 
 def check_pair(first: Tensor, second: Tensor, names: tuple[str, str], dimensions: int = 2) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_cross_entropy
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 
 KernelTarget = Literal["l1", "softmax"]
 """How a row of the kernel becomes probabilities: divided by its sum, or its softmax at the embeddings' temperature."""
@@ -28,6 +28,7 @@ def gaussian_log_kernel(vectors: Tensor, width: float) -> Tensor:
     return torch.cdist(vectors, vectors).square().div(-2 * width**2)
 
 
+@shapes(embeddings="B N D", log_kernel="B N N")
 @in_float32
 def kernel_cross_entropy(
     embeddings: Tensor,
@@ -63,6 +64,7 @@ def kernel_cross_entropy(
     return soft_cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1))
 
 
+@shapes(embeddings="B N D", log_kernel="B N N")
 @in_float32
 def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean over all pairs p != q of ((1 + cos(p, q)) / 2 - kernel(p, q))^2; arguments as `kernel_cross_entropy`'s.
@@ -75,6 +77,7 @@ def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | 
     return _weighted(_off_diagonal(similarities - targets).square().mean(dim=(1, 2)), weights)
 
 
+@shapes(embeddings="B N D", log_kernel="B N N")
 @in_float32
 def kernel_alignment(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
     """Minus the cosine of the two matrices, taken as long vectors without their diagonals; in [-1, 1].

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 
 
+@shapes(rows="B D", bags="B P D")
 @in_float32
 def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """MIL-NCE (Miech et al. 2020, Eq. 1, https://arxiv.org/abs/1912.06430), both ways in one denominator.

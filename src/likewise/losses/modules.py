@@ -21,7 +21,7 @@ from likewise.losses.contrastive import nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins
 from likewise.losses.distillation import similarity_distillation
 from likewise.losses.float32 import unit
-from likewise.losses.input_checks import LossInputError, check_kind, check_temperature
+from likewise.losses.input_checks import LossInputError, check_kind, check_temperature, shapes
 from likewise.losses.paired import clip_loss
 
 
@@ -67,6 +67,7 @@ class NTXentLoss(_TemperatureCriterion):
     def __init__(self, temperature: float = 0.5, gather_distributed: bool = True) -> None:
         super().__init__(temperature, gather_distributed)
 
+    @shapes(z0="B D", z1="B D")
     def forward(self, z0: Tensor, z1: Tensor) -> Tensor:
         """Projections [B, D] of both views in one order, normalised here -> a scalar."""
         return nt_xent(self._all_rows(z0), self._all_rows(z1), self.temperature)
@@ -95,6 +96,7 @@ class SupConLoss(_TemperatureCriterion):
         """The settings, for ``print``."""
         return f"temperature={self.temperature}, kind={self.kind!r}"
 
+    @shapes(embeddings="B D|B V D", labels="B int")
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """[N, D] and int64 labels [N], or [B, V, D] for V views and labels [B]; -1 is unlabelled -> a scalar.
 
@@ -119,6 +121,7 @@ class SuNCEtLoss(_TemperatureCriterion):
     def __init__(self, temperature: float = 0.1, gather_distributed: bool = True) -> None:
         super().__init__(temperature, gather_distributed)
 
+    @shapes(embeddings="B D", labels="B int")
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Projections [S, D] of labelled rows, two or more of each class, and int64 labels [S] -> a scalar."""
         return suncet(self._all_rows(embeddings), self._all_rows(labels), self.temperature)
@@ -137,6 +140,7 @@ class InfoNCELoss(_TemperatureCriterion):
     def __init__(self, temperature: float = 0.2) -> None:
         super().__init__(temperature, gather_distributed=False)
 
+    @shapes(queries="B D", positive_keys="B D", negative_keys="M D")
     def forward(self, queries: Tensor, positive_keys: Tensor, negative_keys: Tensor) -> Tensor:
         """[B, D], keys [B, D] and queue [K, D] without gradient, all normalised here -> a scalar."""
         return queue_nce(unit(queries), unit(positive_keys), unit(negative_keys), self.temperature)
@@ -159,6 +163,7 @@ class ISDLoss(nn.Module):
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature
 
+    @shapes(student="B D", teacher="B D", queue="M D")
     def forward(self, student: Tensor, teacher: Tensor, queue: Tensor) -> Tensor:
         """[B, D], [B, D] without gradient, and the anchors [K, D]; all normalised here -> a scalar."""
         return similarity_distillation(
@@ -173,6 +178,7 @@ class NegativeCosineSimilarity(nn.Module):
     ``(criterion(p0, z1) + criterion(p1, z0)) / 2``. BYOL's loss is 2 + 2 times this one.
     """
 
+    @shapes(prediction="B D", target="B D")
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """[B, D] and [B, D], normalised here -> a scalar from -1 (equal directions) to 1."""
         if prediction.shape != target.shape or prediction.dim() != 2:
@@ -197,6 +203,7 @@ class BarlowTwinsLoss(_Criterion):
         super().__init__(gather_distributed)
         self.lambda_param = lambda_param
 
+    @shapes(z0="B D", z1="B D")
     def forward(self, z0: Tensor, z1: Tensor) -> Tensor:
         """Embeddings [B, D] of both views, not normalised -> a scalar, the sum over coordinates."""
         return barlow_twins(self._all_rows(z0), self._all_rows(z1), self.lambda_param)
@@ -250,6 +257,7 @@ class CACRLoss(_Criterion):
         self.attraction_sharpness = attraction_sharpness
         self.repulsion_sharpness = repulsion_sharpness
 
+    @shapes(embeddings="B V D")
     def forward(self, embeddings: Tensor) -> Tensor:
         """[B, V, D] for V views of B images, normalised here -> a scalar."""
         return cacr(self._all_rows(embeddings), self.attraction_sharpness, self.repulsion_sharpness)
@@ -265,6 +273,7 @@ class CLIPLoss(_Criterion):
     def __init__(self, gather_distributed: bool = True) -> None:
         super().__init__(gather_distributed)
 
+    @shapes(image_features="B D", text_features="B D")
     def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor) -> Tensor:
         """[N, D] and [N, D] in one order, normalised here; the scale multiplies the cosines -> a scalar."""
         images = unit(self._all_rows(image_features))  # [N of all ranks, D]

@@ -11,13 +11,14 @@ from torch import Tensor
 from likewise.losses.assignment import sinkhorn
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError
+from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 
 APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
 
 
+@shapes(images="N D", texts="N D")
 @in_float32
 def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
     """CLIP's loss (Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020).
@@ -46,6 +47,7 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
     return (ways / 2 - positive_scores) / len(images)
 
 
+@shapes(images="N D", texts="N D", image_targets="N N", text_targets="N N")
 @in_float32
 def pair_divergence(
     images: Tensor, texts: Tensor, image_targets: Tensor, text_targets: Tensor, scale: float | Tensor
@@ -68,6 +70,7 @@ def pair_divergence(
     return (cross_entropy - entropy / len(images)) / 2
 
 
+@shapes(images="N D", texts="N D")
 @torch.no_grad()
 @in_float32
 def pair_targets(
@@ -93,6 +96,7 @@ def pair_targets(
     return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
 
 
+@shapes(images="N D", texts="N D")
 @torch.no_grad()
 @in_float32
 def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.15, iterations: int = 5) -> Tensor:

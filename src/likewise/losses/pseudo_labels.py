@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 
 
+@shapes(probabilities="B C", past_means="W C", filled="W int")
 @in_float32
 @torch.no_grad()
 def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Tensor) -> Tensor:
@@ -37,6 +38,7 @@ def distribution_alignment(probabilities: Tensor, past_means: Tensor, filled: Te
     return aligned / aligned.sum(dim=1, keepdim=True)
 
 
+@shapes(probabilities="B C", z="B D", bank="M D", bank_probabilities="M C")
 @in_float32
 @torch.no_grad()
 def memory_smoothing(
@@ -59,6 +61,7 @@ def memory_smoothing(
     return alpha * probabilities + (1 - alpha) * (z @ bank.T / temperature).softmax(dim=1) @ bank_probabilities
 
 
+@shapes(probabilities="B C")
 @in_float32
 @torch.no_grad()
 def threshold_pseudo_labels(probabilities: Tensor, threshold: float, hard: bool = False) -> Tensor:
@@ -78,6 +81,7 @@ def threshold_pseudo_labels(probabilities: Tensor, threshold: float, hard: bool 
     return mask * probabilities
 
 
+@shapes(probabilities="B C")
 @in_float32
 @torch.no_grad()
 def pseudo_label_graph(probabilities: Tensor, threshold: float, past_probabilities: Tensor | None = None) -> Tensor:

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_pair, may_wait
+from likewise.losses.input_checks import LossInputError, check_pair, may_wait, shapes
 
 
+@shapes(prediction="B D", target="B D")
 @in_float32
 def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
     """BYOL's loss in one direction: the mean of 2 - 2 cos (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733).
@@ -22,6 +23,7 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
     return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
 
 
+@shapes(prediction="B T F", target="B T F", valid="B T real")
 @in_float32
 def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """The mean absolute error over all numbers of the valid frames (Ma et al. 2021, Sec. 2, LiRA).
@@ -40,6 +42,7 @@ def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (differences.abs().mean(dim=2) * weight).sum() / weight.sum()
 
 
+@shapes(prediction="B T F", target="B T F", valid="B T real")
 @in_float32
 def r2_score(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """The share of the valid frames' squares that is predicted, R^2 where the target's mean is 0: 1 is all, 0 none.

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature
+from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 from likewise.losses.waiting import may_wait
 
 
+@shapes(locations="B U D", partners="B V D", matched="B U V real", queue="M D")
 @in_float32
 def set_similarity(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_labels, check_temperature
+from likewise.losses.input_checks import LossInputError, check_classes, check_labels, check_temperature, shapes
 
 
+@shapes(queries="B D", support="S D")
 @in_float32
 def soft_neighbours(
     queries: Tensor, support: Tensor, labels: Tensor, temperature: float = 0.1, smoothing: float = 0.1
@@ -27,6 +28,7 @@ def soft_neighbours(
     """
     check_temperature(temperature)
     check_labels(labels, len(support), support)
+    check_classes(labels)
     if len(support) == 0 or bool((labels < 0).any()):
         raise LossInputError(
             f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its {len(support)} rows have no "
@@ -38,6 +40,7 @@ def soft_neighbours(
     return (queries @ support.T / temperature).softmax(dim=1) @ membership
 
 
+@shapes(probabilities="B C")
 @in_float32
 def sharpen(probabilities: Tensor, temperature: float = 0.25) -> Tensor:
     """[N, C] to the power of 1 / temperature, rows made to sum to 1 again; in logarithms, so nothing underflows.
@@ -48,6 +51,7 @@ def sharpen(probabilities: Tensor, temperature: float = 0.25) -> Tensor:
     return (_log(probabilities) / temperature).softmax(dim=1)
 
 
+@shapes(predictions="B C", targets="B C")
 @in_float32
 def probability_cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum_c t_c log p_c.
@@ -64,6 +68,7 @@ def probability_cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
     return -(targets.detach() * _log(predictions)).sum(dim=1).mean()
 
 
+@shapes(probabilities="B C")
 @in_float32
 def mean_entropy(probabilities: Tensor) -> Tensor:
     """Entropy of the mean row of [N, C]: ln C where all classes are predicted equally often, 0 where one always is.

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.input_checks import LossInputError, check_pair
+from likewise.losses.input_checks import LossInputError, check_pair, shapes
 
 
+@shapes(first="B D", second="B D", similarity="B B")
 @in_float32
 def y_aware_nce(first: Tensor, second: Tensor, similarity: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
     """Each view attracts the other views of all images, weighted by how similar their targets are.
