@@ -8,8 +8,9 @@ import torch
 
 from data.servers import serve
 from data.test_webdataset import examples, write_tar
+from likewise.data import held_pixels
 from likewise.data.images import open_images
-from likewise.data.loader import Loader
+from likewise.data.loader import Loader, Support
 from likewise.data.samplers import shuffled
 from likewise.data.shard_shuffle import ShardShuffle
 from likewise.data.sources import urls
@@ -88,6 +89,21 @@ def test_a_shard_that_goes_ends_the_epoch_with_its_name(remote, workers):
     (server.folder / "4.tar").unlink()
     with pytest.raises(LikewiseError, match=r"4\.tar"):
         list(loader_of(manifest, workers=workers).batches(0, 6))
+
+
+def test_a_labelled_batch_beside_each_batch_needs_no_other_shards(remote, monkeypatch):
+    manifest, server = remote
+    options = {"support": Support(3, 2), "workers": 1}
+    support = [batch.support for batch in loader_of(open_manifest(server.folder), **options).batches(0, 6)]
+    server.requested.clear()
+    batches = list(loader_of(manifest, **options).batches(0, 6))
+    assert server.requested.total() <= 6 + 7  # each shard for the labelled images, and in its turn
+    for batch, wanted in zip(batches, support, strict=True):
+        assert torch.equal(batch.support.indices, wanted.indices)
+        assert torch.equal(batch.support.pixels.images, wanted.pixels.images)
+    monkeypatch.setattr(held_pixels, "HELD_LIMIT", 100)
+    with pytest.raises(LikewiseError, match="--labels"):
+        list(loader_of(manifest, **options).batches(0, 6))
 
 
 def test_a_cache_that_holds_too_few_shards_is_refused(remote):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from likewise.data.batch import Batch, Pixels
+from likewise.data.batch import UNLABELLED, Batch, Pixels
 from likewise.data.columns.column import IndexedFeature
+from likewise.data.held_pixels import hold
 from likewise.data.images import DecodedRows, FileImages, Images, InMemoryImages
 from likewise.data.originals import CropStream, OriginalImages
 from likewise.data.samplers import ClassBalanced, shuffled
@@ -151,6 +153,7 @@ class Loader:
         if not isinstance(self.images, FileImages) and not self.view_streams:
             yield from (self.batch(step) for step in steps)
             return
+        _ = self._support_images  # read before there are workers
         ahead = self._shards_ahead()
         decoding = DataLoader(
             _Steps(self, self.images),
@@ -199,6 +202,18 @@ class Loader:
         return files if isinstance(files, CachedShards) else None
 
     @cached_property
+    def _support_images(self) -> Images:
+        """The images with the labelled ones in memory, where the support draws them from shards all over the set."""
+        files, images = self._remote_shards, self.images
+        if self.support is None or files is None or not isinstance(images, FileImages) or files.fit_in_cache:
+            return images
+        assert self._shards is not None
+        labelled = (self.labels != UNLABELLED).nonzero().flatten().numpy()
+        copied = copy.copy(images)  # it shares what is known to be unreadable
+        copied.source = hold(images.source, labelled, self._shards.number, files)
+        return copied
+
+    @cached_property
     def _order(self) -> ShardShuffle | None:
         """The order of images that are read from shards; None where every image is as near as any other."""
         buffer = self.shuffle_buffer or (SHUFFLE_BUFFER if self._remote_shards is not None else None)
@@ -226,15 +241,16 @@ class Loader:
 
     def _pixels(self, own: Tensor, step: int, of_support: bool) -> DecodedRows:
         """The images at some positions, or the crops of them that views show."""
+        images = self._support_images if of_support else self.images
         streams = [stream for stream in self.crop_streams if stream.of_support == of_support]
-        if not streams or not isinstance(self.images, OriginalImages):
-            return self.images.replaced(own, labels=self.labels)
+        if not streams or not isinstance(images, OriginalImages):
+            return images.replaced(own, labels=self.labels)
         count = len(own)
 
         def rng(name: str) -> BatchRNG:  # the numbers that `Progress.rng` gives for the whole of our rows
             return BatchRNG((self.seed, step, name), count, count * self.world_size, count * self.rank)
 
-        return self.images.cropped(own, self.labels, streams, rng)
+        return images.cropped(own, self.labels, streams, rng)
 
     @cached_property
     def _draw_support(self) -> ClassBalanced | None:

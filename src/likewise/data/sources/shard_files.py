@@ -73,6 +73,11 @@ class CachedShards:
         """One file's copy, opened for reading."""
         return self.cache.open(self.files[number])
 
+    @property
+    def fit_in_cache(self) -> bool:
+        """Whether copies of all files can be there at once."""
+        return sum(file.size for file in self.files) <= self.cache.limit
+
     def in_turn(self, numbers: Sequence[int]) -> Iterator[int]:
         """The numbers in order, each once its file is copied; the files behind it are fetched meanwhile.
 
