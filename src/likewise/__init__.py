@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from likewise.data.packing.pack import pack
     from likewise.errors import LikewiseError
     from likewise.evaluation.evaluate import evaluate
-    from likewise.runs.api import compare, doctor, load, prepare, train
+    from likewise.runs.api import compare, doctor, load, prepare, train, verify
     from likewise.runs.run import Run
     from likewise.studies import study
     from likewise.training.callbacks import Callback, EarlyStopping
@@ -47,6 +47,7 @@ __all__ = [
     "reproduce",
     "study",
     "train",
+    "verify",
     "views",
 ]
 
@@ -65,6 +66,7 @@ _HOMES = {
     "reproduce": "likewise.claims.reproducing",
     "study": "likewise.studies",
     "train": "likewise.runs.api",
+    "verify": "likewise.runs.api",
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "write a run's page again",
     "compare": "several runs on one page: who is better, by how much, and how much sooner",
     "doctor": "corrupt, tiny, duplicate and leaked images, before step 0",
+    "verify": "the first steps of a run in one process and in several: are they equal?",
     "pack": "images -> a few large files (tar or Parquet) that train reads in their place",
     "export": "the encoder as files for other tools",
     "reproduce": "check a paper's claim at small scale, three seeds; alone it lists the claims",

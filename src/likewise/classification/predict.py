@@ -15,6 +15,7 @@ import pyarrow.csv as arrow_csv
 import torch
 from torch import nn
 
+from likewise.classification.csv_cells import cells_of
 from likewise.classification.judging import Judge, judge_of
 from likewise.classification.predict_vectors import open_vectors, predict_vectors
 from likewise.classification.prediction_file import (
@@ -76,8 +77,8 @@ class Predictions:
         return self.table.to_pandas()
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the table as a CSV file."""
-        arrow_csv.write_csv(self.table, path)
+        """Write the table as a CSV file; no name in it is taken for a formula."""
+        arrow_csv.write_csv(cells_of(self.table), path)
 
     @property
     def unread(self) -> dict[str, str]:

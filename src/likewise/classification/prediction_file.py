@@ -13,6 +13,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from likewise.atomic_write import disk_error
+from likewise.classification.csv_cells import as_cell, names_of
 from likewise.data.columns.targets import TargetTask
 from likewise.errors import DamagedFile, LikewiseError
 from likewise.run_folder import read_object, write_json
@@ -182,7 +183,7 @@ class PredictionFile:
     def _write(self, lines: Iterable[Iterable[Any]]) -> None:
         # A name that is not valid UTF-8 is written with its bytes spelled out.
         with self._partial.open("a", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file, lineterminator="\n").writerows(lines)
+            csv.writer(file, lineterminator="\n").writerows([as_cell(value) for value in line] for line in lines)
             file.flush()
             os.fsync(file.fileno())
         write_json(self._state, {"key": self.key, "rows": self.written, "bytes": self._partial.stat().st_size})
@@ -219,8 +220,10 @@ def read_predictions(path: Path, columns: pa.Schema = COLUMNS) -> pa.Table:
 
 def _batches(path: Path, columns: pa.Schema) -> Iterable[pa.RecordBatch]:
     """A CSV of predictions, a part at a time."""
+    cells = pa.schema([field.with_name(as_cell(field.name)) for field in columns])
     types = arrow_csv.ConvertOptions(
-        column_types=columns, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
+        column_types=cells, null_values=[""], strings_can_be_null=False, quoted_strings_can_be_null=False
     )
     parsing = arrow_csv.ParseOptions(newlines_in_values=True)
-    return arrow_csv.open_csv(path, parse_options=parsing, convert_options=types)
+    for batch in arrow_csv.open_csv(path, parse_options=parsing, convert_options=types):
+        yield names_of(batch, columns)

@@ -4,7 +4,7 @@ from likewise.commands.advising import advise
 from likewise.commands.packing import pack
 from likewise.commands.papers import methods, reproduce, study
 from likewise.commands.runs import compare, embed, evaluate, export, predict, report, search
-from likewise.commands.training import demo, doctor, train
+from likewise.commands.training import demo, doctor, train, verify
 
 __all__ = [
     "advise",
@@ -22,4 +22,5 @@ __all__ = [
     "search",
     "study",
     "train",
+    "verify",
 ]

@@ -20,6 +20,11 @@ from likewise.runs import api
 from likewise.runs.defaults import Defaults, defaults_of
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
+from likewise.runs.verify import run_verification, show
+
+VERIFY_HELP = """Take the first steps of a run in one process and in several (--devices, 2 unless given), and compare
+losses, gradients, weights and scores. The options are those of train. Nothing is written; the exit code is 1 where
+something differs."""
 
 
 def train(words: list[str]) -> None:
@@ -33,8 +38,25 @@ def train(words: list[str]) -> None:
     run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 
 
-def _train_options(defaults: Defaults) -> type:
-    """The options of ``train``: the run's, and of a method that is named its own and its recipe's."""
+def verify(words: list[str]) -> None:
+    """``likewise verify DATA --devices 2`` and the options of ``train``."""
+    name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
+    preset, rest = take_option(rest, "--preset", "", PRESET_NAMES)
+    options = parse(_train_options(defaults_of(name, preset or None), VERIFY_HELP), rest, "likewise verify")
+    method, recipe = getattr(options, "method", name), getattr(options, "recipe", None)
+    found = run_verification(options.data, options.settings, method, recipe)
+    show(found, method, Console())
+    if not found.is_equal:
+        raise SystemExit(1)
+
+
+def _train_options(defaults: Defaults, text: str = "") -> type:
+    """The options of ``train``: the run's, and of a method that is named its own and its recipe's.
+
+    Args:
+        defaults: of the options.
+        text: how help begins, where not as that of ``train``.
+    """
     fields: list[Any] = [
         ("data", DataArgument),
         ("settings", tyro.conf.OmitArgPrefixes[TrainSettings], field(default_factory=lambda: defaults.settings)),
@@ -45,7 +67,7 @@ def _train_options(defaults: Defaults) -> type:
             ("recipe", Recipe, defaults.recipe),
         ]
     options = make_dataclass("Train", fields, frozen=True)
-    options.__doc__ = train_help(defaults.method, defaults.settings.preset, shutil.get_terminal_size().columns)
+    options.__doc__ = text or train_help(defaults.method, defaults.settings.preset, shutil.get_terminal_size().columns)
     return options
 
 

@@ -30,6 +30,7 @@ from likewise.runs.prepare import prepare as prepare_run
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training
+from likewise.runs.verify import STEPS, Verification, run_verification, show
 from likewise.training import Callback
 
 
@@ -112,6 +113,46 @@ def _chosen(
     chosen = with_checked_types(dataclasses.replace(defaults.settings, **(named | settings)))
     chosen, module = with_encoder(chosen, encoder)
     return chosen, defaults, module
+
+
+def verify(
+    data: Any,
+    devices: int = 2,
+    labels: str | int = "all",
+    method: str | Method = "auto",
+    recipe: Recipe | None = None,
+    encoder: str | nn.Module | Run = "auto",
+    views: UserViews | Mapping[str, UserViews] | None = None,
+    first_steps: int = STEPS,
+    console: Console | None = None,
+    **settings: Any,
+) -> Verification:
+    """Whether N processes train as one does: the same first steps by both, on your own data and settings.
+
+    The losses, the gradients, the weights and the online scores are compared, each within a tolerance. New processes
+    import the calling script, so in a script the call belongs under ``if __name__ == "__main__":``. Nothing is written.
+
+    Args:
+        data: as for `train`, like the other arguments.
+        devices: processes that are compared with one.
+        labels: what training may see.
+        method: a name, ``auto``, or an instance.
+        recipe: optimiser and schedule.
+        encoder: a name, a run or its folder, or a module.
+        views: how views are made, where not as the method says.
+        first_steps: how many steps both take.
+        console: where a screen goes; None prints nothing.
+        settings: any field of `likewise.runs.settings.TrainSettings`.
+
+    Raises:
+        LikewiseError: anything that cannot be used, with what to do instead.
+    """
+    chosen, defaults, module = _chosen(method, {**settings, "devices": devices}, labels, None, encoder)
+    given = GivenObjects(module, views)
+    found = run_verification(data, chosen, defaults.method, recipe or defaults.recipe, given, first_steps)
+    if console is not None:
+        show(found, method, console)
+    return found
 
 
 def load(path: str | Path, encoder: nn.Module | None = None) -> Run:

@@ -34,6 +34,15 @@ def has_dropout(networks: nn.Module) -> bool:
     return any(_share(module) > 0 for module in networks.modules())
 
 
+def without_dropout(networks: nn.Module) -> None:
+    """Let networks leave out nothing while they train."""
+    for module in networks.modules():
+        if isinstance(module, _DropoutNd):
+            module.p = 0.0
+        elif _share(module):
+            module.drop_prob = 0.0  # type: ignore[assignment]
+
+
 def _share(module: nn.Module) -> float:
     if isinstance(module, _DropoutNd):
         return module.p

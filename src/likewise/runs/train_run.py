@@ -103,7 +103,7 @@ def run_training(
     with RankWatch(f"The checkpoints are whole. To continue: {resume_line}") as watch:
         fabric, precision = _launch(prepared.settings, run, watch)
         run = RunFolder(fabric.broadcast(str(run.path)))  # a free name that one rank finds may be taken for the next
-        loader = _with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
+        loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
         microbatch = _microbatch(fabric, prepared, nets, loader, run)
         microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
         memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
@@ -177,7 +177,7 @@ def _take(run: RunFolder, settings: TrainSettings, stack: ExitStack) -> str:
     return stack.enter_context(locked(run))
 
 
-def _with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
+def with_view_streams(prepared: Prepared, nets: Nets, loader: Loader) -> Loader:
     """The loader that makes a user's views in its workers, or cuts the crops of ours, where there are such."""
     first_step = Progress(0, prepared.steps(loader), prepared.settings.seed, rank(), world_size())
     streams = view_streams(prepared.method, nets, loader, first_step)

@@ -1,0 +1,35 @@
+"""Names in CSV files that a spreadsheet opens: none of them is taken for a formula.
+
+A cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe before it, as
+https://owasp.org/www-community/attacks/CSV_Injection has it. Numbers stay numbers. Parquet files hold the names alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def as_cell(value: Any) -> Any:
+    """A value for a CSV file."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+def cells_of(table: pa.Table) -> pa.Table:
+    """A table with all its names and texts as cells."""
+    columns = [pa.array([as_cell(value) for value in column.to_pylist()], column.type) for column in table.columns]
+    return pa.table(columns, names=[as_cell(name) for name in table.column_names])
+
+
+def names_of(batch: pa.RecordBatch, columns: pa.Schema) -> pa.RecordBatch:
+    """Rows that were read from cells, with the names and texts that they stand for."""
+    arrays = [
+        pc.replace_substring_regex(column, r"^'('*[=+\-@\t\r])", r"\1") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.record_batch(arrays, schema=columns)
