@@ -43,7 +43,7 @@ def test_names_stay_text_in_the_browser(chromium, run, tmp_path):
 def test_names_lead_to_no_file(run):
     """Nothing has been written beside the run's folder."""
     assert [path.name for path in run.folder.path.parent.iterdir()] == [run.folder.path.name]
-    run.export("hub", with_head=True)
+    run.export("torchscript", with_head=True)
     assert [path.name for path in run.folder.path.parent.iterdir()] == [run.folder.path.name]
 
 
