@@ -1,9 +1,12 @@
 """Heads on frozen features."""
 
+import pytest
 import torch
+from torch import nn
 
-from likewise.adaptation import prototype_classifier
-from likewise.advice.frozen import mean_of_heads, of_labelled, propagated
+from likewise.advice.frozen import FrozenEncoder, frozen_arms, mean_of_heads
+
+NOBODY = torch.zeros(0, dtype=torch.int64)
 
 
 def blobs(classes=3, each=30):
@@ -13,26 +16,39 @@ def blobs(classes=3, each=30):
     return centres[truth] + torch.randn(len(truth), 8, generator=random), truth
 
 
+@pytest.fixture
+def arms():
+    features, _ = blobs()
+    return frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features), 3, 60)
+
+
 def test_the_mean_of_heads_is_the_mean_of_their_standardised_logits():
-    features, truth = blobs()
-    labels = torch.full_like(truth, -1)
-    labels[::5] = truth[::5]
+    features, _ = blobs()
+    torch.manual_seed(0)
+    heads = [nn.Linear(8, 3), nn.Linear(8, 3)]
     expected = torch.zeros(len(features), 3)
-    for learner in (of_labelled, prototype_classifier, propagated):
-        logits = learner(features, labels, 3)(features)
-        logits = logits - logits.mean(dim=1, keepdim=True)
-        expected += logits / logits.std() / 3
-    found = mean_of_heads(features, labels, 3)
+    for head in heads:
+        logits = head(features) - head(features).mean(dim=1, keepdim=True)
+        expected += logits / logits.std() / 2
+    found = mean_of_heads(heads, features, torch.arange(3), 3)
     assert all(parameter.is_leaf for parameter in found.parameters())
     torch.testing.assert_close(found(features), expected.detach(), rtol=1e-3, atol=1e-3)
 
 
-def test_a_class_without_a_label_is_never_the_answer_and_spoils_no_other():
+def test_a_class_without_a_label_is_never_the_answer_and_spoils_no_other(arms):
     features, truth = blobs()
     labels = torch.full_like(truth, -1)
     shown = (torch.arange(len(truth)) % 3 == 0) & (truth < 2)
     labels[shown] = truth[shown]
-    answers = mean_of_heads(features, labels, 3)(features).argmax(dim=1)
+    answers = arms[-1].fit(labels, NOBODY, 1e9).head(features).argmax(dim=1)
     known = truth < 2
     assert (answers < 2).all()
     assert float((answers[known] == truth[known]).float().mean()) > 0.7
+
+
+def test_a_head_is_fitted_once_for_the_same_labels_and_anew_for_others(arms):
+    _, truth = blobs()
+    first = arms[0].fit(truth, NOBODY, 1e9).head
+    arms[-1].fit(truth, NOBODY, 1e9)  # the mean uses it
+    assert arms[0].fit(truth, NOBODY, 1e9).head is first
+    assert arms[0].fit(truth, torch.arange(5), 1e9).head is not first

@@ -18,8 +18,8 @@ from likewise.advice.trained_arms import BATCH, AdaptedArm, Bench
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 
-VIEWS, MOST_CACHED = 8, 4000
-"""of each labelled image that are cached; views of all images at most, 40 kB each for lite0 at 128 px"""
+VIEWS, FEWEST_VIEWS, MOST_CACHED = 8, 2, 4000
+"""of each labelled image that are cached, and fewest; views of all images at most, 40 kB each for lite0 at 128 px"""
 
 TIMED_STEPS = 3
 """by which the time of a step is measured, after one to warm up"""
@@ -27,7 +27,7 @@ TIMED_STEPS = 3
 
 def cached_view_count(labelled: int) -> int:
     """Views of each of so many labelled images."""
-    return max(2, min(VIEWS, MOST_CACHED // labelled))
+    return max(FEWEST_VIEWS, min(VIEWS, MOST_CACHED // labelled))
 
 
 class CachedViews:

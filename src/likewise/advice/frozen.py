@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,12 @@ class FrozenEncoder:
     settings: EncoderSettings
     vectors: Tensor
     """float32 [N, D]"""
+    heads: dict[tuple[str, bytes], nn.Module] = field(default_factory=dict)
+    """those that were fitted already, by the arm's name and the labels"""
 
+
+LEFT_OUT = -2
+"""in the place of a label: the image may not be used at all"""
 
 Learner = Callable[[Tensor, Tensor, int], nn.Module]
 """Features [M, D] and labels [M], -1 where hidden, and the number of classes -> a head."""
@@ -65,20 +70,74 @@ class FrozenArm(AdviceArm):
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained:
         """Fit the head, which is so quick that the limit is never reached."""
         began = time.perf_counter()
-        usable = torch.ones(len(labels), dtype=torch.bool)
-        usable[left_out] = False
-        if not self.card.unlabelled:
-            usable &= labels != UNLABELLED
-        head = self.learner(self.frozen.vectors[usable], labels[usable], self.classes)
-        self.measured = time.perf_counter() - began
-        return Trained(self.frozen.encoder, self.frozen.settings, head)
+        shown = labels.clone()
+        shown[left_out] = LEFT_OUT
+        key = self.card.name, shown.numpy().tobytes()
+        if key not in self.frozen.heads:
+            self.frozen.heads[key] = self.head(shown)
+            self.measured = time.perf_counter() - began
+        return Trained(self.frozen.encoder, self.frozen.settings, self.frozen.heads[key])
+
+    def head(self, shown: Tensor) -> nn.Module:
+        """The head for labels int64 [N], -1 where hidden, -2 for images that may not be used at all."""
+        usable = shown >= 0
+        if self.card.unlabelled:
+            usable |= shown == UNLABELLED
+        return self.learner(self.frozen.vectors[usable], shown[usable], self.classes)
 
     def features(self, trained: Trained, rows: Tensor) -> Tensor:
         """Those that are there already."""
         return self.frozen.vectors[rows]
 
 
-def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[AdviceArm]:
+class MeanArm(FrozenArm):
+    """The mean logits of the heads of other arms, each at unit deviation.
+
+    With few labels their mistakes differ, and which is the best of them cannot be told from the labels.
+
+    Args:
+        card: what it is.
+        frozen: the encoder and the features.
+        arms: whose heads are averaged; all of them are linear.
+        classes: K.
+    """
+
+    def __init__(self, card: ArmCard, frozen: FrozenEncoder, arms: Sequence[FrozenArm], classes: int) -> None:
+        super().__init__(card, frozen, logistic_regression, classes)
+        self.arms = arms
+
+    def head(self, shown: Tensor) -> nn.Module:
+        """The mean of the other arms' heads for the same labels."""
+        left_out = (shown == LEFT_OUT).nonzero().flatten()
+        labels = shown.where(shown != LEFT_OUT, UNLABELLED)
+        heads = [arm.fit(labels, left_out, math.inf).head for arm in self.arms]
+        return mean_of_heads(heads, self.frozen.vectors[shown >= 0], shown[shown >= 0].unique(), self.classes)
+
+
+def mean_of_heads(heads: Sequence[nn.Module], features: Tensor, present: Tensor, classes: int) -> nn.Module:
+    """The mean of linear heads, whose logits have unit deviation on some features.
+
+    Args:
+        heads: float [B, D] -> [B, K].
+        features: float [M, D].
+        present: int64 [C], the classes with a label; the others are never the answer.
+        classes: K.
+    """
+    mean = nn.Linear(features.shape[1], classes).requires_grad_(False)
+    mean.weight.zero_()
+    mean.bias.fill_(ABSENT)
+    mean.bias[present] = 0.0
+    for head in heads:
+        assert isinstance(head, nn.Linear)
+        weight, bias = head.weight.detach()[present], head.bias.detach()[present]
+        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
+        scale = len(heads) * (features @ weight.T + bias).std().clamp_min(1e-6)
+        mean.weight[present] += weight / scale
+        mean.bias[present] += bias / scale
+    return mean.eval()
+
+
+def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> Sequence[FrozenArm]:
     """Nearest neighbours, prototypes, logistic regression; label propagation and a mean where images have no label.
 
     Args:
@@ -87,18 +146,19 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> list[Ad
         unlabelled: images without a label.
     """
 
-    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> AdviceArm:
+    def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> FrozenArm:
         card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
         return FrozenArm(card, frozen, learner, classes)
 
-    arms = [
+    arms: list[FrozenArm] = [
         arm("logistic regression", logistic_regression),
         arm("class prototypes", prototype_classifier),
         arm("k-NN", NearestNeighbours, can_win=False),
     ]
     if unlabelled:
         arms.append(arm("label propagation", propagated, unlabelled=True))
-        arms.append(arm("mean of three heads", mean_of_heads, unlabelled=True))
+        card = ArmCard(f"{frozen.name}, frozen, mean of three heads", frozen.start, True, False)
+        arms.append(MeanArm(card, frozen, [arms[0], arms[1], arms[3]], classes))
     return arms
 
 
@@ -129,27 +189,6 @@ def propagated(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
     others = (labels == UNLABELLED).nonzero().flatten()
     answers[others[PROPAGATED:]] = UNLABELLED
     return fit_head(features, answers, classes).head
-
-
-def mean_of_heads(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """The mean logits of logistic regression, class prototypes and label propagation, each at unit deviation.
-
-    With few labels their mistakes differ, and which is the best of them cannot be told from the labels.
-    """
-    heads = [learner(features, labels, classes) for learner in (of_labelled, prototype_classifier, propagated)]
-    present = labels[labels != UNLABELLED].unique()
-    mean = nn.Linear(features.shape[1], classes).requires_grad_(False)
-    mean.weight.zero_()
-    mean.bias.fill_(ABSENT)
-    mean.bias[present] = 0.0
-    for head in heads:
-        assert isinstance(head, nn.Linear)
-        weight, bias = head.weight.detach()[present], head.bias.detach()[present]
-        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
-        scale = len(heads) * (features @ weight.T + bias).std().clamp_min(1e-6)
-        mean.weight[present] += weight / scale
-        mean.bias[present] += bias / scale
-    return mean.eval()
 
 
 class NearestNeighbours(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 from likewise.adaptation.frozen_stages import split_before_last
 from likewise.advice.advice import Gain
 from likewise.advice.arm import AdviceArm, ArmCard
-from likewise.advice.cached_arms import CachedViews, LastStagesArm, cached_view_count, last_half
+from likewise.advice.cached_arms import FEWEST_VIEWS, CachedViews, LastStagesArm, cached_view_count, last_half
 from likewise.advice.candidates import (
     LARGER_SHARE,
     PRETRAINED_SIZES,
@@ -51,6 +51,12 @@ rarely win"""
 
 OWN_SHARE = 0.12
 """of the time that is left at most, for pre-training on the images without a label"""
+
+HALF_SHARE = 0.1
+"""of the time that is left at most, for the worth of half of the labels"""
+
+READING_SHARE = 5
+"""as many times the time for reading all images must be left, for reading them once more at another size"""
 
 FEWEST_UNLABELLED = 200
 """images without a label below which learning from them is not tried"""
@@ -120,7 +126,8 @@ class Programme:
             return
         if self.start is not None:
             self.label_gain = self.worth_of_labels()
-        self.try_training(sizes)
+        if self.start is None or self.left > READING_SHARE * self.start.cost.decoding * len(self.data.labels):
+            self.try_training(sizes)
 
     def try_training(self, sizes: list[Size]) -> None:
         """Whatever trains an encoder: the last stages first, which win most for their time; then comparisons; then all.
@@ -172,10 +179,12 @@ class Programme:
         settings = pretrained_settings(self.data, start.settings.pretrained, sizes[0])
         return starting_point(self.data, settings, cost, self.seed)
 
-    def worth_of_labels(self) -> Gain:
-        """The best arm on frozen features, with half of the labels of each fold."""
+    def worth_of_labels(self) -> Gain | None:
+        """The best arm on frozen features, with half of the labels of each fold; None where that takes too long."""
         fold_of, labelled = self.cross_validation.fold_of, self.data.labelled
         best = max(eligible(self.cross_validation.tried), key=lambda each: float(each.scores(self.truth).sum()))
+        if sum(each.seconds for each in self.cross_validation.tried) > HALF_SHARE * self.left:
+            return None  # the winner may need the heads of all others
         half = torch.zeros(len(self.truth), dtype=torch.bool)
         for fold in range(self.cross_validation.folds):
             held_out = fold_of == fold
@@ -236,8 +245,9 @@ class Programme:
         """Fine-tuning of the last half of the stages on cached views, for as many steps as fit by measured time."""
         start, rows = size.start, self.data.labelled
         stages = last_half(start.encoder)
-        views = cached_view_count(len(rows))
-        if not stages or views * len(rows) * start.cost.both > LAST_STAGES_SHARE / 2 * self.left:
+        possible = int(LAST_STAGES_SHARE / 3 * self.left / (len(rows) * start.cost.forward))
+        views = min(cached_view_count(len(rows)), possible)
+        if not stages or views < FEWEST_VIEWS:
             return
         split = split_before_last(start.encoder, stages, start.settings.image_size)
         if split is None:

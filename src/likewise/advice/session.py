@@ -41,6 +41,9 @@ RESERVE = 0.05
 LEAST_RESERVE = 2.0
 """seconds of it at least"""
 
+SAFETY = 1.5
+"""as many times the time that saving took is left for the last saving"""
+
 INSTALL = "pip install 'likewise[pretrained]'"
 
 
@@ -111,8 +114,12 @@ class Session:
 
     def keep(self) -> Advice:
         """Save the best so far of what is fitted at once, so that nothing is lost whatever happens."""
-        found = eligible(self.cross_validation.tried)
-        return self.finish([each for each in found if not each.card.trains_encoder] or found)
+        began, found = self.clock.spent, eligible(self.cross_validation.tried)
+        advice = self.finish([each for each in found if not each.card.trains_encoder] or found)
+        # The last time will take as long, however busy the machine is.
+        reserve = SAFETY * (self.clock.spent - began)
+        self.cross_validation.reserve = max(self.cross_validation.reserve, reserve)
+        return advice
 
     def finish(self, candidates: list[TriedArm]) -> Advice:
         """The best of some arms fitted to all labels and saved, with the table, the sentence and the page."""
