@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
+from likewise.data.checks.leakage import leak_warnings
 from likewise.data.checks.mask_check import MasksFound
 from likewise.data.columns.targets import targets_in
 from likewise.data.manifest import Manifest, class_counts, some_files
@@ -42,7 +43,12 @@ def summarise_data(
     flipped = visible & (visible_labels != train.labels)
     unread = _unread(splits)
     notes = [*found["notes"], *_left_out(method, used, len(visible_labels)), *view_notes(method, encoder.channels)]
-    warnings = [*found["warnings"], *_unread_warnings(unread), *_mask_warnings(manifest, masks, encoder)]
+    warnings = [
+        *found["warnings"],
+        *_unread_warnings(unread),
+        *_mask_warnings(manifest, masks, encoder),
+        *leak_warnings(splits),
+    ]
     return {
         "source": found["source"],
         "splits": {name: len(split.manifest) for name, split in splits.items()},

@@ -53,17 +53,23 @@ def candidates(thumbnails: np.ndarray) -> np.ndarray:
 def _update(similarity: Tensor, entry: Tensor, queries: Tensor, windows: Descriptors, start: int) -> None:
     """Take the nearest of some images' windows into the nearest of all images so far, in place."""
     vectors = torch.from_numpy(windows.vectors).T.contiguous()
-    rows = torch.from_numpy(windows.rows + start)
-    codes = (rows * 8 + torch.from_numpy(windows.windows)) * 8 + torch.from_numpy(windows.orientations)
+    owners = torch.from_numpy(windows.rows + start)
+    codes = (owners * 8 + torch.from_numpy(windows.windows)) * 8 + torch.from_numpy(windows.orientations)
     for first in range(0, len(queries), IMAGES_AT_ONCE):
         some = slice(first, first + IMAGES_AT_ONCE)
         near = queries[some] @ vectors  # [Q, W]
         if first == start:
-            near[rows[None] == torch.arange(first, first + len(near))[:, None]] = -1.0  # an image is not its own copy
-        values, positions = near.topk(min(NEAREST, near.shape[1]), dim=1)
-        values, ranks = torch.cat([similarity[some], values], dim=1).topk(NEAREST, dim=1)
-        similarity[some] = values
-        entry[some] = torch.cat([entry[some], codes[positions]], dim=1).gather(1, ranks)
+            near[owners[None] == torch.arange(first, first + len(near))[:, None]] = -1.0  # an image is not its own copy
+        # Most images have no candidate among some others, and a maximum takes far less time than the greatest few.
+        wanted = near.amax(dim=1) >= similarity[some, -1].clamp(min=SIMILARITY)
+        rows = wanted.nonzero()[:, 0]
+        if not len(rows):
+            continue
+        values, positions = near[rows].topk(min(NEAREST, near.shape[1]), dim=1)
+        rows = rows + first
+        values, ranks = torch.cat([similarity[rows], values], dim=1).topk(NEAREST, dim=1)
+        similarity[rows] = values
+        entry[rows] = torch.cat([entry[rows], codes[positions]], dim=1).gather(1, ranks)
 
 
 def _pairs(parts: Descriptors, part: np.ndarray, code: np.ndarray) -> np.ndarray:

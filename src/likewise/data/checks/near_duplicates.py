@@ -164,8 +164,8 @@ def _compared(thumbnails: np.ndarray) -> Iterator[Copy]:
     windows = torch.tensor(WINDOWS)
     for start in range(0, len(found), PAIRS_AT_ONCE):
         pairs = found[start : start + PAIRS_AT_ONCE]
-        wholes = _upright(thumbnails, pairs["whole"], pairs["whole_orientation"])
-        parts = _upright(thumbnails, pairs["part"], pairs["part_orientation"])
+        wholes = upright(thumbnails, pairs["whole"], pairs["whole_orientation"])
+        parts = upright(thumbnails, pairs["part"], pairs["part_orientation"])
         window = register(wholes, parts, windows[torch.from_numpy(pairs["window"])])
         agrees = agreement(wholes, parts, window).tolist()
         sides = (window[:, 1::2] - window[:, 0::2]).amin(dim=1).tolist()
@@ -174,7 +174,7 @@ def _compared(thumbnails: np.ndarray) -> Iterator[Copy]:
             yield Copy(one, other, _kind(int(pair["turn"]), side), score)
 
 
-def _upright(thumbnails: np.ndarray, rows: np.ndarray, orientations: np.ndarray) -> torch.Tensor:
+def upright(thumbnails: np.ndarray, rows: np.ndarray, orientations: np.ndarray) -> torch.Tensor:
     """float32 [P, SIDE, SIDE]: thumbnails in an orientation each."""
     images = np.empty((len(rows), SIDE, SIDE), np.float32)
     for orientation in np.unique(orientations).tolist():
