@@ -14,7 +14,7 @@ from likewise.data.images import open_images
 from likewise.data.packing import packer
 from likewise.data.sources import remote_parquet, urls
 from likewise.data.sources.open import open_manifest
-from likewise.data.sources.shard_cache import ShardCache, bytes_of
+from likewise.data.sources.shard_cache import ShardCache, as_typed, bytes_of
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 
@@ -143,8 +143,9 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards,
         remote.pixels.read(row)
         assert sum(path.stat().st_size for path in cache.folder.glob("*.tar")) <= 2 * size
     assert sorted(path.name[-11:] for path in cache.folder.glob("*.tar")) == ["shard-0.tar", "shard-2.tar"]
-    with pytest.raises(LikewiseError, match="--cache-size"):
+    with pytest.raises(LikewiseError, match=f"--cache-size {as_typed(size)}"):
         open_manifest(f"{shards.url}/shard-0.tar", cache=ShardCache(tmp_path / "tiny", size - 1))
+    assert bytes_of(as_typed(size)) >= size
 
 
 @pytest.fixture

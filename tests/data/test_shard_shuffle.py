@@ -66,7 +66,8 @@ def test_an_epoch_fetches_each_shard_once_and_shows_each_image_once(remote, work
     batches = list(loader.batches(0, 6))
     assert sorted(torch.cat([batch.indices for batch in batches]).tolist()) == list(range(48))
     assert len(server.requested) == 6
-    assert server.requested.total() in (6, 7)  # the first shard of the next epoch may be fetched already
+    # The next epoch's first shard may be here already; a block is one step, and workers are several steps behind.
+    assert server.requested.total() <= (12 if workers else 7)
     for batch, wanted in zip(batches, map(loader.batch, range(6)), strict=True):
         assert torch.equal(batch.pixels.images, wanted.pixels.images)
 
@@ -97,7 +98,7 @@ def test_a_labelled_batch_beside_each_batch_needs_no_other_shards(remote, monkey
     support = [batch.support for batch in loader_of(open_manifest(server.folder), **options).batches(0, 6)]
     server.requested.clear()
     batches = list(loader_of(manifest, **options).batches(0, 6))
-    assert server.requested.total() <= 6 + 7  # each shard for the labelled images, and in its turn
+    assert server.requested.total() <= 6 + 12  # each shard for the labelled images, and in its turn
     for batch, wanted in zip(batches, support, strict=True):
         assert torch.equal(batch.support.indices, wanted.indices)
         assert torch.equal(batch.support.pixels.images, wanted.pixels.images)

@@ -15,7 +15,7 @@ from data.test_webdataset import examples, write_tar
 STEPS = 10
 
 SCRIPT = f"""
-import json, os, sys
+import json, os, sys, time
 import torch
 from likewise.data import images, loader
 import likewise as lw
@@ -26,6 +26,8 @@ seen, batches = [], loader.Loader.batches
 def noted(self, first, last):
     for step, batch in zip(range(first, last), batches(self, first, last)):
         seen.append([step, batch.indices.tolist()])
+        print(step, flush=True)
+        time.sleep(0.3 * ("slowly" in sys.argv))
         yield batch
 
 loader.Loader.batches = noted
@@ -55,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 def started(folder, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "script.py", *map(str, words)]
-    return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finished(process):
@@ -74,12 +76,11 @@ def seen(folder, name):
 @pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit_and_two_ranks_see_every_image_once(folder):
     finished(started(folder, "whole", 1))
-    killed = started(folder, "killed", 1)
-    while not list((folder / "killed" / "checkpoints").glob("*")):
+    killed = started(folder, "killed", 1, "slowly")
+    while killed.stdout.readline().strip() != b"6":  # a checkpoint is written every 2 steps
         assert killed.poll() is None, killed.stderr.read().decode()
-        time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     finished(started(folder, "killed", 1, "resume"))
     whole, resumed = seen(folder, "whole-rank-0"), seen(folder, "killed-rank-0")
     assert 0 < len(resumed) < len(whole) == STEPS

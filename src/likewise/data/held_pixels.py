@@ -9,6 +9,7 @@ import numpy as np
 
 from likewise.data.pixel_range import RangedPixels
 from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage, decode
+from likewise.data.sources.shard_cache import as_typed
 from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError
 
@@ -76,6 +77,6 @@ def hold(source: PixelSource, rows: np.ndarray, shard_of: np.ndarray, files: Cac
                     f"The method needs a labelled batch beside each batch, and the {len(rows):,} labelled images are "
                     f"more than the {HELD_LIMIT / 1e9:.1f} GB that may be held in memory. Give a smaller label budget, "
                     f"for instance --labels 1%, or a cache that holds all shards: --cache-size "
-                    f"{-(-sum(file.size for file in files.files) // 10**9)}GB."
+                    f"{as_typed(sum(file.size for file in files.files))}."
                 )
     return HeldPixels(source, held)

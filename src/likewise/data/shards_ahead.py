@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from likewise.data.shard_shuffle import ShardShuffle
+from likewise.data.sources.shard_cache import as_typed
 from likewise.data.sources.shard_files import COPIES_AT_A_TIME, CachedShards
 from likewise.errors import LikewiseError
 
@@ -94,6 +95,6 @@ def require_room(files: CachedShards, order: ShardShuffle) -> None:
         fitting = files.cache.limit // (3 * sizes[0]) * len(order) // len(sizes)
         raise LikewiseError(
             f"The cache may have {files.cache.limit:,} bytes, but {order.shards_at_a_time} shards are shuffled "
-            f"together, and three times as many need {needed:,}. Give --cache-size {-(-needed // 10**9)}GB or more"
+            f"together, and three times as many need {needed:,}. Give --cache-size {as_typed(needed)} or more"
             + (f", or --shuffle-buffer {fitting}." if fitting else ".")
         )

@@ -103,7 +103,7 @@ class ShardCache:
         if file.size > self.limit:
             raise LikewiseError(
                 f"{file.url} has {file.size:,} bytes, but the cache may have {self.limit:,}. Give at least "
-                f"--cache-size {-(-file.size // 10**9) + 1}GB (or LIKEWISE_CACHE_SIZE)."
+                f"--cache-size {as_typed(file.size)} (or LIKEWISE_CACHE_SIZE)."
             )
         self.make_room(file.size)
         part = local.with_name(f"{local.name}.part")
@@ -129,6 +129,12 @@ def bytes_of(text: str) -> int:
     if number < 1:
         raise LikewiseError(f"The cache size {text!r} cannot be used. Give a number of bytes, for instance 20GB.")
     return int(number)
+
+
+def as_typed(number: int) -> str:
+    """A number of bytes, rounded up, as it is typed."""
+    unit = next((unit for unit in ("TB", "GB", "MB", "kB") if number >= UNITS[unit.lower()]), "")
+    return f"{-(-number // UNITS[unit.lower()])}{unit}"
 
 
 def _is_whole(local: Path, file: RemoteFile) -> bool:
