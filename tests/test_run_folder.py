@@ -8,8 +8,8 @@ import pytest
 
 import likewise as lw
 from likewise import cli
-from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.run_folder import RunFolder, make_folder, read_json, write_json
+from likewise.errors import DamagedFile, EnvironmentIOError, LikewiseError
+from likewise.run_folder import RunFolder, make_folder, read_json, read_object, write_json
 
 
 def test_empty_folders_are_nobodys(tmp_path):
@@ -93,3 +93,66 @@ def test_a_run_of_an_older_format_is_refused_in_one_sentence(command, content, t
         message = str(refused.value)
     assert str(old.path) in message and "format 1" in message and "\n" not in message
     assert read_json(old.config) == content
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1', "null", '"text"'])
+def test_a_json_file_that_is_none_or_no_object_is_refused_by_name(content, tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text(content)
+    with pytest.raises(DamagedFile, match="scores"):
+        read_object(path)
+
+
+def test_any_change_of_a_value_is_found_and_who_means_it_removes_the_checksum(tmp_path):
+    path = tmp_path / "scores.json"
+    content = {"trained": [{"name": "knn20_top1", "value": 0.91}], "notes": ["a", "é"]}
+    write_json(path, content)
+    assert read_json(path) == content
+    text = path.read_text()
+    path.write_text(text.replace("0.91", "0.97"))
+    with pytest.raises(DamagedFile, match="checksum"):
+        read_json(path)
+    path.write_text(json.dumps(json.loads(text), indent=None))  # other white space is no change
+    assert read_json(path) == content
+    path.write_text(json.dumps({"trained": []}))
+    assert read_json(path) == {"trained": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [({"steps": True}, "steps"), ({"steps": "5"}, "steps"), ({}, "steps"), ({"steps": None}, "steps")],
+)
+def test_an_entry_that_is_absent_or_of_another_type_is_named(content, named, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DamagedFile, match=named):
+        read_object(path, {"steps": int})
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"format": 3}', '{"format": "3"}', '{"format": 3, "steps": 1}']
+)
+def test_a_damaged_config_makes_no_run(content, tmp_path):
+    run = RunFolder(tmp_path)
+    run.config.write_text(content)
+    with pytest.raises(LikewiseError, match=re.escape(str(tmp_path))):
+        run.require()
+
+
+@pytest.mark.parametrize("line", ["5", "null", "[]", '{"loss": 1}', '{"step": "x"}', '{"step": null}', "\udcff"])
+def test_odd_lines_of_the_log_are_passed_over(line, tmp_path):
+    run = RunFolder(tmp_path)
+    good = json.dumps({"step": 1, "loss": 2.0})
+    run.metrics.write_bytes(f"{good}\n{line}\n{good}\n".encode(errors="surrogateescape"))
+    assert list(run.metric_lines()) == [{"step": 1, "loss": 2.0}] * 2
+
+
+def test_overwriting_removes_what_would_replace_the_new_networks(tmp_path):
+    run = RunFolder(tmp_path)
+    run.create()
+    write_json(run.config, {})
+    left = [run.previous_checkpoint, run.best, run.restored, run.unread, run.checkpoint.with_name("last.ckpt.damaged")]
+    for path in left:
+        path.write_text("old")
+    run.create(overwrite=True)
+    assert [path for path in left if path.exists()] == []

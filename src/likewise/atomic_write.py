@@ -107,13 +107,16 @@ def refused_by_disk(error: Exception) -> OSError | None:
 
     safetensors and PyTorch write by themselves and keep the reason in their text, or do not give it.
     """
-    if isinstance(error, OSError):
-        return error
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError):
+            return behind
+        behind = behind.__cause__ or behind.__context__
     text = str(error)
     for number in FULL | DENIED:
         if f"os error {number})" in text or os.strerror(number) in text:
             return OSError(number, os.strerror(number))
-    if "PytorchStreamWriter failed" in text:
+    if "PytorchStreamWriter" in text or "inline_container" in text:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return None
 

@@ -56,11 +56,11 @@ def write_torch(path: Path, content: Mapping[str, Any], remedy: str = RESUME) ->
         EnvironmentIOError: the disk is full or may not be written to; an old file stays.
     """
     with atomic_write(path, remedy) as partial:
-        try:
-            torch.save(dict(content), partial)
-        except RuntimeError as error:
-            raise refused_by_disk(error) or error from None
-        with partial.open("r+b") as file:
+        with partial.open("w+b") as file:  # opened here: PyTorch's own would not say why it cannot be written to
+            try:
+                torch.save(dict(content), file)
+            except RuntimeError as error:
+                raise refused_by_disk(error) or error from None
             file.seek(-2, os.SEEK_END)
             file.write(struct.pack("<H", COMMENT))  # the length of a zip file's comment, which was 0
             file.write(SIGNATURE + f"{_crc_between_tensors(file, file.tell()):08x}".encode())

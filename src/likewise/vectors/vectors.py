@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from likewise.atomic_write import disk_error
-from likewise.errors import LikewiseError
+from likewise.errors import DamagedFile, LikewiseError
 
 ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
 """Keys of a Parquet file's metadata: the encoder's hash; ids of files that have no vector, each with the reason."""
@@ -72,7 +72,7 @@ class Vectors(NamedTuple):
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
             table = pa.table(columns).replace_schema_metadata(said)
-            parquet.write_table(table, partial, row_group_size=GROUP_ROWS)
+            parquet.write_table(table, partial, row_group_size=GROUP_ROWS, write_page_checksum=True)
             os.replace(partial, target)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -96,15 +96,20 @@ class VectorFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._reader = parquet.ParquetFile(path)
+            self._reader = parquet.ParquetFile(path, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
-            raise LikewiseError(f"{path} cannot be read as Parquet: {error}.") from error
+            raise _damaged(path, "it is cut short, or no Parquet file") from error
         self.path, schema = path, self._reader.schema_arrow
         missing = COLUMNS - set(schema.names)
         if missing:
             lacking = ", ".join(sorted(missing))
             raise LikewiseError(f"{path} has no column {lacking}; it was not written by likewise embed.")
-        self.metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+        if not pa.types.is_fixed_size_list(schema.field("vector").type):
+            raise _damaged(path, 'its column "vector" holds no vectors of one length')
+        try:
+            self.metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+        except UnicodeDecodeError as error:
+            raise _damaged(path, "its metadata are no text") from error
 
     @property
     def rows(self) -> int:
@@ -124,7 +129,10 @@ class VectorFile:
     @property
     def skipped(self) -> dict[str, str]:
         """Ids of files that have no vector, each with the reason."""
-        return json.loads(self.metadata.get(SKIPPED, "{}"))
+        try:
+            return json.loads(self.metadata.get(SKIPPED, "{}"))
+        except ValueError as error:
+            raise _damaged(self.path, "its list of files without vectors is cut short") from error
 
     def width(self, column: str) -> int | None:
         """Numbers in each vector of a column; None where there is no such column."""
@@ -134,25 +142,44 @@ class VectorFile:
     def blocks(self, column: str) -> Iterator[Tensor]:
         """The vectors of a column, float32 [b, D], some rows at a time."""
         for group in range(self.groups):
-            yield _matrix(self._reader.read_row_group(group, columns=[column]), column)
+            yield _matrix(self._table([column], group), column)
 
     def ids(self, group: int) -> list[str]:
         """The ids of the rows of a row group."""
-        return self._reader.read_row_group(group, columns=["id"])["id"].to_pylist()
+        return self._table(["id"], group)["id"].to_pylist()
 
     def names(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Id and label of some rows."""
         if not rows:
             return {}
-        table = self._reader.read(["id", "label"]).take(list(rows))
+        table = self._table(["id", "label"]).take(list(rows))
         return dict(zip(rows, zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True), strict=True))
 
     def read(self) -> Vectors:
         """All of it."""
-        table = self._reader.read()
+        table = self._table()
         shared = _matrix(table, "shared") if "shared" in table.column_names else None
         ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
         return Vectors(ids, labels, _matrix(table, "vector"), shared, self.encoder, self.skipped)
+
+    def _table(self, columns: Sequence[str] | None = None, group: int | None = None) -> pa.Table:
+        """Some columns or all, of a row group or of all.
+
+        Raises:
+            DamagedFile: bytes of the file were changed after it was written.
+        """
+        names = None if columns is None else list(columns)
+        try:
+            if group is None:
+                return self._reader.read(names)
+            return self._reader.read_row_group(group, columns=names)
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(self.path, "its content does not match its checksums") from error
+
+
+def _damaged(path: Path, reason: str) -> DamagedFile:
+    remedy = f"Make it again: likewise embed RUN IMAGES --out {path} --overwrite"
+    return DamagedFile(path, reason, remedy)
 
 
 def _matrix(table: pa.Table, column: str) -> Tensor:

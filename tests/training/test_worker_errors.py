@@ -1,0 +1,65 @@
+"""Errors of the processes that decode images come without PyTorch's traceback."""
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.training.worker_errors import with_plain_errors
+
+
+class Failing(Dataset):
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise self.error
+
+
+def batches(error):
+    yield from with_plain_errors(iter(DataLoader(Failing(error), batch_size=None, num_workers=1)))
+
+
+def test_a_message_for_people_is_passed_on_alone():
+    with pytest.raises(LikewiseError) as refused:
+        list(batches(LikewiseError("None of the 5 images can be decoded.")))
+    assert str(refused.value) == "None of the 5 images can be decoded."
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError, match="Traceback"):
+        list(batches(ZeroDivisionError("division")))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("DataLoader worker (pid 77) is killed by signal: Killed. ", ("Killed", "--num-workers", "--resume")),
+        ("DataLoader worker (pid(s) 77, 78) exited unexpectedly", ("--num-workers", "--resume")),
+        (
+            "DataLoader worker (pid 77) is killed by signal: Bus error. It is possible that its workers are out "
+            "of shared memory. Please try to raise your shared memory limit.",
+            ("/dev/shm", "--shm-size"),
+        ),
+    ],
+)
+def test_a_killed_worker_is_told_with_what_to_type(text, words):
+    def failing():
+        raise RuntimeError(text)
+        yield
+
+    with pytest.raises(EnvironmentIOError) as refused:
+        list(with_plain_errors(failing()))
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_other_errors_stay_as_they_are():
+    def failing():
+        raise RuntimeError("shapes differ")
+        yield
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(with_plain_errors(failing()))
