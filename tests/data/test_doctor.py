@@ -53,7 +53,9 @@ def test_files_that_cannot_be_used(tmp_path):
     manifest = open_manifest(tmp_path)
     cut_short(tmp_path / "train/cat/0.png")
     findings = examine(manifest)
-    assert findings.found[0].groups == (("train/cat/empty.png",), ("train/cat/0.png",))
+    (empty,), (cut,) = findings.found[0].groups
+    assert empty == "train/cat/empty.png (zero bytes)"
+    assert cut.startswith("train/cat/0.png (")
     assert findings.images == 9
     assert json.loads(json.dumps(asdict(findings)))["found"][0]["remedy"]
 
@@ -81,7 +83,7 @@ def test_the_whole_list_names_every_file_and_every_copy(tmp_path, capsys):
     assert sum(path.name in capsys.readouterr().out for path in broken) <= 1
     main(["doctor", str(tmp_path), "--all"])
     lines = capsys.readouterr().out.splitlines()
-    assert all(any(line.endswith(f"train/cat/{path.name}") for line in lines) for path in broken)
+    assert all(any(f"train/cat/{path.name} (zero bytes)" in line for line in lines) for path in broken)
     assert any(all(path.name in line for path in copies) for line in lines)
 
 
@@ -102,3 +104,12 @@ def test_copies_are_told_by_kind_and_splits_with_leaks_first(tmp_path):
     assert findings["mirrored copy"].details == ("mirrored; test, train", "mirrored; train")
     assert findings["turned copy"].groups == (("train/dog/1.png", "train/dog/turned.png"),)
     assert findings["cropped copy"].groups == (("train/cat/2.png", "train/cat/cropped.png"),)
+
+
+def test_pictures_of_one_colour_are_constant_and_every_name_is_printed_as_it_is(tmp_path, capsys):
+    healthy(tmp_path)
+    Image.new("RGB", (64, 64), (200, 10, 30)).save(tmp_path / "train/cat/[red]flat[].png")
+    found = {finding.name: finding.groups for finding in examine(open_manifest(tmp_path)).found}
+    assert found["constant image"] == (("train/cat/[red]flat[].png",),)
+    main(["doctor", str(tmp_path)])
+    assert "[red]flat[].png" in "".join(capsys.readouterr().out.split())

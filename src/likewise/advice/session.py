@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor
 
 from likewise.advice.advice import FILE, Advice, ArmResult
@@ -101,7 +102,7 @@ class Session:
         self.longer = longer
         make_folder(self.folder, [*FILES, FILE, PAGE], overwrite)
         for note in self.notes:
-            self.console.print(f"note: {note}")
+            self.console.print(f"note: {escape(note)}")
         try:
             self.programme.run()
         except (KeyboardInterrupt, Interrupted):
@@ -136,10 +137,10 @@ class Session:
 
     def say(self, line: str) -> None:
         """Progress, with the time that is left."""
-        self.console.print(f"[dim]{in_words(max(self.clock.left, 0)):>5} left  {line}[/dim]")
+        self.console.print(f"[dim]{in_words(max(self.clock.left, 0)):>5} left  {escape(line)}[/dim]")
 
     def _show(self, advice: Advice) -> None:
-        self.console.print(advice.table(), advice.sentence, sep="\n")
+        self.console.print(advice.table(), escape(advice.sentence), sep="\n")
 
     def _fit_best(self, candidates: list[TriedArm]) -> tuple[TriedArm, Trained]:
         """The winner, fitted to all labels; where the time does not suffice for that, the next best."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from likewise.classification.predict import PRECISE
@@ -208,7 +209,7 @@ def search(words: list[str]) -> None:
     else:
         found = run.search(str(given.query), vectors, given.count, given.pixel_range)
     for match in found:
-        table.add_row(f"{match.cosine:.3f}", match.id, match.label)
+        table.add_row(f"{match.cosine:.3f}", escape(match.id), escape(match.label))
     Console().print(table)
     say_skipped(vectors.skipped, "could not be embedded, so they are not searched", given.strict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -283,10 +283,23 @@ def default_channels(manifest: Manifest) -> int:
         return 1 if is_gray else 3
     if len(counts) > 1:
         raise LikewiseError(
-            f"{manifest.source} has images of {', '.join(map(str, sorted(counts)))} channels. Give images that all "
-            f"have the same channels (grey and RGB may be mixed)."
+            f"{manifest.source} has images of {_examples_of(manifest, counts)}. Give images that all have the same "
+            f"channels (grey and RGB may be mixed); likewise doctor --all lists those of odd kinds."
         )
     return counts.pop()
+
+
+def _examples_of(manifest: Manifest, counts: Collection[int], limit: int = 3) -> str:
+    """Some images of each number of channels, the rarest first."""
+    rows: dict[int, list[int]] = {count: [] for count in counts}
+    for row, mode in enumerate(manifest.pixels.headers.modes.tolist()):
+        if mode:
+            rows[channels_of_mode(mode)].append(row)
+    parts = []
+    for count, members in sorted(rows.items(), key=lambda entry: len(entry[1])):
+        more = ", ..." if len(members) > limit else ""
+        parts.append(f"{count} channels ({', '.join(manifest.ids[row] for row in members[:limit])}{more})")
+    return ", ".join(parts)
 
 
 def read_square(source: PixelSource, position: int, size: int, channels: int) -> tuple[np.ndarray, float]:

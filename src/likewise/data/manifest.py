@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -221,7 +222,8 @@ class Manifest:
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
         for names in same_but_for_case(self.class_names):
-            yield f"{', '.join(names)}: class names that differ only in case or spaces; each is a class of its own."
+            listed = ", ".join(name if name == name.strip() else repr(name) for name in names)
+            yield f"{listed}: class names that differ only in case or spaces; each is a class. To merge them, rename."
         if missing := named_as_missing(self.class_names):
             yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
         if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
@@ -237,10 +239,11 @@ class Manifest:
 
 
 def same_but_for_case(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names that are the same but for the case of letters and spaces around them, as groups of two or more."""
+    """Names that are the same but for case, spaces and Unicode's forms of one letter, as groups of two or more."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(name.strip().casefold(), []).append(name)
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        groups.setdefault(plain, []).append(name)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 

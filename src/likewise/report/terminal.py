@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from likewise.data.checks.doctor import Finding, Findings
@@ -63,25 +64,25 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
-    grid.add_row("data", f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}")
+    grid.add_row("data", escape(f"{found['source']}: {_splits(found['splits'])}, {_labels(found)}"))
     if found["clips"]:
         grid.add_row("videos", _videos(found["clips"]))
     if masks:
         grid.add_row("masks", str(masks))
-    grid.add_row("method", _method(run))
-    grid.add_row("encoder", _encoder(run.encoder, run.start_reason))
+    grid.add_row("method", escape(_method(run)))
+    grid.add_row("encoder", escape(_encoder(run.encoder, run.start_reason)))
     for about, what in _start(run):
-        grid.add_row(about, what)
+        grid.add_row(about, escape(what))
     if run.teacher:
-        grid.add_row("teacher", run.teacher)
+        grid.add_row("teacher", escape(run.teacher))
     grid.add_row("training", _training(run, "clips" if found["clips"] else "images"))
     if run.model_ema_decay is not None:
         grid.add_row("weights", f"a moving average of decay {run.model_ema_decay} is scored and saved as the encoder")
     if run.memory:
         grid.add_row("memory", run.memory)
-    grid.add_row("output", run.output)
-    notes = [f"note: {note}" for note in found["notes"]]
-    warnings = [f"[yellow]warning: {warning}[/yellow]" for warning in found["warnings"]]
+    grid.add_row("output", escape(run.output))
+    notes = [f"note: {escape(note)}" for note in found["notes"]]
+    warnings = [f"[yellow]warning: {escape(warning)}[/yellow]" for warning in found["warnings"]]
     return Group(grid, *notes, *warnings)
 
 
@@ -152,16 +153,16 @@ def last_screen(run: RunFolder) -> RenderableType:
     if run.scores.exists():
         scores = read_object(run.scores)
         parts += score_tables(scores)
-        parts += list(scores.get("notes", []))
+        parts += [escape(note) for note in scores.get("notes", [])]
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
         by_encoder = {who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS}
         for warning in (no_better_than_start(by_encoder, differences), worse_than_start(differences)):
             if warning:
-                parts.append(f"[yellow]{warning}[/yellow]")
+                parts.append(f"[yellow]{escape(warning)}[/yellow]")
     parts += [
-        f"encoder  {run.weights}",
-        f"page     {run.report}",
-        f'load it  likewise.load("{run.path}").encoder',
+        escape(f"encoder  {run.weights}"),
+        escape(f"page     {run.report}"),
+        escape(f'load it  likewise.load("{run.path}").encoder'),
     ]
     return Group("", *parts)
 
@@ -270,12 +271,12 @@ def _setting(score: Score) -> str:
 def findings_table(findings: Findings) -> RenderableType:
     """What the doctor found, each with its remedy and one example."""
     checked = f"{findings.images:,} images checked"
-    notes = [f"note: {note}" for note in findings.notes]
+    notes = [f"note: {escape(note)}" for note in findings.notes]
     if findings.healthy:
         return Group(f"{checked}; no problem was found.", *notes)
     table = Table("problem", "number", "example", "effect", "what to do")
     for finding in findings.found:
-        example = _named_group(finding, 0, 2)
+        example = escape(_named_group(finding, 0, 2))
         table.add_row(finding.name, f"{finding.count:,}", example, finding.meaning, finding.remedy)
     return Group(f"{checked}.", table, *notes)
 

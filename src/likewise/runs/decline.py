@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.markup import escape
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -88,7 +89,7 @@ class DeclineGuard(Callback):
 
     def _say(self, state: CallbackState, message: str) -> None:
         state.log({"decline": message})
-        self.screen.say(f"[yellow]{message}[/yellow]")
+        self.screen.say(f"[yellow]{escape(message)}[/yellow]")
 
     def _keep_best(self, state: CallbackState, scores: Mapping[str, float]) -> None:
         """Store the networks of the best evaluation, and the scores of the start, next to the checkpoint."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from rich.markup import escape
 
 from likewise.adaptation.lora import merge_adapted
 from likewise.classification import save_classifier
@@ -259,7 +260,7 @@ def _teacher_leakage(prepared: Prepared) -> str:
     if not isinstance(method, DistillationMethod) or not method.teacher:
         return ""
     warning = check_teacher_leakage(method.teacher, prepared.manifest.source, prepared.train.manifest.ids)
-    return f"[yellow]warning: {warning}[/yellow]" if warning else ""
+    return f"[yellow]warning: {escape(warning)}[/yellow]" if warning else ""
 
 
 def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:

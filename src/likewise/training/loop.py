@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -177,7 +178,7 @@ class _Loop:
         if start.checkpoint is not None:
             self.state = TrainingState(**load_checkpoint(start.checkpoint, self.checkpoint()))
         if start.message:
-            screen.say(f"[yellow]{start.message}[/yellow]")
+            screen.say(f"[yellow]{escape(start.message)}[/yellow]")
         self.saved_step = self.state.step
         self.state.stopped_early, self.stop_reason = False, ""
         self.scores: Mapping[str, float] = {}
@@ -461,7 +462,7 @@ class _Loop:
         """To the log and the screen, if there is something to warn of."""
         if warning:
             self.log.write({"warning": warning}, self.state)
-            self.screen.say(f"[yellow]{warning}[/yellow]")
+            self.screen.say(f"[yellow]{escape(warning)}[/yellow]")
 
     def forget_peak_memory(self) -> None:
         """Let a GPU measure the memory of what follows."""

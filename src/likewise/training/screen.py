@@ -25,7 +25,8 @@ class Screen:
     def keep(self, path: Path) -> None:
         """From now on append all messages to this file too."""
         try:
-            self._log, self._path = Console(file=path.open("a"), width=120, no_color=True), path
+            stream = path.open("a", encoding="utf-8")
+            self._log, self._path = Console(file=stream, width=120, no_color=True), path
         except OSError as error:
             raise disk_error(path, error) from error
 

@@ -51,7 +51,7 @@ class Finding:
     name: str
     """what it is, in a word or two"""
     groups: tuple[tuple[str, ...], ...]
-    """ids concerned; those of one group belong together (copies of one picture, say)"""
+    """ids concerned, some with what is wrong in brackets; those of one group belong together (copies, say)"""
     meaning: str
     """what it does to training or to the scores"""
     remedy: str
@@ -89,6 +89,8 @@ class _Look(NamedTuple):
     low: int
     high: int
     """the least and the greatest of its 8-bit values"""
+    is_constant: bool
+    """whether all pixels are of one value, or of one colour"""
     peak: float | None
     """the greatest value in its file, where that has more than 8 bits"""
     kind: Kind
@@ -133,7 +135,13 @@ def _look(manifest: Manifest, row: int) -> _Look | str:
         return str(error)
     digest = hashlib.blake2b(f"{pixels.shape} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
-    return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), peak, kind)
+    is_constant = bool((pixels == pixels[0, 0]).all())
+    return _Look(digest.digest(), thumbnail(pixels), int(pixels.min()), int(pixels.max()), is_constant, peak, kind)
+
+
+def _reason(look: str) -> str:
+    """Why an image could not be read, without its path."""
+    return look.rpartition(": ")[2]
 
 
 def _copies(looks: Sequence[_Look | str]) -> list[CopyGroup]:
@@ -145,9 +153,11 @@ def _copies(looks: Sequence[_Look | str]) -> list[CopyGroup]:
 
 
 def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[CopyGroup]) -> Iterator[Finding]:
-    unreadable = [row for row, look in enumerate(looks) if isinstance(look, str)]
+    found = enumerate(looks)
+    unreadable = [f"{manifest.ids[row]} ({_reason(look)})" for row, look in found if isinstance(look, str)]
+    left_out = [f"{entry.id} ({entry.reason})" for entry in manifest.skipped]
     yield Finding(
-        "unusable file", (*((entry.id,) for entry in manifest.skipped), *((manifest.ids[row],) for row in unreadable)),
+        "unusable file", tuple((file,) for file in left_out + unreadable),
         "not an image, empty or cut short: left out, or replaced by a neighbour while training",
         "Fetch these files again, or delete them.",
     )  # fmt: skip
@@ -200,7 +210,7 @@ def _done(looks: Sequence[_Look | str], group: CopyGroup) -> str:
 def _about_values(manifest: Manifest, looks: Sequence[_Look | str]) -> Iterator[Finding]:
     ids, found = manifest.ids, manifest.pixel_range
     seen = {row: look for row, look in enumerate(looks) if isinstance(look, _Look)}
-    constant = [row for row, look in seen.items() if look.low == look.high]
+    constant = [row for row, look in seen.items() if look.is_constant]
     yield Finding(
         "constant image", tuple((ids[row],) for row in constant),
         "all pixels have one value: there is nothing to be learned from it",

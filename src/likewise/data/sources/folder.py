@@ -89,7 +89,7 @@ def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> 
     if not names:
         return []
     parents = {path.parent.parent for path in usable if path.parent.name in names}
-    siblings = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir()}
+    siblings = {entry.name for p in parents for entry in os.scandir(folder / p) if entry.is_dir(follow_symlinks=False)}
     empty = sorted(name for name in siblings - set(names) if is_visible(name))
     return [f"no usable image in {', '.join(empty[:5])}: left out of the classes"] if empty else []
 
