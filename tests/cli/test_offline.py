@@ -26,10 +26,16 @@ def refuse(*address, **options):
     raise OSError("there is no network")
 
 class Local(socket.socket):
-    def __init__(self, family=socket.AF_INET, *rest, **options):
-        if family not in (-1, socket.AF_UNIX):
-            refuse(family)
-        super().__init__(family, *rest, **options)
+    # One that reaches this machine's own files alone; urllib3 opens one to see whether there is IPv6.
+
+    def connect(self, address):
+        super().connect(address) if self.family == socket.AF_UNIX else refuse(address)
+
+    def connect_ex(self, address):
+        return super().connect_ex(address) if self.family == socket.AF_UNIX else refuse(address)
+
+    def sendto(self, *message):
+        refuse(message[-1])
 
 socket.socket = Local
 socket.create_connection = socket.getaddrinfo = socket.gethostbyname = refuse
