@@ -165,7 +165,7 @@ class Programme:
         arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled))
         arms = arms[:2] if few else arms
         self.cross_validation.try_all_folds(arms)
-        return Size(start, vectors, arms)
+        return Size(start, vectors, [*arms])
 
     def larger(self, start: StartingPoint) -> StartingPoint | None:
         """The same encoder for larger images, where that takes a small share of the time."""

@@ -110,7 +110,7 @@ def _logistic_weights(rows: np.ndarray, targets: np.ndarray, strength: float) ->
             warnings.simplefilter("ignore", ConvergenceWarning)  # 300 iterations leave nothing that matters
             logistic.fit(standardised, target)
         weight[number] = logistic.coef_[0] / scale
-        bias[number] = logistic.intercept_[0] - weight[number] @ mean
+        bias[number] = np.ravel(logistic.intercept_)[0] - weight[number] @ mean
     return weight, bias
 
 
@@ -128,7 +128,7 @@ def _ridge(rows: np.ndarray, targets: np.ndarray, folds: Folds) -> FittedTargets
 def _ridge_weights(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     scaler = StandardScaler().fit(rows)
     ridge = RidgeCV(ALPHAS).fit(scaler.transform(rows), targets)
-    weight = np.reshape(ridge.coef_, (targets.shape[1], -1)) / np.asarray(scaler.scale_)
+    weight = np.reshape(np.asarray(ridge.coef_), (targets.shape[1], -1)) / np.asarray(scaler.scale_)
     return weight, np.ravel(ridge.intercept_) - weight @ np.asarray(scaler.mean_), float(np.asarray(ridge.alpha_))
 
 

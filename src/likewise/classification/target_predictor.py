@@ -52,7 +52,8 @@ class TargetPredictor(nn.Module):
         half_width: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.head, self.task, self.names = encoder, head, task, tuple(names)
+        self.encoder, self.head, self.names = encoder, head, tuple(names)
+        self.task: TargetTask = task
         self.register_buffer("temperature", torch.tensor(float(temperature)))
         unknown = torch.full((len(self.names),), math.inf)
         self.register_buffer("half_width", unknown if half_width is None else half_width.float())
