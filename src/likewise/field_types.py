@@ -1,24 +1,114 @@
-"""Whether values are of the types that a class's annotations name: settings that were given, and files read again."""
+"""Whether values have the types that annotations name, and their ranges: settings, arguments, and files read again."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, did_you_mean
 
 DataclassT = TypeVar("DataclassT")
 RecordT = TypeVar("RecordT")
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+
+LONGEST = 1024
+"""characters of a text; a file's name may have 255, and a path on Linux 4,096 bytes"""
 
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
 """types as messages call them"""
+
+
+class Range(NamedTuple):
+    """The values that a number may have; it is never infinite, nor NaN."""
+
+    low: float
+    high: float = math.inf
+    includes_low: bool = True
+    includes_high: bool = True
+
+    def __contains__(self, value: float) -> bool:  # type: ignore[override]
+        above = self.low < value or (self.includes_low and value == self.low)
+        below = value < self.high or (self.includes_high and value == self.high)
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        low = f"{self.low} or more" if self.includes_low else f"above {self.low}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and {'at most' if self.includes_high else 'below'} {self.high}"
+
+
+ABOVE_ZERO = Range(0, includes_low=False)
+SHARE = Range(0, 1)
+INNER_SHARE = Range(0, 1, includes_low=False, includes_high=False)
+
+
+def checked_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
+    """Check the arguments of a public function by its annotations, and by ranges, before it runs.
+
+    Args:
+        ranges: of the arguments that are numbers.
+    """
+
+    def decorate(function: Callable[P, ResultT]) -> Callable[P, ResultT]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
+            bound = _bound(function.__name__, signature, args, kwargs)
+            hints = typing.get_type_hints(function)
+            for name, value in bound.arguments.items():
+                if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+                    continue
+                bound.arguments[name] = _checked(name, value, hints[name], ranges.get(name))
+            return function(*bound.args, **bound.kwargs)
+
+        return checked
+
+    return decorate
+
+
+def _bound(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    """Arguments by name; one that is absent or unknown is named."""
+    known = [each for each in signature.parameters if each != "self"]
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        unknown = next((each for each in kwargs if each not in signature.parameters), None)
+        hint = did_you_mean(unknown, known) if unknown else f"It takes {', '.join(known)}."
+        raise LikewiseError(f"{name}(): {error}. {hint}") from None
+
+
+def _checked(name: str, value: Any, hint: Any, allowed: Range | None) -> Any:
+    """A value converted to its type.
+
+    Raises:
+        LikewiseError: it is of another type or outside its range.
+    """
+    changed = _converted(value, hint)
+    if not fits(changed, hint):
+        kind = type(value).__name__
+        raise LikewiseError(f"{name}={_shortened(value)} was given ({kind}); {name} takes {in_words(hint)}.")
+    if isinstance(changed, str) and (len(changed) > LONGEST or "\0" in changed):
+        raise LikewiseError(
+            f"{name}={_shortened(value)} was given; {name} takes a text of at most {LONGEST} characters, none of them "
+            f"the null character."
+        )
+    if allowed is not None and isinstance(changed, int | float) and changed not in allowed:
+        raise LikewiseError(f"{name}={changed} was given; it must be {allowed}.")
+    return changed
 
 
 def with_checked_types(given: DataclassT) -> DataclassT:
@@ -34,11 +124,7 @@ def with_checked_types(given: DataclassT) -> DataclassT:
     changes = {}
     for field in dataclasses.fields(given):  # type: ignore[arg-type]
         value = getattr(given, field.name)
-        changed = _converted(value, hints[field.name])
-        if not fits(changed, hints[field.name]):
-            takes = in_words(hints[field.name])
-            kind = type(value).__name__
-            raise LikewiseError(f"{field.name}={_shortened(value)} was given ({kind}); {field.name} takes {takes}.")
+        changed = _checked(field.name, value, hints[field.name], None)
         if changed is not value:
             changes[field.name] = changed
     return dataclasses.replace(given, **changes) if changes else given  # type: ignore[type-var]
@@ -71,6 +157,9 @@ def _converted(value: Any, hint: Any) -> Any:
         return str(value)
     if isinstance(value, list) and any(typing.get_origin(part) is tuple for part in wanted):
         return tuple(value)
+    sequences = [part for part in wanted if typing.get_origin(part) is Sequence]
+    if isinstance(value, list | tuple | np.ndarray) and sequences:
+        return [_converted(each, typing.get_args(sequences[0])[0]) for each in value]
     if isinstance(value, Integral) and not isinstance(value, bool | int):
         return int(value)  # of NumPy, which JSON cannot write
     if isinstance(value, Real) and not isinstance(value, int | float):
@@ -92,6 +181,8 @@ def _is_a(value: Any, kind: Any) -> bool:
         return isinstance(value, str) and value in arguments
     if origin is tuple:
         return isinstance(value, tuple) and _items_fit(value, arguments)
+    if origin is Sequence:
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(v, arguments[0]) for v in value)
     if origin is list and arguments:
         return isinstance(value, list) and all(fits(each, arguments[0]) for each in value)
     if origin is dict and arguments:
@@ -128,6 +219,8 @@ def _typein_words(kind: Any) -> str:
         return f"a list, each item {in_words(arguments[0])}"
     if origin is tuple:
         return f"{len(arguments)} values, each {in_words(arguments[0])}"
+    if origin is Sequence:
+        return f"a list, each item {in_words(arguments[0])}"
     if origin is list or kind is list:
         return "a list"
     if origin is dict or kind is dict:

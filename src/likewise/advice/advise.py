@@ -16,6 +16,7 @@ from likewise.advice.opened_data import open_labelled
 from likewise.advice.session import Session
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.errors import LikewiseError
+from likewise.field_types import Range, checked_arguments
 from likewise.runs.data_name import free_folder
 from likewise.training.launch import DeviceKind, choose_device
 
@@ -23,6 +24,7 @@ LONGER = 3
 """times the time, in the command for a longer advice"""
 
 
+@checked_arguments(seed=Range(0))
 def advise(
     data: Any,
     labels: Any = "all",

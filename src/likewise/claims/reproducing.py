@@ -20,6 +20,7 @@ from likewise.claims.screens import arms_table, opening
 from likewise.data.loader import Loader
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
+from likewise.field_types import ABOVE_ZERO, checked_arguments
 from likewise.methods import Nets, method_name
 from likewise.run_folder import RunFolder, read_json, write_json
 from likewise.runs.networks import build_nets
@@ -36,6 +37,7 @@ VARIED = ("seed", "out", "overwrite", "resume", "loggers", "num_workers", "devic
 """settings that the reproduction sets, not the arm"""
 
 
+@checked_arguments(steps_share=ABOVE_ZERO)
 def reproduce(
     claim: str | Claim,
     seeds: Sequence[int] | None = None,

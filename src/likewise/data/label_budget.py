@@ -77,8 +77,8 @@ class LabelBudget:
         if Path(word).suffix:
             missing = re.fullmatch(r"\d*\.\d+", word)
             hint = f"For a share type {float(word) * 100:g}%." if missing else "There is no such file."
-            raise LikewiseError(f"The label budget {text!r} cannot be used. {hint} Allowed: {ALLOWED}.")
-        raise LikewiseError(f"The label budget {text!r} cannot be used. Allowed: {ALLOWED}.")
+            raise LikewiseError(f"--labels {text!r} cannot be used. {hint} Allowed: {ALLOWED}.")
+        raise LikewiseError(f"--labels {text!r} cannot be used. Allowed: {ALLOWED}.")
 
     def __str__(self) -> str:
         """The budget as it is typed."""

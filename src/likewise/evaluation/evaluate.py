@@ -20,6 +20,7 @@ from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.readable_splits import unread_note
 from likewise.evaluation.scored_examples import open_examples, with_parts
 from likewise.evaluation.subjects import NetworkSubject, at_rows, fitted, read_network, source_of, subject_of
+from likewise.field_types import Range, checked_arguments
 
 Measure = Literal["knn", "linear", "few_label", "label_free"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -28,6 +29,7 @@ RESERVED = ("differences", "label_free", "calibration", "notes", "unread", "enco
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
+@checked_arguments(k=Range(1), image_size=Range(8), channels=Range(1), batch_size=Range(1), seed=Range(0))
 def evaluate(
     encoder: Any,
     data: Any = None,
@@ -86,6 +88,7 @@ def evaluate(
         LikewiseError: the data, labels or features cannot be used, with what to give instead.
     """
     settings = _settings(measures, k, few_labels, seed)
+    _require_device(device)
     subject = subject_of(encoder, image_size, channels)
     baselines = {name: subject_of(each, image_size, channels) for name, each in _named(baseline).items()}
     columns = ColumnNames(label_column, path=path_column)
@@ -161,3 +164,16 @@ def _require_classes(manifest: Manifest, settings: EvaluationSettings) -> None:
 
 def _targets(part: Manifest) -> Targets:
     return Targets(labels=part.labels, ids=part.ids, groups=group_numbers(part))
+
+
+def _require_device(device: torch.device | str | None) -> None:
+    """Refuse a device that PyTorch does not know or see."""
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LikewiseError(
+            f"device={str(device)!r} was given, but PyTorch cannot compute there: {str(error).splitlines()[0]} "
+            f"Give 'cpu', 'cuda' or 'mps', or leave device out."
+        ) from None

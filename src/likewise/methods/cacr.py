@@ -102,8 +102,10 @@ class CACR(Method):
     """crop, flip, colour jitter, grey, blur; on CIFAR-10 the authors turn the hue by up to 0.4"""
 
     def __post_init__(self) -> None:
-        if self.positives < 1:
-            raise LikewiseError(f"CACR(positives={self.positives}): allowed is 1 or more; the paper takes 4.")
+        if not isinstance(self.positives, int) or self.positives < 1:
+            raise LikewiseError(
+                f"CACR(positives={self.positives!r}): allowed is a whole number, 1 or more; the paper takes 4."
+            )
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head; with a queue also the teacher that fills it."""

@@ -142,7 +142,7 @@ class CoMatch(Method):
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False, negative_slope=slope)
         student = {"encoder": encoder, "classifier": nn.Linear(encoder.width, classes), "head": head}
         queue = Queue(self.queue, self.dim, probabilities=classes)
-        history = BatchHistory(self.window - 1, classes)
+        history = BatchHistory(max(self.window - 1, 0), classes)
         return Nets(**student, teacher=make_ema_copy(Nets(**student)), queue=queue, history=history)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:

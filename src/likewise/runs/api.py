@@ -16,7 +16,7 @@ from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.field_types import with_checked_types
+from likewise.field_types import checked_arguments, with_checked_types
 from likewise.methods import Method, Recipe
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
@@ -68,7 +68,8 @@ def train(
     """
     chosen, defaults, module = _chosen(method, settings, labels, out, encoder)
     given = GivenObjects(module, views, checked_callbacks(callbacks, chosen.num_evals))
-    return run_training(data, chosen, defaults.method, recipe or defaults.recipe, Console(quiet=True), given=given)
+    recipe = defaults.recipe if recipe is None else recipe
+    return run_training(data, chosen, defaults.method, recipe, Console(quiet=True), given=given)
 
 
 def prepare(
@@ -108,7 +109,10 @@ def _chosen(
     for name in settings:
         if name not in known:
             raise LikewiseError(f"There is no setting {name!r}. {did_you_mean(name, known)}")
-    defaults = defaults_of(checked_method(method), settings.get("preset"))
+    preset = settings.get("preset")
+    if preset is not None and not isinstance(preset, str):
+        raise LikewiseError(f"preset={preset!r} was given ({type(preset).__name__}); preset takes a text or None.")
+    defaults = defaults_of(checked_method(method), preset)
     named = {"labels": checked_labels(labels), "out": out}
     chosen = with_checked_types(dataclasses.replace(defaults.settings, **(named | settings)))
     chosen, module = with_encoder(chosen, encoder)
@@ -155,6 +159,7 @@ def verify(
     return found
 
 
+@checked_arguments()
 def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
     """A run that was trained earlier, from its folder; or a classifier from the folder of an advice.
 
@@ -173,6 +178,7 @@ def load(path: str | Path, encoder: nn.Module | None = None) -> Run:
     return Run(path if is_classifier_alone else folder.require().path, encoder)
 
 
+@checked_arguments()
 def compare(
     runs: Sequence[str | Path | Run],
     out: str | Path = "compare.html",
@@ -205,6 +211,7 @@ def _folder_of(run: Any) -> RunFolder:
     return RunFolder(run).require()
 
 
+@checked_arguments()
 def doctor(
     data: Any,
     labels: str | None = None,

@@ -29,7 +29,7 @@ from likewise.runs.given import NOTHING_GIVEN, GivenObjects, checked_recipe
 from likewise.runs.inputs import choose_inputs
 from likewise.runs.open_data import list_data, open_data
 from likewise.runs.pretrained_start import choose_pretrained_start
-from likewise.runs.setting_checks import check_settings
+from likewise.runs.setting_checks import check_method, check_recipe, check_settings
 from likewise.runs.settings import TrainSettings
 from likewise.runs.teacher import require_teacher
 from likewise.training.unread_images import require_few_unread
@@ -134,7 +134,10 @@ def prepare(
     named = named_method(method)
     if named is not None:
         named = with_checked_types(named)
+        check_method(named)
     recipe = checked_recipe(recipe)
+    if recipe is not None:
+        check_recipe(recipe)
     require_teacher(named)
     start = start_encoder(settings, named)
     inputs = choose_inputs(settings, named, start)

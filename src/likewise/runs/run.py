@@ -37,6 +37,7 @@ from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.statistics.scores import Measurement, Score
 from likewise.evaluation.text_scores import in_space
+from likewise.field_types import INNER_SHARE, Range, checked_arguments
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.methods import Method, Nets
 from likewise.report.model_card import caveats, model_card
@@ -115,6 +116,7 @@ class Run:
             return {}
         return _trained_scores(self.folder)
 
+    @checked_arguments(batch_size=Range(1))
     def embed(self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None) -> Vectors:
         """Vectors of images, as the encoder sees their centre.
 
@@ -130,6 +132,7 @@ class Run:
         """
         return EmbeddedImages(self._trained_encoder(), data, pixel_range).vectors(batch_size, choose_device("auto"))
 
+    @checked_arguments(part_size=Range(1), batch_size=Range(1), devices=Range(0))
     def embed_parts(
         self,
         data: Any,
@@ -171,6 +174,7 @@ class Run:
         """Of the encoder's weights."""
         return weights_hash(self.encoder)
 
+    @checked_arguments(precise=INNER_SHARE, batch_size=Range(1))
     def predict(
         self,
         data: Any,
@@ -203,6 +207,7 @@ class Run:
             return in_space(self._space[0], features)
         return self._sounds.of_clips(features) if self._sounds is not None else None
 
+    @checked_arguments()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, to be compared with ``Vectors.shared`` of images.
 
@@ -220,6 +225,7 @@ class Run:
         vectors = space.vectors(tokenizer, list(texts))
         return Vectors(list(texts), [""] * len(texts), vectors, vectors, self._hash)
 
+    @checked_arguments(count=Range(1))
     def search_text(
         self, text: str, vectors: str | Path | Vectors | VectorIndex, count: int = 10
     ) -> list[SearchResult]:
@@ -244,6 +250,7 @@ class Run:
         vectors = torch.stack(made)
         return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors, self._hash)
 
+    @checked_arguments(count=Range(1))
     def search_sound(
         self, file: str | Path, vectors: str | Path | Vectors | VectorIndex, count: int = 10
     ) -> list[SearchResult]:
@@ -277,6 +284,7 @@ class Run:
             )
         return index
 
+    @checked_arguments(count=Range(1))
     def search(
         self,
         query: str | Path,
@@ -298,6 +306,7 @@ class Run:
             )
         return index.most_similar(vector, count)
 
+    @checked_arguments(neighbours=Range(1))
     def evaluate(
         self,
         data: Any = None,
@@ -444,6 +453,7 @@ class Run:
                 measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
         return measured
 
+    @checked_arguments()
     def export(self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False) -> Path:
         """Write the encoder, or the whole classifier, for other tools; see `likewise.runs.export.export`.
 

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from likewise.adaptation import Adaptation
 from likewise.errors import LikewiseError
+from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SHARE, Range
+from likewise.methods import Method, Recipe
 from likewise.runs.settings import TrainSettings
 
-
-class Range(NamedTuple):
-    """The values that a number may have."""
-
-    low: float
-    high: float = math.inf
-    includes_low: bool = True
-    includes_high: bool = True
-
-    def __contains__(self, value: float) -> bool:  # type: ignore[override]
-        above = self.low < value or (self.includes_low and value == self.low)
-        below = value < self.high or (self.includes_high and value == self.high)
-        return above and below
-
-    def __str__(self) -> str:
-        low = f"{self.low} or more" if self.includes_low else f"above {self.low}"
-        if self.high == math.inf:
-            return low
-        return f"{low} and {'at most' if self.includes_high else 'below'} {self.high}"
-
-
-ABOVE_ZERO = Range(0, includes_low=False)
-SHARE = Range(0, 1)
-INNER_SHARE = Range(0, 1, includes_low=False, includes_high=False)
-
 RANGES: Mapping[str, Range] = {
-    "image_size": Range(8),
-    "frames": Range(1),
+    "image_size": Range(8, 16_384),
+    "frames": Range(1, 16_384),
     "frame_rate": ABOVE_ZERO,
     "epochs": ABOVE_ZERO,
     "steps": Range(1),
@@ -63,6 +39,19 @@ RANGES: Mapping[str, Range] = {
 }
 """of the settings that are numbers"""
 
+RECIPE_RANGES: Mapping[str, Range] = {
+    "learning_rate": Range(0),
+    "momentum": Range(0, 1, includes_high=False),
+    "weight_decay": Range(0),
+    "warm_up": SHARE,
+    "start_factor": Range(0),
+    "end_factor": Range(0),
+}
+"""of the numbers of a recipe"""
+
+AT_LEAST_0 = Range(0)
+"""of a method's numbers; none of them may be negative"""
+
 
 def check_settings(settings: TrainSettings) -> None:
     """Refuse settings that contradict each other or lie outside their range.
@@ -83,5 +72,32 @@ def check_settings(settings: TrainSettings) -> None:
         Adaptation.parse(settings.adapt)
     for name, allowed in RANGES.items():
         value = getattr(settings, name)
-        if isinstance(value, int | float) and value not in allowed:
-            raise LikewiseError(f"--{name.replace('_', '-')} {value} was given; it must be {allowed}.")
+        if isinstance(value, int | float):
+            _require(f"--{name.replace('_', '-')}", value, allowed)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe with a number outside its range.
+
+    Raises:
+        LikewiseError: with the option's name.
+    """
+    for name, allowed in RECIPE_RANGES.items():
+        _require(f"--recipe.{name.replace('_', '-')}", getattr(recipe, name), allowed)
+
+
+def check_method(method: Method) -> None:
+    """Refuse a method with a negative, infinite or NaN number.
+
+    Raises:
+        LikewiseError: with the option's name.
+    """
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            _require(f"--method.{field.name.replace('_', '-')}", value, AT_LEAST_0)
+
+
+def _require(option: str, value: float, allowed: Range) -> None:
+    if value not in allowed:
+        raise LikewiseError(f"{option} {value} was given; it must be {allowed}.")
