@@ -229,8 +229,9 @@ def main(settings: Settings) -> None:
         change: [recall(loaded[name], seen[name][:5000], change, settings.copies) for name in photographs]
         for change in CHANGES
     }
+    among = min(5000, settings.most)
     made = Table(
-        f"Share of {settings.copies} made copies found among 5,000 images, and of these with the right kind",
+        f"Share of {settings.copies} made copies found among {among:,} images, and of these with the right kind",
         ["copy", *photographs],
         [[change, *(f"{share:.3f}, {right:.3f}" for share, right in each)] for change, each in shares.items()],
     )
