@@ -1,6 +1,5 @@
 """Real runs in processes of their own, which tests kill, starve and mislead."""
 
-import json
 import os
 import random
 import signal
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from likewise.run_folder import RunFolder
 
 SETTINGS = (
     "--method", "supcon", "--encoder", "conv4-half", "--batch-size", "16", "--save-every", "2", "--num-evals", "0",
@@ -114,5 +115,5 @@ def kill_at_random(process, rng: random.Random, longest):
 
 def losses(out: Path):
     """What ``metrics.jsonl`` says of each step but times."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    lines = list(RunFolder(out).metric_lines())  # a line that is being written is passed over
     return [{name: value for name, value in line.items() if "seconds" not in name} for line in lines if "loss" in line]
