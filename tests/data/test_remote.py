@@ -135,6 +135,17 @@ def test_a_file_that_vanishes_later_is_named(shards, cache):
         remote.pixels.read(11)
 
 
+def test_a_file_that_has_become_shorter_is_never_taken_for_whole(shards, cache):
+    remote = open_manifest(f"{shards.url}/shard-{{0..2}}.tar", cache=cache)
+    for copy in cache.folder.glob("*.tar"):
+        copy.unlink()
+    path = shards.folder / "shard-2.tar"
+    path.write_bytes(path.read_bytes()[:-1024])
+    with pytest.raises(EnvironmentIOError, match=r"shard-2\.tar"):
+        remote.pixels.read(11)
+    assert not list(cache.folder.glob("*shard-2*"))
+
+
 def test_the_cache_keeps_to_its_size_and_drops_what_was_used_longest_ago(shards, tmp_path):
     size = (shards.folder / "shard-0.tar").stat().st_size
     cache = ShardCache(tmp_path / "small", 2 * size)
