@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from likewise import __version__
-from likewise.errors import LikewiseError, SaidByFirstRank, did_you_mean
+from likewise.errors import LikewiseError, SaidByFirstRank, WrongArgument, did_you_mean
 
 COMMANDS = {
     "advise": "images, labels and a time -> the best classifier that they allow, and how often it will be right",
@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SaidByFirstRank as error:
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
-        print(f"likewise {command}: {error}", file=sys.stderr)
+        was_typed = isinstance(error, WrongArgument) and any(word.startswith(error.option) for word in rest)
+        message = error.as_option if was_typed else error
+        print(f"likewise {command}: {message}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)

@@ -23,6 +23,23 @@ class EnvironmentIOError(LikewiseError):
     exit_code = 1
 
 
+class WrongArgument(LikewiseError):
+    """An argument of a public function has a type or a value that it does not take.
+
+    Args:
+        name: of the argument.
+        value: what was given, as text.
+        reason: what follows it in the message.
+    """
+
+    def __init__(self, name: str, value: str, reason: str) -> None:
+        super().__init__(f"{name}={value} {reason}")
+        self.option = f"--{name.replace('_', '-')}"
+        """what the command line calls it, if it is one of its options"""
+        self.as_option = f"{self.option} {value} {reason}"
+        """the message for the command line"""
+
+
 class DamagedFile(LikewiseError):
     """A file that likewise wrote was cut short or changed.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 import torch
 
-from likewise.errors import LikewiseError, did_you_mean
+from likewise.errors import LikewiseError, WrongArgument, did_you_mean
 
 DataclassT = TypeVar("DataclassT")
 RecordT = TypeVar("RecordT")
@@ -100,14 +100,15 @@ def _checked(name: str, value: Any, hint: Any, allowed: Range | None) -> Any:
     changed = _converted(value, hint)
     if not fits(changed, hint):
         kind = type(value).__name__
-        raise LikewiseError(f"{name}={_shortened(value)} was given ({kind}); {name} takes {in_words(hint)}.")
+        raise WrongArgument(name, _shortened(value), f"was given ({kind}); {name} takes {in_words(hint)}.")
     if isinstance(changed, str) and (len(changed) > LONGEST or "\0" in changed):
-        raise LikewiseError(
-            f"{name}={_shortened(value)} was given; {name} takes a text of at most {LONGEST} characters, none of them "
-            f"the null character."
+        raise WrongArgument(
+            name,
+            _shortened(value),
+            f"was given; {name} takes a text of at most {LONGEST} characters, none of them the null character.",
         )
     if allowed is not None and isinstance(changed, int | float) and changed not in allowed:
-        raise LikewiseError(f"{name}={changed} was given; it must be {allowed}.")
+        raise WrongArgument(name, str(changed), f"was given; it must be {allowed}.")
     return changed
 
 

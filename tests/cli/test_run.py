@@ -153,7 +153,7 @@ def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):
         trained.evaluate(full_bank=True)
     with pytest.raises(lw.LikewiseError, match="--full-bank"):
         trained.evaluate(str(photographs), full_bank=True)
-    with pytest.raises(lw.LikewiseError, match="--neighbours 0"):
+    with pytest.raises(lw.LikewiseError, match="neighbours=0"):
         trained.evaluate(neighbours=0)
 
 

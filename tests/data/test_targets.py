@@ -127,15 +127,14 @@ def test_several_classes_are_learned_from_and_scored(several_classes):
     assert "several classes" in several_classes.folder.report.read_text()
 
 
-def test_the_first_screen_counts_targets_and_predict_says_that_it_gives_none(several_classes):
+def test_the_first_screen_counts_targets_and_predict_gives_each_class_a_probability(several_classes):
     assert read_json(several_classes.folder.data)["targets"] == {
         "task": "multilabel",
         "names": ["0", "1"],
         "known": 160,
     }
     assert "no labels" not in several_classes.folder.log.read_text()
-    with pytest.raises(LikewiseError, match="multilabel"):
-        several_classes.predict(IMAGES)
+    assert len(several_classes.predict(IMAGES).table) == len(IMAGES)
 
 
 def test_a_run_scores_itself_again_the_same(several_classes):

@@ -101,7 +101,7 @@ def test_vectors_of_another_encoder_are_refused(run, tmp_path):
 def test_training_counts_lists_and_replaces_and_scores_nothing_of_it(tmp_path, decoding):
     run = lw.train(str(hurt_folder(tmp_path / "data")), out=str(tmp_path / "run"), **{**SETTINGS, "steps": 12})
     scores = json.loads(run.folder.scores.read_text())
-    listed = json.loads(run.folder.unread.read_text())
+    listed = json.loads(run.folder.unread.read_text())["unread"]
     assert listed and set(listed) | set(scores["unread"]) == set(BROKEN)
     assert "unreadable" in run.folder.log.read_text()
     with np.load(run.folder.gallery) as gallery:

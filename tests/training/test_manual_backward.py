@@ -15,6 +15,7 @@ from likewise.methods.manual_optimization import AdamWModule, Objective
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
 from likewise.training import Interrupted, LoopSettings, train
+from likewise.training.checkpoint import write_torch
 from likewise.training.health import TrainingDiverged
 from likewise.training.manual_backward import ManualBackward
 from likewise.training.memory_layout import channels_last
@@ -175,7 +176,7 @@ def test_the_state_of_own_optimisers_is_resumed_and_needed(tmp_path):
     trained(Duel(), resumed, tmp_path / "parts")
     assert [key for key, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[key])] == []
     stored["learner"]["nets.guess_optimizer.exp_avg/weight"] += 1
-    torch.save(stored, path)
+    write_torch(path, stored)
     other = nets_of(Duel())
     trained(Duel(), other, tmp_path / "parts")
     assert not torch.equal(whole.guess.weight, other.guess.weight)

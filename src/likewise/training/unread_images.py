@@ -8,7 +8,7 @@ from likewise.collectives import any_over_ranks, merged_over_ranks, rank
 from likewise.data.images import Images
 from likewise.data.manifest import some_files
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import RunFolder, read_object, write_json
 
 
 class UnreadImages:
@@ -23,8 +23,9 @@ class UnreadImages:
 
     def __init__(self, images: Images, max_bad: float, folder: RunFolder | None, device: torch.device) -> None:
         self.images, self.max_bad, self.folder, self.device = images, max_bad, folder, device
-        is_listed = folder is not None and folder.unread.exists()
-        self.found: dict[str, str] = read_json(folder.unread) if folder is not None and is_listed else {}
+        self.found: dict[str, str] = {}
+        if folder is not None and folder.unread.exists():
+            self.found = read_object(folder.unread, {"unread": dict})["unread"]
 
     def update(self) -> int:
         """Add what was found since the last call; every process must call it.
@@ -39,7 +40,7 @@ class UnreadImages:
         if any_over_ranks(is_new, self.device):
             self.found = merged_over_ranks({**self.found, **self.images.unreadable})
             if self.folder is not None and rank() == 0:
-                write_json(self.folder.unread, self.found)
+                write_json(self.folder.unread, {"unread": self.found})
             require_few_unread(self.found, len(self.images), self.max_bad, self.folder)
         return len(self.found)
 
