@@ -200,7 +200,9 @@ def large(settings: Settings) -> None:
     findings = {finding.name: finding.count for finding in examine(manifest).found}
     wall, processor = time.perf_counter() - start[0], time.process_time() - start[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    rows = [[f"{len(images):,}", f"{wall:.0f} s", f"{processor:.0f} s", f"{peak:.2f} GB", str(findings)]]
+    rows: list[Sequence[str]] = [
+        [f"{len(images):,}", f"{wall:.0f} s", f"{processor:.0f} s", f"{peak:.2f} GB", str(findings)]
+    ]
     table = Table("CIFAR-10 (JPEG) and mirrored copies", ["images", "wall", "processor", "peak memory", "found"], rows)
     measuring.keep(
         "near_duplicates_large", "Near duplicates among many images", [table],

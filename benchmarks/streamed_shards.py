@@ -15,7 +15,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -131,7 +131,7 @@ def report(found: dict[str, list[dict[str, float]]], shards: int, total: int, se
         source: {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
         for source, runs in found.items()
     }
-    rows = [
+    rows: list[Sequence[str]] = [
         (source, f"{run['rate']:,.0f}", f"{run['rate'] / middle[FOLDER]['rate']:.2f}", f"{run['peak']:,.0f}")
         for source, run in middle.items()
     ]

@@ -58,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SaidByFirstRank as error:
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
-        was_typed = isinstance(error, WrongArgument) and any(word.startswith(error.option) for word in rest)
-        message = error.as_option if was_typed else error
-        print(f"likewise {command}: {message}", file=sys.stderr)
+        print(f"likewise {command}: {_message(error, rest)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)
@@ -70,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SystemExit(1) from None
         print(f"likewise {command}: {_refusal(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _message(error: LikewiseError, words: Sequence[str]) -> str:
+    """The error in the command line's words: an argument that was typed as an option is called by it."""
+    if isinstance(error, WrongArgument) and any(word.startswith(error.option) for word in words):
+        return error.as_option
+    return str(error)
 
 
 def _refusal(error: OSError) -> str:

@@ -28,8 +28,13 @@ def cells_of(table: pa.Table) -> pa.Table:
 
 def names_of(batch: pa.RecordBatch, columns: pa.Schema) -> pa.RecordBatch:
     """Rows that were read from cells, with the names and texts that they stand for."""
-    arrays = [
-        pc.replace_substring_regex(column, r"^'('*[=+\-@\t\r])", r"\1") if pa.types.is_string(column.type) else column
-        for column in batch.columns
-    ]
+    arrays = []
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            column = pc.call_function(
+                "replace_substring_regex",
+                [column],
+                pc.ReplaceSubstringOptions(r"^'('*[=+\-@\t\r])", r"\1"),
+            )
+        arrays.append(column)
     return pa.record_batch(arrays, schema=columns)
