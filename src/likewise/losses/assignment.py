@@ -9,7 +9,7 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_cross_entropy
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature, check_tensor, shapes
+from likewise.losses.input_checks import LossInputError, TensorForm, check_temperature, check_tensor, shapes
 
 
 @shapes(scores="B K")
@@ -31,8 +31,6 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
         Rows that sum to 1; no gradient.
     """
     check_temperature(epsilon)
-    if scores.dim() != 2 or scores.numel() == 0:
-        raise LossInputError(f"sinkhorn needs scores [N, K] of examples and prototypes; got {tuple(scores.shape)}.")
     log_codes = scores / epsilon
     for _ in range(iterations):
         log_codes = (log_codes - log_codes.logsumexp(dim=0)).log_softmax(dim=1)
@@ -51,12 +49,12 @@ def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temper
         Mean over codes, over the other views, and over examples of the cross-entropy.
     """
     check_temperature(temperature)
-    sizes: dict[str, int] = {}
+    form, sizes = TensorForm.parse("B K"), dict[str, int]()
     for name, views in (("scores", scores), ("codes", codes)):
         if not isinstance(views, list | tuple) or not views:
             raise LossInputError(f"swapped_prediction: {name} must be a list, a tensor for each view.")
         for view in views:
-            check_tensor("swapped_prediction", name, view, [["B", "K"]], sizes)
+            check_tensor("swapped_prediction", name, view, form, sizes)
     if not 1 <= len(codes) <= len(scores) or len(scores) < 2:
         raise LossInputError(
             f"swapped_prediction needs two views or more, and codes for the first of them; got {len(scores)} views and "

@@ -162,11 +162,6 @@ def multi_view_repulsion(views: Tensor, sharpness: float, through_weights: bool)
 
 def _similarities(anchors: Tensor, positives: Tensor) -> Tensor:
     """Cosines [N, K] of anchors with their own positives."""
-    if positives.dim() != 3 or positives.shape[::2] != anchors.shape or positives.shape[1] == 0:
-        raise LossInputError(
-            f"anchors [N, D] need positives [N, K, D], K at least 1; got {tuple(anchors.shape)} and "
-            f"{tuple(positives.shape)}."
-        )
     return (anchors[:, None] * positives).sum(dim=2)
 
 

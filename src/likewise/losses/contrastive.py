@@ -19,13 +19,11 @@ from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import (
     UNKNOWN,
     Kind,
-    LossInputError,
     check_can_teach,
     check_classes,
+    check_ids,
     check_kind,
     check_labels,
-    check_pair,
-    check_shapes,
     check_temperature,
     nan_if_nothing_to_learn,
     shapes,
@@ -83,7 +81,8 @@ def info_nce(
     are left out before the maximum is taken (theirs underflows at small temperatures), and the mean is over the
     queries that have a positive.
     """
-    check_shapes(queries, keys, query_id, key_id, temperature)
+    check_ids(queries, keys, query_id, key_id)
+    check_temperature(temperature)
     check_kind(kind)
     within_batch = keys is queries and key_id is query_id and _leaves_out_itself(self_index, len(queries))
     if within_batch and not _per_row(temperature):
@@ -149,11 +148,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float | Tensor = 0.5, de
     Returns:
         The mean over the 2B rows; each has one positive and 2B - 2 negatives.
     """
-    if first.shape != second.shape:
-        raise LossInputError(
-            f"nt_xent takes two views of the same images, [B, D] each; got {tuple(first.shape)} and "
-            f"{tuple(second.shape)}."
-        )
     if len(first) < 2 or detach_keys:
         rows, image = unit(torch.cat([first, second])), torch.arange(len(first), device=first.device).repeat(2)
         return info_nce(rows, rows.detach(), image, image, temperature, torch.arange(len(rows), device=rows.device))
@@ -229,9 +223,6 @@ def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: fl
     Other images of the batch are not negatives, unlike in `info_nce`; they become so through the queue.
     """
     check_temperature(temperature)
-    check_pair(queries, positives, ("queries", "positives"))
-    if len(queue) == 0:
-        raise LossInputError("queue_nce was given an empty queue, so there is nothing to push away from.")
     scaled = queries / temperature
     self_index = (scaled * positives.detach()).sum(dim=1)
     return (torch.logaddexp(self_index, cross_logsumexp(scaled, queue.detach()).all_logsumexp) - self_index).mean()

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_shapes
-from likewise.losses.mil_nce import check_bags
+from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_ids, check_temperature, shapes
+from likewise.losses.mil_nce import check_rows
 
 
+@shapes(queries="N D", keys="M D")
 @in_float32
 def info_nce(
     queries: Tensor,
@@ -31,7 +32,8 @@ def info_nce(
     reduction: Literal["valid", "all"] = "valid",
 ) -> Tensor:
     """`likewise.losses.info_nce`."""
-    check_shapes(queries, keys, query_id, key_id, temperature)
+    check_ids(queries, keys, query_id, key_id)
+    check_temperature(temperature)
     logits = queries @ keys.T / temperature  # [N, M]
     positive = (query_id[:, None] == key_id[None, :]) & (query_id != UNKNOWN)[:, None]  # [N, M]
     compared = _compared(positive, self_index)
@@ -80,10 +82,11 @@ def similarity_distillation(
     return (teacher_log.exp() * (teacher_log - student_log)).sum(dim=1).mean()
 
 
+@shapes(rows="B D", bags="B P D")
 @in_float32
 def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     """`likewise.losses.mil_nce`."""
-    check_bags(rows, bags, temperature)
+    check_rows(rows, temperature)
     scores = torch.einsum("id,jld->ijl", rows, bags) / temperature  # [N, N, L]
     itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)[:, :, None]
     others = scores.masked_fill(itself, -math.inf).transpose(0, 1)

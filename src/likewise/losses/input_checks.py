@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -32,6 +32,26 @@ class LossInputError(LikewiseError, ValueError):
     """A batch from which a loss cannot learn, or whose shapes do not fit."""
 
 
+class TensorForm(NamedTuple):
+    """What a tensor must be."""
+
+    kind: str
+    """a key of `KINDS`"""
+    alternatives: tuple[tuple[str, ...], ...]
+    """dimensions by their letters"""
+
+    @classmethod
+    def parse(cls, text: str) -> TensorForm:
+        """The form that is written as in `shapes`."""
+        words = [each.split() for each in text.split("|")]
+        kind = words[0][-1] if words[0][-1] in KINDS else "float"
+        return cls(kind, tuple(tuple(word for word in each if word not in KINDS) for each in words))
+
+    def __str__(self) -> str:
+        dimensions = " or ".join(f"[{', '.join(letters)}]" for letters in self.alternatives)
+        return f"{dimensions} of {KINDS[self.kind]}"
+
+
 def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
     """Check the tensors of a loss before it runs, and name the argument that does not fit; no value is looked at.
 
@@ -40,7 +60,7 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
             same size wherever it occurs, and no size is 0. Tensors hold floating-point numbers, or with ``int`` at the
             end whole numbers or truth values, or with ``real`` either.
     """
-    forms = {name: [each.split() for each in text.split("|")] for name, text in wanted.items()}
+    forms = {name: TensorForm.parse(text) for name, text in wanted.items()}
 
     def decorate(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
         names = tuple(inspect.signature(loss).parameters)
@@ -50,9 +70,9 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
         def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
             given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
             sizes: dict[str, int] = {}
-            for name, alternatives in forms.items():
+            for name, form in forms.items():
                 if name in given:
-                    check_tensor(called, name, given[name], alternatives, sizes)
+                    check_tensor(called, name, given[name], form, sizes)
             return loss(*args, **kwargs)
 
         return checked
@@ -60,42 +80,33 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
     return decorate
 
 
-def check_tensor(loss: str, name: str, value: Any, alternatives: Sequence[list[str]], sizes: dict[str, int]) -> None:
+def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict[str, int]) -> None:
     """Refuse one argument, or note its sizes by their letters; see `shapes`."""
-    kind = alternatives[0][-1] if alternatives[0][-1] in KINDS else "float"
-    forms = [[letter for letter in form if letter not in KINDS] for form in alternatives]
-    dimensions = " or ".join("[" + ", ".join(form) + "]" for form in forms)
-    wanted = f"{dimensions} of {KINDS[kind]}"
     if not isinstance(value, Tensor):
         raise LossInputError(
-            f"{loss}: {name} must be a tensor {wanted}; {type(value).__name__} was given. Convert it with "
+            f"{loss}: {name} must be a tensor {form}; {type(value).__name__} was given. Convert it with "
             f"torch.as_tensor."
         )
-    if value.is_complex() or (kind != "real" and value.is_floating_point() != (kind == "float")):
-        raise LossInputError(f"{loss}: {name} must hold {KINDS[kind]}; got a tensor of {value.dtype}.")
+    if value.is_complex() or (form.kind != "real" and value.is_floating_point() != (form.kind == "float")):
+        raise LossInputError(f"{loss}: {name} must hold {KINDS[form.kind]}; got a tensor of {value.dtype}.")
     found = dict(sizes)
-    form = next((each for each in forms if len(each) == value.dim()), ())
-    fits = len(form) == value.dim()
-    for letter, size in zip(form, value.shape, strict=False):
+    letters = next((each for each in form.alternatives if len(each) == value.dim()), ())
+    fits = len(letters) == value.dim()
+    for letter, size in zip(letters, value.shape, strict=False):
         fits = fits and found.setdefault(letter, size) == size
     if not fits:
-        known = ", ".join(f"{letter} = {sizes[letter]}" for letter in form if letter in sizes)
+        known = ", ".join(f"{letter} = {sizes[letter]}" for letter in letters if letter in sizes)
         where = f", where {known}" if known else ""
-        raise LossInputError(f"{loss}: {name} must be a tensor {wanted}{where}; got {tuple(value.shape)}.")
+        raise LossInputError(f"{loss}: {name} must be a tensor {form}{where}; got {tuple(value.shape)}.")
     if 0 in value.shape:
         raise LossInputError(f"{loss}: {name} {tuple(value.shape)} is empty, and nothing can be learned from nothing.")
     sizes |= found
 
 
-def check_shapes(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor, temperature: float | Tensor) -> None:
-    """Queries and keys share D, each row has an id, and the temperature is positive."""
-    if queries.dim() != 2 or keys.dim() != 2 or queries.shape[1] != keys.shape[1]:
-        raise LossInputError(
-            f"queries [N, D] and keys [M, D] must share D; got {tuple(queries.shape)} and {tuple(keys.shape)}."
-        )
+def check_ids(queries: Tensor, keys: Tensor, query_id: Tensor, key_id: Tensor) -> None:
+    """Each row has an id."""
     check_labels(query_id, len(queries), queries, "query_id")
     check_labels(key_id, len(keys), keys, "key_id")
-    check_temperature(temperature)
 
 
 def check_labels(labels: Tensor, rows: int, z: Tensor, name: str = "labels") -> None:
@@ -119,17 +130,6 @@ def check_classes(labels: Tensor) -> None:
         torch.ops.aten._assert_async((labels >= UNKNOWN).all(), message.format(""))
     elif may_wait(labels) and bool((labels < UNKNOWN).any()):
         raise LossInputError(message.format(f"; got {int(labels.min())}"))
-
-
-def check_pair(first: Tensor, second: Tensor, names: tuple[str, str], dimensions: int = 2) -> None:
-    """Two tensors of one shape, so that nothing is broadcast, with at least one row."""
-    if first.shape != second.shape or first.dim() != dimensions:
-        raise LossInputError(
-            f"{names[0]} and {names[1]} must have one shape of {dimensions} dimensions; got {names[0]} "
-            f"{tuple(first.shape)} and {names[1]} {tuple(second.shape)}."
-        )
-    if first.numel() == 0:
-        raise LossInputError(f"{names[0]} {tuple(first.shape)} is empty, and a mean over nothing is not a loss.")
 
 
 def check_kind(kind: str) -> None:

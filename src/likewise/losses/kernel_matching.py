@@ -56,7 +56,7 @@ def kernel_cross_entropy(
         weights: [B], the share of each set in the mean; None: equal. All zero gives a loss of zero.
     """
     check_temperature(temperature)
-    _check_shapes(embeddings, log_kernel)
+    _require_pairs(embeddings)
     logits, wanted = _off_diagonal(embeddings @ embeddings.mT / temperature), _off_diagonal(log_kernel.detach())
     targets = (wanted if target == "l1" else wanted.exp() / temperature).softmax(dim=2)
     if weights is not None:
@@ -72,7 +72,7 @@ def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | 
     The first loss of Mahendran et al. 2018, Sec. 3, https://arxiv.org/abs/1807.05636. It asks every pair that moves
     differently to be unlike. Moving cosines into the kernel's [0, 1] is reconstructed.
     """
-    _check_shapes(embeddings, log_kernel)
+    _require_pairs(embeddings)
     similarities, targets = (1 + embeddings @ embeddings.mT) / 2, log_kernel.detach().exp()
     return _weighted(_off_diagonal(similarities - targets).square().mean(dim=(1, 2)), weights)
 
@@ -85,7 +85,7 @@ def kernel_alignment(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | N
     Kernel-target alignment (Cristianini et al. 2001) as the second loss of Mahendran et al. 2018, Sec. 3,
     https://arxiv.org/abs/1807.05636; arguments as `kernel_cross_entropy`'s.
     """
-    _check_shapes(embeddings, log_kernel)
+    _require_pairs(embeddings)
     cosines, wanted = _off_diagonal(embeddings @ embeddings.mT), _off_diagonal(log_kernel.detach().exp())
     return -_weighted(torch.cosine_similarity(cosines.flatten(1), wanted.flatten(1), dim=1), weights)
 
@@ -114,11 +114,6 @@ def _shares(weights: Tensor) -> Tensor:
     return weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-def _check_shapes(embeddings: Tensor, log_kernel: Tensor) -> None:
-    if embeddings.dim() != 3 or log_kernel.shape != (*embeddings.shape[:2], embeddings.shape[1]):
-        raise LossInputError(
-            f"Embeddings [B, N, D] and kernels [B, N, N] are needed; got {tuple(embeddings.shape)} and "
-            f"{tuple(log_kernel.shape)}."
-        )
+def _require_pairs(embeddings: Tensor) -> None:
     if embeddings.shape[1] < 2:
         raise LossInputError("A set of one vector has no pair whose similarity could be learned; give two or more.")

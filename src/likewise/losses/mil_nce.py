@@ -40,7 +40,7 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     Raises:
         LossInputError: shapes do not fit, there are fewer than two rows, or the temperature is not positive.
     """
-    check_bags(rows, bags, temperature)
+    check_rows(rows, temperature)
     count, size = bags.shape[:2]
     scaled, elements = rows / temperature, bags.flatten(0, 1)  # [N, D], [N L, D]
     owner = torch.arange(count, device=rows.device).repeat_interleave(size)
@@ -52,12 +52,8 @@ def mil_nce(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> Tensor:
     return (torch.logaddexp(of_rows, of_bags) - self_index).mean()
 
 
-def check_bags(rows: Tensor, bags: Tensor, temperature: float | Tensor) -> None:
-    """A bag of the same width for each of two rows or more, and a positive temperature."""
+def check_rows(rows: Tensor, temperature: float | Tensor) -> None:
+    """Two rows or more, and a positive temperature."""
     check_temperature(temperature)
-    fits = rows.dim() == 2 and bags.dim() == 3 and (len(bags), bags.shape[2]) == tuple(rows.shape)
-    if not fits or len(rows) < 2 or not bags.shape[1]:
-        raise LossInputError(
-            f"mil_nce takes rows [N, D] and their bags [N, L, D], two or more; got {tuple(rows.shape)} and "
-            f"{tuple(bags.shape)}."
-        )
+    if len(rows) < 2:
+        raise LossInputError(f"mil_nce takes two rows or more, each with its bag; got rows {tuple(rows.shape)}.")

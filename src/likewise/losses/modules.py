@@ -21,7 +21,7 @@ from likewise.losses.contrastive import nt_xent, queue_nce, suncet, sup_con
 from likewise.losses.cross_correlation import barlow_twins
 from likewise.losses.distillation import similarity_distillation
 from likewise.losses.float32 import unit
-from likewise.losses.input_checks import LossInputError, check_kind, check_temperature, shapes
+from likewise.losses.input_checks import check_kind, check_temperature, shapes
 from likewise.losses.paired import clip_loss
 
 
@@ -181,11 +181,6 @@ class NegativeCosineSimilarity(nn.Module):
     @shapes(prediction="B D", target="B D")
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """[B, D] and [B, D], normalised here -> a scalar from -1 (equal directions) to 1."""
-        if prediction.shape != target.shape or prediction.dim() != 2:
-            raise LossInputError(
-                f"NegativeCosineSimilarity takes prediction and target [B, D] of one shape; got "
-                f"{tuple(prediction.shape)} and {tuple(target.shape)}."
-            )
         return -F.cosine_similarity(prediction.float(), target.detach().float(), dim=1).mean()
 
 

@@ -33,7 +33,7 @@ def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: f
         Mean of the cross-entropies images -> texts and texts -> images. The authors of clip-distill add the two
         instead. No [N, N] is held.
     """
-    _check_pairs(images, texts)
+    _require_two(images)
     if not 0 <= smoothing < 1:
         raise LossInputError(f"clip_loss was given smoothing={smoothing}; allowed is 0 or more, and below 1.")
     other = smoothing / (len(images) - 1)
@@ -64,7 +64,7 @@ def pair_divergence(
     Returns:
         Mean over both ways and over rows of KL(target || softmax); 0 where both agree.
     """
-    _check_pairs(images, texts)
+    _require_two(images)
     cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
     entropy = torch.special.entr(image_targets.detach()).sum() + torch.special.entr(text_targets.detach()).sum()
     return (cross_entropy - entropy / len(images)) / 2
@@ -91,7 +91,7 @@ def pair_targets(
     Returns:
         [2, N, N]: of each image over texts, then of each text over images. Rows sum to 1.
     """
-    _check_pairs(images, texts)
+    _require_two(images)
     within, across = image_weight * (images @ images.T) + text_weight * (texts @ texts.T), images @ texts.T
     return torch.stack([within + across, within + across.T]).mul(sharpness).softmax(dim=2)
 
@@ -115,7 +115,7 @@ def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.
     Returns:
         [2, N, N] as `pair_targets`.
     """
-    _check_pairs(images, texts)
+    _require_two(images)
     within = images @ images.T + texts @ texts.T
     within.fill_diagonal_(-2 * APART)
     across = images @ texts.T
@@ -124,9 +124,6 @@ def optimal_transport_targets(images: Tensor, texts: Tensor, epsilon: float = 0.
     return torch.stack([sinkhorn(log_codes, 1.0, iterations) for log_codes in rows_first])
 
 
-def _check_pairs(images: Tensor, texts: Tensor) -> None:
-    if images.dim() != 2 or images.shape != texts.shape or len(images) < 2:
-        raise LossInputError(
-            f"Images and texts must be two pairs or more, [N, D] each in one order; got {tuple(images.shape)} and "
-            f"{tuple(texts.shape)}."
-        )
+def _require_two(images: Tensor) -> None:
+    if len(images) < 2:
+        raise LossInputError(f"Images and texts must be two pairs or more; got images {tuple(images.shape)}.")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_pair, may_wait, shapes
+from likewise.losses.input_checks import LossInputError, may_wait, shapes
 
 
 @shapes(prediction="B D", target="B D")
@@ -19,7 +19,6 @@ def cosine_regression(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: [B, D]; normalised here.
         target: [B, D]; normalised here, no gradient.
     """
-    check_pair(prediction, target, ("prediction", "target"))
     return 2 - 2 * F.cosine_similarity(prediction, target.detach(), dim=1).mean()
 
 
@@ -35,7 +34,8 @@ def masked_l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         target: [B, T, F]; no gradient.
         valid: [B, T], 0 where a clip has ended; not 0 everywhere.
     """
-    _check_frames(prediction, target, valid)
+    if may_wait(valid) and not valid.any():
+        raise LossInputError("valid is 0 everywhere, so no frame is left to learn from.")
     # A frame that is not valid may hold anything, NaN too, and 0 times NaN is NaN.
     differences = torch.where(valid[..., None] != 0, prediction - target.detach(), 0)  # [B, T, F]
     weight = valid.to(differences.dtype)
@@ -55,14 +55,3 @@ def r2_score(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     weight = valid.to(prediction.dtype)[..., None]
     wrong = ((prediction - target).square() * weight).sum()
     return 1 - wrong / (target.square() * weight).sum()
-
-
-def _check_frames(prediction: Tensor, target: Tensor, valid: Tensor) -> None:
-    """Predictions and targets of the same frames, and for each frame whether it counts."""
-    check_pair(prediction, target, ("prediction", "target"), dimensions=3)
-    if valid.shape != prediction.shape[:2]:
-        raise LossInputError(
-            f"valid must say of each frame {tuple(prediction.shape[:2])} whether it counts; got {tuple(valid.shape)}."
-        )
-    if may_wait(valid) and not valid.any():
-        raise LossInputError("valid is 0 everywhere, so no frame is left to learn from.")

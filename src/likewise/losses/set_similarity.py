@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses.float32 import in_float32
-from likewise.losses.input_checks import LossInputError, check_temperature, shapes
+from likewise.losses.input_checks import check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 from likewise.losses.waiting import may_wait
 
@@ -37,13 +37,6 @@ def set_similarity(
         A scalar; an image without any pair counts as 0, as in the authors' code.
     """
     check_temperature(temperature)
-    if matched.shape != (*locations.shape[:2], partners.shape[1]):
-        raise LossInputError(
-            f"set_similarity: matched is {list(matched.shape)}, but there are {list(locations.shape[:2])} "
-            f"locations and {list(partners.shape[:2])} partners; [B, U, V] is needed."
-        )
-    if len(queue) == 0:
-        raise LossInputError("set_similarity was given an empty queue, so there is nothing to push away from.")
     pairs = matched.bool()  # [B, U, V]
     anchored = pairs.any(dim=2)  # [B, U]
     count = anchored.sum(dim=1, keepdim=True).clamp(min=1)

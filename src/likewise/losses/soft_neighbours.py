@@ -29,7 +29,7 @@ def soft_neighbours(
     check_temperature(temperature)
     check_labels(labels, len(support), support)
     check_classes(labels)
-    if len(support) == 0 or bool((labels < 0).any()):
+    if bool((labels < 0).any()):
         raise LossInputError(
             f"soft_neighbours needs a labelled support; {int((labels < 0).sum())} of its {len(support)} rows have no "
             f"label. Leave those out."
@@ -60,11 +60,6 @@ def probability_cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
         predictions: [N, C] probabilities, not logits.
         targets: [N, C] probabilities; no gradient.
     """
-    if predictions.shape != targets.shape:
-        raise LossInputError(
-            f"probability_cross_entropy needs a target for each prediction; got {tuple(predictions.shape)} "
-            f"and {tuple(targets.shape)}."
-        )
     return -(targets.detach() * _log(predictions)).sum(dim=1).mean()
 
 

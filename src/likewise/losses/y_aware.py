@@ -6,7 +6,7 @@ from torch import Tensor
 
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32, unit
-from likewise.losses.input_checks import LossInputError, check_pair, shapes
+from likewise.losses.input_checks import shapes
 
 
 @shapes(first="B D", second="B D", similarity="B B")
@@ -27,11 +27,6 @@ def y_aware_nce(first: Tensor, second: Tensor, similarity: Tensor, temperature: 
         similarity: [N, N] symmetric, 0 or more, above 0 on the diagonal; no gradient.
         temperature: divides the cosines.
     """
-    check_pair(first, second, ("first", "second"))
-    if similarity.shape != (len(first), len(first)):
-        raise LossInputError(
-            f"similarity must have a number for each two of {len(first)} images; got {tuple(similarity.shape)}."
-        )
     weights = similarity / similarity.sum(dim=1, keepdim=True)  # [N, N]
     first, second = unit(first), unit(second)
     forth = soft_nce(first, second, weights, temperature)
