@@ -22,7 +22,7 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def atomic_write(path: Path, remedy: str = "") -> Iterator[Path]:
+def atomic_write(path: Path, remedy: str = "", needed: int = 0) -> Iterator[Path]:
     """Write to the path that is yielded; then that file takes the place of ``path``.
 
     A kill leaves either the old file or the new one. Where writing fails the old file stays and the part that was
@@ -31,6 +31,7 @@ def atomic_write(path: Path, remedy: str = "") -> Iterator[Path]:
     Args:
         path: the file.
         remedy: what to type once the disk takes files again; it follows "Free some space, then".
+        needed: bytes that the file takes; 0: a message says how many were written.
 
     Raises:
         EnvironmentIOError: the disk is full or may not be written to.
@@ -40,7 +41,7 @@ def atomic_write(path: Path, remedy: str = "") -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        needed = _size(partial) if error.errno in FULL else 0
+        needed = needed or (_size(partial) if error.errno in FULL else 0)
         _remove(partial)
         raise disk_error(path, error, needed, remedy) from error
     except BaseException:
@@ -54,12 +55,8 @@ def write_bytes(path: Path, content: bytes | memoryview, remedy: str = "") -> No
     Raises:
         EnvironmentIOError: the disk is full or may not be written to; it says how many bytes were needed.
     """
-    try:
-        with atomic_write(path, remedy) as partial, partial.open("wb") as file:
-            file.write(content)
-    except EnvironmentIOError as error:
-        cause = error.__cause__
-        raise disk_error(path, cause, len(content), remedy) if isinstance(cause, OSError) else error from cause
+    with atomic_write(path, remedy, len(content)) as partial, partial.open("wb") as file:
+        file.write(content)
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:

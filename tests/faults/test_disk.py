@@ -20,7 +20,6 @@ from faults.processes import (
     training,
     wait_for,
     wait_for_checkpoint,
-    write_pictures,
 )
 from likewise.training.checkpoint import damage
 
@@ -44,19 +43,6 @@ ssize_t write(int to, const void *from, size_t count) {
 }
 """
 """A disk that takes 8 MB a second, in many small writes."""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
-
-
-@pytest.fixture(scope="module")
-def trained(pictures, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "trained"
-    code, output = run(training(pictures, out, "--steps", 12))
-    assert code == 0, output
-    return out
 
 
 def on_a_small_disk(*lines):

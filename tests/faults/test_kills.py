@@ -90,11 +90,6 @@ def test_a_loop_that_is_killed_again_and_again_ends_the_same(name, tmp_path):
     assert losses(whole.path) == losses(parts.path)
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
-
-
 def end_of(out):
     """What must be equal of two runs: hash of the encoder, losses, scores."""
     return (

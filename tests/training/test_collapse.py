@@ -3,8 +3,6 @@
 import dataclasses
 import io
 import math
-import os
-import signal
 
 import pytest
 import torch
@@ -25,6 +23,7 @@ from likewise.training.collapse import EVALUATIONS, LABELLED_IMAGES, READINGS, C
 from likewise.training.screen import Screen
 from likewise.views.policies import identity
 from methods.fixtures import SIZE, loader, method, nets_of
+from training.test_resume import StopAfter
 
 BATCH = 8
 LABEL_READINGS = LABELLED_IMAGES // BATCH
@@ -122,19 +121,6 @@ def test_a_later_collapse_goes_back_to_the_last_healthy_step(tmp_path):
     stds = {line["step"]: line["feature_std"] for line in run.metric_lines() if "feature_std" in line}
     step = torch.load(run.restored, weights_only=True)["step"]
     assert step == max(number for number, std in stds.items() if std >= 0.1) == at - READINGS
-
-
-class StopAfter:
-    """Online scores that ask for a stop, as Ctrl-C would, at one of the evaluations."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    def __call__(self, nets):
-        self.looks -= 1
-        if self.looks == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        return {}
 
 
 @pytest.mark.parametrize("action", ["stop", "rollback"])

@@ -19,11 +19,6 @@ class Shards(NamedTuple):
     number: np.ndarray
     """int64 [N], the shard of each image"""
 
-    @property
-    def are_remote(self) -> bool:
-        """Whether they are fetched when they are needed."""
-        return isinstance(self.files, CachedShards)
-
 
 def shards_of(pixels: PixelSource) -> Shards | None:
     """The shards of a source; None where some of its images lie in no shard."""

@@ -128,33 +128,24 @@ def run_training(
             lines = (takeover, extension, _learning_line(prepared, nets), _teacher_leakage(prepared))
             for message in (first_screen(found, prepared.masks, outline), *filter(None, lines)):
                 screen.say(message)
-            _train_and_finish(fabric, prepared, nets, loader, run, screen, microbatch, measures, given, resume_line)
+            with _saying_how_to_resume(resume_line):
+                state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
+                if fabric.is_global_zero:
+                    _finish(fabric, prepared, nets, state, run, measures)
+                    screen.say(last_screen(run))
+                fabric.barrier()  # every rank returns the same run, with its scores
     return Run(run.path, given.encoder)
 
 
-def _train_and_finish(
-    fabric: Fabric,
-    prepared: Prepared,
-    nets: Nets,
-    loader: Loader,
-    run: RunFolder,
-    screen: Screen,
-    microbatch: int | None,
-    measures: EvaluationSettings,
-    given: GivenObjects,
-    resume_line: str,
-) -> None:
-    """The loop and, by the first rank, all that follows it.
+@contextmanager
+def _saying_how_to_resume(resume_line: str) -> Iterator[None]:
+    """While the context is open, an interruption says what continues the run.
 
     Raises:
         Interrupted: with what continues the run.
     """
     try:
-        state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
-        if fabric.is_global_zero:
-            _finish(fabric, prepared, nets, state, run, measures)
-            screen.say(last_screen(run))
-        fabric.barrier()  # every rank returns the same run, with its scores
+        yield
     except Interrupted as stop:
         raise Interrupted(f"{stop} The checkpoint is written. To continue: {resume_line}") from None
     except KeyboardInterrupt:  # outside the loop, or a second Ctrl-C inside it

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from likewise.atomic_write import write_bytes
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import FORMAT, PackFacts
 from likewise.errors import LikewiseError
@@ -60,9 +61,7 @@ class PackJournal:
             "left_out": {name: why for shard in self.shards for name, why in shard.left_out.items()},
             "identity": identity,
         }
-        partial = self.folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, self.folder / MANIFEST)
+        write_bytes(self.folder / MANIFEST, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         (self.folder / JOURNAL).unlink()
 
 
