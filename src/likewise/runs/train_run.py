@@ -109,7 +109,7 @@ def run_training(
         microbatches = count_microbatches(microbatch, loader.batch_size // world_size(), nets)
         memory = microbatch_line(prepared.settings.microbatch, microbatches, loader.batch_size, nets)
         screen = Screen(console, enabled=fabric.is_global_zero)
-        found = data_summary(prepared)
+        found = on_first_rank(lambda: data_summary(prepared))  # it compares images, which once is enough
         found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
 
         def write_settings() -> str:
