@@ -20,14 +20,14 @@ from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
 from likewise.encoders import Encoder, EncoderSettings
-from likewise.errors import LikewiseError, NothingReadable
+from likewise.errors import NothingReadable
 from likewise.evaluation.features import extract_readable
 from likewise.training.launch import launch
 from likewise.training.processes import started_processes
 from likewise.training.rank_watch import RankWatch
 from likewise.training.screen import Screen
 from likewise.vectors import Part, Vectors, part_rows, require_own_parts
-from likewise.vectors.parts import PART_SIZE, whole_set
+from likewise.vectors.parts import whole_set
 from likewise.vectors.vectors import VectorFile
 from likewise.views.policies import CentreView
 
@@ -179,8 +179,6 @@ def embed_parts(
     console: Console,
 ) -> EmbeddedParts:
     """Vectors of images into a folder; see `likewise.runs.run.Run.embed_parts`."""
-    if part_size < 1:
-        raise LikewiseError(f"--part-size {part_size} was given; give 1 image or more, for instance {PART_SIZE}.")
     images = EmbeddedImages(encoder, data, pixel_range)
     # Processes that exist already are counted by `launch`; one device is what is given where nothing is said.
     wanted = 0 if devices == 1 and started_processes() is not None else devices

@@ -69,10 +69,14 @@ class _Recorder(Callback):
         self.losses.append(state.loss)
 
 
-def take_steps(request: Request) -> FirstSteps:
+def prepare_steps(request: Request) -> Prepared:
+    """The run of which the first steps are taken."""
+    return prepare(request.data, request.settings, request.method, request.recipe, request.given)
+
+
+def take_steps(prepared: Prepared, steps: int) -> FirstSteps:
     """The first steps of a run, by the processes that exist or by this one alone. Nothing is written."""
-    settings = request.settings
-    prepared = prepare(request.data, settings, request.method, request.recipe, request.given)
+    settings = prepared.settings
     nets = build_nets(prepared)
     without_dropout(nets)
     fabric, precision = launch(settings.device, world_size_wanted(), settings.precision)
@@ -80,9 +84,7 @@ def take_steps(request: Request) -> FirstSteps:
         start_classifier(prepared, nets, fabric.device)
     start, recorder = _values(nets), _Recorder()
     loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
-    train_networks(
-        fabric, prepared.method, nets, loader, prepared.recipe, _plan(prepared, request.steps), callbacks=[recorder]
-    )
+    train_networks(fabric, prepared.method, nets, loader, prepared.recipe, _plan(prepared, steps), callbacks=[recorder])
     scores = dict(online_scores(prepared, fabric.device)(nets)) if fabric.is_global_zero else {}
     numbers = {name: float(value) for name, value in scores.items()}
     device = str(fabric.device)
@@ -122,7 +124,7 @@ def _one_of_several(at: int, request: Request, processes: int, port: int, folder
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
     os.environ |= {"LOCAL_RANK": str(at), "RANK": str(at), "WORLD_SIZE": str(processes)}
     try:
-        found = take_steps(request)
+        found = take_steps(prepare_steps(request), request.steps)
     except LikewiseError as error:
         (folder / f"{at}.error").write_text(str(error))
         raise
@@ -166,7 +168,7 @@ def require_divisible(request: Request, devices: int) -> tuple[Prepared, tuple[s
     Raises:
         LikewiseError: something cannot be used, or the batch or the microbatch cannot be cut into so many parts.
     """
-    prepared = prepare(request.data, request.settings, request.method, request.recipe, request.given)
+    prepared = prepare_steps(request)
     prepared.loader(0, devices)
     microbatch = prepared.settings.microbatch
     if isinstance(microbatch, int) and microbatch % devices:

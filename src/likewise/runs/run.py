@@ -354,8 +354,6 @@ class Run:
             LikewiseError: data that are not there any more or do not fit the encoder.
             FilesLeftOut: with ``strict``, files could not be read; the scores of the others have been written.
         """
-        if neighbours < 1:
-            raise LikewiseError(f"--neighbours {neighbours} was given; it must be 1 or more, for instance 20.")
         encoder, settings = self._loaded
         trained_with = stored_settings(self.folder).data_settings
         trained_with = replace(trained_with, pixel_range=settings.pixel_range)

@@ -84,7 +84,7 @@ def run_verification(
     request = Request(data, alone, method, recipe, given, steps)
     prepared, left_out = require_divisible(request, devices)
     request = request._replace(method=prepared.method, recipe=prepared.recipe)
-    one = take_steps(request)
+    one = take_steps(prepared, steps)
     with tempfile.TemporaryDirectory() as folder:
         several = take_steps_by_processes(request, devices, Path(folder))
     compared = tuple(compare(one, several))
