@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from likewise.data.checks.mask_check import look_at_masks
-from likewise.data.columns.masks import Masks, mask_folder
+from likewise.data.columns.masks import Masks
+from likewise.data.sources.mask_folder import mask_folder
 from likewise.data.sources.named_sets import named_set
 from likewise.data.sources.open import open_manifest
 from likewise.data.synthetic.scenes import paste_scenes

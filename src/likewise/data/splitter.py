@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from likewise.data.columns.captions import CAPTIONS, Captions
-from likewise.data.columns.masks import mask_folder
 from likewise.data.columns.targets import TARGETS
 from likewise.data.data_settings import DataSettings
 from likewise.data.images import default_size
@@ -21,6 +20,7 @@ from likewise.data.manifest import Manifest
 from likewise.data.samplers import long_tailed, step_imbalanced
 from likewise.data.sources.data_source import DataSource
 from likewise.data.sources.label_file import is_label_file
+from likewise.data.sources.mask_folder import mask_folder
 from likewise.data.sources.shard_cache import ShardCache
 from likewise.data.splits import Split, open_splits
 from likewise.data.video.clip_columns import SOUND

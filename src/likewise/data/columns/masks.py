@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from likewise.data.file_names import named_file
+from likewise.data.heif import is_heif
 from likewise.data.pixel_source import UnreadableImage
 from likewise.errors import LikewiseError
 
@@ -84,7 +84,7 @@ class Masks:
         """One mask, int16 [H, W]; ignored pixels read as NOTHING.
 
         Raises:
-            LikewiseError: it cannot be decoded, has colours, or holds class numbers of 256 and more.
+            LikewiseError: it cannot be decoded, is JPEG or HEIC, has colours, or holds class numbers of 256 and more.
         """
         cell = self.cells[position]
         if isinstance(cell, np.ndarray):
@@ -109,37 +109,24 @@ class Masks:
         assert not isinstance(cell, np.ndarray) and cell is not None
         try:
             content = cell.read_bytes() if isinstance(cell, Path) else cell.read()
-            image = Image.open(io.BytesIO(content or b""))
+            kind = "HEIC" if is_heif(content or b"") else None
+            image = Image.open(io.BytesIO(content or b"")) if kind is None else None
         except (OSError, ValueError, SyntaxError, UnreadableImage) as error:
             raise LikewiseError(f"{self._where(position)} cannot be read as a mask: {error}.") from error
-        if image.mode not in MODES or image.format == "JPEG":
-            how = "is a JPEG, which changes values" if image.format == "JPEG" else f"has colours (mode {image.mode})"
-            raise LikewiseError(
-                f"{self._where(position)} {how}. A mask is a PNG of one channel whose values are class numbers."
-            )
+        if image is None or image.format == "JPEG":
+            raise self._refused(position, f"is a {kind or 'JPEG'}, which changes values")
+        if image.mode not in MODES:
+            raise self._refused(position, f"has colours (mode {image.mode})")
         return image
+
+    def _refused(self, position: int, why: str) -> LikewiseError:
+        return LikewiseError(
+            f"{self._where(position)} {why}. A mask is a PNG of one channel whose values are class numbers."
+        )
 
     def _where(self, position: int) -> str:
         cell = self.cells[position]
         return str(cell) if isinstance(cell, Path) else f"The mask of image {position}"
-
-
-def mask_folder(folder: Path, ids: Sequence[str]) -> Masks:
-    """The PNG below a folder that has each image's relative path, ``photos/a/x.jpg`` and ``masks/a/x.png``.
-
-    Raises:
-        LikewiseError: there is no folder, or no image has a mask in it.
-    """
-    if not folder.is_dir():
-        raise LikewiseError(f"There is no folder {folder}. --masks takes a folder of PNG files.")
-    wanted = [named_file(folder / Path(name).with_suffix(".png")) for name in ids]
-    cells = [path if path.is_file() else None for path in wanted]
-    if not any(cells):
-        raise LikewiseError(
-            f"None of the {len(ids)} images has a mask in {folder}: for {ids[0]} there would have to be {wanted[0]}. "
-            f"Masks are PNG files with the relative paths of their images."
-        )
-    return Masks(cells)
 
 
 def concat_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.targets import TargetColumn, targets_in
+from likewise.data.decoding import open_image
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import UnreadableImage
 from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
@@ -110,7 +110,7 @@ def _ending(content: Path | bytes) -> str:
     if isinstance(content, Path) and content.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         return content.suffix.lower().removeprefix(".")
     try:
-        with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")) as image:
             name = image.format or ""
     except Exception:  # Pillow's parsers raise many kinds; what it does not know are videos and DICOM
         name = ""

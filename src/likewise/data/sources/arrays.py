@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames, MissingLabels
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_arrays import batch_pixels
@@ -24,18 +25,24 @@ SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 
 
 def open_arrays(
-    images: Any, labels: Any = None, source: str = "arrays", split: str = "train", task: Task = "classification"
+    images: Any,
+    labels: Any = None,
+    source: str = "arrays",
+    split: str = "train",
+    task: Task = "classification",
+    missing: MissingLabels = "unlabelled",
 ) -> Manifest:
     """Images that are already decoded.
 
     Args:
         images: a NumPy array [N, H, W] or [N, H, W, C], or a torch tensor [N, H, W] or [N, C, H, W], with any number
             of channels. Of other types than uint8 and bool, `likewise.data.pixel_range` finds what is black and white.
-        labels: N numbers or names; -1, None or "" is unlabelled. An array [N, classes] of 0 and 1 gives several classes
-            an image.
+        labels: N numbers or names; -1, None, NaN or "" is unlabelled. An array [N, classes] of 0 and 1 gives several
+            classes an image.
         source: what messages call it.
         split: the split of all of them.
         task: what the labels are.
+        missing: what NaN, NA, N/A, None and null in text mean.
 
     Raises:
         LikewiseError: the shape, the type or the number of labels is another.
@@ -43,7 +50,8 @@ def open_arrays(
     if not len(images):
         raise LikewiseError(f"{source}: there is no image in it.")
     pixels = ArrayPixels(batch_pixels(images, source))
-    given = read_labels([None] * len(pixels) if labels is None else labels, source, task=task)
+    listed = [None] * len(pixels) if labels is None else labels
+    given = read_labels(listed, source, task=task, missing=missing)
     if len(given.numbers) != len(pixels):
         raise LikewiseError(
             f"{source}: {len(pixels)} images, but {len(given.numbers)} labels. Give one for each, -1 for none."
@@ -56,10 +64,11 @@ def open_arrays(
         [str(i) for i in range(len(pixels))],
         given.class_names,
         columns=given.columns,
+        notes=given.notes,
     )
 
 
-def open_array_file(file: Path, task: Task = "classification") -> list[Manifest]:
+def open_array_file(file: Path, columns: ColumnNames = USUAL_COLUMNS) -> list[Manifest]:
     """The images of a NumPy or torch file, one manifest for each split that it holds.
 
     ``.npy``: images. ``.npz`` and saved dictionaries: ``images`` and ``labels`` (or ``x`` and ``y``), also by split as
@@ -75,9 +84,9 @@ def open_array_file(file: Path, task: Task = "classification") -> list[Manifest]
     except Exception as error:  # torch.load raises pickle errors of several kinds
         raise LikewiseError(f"{file} is not a file of plain tensors ({type(error).__name__}). Save tensors.") from error
     if isinstance(content, Mapping):
-        return _from_mapping(content, file, task)
+        return _from_mapping(content, file, columns)
     images, labels = content if isinstance(content, (tuple, list)) and len(content) == 2 else (content, None)
-    return [open_arrays(images, labels, str(file), task=task)]
+    return [open_arrays(images, labels, str(file), task=columns.task, missing=columns.missing_labels)]
 
 
 def _load(file: Path) -> Any:
@@ -87,12 +96,13 @@ def _load(file: Path) -> Any:
     return dict(content) if isinstance(content, np.lib.npyio.NpzFile) else content
 
 
-def _from_mapping(content: Mapping[Any, Any], file: Path, task: Task) -> list[Manifest]:
+def _from_mapping(content: Mapping[Any, Any], file: Path, columns: ColumnNames) -> list[Manifest]:
     found = []
     for prefix, split in [("", "train"), *SPLIT_KEYS.items()]:
         images = _first(content, IMAGE_KEYS, prefix)
         if images is not None:
-            found.append(open_arrays(images, _first(content, LABEL_KEYS, prefix), str(file), split, task))
+            labels = _first(content, LABEL_KEYS, prefix)
+            found.append(open_arrays(images, labels, str(file), split, columns.task, columns.missing_labels))
     if not found:
         raise LikewiseError(
             f"{file} holds {', '.join(map(str, content)) or 'nothing'}; name the arrays images and labels "

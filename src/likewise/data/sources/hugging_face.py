@@ -81,7 +81,7 @@ def open_hugging_face(dataset: Any, columns: ColumnNames = USUAL_COLUMNS) -> Man
         )
     if dataset.format["type"] == "custom":
         columns.refuse("a data set with a transform of its own")
-        return open_dataset(dataset)
+        return open_dataset(dataset, columns.missing_labels)
     plain = dataset.with_format(None)
     features = plain.features
     image = next((name for name, feature in features.items() if type(feature).__name__ == "Image"), None)

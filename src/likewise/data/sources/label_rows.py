@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from likewise.data.batch import UNLABELLED
 from likewise.data.columns.column_names import ColumnNames
 from likewise.data.file_names import written_name
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.delimited_text import EIGHT_BIT, ENCODING_NAMES, DelimitedText
 from likewise.data.sources.label_columns import IsImage, LabelColumns, Needed, label_columns
+from likewise.data.sources.missing_labels import Reading, is_no_value
 from likewise.data.sources.path_matching import Matches
-from likewise.data.sources.read_labels import NO_VALUE, missing_note
 from likewise.errors import LikewiseError
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -138,25 +137,19 @@ def _labels(
     raw = cells[columns.label]
     _refuse_swallowed_lines(text, columns, raw)
     distinct = set(raw)
-    meant = {cell: _label(cell.strip(), given) for cell in distinct}
+    reading = Reading(given.missing_labels, given.task)
+    meant = {cell: "" if reading.is_no_label(cell) else cell.strip() for cell in distinct}
     spaced = sorted({cell.strip() for cell in distinct if cell != cell.strip() and cell.strip() in distinct})
     notes = [f"labels with blanks around them are taken without: {', '.join(map(repr, spaced[:5]))}"] if spaced else []
-    missing = {cell for cell in distinct if cell.strip().casefold() in NO_VALUE}
-    found = Counter(cell.strip() for cell in raw if cell in missing) if missing else {}
-    if given.task != "regression":
-        notes += missing_note(found, given.missing_labels)
-    elif columns.layout.separator in ";\t" and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
+    missing = {cell for cell in distinct if is_no_value(cell)}
+    notes += reading.notes(Counter(cell.strip() for cell in raw if cell in missing) if missing else {})
+    may_have_comma = given.task == "regression" and columns.layout.separator in ";\t"
+    if may_have_comma and any(_DECIMAL_COMMA.fullmatch(cell) for cell in meant.values()):
         if any("." in cell for cell in meant.values()):
             raise LikewiseError(f"{text.file}: some labels have a decimal comma and others a point. Write 0.5 in all.")
         meant = {cell: label.replace(",", ".") for cell, label in meant.items()}
         notes.append("labels are taken to have a decimal comma: 0,5 is one half")
     return [meant[cell] for cell in raw], tuple(f"{text.file}: {note}" for note in notes)
-
-
-def _label(cell: str, given: ColumnNames) -> str:
-    is_minus_one = cell == str(UNLABELLED) and given.task != "regression"  # where it may be a number like any other
-    is_missing = cell.casefold() in NO_VALUE and (given.missing_labels == "unlabelled" or given.task == "regression")
-    return "" if is_minus_one or is_missing else cell
 
 
 def _refuse_swallowed_lines(text: DelimitedText, columns: LabelColumns, labels: list[str]) -> None:
@@ -186,4 +179,4 @@ def _splits(text: DelimitedText, columns: LabelColumns, cells: dict[int, list[st
 def _groups(columns: LabelColumns, cells: dict[int, list[str]]) -> list[str] | None:
     if columns.group is None:
         return None
-    return ["" if cell.strip().casefold() in NO_VALUE else cell.strip() for cell in cells[columns.group]]
+    return ["" if is_no_value(cell) else cell.strip() for cell in cells[columns.group]]

@@ -133,7 +133,7 @@ def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
             return open_remote(list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache)
         return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        return arrays.open_arrays(*data, task=columns.task)
+        return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
     if isinstance(data, Mapping):
         return _open_by_split(data, columns, cache)
     return _open_foreign(data, columns)
@@ -149,7 +149,7 @@ def _open_foreign(data: Any, columns: ColumnNames) -> Manifest:
         return open_arrow(_arrow_table(data), columns)
     if isinstance(data, Dataset | DataLoader) or (is_map_style(data) and not isinstance(data, (tuple, list, bytes))):
         columns.refuse(f"a data set of type {type(data).__name__}")
-        return open_dataset(data)
+        return open_dataset(data, columns.missing_labels)
     raise LikewiseError(
         f"Data of type {type(data).__name__} was given. Allowed: a name ({', '.join(sorted(NAMED_SETS))}), a path, "
         f"an array or tensor of images, a pair of images and labels, a map-style torch data set, a Hugging Face data "
@@ -233,7 +233,7 @@ def _open_shards(suffix: str, files: Sequence[Path], source: str, columns: Colum
         from likewise.data.sources.webdataset import open_webdataset
 
         columns.refuse(source)
-        return open_webdataset(files, source)
+        return open_webdataset(files, source, columns.missing_labels)
     from likewise.data.sources.parquet import open_parquet  # pyarrow is slow to import
 
     columns.refuse_text_columns(source)
@@ -253,7 +253,7 @@ def _open_files(files: Sequence[Path], source: str, columns: ColumnNames) -> Man
     if kinds <= IMAGE_SUFFIXES or kinds <= VIDEO_SUFFIXES:
         return _open_images(files, source)
     if kinds <= set(arrays.SUFFIXES):
-        return concat([part for file in files for part in arrays.open_array_file(file, columns.task)], source)
+        return concat([part for file in files for part in arrays.open_array_file(file, columns)], source)
     raise LikewiseError(
         f"{source} cannot be read: files ending in {', '.join(sorted(kinds))} were given; allowed: images, videos, "
         f".parquet, .tar, {', '.join(arrays.SUFFIXES)}, or one .csv (.tsv, .txt) of paths with labels or captions."
@@ -278,11 +278,11 @@ def _open_images(files: Sequence[Path], source: str) -> Manifest:
 def _with_labels(manifest: Manifest, labels: Any, data: Any, columns: ColumnNames) -> Manifest:
     if isinstance(labels, (str, Path)):
         return with_label_file(manifest, Path(labels).expanduser(), _folder(data), columns)
-    given = read_labels(labels, "labels", task=columns.task)
+    given = read_labels(labels, "labels", task=columns.task, missing=columns.missing_labels)
     if len(given.numbers) != len(manifest):
         raise LikewiseError(f"{len(manifest)} images, but {len(given.numbers)} labels. Give one for each, -1 for none.")
     labelled = manifest.with_labels(given.numbers, given.class_names)
-    return replace(labelled, columns={**manifest.columns, **given.columns})
+    return replace(labelled, columns={**manifest.columns, **given.columns}, notes=(*manifest.notes, *given.notes))
 
 
 def _folder(data: Any) -> Path | None:

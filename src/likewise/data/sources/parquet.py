@@ -20,7 +20,7 @@ from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import groups_in
 from likewise.data.columns.masks import Masks
 from likewise.data.columns.parquet_reader import ParquetReader
-from likewise.data.columns.targets import TARGETS, Task
+from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest
 from likewise.data.packing.pack_facts import ID, PARQUET_KEY, PackFacts, common_facts
 from likewise.data.pixel_source import Headers, UnreadableImage
@@ -98,7 +98,7 @@ def manifest_of(
     ids = [f"{names[file]}/{row}" for file, row in zip(locations[:, 0].tolist(), row_in_file.tolist(), strict=True)]
     if facts is not None:
         ids = _listed(readers, ID)
-    labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named.task)
+    labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named)
     unread = Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))
     return Manifest(
         source=source,
@@ -107,6 +107,7 @@ def manifest_of(
         splits=np.array([split_of(name) for name in names])[locations[:, 0]],
         ids=ids,
         class_names=labels.class_names,
+        notes=labels.notes,
         masks=_masks(files, columns.mask, locations),
         columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group) | labels.columns,
     )
@@ -187,11 +188,12 @@ def _locations(readers: Sequence[ParquetReader]) -> Iterator[Location]:
                 yield Location(file, group, row)
 
 
-def _labels(readers: Sequence[ParquetReader], columns: Columns, task: Task) -> Labels:
+def _labels(readers: Sequence[ParquetReader], columns: Columns, named: ColumnNames) -> Labels:
     """Labels and class names; null is unlabelled."""
     if columns.label is None:
         return Labels(torch.full((sum(reader.metadata.num_rows for reader in readers),), -1), (), {})
-    return read_labels(_listed(readers, columns.label), f"the column {columns.label!r}", columns.names, task)
+    values, called = _listed(readers, columns.label), f"the column {columns.label!r}"
+    return read_labels(values, called, columns.names, named.task, named.missing_labels)
 
 
 def _facts(file: str, reader: ParquetReader) -> PackFacts | None:

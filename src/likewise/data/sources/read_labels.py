@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,25 +20,8 @@ from likewise.data.columns.targets import (
     multilabel_targets,
     regression_targets,
 )
+from likewise.data.sources.missing_labels import Reading, with_none_for_missing
 from likewise.errors import LikewiseError
-
-NO_VALUE = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
-"""What other programs write for a missing value, in lower case."""
-
-
-def missing_note(found: Mapping[str, int], missing: MissingLabels) -> list[str]:
-    """A note on labels that other programs write for a missing value.
-
-    Args:
-        found: how many there are of each.
-        missing: what they were taken for.
-    """
-    listed = ", ".join(f"{count:,} {name!r}" for name, count in sorted(found.items()))
-    if not listed:
-        return []
-    if missing == "class":
-        return [f"{listed} taken as names of classes (--missing-labels class)"]
-    return [f"{listed} taken as no label. Where these are names of classes: --missing-labels class"]
 
 
 class Labels(NamedTuple):
@@ -49,9 +32,17 @@ class Labels(NamedTuple):
     class_names: tuple[str, ...]
     columns: dict[str, Column]
     """`TARGETS`, where images have several classes or numbers"""
+    notes: tuple[str, ...] = ()
+    """what was taken for no label"""
 
 
-def read_labels(labels: Any, source: str, names: Sequence[str] = (), task: Task = "classification") -> Labels:
+def read_labels(
+    labels: Any,
+    source: str,
+    names: Sequence[str] = (),
+    task: Task = "classification",
+    missing: MissingLabels = "unlabelled",
+) -> Labels:
     """Labels of any container.
 
     A two-dimensional array, and lists in a column, are several classes an image also where the task is not named.
@@ -61,25 +52,27 @@ def read_labels(labels: Any, source: str, names: Sequence[str] = (), task: Task 
         source: what errors call it.
         names: class names, where the source has them.
         task: what the labels are.
+        missing: what NaN, NA, N/A, None and null in text mean.
 
     Raises:
         LikewiseError: labels that do not fit the task.
     """
-    if task == "regression":
-        return _targets(regression_targets(listed(labels), source))
-    if isinstance(labels, (np.ndarray, Tensor)) and labels.ndim == 2 and labels.shape[1] > 1:
+    if task != "regression" and isinstance(labels, (np.ndarray, Tensor)) and labels.ndim == 2 and labels.shape[1] > 1:
         return _targets(indicator_targets(np.asarray(labels), source))
-    values = listed(labels)
+    values, told = with_none_for_missing(listed(labels), Reading(missing, task, names))
+    notes = tuple(f"{source}: {note}" for note in told)
+    if task == "regression":
+        return _targets(regression_targets(values, source), notes)
     several = any(isinstance(label, (list, tuple, set, np.ndarray)) for label in values)
     if task == "multilabel" or several:
         _refuse_ambiguous(values, source)
-        return _targets(multilabel_targets(values, source, names))
+        return _targets(multilabel_targets(values, source, names), notes)
     numbers, class_names = numbered(values, names, source)
-    return Labels(numbers, class_names, {})
+    return Labels(numbers, class_names, {}, notes)
 
 
-def _targets(column: TargetColumn) -> Labels:
-    return Labels(torch.full((len(column),), UNLABELLED), (), {TARGETS: column})
+def _targets(column: TargetColumn, notes: tuple[str, ...] = ()) -> Labels:
+    return Labels(torch.full((len(column),), UNLABELLED), (), {TARGETS: column}, notes)
 
 
 def _refuse_ambiguous(values: Sequence[Any], source: str) -> None:

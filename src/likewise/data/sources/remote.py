@@ -40,7 +40,7 @@ def open_remote(
     kinds = {PurePosixPath(file.name).suffix.lower() for file in files}
     if kinds == {".tar"}:
         columns.refuse(source)
-        return open_remote_tars(files, names, source, cache)
+        return open_remote_tars(files, names, source, cache, columns.missing_labels)
     if kinds == {".parquet"}:
         from likewise.data.sources.remote_parquet import open_remote_parquet  # pyarrow is slow to import
 

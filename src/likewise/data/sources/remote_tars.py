@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.packing.pack_facts import PackFacts
 from likewise.data.pixel_source import Headers
@@ -35,7 +36,9 @@ class Index(NamedTuple):
     headers: Scan
 
 
-def open_remote_tars(files: Sequence[RemoteFile], names: Sequence[str], source: str, cache: ShardCache) -> Manifest:
+def open_remote_tars(
+    files: Sequence[RemoteFile], names: Sequence[str], source: str, cache: ShardCache, missing: MissingLabels
+) -> Manifest:
     """The images of some archives; see `likewise.data.sources.webdataset.open_webdataset`.
 
     Args:
@@ -43,6 +46,7 @@ def open_remote_tars(files: Sequence[RemoteFile], names: Sequence[str], source: 
         names: what ids begin with.
         source: what to call them all.
         cache: where archives are copied to, and what is in each is kept.
+        missing: what NaN, NA, N/A, None and null mean in a file of a class.
 
     Raises:
         LikewiseError: an archive cannot be copied or read, or holds fewer images than its manifest says.
@@ -55,7 +59,7 @@ def open_remote_tars(files: Sequence[RemoteFile], names: Sequence[str], source: 
     indices = [_load(path) for path in paths]
     for file, index in zip(files, indices, strict=True):
         _require_all(file, index)
-    whole, _ = manifest_of([index.shard for index in indices], cached, names, source)
+    whole, _ = manifest_of([index.shard for index in indices], cached, names, source, missing)
     return with_headers(whole, np.arange(len(whole)), _joined([index.headers for index in indices]))
 
 

@@ -15,12 +15,12 @@ from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
 from likewise.data.columns.groups import GROUP, Groups
-from likewise.data.columns.targets import Task
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.arrangement import SPLIT_NAMES
 from likewise.data.sources.header_scan import scan
 from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_headers, header_of
+from likewise.data.sources.missing_labels import is_null
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
 from likewise.errors import LikewiseError, did_you_mean
@@ -54,7 +54,7 @@ def open_dataframe(frame: Any, columns: ColumnNames = USUAL_COLUMNS) -> Manifest
     """The images of a pandas DataFrame; see `open_table`."""
 
     def values(name: str) -> Sequence[Any]:
-        return frame[name].tolist()
+        return [None if is_null(value) else value for value in frame[name].tolist()]
 
     names = [str(name) for name in frame.columns]
     return open_table(Table("the DataFrame", names, len(frame), 0, values, values), columns)
@@ -111,7 +111,7 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         if name is not None and name not in table.names:
             raise LikewiseError(f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}")
     splits, unlabelled = _splits(table)
-    labels = _labels(table, label, columns.task)
+    labels = _labels(table, label, columns)
     labels.numbers[torch.from_numpy(unlabelled)] = UNLABELLED
     values = table.images(image)
     unread = Headers(np.zeros((table.rows, 2), np.int32), np.full(table.rows, "", dtype="U16"))
@@ -122,6 +122,7 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         splits=splits,
         ids=_ids(table, image),
         class_names=labels.class_names,
+        notes=labels.notes,
         columns={**_other_columns(table, columns.group, image), **labels.columns},
     )
     return _with_headers(manifest, values, is_large=table.num_bytes > LOOK_LIMIT)
@@ -160,10 +161,11 @@ def _label_column(table: Table) -> str | None:
     return next(iter(usual + with_classes), None)
 
 
-def _labels(table: Table, name: str | None, task: Task) -> Labels:
+def _labels(table: Table, name: str | None, columns: ColumnNames) -> Labels:
     if name is None:
         return Labels(torch.full((table.rows,), UNLABELLED), (), {})
-    return read_labels(table.column(name), f"the column {name!r}", table.class_names.get(name, ()), task)
+    declared = table.class_names.get(name, ())
+    return read_labels(table.column(name), f"the column {name!r}", declared, columns.task, columns.missing_labels)
 
 
 def _splits(table: Table) -> tuple[np.ndarray, np.ndarray]:

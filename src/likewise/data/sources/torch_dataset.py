@@ -10,10 +10,12 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset
 
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import Headers, UnreadableImage
 from likewise.data.sources.header_scan import Header, Scan
 from likewise.data.sources.image_values import ValuePixels, fill_headers, header_of
+from likewise.data.sources.missing_labels import Reading, with_none_for_missing
 from likewise.data.sources.read_labels import listed, numbered
 from likewise.data.sources.shards import FIRST, with_headers
 from likewise.errors import LikewiseError
@@ -66,12 +68,16 @@ def is_map_style(data: Any) -> bool:
     return hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
 
-def open_dataset(dataset: Any) -> Manifest:
+def open_dataset(dataset: Any, missing: MissingLabels = "unlabelled") -> Manifest:
     """The examples of a map-style data set.
 
     An item is an image, a tuple (image, label), or a dictionary with ``image`` and ``label``. Labels are class numbers
     or names. Where the data set has them as ``targets`` or ``labels`` and they agree with its items, its items are not
     all read for them; class names are its ``classes``. An id is the item's position in the innermost data set.
+
+    Args:
+        dataset: the data set.
+        missing: what NaN, NA, N/A, None and null in text mean.
 
     Raises:
         LikewiseError: a stream, a DataLoader, an empty set, or items that are not as described.
@@ -88,8 +94,10 @@ def open_dataset(dataset: Any) -> Manifest:
     if labels is not None and not _agree(labels, looked, items):
         labels, looked = None, np.arange(count)
         items = _look(images, looked, dataset, name)
-    given = labels if labels is not None else [item.label for item in items]
-    numbers, class_names = numbered(given, _class_names(dataset, given), name)
+    declared = _declared_classes(dataset)
+    listed_labels = labels if labels is not None else [item.label for item in items]
+    given, told = with_none_for_missing(listed_labels, Reading(missing, declared=declared))
+    numbers, class_names = numbered(given, _class_names(declared, given), name)
     manifest = Manifest(
         source=name,
         pixels=ValuePixels(images, np.arange(count), _unread_headers(count), name),
@@ -97,7 +105,7 @@ def open_dataset(dataset: Any) -> Manifest:
         splits=np.full(count, "train"),
         ids=_ids(dataset),
         class_names=class_names,
-        notes=_notes(dataset),
+        notes=(*_notes(dataset), *(f"{name}: {note}" for note in told)),
     )
     return fill_headers(with_headers(manifest, looked, _scan(items)))
 
@@ -208,8 +216,8 @@ def _scalar(label: Any) -> Any:
     )
 
 
-def _class_names(dataset: Any, labels: Sequence[Any]) -> tuple[str, ...]:
-    """The data set's ``classes``, where they name every label."""
+def _declared_classes(dataset: Any) -> tuple[str, ...]:
+    """The data set's ``classes``; none where it has no list of them."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     if isinstance(dataset, ConcatDataset):
@@ -217,8 +225,12 @@ def _class_names(dataset: Any, labels: Sequence[Any]) -> tuple[str, ...]:
     classes = getattr(dataset, "classes", None)
     if not isinstance(classes, Sequence) or isinstance(classes, str):
         return ()
-    names = tuple(", ".join(name) if isinstance(name, tuple | list) else str(name) for name in classes)
-    present = {label for label in labels if label not in (None, -1, "")}
+    return tuple(", ".join(name) if isinstance(name, tuple | list) else str(name) for name in classes)
+
+
+def _class_names(names: tuple[str, ...], labels: Sequence[Any]) -> tuple[str, ...]:
+    """Class names that a data set lists, where they name every label."""
+    present = {label for label in labels if label not in (None, -1)}
     by_number = all(isinstance(label, int) and 0 <= label < len(names) for label in present)
     is_unique = len(set(names)) == len(names)
     return names if is_unique and (by_number or present <= set(names)) else ()

@@ -18,13 +18,14 @@ import numpy as np
 
 from likewise.data.columns.captions import CAPTIONS, COLUMN_NAMES, Captions
 from likewise.data.columns.column import Column
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.groups import GROUP
 from likewise.data.columns.targets import TARGETS
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.packing.pack_facts import ID, TAR_MEMBER, PackFacts, common_facts
 from likewise.data.pixel_source import Headers
 from likewise.data.sources.file_listing import SUFFIXES as IMAGE_SUFFIXES
-from likewise.data.sources.read_labels import numbered
+from likewise.data.sources.read_labels import read_labels
 from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import FIRST, LARGE, is_large, scan_headers, shard_names, split_of
 from likewise.data.sources.tar_members import Listing, Member, TarPixels, list_members, read_at
@@ -59,7 +60,7 @@ class Shard(NamedTuple):
     """what it says about its set, where `likewise.data.packing.pack.pack` wrote it"""
 
 
-def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
+def open_webdataset(files: Sequence[Path], source: str, missing: MissingLabels = "unlabelled") -> Manifest:
     """The images, or the videos, of one or several tar archives, with their captions and classes.
 
     ``key.jpg`` (or any other ending of an image or video), and next to it ``key.txt``, a caption; ``key.json``, an
@@ -74,7 +75,7 @@ def open_webdataset(files: Sequence[Path], source: str) -> Manifest:
     """
     paths, names = LocalShards(files), shard_names(files)
     shards = [open_shard(paths, number, name) for number, name in enumerate(names)]
-    whole, shard_of = manifest_of(shards, paths, names, source)
+    whole, shard_of = manifest_of(shards, paths, names, source, missing)
     large = is_large(files)
     pixels = whole.pixels
     assert isinstance(pixels, TarPixels)
@@ -101,7 +102,7 @@ def open_shard(files: ShardFiles, number: int, name: str) -> Shard:
 
 
 def manifest_of(
-    shards: Sequence[Shard], files: ShardFiles, names: Sequence[str], source: str
+    shards: Sequence[Shard], files: ShardFiles, names: Sequence[str], source: str, missing: MissingLabels = "unlabelled"
 ) -> tuple[Manifest, np.ndarray]:
     """The examples of all archives, their headers not read yet.
 
@@ -110,6 +111,7 @@ def manifest_of(
         files: the archives.
         names: what the ids of each begin with; its split is read off it.
         source: what to call them all.
+        missing: what NaN, NA, N/A, None and null mean in a file of a class.
 
     Returns:
         The manifest, and int64 [N], the number of each example's archive.
@@ -124,7 +126,8 @@ def manifest_of(
     _refuse_both_kinds(source, [example.member.name for _, example in found])
     facts = common_facts([shard.facts for shard in shards], [files.name(number) for number in range(len(files))])
     known_names = facts.class_names if facts is not None else ()
-    labels, class_names = numbered([example.label for _, example in found], known_names, f"{source}, files .{CLASS}")
+    listed = [example.label for _, example in found]
+    labels = read_labels(listed, f"{source}, files .{CLASS}", known_names, missing=missing)
     captions = Captions.of([example.captions for _, example in found])
     locations = np.array([(number, *example.member[1:]) for number, example in found], dtype=np.int64)
     names_in_errors = [f"{files.name(number)}, {example.member.name}" for number, example in found]
@@ -134,12 +137,12 @@ def manifest_of(
     manifest = Manifest(
         source=source,
         pixels=TarPixels(files, locations, names_in_errors, headers),
-        labels=labels,
+        labels=labels.numbers,
         splits=np.array([split_of(name) for name in names])[shard_of],
         ids=_ids([f"{names[number]}/{example.key}" for number, example in found], records, facts),
-        class_names=class_names,
+        class_names=labels.class_names,
         skipped=tuple(chain.from_iterable(shard.skipped for shard in shards)),
-        notes=tuple(_notes(names, shards, unread)),
+        notes=(*_notes(names, shards, unread), *labels.notes),
         columns={**({CAPTIONS: captions} if captions.present().any() else {}), **_columns(records, facts)},
     )
     return manifest, shard_of

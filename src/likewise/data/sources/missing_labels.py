@@ -1,0 +1,80 @@
+"""What other programs write for a missing label: one rule for every source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.columns.column_names import MissingLabels
+from likewise.data.columns.targets import Task
+
+NO_VALUE = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
+"""What other programs write for a missing value, in lower case."""
+
+
+class Reading(NamedTuple):
+    """How the cells of a column of labels are read."""
+
+    missing: MissingLabels = "unlabelled"
+    """what `NO_VALUE` means"""
+    task: Task = "classification"
+    declared: Collection[str] = ()
+    """class names that the source lists, which are classes whatever they are called"""
+
+    def is_no_label(self, text: str) -> bool:
+        """Whether a text means that there is no label."""
+        plain = text.strip()
+        if plain in self.declared:
+            return False
+        is_minus_one = plain == str(UNLABELLED) and self.task != "regression"  # where it may be a number like any other
+        return not plain or is_minus_one or (is_no_value(plain) and self._drops_no_value())
+
+    def notes(self, found: Mapping[str, int]) -> list[str]:
+        """What is said of texts that may mean a missing value.
+
+        Args:
+            found: how many there are of each.
+        """
+        listed = ", ".join(f"{count:,} {name!r}" for name, count in sorted(found.items()))
+        if not listed or self.task == "regression":
+            return []
+        if self.missing == "class":
+            return [f"{listed} taken as names of classes (--missing-labels class)"]
+        return [f"{listed} taken as no label. Where these are names of classes: --missing-labels class"]
+
+    def _drops_no_value(self) -> bool:
+        return self.missing == "unlabelled" or self.task == "regression"
+
+
+def is_no_value(text: str) -> bool:
+    """Whether a text is what other programs write for a missing value."""
+    return text.strip().casefold() in NO_VALUE
+
+
+def with_none_for_missing(labels: Sequence[Any], reading: Reading) -> tuple[list[Any], tuple[str, ...]]:
+    """The labels with None where there is none, and what is said of those that were changed.
+
+    Missing are None, NaN, pandas' NA, blanks, -1, and texts that `NO_VALUE` lists.
+    """
+    found: Counter[str] = Counter()
+    kept = list[Any]()
+    for label in labels:
+        if isinstance(label, str):
+            if is_no_value(label) and label.strip() not in reading.declared:
+                found[label.strip()] += 1
+            kept.append(None if reading.is_no_label(label) else label)
+        else:
+            kept.append(None if is_null(label) else label)
+    return kept, tuple(reading.notes(found))
+
+
+def is_null(value: Any) -> bool:
+    """Whether a value is None, NaN, or pandas' NA or NaT."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither true nor false; nor is an array
+        return type(value).__name__ == "NAType"
