@@ -68,9 +68,9 @@ def test_class_names_that_differ_by_case_and_names_of_missing_values_are_told(tm
     said = " ".join(manifest.warnings())
     assert "TENCH, tench" in said and "NaN" in said
     found = {finding.name: finding.groups for finding in examine(manifest).found}
-    assert found["class names that differ in case alone"] == (("TENCH", "tench"),) and found[
-        "class called missing"
-    ] == (("NaN",),)
+    assert found["class names nearly the same"] == (("TENCH", "tench"),) and found["class called missing"] == (
+        ("NaN",),
+    )
 
 
 def test_split_folders_share_their_classes(tmp_path):
@@ -249,3 +249,19 @@ def test_a_class_of_one_image_is_allowed_and_warned_of(tmp_path):
 def test_a_misspelt_set_is_put_right():
     with pytest.raises(LikewiseError, match=r"fashon-mnist-mini.*'fashion-mnist-mini'"):
         open_manifest("fashon-mnist-mini")
+
+
+def test_a_few_videos_among_images_are_left_out_and_named_and_many_are_refused(tmp_path):
+    folder = photo_folder(tmp_path, *(f"a/{i}.png" for i in range(9)))
+    (folder / "a" / "live.mov").write_bytes(b"never opened")
+    manifest = open_manifest(folder)
+    assert len(manifest) == 9 and [entry.id for entry in manifest.skipped] == ["a/live.mov"]
+    (folder / "a" / "second.mov").write_bytes(b"never opened")
+    with pytest.raises(LikewiseError, match=r"a/live\.mov"):
+        open_manifest(folder)
+
+
+def test_the_folder_of_a_run_is_no_folder_of_images(tmp_path):
+    (tmp_path / "encoder.safetensors").write_bytes(b"x")
+    with pytest.raises(LikewiseError, match="of a run"):
+        open_manifest(tmp_path)

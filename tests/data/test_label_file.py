@@ -83,3 +83,32 @@ def test_other_mistakes_are_one_message(tmp_path, photos, content, said):
         open_manifest(photos, labels=tmp_path / "labels.csv")
     with pytest.raises(LikewiseError, match=r"none\.csv"):
         open_manifest(photos, labels=tmp_path / "none.csv")
+
+
+def test_a_comma_without_quotation_marks_is_named_with_its_line(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,cat", "x/b.png,cat, black", "x/c.png,dog", "x/d.png,cat, black")
+    with pytest.raises(LikewiseError, match="line 3: 3 columns"):
+        open_manifest(photos, labels=file)
+
+
+def test_short_lines_are_unlabelled(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,cat", "x/b.png", "x/c.png,dog", "x/d.png")
+    assert open_manifest(photos, labels=file).labels.tolist() == [0, -1, 1, -1]
+
+
+def test_labels_that_look_like_several_classes_are_told(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,cat|dog", "x/b.png,cat", "x/c.png,dog")
+    manifest = open_manifest(photos, labels=file)
+    assert manifest.class_names == ("cat", "cat|dog", "dog")
+    assert any("--task multilabel" in note for note in manifest.notes)
+
+
+def test_numbers_that_are_written_in_two_ways_are_told(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,01", "x/b.png,1", "x/c.png,2.0", "x/d.png,3")
+    assert [warning for warning in open_manifest(photos, labels=file).warnings() if warning.startswith("01, 1:")]
+
+
+def test_a_zero_byte_does_not_make_a_file_utf_16(tmp_path, photos):
+    file = write(tmp_path, "x/a.png,c\0at", "x/b.png,dog")
+    with pytest.raises(LikewiseError, match="zero bytes"):
+        open_manifest(photos, labels=file)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import docstring_parser
 import tyro
 
 from likewise.data.manifest import require_all_read
@@ -23,25 +24,50 @@ DataArgument = Annotated[str, Positional, tyro.conf.arg(metavar="DATA")]
 
 def parse(kind: Any, words: list[str], program: str) -> Any:
     """Settings of a kind, or its help."""
-    _leave_out_none(kind)
-    return tyro.cli(kind, args=words, prog=program)
+    _describe_options(kind)
+    return tyro.cli(kind, args=words, prog=program, config=(tyro.conf.SuppressFixed,))
 
 
-def _leave_out_none(kind: Any) -> None:
+def _describe_options(kind: Any) -> None:
+    """Give each option of a kind the text that help shows, once.
+
+    tyro reads attribute docstrings too, but keeps their line breaks, which are those of the source. Help wraps at the
+    width of the terminal, so a text is one line here.
+    """
+    for owner in kind.__mro__:
+        own = vars(owner).get("__annotations__", {})
+        options = [entry.name for entry in dataclasses.fields(owner) if entry.name in own] if own else []
+        if not options:
+            continue
+        hints = typing.get_type_hints(owner, include_extras=True)
+        texts = _attribute_texts(owner)
+        for name in options:
+            hint = hints[name]
+            inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+            if dataclasses.is_dataclass(inner):
+                _describe_options(inner)
+            elif not _has_text(hint):
+                own[name] = Annotated[_leave_out_none(hint), tyro.conf.arg(help=texts.get(name))]
+
+
+def _attribute_texts(owner: Any) -> dict[str, str]:
+    """Each attribute's docstring without its line breaks."""
+    parameters = docstring_parser.parse_from_object(owner).params
+    return {entry.arg_name: " ".join((entry.description or "").split()) for entry in parameters}
+
+
+def _has_text(hint: Any) -> bool:
+    return any(getattr(part, "help", None) for part in getattr(hint, "__metadata__", ()))
+
+
+def _leave_out_none(hint: Any) -> Any:
     """Let help write ``--steps INT``, where tyro writes ``--steps {None}|INT`` and ``(default: None)``.
 
     None is no value to type: it says that the option is left out, and the option's text says what happens then.
     """
-    for owner in kind.__mro__:
-        own = vars(owner).get("__annotations__", {})
-        hints = typing.get_type_hints(owner, include_extras=True) if own else {}
-        for name in own:
-            hint = hints[name]
-            inner = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
-            if dataclasses.is_dataclass(inner):
-                _leave_out_none(inner)
-            elif hint is inner and type(None) in typing.get_args(hint):
-                own[name] = Annotated[hint, tyro.conf.arg(metavar=_metavar(hint), help_behavior_hint="")]
+    if typing.get_origin(hint) is Annotated or type(None) not in typing.get_args(hint):
+        return hint
+    return Annotated[hint, tyro.conf.arg(metavar=_metavar(hint), help_behavior_hint="")]
 
 
 def _metavar(hint: Any) -> str:

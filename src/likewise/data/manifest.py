@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,9 +222,9 @@ class Manifest:
         test_only = sorted(set(class_counts(self.labels.numpy())) - set(counts))
         if test_only and counts:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
-        for names in same_but_for_case(self.class_names):
+        for names in nearly_the_same(self.class_names):
             listed = ", ".join(name if name == name.strip() else repr(name) for name in names)
-            yield f"{listed}: class names that differ only in case or spaces; each is a class. To merge them, rename."
+            yield f"{listed}: class names that differ only in case, spaces or the writing of a number; each is a class. To merge them, rename."
         if missing := named_as_missing(self.class_names):
             yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
         if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
@@ -238,13 +239,18 @@ class Manifest:
         return {"images": int(rows.sum()), "labelled": labelled}
 
 
-def same_but_for_case(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names that are the same but for case, spaces and Unicode's forms of one letter, as groups of two or more."""
+def nearly_the_same(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Names that are the same but for case, spaces, Unicode's forms of one letter or the writing of a number, as groups."""
     groups: dict[str, list[str]] = {}
     for name in names:
         plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        groups.setdefault(plain, []).append(name)
+        groups.setdefault(_number(plain) or plain, []).append(name)
     return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _number(name: str) -> str | None:
+    """01, 1 and 1.0 as one text; None for what is no number."""
+    return str(float(name)) if re.fullmatch(r"\d{1,15}(\.\d*)?", name) else None
 
 
 def named_as_missing(names: Sequence[str]) -> list[str]:

@@ -173,9 +173,9 @@ def _range_of(seen: Seen, source: str) -> PixelRange:
 
 
 def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:
-    how = "as --pixel-range says" if is_given else f"found in {seen.images:,} images"
+    how = "as --pixel-range says" if is_given else f"found in {seen.images:,} of them"
     note = (
-        f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images, {how} (values from "
+        f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images of more than 8 bits, {how} (values from "
         f"{seen.low:g} to {seen.high:g})"
     )
     if seen.missing:

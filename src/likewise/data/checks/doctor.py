@@ -13,7 +13,7 @@ import numpy as np
 from likewise.data.batch import UNLABELLED
 from likewise.data.checks.near_duplicates import COPY_KINDS, CopyGroup, CopyKind, near_duplicates, thumbnail
 from likewise.data.checks.picture_descriptors import SIDE
-from likewise.data.manifest import Manifest, class_counts, named_as_missing, same_but_for_case
+from likewise.data.manifest import Manifest, class_counts, named_as_missing, nearly_the_same
 from likewise.data.parallel_map import parallel_map
 from likewise.data.pixel_kinds import Kind, kind_of
 from likewise.data.pixel_range import RangedPixels
@@ -274,8 +274,8 @@ def _about_classes(manifest: Manifest) -> Iterator[Finding]:
         "Add images, or join the class with another.",
     )  # fmt: skip
     yield Finding(
-        "class names that differ in case alone", tuple(same_but_for_case(manifest.class_names)),
-        "names that differ only in case or spaces: counted as different classes",
+        "class names nearly the same", tuple(nearly_the_same(manifest.class_names)),
+        "names that differ only in case, spaces or the writing of a number: counted as different classes",
         "Give both one name, if they are one class.",
     )  # fmt: skip
     yield Finding(

@@ -94,9 +94,10 @@ def _first_bytes(file: Path, count: int) -> bytes:
 def _encoding_with_zeros(start: bytes, file: Path) -> str:
     """UTF-16 without a mark: letters of Latin script have one byte that is zero."""
     even, odd = start[0::2].count(0), start[1::2].count(0)
-    if odd > 4 * even:
+    is_latin = even + odd > len(start) / 8
+    if is_latin and odd > 4 * even:
         return "utf-16-le"
-    if even > 4 * odd:
+    if is_latin and even > 4 * odd:
         return "utf-16-be"
     raise LikewiseError(f"{file} is no text: it holds zero bytes. Give a table as CSV, in UTF-8.")
 
@@ -294,12 +295,18 @@ def _layouts(text: str, named: str | None) -> tuple[Layout, ...]:
     found = [layout for separator in SEPARATORS if (layout := _layout(text, separator)) is not None]
     named_one = [layout for layout in found if layout.separator == named]
     not_blank = [layout for layout in found if layout.separator != " "]
-    chosen = named_one or not_blank or found
+    chosen = named_one or not_blank or found or _irregular(text)
     lines = [[line.strip()] for line in text.split("\n") if line.strip()]
     return (*chosen, Layout("", 1, lines[:SAMPLE_ROWS]))
 
 
-def _layout(text: str, separator: str) -> Layout | None:
+def _irregular(text: str) -> list[Layout]:
+    """Where no separator divides nearly all rows alike: those that divide at least half of them as the first one."""
+    found = [_layout(text, separator, regular=0.5) for separator in SEPARATORS if separator != " "]
+    return [layout for layout in found if layout is not None and layout.sample[0][-1]]
+
+
+def _layout(text: str, separator: str, regular: float = REGULAR) -> Layout | None:
     if separator not in text:
         return None
     rows = list[list[str]]()
@@ -315,6 +322,6 @@ def _layout(text: str, separator: str) -> Layout | None:
     if not rows:
         return None
     width, count = Counter(map(len, rows)).most_common(1)[0]
-    if width < 2 or count < REGULAR * len(rows) - 1:
+    if width < 2 or count < regular * len(rows) - 1:
         return None
     return Layout(separator, width, [row[:width] + [""] * (width - len(row)) for row in rows])

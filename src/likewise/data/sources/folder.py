@@ -19,6 +19,10 @@ from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.data.video.video_decoding import is_video
 from likewise.errors import LikewiseError
 
+STRAY = 0.1
+"""Largest share of a folder's files that may be of the other kind, videos among images or images among videos; these
+are left out and named. Where there are more, the folder may have been meant either way."""
+
 
 def open_folder(folder: Path) -> Manifest:
     """The images below a folder, or the videos.
@@ -29,7 +33,7 @@ def open_folder(folder: Path) -> Manifest:
     are passed over, linked folders followed once, classes numbered in sorted order.
 
     Raises:
-        LikewiseError: there is no folder, nothing in it, images and videos both, or only some folders are splits.
+        LikewiseError: there is no folder, nothing in it, as many images as videos, or only some folders are splits.
     """
     trouble = list[Skipped]()
     files = sorted(find_files(folder, trouble))
@@ -37,10 +41,10 @@ def open_folder(folder: Path) -> Manifest:
     others = [path for path in files if not is_example(path)]
     if not paths:
         raise LikewiseError(_nothing_found(folder, others))
-    _refuse_both_kinds(folder, paths)
+    paths, strays = _of_one_kind(folder, paths)
     arrangement, outside = arrange(folder, paths)
     not_read = images_not_read(folder, others)
-    skipped = trouble + not_read + [Skipped(path.as_posix(), "outside the split folders") for path in outside]
+    skipped = trouble + not_read + strays + [Skipped(path.as_posix(), "outside the split folders") for path in outside]
     left_out = set(outside)
     inside = [path for path in paths if path not in left_out]
     scan = scan_files([folder / path for path in inside])
@@ -74,14 +78,22 @@ def describe(skipped: list[Skipped], limit: int = 3) -> str:
     return f"The first: {some}." if len(skipped) > limit else f"{some}."
 
 
-def _refuse_both_kinds(folder: Path, paths: list[Path]) -> None:
+def _of_one_kind(folder: Path, paths: list[Path]) -> tuple[list[Path], list[Skipped]]:
+    """The images without a few videos among them, or the videos without a few images; and those few.
+
+    Raises:
+        LikewiseError: the fewer are more than `STRAY` of all.
+    """
     videos = [path for path in paths if is_video(path)]
-    if 0 < len(videos) < len(paths):
-        image = next(path for path in paths if not is_video(path))
+    images = [path for path in paths if not is_video(path)]
+    kept, strays = (images, videos) if len(images) >= len(videos) else (videos, images)
+    if len(strays) > STRAY * len(paths):
         raise LikewiseError(
-            f"{folder} holds {len(paths) - len(videos)} images ({image}, ...) and {len(videos)} videos ({videos[0]}, "
-            f"...). Give a folder of one kind."
+            f"{folder} holds images ({len(images):,}, such as {images[0]}) and videos ({len(videos):,}, such as "
+            f"{videos[0]}). Give a folder of one kind: move the others elsewhere."
         )
+    reason = "a video among images" if strays is videos else "an image among videos"
+    return kept, [Skipped(path.as_posix(), reason) for path in strays]
 
 
 def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> list[str]:
@@ -95,6 +107,8 @@ def _empty_folders(folder: Path, usable: list[Path], names: tuple[str, ...]) -> 
 
 
 def _nothing_found(folder: Path, others: list[Path]) -> str:
+    if any(path.name == "encoder.safetensors" for path in others):
+        return f"{folder} is the folder of a run, and holds no images. Give the folder of the images."
     if not others:
         return f"{folder} is empty. Give a folder that holds images ({', '.join(sorted(SUFFIXES))})."
     foreign = images_not_read(folder, others)

@@ -97,6 +97,9 @@ def _layout(text: DelimitedText, given: ColumnNames, is_image: IsImage) -> Layou
     choosers = [_Chooser(text.file, layout, given, is_image) for layout in text.layouts]
     with_images = [chooser for chooser in choosers if chooser.image_columns()]
     apart = [chooser for chooser in with_images if not any(chooser.is_divided_by(other) for other in with_images)]
+    headed = [chooser for chooser in apart if chooser.is_named()]
+    if len(headed) == 1:
+        return headed[0].layout
     if len(apart) > 1:
         raise LikewiseError(
             f"{text.file}: columns could be divided by {' or by '.join(c.separator_name for c in apart)}. Its first "

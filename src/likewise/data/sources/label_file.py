@@ -175,6 +175,8 @@ def _with_rows(manifest: Manifest, rows: LabelRows, matches: Matches, columns: C
     bare = [manifest.ids[position] for position in range(len(manifest)) if position not in own]
     if bare:
         notes.append(f"{rows.file} has no row for {len(bare):,} images, which have no label: {_some(bare)}")
+    if columns.task == "classification":
+        notes += _several_classes_note(rows)
     labels = _labels_of(_spread(rows.labels, own, len(manifest), ""), str(rows.file), columns.task)
     return replace(
         manifest,
@@ -192,6 +194,17 @@ def _notes(rows: LabelRows, matches: Matches, manifest: Manifest) -> list[str]:
     if lost:
         notes.append(f"{rows.file} names {len(lost):,} images that are not in {manifest.source}: {_some(lost)}")
     return notes
+
+
+def _several_classes_note(rows: LabelRows) -> list[str]:
+    """A note on labels such as cat|dog, which are one class each unless the task is multilabel."""
+    several = [label for label in rows.labels or () if "|" in label]
+    if not several:
+        return []
+    return [
+        f"{rows.file}: labels with | ({several[0]!r}; {len(several):,} rows) are taken as one class each. Where it stands "
+        f"between several classes of an image: --task multilabel"
+    ]
 
 
 def _some(names: Sequence[str]) -> str:
