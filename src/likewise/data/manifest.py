@@ -224,7 +224,10 @@ class Manifest:
             yield f"{_some([self.class_names[c] for c in test_only])}: labelled in val or test, never in train."
         for names in nearly_the_same(self.class_names):
             listed = ", ".join(name if name == name.strip() else repr(name) for name in names)
-            yield f"{listed}: class names that differ only in case, spaces or the writing of a number; each is a class. To merge them, rename."
+            yield (
+                f"{listed}: class names that differ only in case, spaces or the writing of a number; each is a class. "
+                f"To merge them, rename."
+            )
         if missing := named_as_missing(self.class_names):
             yield f"{_some(missing)}: taken as a class. An image without a label has an empty cell, or -1."
         if self.groups is not None and (both := self.groups.leaking_between_splits(self.splits)):
@@ -240,7 +243,7 @@ class Manifest:
 
 
 def nearly_the_same(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names that are the same but for case, spaces, Unicode's forms of one letter or the writing of a number, as groups."""
+    """Names that differ only in case, spaces, Unicode's forms of one letter or the writing of a number, as groups."""
     groups: dict[str, list[str]] = {}
     for name in names:
         plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -175,8 +175,8 @@ def _range_of(seen: Seen, source: str) -> PixelRange:
 def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:
     how = "as --pixel-range says" if is_given else f"found in {seen.images:,} of them"
     note = (
-        f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images of more than 8 bits, {how} (values from "
-        f"{seen.low:g} to {seen.high:g})"
+        f"pixels: {found.low:g} becomes black and {found.high:g} white, one scale for all images of more than 8 bits, "
+        f"{how} (values from {seen.low:g} to {seen.high:g})"
     )
     if seen.missing:
         note += f"; {seen.missing:,} images hold NaN, which becomes black"

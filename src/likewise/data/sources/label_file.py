@@ -202,8 +202,8 @@ def _several_classes_note(rows: LabelRows) -> list[str]:
     if not several:
         return []
     return [
-        f"{rows.file}: labels with | ({several[0]!r}; {len(several):,} rows) are taken as one class each. Where it stands "
-        f"between several classes of an image: --task multilabel"
+        f"{rows.file}: labels with | ({several[0]!r}; {len(several):,} rows) are taken as one class each. Where it "
+        f"stands between several classes of an image: --task multilabel"
     ]
 
 
