@@ -22,7 +22,7 @@ from cli.conftest import SHORT
 from likewise import cli
 from likewise.evaluation.metrics.fine_tune import FineTune
 from likewise.report.terminal import last_screen
-from likewise.runs.settings import TrainSettings, from_json
+from likewise.runs.evaluate_run import RunEvaluation
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
         next(score["protocol"]["bank"] for score in content["trained"] if score["name"].startswith("knn"))
         for content in (before, after)
     ]
-    assert banks[0] < banks[1] == len(run._open(None, _settings_of(run), True)[2])
+    evaluation = RunEvaluation(run.folder, *run._loaded, None)
+    before_imbalance = evaluation.open(None, evaluation.trained_with, full_bank=True)
+    assert banks[0] < banks[1] == len(before_imbalance.seen)
     assert {gain["name"] for gain in after["differences"]} >= {"knn1_rare_top1", "corrupted_linear_top1"}
     found = after["corruptions"]
     assert len(found["kinds"]) == 15 and set(found["linear"]) == {"trained", "untrained"}
@@ -142,10 +144,6 @@ def test_corrupted_images_and_the_bank_before_the_imbalance(photographs, tmp_pat
         printed = console.export_text()
         assert max(map(len, printed.splitlines())) <= width
         assert "gaussian_noise" in printed and "calibration error (ECE)" in printed
-
-
-def _settings_of(run):
-    return from_json(TrainSettings, json.loads(run.folder.config.read_text())["settings"]).data_settings
 
 
 def test_options_of_evaluate_that_cannot_be_are_refused(trained, photographs):

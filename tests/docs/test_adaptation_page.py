@@ -9,7 +9,7 @@ import torch
 from docs.pages import DOCS, run_examples
 from likewise.adaptation import Adaptation
 from likewise.runs.settings import TrainSettings
-from likewise.training.collapse import Action
+from likewise.training.guard_action import Action
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ import re
 import typing
 from pathlib import Path
 
-from likewise.training.collapse import LABELLED_IMAGES, MAX_GROWTH, MIN_RANK, MIN_STD, READINGS, Action
+from likewise.training.collapse import LABELLED_IMAGES, MAX_GROWTH, MIN_RANK, MIN_STD, READINGS
+from likewise.training.guard_action import Action
 
 PAGE = (Path(__file__).parents[2] / "docs" / "collapse.md").read_text()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.markup import escape
 from torch import Tensor
 
 from likewise.errors import LikewiseError
@@ -13,7 +12,7 @@ from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.statistics.confidence import paired_difference
 from likewise.run_folder import RunFolder
 from likewise.training import Callback, CallbackState
-from likewise.training.collapse import Action
+from likewise.training.guard_action import Action, GuardMessages
 from likewise.training.kept_networks import keep, kept, restore
 from likewise.training.screen import Screen
 
@@ -35,10 +34,10 @@ class DeclineGuard(Callback):
     """
 
     def __init__(self, online: OnlineScores | None, action: Action, screen: Screen) -> None:
-        self.online, self.action, self.screen = online, action, screen
+        self.online, self.action = online, action
+        self.messages = GuardMessages("decline", action, "the best networks", screen)
         self.start: Tensor | None = None
         self.below = 0
-        self.declined = False
         self.best = -1.0
 
     def on_start(self, state: CallbackState) -> None:
@@ -65,7 +64,10 @@ class DeclineGuard(Callback):
         self.below = self.below + 1 if difference.high < 0 else 0
         if self.below == PATIENCE:
             start, now = float(self.start.float().mean()), float(self.online.correct.float().mean())
-            self._act(state, f"online accuracy has fallen from {start:.1%} at the start to {now:.1%}")
+            reason = f"online accuracy has fallen from {start:.1%} at the start to {now:.1%}"
+            self.messages.report(f"Training makes the features worse: {reason}.", state.log)
+            if self.action == "stop":
+                state.stop(reason)
 
     def on_end(self, state: CallbackState) -> None:
         """Go back to the best networks where the run ended below its start and is to keep what it had."""
@@ -73,23 +75,7 @@ class DeclineGuard(Callback):
             return
         step = restore(state.run.best, state.nets, state.run)
         message = f"The networks are those of step {step:,}, which had the best online accuracy."
-        self._say(state, message)
-
-    def _act(self, state: CallbackState, reason: str) -> None:
-        then = {
-            "warn": "The run goes on; --on-decline stop or rollback would keep the better networks.",
-            "stop": "The run ends here.",
-            "rollback": "The run goes on; if it ends like this, the best networks are restored.",
-        }
-        if not self.declined:
-            self._say(state, f"Training makes the features worse: {reason}. {then[self.action]}")
-        self.declined = True
-        if self.action == "stop":
-            state.stop(reason)
-
-    def _say(self, state: CallbackState, message: str) -> None:
-        state.log({"decline": message})
-        self.screen.say(f"[yellow]{escape(message)}[/yellow]")
+        self.messages.say(message, state.log)
 
     def _keep_best(self, state: CallbackState, scores: Mapping[str, float]) -> None:
         """Store the networks of the best evaluation, and the scores of the start, next to the checkpoint."""

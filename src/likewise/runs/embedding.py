@@ -133,7 +133,7 @@ class PartWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         for file in self.folder.glob("part-*.parquet") if overwrite else ():
             file.unlink()
-        for unfinished in self.folder.glob(".part-*.partial"):
+        for unfinished in self.folder.glob("part-*.partial"):
             unfinished.unlink()
         return len(require_own_parts(self.folder, self.identity))
 

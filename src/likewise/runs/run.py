@@ -3,69 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from likewise.classification import Classifier, Predictions, load_classifier, predict
 from likewise.classification.predict import PRECISE
-from likewise.data.batch import UNLABELLED
-from likewise.data.checks.mask_check import look_at_masks
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.masks import VOID, MaskClasses
-from likewise.data.columns.tokens import Tokenizer
 from likewise.data.data_settings import DataSettings
-from likewise.data.encoder_range import range_for, require_encoder_range
-from likewise.data.manifest import Skipped, require_all_read
-from likewise.data.splits import Split
-from likewise.data.splitter import DataSplitter
-from likewise.data.video.sound_file import read_sound
+from likewise.data.manifest import require_all_read
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
-from likewise.encoders.shared_space import SharedSpace, load_space
 from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
-from likewise.evaluation.evaluation import EvaluationSettings
-from likewise.evaluation.metrics.calibration import Calibration
-from likewise.evaluation.metrics.knn import Knn
-from likewise.evaluation.multimodal_scores import multimodal_scores
-from likewise.evaluation.own_classifier import OWN, OwnClassifier
-from likewise.evaluation.run_scores import fine_tune_scores, score_corrupted, score_encoder, write_scores
-from likewise.evaluation.statistics.scores import Measurement, Score
-from likewise.evaluation.text_scores import in_space
 from likewise.field_types import INNER_SHARE, Range, checked_arguments
-from likewise.heads.sound_space import SoundSpace, load_sound_space
-from likewise.methods import Method, Nets
+from likewise.methods import Nets
 from likewise.report.model_card import caveats, model_card
 from likewise.report.pages.page import write_report
-from likewise.report.pictures.write import write_pictures
 from likewise.report.record import RunRecord
 from likewise.report.terminal import last_screen
-from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
-from likewise.runs.data_name import name_of
+from likewise.run_folder import RunFolder
 from likewise.runs.embedding import EmbeddedImages, EmbeddedParts, TrainedEncoder, embed_parts
+from likewise.runs.evaluate_run import Extras, RunEvaluation, trained_scores
 from likewise.runs.export import Exported, Format, export
-from likewise.runs.settings import stored_settings
-from likewise.runs.trained import load_trained, method_of
-from likewise.training.launch import choose_device, launch
+from likewise.runs.queries import SharedSpaces, open_index, search_shared
+from likewise.runs.trained import load_trained
+from likewise.training.launch import choose_device
 from likewise.vectors import SearchResult, VectorIndex, Vectors
 from likewise.vectors.parts import PART_SIZE
-
-
-class _Opened(NamedTuple):
-    """Data that a run is scored on."""
-
-    splits: dict[str, Split]
-    visible_labels: Tensor
-    """int64 [N]: training labels that training saw, -1 elsewhere"""
-    seen: Tensor | None
-    """bool [N]: which training images training saw; None: all"""
-    skipped: tuple[Skipped, ...]
-    """files that are no examples"""
 
 
 class Run:
@@ -83,12 +51,8 @@ class Run:
         return load_encoder(self.folder.path, self._module)
 
     @cached_property
-    def _space(self) -> tuple[SharedSpace, Tokenizer] | None:
-        return load_space(self.folder.path)
-
-    @cached_property
-    def _sounds(self) -> SoundSpace | None:
-        return load_sound_space(self.folder.path)
+    def _spaces(self) -> SharedSpaces:
+        return SharedSpaces(self.folder.path)
 
     @property
     def encoder(self) -> Encoder:
@@ -114,7 +78,7 @@ class Run:
         """The trained encoder's scores by name; empty before an evaluation or without labels."""
         if not self.folder.scores.exists():
             return {}
-        return _trained_scores(self.folder)
+        return trained_scores(self.folder)
 
     @checked_arguments(batch_size=Range(1))
     def embed(self, data: Any, batch_size: int = 256, pixel_range: tuple[float, float] | None = None) -> Vectors:
@@ -167,7 +131,7 @@ class Run:
 
     def _trained_encoder(self) -> TrainedEncoder:
         network, settings = self._loaded
-        return TrainedEncoder(network, settings, self._hash, self._shared)
+        return TrainedEncoder(network, settings, self._hash, self._spaces.of_features)
 
     @cached_property
     def _hash(self) -> str:
@@ -201,12 +165,6 @@ class Run:
         """
         return predict(self.folder.path, data, out, precise, overwrite, batch_size, self._module, pixel_range)
 
-    def _shared(self, features: Tensor) -> Tensor | None:
-        """Features in the space that they share with texts or with sounds, where the run learned from those."""
-        if self._space is not None:
-            return in_space(self._space[0], features)
-        return self._sounds.of_clips(features) if self._sounds is not None else None
-
     @checked_arguments()
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, to be compared with ``Vectors.shared`` of images.
@@ -214,15 +172,7 @@ class Run:
         Raises:
             LikewiseError: the run learned nothing from texts, or a text is blank.
         """
-        if self._space is None:
-            raise LikewiseError(
-                f"The run {self.folder.path} learned nothing from texts, so it cannot embed one. Train on images with "
-                f"captions: likewise train captions.parquet --method clip."
-            )
-        if isinstance(texts, str) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
-        space, tokenizer = self._space
-        vectors = space.vectors(tokenizer, list(texts))
+        vectors = self._spaces.of_texts(texts)
         return Vectors(list(texts), [""] * len(texts), vectors, vectors, self._hash)
 
     @checked_arguments(count=Range(1))
@@ -230,7 +180,8 @@ class Run:
         self, text: str, vectors: str | Path | Vectors | VectorIndex, count: int = 10
     ) -> list[SearchResult]:
         """The embedded images that a text describes best, best first."""
-        return self._search_shared(self.embed_text([text]).vectors, vectors, count, "texts")
+        query = self.embed_text([text]).vectors  # [1, d]
+        return search_shared(self.vector_index(vectors), query, count, "texts", self.folder.path)
 
     def embed_sound(self, files: Sequence[str | Path]) -> Vectors:
         """Vectors of the sound of files, videos or not, to be compared with ``Vectors.shared`` of clips.
@@ -238,16 +189,7 @@ class Run:
         Raises:
             LikewiseError: the run learned nothing from sound, or a file has none.
         """
-        if self._sounds is None:
-            raise LikewiseError(
-                f"The run {self.folder.path} learned nothing from sound, so it cannot embed one. Train on videos with "
-                f"sound: likewise train videos/ --method global-local."
-            )
-        if isinstance(files, str | Path) or not files:
-            raise LikewiseError("embed_sound() takes a list of one or more files.")
-        settings = self._loaded[1]
-        made = [self._sounds.of_sound(read_sound(Path(f)), settings.frames, settings.frame_rate) for f in files]
-        vectors = torch.stack(made)
+        vectors = self._spaces.of_sounds(files, self._loaded[1])
         return Vectors([str(file) for file in files], [""] * len(files), vectors, vectors, self._hash)
 
     @checked_arguments(count=Range(1))
@@ -255,18 +197,8 @@ class Run:
         self, file: str | Path, vectors: str | Path | Vectors | VectorIndex, count: int = 10
     ) -> list[SearchResult]:
         """The embedded clips that a file's sound fits best, best first."""
-        return self._search_shared(self.embed_sound([file]).vectors, vectors, count, "sounds")
-
-    def _search_shared(
-        self, query: Tensor, vectors: str | Path | Vectors | VectorIndex, count: int, what: str
-    ) -> list[SearchResult]:
-        index = self.vector_index(vectors)
-        if index.width("shared") != query.shape[1]:
-            raise LikewiseError(
-                f"These vectors cannot be compared with {what}: they come from another run. Embed the images with this "
-                f"one: likewise embed {self.folder.path} IMAGES --out vectors.parquet"
-            )
-        return index.most_similar(query, count, "shared")
+        query = self.embed_sound([file]).vectors  # [1, d]
+        return search_shared(self.vector_index(vectors), query, count, "sounds", self.folder.path)
 
     def vector_index(self, vectors: str | Path | Vectors | VectorIndex) -> VectorIndex:
         """Vectors in memory, of a file or of a folder of parts, which this run's encoder must have made.
@@ -274,15 +206,7 @@ class Run:
         Raises:
             LikewiseError: another encoder made them, or a file does not say which one did.
         """
-        index = vectors if isinstance(vectors, VectorIndex) else VectorIndex(vectors)
-        is_known = index.encoder or index.vectors is None
-        if is_known and index.encoder != self._hash:
-            raise LikewiseError(
-                f"These vectors come from another encoder than that of {self.folder.path}, so they cannot be compared "
-                f"with its own. Search with the run that made them, or embed the images with this one: "
-                f"likewise embed {self.folder.path} IMAGES --out vectors.parquet"
-            )
-        return index
+        return open_index(vectors, self._hash, self.folder.path)
 
     @checked_arguments(count=Range(1))
     def search(
@@ -354,13 +278,8 @@ class Run:
             LikewiseError: data that are not there any more or do not fit the encoder.
             FilesLeftOut: with ``strict``, files could not be read; the scores of the others have been written.
         """
-        encoder, settings = self._loaded
-        trained_with = stored_settings(self.folder).data_settings
-        trained_with = replace(trained_with, pixel_range=settings.pixel_range)
-        device, seed = choose_device("auto"), trained_with.seed
-        other = DataSettings(
+        of_data = DataSettings(
             labels=labels or "all",
-            seed=seed,
             masks=masks,
             ignore_index=ignore_index,
             mask_classes=mask_classes,
@@ -368,88 +287,18 @@ class Run:
             label_column=label_column,
             missing_labels=missing_labels,
             group_column=group_column,
-            region=settings.region,
-            pixel_range=range_for(settings.pixel_range, pixel_range),
+            pixel_range=pixel_range,
         )
-        opened = self._open(data, trained_with if data is None else other, full_bank)
-        splits, labels_seen = opened.splits, opened.visible_labels
-        measures = EvaluationSettings(knn=Knn(neighbours))
-        scored = score_encoder(encoder, settings, splits, seed, device, measures, labels_seen, opened.seen)
-        target = _elsewhere(self.folder, data)
-        multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
-        extra = multimodal.measurements
-        if data is None:
-            extra["trained"] = [*self._classifier_scores(), *extra.get("trained", [])]
-        corrupted = None
-        if corruptions:
-            own = self._own_classifier() if data is None else None
-            corrupted = score_corrupted(scored, settings.image_size, device, own)
-        if fine_tune:
-            fabric, _ = launch(devices=1)
-            parts = {**splits, **({"test": scored.test} if scored.test else {})}
-            for who, outcomes in fine_tune_scores(encoder, settings, parts, labels_seen, seed, fabric).items():
-                extra[who] = extra.get(who, []) + outcomes
-        skipped = {**dict(opened.skipped), **scored.evaluation.unread}
-        write_scores(target, scored, extra, corrupted, skipped, multimodal.differences)
-        write_pictures(target, scored, multimodal.retrieved)
+        extras = Extras(fine_tune, corruptions, full_bank, neighbours)
+        evaluation = RunEvaluation(self.folder, *self._loaded, self._module)
+        scored, skipped = evaluation.evaluate(data, of_data, extras)
         if data is None:
             self.report()
         if console is not None:
-            console.print(last_screen(target))
+            console.print(last_screen(scored))
         if strict:
             require_all_read(skipped)
-        return _trained_scores(target)
-
-    def _open(self, data: Any, wanted: DataSettings, full_bank: bool) -> _Opened:
-        settings = self._loaded[1]
-        source = read_json(self.folder.config)["data"] if data is None else data
-        if data is None and IN_MEMORY in source:
-            raise LikewiseError(
-                f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
-            )
-        splitter = DataSplitter(wanted, settings.clip_sampling, settings.image_size)
-        if not full_bank:
-            manifest = splitter.list_examples(source)
-            require_encoder_range(manifest, settings.pixel_range, wanted.pixel_range)
-            look_at_masks(manifest)
-            splits = splitter.open(manifest, settings.channels)
-            return _Opened(splits, splitter.visible_labels(splits["train"].manifest), None, manifest.skipped)
-        if wanted.imbalance == "none":
-            why = "other data were given. Leave one of the two out." if data else "this run left none out."
-            raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
-        manifest, seen = splitter.list_before_imbalance(source)
-        require_encoder_range(manifest, settings.pixel_range, wanted.pixel_range)
-        splits = splitter.open(manifest, settings.channels)
-        labels = torch.full((len(seen),), UNLABELLED)
-        labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen.nonzero().flatten()))
-        return _Opened(splits, labels, seen, manifest.skipped)
-
-    def _own_classifier(self) -> OwnClassifier | None:
-        """The classifier that the method trained, if it has one.
-
-        Raises:
-            LikewiseError: it has one, but the checkpoint that holds it is gone.
-        """
-        if type(method_of(self.folder)).classifier is Method.classifier:
-            return None
-        trained = load_trained(self.folder.path, self._module)
-        return OwnClassifier(trained.method, trained.nets)
-
-    def _classifier_scores(self) -> list[Measurement]:
-        """The scores of the method's own classifier at the end of training, which stay as they are."""
-        measured: list[Measurement] = []
-        if not self.folder.scores.exists():
-            return measured
-        with reading(self.folder.scores):
-            content = read_json(self.folder.scores)
-            calibrations = content.get("calibration", {}).get("trained", {})
-            for entry in content.get("trained", []):
-                name = entry["name"]
-                if name not in OWN:
-                    continue
-                calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
-                measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
-        return measured
+        return trained_scores(scored)
 
     @checked_arguments()
     def export(self, to: Format = "safetensors", out: str | Path | None = None, with_head: bool = False) -> Path:
@@ -483,19 +332,3 @@ class Run:
     def report(self) -> Path:
         """Write the page again from the files in the folder."""
         return write_report(self.folder)
-
-
-def _trained_scores(folder: RunFolder) -> dict[str, float]:
-    """The trained encoder's scores by name."""
-    with reading(folder.scores):
-        return {score["name"]: score["value"] for score in read_json(folder.scores)["trained"]}
-
-
-def _elsewhere(folder: RunFolder, data: Any) -> RunFolder:
-    """The folder for scores on other data; those on the run's own data go into its own."""
-    if data is None:
-        return folder
-    name = "".join(c if c.isalnum() else "-" for c in Path(name_of(data)).stem) or "data"
-    other = RunFolder(folder.path / "evaluations" / name)
-    other.path.mkdir(parents=True, exist_ok=True)
-    return other

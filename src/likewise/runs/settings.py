@@ -15,8 +15,8 @@ from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
 from likewise.run_folder import RunFolder, read_json, reading
 from likewise.training.captured_step import CUDAGraph
-from likewise.training.collapse import Action
 from likewise.training.compiling import Compile
+from likewise.training.guard_action import Action
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
 from likewise.training.precision import Precision

@@ -2,7 +2,8 @@
 
 from likewise.training.callbacks import Callback, CallbackState, EarlyStopping
 from likewise.training.logs import TrainingState
-from likewise.training.loop import Interrupted, LoopSettings, train
+from likewise.training.loop import Interrupted, train
+from likewise.training.loop_settings import LoopSettings
 from likewise.training.precision import choose_precision
 
 __all__ = [

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
-
-Action = Literal["warn", "stop", "rollback"]
-"""What a guard does: say so; end the run; let it go on. The last two restore better networks in the end."""
+from typing import Any, ClassVar
 
 READINGS = 3
 """Lines of the log in a row that make collapse: the first steps of a healthy run can look bad."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import torch
 from torch import Tensor, nn
 
-from likewise.collectives import gather
+from likewise.collectives import gather, rank
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.memory import BatchHistory, Queue
 from likewise.methods import Method, Nets
 from likewise.methods.method import feature_std
 from likewise.run_folder import RunFolder
-from likewise.training.collapse import Action, CollapseWatch, Line
+from likewise.training.collapse import CollapseWatch, Line
+from likewise.training.guard_action import Action, GuardMessages, WriteLine
 from likewise.training.kept_networks import keep, restore
 from likewise.training.screen import Screen
 
@@ -35,7 +36,6 @@ class CollapseGuard:
         save_every: optimiser steps between networks that are kept; 0: those of the start alone.
         run: where networks are kept; None keeps none.
         screen: prints the warning.
-        first_rank: whether this process writes files.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class CollapseGuard:
         save_every: int,
         run: RunFolder | None,
         screen: Screen,
-        first_rank: bool,
     ) -> None:
-        self.action, self.nets, self.run, self.screen, self.first_rank = action, nets, run, screen, first_rank
+        self.action, self.nets, self.run = action, nets, run
+        self.messages = GuardMessages("collapse", action, "the networks from before", screen)
         modules = [module for module in nets.modules() if isinstance(module, Queue)]
         self.queues = [queue for queue in modules if not isinstance(queue, BatchHistory)]
         self.uses_labels = method.card.needs != "no labels"
         labels_make_pairs = self.uses_labels and method.classifier(nets) is None
         lengths = sorted({len(queue) for queue in self.queues})
         self.watch = CollapseWatch(batch_size, float(weight_norm(nets)), lengths, labels_make_pairs)
-        self.save_every, self.last_read, self.reported = save_every, 0, False
+        self.save_every, self.last_read = save_every, 0
 
     def start(self, step: int) -> None:
         """Keep the first networks, or read again what a stopped run has logged up to its checkpoint."""
@@ -66,27 +66,28 @@ class CollapseGuard:
             return
         for line in self.run.metric_lines():
             if line["step"] <= step:
-                self.reported = self.reported or "collapse" in line
+                self.messages.reported |= "collapse" in line
                 self.last_read = line["step"] if "loss" in line else self.last_read
                 self.watch.read(line)
 
     def measure(self, batch: Batch) -> dict[str, float]:
         """What the log gets besides the loss and the method's metrics; reading it waits for the device."""
         measured = {"weight_norm": float(weight_norm(self.nets))}
-        spreads = [spread for queue in self.queues if (spread := queue_std(queue)) is not None]
-        if spreads:
-            measured["queue_std"] = min(spreads)
+        spreads = [queue_std(queue) for queue in self.queues]
+        known = [spread for spread in spreads if spread is not None]
+        if known:
+            measured["queue_std"] = min(known)
         if self.uses_labels:
             measured |= count_labels(batch)
         return measured
 
-    def read(self, line: Line, step: int, log: Callable[[dict[str, str]], None]) -> str:
+    def read(self, line: Line, step: int, write_line: WriteLine) -> str:
         """Look at what is logged at a step.
 
         Args:
             line: numbers by name.
             step: optimiser steps done.
-            log: writes a line of the log.
+            write_line: adds a line to the log.
 
         Returns:
             why the run is to stop now; empty where it is not.
@@ -98,36 +99,21 @@ class CollapseGuard:
             self.last_read = step
         if not reason:
             return ""
-        if not self.reported:
-            self.reported = True
-            self.say(f"The run has collapsed by step {step:,}: {reason}. {THEN[self.action]}", log)
+        self.messages.report(f"The run has collapsed by step {step:,}: {reason}.", write_line)
         return "it has collapsed" if self.action == "stop" else ""
 
     def keep_networks(self, step: int) -> None:
         """Keep the networks if nothing looks wrong with them, where they may be gone back to."""
-        if self.action != "warn" and self.run is not None and self.first_rank and self.watch.healthy:
+        if self.action != "warn" and self.run is not None and rank() == 0 and self.watch.healthy:
             keep(self.run.healthy, self.nets, step=step)
 
-    def end(self, log: Callable[[dict[str, str]], None]) -> None:
+    def end(self, write_line: WriteLine) -> None:
         """Go back to the networks before the collapse, where the run ended collapsed."""
-        if self.action == "warn" or not self.watch.collapsed or self.run is None or not self.first_rank:
+        if self.action == "warn" or not self.watch.collapsed or self.run is None or rank() != 0:
             return
         step = restore(self.run.healthy, self.nets, self.run)
         which = f"of step {step:,}, which showed no sign of collapse" if step else "that the run started with"
-        self.say(f"The networks are those {which}.", log)
-
-    def say(self, message: str, log: Callable[[dict[str, str]], None]) -> None:
-        """To the log and the screen."""
-        log({"collapse": message})
-        self.screen.say(f"[yellow]{message}[/yellow]")
-
-
-THEN = {
-    "warn": "The run goes on; --on-collapse stop or rollback would keep the networks from before.",
-    "stop": "The run ends here.",
-    "rollback": "The run goes on; if it ends like this, the networks from before are restored.",
-}
-"""what follows, by action"""
+        self.messages.say(f"The networks are those {which}.", write_line)
 
 
 @torch.no_grad()
@@ -142,7 +128,8 @@ def queue_std(queue: Queue) -> float | None:
     rows = queue.rows[: int(queue.pushed)]  # those from the start are random
     if len(rows) < 2:
         return None
-    return float(feature_std(rows[:: -(-len(rows) // QUEUE_ROWS)]))
+    stride = math.ceil(len(rows) / QUEUE_ROWS)
+    return float(feature_std(rows[::stride]))
 
 
 def count_labels(batch: Batch) -> dict[str, float]:

@@ -14,7 +14,8 @@ from likewise.data.loader import Loader
 from likewise.methods import Method, Nets, Recipe, with_view_size
 from likewise.training.callbacks import Callback
 from likewise.training.logs import TrainingState
-from likewise.training.loop import LoopSettings, train
+from likewise.training.loop import train
+from likewise.training.loop_settings import LoopSettings
 
 
 def fine_tune(

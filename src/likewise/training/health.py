@@ -37,8 +37,10 @@ class Health:
     def __init__(self, precision: str = "32-true") -> None:
         self.precision = precision
         self.last_finite = math.nan
+        self.saved_step = 0
+        """the step of the newest checkpoint; 0: there is none"""
 
-    def check_loss(self, loss: float, step: int, rate: float, saved: int) -> None:
+    def check_loss(self, loss: float, step: int, rate: float) -> None:
         """Raise if the loss is NaN or infinite.
 
         Raises:
@@ -47,7 +49,9 @@ class Health:
         if math.isfinite(loss):
             self.last_finite = loss
             return
-        checkpoint = f"The checkpoint of step {saved} is left." if saved else "No checkpoint had been written yet."
+        checkpoint = "No checkpoint had been written yet."
+        if self.saved_step:
+            checkpoint = f"The checkpoint of step {self.saved_step} is left."
         other = "" if self.precision.startswith("32") else ", --precision 32"
         raise TrainingDiverged(
             f"The loss became {loss} at step {step} (before: {self.last_finite:.4g}; learning rate {rate:.3g}). "

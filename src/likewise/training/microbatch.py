@@ -162,12 +162,3 @@ def microbatch_line(wanted: Microbatch, pieces: int, batch_size: int, nets: nn.M
     if normalises_batches(nets):
         line += f"; batch normalisation sees {images:,} images at a time, not {batch_size:,}"
     return line
-
-
-def out_of_memory_error(device: torch.device) -> LikewiseError:
-    """What to do where a step does not fit the device's memory."""
-    total = torch.cuda.get_device_properties(device).total_memory / 1e9
-    return LikewiseError(
-        f"A step does not fit the {total:.0f} GB of {device}. Give --microbatch auto, which finds how many images fit "
-        f"at a time and gives the same gradient, or a smaller --batch-size or --image-size."
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,8 +112,8 @@ def has_vectors(data: object) -> bool:
     if not isinstance(data, (str, Path)):
         return False
     path = Path(data)
-    part = next(path.glob("part-*.parquet"), None) if path.is_dir() else path
-    return part is not None and part.suffix == ".parquet" and part.is_file() and is_vector_file(part)
+    file = next(path.glob("part-*.parquet"), None) if path.is_dir() else path
+    return file is not None and file.suffix == ".parquet" and file.is_file() and is_vector_file(file)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -140,10 +141,10 @@ def whole_set(folder: Path) -> list[Path]:
     parts = read_part(next(iter(found.values()))).parts
     missing = sorted(set(range(parts)) - set(found))
     if missing:
+        few = ", ".join(map(str, missing[:5])) + (", ..." if missing[5:] else "")
         raise LikewiseError(
-            f"{folder} lacks {len(missing):,} of {parts:,} parts (number {', '.join(map(str, missing[:5]))}"
-            f"{', ...' if missing[5:] else ''}): its images are not all embedded. The command that wrote it goes on "
-            f"with them when it is given again."
+            f"{folder} lacks {len(missing):,} of {parts:,} parts (number {few}): its images are not all embedded. The "
+            f"command that wrote it goes on with them when it is given again."
         )
     return [found[number] for number in range(parts)]
 
@@ -152,11 +153,14 @@ def _joined(parts: Sequence[Vectors]) -> Vectors:
     """Vectors one after another."""
     filled = [part for part in parts if part.ids] or parts[:1]  # a part of which nothing could be read has no width
     shared = [part.shared for part in filled if part.shared is not None]
+    skipped: dict[str, str] = {}
+    for part in parts:
+        skipped |= part.skipped
     return Vectors(
-        [name for part in parts for name in part.ids],
-        [label for part in parts for label in part.labels],
+        list(chain.from_iterable(part.ids for part in parts)),
+        list(chain.from_iterable(part.labels for part in parts)),
         torch.cat([part.vectors for part in filled]),
         torch.cat(shared) if shared else None,
         parts[0].encoder,
-        {name: reason for part in parts for name, reason in part.skipped.items()},
+        skipped,
     )

@@ -38,7 +38,9 @@ class VectorIndex:
 
     def __init__(self, given: Vectors | str | Path) -> None:
         self.vectors = given if isinstance(given, Vectors) else None
-        self._files = [] if isinstance(given, Vectors) else [VectorFile(file) for file in files_of(Path(given))]
+        self._files: list[VectorFile] = []
+        if not isinstance(given, Vectors):
+            self._files = [VectorFile(file) for file in files_of(Path(given))]
 
     @property
     def encoder(self) -> str:
@@ -68,9 +70,10 @@ class VectorIndex:
         """
         if count < 1:
             raise LikewiseError(f"--count {count} was given; it must be 1 or more, for instance 10.")
-        best, rows, first = torch.empty(0), torch.empty(0, dtype=torch.int64), 0
+        best, rows = torch.empty(0), torch.empty(0, dtype=torch.int64)  # of the blocks so far, [count] or fewer
+        first = 0
         for block in self._blocks(column):  # [b, D]
-            cosines = torch.cat([best, cosine_similarity(query, block)])
+            cosines = torch.cat([best, cosine_similarity(query, block)])  # [count + b]
             positions = torch.cat([rows, torch.arange(first, first + len(block))])
             order = cosines.argsort(descending=True, stable=True)[:count]
             best, rows = cosines[order], positions[order]
@@ -104,9 +107,11 @@ class VectorIndex:
         """Id and label of some rows."""
         if self.vectors is not None:
             return [(self.vectors.ids[row], self.vectors.labels[row]) for row in rows]
-        found, first = dict[int, tuple[str, str]](), 0
+        found: dict[int, tuple[str, str]] = {}
+        first = 0
         for file in self._files:
-            here = [row - first for row in rows if first <= row < first + file.rows]
-            found |= {first + row: names for row, names in file.names(here).items()}
+            own_rows = [row - first for row in rows if first <= row < first + file.rows]
+            for row, names in file.names(own_rows).items():
+                found[first + row] = names
             first += file.rows
         return [found[row] for row in rows]

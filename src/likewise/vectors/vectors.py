@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import pyarrow.parquet as parquet
 import torch
 from torch import Tensor
 
-from likewise.atomic_write import disk_error
+from likewise.atomic_write import atomic_write
 from likewise.errors import DamagedFile, LikewiseError
 
 ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
@@ -69,14 +68,9 @@ class Vectors(NamedTuple):
         if self.shared is not None:
             columns["shared"] = _lists(self.shared)
         said = {ENCODER: self.encoder, SKIPPED: json.dumps(dict(self.skipped)), **metadata}
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            table = pa.table(columns).replace_schema_metadata(said)
+        table = pa.table(columns).replace_schema_metadata(said)
+        with atomic_write(target) as partial:
             parquet.write_table(table, partial, row_group_size=GROUP_ROWS, write_page_checksum=True)
-            os.replace(partial, target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise disk_error(target, error) from error
 
 
 def is_vector_file(path: Path) -> bool:
@@ -99,11 +93,11 @@ class VectorFile:
             self._reader = parquet.ParquetFile(path, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             raise _damaged(path, "it is cut short, or no Parquet file") from error
-        self.path, schema = path, self._reader.schema_arrow
-        missing = COLUMNS - set(schema.names)
+        self.path = path
+        schema = self._reader.schema_arrow
+        missing = ", ".join(sorted(COLUMNS - set(schema.names)))
         if missing:
-            lacking = ", ".join(sorted(missing))
-            raise LikewiseError(f"{path} has no column {lacking}; it was not written by likewise embed.")
+            raise LikewiseError(f"{path} has no column {missing}; it was not written by likewise embed.")
         if not pa.types.is_fixed_size_list(schema.field("vector").type):
             raise _damaged(path, 'its column "vector" holds no vectors of one length')
         try:
@@ -153,7 +147,9 @@ class VectorFile:
         if not rows:
             return {}
         table = self._table(["id", "label"]).take(list(rows))
-        return dict(zip(rows, zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True), strict=True))
+        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+        names = zip(ids, labels, strict=True)
+        return dict(zip(rows, names, strict=True))
 
     def read(self) -> Vectors:
         """All of it."""
@@ -183,9 +179,11 @@ def _damaged(path: Path, reason: str) -> DamagedFile:
 
 
 def _matrix(table: pa.Table, column: str) -> Tensor:
-    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return torch.tensor(flat).view(table.num_rows, table.schema.field(column).type.list_size)
+    width = table.schema.field(column).type.list_size
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)  # [N * D]
+    return torch.tensor(flat).view(table.num_rows, width)
 
 
 def _lists(vectors: Tensor) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.numpy().reshape(-1)), vectors.shape[1])
+    flat = pa.array(vectors.numpy().reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])

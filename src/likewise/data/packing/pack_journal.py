@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from likewise.atomic_write import write_bytes
 from likewise.data.manifest import Manifest
@@ -18,6 +19,9 @@ from likewise.errors import LikewiseError
 
 MANIFEST, JOURNAL = "manifest.json", "packing.jsonl"
 """Files next to the shards: what they are once all are there, and until then those that are finished."""
+
+LOCK = ".packing.lock"
+"""An empty file next to them, which the process that packs holds locked."""
 
 
 class WrittenShard(NamedTuple):
@@ -80,21 +84,9 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
     Raises:
         LikewiseError: the folder holds something else, or another process is packing into it.
     """
-    file = folder / JOURNAL
-    if not file.exists():
-        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        if found:
-            raise LikewiseError(
-                f"{folder} is not empty ({', '.join(found[:3])}{', ...' if found[3:] else ''}). Choose another --out."
-            )
+    _require_room(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with file.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LikewiseError(
-                f"Another process is packing into {folder}. Wait for it, or choose another --out."
-            ) from None
+    with _locked(folder), (folder / JOURNAL).open("a+", encoding="utf-8") as stream:
         stream.seek(0)
         lines = [line for line in stream.read().splitlines(keepends=True) if line.endswith("\n")]
         stream.truncate(sum(len(line.encode()) for line in lines))  # a line that a kill left unfinished
@@ -107,6 +99,34 @@ def open_journal(folder: Path, identity: str) -> Iterator[PackJournal]:
                 f"delete that folder."
             )
         yield PackJournal(folder, stream, [WrittenShard(**json.loads(line)) for line in lines[1:]])
+
+
+def _require_room(folder: Path) -> None:
+    """Refuse a folder that holds something besides unfinished shards."""
+    if not folder.is_dir() or (folder / JOURNAL).exists():
+        return
+    found = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    if found:
+        more = ", ..." if len(found) > 3 else ""
+        raise LikewiseError(f"{folder} is not empty ({', '.join(found[:3])}{more}). Choose another --out.")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """While the context is open, no other process packs into the folder; the lock ends with its process."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LikewiseError(
+            f"Another process is packing into {folder}. Wait for it, or choose another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / LOCK).unlink(missing_ok=True)
 
 
 def identity_of(manifest: Manifest, facts: PackFacts, options: Sequence[object]) -> str:

@@ -1,0 +1,211 @@
+"""Scores of a finished run, on the data that it was trained on or on others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from likewise.data.batch import UNLABELLED
+from likewise.data.checks.mask_check import look_at_masks
+from likewise.data.data_settings import DataSettings
+from likewise.data.encoder_range import range_for, require_encoder_range
+from likewise.data.manifest import Manifest, Skipped
+from likewise.data.splits import Split
+from likewise.data.splitter import DataSplitter
+from likewise.encoders import Encoder, EncoderSettings
+from likewise.errors import LikewiseError
+from likewise.evaluation.evaluation import EvaluationSettings
+from likewise.evaluation.metrics.calibration import Calibration
+from likewise.evaluation.metrics.knn import Knn
+from likewise.evaluation.multimodal_scores import multimodal_scores
+from likewise.evaluation.own_classifier import OWN, OwnClassifier
+from likewise.evaluation.run_scores import Scored, fine_tune_scores, score_corrupted, score_encoder, write_scores
+from likewise.evaluation.statistics.scores import Measurement, Score
+from likewise.methods import Method
+from likewise.report.pictures.write import write_pictures
+from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
+from likewise.runs.data_name import name_of
+from likewise.runs.settings import stored_settings
+from likewise.runs.trained import load_trained, method_of
+from likewise.training.launch import choose_device, launch
+
+
+class Extras(NamedTuple):
+    """What is measured besides the usual scores."""
+
+    fine_tune: bool
+    """the whole network, and the baselines, fine-tuned on the visible labels"""
+    corruptions: bool
+    """the accuracy on corrupted test images"""
+    full_bank: bool
+    """neighbours and probes learn from the images that ``imbalance`` left out too"""
+    neighbours: int
+    """nearest neighbours that vote"""
+
+
+class EvaluationData(NamedTuple):
+    """Data that a run is scored on."""
+
+    splits: dict[str, Split]
+    visible_labels: Tensor
+    """int64 [N]: training labels that training saw, -1 elsewhere"""
+    seen: Tensor | None
+    """bool [N]: which training images training saw; None: all"""
+    skipped: tuple[Skipped, ...]
+    """files that are no examples"""
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """A run that is scored again."""
+
+    folder: RunFolder
+    encoder: Encoder
+    """in eval mode"""
+    settings: EncoderSettings
+    """of the encoder"""
+    module: nn.Module | None
+    """a user's encoder, which cannot be built from its name; None: it can"""
+
+    def evaluate(self, data: Any, of_data: DataSettings, extras: Extras) -> tuple[RunFolder, dict[str, str]]:
+        """Measure and write ``scores.json`` and the pictures of what was scored.
+
+        Args:
+            data: other data; None: those that the run was trained on.
+            of_data: how other data are read.
+            extras: what else is measured.
+
+        Returns:
+            the folder of the scores, and the files that are in no score, each with the reason.
+
+        Raises:
+            LikewiseError: data that are not there any more or do not fit the encoder.
+        """
+        device, seed = choose_device("auto"), self.trained_with.seed
+        opened = self.open(data, of_data, extras.full_bank)
+        splits = opened.splits
+        measures = EvaluationSettings(knn=Knn(extras.neighbours))
+        scored = score_encoder(
+            self.encoder, self.settings, splits, seed, device, measures, opened.visible_labels, opened.seen
+        )
+        target = self.folder if data is None else folder_of_other_data(self.folder, data)
+        multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
+        measured = multimodal.measurements
+        if data is None:
+            measured["trained"] = [*stored_classifier_scores(self.folder), *measured.get("trained", [])]
+        corrupted = None
+        if extras.corruptions:
+            own = self.own_classifier() if data is None else None
+            corrupted = score_corrupted(scored, self.settings.image_size, device, own)
+        if extras.fine_tune:
+            for encoder, measurements in self.fine_tune(scored, opened, seed).items():
+                measured[encoder] = measured.get(encoder, []) + measurements
+        skipped = {**dict(opened.skipped), **scored.evaluation.unread}
+        write_scores(target, scored, measured, corrupted, skipped, multimodal.differences)
+        write_pictures(target, scored, multimodal.retrieved)
+        return target, skipped
+
+    @property
+    def trained_with(self) -> DataSettings:
+        """How the run's own data are read."""
+        return replace(stored_settings(self.folder).data_settings, pixel_range=self.settings.pixel_range)
+
+    def open(self, data: Any, of_data: DataSettings, full_bank: bool) -> EvaluationData:
+        """Open the run's own data, or others.
+
+        Raises:
+            LikewiseError: they are gone, were in memory, or do not fit the encoder.
+        """
+        pixel_range = range_for(self.settings.pixel_range, of_data.pixel_range)
+        if data is None:
+            wanted, source = self.trained_with, read_json(self.folder.config)["data"]
+            if IN_MEMORY in source:
+                raise LikewiseError(
+                    f"The data of the run {self.folder.path} were in memory ({source}). Give them: run.evaluate(data)."
+                )
+        else:
+            wanted = replace(of_data, seed=self.trained_with.seed, region=self.settings.region, pixel_range=pixel_range)
+            source = data
+        if full_bank and wanted.imbalance == "none":
+            why = "this run left none out." if data is None else "other data were given. Leave one of the two out."
+            raise LikewiseError(f"--full-bank brings back the training images that --imbalance left out, but {why}")
+        splitter = DataSplitter(wanted, self.settings.clip_sampling, self.settings.image_size)
+        return self.with_left_out(splitter, source) if full_bank else self.as_trained(splitter, source)
+
+    def as_trained(self, splitter: DataSplitter, source: Any) -> EvaluationData:
+        """The splits of training."""
+        manifest = splitter.list_examples(source)
+        self.require_fit(manifest, splitter)
+        look_at_masks(manifest)
+        splits = splitter.open(manifest, self.settings.channels)
+        visible_labels = splitter.visible_labels(splits["train"].manifest)
+        return EvaluationData(splits, visible_labels, None, manifest.skipped)
+
+    def with_left_out(self, splitter: DataSplitter, source: Any) -> EvaluationData:
+        """The splits of training, with the training images that ``imbalance`` left out."""
+        manifest, seen = splitter.list_before_imbalance(source)
+        self.require_fit(manifest, splitter)
+        splits = splitter.open(manifest, self.settings.channels)
+        seen_rows = seen.nonzero().flatten()
+        visible_labels = torch.full((len(seen),), UNLABELLED)
+        visible_labels[seen] = splitter.visible_labels(splits["train"].manifest.take(seen_rows))
+        return EvaluationData(splits, visible_labels, seen, manifest.skipped)
+
+    def require_fit(self, manifest: Manifest, splitter: DataSplitter) -> None:
+        """Refuse pixels whose range is not the encoder's."""
+        require_encoder_range(manifest, self.settings.pixel_range, splitter.settings.pixel_range)
+
+    def own_classifier(self) -> OwnClassifier | None:
+        """The classifier that the method trained, if it has one.
+
+        Raises:
+            LikewiseError: it has one, but the checkpoint that holds it is gone.
+        """
+        if type(method_of(self.folder)).classifier is Method.classifier:
+            return None
+        trained = load_trained(self.folder.path, self.module)
+        return OwnClassifier(trained.method, trained.nets)
+
+    def fine_tune(self, scored: Scored, opened: EvaluationData, seed: int) -> dict[str, list[Measurement]]:
+        """Scores by encoder of the whole network after fine-tuning."""
+        splits = dict(opened.splits)
+        if scored.test is not None:
+            splits["test"] = scored.test
+        fabric, _ = launch(devices=1)
+        return fine_tune_scores(self.encoder, self.settings, splits, opened.visible_labels, seed, fabric)
+
+
+def stored_classifier_scores(folder: RunFolder) -> list[Measurement]:
+    """The scores of the method's own classifier at the end of training, which stay as they are."""
+    measured: list[Measurement] = []
+    if not folder.scores.exists():
+        return measured
+    with reading(folder.scores):
+        content = read_json(folder.scores)
+        calibrations = content.get("calibration", {}).get("trained", {})
+        for entry in content.get("trained", []):
+            name = entry["name"]
+            if name not in OWN:
+                continue
+            calibration = Calibration.from_json(calibrations[name]) if name in calibrations else None
+            measured.append(Measurement(Score.from_json(entry), torch.empty(0), calibration=calibration))
+    return measured
+
+
+def trained_scores(folder: RunFolder) -> dict[str, float]:
+    """The trained encoder's scores by name."""
+    with reading(folder.scores):
+        return {score["name"]: score["value"] for score in read_json(folder.scores)["trained"]}
+
+
+def folder_of_other_data(folder: RunFolder, data: Any) -> RunFolder:
+    """A folder under ``evaluations`` for scores on data that the run was not trained on."""
+    stem = Path(name_of(data)).stem
+    name = "".join(c if c.isalnum() else "-" for c in stem) or "data"
+    other = RunFolder(folder.path / "evaluations" / name)
+    other.path.mkdir(parents=True, exist_ok=True)
+    return other

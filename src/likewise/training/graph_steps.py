@@ -1,0 +1,106 @@
+"""The steps of a run from a CUDA graph, where they can be captured."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from likewise.collectives import world_size
+from likewise.data.batch import Batch
+from likewise.errors import LikewiseError
+from likewise.methods import Progress, Step
+from likewise.randomness import seed_networks
+from likewise.training.captured_step import CapturedStep, why_not_captured, why_not_this_optimizer
+from likewise.training.gpu_memory import out_of_memory_error
+from likewise.training.screen import Screen
+from likewise.training.train_step import TrainStep
+
+
+class GraphSteps:
+    """Takes steps as `TrainStep` does, whose networks and optimiser it uses, by replaying a graph.
+
+    Args:
+        eager: takes steps one operation at a time.
+        screen: told why steps are not captured.
+    """
+
+    def __init__(self, eager: TrainStep, screen: Screen) -> None:
+        self.eager, self.screen = eager, screen
+        self.fabric, self.settings = eager.fabric, eager.settings
+        self.undecided = self.settings.cuda_graph != "off"
+        self.captured: CapturedStep | None = None
+        self.images_of_step: dict[bool, int] = {}
+        """images of a step, by whether it has support: a replayed graph counts none"""
+
+    def apply_to(self, batch: Batch) -> bool:
+        """Whether steps come from a graph; decided at the first batch.
+
+        Raises:
+            LikewiseError: they were to, and cannot.
+        """
+        if not self.undecided:
+            return self.captured is not None
+        self.undecided = False
+        reason = self.why_not(batch)
+        if reason:
+            self.refuse(reason)
+            return False
+        self.captured = CapturedStep(self.compute, self.eager.optimizer, self.fabric.device)
+        return True
+
+    def why_not(self, batch: Batch) -> str:
+        """Why steps cannot be captured; empty if they can."""
+        eager = self.eager
+        reason = why_not_captured(
+            self.fabric, eager.gradients, eager.accumulate, eager.method, eager.nets, batch, eager.progress()
+        )
+        return reason or why_not_this_optimizer(eager.optimizer)
+
+    def refuse(self, reason: str) -> None:
+        """Say on a GPU that steps are not captured.
+
+        Raises:
+            LikewiseError: they were to be.
+        """
+        if self.settings.cuda_graph == "on":
+            raise LikewiseError(f"--cuda-graph on was given, but this step cannot be captured: {reason}.")
+        if self.fabric.device.type == "cuda":
+            self.screen.say(f"Steps are launched one operation at a time, without a CUDA graph: {reason}.")
+
+    def __call__(self, batch: Batch) -> Step:
+        """One step by one batch, from the graph once there is one."""
+        assert self.captured is not None
+        eager, failed_before = self.eager, self.captured.failed
+        progress = eager.progress()
+        seed_networks(progress.seed, progress.step, progress.rank, "dropout")
+        eager.rate = eager.learning_rate()
+        eager.times.begin("forward")
+        try:
+            step = self.captured(batch, progress, eager.rate)
+        except torch.cuda.OutOfMemoryError:
+            raise out_of_memory_error(self.fabric.device) from None
+        if self.captured.failed != failed_before:
+            self.refuse(self.captured.failed)
+        self.count_images(has_support=batch.support is not None)
+        eager.update_memories(step, progress)
+        return step
+
+    def compute(self, batch: Batch, progress: Progress) -> Step:
+        """Forward, backward and update as a graph can hold them: nothing waits for the device."""
+        eager = self.eager
+        eager.optimizer.zero_grad(set_to_none=True)
+        with self.fabric.autocast(), eager.counter.enabled():
+            step = eager.method.step(eager.nets, batch, progress)
+        step.loss.backward()
+        step = step._replace(loss=step.loss.detach())
+        if self.settings.clip_grad_norm is not None:
+            norm = nn.utils.clip_grad_norm_(eager.learner.parameters(), self.settings.clip_grad_norm)
+            step = step._replace(metrics={**step.metrics, "grad_norm": norm})
+        eager.optimizer.step()
+        return step
+
+    def count_images(self, has_support: bool) -> None:
+        """Add the images of the newest step to the run's."""
+        images = self.eager.counter.take() * world_size() or self.images_of_step[has_support]
+        self.images_of_step[has_support] = images
+        self.eager.state.images += images
