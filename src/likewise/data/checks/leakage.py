@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from likewise.data.checks.block_threads import block_threads, even_parts
+from likewise.data.checks.copy_candidates import products
 from likewise.data.checks.near_duplicates import STRICT_AGREEMENT, upright
 from likewise.data.checks.picture_descriptors import SIDE, WHOLE, Descriptors, reference_descriptors
 from likewise.data.checks.registration import agreement
@@ -69,27 +72,30 @@ def find_leaks(held_out: np.ndarray, train: np.ndarray) -> list[Leak]:
         train: uint8 [N, SIDE, SIDE].
     """
     queries, keys = reference_descriptors(held_out), reference_descriptors(train)
-    similarity, nearest = _nearest(torch.from_numpy(queries.vectors), torch.from_numpy(keys.vectors))
-    rows = np.flatnonzero(similarity.numpy() >= SIMILARITY)
-    others = nearest.numpy()[rows]
+    nearest = _nearest(torch.from_numpy(queries.vectors), torch.from_numpy(keys.vectors)).numpy()
+    rows = np.flatnonzero(nearest >= 0)
+    others = nearest[rows]
     agrees = _agreement(held_out, train, queries, keys, rows, others)
     is_copy = agrees >= STRICT_AGREEMENT
     return [Leak(int(row), int(other)) for row, other in zip(rows[is_copy], others[is_copy], strict=True)]
 
 
-def _nearest(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The greatest cosine of each query, [M], and the row of its key, [M]."""
-    similarity = torch.full((len(queries),), -1.0)
-    nearest = torch.zeros(len(queries), dtype=torch.int64)
-    for first in range(0, len(queries), IMAGES_AT_ONCE):
-        some = slice(first, first + IMAGES_AT_ONCE)
-        for start in range(0, len(keys), 16 * IMAGES_AT_ONCE):
-            near = queries[some] @ keys[start : start + 16 * IMAGES_AT_ONCE].T
-            values, positions = near.max(dim=1)
-            is_nearer = values > similarity[some]
-            similarity[some] = torch.where(is_nearer, values, similarity[some])
-            nearest[some] = torch.where(is_nearer, positions + start, nearest[some])
-    return similarity, nearest
+def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
+    """int64 [M]: the row of the key of the greatest cosine, -1 where none is above SIMILARITY."""
+    with block_threads() as (threads, count):
+        parts = [queries[some] for some in even_parts(len(queries), count)]
+        return torch.cat([queries.new_zeros(0, dtype=torch.int64), *threads.map(_nearest_of, parts, repeat(keys))])
+
+
+def _nearest_of(queries: Tensor, keys: Tensor) -> Tensor:
+    similarity = torch.full((len(queries),), SIMILARITY)
+    nearest = torch.full((len(queries),), -1)
+    for first, start, near in products(queries, keys):
+        found = near.amax(dim=1)
+        rows = (found > similarity[first : first + len(near)]).nonzero()[:, 0]
+        similarity[first + rows] = found[rows]
+        nearest[first + rows] = start + near[rows].argmax(dim=1)
+    return nearest
 
 
 def _agreement(

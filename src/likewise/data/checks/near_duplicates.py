@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 
+from likewise.data.checks.block_threads import block_threads
 from likewise.data.checks.copy_candidates import candidates
 from likewise.data.checks.picture_descriptors import ORIENTATIONS, SIDE, WINDOWS, oriented
 from likewise.data.checks.registration import agreement, register
@@ -27,7 +29,8 @@ CROWDED_SHARE = 0.2
 """share of a set's images that have so many look-alikes, from which all of them are held to it"""
 CROPPED_SIDE = 0.97
 """share of the whole below which a side has been cropped"""
-PAIRS_AT_ONCE = 1024
+PAIRS_AT_ONCE = 256
+"""laid over each other at a time: 16 MB of gradients, twice of what a processor's cache holds take a third longer"""
 
 CopyKind = Literal["mirrored", "turned", "cropped", "same"]
 """What was done to a copy: mirrored (perhaps turned and cropped too), turned by quarters (perhaps cropped too),
@@ -161,17 +164,25 @@ def _preference(copy: Copy) -> tuple[bool, float]:
 def _compared(thumbnails: np.ndarray) -> Iterator[Copy]:
     """Every candidate with its agreement, whether it is a copy or not."""
     found = candidates(thumbnails)
+    some = [found[start : start + PAIRS_AT_ONCE] for start in range(0, len(found), PAIRS_AT_ONCE)]
+    with block_threads() as (threads, _):
+        for copies in threads.map(partial(_laid_over, thumbnails), some):
+            yield from copies
+
+
+def _laid_over(thumbnails: np.ndarray, pairs: np.ndarray) -> list[Copy]:
+    """Some candidates with their agreements."""
     windows = torch.tensor(WINDOWS)
-    for start in range(0, len(found), PAIRS_AT_ONCE):
-        pairs = found[start : start + PAIRS_AT_ONCE]
-        wholes = upright(thumbnails, pairs["whole"], pairs["whole_orientation"])
-        parts = upright(thumbnails, pairs["part"], pairs["part_orientation"])
-        window = register(wholes, parts, windows[torch.from_numpy(pairs["window"])])
-        agrees = agreement(wholes, parts, window).tolist()
-        sides = (window[:, 1::2] - window[:, 0::2]).amin(dim=1).tolist()
-        for pair, score, side in zip(pairs, agrees, sides, strict=True):
-            one, other = sorted((int(pair["whole"]), int(pair["part"])))
-            yield Copy(one, other, _kind(int(pair["turn"]), side), score)
+    wholes = upright(thumbnails, pairs["whole"], pairs["whole_orientation"])
+    parts = upright(thumbnails, pairs["part"], pairs["part_orientation"])
+    window = register(wholes, parts, windows[torch.from_numpy(pairs["window"])])
+    agrees = agreement(wholes, parts, window).tolist()
+    sides = (window[:, 1::2] - window[:, 0::2]).amin(dim=1).tolist()
+    copies = []
+    for pair, score, side in zip(pairs, agrees, sides, strict=True):
+        one, other = sorted((int(pair["whole"]), int(pair["part"])))
+        copies.append(Copy(one, other, _kind(int(pair["turn"]), side), score))
+    return copies
 
 
 def upright(thumbnails: np.ndarray, rows: np.ndarray, orientations: np.ndarray) -> torch.Tensor:

@@ -16,6 +16,9 @@ CUT = 0.08
 come close enough to every crop by a tenth"""
 TOLERANCE = 0.04
 """part of a descriptor's length by which it may miss the reference orientation and is still looked up in it"""
+RESOLUTION = 2.0**-11
+"""step of a descriptor's numbers: float32 holds sums of their products exactly, whatever their order, so the number of
+threads changes no similarity"""
 
 Window = tuple[float, float, float, float]
 """top, bottom, left and right of a part of an image, as shares of its height and width"""
@@ -35,7 +38,7 @@ class Descriptors:
     """Unit vectors, each of one window of one thumbnail in one orientation."""
 
     vectors: np.ndarray
-    """float32 [M, FREQUENCIES²]"""
+    """float32 [M, FREQUENCIES²], multiples of RESOLUTION"""
     rows: np.ndarray
     """int64 [M]: which thumbnail"""
     windows: np.ndarray
@@ -147,4 +150,5 @@ def _is_reference(spectra: np.ndarray, tolerance: float) -> np.ndarray:
 def _units(spectra: np.ndarray) -> np.ndarray:
     vectors = spectra.reshape(len(spectra), FREQUENCIES**2)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(length, 1e-6)).astype(np.float32)
+    steps = np.round(vectors / np.maximum(RESOLUTION * length, 1e-6))
+    return (RESOLUTION * steps).astype(np.float32)
