@@ -18,9 +18,9 @@ from measuring import Table, keep
 from rich.console import Console
 
 from likewise.evaluation.evaluation import EvaluationSettings
+from likewise.json_files import read_json
 from likewise.methods import METHODS
 from likewise.methods.distillation import DistillationMethod
-from likewise.run_folder import read_json
 from likewise.runs.run import Run
 from likewise.runs.settings import TrainSettings
 from likewise.runs.train_run import run_training

@@ -9,7 +9,8 @@ import pytest
 import likewise as lw
 from likewise import cli
 from likewise.errors import DamagedFile, EnvironmentIOError, LikewiseError
-from likewise.run_folder import RunFolder, make_folder, read_json, read_object, write_json
+from likewise.json_files import read_json, read_object, write_json
+from likewise.run_folder import RunFolder, make_folder
 
 
 def test_empty_folders_are_nobodys(tmp_path):

@@ -25,13 +25,14 @@ from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.own_classifier import measure_classifier
 from likewise.evaluation.statistics.confidence import WILSON, wilson
 from likewise.evaluation.statistics.scores import Features
+from likewise.json_files import write_json
 from likewise.methods import Method, Recipe, with_view_size
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.methods.simclr import SimCLR
 from likewise.methods.suncet import SuNCEt
 from likewise.methods.supcon import SupCon
 from likewise.report.pages.label_curve import LabelPoint, write_label_curve_page
-from likewise.run_folder import make_folder, write_json
+from likewise.run_folder import make_folder
 from likewise.runs.networks import build_nets
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings, to_json

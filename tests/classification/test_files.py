@@ -7,7 +7,8 @@ from torch import nn
 from likewise.classification import Classifier, Reference, load_classifier, load_reference, save_classifier
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, write_json
+from likewise.json_files import write_json
+from likewise.run_folder import RunFolder
 
 
 def made(temperature=2.0):

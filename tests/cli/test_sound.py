@@ -16,7 +16,7 @@ from likewise.data.sources.named_sets import NAMED_SETS
 from likewise.data.video.clips import clip_manifest
 from likewise.errors import LikewiseError
 from likewise.heads.sound_space import load_sound_space
-from likewise.run_folder import read_json
+from likewise.json_files import read_json
 from likewise.vectors import read_vectors
 
 COUNT, KEPT, SIDE, PER_FRAME = 24, 14, 12, 640

@@ -10,7 +10,7 @@ from likewise.data.columns.targets import TARGETS, TargetTransform, targets_in
 from likewise.data.sources.concat import concat
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
-from likewise.run_folder import read_json
+from likewise.json_files import read_json
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
 MULTILABEL, REGRESSION = ColumnNames(task="multilabel"), ColumnNames(task="regression")

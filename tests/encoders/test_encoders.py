@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from likewise.encoders import build_encoder, choose_encoder, load_encoder, save_encoder
 from likewise.encoders.checkpoints import load_weights
 from likewise.errors import EnvironmentIOError, LikewiseError
-from likewise.run_folder import FORMAT, RunFolder, write_json
+from likewise.json_files import write_json
+from likewise.run_folder import FORMAT, RunFolder
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 NAMES = [

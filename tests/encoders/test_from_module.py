@@ -8,7 +8,8 @@ from torch import nn
 
 from likewise.encoders import Encoder, ModuleEncoder, build_encoder, encoder_from_module, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import FORMAT, RunFolder, write_json
+from likewise.json_files import write_json
+from likewise.run_folder import FORMAT, RunFolder
 
 GRAY, COLOUR = ((0.3,), (0.2,)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.run_folder import FORMAT, RunFolder, write_json
+from likewise.json_files import write_json
+from likewise.run_folder import FORMAT, RunFolder
 
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "<script>alert('x')</script>", 'Bag "quoted" & more']
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200], [200, 200, 40], [200, 40, 200], [40, 200, 200]])

@@ -5,8 +5,8 @@ from html_tree import parse
 from rich.console import Console
 
 from likewise.errors import LikewiseError
+from likewise.json_files import read_json, write_json
 from likewise.report.compare import compare
-from likewise.run_folder import read_json, write_json
 
 
 def change(run, which, edit):

@@ -7,9 +7,10 @@ import pytest
 from html_tree import Element, parse
 
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.json_files import read_json, write_json
 from likewise.report.pages.embedding_map import EmbeddingMap
 from likewise.report.pages.page import write_report
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import RunFolder
 
 QUICK = EmbeddingMap(projection="pca")
 

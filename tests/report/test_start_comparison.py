@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from likewise.json_files import read_json, write_json
 from likewise.report.pages.page import write_report
 from likewise.report.terminal import last_screen
-from likewise.run_folder import read_json, write_json
 
 
 def run_with_difference(make_run, over, low, high):

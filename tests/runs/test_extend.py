@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import likewise as lw
+from likewise.json_files import read_json
 from likewise.methods import Recipe
-from likewise.run_folder import read_json
 
 CONSTANT = Recipe(learning_rate=0.1, warm_up=0.0, schedule="constant")
 COSINE = Recipe(learning_rate=0.1, warm_up=0.0)

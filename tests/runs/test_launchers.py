@@ -13,7 +13,7 @@ from torch import nn
 import likewise as lw
 from likewise.cli import main
 from likewise.errors import LikewiseError
-from likewise.run_folder import read_json
+from likewise.json_files import read_json
 from likewise.runs.moved_run import has_dropout
 from likewise.training.launch import launch
 from likewise.training.processes import StartedProcesses, started_processes

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.json_files import read_json, write_json
+from likewise.run_folder import RunFolder
 from likewise.runs.run_lock import locked
 
 HOLD = """

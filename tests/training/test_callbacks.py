@@ -10,8 +10,9 @@ from lightning_fabric import Fabric
 
 import likewise as lw
 from likewise.errors import LikewiseError
+from likewise.json_files import read_json
 from likewise.methods import Recipe
-from likewise.run_folder import RunFolder, read_json
+from likewise.run_folder import RunFolder
 from likewise.training import Callback, EarlyStopping, Interrupted, LoopSettings, train
 from methods.fixtures import images, loader, method, nets_of
 

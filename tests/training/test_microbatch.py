@@ -11,8 +11,8 @@ from torch import nn
 
 import likewise as lw
 from likewise.errors import LikewiseError
+from likewise.json_files import read_json
 from likewise.methods.simclr import SimCLR
-from likewise.run_folder import read_json
 from likewise.training import LoopSettings, microbatch, train
 from likewise.training.microbatch import (
     choose_microbatch,

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from likewise.classification import Classifier, load_classifier
 from likewise.errors import LikewiseError
+from likewise.json_files import read_json, write_json
 from likewise.report.wording import duration, interval, percent
-from likewise.run_folder import read_json, write_json
 
 FILE = "advice.json"
 

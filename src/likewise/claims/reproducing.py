@@ -21,8 +21,9 @@ from likewise.data.loader import Loader
 from likewise.errors import EnvironmentIOError, LikewiseError
 from likewise.evaluation.evaluation import EvaluationSettings
 from likewise.field_types import ABOVE_ZERO, checked_arguments
+from likewise.json_files import read_json, write_json
 from likewise.methods import Nets, method_name
-from likewise.run_folder import RunFolder, read_json, write_json
+from likewise.run_folder import RunFolder
 from likewise.runs.networks import build_nets
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.settings import to_json

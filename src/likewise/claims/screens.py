@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from likewise.claims.claim import Claim
-from likewise.run_folder import read_json
+from likewise.json_files import read_json
 
 
 def opening(name: str, claim: Claim, seeds: Sequence[int], data: str, steps_share: float) -> RenderableType:

@@ -13,7 +13,8 @@ from likewise.classification.classifier import Classifier
 from likewise.classification.reference import Reference
 from likewise.encoders import Encoder, EncoderSettings, load_encoder, save_encoder
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_object, require_types, write_json
+from likewise.json_files import read_object, require_types, write_json
+from likewise.run_folder import RunFolder
 from likewise.tensor_files import load_tensors, save_tensors
 
 OWN_ENCODER = "encoder."

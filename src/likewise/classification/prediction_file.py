@@ -16,7 +16,7 @@ from likewise.atomic_write import disk_error
 from likewise.classification.csv_cells import as_cell, names_of
 from likewise.data.columns.targets import TargetTask
 from likewise.errors import DamagedFile, LikewiseError
-from likewise.run_folder import read_object, write_json
+from likewise.json_files import read_object, write_json
 
 COLUMNS = pa.schema(
     {

@@ -26,7 +26,7 @@ from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import record_of
-from likewise.run_folder import read_json, reading, write_json
+from likewise.json_files import read_json, reading, write_json
 from likewise.tensor_files import load_tensors, save_tensors
 
 SMALL_IMAGE = 64

@@ -13,7 +13,7 @@ from likewise.data.columns.tokens import Tokenizer
 from likewise.encoders.pretrained_text import PretrainedText, text_folder
 from likewise.encoders.text import SMALL_TEXT, SmallTransformer, TextEncoder, TextSettings
 from likewise.field_types import record_of
-from likewise.run_folder import read_json, reading, write_json
+from likewise.json_files import read_json, reading, write_json
 from likewise.tensor_files import load_tensors, save_tensors
 
 FOLDER = "text"

@@ -25,9 +25,10 @@ from likewise.evaluation.readable_splits import read_splits, unread_note
 from likewise.evaluation.statistics.confidence import clustered_difference
 from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
 from likewise.evaluation.statistics.scores import Measurement, Score, ScoreDifference
+from likewise.json_files import write_json
 from likewise.methods.cross_entropy import CrossEntropy
 from likewise.randomness import seed_networks
-from likewise.run_folder import RunFolder, write_json
+from likewise.run_folder import RunFolder
 from likewise.views.policies import CentreView
 
 

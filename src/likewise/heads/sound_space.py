@@ -16,7 +16,7 @@ from likewise.encoders.sound_networks import sound_network
 from likewise.encoders.thin_pathway import ThinPathway
 from likewise.field_types import record_of
 from likewise.heads.spatial_attention import attention_pooling, attention_weights
-from likewise.run_folder import read_json, reading, write_json
+from likewise.json_files import read_json, reading, write_json
 from likewise.tensor_files import load_tensors, save_tensors
 from likewise.views.audio.log_mel import LogMel
 

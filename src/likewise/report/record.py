@@ -10,11 +10,12 @@ from typing import Any
 from likewise.errors import DamagedFile
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.field_types import record_of
+from likewise.json_files import read_object, reading
 from likewise.methods import METHODS
 from likewise.report.pictures.gallery import Gallery, read_gallery
 from likewise.report.pictures.illustration import Illustration
 from likewise.report.pictures.illustration_section import read_illustration
-from likewise.run_folder import RunFolder, read_object, reading
+from likewise.run_folder import RunFolder
 
 ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
 """Whose scores a run holds, in the order that a reader compares them."""

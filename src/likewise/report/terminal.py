@@ -15,11 +15,12 @@ from likewise.data.checks.doctor import Finding, Findings
 from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
+from likewise.json_files import read_object
 from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
 from likewise.report.start_comparison import no_better_than_start, worse_than_start
 from likewise.report.wording import SPLITS, is_main, is_over_classes
-from likewise.run_folder import RunFolder, read_object
+from likewise.run_folder import RunFolder
 
 
 class RunOutline(NamedTuple):

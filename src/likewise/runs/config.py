@@ -7,8 +7,9 @@ from typing import Any
 from likewise.data.loader import Loader
 from likewise.data.splitter import DataSplitter
 from likewise.errors import LikewiseError
+from likewise.json_files import read_object, write_json
 from likewise.methods import Recipe, method_name
-from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder, read_object, write_json
+from likewise.run_folder import FORMAT, UNCOMPARED, RunFolder
 from likewise.runs.data_name import name_of
 from likewise.runs.prepare import Prepared
 from likewise.runs.settings import to_json

@@ -25,9 +25,10 @@ from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.own_classifier import OWN, OwnClassifier
 from likewise.evaluation.run_scores import Scored, fine_tune_scores, score_corrupted, score_encoder, write_scores
 from likewise.evaluation.statistics.scores import Measurement, Score
+from likewise.json_files import read_json, reading
 from likewise.methods import Method
 from likewise.report.pictures.write import write_pictures
-from likewise.run_folder import IN_MEMORY, RunFolder, read_json, reading
+from likewise.run_folder import IN_MEMORY, RunFolder
 from likewise.runs.data_name import name_of
 from likewise.runs.settings import stored_settings
 from likewise.runs.trained import load_trained, method_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from likewise.run_folder import RunFolder, read_json
+from likewise.json_files import read_json
+from likewise.run_folder import RunFolder
 
 
 def moved_line(run: RunFolder, processes: int, networks: nn.Module) -> str:

@@ -14,7 +14,8 @@ from filelock import FileLock, Timeout
 from likewise.atomic_write import disk_error
 from likewise.errors import DamagedFile, LikewiseError
 from likewise.field_types import record_of
-from likewise.run_folder import RunFolder, read_json, reading, write_json
+from likewise.json_files import read_json, reading, write_json
+from likewise.run_folder import RunFolder
 from likewise.training.rank_watch import is_running
 
 PATIENCE = 15.0

@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 from likewise.data.data_settings import DataSettings
 from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
-from likewise.run_folder import RunFolder, read_json, reading
+from likewise.json_files import read_json, reading
+from likewise.run_folder import RunFolder
 from likewise.training.captured_step import CUDAGraph
 from likewise.training.compiling import Compile
 from likewise.training.guard_action import Action

@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 
 from likewise.encoders import EncoderSettings
 from likewise.errors import LikewiseError
+from likewise.json_files import read_json, reading
 from likewise.methods import Method, method_name
 from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.report.pictures.gallery import read_gallery
-from likewise.run_folder import RunFolder, read_json, reading
+from likewise.run_folder import RunFolder
 from likewise.runs.trained import load_trained, method_of
 
 

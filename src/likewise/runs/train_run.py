@@ -29,6 +29,7 @@ from likewise.evaluation.multimodal_scores import multimodal_scores
 from likewise.evaluation.online import OnlineScores
 from likewise.evaluation.own_classifier import measure_own_classifier
 from likewise.evaluation.run_scores import score_encoder, write_scores
+from likewise.json_files import read_json, read_object, write_json
 from likewise.memory import queue_warnings
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.distillation import DistillationMethod
@@ -38,7 +39,7 @@ from likewise.report.pages.page import write_report
 from likewise.report.pictures.method_pictures import IMAGES
 from likewise.report.pictures.write import write_method_pictures, write_pictures
 from likewise.report.terminal import RunOutline, first_screen, last_screen
-from likewise.run_folder import RunFolder, read_json, read_object, write_json
+from likewise.run_folder import RunFolder
 from likewise.runs.config import write_config
 from likewise.runs.data_name import free_folder
 from likewise.runs.decline import DeclineGuard, check_on_decline

@@ -14,8 +14,9 @@ from likewise.encoders import EncoderSettings, build_encoder, with_module
 from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
+from likewise.json_files import read_json, reading
 from likewise.methods import METHODS, Method, Nets
-from likewise.run_folder import RunFolder, read_json, reading
+from likewise.run_folder import RunFolder
 from likewise.runs.settings import from_json, stored_settings
 from likewise.training.checkpoint import read_torch
 

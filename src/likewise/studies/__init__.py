@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.run_folder import make_folder, write_json
+from likewise.json_files import write_json
+from likewise.run_folder import make_folder
 from likewise.studies import feature_decoupling, ugan_toy
 from likewise.studies.decoupling_page import neurons_table, write_decoupling_page
 from likewise.studies.feature_decoupling import Decoupling, StudyClaim

@@ -8,7 +8,8 @@ from likewise.collectives import any_over_ranks, merged_over_ranks, rank
 from likewise.data.images import Images
 from likewise.data.manifest import some_files
 from likewise.errors import LikewiseError
-from likewise.run_folder import RunFolder, read_object, write_json
+from likewise.json_files import read_object, write_json
+from likewise.run_folder import RunFolder
 
 
 class UnreadImages:
