@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +21,9 @@ _reduce_scatter: Any = getattr(dist, "reduce_scatter_single", getattr(dist, "red
 
 _alone = False
 """Whether this process computes without the others for now."""
+
+_sharded = False
+"""Whether what losses get is the same on every rank, so that they may divide their rows among the ranks."""
 
 
 def world_size() -> int:
@@ -54,23 +58,161 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Every rank computes the whole loss, so the sum over ranks has each gradient world_size times; the mean over
-        # ranks that data-parallel training takes divides by world_size again.
+        # The mean over ranks of what they found is the gradient of the gathered rows, so the sum over ranks has it
+        # world_size times; the mean over ranks that data-parallel training takes divides by world_size again.
         (gathered,) = gradients
         local = gathered.new_empty(len(gathered) // world_size(), *gathered.shape[1:])
         _reduce_scatter(local, gathered.contiguous())  # half the bytes of an all-reduce and a slice
         return local
 
 
+class _GatherUneven(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, counts: list[int]) -> Tensor:
+        ctx.counts = counts
+        padded = local.new_zeros(max(counts), *local.shape[1:])
+        padded[: len(local)] = local
+        gathered = local.new_empty(len(counts), *padded.shape)
+        _all_gather(gathered.flatten(0, 1), padded)
+        return torch.cat([rows[:count] for rows, count in zip(gathered, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total.split(ctx.counts)[rank()], None
+
+
 def gather(local: Tensor) -> Tensor:
     """Rows [B, ...] of every rank, in rank order: [world_size * B, ...]. Gradients flow back to each rank's rows.
 
-    Where every rank computes the same loss over the gathered rows, the mean over ranks that data-parallel training
-    takes gives exactly the gradient of one process with the whole batch. Every rank must have the same number of rows.
+    Every rank must have the same number of rows. Gradients of gathered rows are parts of the whole: their mean over
+    ranks is the gradient of one process with the whole batch. So each rank may compute the whole loss, or, times
+    world_size, only the terms of its own rows (see `sharded_rows`); the mean over ranks that data-parallel training
+    takes gives the same.
     """
     if world_size() == 1:
         return local
     return _Gather.apply(local)  # type: ignore[no-any-return]
+
+
+def gather_uneven(local: Tensor) -> Tensor:
+    """`gather` where ranks may differ in their number of rows, as in a last batch; one collective more."""
+    if world_size() == 1:
+        return local
+    counts = local.new_empty(world_size(), dtype=torch.int64)
+    _all_gather(counts, counts.new_tensor([len(local)]))
+    return _GatherUneven.apply(local, counts.tolist())  # type: ignore[no-any-return]
+
+
+@contextmanager
+def sharded_rows() -> Iterator[None]:
+    """While the context is open, losses divide the rows of their similarities among the ranks.
+
+    Everything that a loss gets meanwhile must be the same on every rank: gathered rows, queues, parameters. Each rank
+    then computes W-th of the rows against all columns, and the results, a number a row, are gathered. The loss has the
+    same value on each rank; the gradients are those terms of it that the rank's own rows have, times W, so that
+    `gather` and data-parallel training make the gradient of one process of them.
+    """
+    global _sharded
+    before, _sharded = _sharded, True
+    try:
+        yield
+    finally:
+        _sharded = before
+
+
+def rows_are_sharded() -> bool:
+    """Whether losses divide their rows among several ranks."""
+    return _sharded and world_size() > 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The consecutive rows, of those that every rank holds, that this rank computes."""
+
+    start: int
+    count: int
+    rows: int
+    """of all ranks"""
+    most: int
+    """that any rank computes"""
+
+    @property
+    def own(self) -> slice:
+        """This rank's rows."""
+        return slice(self.start, self.start + self.count)
+
+    def join(self, values: Tensor) -> Tensor:
+        """Values of this rank's rows [count, ...] to those of all rows [rows, ...], with their gradient."""
+        return _Join.apply(values, self)  # type: ignore[no-any-return]
+
+
+def shard_of(rows: int) -> Shard | None:
+    """This rank's part of so many rows; None where one process computes them all."""
+    ranks = world_size()
+    if not rows_are_sharded() or rows < ranks:
+        return None
+    least, longer = divmod(rows, ranks)  # the first ranks compute one row more
+    at = rank()
+    return Shard(at * least + min(at, longer), least + (at < longer), rows, least + (longer > 0))
+
+
+class _Join(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, shard: Shard) -> Tensor:
+        ctx.shard, ctx.ranks = shard, world_size()
+        return _joined(values, shard)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][ctx.shard.own] * ctx.ranks, None
+
+
+def _joined(values: Tensor, shard: Shard) -> Tensor:
+    """Values of all rows in order; ranks with a row fewer send one more, which is cut off."""
+    ranks, longer = world_size(), shard.rows % world_size()
+    sent = values.contiguous()
+    if shard.count < shard.most:
+        sent = torch.cat([sent, sent[:1]])
+    gathered = sent.new_empty(ranks, shard.most, *sent.shape[1:])
+    _all_gather(gathered.flatten(0, 1), sent)
+    if longer == 0:
+        return gathered.flatten(0, 1)
+    return torch.cat([gathered[:longer].flatten(0, 1), gathered[longer:, :-1].flatten(0, 1)])
+
+
+def over_ranks(function: Callable[..., Tensor], rows: Sequence[Tensor | None], *shared: Any) -> Tensor:
+    """A function whose results depend on one row each: ``function(*rows, *shared)``, every rank computing its shard.
+
+    Args:
+        function: takes rows [n, ...] and whatever they share, and gives [n, ...].
+        rows: [N, ...] each, the same on every rank; or None.
+        *shared: passed on as it is.
+
+    Returns:
+        [N, ...], on every rank. Outside `sharded_rows` the function is simply called.
+    """
+    first = rows[0]
+    assert first is not None
+    shard = shard_of(len(first))
+    if shard is None:
+        return function(*rows, *shared)
+    own = [None if row is None else row[shard.own] for row in rows]
+    with _whole_rows():
+        found = function(*own, *shared)
+    return shard.join(found)
+
+
+@contextmanager
+def _whole_rows() -> Iterator[None]:
+    """While the context is open, what a loss gets is this rank's own, and divided no further."""
+    global _sharded
+    before, _sharded = _sharded, False
+    try:
+        yield
+    finally:
+        _sharded = before
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:

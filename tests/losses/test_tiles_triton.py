@@ -180,6 +180,23 @@ def test_kernels_of_the_square_are_the_formula(self_index, with_ids, scale):
 
 
 @on_kernels
+@pytest.mark.parametrize(("count", "scale"), [(1, 1.0), (16, 1.0), (21, 20.0)])
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_kernels_of_the_first_rows_of_a_square_are_those_of_the_square(count, scale, with_ids):
+    z, ids = rows(37, 20, 1, scale=scale), whole_numbers(0, 9, 37, 7) if with_ids else None
+    first_ids = None if ids is None else ids[:count]
+    sums = tiles_triton.forward(z, z, tiles_triton.ITSELF, ids, ids, SMALL)
+    first = tiles_triton.forward(z[:count], z, tiles_triton.ITSELF, first_ids, ids, SMALL)
+    grads = [None if log_sum is None else rows(1, 37, seed)[0] for seed, log_sum in enumerate(sums, start=3)]
+    whole = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *sums, *grads, SMALL)
+    part = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *sums, *grads, SMALL, count)
+    for ours, theirs in zip((*first, part), (*sums, whole), strict=True):
+        assert (ours is None) == (theirs is None)
+        if theirs is not None:
+            torch.testing.assert_close(ours, theirs[:count], rtol=1e-5, atol=1e-5)
+
+
+@on_kernels
 @pytest.mark.parametrize(
     ("width", "tiles"),
     [(5, Tiles(16, 32, splits=3)), (16, Tiles(32, 16)), (64, Tiles(16, 32)), (128, Tiles(32, 16, splits=2))],

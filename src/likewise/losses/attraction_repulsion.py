@@ -11,6 +11,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import LossInputError, shapes
 
@@ -94,14 +95,22 @@ def contrastive_repulsion(
         through_weights: whether gradient flows through the weights too, or only through the distances.
 
     Returns:
-        A scalar from -4 to 0, where 0 is collapse. All N x M distances are held.
+        A scalar from -4 to 0, where 0 is collapse. All N x M distances are held, by
+        several processes a share of the N rows each.
 
     Raises:
         LossInputError: there is nothing to be pushed away from.
     """
+    return 2 * over_ranks(_pushed_by, (anchors, self_index), others, sharpness, through_weights).mean() - 2
+
+
+def _pushed_by(
+    anchors: Tensor, self_index: Tensor | None, others: Tensor, sharpness: float, through_weights: bool
+) -> Tensor:
+    """The weighted similarity [N] of each anchor to what it is pushed away from."""
     similarities = anchors @ others.T
     weights = _pushed(similarities if through_weights else similarities.detach(), sharpness, self_index)
-    return 2 * (weights * similarities).sum(dim=1).mean() - 2
+    return (weights * similarities).sum(dim=1)
 
 
 @shapes(z="B V D")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
@@ -52,9 +53,14 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
         temperature: divides the cosines.
     """
     check_temperature(temperature)
-    scaled, targets = queries / temperature, targets.detach().to(queries.dtype)
+    return over_ranks(_cross_entropies, (queries / temperature, targets.detach()), keys).mean()
+
+
+def _cross_entropies(scaled: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
+    """[N], of each row of scores against its targets [N, M]."""
+    targets = targets.to(scaled.dtype)
     expected = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
-    return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
+    return targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected
 
 
 @shapes(student="B D", teacher="B D", anchors="M D")
@@ -82,11 +88,15 @@ def similarity_distillation(
     """
     check_temperature(student_temperature)
     check_temperature(teacher_temperature)
-    student_scores = student / student_temperature  # [B, D]
-    teacher_scores = teacher.detach() / teacher_temperature  # [B, D]
+    scaled = student / student_temperature, teacher.detach() / teacher_temperature
+    return over_ranks(_divergences, scaled, anchors.detach()).mean()
+
+
+def _divergences(student_scores: Tensor, teacher_scores: Tensor, anchors: Tensor) -> Tensor:
+    """KL [B] of the student's softmax from the teacher's, of rows [B, D] that are over their temperatures."""
     teacher_logsumexp, mean_anchor = mean_key(teacher_scores, anchors)  # [B], [B, D]: the teacher's expected anchor
-    student_logsumexp = cross_logsumexp(student_scores, anchors.detach()).all_logsumexp  # [B]
+    student_logsumexp = cross_logsumexp(student_scores, anchors).all_logsumexp  # [B]
     # Expected scores are linear in the anchors, so the teacher's mean anchor is all that the cross-entropy needs.
     cross_entropy = student_logsumexp - (student_scores * mean_anchor).sum(dim=1)
     teacher_entropy = teacher_logsumexp - (teacher_scores * mean_anchor).sum(dim=1)
-    return (cross_entropy - teacher_entropy).mean()
+    return cross_entropy - teacher_entropy

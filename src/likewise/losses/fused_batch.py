@@ -23,6 +23,7 @@ from typing import Any, Literal, ParamSpec, get_args
 import torch
 from torch import Tensor
 
+from likewise.collectives import rows_are_sharded
 from likewise.losses import tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import interpreted, padded
@@ -63,7 +64,7 @@ def kernels_first(by_kernels: Callable[P, Tensor | None]) -> Callable[[Callable[
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             first = args[0] if args else None
             on_gpu = isinstance(first, Tensor) and (first.is_cuda or interpreted())
-            found = by_kernels(*args, **kwargs) if on_gpu else None
+            found = by_kernels(*args, **kwargs) if on_gpu and not rows_are_sharded() else None
             return loss(*args, **kwargs) if found is None else found
 
         return wrapped

@@ -3,18 +3,20 @@
 Each module calls one function of this package and adds two things. It holds the settings. It gathers the rows of all
 ranks where ``torch.distributed`` is initialised; ``gather_distributed=False`` keeps to the rows of this rank. After
 data-parallel training has averaged the gradients, N ranks have exactly the gradient of one process with the whole
-batch. Every rank must hold the same number of rows.
+batch. Each rank computes the similarities of its N-th of the rows. On GPUs every rank must hold the same number of
+rows; on CPUs, where nothing waits for the answer, they may differ, as in a last batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from likewise.collectives import gather
+from likewise.collectives import gather, gather_uneven, sharded_rows
 from likewise.losses.assignment import sinkhorn, swapped_prediction
 from likewise.losses.attraction_repulsion import cacr
 from likewise.losses.contrastive import nt_xent, queue_nce, suncet, sup_con
@@ -23,6 +25,7 @@ from likewise.losses.distillation import similarity_distillation
 from likewise.losses.float32 import unit
 from likewise.losses.input_checks import check_kind, check_temperature, shapes
 from likewise.losses.paired import clip_loss
+from likewise.losses.waiting import may_wait
 
 
 class _Criterion(nn.Module):
@@ -33,8 +36,14 @@ class _Criterion(nn.Module):
         self.gather_distributed = gather_distributed
 
     def _all_rows(self, rows: Tensor) -> Tensor:
-        """[B, ...] -> [world_size * B, ...] where ranks are gathered, else [B, ...]."""
-        return gather(rows) if self.gather_distributed else rows
+        """[B, ...] -> those of all ranks where they are gathered, else [B, ...]."""
+        if not self.gather_distributed:
+            return rows
+        return gather_uneven(rows) if may_wait(rows) else gather(rows)
+
+    def _sharded(self) -> AbstractContextManager[None]:
+        """While the context is open, this rank computes its share of the rows of all ranks."""
+        return sharded_rows() if self.gather_distributed else nullcontext()
 
 
 class _TemperatureCriterion(_Criterion):
@@ -70,7 +79,8 @@ class NTXentLoss(_TemperatureCriterion):
     @shapes(z0="B D", z1="B D")
     def forward(self, z0: Tensor, z1: Tensor) -> Tensor:
         """Projections [B, D] of both views in one order, normalised here -> a scalar."""
-        return nt_xent(self._all_rows(z0), self._all_rows(z1), self.temperature)
+        with self._sharded():
+            return nt_xent(self._all_rows(z0), self._all_rows(z1), self.temperature)
 
 
 class SupConLoss(_TemperatureCriterion):
@@ -102,7 +112,8 @@ class SupConLoss(_TemperatureCriterion):
 
         Views of one unlabelled image are positives of each other in [B, V, D]; in [N, D] such a row has no positive.
         """
-        return sup_con(self._all_rows(embeddings), self._all_rows(labels), self.temperature, self.kind)
+        with self._sharded():
+            return sup_con(self._all_rows(embeddings), self._all_rows(labels), self.temperature, self.kind)
 
 
 class SuNCEtLoss(_TemperatureCriterion):
@@ -124,7 +135,8 @@ class SuNCEtLoss(_TemperatureCriterion):
     @shapes(embeddings="B D", labels="B int")
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Projections [S, D] of labelled rows, two or more of each class, and int64 labels [S] -> a scalar."""
-        return suncet(self._all_rows(embeddings), self._all_rows(labels), self.temperature)
+        with self._sharded():
+            return suncet(self._all_rows(embeddings), self._all_rows(labels), self.temperature)
 
 
 class InfoNCELoss(_TemperatureCriterion):
@@ -201,7 +213,8 @@ class BarlowTwinsLoss(_Criterion):
     @shapes(z0="B D", z1="B D")
     def forward(self, z0: Tensor, z1: Tensor) -> Tensor:
         """Embeddings [B, D] of both views, not normalised -> a scalar, the sum over coordinates."""
-        return barlow_twins(self._all_rows(z0), self._all_rows(z1), self.lambda_param)
+        with self._sharded():
+            return barlow_twins(self._all_rows(z0), self._all_rows(z1), self.lambda_param)
 
 
 class SwAVLoss(_TemperatureCriterion):
@@ -255,7 +268,8 @@ class CACRLoss(_Criterion):
     @shapes(embeddings="B V D")
     def forward(self, embeddings: Tensor) -> Tensor:
         """[B, V, D] for V views of B images, normalised here -> a scalar."""
-        return cacr(self._all_rows(embeddings), self.attraction_sharpness, self.repulsion_sharpness)
+        with self._sharded():
+            return cacr(self._all_rows(embeddings), self.attraction_sharpness, self.repulsion_sharpness)
 
 
 class CLIPLoss(_Criterion):
@@ -273,7 +287,8 @@ class CLIPLoss(_Criterion):
         """[N, D] and [N, D] in one order, normalised here; the scale multiplies the cosines -> a scalar."""
         images = unit(self._all_rows(image_features))  # [N of all ranks, D]
         texts = unit(self._all_rows(text_features))  # [N of all ranks, D]
-        return clip_loss(images, texts, logit_scale)
+        with self._sharded():
+            return clip_loss(images, texts, logit_scale)
 
 
 __all__ = [

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_temperature, shapes
 
@@ -58,7 +59,13 @@ def memory_smoothing(
         alpha * probabilities + (1 - alpha) * softmax(z . bank / temperature) @ bank_probabilities, [B, C].
     """
     check_temperature(temperature)
-    return alpha * probabilities + (1 - alpha) * (z @ bank.T / temperature).softmax(dim=1) @ bank_probabilities
+    of_past = over_ranks(_similar, (z,), bank, bank_probabilities, temperature)
+    return alpha * probabilities + (1 - alpha) * of_past
+
+
+def _similar(z: Tensor, bank: Tensor, bank_probabilities: Tensor, temperature: float) -> Tensor:
+    """The mean probabilities [B, C] of past rows, by how similar they are."""
+    return (z @ bank.T / temperature).softmax(dim=1) @ bank_probabilities
 
 
 @shapes(probabilities="B C")

@@ -6,6 +6,10 @@ made again by kernels (`tiles_triton`); the host never waits for the device. The
 agree to rounding. Divide by the temperature first: `queries / temperature`, or,
 for rows compared with each other, `z / temperature ** 0.5`.
 
+Under `collectives.sharded_rows` each rank makes the sums of its share of the queries over all keys, and the sums, one
+number a query, are gathered. Rows that are compared with each other then get the whole of their gradient from the rank
+that has them: it needs every row's sum and its own scores. Keys get a part of theirs from each rank.
+
 How float32 is multiplied is PyTorch's setting: under `torch.set_float32_matmul_precision("medium")` as bfloat16 where
 the hardware has units for it, ten times as fast and good to three digits of the gradient.
 """
@@ -18,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from likewise.collectives import Shard, shard_of, world_size
 from likewise.errors import LikewiseError
 from likewise.losses import tiles_cached, tiles_dense, tiles_torch, tiles_triton
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
@@ -65,6 +70,18 @@ def cross_logsumexp(
         query_id: int64 [N]; with both ids the sum over the keys of equal id comes too. Every id counts, -1 as well.
         key_id: int64 [M].
     """
+    shard = shard_of(len(queries))
+    if shard is None:
+        return _cross_logsumexp(queries, keys, self_index, query_id, key_id)
+    own_key, own_id = (None if each is None else each[shard.own] for each in (self_index, query_id))
+    found = _cross_logsumexp(queries[shard.own], keys, own_key, own_id, key_id)
+    positives = found.positives_logsumexp
+    return LogSums(shard.join(found.all_logsumexp), None if positives is None else shard.join(positives))
+
+
+def _cross_logsumexp(
+    queries: Tensor, keys: Tensor, self_index: Tensor | None, query_id: Tensor | None, key_id: Tensor | None
+) -> LogSums:
     if query_id is None and not keys.requires_grad:
         return LogSums(_AgainstFixed.apply(queries, keys, self_index)[0], None)
     return LogSums(*_CrossLogSumExp.apply(queries, keys, self_index, query_id, key_id))
@@ -73,7 +90,8 @@ def cross_logsumexp(
 def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """Log-sum-exp [N] of queries [N, D] over fixed keys [M, D], and the mean key [N, D] under each query's softmax.
 
-    No gradient flows to the keys, and none through the mean.
+    No gradient flows to the keys, and none through the mean. Rows are not divided among ranks here: the means would be
+    D numbers a row to gather; a loss that takes them divides its own (`collectives.over_ranks`).
     """
     return _AgainstFixed.apply(queries, keys.detach(), None)  # type: ignore[no-any-return]
 
@@ -81,32 +99,44 @@ def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
 class _SelfLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        ctx.path = path = _path(z, z, is_bounded=True)
+        ctx.shard = shard = shard_of(len(z))
+        ctx.ranks = world_size()
+        ctx.path = path = _path(z if shard is None else z[: shard.most], z, is_bounded=True)  # the same on every rank
         sort = ids is not None and path in (tiles_torch, tiles_triton)  # equal ids adjacent: few tiles then mix ids
-        ctx.order = ids.argsort(stable=True) if sort and ids is not None else None
-        z, ids = _arranged(z, ctx.order), _arranged(ids, ctx.order)
+        order = ids.argsort(stable=True) if sort and ids is not None else None
+        ctx.order = order = _own_first(order, z, shard)
+        z, ids = _arranged(z, order), _arranged(ids, order)
+        count = len(z) if shard is None else shard.count
         if path is tiles_triton:
             z = _as_multiplied(z)
-            sums = Sums(*tiles_triton.forward(z, z, tiles_triton.ITSELF, ids, ids))
+            queries, query_ids = (z, ids) if shard is None else (z[:count], _first(ids, count))
+            sums = Sums(*tiles_triton.forward(queries, z, tiles_triton.ITSELF, query_ids, ids))
         else:
-            sums = path.forward_square(z, ids)
+            sums = path.forward_square(z, ids, count)
+        if shard is not None:
+            sums = _of_all_ranks(sums, shard)
         ctx.save_for_backward(z, ids, *sums)
-        return _restored(sums.all_logsumexp, ctx.order), _restored(sums.positives_logsumexp, ctx.order)
+        return _restored(sums.all_logsumexp, order), _restored(sums.positives_logsumexp, order)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         refuse_second_derivatives()
         z, ids, *saved = ctx.saved_tensors
-        sums, grads = Sums(*saved), [_arranged(gradient, ctx.order) for gradient in gradients]
+        sums = Sums(*saved)
+        grad_all, grad_positives = (_arranged(gradient, ctx.order) for gradient in gradients)
+        count = len(z) if ctx.shard is None else ctx.shard.count
         if ctx.path is tiles_triton:
-            gradient = tiles_triton.backward_square(
-                z, tiles_triton.ITSELF, ids, sums.all_logsumexp, sums.positives_logsumexp, *grads
-            )
+            of_sums = sums.all_logsumexp, sums.positives_logsumexp, grad_all, grad_positives
+            first = None if ctx.shard is None else count
+            gradient = tiles_triton.backward_square(z, tiles_triton.ITSELF, ids, *of_sums, count=first)
         elif ctx.path is tiles_torch:
-            gradient = tiles_torch.backward_square(z, ids, sums, *grads)
+            gradient = tiles_torch.backward_square(z, ids, sums, grad_all, grad_positives, count)
         else:
-            gradient = ctx.path.backward_square(z, sums, *grads)
-        return _restored(gradient, ctx.order), None
+            gradient = ctx.path.backward_square(z, sums, grad_all, grad_positives, count)
+        if ctx.shard is None:
+            return _restored(gradient, ctx.order), None
+        of_others = gradient.new_zeros(z.shape)  # which compute their own
+        return of_others.index_copy_(0, ctx.order[:count], gradient * ctx.ranks), None
 
 
 class _CrossLogSumExp(torch.autograd.Function):
@@ -211,6 +241,27 @@ def refuse_second_derivatives() -> None:
             "Second derivatives of a contrastive loss were requested (create_graph=True); the fast losses have none. "
             "Call the same loss from likewise.losses.dense, which PyTorch can differentiate as often as you like."
         )
+
+
+def _own_first(order: Tensor | None, z: Tensor, shard: Shard | None) -> Tensor | None:
+    """An order of the rows turned round until it begins with this rank's; as it was where one process has all."""
+    if shard is None:
+        return order
+    order = torch.arange(len(z), device=z.device) if order is None else order
+    return order.roll(-shard.start)
+
+
+def _of_all_ranks(sums: Sums, shard: Shard) -> Sums:
+    """This rank's sums with those of all rows [N], which begin with its own."""
+    positives = sums.positives_logsumexp
+    return sums._replace(
+        all_logsumexp=shard.join(sums.all_logsumexp).roll(-shard.start),
+        positives_logsumexp=None if positives is None else shard.join(positives).roll(-shard.start),
+    )
+
+
+def _first(values: Tensor | None, count: int) -> Tensor | None:
+    return None if values is None else values[:count]
 
 
 def _arranged(values: Any, order: Tensor | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import LossInputError, check_classes, check_labels, check_temperature, shapes
 
@@ -37,6 +38,11 @@ def soft_neighbours(
     classes, column = labels.unique(return_inverse=True)
     membership = torch.nn.functional.one_hot(column, len(classes)).to(queries.dtype)
     membership = membership * (1 - smoothing) + smoothing / len(classes)
+    return over_ranks(_vote, (queries,), support, membership, temperature)
+
+
+def _vote(queries: Tensor, support: Tensor, membership: Tensor, temperature: float) -> Tensor:
+    """[N, C] from queries [N, D], support [M, D] and the classes of its rows [M, C]."""
     return (queries @ support.T / temperature).softmax(dim=1) @ membership
 
 

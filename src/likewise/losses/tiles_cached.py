@@ -44,20 +44,20 @@ def backward(
     return slopes @ keys, slopes.T @ queries
 
 
-def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
-    """The sums of each row [N, D] over all others."""
-    exponentials = (z @ z.T).exp_().fill_diagonal_(0)
-    return _sums(exponentials, None if ids is None else ids[:, None] == ids)
+def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
+    """The sums of each of the first ``count`` rows of [N, D] over all others."""
+    exponentials = (z[:count] @ z.T).exp_().fill_diagonal_(0)
+    return _sums(exponentials, None if ids is None else ids[:count, None] == ids)
 
 
-def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
-    """The gradient [N, D] of rows that are queries and keys at once."""
+def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int) -> Tensor:
+    """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     assert sums.cached is not None
     weight = over_sum(grad_all, sums.all_logsumexp)
-    slopes = torch.add(weight[:, None], weight, out=room("slopes", z, sums.cached.shape)).mul_(sums.cached)
+    slopes = torch.add(weight[:count, None], weight, out=room("slopes", z, sums.cached.shape)).mul_(sums.cached)
     if sums.positives_logsumexp is not None and grad_positives is not None and sums.cached_positives is not None:
         weight_same = over_sum(grad_positives, sums.positives_logsumexp)
-        both = torch.add(weight_same[:, None], weight_same, out=room("both", z, sums.cached.shape))
+        both = torch.add(weight_same[:count, None], weight_same, out=room("both", z, sums.cached.shape))
         slopes.addcmul_(both, sums.cached_positives)
     return slopes @ z
 

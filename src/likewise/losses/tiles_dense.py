@@ -6,6 +6,8 @@ The definitions are those of `tiles_torch`. Used on devices other than CPUs wher
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -37,16 +39,19 @@ def backward(
     return slopes @ keys, slopes.T @ queries
 
 
-def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
-    """The sums of each row [N, D] over all others; the scores are cached."""
-    scores = (z @ z.T).fill_diagonal_(-torch.inf)
-    return _sums(scores, None if ids is None else ids[:, None] == ids)
+def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
+    """The sums of each of the first ``count`` rows of [N, D] over all others; the scores are cached."""
+    scores = (z[:count] @ z.T).fill_diagonal_(-torch.inf)
+    return _sums(scores, None if ids is None else ids[:count, None] == ids)
 
 
-def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
-    """The gradient [N, D] of rows that are queries and keys at once."""
-    slopes = _slopes(sums, grad_all, grad_positives)
-    return (slopes + slopes.T) @ z
+def backward_square(z: Tensor, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int) -> Tensor:
+    """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
+    as_queries = _slopes(sums, grad_all, grad_positives, lambda values: values[:count, None])
+    if count == len(z):
+        return (as_queries + as_queries.T) @ z
+    as_keys = _slopes(sums, grad_all, grad_positives, lambda values: values[None])  # scores are symmetric
+    return as_queries.add_(as_keys) @ z
 
 
 def _scores(queries: Tensor, keys: Tensor, self_index: Tensor | None) -> Tensor:
@@ -66,11 +71,14 @@ def _sums(scores: Tensor, shared: Tensor | None) -> Sums:
     return Sums(all_logsumexp, same.logsumexp(dim=1), scores, same)
 
 
-def _slopes(sums: Sums, grad_all: Tensor, grad_positives: Tensor | None) -> Tensor:
-    """[N, M], the derivative of the loss by each score."""
+def _slopes(
+    sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, beside: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """[N, M], the derivative of the loss by each score; ``beside`` lays a number for each query beside the scores."""
     assert sums.cached is not None
-    slopes = (sums.cached - never_reached(sums.all_logsumexp)[:, None]).exp_().mul_(grad_all[:, None])
+    beside = beside or (lambda values: values[:, None])
+    slopes = (sums.cached - beside(never_reached(sums.all_logsumexp))).exp_().mul_(beside(grad_all))
     if sums.positives_logsumexp is None or sums.cached_positives is None or grad_positives is None:
         return slopes
-    of_same = (sums.cached_positives - never_reached(sums.positives_logsumexp)[:, None]).exp_()
-    return slopes.addcmul_(of_same, grad_positives[:, None])
+    of_same = (sums.cached_positives - beside(never_reached(sums.positives_logsumexp))).exp_()
+    return slopes.addcmul_(of_same, beside(grad_positives))

@@ -124,8 +124,10 @@ def backward(
     return grad_queries, grad_keys
 
 
-def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
-    """The sums of each row [N, D] over all others; scores must be `bounded`."""
+def forward_square(z: Tensor, ids: Tensor | None, count: int) -> Sums:
+    """The sums of each of the first ``count`` rows of [N, D] over all others; scores must be `bounded`."""
+    if count < len(z):
+        return forward(z[:count], z, _first_against_all(z, ids, count))
     all_logsumexp = z.new_zeros(len(z))
     positives_logsumexp = None if ids is None else torch.zeros_like(all_logsumexp)
     parts, parts_same = (
@@ -140,13 +142,15 @@ def forward_square(z: Tensor, ids: Tensor | None) -> Sums:
 
 
 def backward_square(
-    z: Tensor, ids: Tensor | None, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None
+    z: Tensor, ids: Tensor | None, sums: Sums, grad_all: Tensor, grad_positives: Tensor | None, count: int
 ) -> Tensor:
-    """The gradient [N, D] of rows that are queries and keys at once."""
+    """The gradient [count, D] of rows that are queries and keys at once; sums and their gradients are of all rows."""
     weight = over_sum(grad_all, sums.all_logsumexp)
     weight_same = None
     if sums.positives_logsumexp is not None and grad_positives is not None:
         weight_same = over_sum(grad_positives, sums.positives_logsumexp)
+    if count < len(z):
+        return _backward_of_first(z, ids, weight, weight_same, count)
     gradient = torch.zeros_like(z)
     parts, weights, gradients = z.split(TILE), weight.split(TILE), gradient.split(TILE)  # once, not once a tile
     weights_same = None if weight_same is None else weight_same.split(TILE)
@@ -158,6 +162,24 @@ def backward_square(
         gradients[i].addmm_(slopes, parts[j])
         if i != j:
             gradients[j].addmm_(slopes.T, parts[i])
+    return gradient
+
+
+def _first_against_all(z: Tensor, ids: Tensor | None, count: int) -> Pairs:
+    """Pairs of the first rows, whose own keys have their index."""
+    return Pairs(torch.arange(count, device=z.device), None if ids is None else ids[:count], ids)
+
+
+def _backward_of_first(z: Tensor, ids: Tensor | None, weight: Tensor, weight_same: Tensor | None, count: int) -> Tensor:
+    """As `backward_square`, with each tile for its rows alone: 6 N^2 D operations over all ranks, no half is saved."""
+    gradient = torch.zeros_like(z[:count])
+    cut = _cut(count)
+    for block, columns, scores, shared in _tiles(z[:count], z, _first_against_all(z, ids, count)):
+        rows = cut[block]
+        slopes = torch.add(weight[rows, None], weight[columns], out=room("slopes", z, scores.shape))
+        if weight_same is not None and shared is not None:
+            slopes += (weight_same[rows, None] + weight_same[columns]).mul_(shared)
+        gradient[rows].addmm_(slopes.mul_(scores.exp_()), z[columns])
     return gradient
 
 

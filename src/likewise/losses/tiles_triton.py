@@ -52,7 +52,7 @@ greatest is lost to float32; under the least of the log-sums it then weighs unde
 LOG2E = 1 / math.log(2)
 
 ITSELF: Literal["itself"] = "itself"
-"""Instead of ``self_index``: each query's own key is that of its index."""
+"""Instead of ``self_index``: the queries are the keys, or the first of them; each one's own key has its index."""
 
 SelfIndex = Tensor | Literal["itself"] | None
 
@@ -110,7 +110,7 @@ def forward(
     square = keys is queries
     queries = queries.contiguous()
     keys = queries if square else keys.contiguous()
-    own, query_id, key_id = _narrow(self_index, queries), _packed(query_id), _packed(key_id)
+    own, query_id, key_id = _narrow(self_index, keys), _packed(query_id), _packed(key_id)
     all_logsumexp = queries.new_empty([tiles.splits or 1, rows], dtype=torch.float32)
     positives_logsumexp = all_logsumexp if query_id is None else torch.empty_like(all_logsumexp)
     span = _spans(self_index, own, tiles, (queries, keys), (True, False))
@@ -190,10 +190,16 @@ def backward_square(
     grad_all: Tensor,
     grad_positives: Tensor | None,
     tiles: Tiles | None = None,
+    count: int | None = None,
 ) -> Tensor:
-    """(c + c^T) @ z in one pass, float32 [N, D]: the gradient where the queries are the keys; c as in `backward`."""
+    """(c + c^T) @ z in one pass, float32 [N, D]: the gradient where the queries are the keys; c as in `backward`.
+
+    With ``count`` the gradient of the first rows alone, [count, D], from log-sums and gradients of all; ``self_index``
+    must then be ITSELF.
+    """
     weights = _weights(z, (all_logsumexp, positives_logsumexp), (grad_all, grad_positives))
-    return _gradient(z, z, self_index, ids, ids, weights, (True, True), tiles)
+    first, first_ids = (z, ids) if count is None else (z[:count], None if ids is None else ids[:count])
+    return _gradient(first, z, self_index, first_ids, ids, weights, (True, True), tiles)
 
 
 class _Weights(NamedTuple):
@@ -255,7 +261,7 @@ def _gradient(
     if rows == 0 or columns == 0:
         return torch.zeros_like(outer, dtype=torch.float32)
     tiles = filled(tiles or backward_tiles(outer), outer, inner)
-    own = _narrow(self_index, outer)
+    own = _narrow(self_index, inner)
     gradient = outer.new_empty([tiles.splits or 1, *outer.shape], dtype=torch.float32)
     launch(
         "backward_kernel",
@@ -301,11 +307,12 @@ def _bounded(queries: Tensor, keys: Tensor) -> Tensor:
     return (longest * others < SAFE_SCORE / LOG2E).int()
 
 
-def _narrow(self_index: SelfIndex, queries: Tensor) -> Tensor | None:
+def _narrow(self_index: SelfIndex, every: Tensor) -> Tensor | None:
+    """The key of each query; ITSELF of as many as all rows are, whose first may be the queries."""
     if self_index is None:
         return None
     if isinstance(self_index, str):
-        return own_keys(len(queries), queries.device)
+        return own_keys(len(every), every.device)
     return self_index.to(torch.int32).contiguous()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from likewise.collectives import gather
+from likewise.collectives import gather, sharded_rows
 from likewise.data.batch import Batch
 from likewise.methods.nets import Nets
 from likewise.methods.progress import Progress
@@ -37,7 +37,9 @@ class Objective:
 
     def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        return self.compute_loss(nets, {name: gather(row) for name, row in outputs.items()}, progress)
+        gathered = {name: gather(row) for name, row in outputs.items()}
+        with sharded_rows():
+            return self.compute_loss(nets, gathered, progress)
 
 
 Backward = Callable[[Objective, Batch, Progress], Step]

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from likewise.collectives import gather
+from likewise.collectives import gather, sharded_rows
 from likewise.data.batch import Batch
 from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.loader import Support
@@ -87,7 +87,9 @@ class Method:
 
     def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        return self.compute_loss(nets, {name: gather(row) for name, row in outputs.items()}, progress)
+        gathered = {name: gather(row) for name, row in outputs.items()}
+        with sharded_rows():
+            return self.compute_loss(nets, gathered, progress)
 
     def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
         """Update networks that have an optimiser of their own, before the main optimiser's step.
