@@ -16,6 +16,9 @@ ORIENTATION = 0x0112
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes that hold no colour."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as in Pillow's mode L."""
+
 CHANNELS_MODE = "{} channels"
 """The mode of images whose channels are neither grey nor RGB."""
 
@@ -93,7 +96,8 @@ def plain_jpeg(content: bytes, image: Image.Image) -> np.ndarray | None:
     assert isinstance(decoded, torch.Tensor)  # a list only where a list was given
     if decoded.shape[:0:-1] != image.size:
         return None
-    return (decoded[0] if image.mode == "L" else decoded.permute(1, 2, 0)).numpy()
+    pixels = decoded[0] if image.mode == "L" else decoded.permute(1, 2, 0)
+    return pixels.numpy()
 
 
 def upright_pixels(image: Image.Image) -> Image.Image:
@@ -144,7 +148,8 @@ def deep_colour(content: bytes, image: Image.Image) -> np.ndarray | None:
         import tifffile
 
         values = tifffile.imread(io.BytesIO(content))
-        return values[..., :3] if values.ndim == 3 and values.shape[:2] == image.size[::-1] else None
+        is_interleaved = values.ndim == 3 and values.shape[:2] == image.size[::-1]
+        return values[..., :3] if is_interleaved else None
     return None
 
 

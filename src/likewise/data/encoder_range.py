@@ -47,7 +47,10 @@ def refuse_unused_range(manifest: Manifest, given: tuple[float, float] | None) -
         )
 
 
-def range_for(trained: tuple[float, float] | None, given: tuple[float, float] | None) -> tuple[float, float] | None:
+def range_for(
+    trained: tuple[float, float] | None,
+    given: tuple[float, float] | None,
+) -> tuple[float, float] | None:
     """The range with which an encoder's images are opened: always its own where it has one.
 
     Raises:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-import mmap
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
@@ -18,7 +16,7 @@ from likewise.data.batch import Pixels
 from likewise.data.decoding import channels_of_mode
 from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest, Skipped, some_files
-from likewise.data.parallel_map import parallel_map
+from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
 from likewise.errors import LikewiseError, NothingReadable
 
@@ -86,9 +84,11 @@ class InMemoryImages:
     """
 
     def __init__(self, pixels: Pixels, lost: Mapping[int, Skipped] | None = None) -> None:
-        self.pixels, self._lost = pixels, dict(lost or {})
+        self.pixels = pixels
+        self._lost = dict(lost or {})
         self.unreadable = dict(self._lost.values())
-        self.channels, self.size = int(pixels.images.shape[-3]), int(pixels.images.shape[-1])
+        self.channels = int(pixels.images.shape[-3])
+        self.size = int(pixels.images.shape[-1])
         self.frames = int(pixels.images.shape[1]) if pixels.images.ndim == 5 else 1
         self._fallbacks = FallbackSamples(len(pixels.images), set(self._lost))
 
@@ -121,18 +121,30 @@ class InMemoryImages:
         return moved
 
     def _rows(self, index: Tensor) -> DecodedRows:
-        if self.pixels.images.is_cuda:
-            device_index = index.pin_memory().to(self.pixels.images.device, non_blocking=True)
+        images = self.pixels.images
+        if images.is_cuda:
+            device_index = index.pin_memory().to(images.device, non_blocking=True)
             return DecodedRows(self.pixels.map(lambda part: part[device_index]), index)
         # NumPy copies row by row in this thread; torch wakes all its threads for it, which on busy cores took 4 ms.
-        return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[index.numpy()])), index)
+        rows = index.numpy()
+        return DecodedRows(self.pixels.map(lambda part: torch.from_numpy(part.numpy()[rows])), index)
 
 
 class FileImages:
     """Images decoded on demand; can be sent to the workers of a DataLoader."""
 
-    def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
-        self.source, self.ids, self.size, self.channels, self.frames = source, ids, size, channels, 1
+    def __init__(
+        self,
+        source: PixelSource,
+        ids: list[str],
+        size: int,
+        channels: int,
+    ) -> None:
+        self.source = source
+        self.ids = ids
+        self.size = size
+        self.channels = channels
+        self.frames = 1
         self.unreadable: dict[str, str] = {}
         self._fallbacks = FallbackSamples(len(source), set())
 
@@ -159,7 +171,8 @@ class FileImages:
     def _decode_rows(self, index: Tensor, decode: Callable[[int], DecodedRow | None]) -> DecodedRows:
         """What ``decode`` gives for each position, without those for which it gives nothing."""
         images = np.empty((len(index), self.channels, self.size, self.size), np.uint8)
-        aspect, positions = np.empty(len(index), np.float32), np.empty(len(index), np.int64)
+        aspect = np.empty(len(index), np.float32)
+        positions = np.empty(len(index), np.int64)
         filled = 0
         for wanted in index.tolist():
             row = decode(wanted)
@@ -247,8 +260,8 @@ def open_images(
         )
     if isinstance(manifest.pixels, ArrayPixels) and _fits_as_is(manifest.pixels, size, channels):
         return InMemoryImages(_tensor_of(manifest.pixels))
-    limit = MEMORY_LIMIT if memory_limit is None else memory_limit
-    if len(manifest) * channels * size * size > limit:
+    wanted = len(manifest) * channels * size * size
+    if wanted > (MEMORY_LIMIT if memory_limit is None else memory_limit):
         return FileImages(manifest.pixels, list(manifest.ids), size, channels)
     return _decode_all(manifest, size, channels)
 
@@ -297,8 +310,9 @@ def _examples_of(manifest: Manifest, counts: Collection[int], limit: int = 3) ->
             rows[channels_of_mode(mode)].append(row)
     parts = []
     for count, members in sorted(rows.items(), key=lambda entry: len(entry[1])):
+        names = ", ".join(manifest.ids[row] for row in members[:limit])
         more = ", ..." if len(members) > limit else ""
-        parts.append(f"{count} channels ({', '.join(manifest.ids[row] for row in members[:limit])}{more})")
+        parts.append(f"{count} channels ({names}{more})")
     return ", ".join(parts)
 
 
@@ -335,7 +349,8 @@ def read_planes(source: PixelSource, position: int, size: int | None, channels: 
         raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")
     if channels == 1 and found == 3:
         pixels = np.array(Image.fromarray(pixels).convert("L"))
-    return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)), aspect
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(planes), aspect
 
 
 def _convertible(found: int, wanted: int) -> bool:
@@ -356,9 +371,9 @@ def _tensor_of(source: ArrayPixels) -> Pixels:
 def _decode_all(manifest: Manifest, size: int, channels: int) -> InMemoryImages:
     """Decode a whole set on all cores."""
     shape = len(manifest), channels, size, size
-    # Anonymous shared memory, so that forked processes write where we read and no pixel passes through a pipe.
-    images = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
-    aspect, lost = np.ones(len(manifest), np.float32), dict[int, str]()
+    images = shared_array(shape, np.uint8)
+    aspect = np.ones(len(manifest), np.float32)
+    lost = dict[int, str]()
 
     def decode(row: int) -> float | str:
         try:

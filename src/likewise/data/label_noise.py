@@ -13,7 +13,13 @@ from likewise.data.batch import UNLABELLED
 from likewise.errors import LikewiseError
 
 
-def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: int, seed: int) -> Tensor:
+def with_label_noise(
+    labels: Tensor,
+    ids: Sequence[str],
+    share: float,
+    classes: int,
+    seed: int,
+) -> Tensor:
     """Labels of which some are wrong: each with probability ``share``, and then any other class with equal probability.
 
     That is symmetric noise (van Rooyen et al. 2015, https://arxiv.org/abs/1505.07634). Whether a label is wrong,
@@ -43,9 +49,9 @@ def with_label_noise(labels: Tensor, ids: Sequence[str], share: float, classes: 
             f"none to falsify. Show labels with --labels, or leave --label-noise out."
         )
     uniform = np.array([_two_uniform(seed, name) for name in ids]).reshape(-1, 2)
-    steps = 1 + torch.from_numpy(np.floor(uniform[:, 1] * (classes - 1)).astype(np.int64))
     wrong = torch.from_numpy(uniform[:, 0] < share) & (labels != UNLABELLED)
-    return torch.where(wrong, (labels + steps) % classes, labels)
+    steps = 1 + np.floor(uniform[:, 1] * (classes - 1)).astype(np.int64)  # to another class, from 1 to classes - 1
+    return torch.where(wrong, (labels + torch.from_numpy(steps)) % classes, labels)
 
 
 def _two_uniform(seed: int, name: str) -> tuple[float, float]:

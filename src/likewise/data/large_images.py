@@ -93,7 +93,8 @@ def pixels_in_strips(image: Image.Image, factor: int) -> np.ndarray:
     Returns:
         uint8 [H, W] or [H, W, 3]; of grey with more bits [H, W] of its own type.
     """
-    strips, rows = list[np.ndarray](), factor * max(1, STRIP // (image.width * factor))
+    strips = list[np.ndarray]()
+    rows = factor * max(1, STRIP // (image.width * factor))
     turn = TURNS.get(image.getexif().get(ORIENTATION, 1), np.asarray)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -114,7 +115,8 @@ def block_means(values: np.ndarray, factor: int) -> np.ndarray:
     """
     if factor == 1:
         return values
-    height, width = values.shape[0] // factor, values.shape[1] // factor
+    height = values.shape[0] // factor
+    width = values.shape[1] // factor
     means = np.empty((height, width, *values.shape[2:]), values.dtype)
     for row in range(height):
         block = values[row * factor : (row + 1) * factor, : width * factor]

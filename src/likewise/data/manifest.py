@@ -163,7 +163,8 @@ class Manifest:
         labels = self.labels.numpy()[candidates]
         splits, groups = self.splits.astype(object), self.groups
         if groups is not None:
-            train, there = self.splits == "train", len(np.unique(groups.names[candidates]))
+            train = self.splits == "train"
+            there = len(np.unique(groups.names[candidates]))
             moved = np.unique(groups.names[candidates[groups.take(candidates).chosen(labels, fraction, key)]])
             splits[train & np.isin(groups.names, moved)] = name
             note = f"{name} is made of whole groups, {len(moved)} of {there}"
@@ -277,7 +278,9 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
     known = sizes[(sizes > 0).all(axis=1)]
     if not len(known):
         return {}
-    low, median, high = known.min(axis=0), np.median(known, axis=0), known.max(axis=0)
+    low = known.min(axis=0)
+    median = np.median(known, axis=0)
+    high = known.max(axis=0)
     return {
         "smallest": low.astype(int).tolist(),
         "median": median.astype(int).tolist(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from likewise.data.batch import Crop, Pixels
 from likewise.data.images import MEMORY_LIMIT, DecodedRows, FileImages, read_planes
 from likewise.data.large_images import WHOLE
 from likewise.data.manifest import Manifest
-from likewise.data.parallel_map import parallel_map
+from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage
 from likewise.randomness import BatchRNG
 
@@ -41,7 +40,13 @@ class OriginalImages(FileImages):
     Read in any other way they are the squares that `FileImages` gives.
     """
 
-    def __init__(self, source: PixelSource, ids: list[str], size: int, channels: int) -> None:
+    def __init__(
+        self,
+        source: PixelSource,
+        ids: list[str],
+        size: int,
+        channels: int,
+    ) -> None:
         super().__init__(source, ids, size, channels)
         if isinstance(source, StoredPixels):
             for position in range(len(source)):
@@ -54,7 +59,11 @@ class OriginalImages(FileImages):
         return OriginalImages(self.source.take(index.numpy()), ids, self.size, self.channels)
 
     def cropped(
-        self, index: Tensor, labels: Tensor | None, streams: Sequence[CropStream], rng: Callable[[str], BatchRNG]
+        self,
+        index: Tensor,
+        labels: Tensor | None,
+        streams: Sequence[CropStream],
+        rng: Callable[[str], BatchRNG],
     ) -> DecodedRows:
         """The crops of some images, for training; see `likewise.data.images.Images.replaced`.
 
@@ -77,15 +86,15 @@ class OriginalImages(FileImages):
             positions[slot], planes, own_aspect = self._decode_planes(wanted, labels, size)
             if not math.isclose(own_aspect, float(aspect[slot]), rel_tol=1e-4):  # as the header did not say
                 aspect[slot] = own_aspect
-                anew = _boxes(streams, rng, aspect)
-                for old, new in zip(boxes, anew, strict=True):
+                for old, new in zip(boxes, _boxes(streams, rng, aspect), strict=True):
                     old[slot] = new[slot]
             for stream, of_stream, cut in zip(streams, boxes, crops, strict=True):
                 cut[slot], of_stream[slot] = cut_box(planes, of_stream[slot], stream.size)
-        named = zip(streams, crops, boxes, strict=True)
+        made = {}
+        for stream, cut, of_stream in zip(streams, crops, boxes, strict=True):
+            made[stream.name] = Crop(cut, of_stream)
         # No square is made of an image whose crops are all there; the tensor says how large it would be.
         images = torch.zeros(1, dtype=torch.uint8).expand(count, self.channels, self.size, self.size)
-        made = {stream.name: Crop(cut, of_stream) for stream, cut, of_stream in named}
         return DecodedRows(Pixels(images, aspect, crops=made), positions)
 
     def _room(self, count: int, size: int) -> Tensor:
@@ -104,18 +113,26 @@ class OriginalImages(FileImages):
 
     def _aspects(self, rows: Tensor) -> Tensor:
         """Float32 [B]: width / height by the files' headers, 1 where those were not read."""
-        width, height = torch.from_numpy(self.source.headers.sizes[rows.numpy()]).float().unbind(dim=1)
+        sizes = torch.from_numpy(self.source.headers.sizes[rows.numpy()])  # [B, 2]
+        width, height = sizes.float().unbind(dim=1)
         return torch.where((width > 0) & (height > 0), width / height.clamp(min=1), 1.0)
 
 
-def _boxes(streams: Sequence[CropStream], rng: Callable[[str], BatchRNG], aspect: Tensor) -> list[Tensor]:
+def _boxes(
+    streams: Sequence[CropStream],
+    rng: Callable[[str], BatchRNG],
+    aspect: Tensor,
+) -> list[Tensor]:
     return [stream.boxes(rng(stream.name), aspect) for stream in streams]
 
 
 def _size_needed(streams: Sequence[CropStream], boxes: Sequence[Tensor]) -> int:
     """The ``size`` to decode an image for, so that no crop has fewer than twice its view's pixels where files do."""
-    shares = [float(box[(0, 1), (0, 1)].abs().min()) for box in boxes]
-    return math.ceil(max(stream.size / max(share, 1e-3) for stream, share in zip(streams, shares, strict=True)))
+    needed = []
+    for stream, box in zip(streams, boxes, strict=True):
+        share = float(box.diagonal().abs().min())  # of the image's side
+        needed.append(stream.size / max(share, 1e-3))
+    return math.ceil(max(needed))
 
 
 def cut_box(planes: Tensor, box: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -138,8 +155,12 @@ def cut_box(planes: Tensor, box: Tensor, size: int) -> tuple[Tensor, Tensor]:
     if inside.shape[2:] != (size, size):
         inside = functional.interpolate(inside, (size, size), mode="bilinear", antialias=True)
     mirrored = -1.0 if x < 0 else 1.0
-    across, down = (right - left) / width, (bottom - top) / height
-    rounded = [[mirrored * across, 0, (left + right) / width - 1], [0, down, (top + bottom) / height - 1]]
+    across = (right - left) / width
+    down = (bottom - top) / height
+    rounded = [
+        [mirrored * across, 0, (left + right) / width - 1],
+        [0, down, (top + bottom) / height - 1],
+    ]
     return inside[0], torch.tensor(rounded, dtype=torch.float32)
 
 
@@ -205,17 +226,18 @@ def open_originals(
     if not (sizes.max(axis=1) > size).any():
         return None
     source = manifest.pixels
-    offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1) * channels)])
-    is_whole = (sizes > 0).all() and sizes.prod(axis=1).max() <= WHOLE  # larger ones are not read at their own size
-    if is_whole and offsets[-1] <= (MEMORY_LIMIT if memory_limit is None else memory_limit):
+    areas = sizes.prod(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(areas * channels)])
+    limit = MEMORY_LIMIT if memory_limit is None else memory_limit
+    is_whole = (sizes > 0).all() and areas.max() <= WHOLE  # larger ones are not read at their own size
+    if is_whole and offsets[-1] <= limit:
         source = _stored(manifest, offsets, channels)
     return OriginalImages(source, list(manifest.ids), size, channels)
 
 
 def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPixels:
     """Decode a whole set on all cores, at its own resolution."""
-    # Anonymous shared memory, so that forked processes write where we read and no pixel passes through a pipe.
-    values = np.frombuffer(mmap.mmap(-1, int(offsets[-1])), np.uint8)
+    values = shared_array((int(offsets[-1]),), np.uint8)
     headers = manifest.pixels.headers
 
     def decode(row: int) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import multiprocessing
 import os
 import signal
@@ -13,6 +15,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
+
+import numpy as np
 
 from likewise.errors import EnvironmentIOError
 
@@ -72,6 +76,13 @@ def _inherit(work: Callable[[int], Any]) -> None:
 def _run_inherited(rows: range) -> list[Any]:
     assert _inherited is not None
     return [_inherited(row) for row in rows]
+
+
+def shared_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Zeros in memory that forked processes share: they write where we read, and nothing passes through a pipe."""
+    kind = np.dtype(dtype)
+    memory = mmap.mmap(-1, kind.itemsize * math.prod(shape))
+    return np.frombuffer(memory, kind).reshape(shape)
 
 
 def _cores() -> int:

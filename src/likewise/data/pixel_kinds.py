@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import ArrayPixels, ConcatPixels, PixelSource, UnreadableImage
 
@@ -58,9 +60,10 @@ def files_of_each_kind(manifest: Manifest, deep: Deep, limit: int = 3) -> str:
         rows[kind] = rows.get(kind, []) + members
     parts = []
     for kind, members in rows.items():
-        names = ", ".join(manifest.ids[row] for row in members[:limit])
-        more = ", ..." if len(members) > limit else ""
-        parts += [f"{kind}: {names}{more}"] if members else []
+        if members:
+            names = ", ".join(manifest.ids[row] for row in members[:limit])
+            more = ", ..." if len(members) > limit else ""
+            parts.append(f"{kind}: {names}{more}")
     return "; ".join(parts)
 
 
@@ -72,17 +75,21 @@ def deep_rows(source: PixelSource) -> np.ndarray:
         starts = np.cumsum([0, *map(len, source.parts)])
         found = [start + deep_rows(part) for start, part in zip(starts, source.parts, strict=False)]
         return np.concatenate(found).astype(np.int64)
-    return np.flatnonzero([bool(mode) and mode not in EIGHT_BIT_MODES for mode in source.headers.modes.tolist()])
+    modes = source.headers.modes.tolist()
+    return np.flatnonzero([bool(mode) and mode not in EIGHT_BIT_MODES for mode in modes])
 
 
 def look(source: PixelSource, rows: np.ndarray) -> Deep | None:
     """The values of some images, spread evenly; None where all of them have 8 bits after all."""
     if isinstance(source, ArrayPixels):
-        seen, kind = _seen([source.array])._replace(images=len(source)), kind_of(source.array)
+        seen = _seen([source.array])._replace(images=len(source))
+        kind = kind_of(source.array)
         return Deep(seen, {kind: seen}, {kind: list(range(len(source)))})
     modes = source.headers.modes[rows]
-    ends, found = dict[Kind, list[np.ndarray]](), dict[Kind, list[int]]()
-    for row in np.concatenate([_spread(rows[modes == mode]) for mode in np.unique(modes)]).tolist():
+    ends = dict[Kind, list[np.ndarray]]()
+    found = dict[Kind, list[int]]()
+    sample = np.concatenate([_spread(rows[modes == mode]) for mode in np.unique(modes)])
+    for row in sample.tolist():
         try:
             pixels = source.read(row).pixels
         except UnreadableImage:
@@ -93,12 +100,12 @@ def look(source: PixelSource, rows: np.ndarray) -> Deep | None:
     if not ends:
         return None
     by_kind: dict[Kind, Seen] = {kind: _seen(values) for kind, values in ends.items()}
-    return Deep(_seen([each for values in ends.values() for each in values]), by_kind, found)
+    return Deep(_seen(itertools.chain.from_iterable(ends.values())), by_kind, found)
 
 
 def _spread(rows: np.ndarray) -> np.ndarray:
     """At most `SAMPLE` of some rows, evenly spread."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(np.int64))]
+    return rows[evenly_spaced(len(rows), SAMPLE)]
 
 
 def _extremes(values: np.ndarray) -> np.ndarray:
@@ -107,16 +114,23 @@ def _extremes(values: np.ndarray) -> np.ndarray:
         return np.array([values.min(), values.max()])
     finite = values[np.isfinite(values)]
     ends = [finite.min(), finite.max()] if len(finite) else []
-    return np.array([*ends, *([np.nan] if len(finite) < values.size else [])], values.dtype)
+    if len(finite) < values.size:
+        ends.append(np.nan)
+    return np.array(ends, values.dtype)
 
 
 def _seen(images: Iterable[np.ndarray]) -> Seen:
-    low, high, whole, missing, count = np.inf, -np.inf, True, 0, 0
+    low = np.inf
+    high = -np.inf
+    whole = True
+    missing = 0
+    count = 0
     for values in images:
         ends = _extremes(values)
         finite = ends[np.isfinite(ends)] if ends.dtype.kind == "f" else ends
         if len(finite):
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+            low = min(low, float(finite.min()))
+            high = max(high, float(finite.max()))
         whole &= values.dtype.kind in "iub"
         missing += len(finite) < len(ends)
         count += 1

@@ -56,7 +56,9 @@ class PixelRange(NamedTuple):
         return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
 
-UNIT, BYTE, SIXTEEN_BITS = PixelRange(0, 1), PixelRange(0, 255), PixelRange(0, 65535)
+UNIT = PixelRange(0, 1)
+BYTE = PixelRange(0, 255)
+SIXTEEN_BITS = PixelRange(0, 65535)
 """Ranges that need no look at other images: of floating point, of 8-bit values in a deeper type, of all 16 bits."""
 
 
@@ -223,7 +225,8 @@ class RangedPixels:
         """
         if not self.strict or kind_of(values) == "8 bits" or np.isnan(values).all():
             return
-        low, high = np.nanmin(values), np.nanmax(values)
+        low = np.nanmin(values)
+        high = np.nanmax(values)
         if low < self.range.low or high > self.range.high:
             raise UnreadableImage(
                 f"image {position} has values from {low:g} to {high:g}, outside {self.range.low:g} to "

@@ -141,8 +141,8 @@ class ArrayPixels:
     def headers(self) -> Headers:
         """One size and one mode for all."""
         height, width = self.array.shape[1:3]
-        mode = mode_of_channels(self.channels)
-        return Headers(np.full((len(self), 2), (width, height), np.int32), np.full(len(self), mode))
+        sizes = np.full((len(self), 2), (width, height), np.int32)
+        return Headers(sizes, np.full(len(self), mode_of_channels(self.channels)))
 
     def read(self, position: int, size: int | None = None) -> Decoded:
         """One row as an image."""
@@ -156,8 +156,10 @@ class ArrayPixels:
 
     def take(self, index: np.ndarray) -> ArrayPixels:
         """Some rows, copied unless they follow one another."""
-        if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-            return ArrayPixels(self.array[index[0] : index[0] + len(index)])
+        count = len(index)
+        first = index[0] if count else 0
+        if np.array_equal(index, np.arange(first, first + count)):
+            return ArrayPixels(self.array[first : first + count])
         return ArrayPixels(self.array[index])
 
 
@@ -174,21 +176,25 @@ class ConcatPixels:
     def headers(self) -> Headers:
         """The headers of the parts, in order."""
         parts = [part.headers for part in self.parts]
-        return Headers(np.concatenate([p.sizes for p in parts]), np.concatenate([p.modes for p in parts]))
+        sizes = np.concatenate([part.sizes for part in parts])
+        modes = np.concatenate([part.modes for part in parts])
+        return Headers(sizes, modes)
 
     def read(self, position: int, size: int | None = None) -> Decoded:
         """Decode one image of the part that holds it."""
-        for part in self.parts:
-            if position < len(part):
-                return part.read(position, size)
-            position -= len(part)
-        raise IndexError(position)
+        part, row = self._located(position)
+        return part.read(row, size)
 
     def encoded(self, position: int) -> Encoded:
         """One file of the part that holds it."""
+        part, row = self._located(position)
+        return part.encoded(row)
+
+    def _located(self, position: int) -> tuple[PixelSource, int]:
+        """The part that holds a row, and the row's position in it."""
         for part in self.parts:
             if position < len(part):
-                return part.encoded(position)
+                return part, position
             position -= len(part)
         raise IndexError(position)
 
@@ -198,7 +204,8 @@ class ConcatPixels:
         owner = np.searchsorted(ends, index, side="right")
         if len(index) and (owner == owner[0]).all():
             part = self.parts[owner[0]]
-            return part.take(index - (ends[owner[0]] - len(part)))
+            first = ends[owner[0]] - len(part)
+            return part.take(index - first)
         return PickedRows(self, np.asarray(index))
 
 
@@ -288,7 +295,8 @@ def decoded(image: Image.Image, size: int | None = None, content: bytes = b"") -
         pixels = _pixels(image, content, factor, is_whole=drafted == (width, height))
     # An EXIF quarter turn swaps the sides; of a square nothing can be seen, and nothing changes.
     expected = [(side // factor, -(-side // factor)) for side in drafted]  # the last square may be cut off
-    turned = not all(side in sides for side, sides in zip(pixels.shape[1::-1], expected, strict=True))
+    found = pixels.shape[1::-1]  # width and height
+    turned = found[0] not in expected[0] or found[1] not in expected[1]
     return Decoded(pixels, height / width if turned else width / height)
 
 

@@ -49,7 +49,9 @@ class ClassBalanced:
     """
 
     def __init__(self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int) -> None:
-        self.classes_per_batch, self.images_per_class, self.seed = classes_per_batch, images_per_class, seed
+        self.classes_per_batch = classes_per_batch
+        self.images_per_class = images_per_class
+        self.seed = seed
         self._members = [torch.nonzero(labels == c).flatten() for c in sorted(class_counts(labels))]
         if not 1 <= classes_per_batch <= len(self._members) or images_per_class < 1:
             raise LikewiseError(
@@ -88,7 +90,8 @@ def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
     """
     _check_ratio(ratio)
     counts = class_counts(labels)
-    most, steps = min(counts.values()), max(1, len(counts) - 1)
+    most = min(counts.values())
+    steps = max(1, len(counts) - 1)
     return _subset(labels, {c: most * ratio ** (-k / steps) for k, c in enumerate(sorted(counts))}, seed)
 
 
@@ -108,7 +111,8 @@ def step_imbalanced(labels: Tensor, rare_classes: int | float, ratio: float, see
         raise LikewiseError(
             f"step_imbalanced: {rare_classes} rare classes of {len(counts)}; choose 0 to {len(counts)}."
         )
-    most, frequent = min(counts.values()), sorted(counts)[: len(counts) - rare]
+    most = min(counts.values())
+    frequent = sorted(counts)[: len(counts) - rare]
     return _subset(labels, {c: most if c in frequent else most / ratio for c in counts}, seed)
 
 

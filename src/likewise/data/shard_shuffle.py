@@ -41,8 +41,9 @@ class ShardShuffle:
     def __init__(self, shard_of: np.ndarray, buffer: int, seed: int) -> None:
         self.seed = seed
         self.shards, self._shard_of = np.unique(shard_of, return_inverse=True)
-        images_in_shard = len(shard_of) / max(len(self.shards), 1)
-        self.shards_at_a_time = int(np.clip(buffer // max(images_in_shard, 1), 1, max(len(self.shards), 1)))
+        count = max(len(self.shards), 1)
+        images_in_shard = max(len(shard_of) / count, 1)
+        self.shards_at_a_time = int(np.clip(buffer // images_in_shard, 1, count))
         self._newest: dict[int, EpochOrder] = {}
 
     def __len__(self) -> int:
@@ -51,12 +52,15 @@ class ShardShuffle:
     def epoch(self, number: int) -> EpochOrder:
         """The order of an epoch; those of the newest two are kept."""
         if number not in self._newest:
-            self._newest = {**dict(list(self._newest.items())[-1:]), number: self._order_of(number)}
+            previous = dict(list(self._newest.items())[-1:])
+            self._newest = {**previous, number: self._order_of(number)}
         return self._newest[number]
 
     def _order_of(self, epoch: int) -> EpochOrder:
-        shuffled = torch.randperm(len(self._shard_of), generator=generator(self.seed, "shuffled", epoch)).numpy()
-        drawn = torch.randperm(len(self.shards), generator=generator(self.seed, "shards", epoch)).numpy()
+        image_rng = generator(self.seed, "shuffled", epoch)
+        shard_rng = generator(self.seed, "shards", epoch)
+        shuffled = torch.randperm(len(self._shard_of), generator=image_rng).numpy()
+        drawn = torch.randperm(len(self.shards), generator=shard_rng).numpy()
         block_of_shard = np.empty(len(drawn), np.int64)
         block_of_shard[drawn] = np.arange(len(drawn)) // self.shards_at_a_time
         block_of_image = block_of_shard[self._shard_of]  # [N]

@@ -29,7 +29,8 @@ def shards_of(pixels: PixelSource) -> Shards | None:
         return whole and Shards(whole.files, whole.number[pixels.index])
     if isinstance(pixels, ConcatPixels):
         return _joined([shards_of(part) for part in pixels.parts])
-    files, number = getattr(pixels, "shard_files", None), getattr(pixels, "shard_numbers", None)
+    files = getattr(pixels, "shard_files", None)
+    number = getattr(pixels, "shard_numbers", None)
     return None if files is None or number is None else Shards(files, number)
 
 

@@ -29,7 +29,10 @@ class ShardsAhead:
     """
 
     def __init__(self, files: CachedShards, order: ShardShuffle, batch_size: int, lag: int) -> None:
-        self.files, self.order, self.batch_size, self.lag = files, order, batch_size, lag
+        self.files = files
+        self.order = order
+        self.batch_size = batch_size
+        self.lag = lag
         self.failure: LikewiseError | None = None
         self._steps_in_epoch = len(order) // batch_size
         self._at: Block | None = None  # the newest block whose shards are needed
@@ -51,9 +54,11 @@ class ShardsAhead:
 
     def _enter(self, step: int, threads: ThreadPoolExecutor) -> None:
         """Wait for the shards of a step, and have those of the next block fetched when nothing older is read."""
-        first, last = self._block_of(step, 0), self._block_of(step, self.batch_size - 1)
+        first = self._block_of(step, 0)
+        last = self._block_of(step, self.batch_size - 1)
         while self._at != last:
-            self._at, self._entered = (first if self._at is None else self._next(self._at)), step
+            self._at = first if self._at is None else self._next(self._at)
+            self._entered = step
             for copy in self._ahead.pop(self._at, None) or self._fetch(threads, self._at):
                 copy.result()
             self._touch(self._at)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
 from likewise.data.data_settings import Store
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.images import Images, default_channels, stored_size
-from likewise.data.manifest import Manifest, some_files
+from likewise.data.manifest import SPLITS, Manifest, some_files
 from likewise.data.originals import open_originals
 from likewise.data.video.clip_columns import SOUND, Sound
 from likewise.data.video.clip_frames import ClipPixels, middle_start, open_frames, open_whole_clips
@@ -58,12 +58,13 @@ class Split:
 
     def audio_window(self, index: Tensor) -> Tensor:
         """The sound of exactly the frames in ``images``: int64 [B] -> float [B, samples] in [-1, 1]."""
-        column, pixels = self.manifest.columns[SOUND], self.manifest.pixels
+        column = self.manifest.columns[SOUND]
+        pixels = self.manifest.pixels
         assert isinstance(column, Sound) and isinstance(pixels, ClipPixels)
         frames = self.images.frames
-        stored_frames = pixels.clips.frames.shape[1]
         video_frames = pixels.clips.valid_frames[pixels.rows[index.numpy()]]  # [B]; the last frame repeats after them
-        return sound_of_frames(column.read(index), middle_start(video_frames, frames), frames, stored_frames)
+        start = middle_start(video_frames, frames)
+        return sound_of_frames(column.read(index), start, frames, stored=pixels.clips.frames.shape[1])
 
     def known(self) -> Tensor:
         """int64 indices of the examples whose label is known."""
@@ -82,15 +83,17 @@ def open_splits(
     With ``store`` "original" training crops come from the files' own resolution.
     """
     frames = sampling.frames if sampling is not None else 1
-    stored, channels = stored_size(manifest, size), channels or default_channels(manifest)
+    stored = stored_size(manifest, size)
+    channels = channels or default_channels(manifest)
     opened = {}
-    for name in ("train", "val", "test"):
+    for name in SPLITS:
         part = manifest.split(name)
         if len(part):
             clips = open_whole_clips(part, channels) if isinstance(part.pixels, ClipPixels) else None
             is_cropped = store == "original" and name == "train" and clips is None
             originals = open_originals(part, stored, channels) if is_cropped else None
-            opened[name] = Split(part, open_frames(part, stored, channels, frames), clips, originals)
+            images = open_frames(part, stored, channels, frames)
+            opened[name] = Split(part, images, clips, originals)
     if "train" not in opened:
         raise LikewiseError(
             f"{manifest.source} has no training images: by name all belong to {', '.join(sorted(opened))}. Give "
@@ -99,13 +102,21 @@ def open_splits(
     return opened
 
 
-def channel_statistics(images: Images, sample: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(
+    images: Images,
+    sample: int = 2000,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips."""
     sample = max(sample // images.frames, 1)
-    index = torch.from_numpy(np.linspace(0, len(images) - 1, min(sample, len(images))).round().astype(np.int64))
+    index = torch.from_numpy(evenly_spaced(len(images), sample))
     readable = images.readable(index).pixels.images
     if not len(readable):
         raise LikewiseError(f"None of {len(index)} training images can be decoded. {some_files(images.unreadable)}")
-    values = readable.float().div(255).movedim(-3, 0).flatten(1)
-    mean, std = values.mean(dim=1), values.std(dim=1).clamp(min=0.01)
-    return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())
+    values = readable.float().div(255).movedim(-3, 0).flatten(1)  # [C, pixels]
+    mean = values.mean(dim=1)
+    std = values.std(dim=1).clamp(min=0.01)
+    return _rounded(mean), _rounded(std)
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in values.tolist())

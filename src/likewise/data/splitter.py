@@ -39,7 +39,9 @@ class DataSplitter:
     """
 
     def __init__(self, settings: DataSettings, sampling: ClipSampling | None = None, size: int | None = None) -> None:
-        self.settings, self.sampling, self.size = settings, sampling, size
+        self.settings = settings
+        self.sampling = sampling
+        self.size = size
 
     def list_examples(self, data: Any) -> Manifest:
         """Any source with train, val and test decided: the splits that it has, or else parts held out."""

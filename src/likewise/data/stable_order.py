@@ -16,15 +16,14 @@ def ranks_within_class(labels: np.ndarray, ids: Sequence[str], key: str) -> np.n
     """
     scores = np.array([stable_score(key, name) for name in ids], dtype=np.uint64)
     order = np.lexsort((scores, labels))
-    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0]) if len(order) else np.zeros(0, np.int64)
-    lengths = np.diff(np.r_[starts, len(order)])
+    _, counts = np.unique(labels, return_counts=True)
+    first = np.cumsum(counts) - counts  # where each class begins in the order
     ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    ranks[order] = np.arange(len(order)) - np.repeat(first, counts)
     return ranks
 
 
 def stable_score(key: str, name: str) -> int:
     """A number from 0 to 2**64 - 1 that looks random, of a key and a name."""
-    return int.from_bytes(
-        hashlib.blake2b(f"{key}\0{name}".encode(errors="surrogateescape"), digest_size=8).digest(), "big"
-    )
+    content = f"{key}\0{name}".encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")

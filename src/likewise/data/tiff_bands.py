@@ -17,7 +17,13 @@ MOST_VALUES = 2**30
 INSTALL = 'pip install "likewise[tiff]"'
 
 # Tags of TIFF 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES, _FORMAT = 256, 257, 258, 262, 277, 338, 339
+_WIDTH = 256
+_HEIGHT = 257
+_BITS = 258
+_PHOTOMETRIC = 262
+_SAMPLES = 277
+_EXTRA_SAMPLES = 338
+_FORMAT = 339
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 """Values of SampleFormat."""
@@ -140,7 +146,8 @@ def _pages(stream: IO[bytes]) -> list[_Page]:
         start += stream.read(8)
     directory = ImageFileDirectory_v2(start)
     following = directory.next
-    pages, seen = list[_Page](), set[int]()
+    pages = list[_Page]()
+    seen = set[int]()
     while following and following not in seen:
         seen.add(following)
         stream.seek(following)
@@ -153,7 +160,8 @@ def _pages(stream: IO[bytes]) -> list[_Page]:
 def _page(tags: ImageFileDirectory_v2) -> _Page:
     extra = tags.get(_EXTRA_SAMPLES, ())
     extra = extra if isinstance(extra, tuple) else (extra,)
-    bits, kind = tags.get(_BITS, 1), tags.get(_FORMAT, _UNSIGNED)
+    bits = tags.get(_BITS, 1)
+    kind = tags.get(_FORMAT, _UNSIGNED)
     return _Page(
         width=int(tags[_WIDTH]),
         height=int(tags[_HEIGHT]),

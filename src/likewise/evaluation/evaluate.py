@@ -98,7 +98,8 @@ def evaluate(
     subjects = {"encoder": subject, **baselines}
     subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}
     first = next((name for name, each in subjects.items() if isinstance(each, NetworkSubject)), None)
-    known, unread = dict[str, FeatureSource](), dict[str, str]()
+    known = dict[str, FeatureSource]()
+    unread = dict[str, str]()
     if first is not None:
         read = read_network(subjects[first], manifest, batch_size, device)
         manifest, unread = manifest.take(read.rows), read.unread

@@ -117,7 +117,8 @@ def _encode(
     where = torch.device(device) if device is not None else _device_of(encoder)
     encoder = encoder.to(where)
     count = sum(len(batch) for batch in batches)
-    vectors, positions = torch.empty(0, 0), torch.empty(count, dtype=torch.int64)
+    vectors = torch.empty(0, 0)
+    positions = torch.empty(count, dtype=torch.int64)
     filled = 0
     with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
         for rows in read_ahead(read, batches):

@@ -45,7 +45,9 @@ class OnlineScores:
         device: torch.device,
         tokenizer: ColumnTransform | None = None,
     ) -> None:
-        self.device, self.view, self.knn = device, CentreView(image_size), Knn()
+        self.device = device
+        self.view = CentreView(image_size)
+        self.knn = Knn()
         self.correct: Tensor | None = None
         """bool [Q]: which validation images the newest evaluation had right, in the same order each time"""
         train, validation = splits["train"], splits.get("val")

@@ -43,7 +43,9 @@ class OnlineRetrieval:
         device: torch.device,
         tokenizer: ColumnTransform | None = None,
     ) -> None:
-        self.split, self.view, self.device = split, view, device
+        self.split = split
+        self.view = view
+        self.device = device
         self.tokenizer = tokenizer
         self._choose_captioned(positions)
         self.with_sound = positions[split.has_sound()[positions]]

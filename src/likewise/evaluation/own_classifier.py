@@ -22,7 +22,13 @@ OWN = ("classifier_top1", "teacher_top1", "teacher_agreement")
 
 
 def measure_classifier(
-    name: str, method: Method, nets: Nets, images: Images, labels: Tensor, view: EvalView, protocol: dict[str, Any]
+    name: str,
+    method: Method,
+    nets: Nets,
+    images: Images,
+    labels: Tensor,
+    view: EvalView,
+    protocol: dict[str, Any],
 ) -> Measurement:
     """Top-1 accuracy and calibration of the classifier that a method trained with its encoder."""
     logits = extract(OwnClassifier(method, nets), images, torch.arange(len(images)), view)

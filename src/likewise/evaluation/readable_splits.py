@@ -42,12 +42,15 @@ def read_splits(
     Raises:
         LikewiseError: no image of a split can be decoded.
     """
-    read, positions, features = dict(splits), dict[str, Tensor](), dict[str, Tensor]()
+    read = dict(splits)
+    positions = dict[str, Tensor]()
+    features = dict[str, Tensor]()
     for name in names:
         split = splits[name]
         everything = torch.arange(len(split.manifest))
         found = extract_readable(encoder, split.images, everything, view, batch_size, device)
-        positions[name], features[name] = found.positions, found.vectors
+        positions[name] = found.positions
+        features[name] = found.vectors
         if len(found.positions) < len(everything):
             read[name] = split.take(found.positions)
     unread: dict[str, str] = {}

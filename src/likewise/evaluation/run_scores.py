@@ -198,7 +198,9 @@ def fine_tune_scores(
         raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
     fine_tune = replace(fine_tune or FineTune(), seed=seed)
     protocol = {**fine_tune.protocol(), "labels": len(labelled)}
-    view, method, found = CentreView(settings.image_size), CrossEntropy(), {}
+    view = CentreView(settings.image_size)
+    method = CrossEntropy()
+    found = {}
     for who, start in {"trained": encoder, **baselines(settings, seed)}.items():
         nets = fine_tune.fit(fabric, start, train.images, visible_labels, train.manifest.classes)
         measurement = measure_classifier("fine_tune_top1", method, nets, test.images, test.labels, view, protocol)
@@ -245,7 +247,11 @@ def _add_scores(
     content["differences"] += _as_json(differences)
 
 
-def _add_measurements(content: dict[str, Any], extra: Mapping[str, Sequence[Measurement]], test: Examples) -> None:
+def _add_measurements(
+    content: dict[str, Any],
+    extra: Mapping[str, Sequence[Measurement]],
+    test: Examples,
+) -> None:
     """Scores with the intervals that groups of test images ask for, and calibrations."""
     for who, measurements in extra.items():
         calibrations = content["calibration"].setdefault(who, {})

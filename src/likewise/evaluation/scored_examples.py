@@ -84,7 +84,8 @@ def _joined(labels: Any, train: int, test: int) -> list[Any]:
     """Labels of both parts in one list."""
     if not isinstance(labels, (tuple, list)) or len(labels) != 2:
         raise LikewiseError("Two matrices were given, but one list of labels. Give labels=(train_labels, test_labels).")
-    first, second = listed(labels[0]), listed(labels[1])
+    first = listed(labels[0])
+    second = listed(labels[1])
     if (len(first), len(second)) != (train, test):
         raise LikewiseError(
             f"{train:,} training and {test:,} test rows of features, but {len(first):,} and {len(second):,} labels. "

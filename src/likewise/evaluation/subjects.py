@@ -184,7 +184,9 @@ def read_network(
 ) -> ReadFeatures:
     """The features of both parts; so every image has been decoded once, and which can be scored is known."""
     assert isinstance(network, NetworkSubject)
-    rows, features, unread = [], dict[Part, Tensor](), dict[str, str]()
+    rows = []
+    features = dict[Part, Tensor]()
+    unread = dict[str, str]()
     for part in PARTS:
         index = torch.from_numpy(np.flatnonzero(manifest.splits == part))
         if not len(index):

@@ -70,7 +70,8 @@ def target_scores(scored: Scored, train: Split, seed: int) -> TargetScores:
         return TargetScores({}, [])
     samples: dict[str, dict[str, Sampled]] = {}
     for who, encoder in scored.encoders.items():
-        fitted_on, scored_on = _known(encoder, train, scored), _known(encoder, test, scored)
+        fitted_on = _known(encoder, train, scored)
+        scored_on = _known(encoder, test, scored)
         samples[who] = _measure(fitted_on, scored_on, _column(train), seed)
     measurements = {
         who: [Measurement(sampled.score, torch.zeros(0)) for sampled in by_name.values()]
@@ -116,7 +117,8 @@ def _measure_multilabel(train: Known, test: Known, bootstrap_counts: Tensor) -> 
     scorable = _both(train.targets) & (test.targets.sum(axis=0) > 0)
     if not scorable.any():
         return {}
-    wanted, truth = train.targets[:, scorable].astype(int), test.targets[:, scorable].astype(int)
+    wanted = train.targets[:, scorable].astype(int)
+    truth = test.targets[:, scorable].astype(int)
     inverse_strength, validation = _best_strength(train.features, wanted)
     probe = _multilabel_probe(inverse_strength).fit(train.features, wanted)
     scores = probe.decision_function(test.features).reshape(truth.shape)  # [N, T]
@@ -210,7 +212,13 @@ def mean_absolute_error(truth: Tensor, predictions: Tensor, weights: Tensor) -> 
     return weights @ errors / weights.sum(dim=1)
 
 
-def _sampled(name: str, value: float, samples: Tensor, count: int, protocol: dict) -> Sampled:
+def _sampled(
+    name: str,
+    value: float,
+    samples: Tensor,
+    count: int,
+    protocol: dict,
+) -> Sampled:
     return Sampled(Score(name, *percentiles(value, samples), count, protocol), samples)
 
 

@@ -57,9 +57,11 @@ def text_scores(
     scores, retrieved = {}, None
     for who, network in scored.encoders.items():
         if who == "trained":
-            space, features = trained.to(scored.device), scored.evaluation.vectors
+            space = trained.to(scored.device)
+            features = scored.evaluation.vectors
         else:
-            space, features = untrained.to(scored.device), _features(network, test, scored.image_size, scored.device)
+            space = untrained.to(scored.device)
+            features = _features(network, test, scored.image_size, scored.device)
         images = in_space(space, features)
         scores[who] = _zero_shot(images, space, tokenizer, test)
         if captioned is None:

@@ -74,7 +74,8 @@ def _protocols(first: Score, second: Score) -> list[str]:
     name = score_name(first.name)
     reasons = []
     for key in {**first.protocol, **second.protocol}:
-        one, other = first.protocol.get(key), second.protocol.get(key)
+        one = first.protocol.get(key)
+        other = second.protocol.get(key)
         if one != other and key not in ignored and not key.startswith(DEPEND_ON_LABELS):
             reasons.append(f"{name} with {key.replace('_', ' ')} {_brief(one)} and {_brief(other)}")
     if first.count != second.count:
@@ -83,7 +84,8 @@ def _protocols(first: Score, second: Score) -> list[str]:
 
 
 def _validation(record: RunRecord) -> tuple[Any, ...]:
-    settings, splits = record.config.get("settings") or {}, record.data.get("splits") or {}
+    settings = record.config.get("settings") or {}
+    splits = record.data.get("splits") or {}
     return settings.get("seed"), settings.get("validation"), splits.get("val")
 
 

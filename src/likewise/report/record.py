@@ -90,7 +90,8 @@ class RunRecord:
         data = _or_missing(folder.data, DATA, "what was found in the data is unknown", missing)
         scores = _or_missing(folder.scores, SCORES, "there are no final scores", missing)
         metrics = _metrics(folder, missing)
-        gallery, illustration = read_gallery(folder.gallery, missing), read_illustration(folder, missing)
+        gallery = read_gallery(folder.gallery, missing)
+        illustration = read_illustration(folder, missing)
         by_encoder = {}
         with reading(folder.scores):
             for who in ENCODERS:
@@ -159,7 +160,12 @@ class RunRecord:
         return lines[-1][key] if lines else None
 
 
-def _or_missing(path: Path, types: Mapping[str, Any], consequence: str, missing: list[str]) -> dict[str, Any]:
+def _or_missing(
+    path: Path,
+    types: Mapping[str, Any],
+    consequence: str,
+    missing: list[str],
+) -> dict[str, Any]:
     """A file's content; nothing, and a sentence in ``missing``, where it is absent or damaged."""
     if not path.exists():
         missing.append(f"{path.name} is absent, so {consequence}.")

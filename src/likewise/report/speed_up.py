@@ -101,7 +101,8 @@ def speed_up(run: Curve, reference: Curve) -> SpeedUp:
     for cost in COSTS:
         if cost not in run.costs or cost not in reference.costs:
             continue
-        of_run, of_reference = run.crossing(cost, target), reference.crossing(cost, target)
+        of_run = run.crossing(cost, target)
+        of_reference = reference.crossing(cost, target)
         if of_reference is None or of_reference.upper_bound:
             continue  # the reference did not learn its way to the target, so there is nothing to be faster than
         if of_run is None:

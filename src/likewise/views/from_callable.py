@@ -17,7 +17,7 @@ from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG, generator
 from likewise.views.transform import channels_first
-from likewise.views.view import View
+from likewise.views.view import View, unknown_box
 
 if TYPE_CHECKING:
     from likewise.views.policies import ViewPolicy
@@ -63,15 +63,14 @@ class CallableViews:
     def __call__(self, pixels: Pixels, rng: BatchRNG) -> View:
         """Float32 [B, C, S, S] in [0, 1]: those that the loader has made, or else made here."""
         name = str(rng.key[-1])
-        # The position of a view in its image is not known: a method that matches locations sees that nothing overlaps.
-        unknown = torch.full((len(pixels.images), 2, 3), torch.nan, device=pixels.images.device)
+        box = unknown_box(pixels.images)
         if isinstance(pixels.views, RequestedViews):
-            return View(pixels.views.note(name, self, pixels.images), unknown)
+            return View(pixels.views.note(name, self, pixels.images), box)
         made = None if pixels.views is None else pixels.views.get(name)
         if made is None:
             keys = [(*rng.key, int(row)) for row in rng.row_numbers()]
             made = self.make(pixels, keys).to(pixels.images.device)
-        return View(made, unknown)
+        return View(made, box)
 
     def make(self, pixels: Pixels, keys: Sequence[tuple[int | str, ...]]) -> Tensor:
         """One view of each image: uint8 [B, C, S', S'] -> float32 [B, C, S, S] in [0, 1].
@@ -86,7 +85,8 @@ class CallableViews:
         if pixels.images.dim() != 4:
             raise LikewiseError("views= takes a callable for images, but this method learns from clips.")
         views = []
-        for image, aspect, key in zip(pixels.images.cpu(), pixels.aspect.tolist(), keys, strict=True):
+        images = pixels.images.cpu()
+        for image, aspect, key in zip(images, pixels.aspect.tolist(), keys, strict=True):
             given = unsqueezed(image, aspect)
             if self.takes is None:
                 object.__setattr__(self, "takes", self._find_what_it_takes(given, key))
@@ -130,16 +130,20 @@ class CallableViews:
         if not isinstance(given, Tensor) or given.dim() != 3:
             shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise LikewiseError(f"views= must give one image [C, S, S] for each image; {self.source} gave {shape}.")
-        view = given.as_subclass(Tensor)
+        view = given.as_subclass(Tensor)  # torchvision's tv_tensors become plain ones
         view = view.float() / 255 if view.dtype == torch.uint8 else view.float()
         self._require_shape(view, channels)
-        low, high = float(view.min()), float(view.max())
+        self._require_range(view)
+        return view.clamp(0, 1)
+
+    def _require_range(self, view: Tensor) -> None:
+        low = float(view.min())
+        high = float(view.max())
         if low < -1e-4 or high > 1 + 1e-4:
             raise LikewiseError(
                 f"views= must give values from 0 to 1; {self.source} gave {low:.3g} to {high:.3g}. Leave Normalize "
                 f"out: the encoder normalises."
             )
-        return view.clamp(0, 1)
 
     def _require_shape(self, view: Tensor, channels: int) -> None:
         count, height, width = view.shape
@@ -213,7 +217,9 @@ def unsqueezed(image: Tensor, aspect: float) -> Tensor:
 def seeded(transform: Callable[..., Any], key: tuple[int | str, ...]) -> Iterator[None]:
     """Python's, NumPy's and PyTorch's generators as a function of a key, and afterwards as they were."""
     seed = generator(*key).initial_seed() % 2**32
-    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python = random.getstate()
+    numpy = np.random.get_state()
+    pytorch = torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -138,16 +138,18 @@ class ViewPolicy:
         """The random parameters of one view of each image."""
         box = self.sample_boxes(rng, pixels.aspect)
         factors = self._sample_factors(rng)  # [B, 4]
-        order, jittered = rng.orders(len(COLOUR_OPS)), rng.chance(self.jitter)
+        order = rng.orders(len(COLOUR_OPS))
+        jittered = rng.chance(self.jitter)
         channels = pixels.images.shape[-3]
         has_effect = self._active(channels).to(order.device)[order]  # [B, 4]
+        applied = has_effect & jittered[:, None]
         colour = ColourParams(
             factors,
-            order.masked_fill(~(has_effect & jittered[:, None]), -1),
-            rng.chance(self.grey),
-            rng.chance(self.blur),
-            rng.uniform(*self.blur_sigma),
-            rng.chance(self.solarize),
+            order.masked_fill(~applied, -1),
+            grey=rng.chance(self.grey),
+            blurred=rng.chance(self.blur),
+            sigma=rng.uniform(*self.blur_sigma),
+            solarized=rng.chance(self.solarize),
         )
         if channels not in GREY_OR_RGB:
             colour = self._per_channel(colour, jittered, channels, rng)
@@ -177,15 +179,17 @@ class ViewPolicy:
     def _active(self, channels: int) -> Tensor:
         """Bool [4]: which of ``colour.COLOUR_OPS`` have an effect."""
         has_colour = channels == 3
-        strengths = self.brightness, self.contrast, self.saturation * has_colour, self.hue * has_colour
-        return torch.tensor(strengths) > 0
+        saturation = self.saturation * has_colour
+        hue = self.hue * has_colour
+        return torch.tensor([self.brightness, self.contrast, saturation, hue]) > 0
 
     def _per_channel(self, colour: ColourParams, jittered: Tensor, channels: int, rng: BatchRNG) -> ColourParams:
         """Replaces what needs RGB by a brightness factor per channel, as strong as saturation or hue would be."""
         strength = self._channel_strength()
         if not strength:
             return colour._replace(grey=torch.zeros_like(colour.grey))
-        factors = rng.stream("channels").uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)  # [B, C]
+        channel_rng = rng.stream("channels")  # of its own, so that other views are as they are with RGB
+        factors = channel_rng.uniform(max(0.0, 1 - strength), 1 + strength, columns=channels)  # [B, C]
         factors = factors.where(jittered[:, None], 1.0)
         return colour._replace(grey=torch.zeros_like(colour.grey), channel_factors=factors)
 
@@ -194,8 +198,10 @@ class ViewPolicy:
 
     def notes(self, channels: int) -> list[str]:
         """What this policy does differently to images of so many channels, for the first screen."""
-        needs_rgb = {"saturation": self.saturation, "hue": self.hue} if self.jitter else {}
-        named = [name for name, strength in {**needs_rgb, "grey": self.grey}.items() if strength]
+        needs_rgb = {"grey": self.grey}
+        if self.jitter:
+            needs_rgb = {"saturation": self.saturation, "hue": self.hue, "grey": self.grey}
+        named = [name for name, strength in needs_rgb.items() if strength]
         if channels in GREY_OR_RGB or not named:
             return []
         instead = "each channel is made brighter or darker instead" if self._channel_strength() else "it is left out"
@@ -247,9 +253,15 @@ class CentreView:
 
 def simclr(strength: float = 1.0, size: int | None = None) -> ViewPolicy:
     """SimCLR on ImageNet, strength 1 (Chen et al. 2020, App. A, https://arxiv.org/abs/2002.05709)."""
-    colour, hue = 0.8 * strength, 0.2 * strength
     return ViewPolicy(
-        size, jitter=0.8, brightness=colour, contrast=colour, saturation=colour, hue=hue, grey=0.2, blur=0.5
+        size,
+        jitter=0.8,
+        brightness=0.8 * strength,
+        contrast=0.8 * strength,
+        saturation=0.8 * strength,
+        hue=0.2 * strength,
+        grey=0.2,
+        blur=0.5,
     )
 
 
@@ -321,7 +333,10 @@ def fixmatch_weak(size: int | None = None) -> ViewPolicy:
 
 
 def rand_augment(
-    ops: int = 2, chance: float = 1.0, strength: tuple[float, float] = (0.0, 1.0), size: int | None = None
+    ops: int = 2,
+    chance: float = 1.0,
+    strength: tuple[float, float] = (0.0, 1.0),
+    size: int | None = None,
 ) -> ViewPolicy:
     """RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719) on FixMatch's weak view, without Cutout."""
     return replace(fixmatch_weak(size), random_ops=ops, op_chance=chance, op_strength=strength)
@@ -360,7 +375,16 @@ def byol(size: int | None = None) -> tuple[ViewPolicy, ViewPolicy]:
 
     Grill et al. 2020, App. B, Table 6 (https://arxiv.org/abs/2006.07733).
     """
-    first = replace(simclr(size=size), brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, blur=1.0)
+    first = ViewPolicy(
+        size,
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1,
+        grey=0.2,
+        blur=1.0,
+    )
     return first, replace(first, blur=0.1, solarize=0.2)
 
 

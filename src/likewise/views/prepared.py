@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.randomness import BatchRNG
-from likewise.views.view import View
+from likewise.views.view import View, unknown_box
 
 
 class PreparedViews(dict[str, Tensor]):
@@ -21,7 +20,9 @@ class PreparedViews(dict[str, Tensor]):
 
     def __init__(self, made: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.made = {name: View(pixels, _unknown_box(pixels)) for name, pixels in (made or {}).items()}
+        self.made: dict[str, View] = {}
+        for name, pixels in (made or {}).items():
+            self.made[name] = View(pixels, unknown_box(pixels))
         self.policies: dict[str, Callable[..., Any]] = {}
 
     def view(self, policy: Callable[..., Any], pixels: Pixels, rng: BatchRNG) -> View:
@@ -44,8 +45,3 @@ class PreparedViews(dict[str, Tensor]):
             for target, part in zip(self.made[name], view, strict=True):
                 if target is not None:
                     target.copy_(part)
-
-
-def _unknown_box(pixels: Tensor) -> Tensor:
-    """Where views that came from elsewhere lie is not known: methods that match locations see that none overlap."""
-    return torch.full((len(pixels), 2, 3), torch.nan, device=pixels.device)

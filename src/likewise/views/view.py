@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -16,3 +17,8 @@ class View(NamedTuple):
     """float32 [B, 2, 3]: affine map from the view's [-1, 1] plane to the image's (a flip is a negative width)"""
     start: Tensor | None = None
     """int64 [B]: the first frame of a view of a clip; None for images"""
+
+
+def unknown_box(images: Tensor) -> Tensor:
+    """The boxes [B, 2, 3] of views made elsewhere: NaN, so that methods that match locations see that none overlap."""
+    return torch.full((len(images), 2, 3), torch.nan, device=images.device)

@@ -168,7 +168,8 @@ def _findings(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence
 
 
 def _about_copies(manifest: Manifest, looks: Sequence[_Look | str], copies: Sequence[CopyGroup]) -> Iterator[Finding]:
-    labels, splits = manifest.labels.tolist(), manifest.splits.tolist()
+    labels = manifest.labels.tolist()
+    splits = manifest.splits.tolist()
 
     def is_leak(group: CopyGroup) -> bool:
         return len({splits[row] for row in group.rows}) > 1

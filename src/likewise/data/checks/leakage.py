@@ -16,6 +16,7 @@ from likewise.data.checks.copy_candidates import products
 from likewise.data.checks.near_duplicates import STRICT_AGREEMENT, upright
 from likewise.data.checks.picture_descriptors import SIDE, WHOLE, Descriptors, reference_descriptors
 from likewise.data.checks.registration import agreement
+from likewise.data.decoding import LUMA
 from likewise.data.images import Images, InMemoryImages
 from likewise.data.splits import Split
 
@@ -24,8 +25,6 @@ COMPARISONS = 1_000_000_000
 SIMILARITY = 0.98
 """cosine of the descriptors of two images below which neither is the other's copy, as it is or mirrored"""
 IMAGES_AT_ONCE = 1024
-GREY = (0.299, 0.587, 0.114)
-"""weights of red, green and blue in ITU-R BT.601, as Pillow has them"""
 
 
 class Leak(NamedTuple):
@@ -71,13 +70,15 @@ def find_leaks(held_out: np.ndarray, train: np.ndarray) -> list[Leak]:
         held_out: uint8 [M, SIDE, SIDE] thumbnails.
         train: uint8 [N, SIDE, SIDE].
     """
-    queries, keys = reference_descriptors(held_out), reference_descriptors(train)
+    queries = reference_descriptors(held_out)
+    keys = reference_descriptors(train)
     nearest = _nearest(torch.from_numpy(queries.vectors), torch.from_numpy(keys.vectors)).numpy()
     rows = np.flatnonzero(nearest >= 0)
     others = nearest[rows]
     agrees = _agreement(held_out, train, queries, keys, rows, others)
     is_copy = agrees >= STRICT_AGREEMENT
-    return [Leak(int(row), int(other)) for row, other in zip(rows[is_copy], others[is_copy], strict=True)]
+    pairs = zip(rows[is_copy].tolist(), others[is_copy].tolist(), strict=True)
+    return [Leak(row, other) for row, other in pairs]
 
 
 def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
@@ -109,10 +110,12 @@ def _agreement(
     """float32 [P]: of each held-out image with the whole of a training image."""
     parts = [np.zeros(0, np.float32)]
     for start in range(0, len(rows), IMAGES_AT_ONCE):
-        mine, theirs = rows[start : start + IMAGES_AT_ONCE], others[start : start + IMAGES_AT_ONCE]
+        mine = rows[start : start + IMAGES_AT_ONCE]
+        theirs = others[start : start + IMAGES_AT_ONCE]
         shown = upright(held_out, mine, queries.orientations[mine])
         seen = upright(train, theirs, keys.orientations[theirs])
-        parts.append(agreement(seen, shown, torch.tensor(WHOLE).expand(len(mine), 4)).numpy())
+        boxes = torch.tensor(WHOLE).expand(len(mine), 4)
+        parts.append(agreement(seen, shown, boxes).numpy())
     return np.concatenate(parts)
 
 
@@ -121,11 +124,13 @@ def _thumbnails(images: Images) -> np.ndarray | None:
     if not isinstance(images, InMemoryImages) or images.frames > 1:
         return None
     pixels = images.pixels.images  # [N, C, S, S]
-    weights = torch.tensor(GREY) if pixels.shape[1] == 3 else torch.full((pixels.shape[1],), 1 / pixels.shape[1])
+    channels = pixels.shape[1]
+    weights = torch.tensor(LUMA) if channels == 3 else torch.full((channels,), 1 / channels)
     thumbnails = np.empty((len(pixels), SIDE, SIDE), np.uint8)
     for start in range(0, len(pixels), IMAGES_AT_ONCE):
         part = pixels[start : start + IMAGES_AT_ONCE].cpu().float()
         grey = (part * weights[:, None, None]).sum(dim=1, keepdim=True)  # [B, 1, S, S]
         small = functional.interpolate(grey, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-        thumbnails[start : start + IMAGES_AT_ONCE] = small[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+        levels = small[:, 0].round().clamp(0, 255).to(torch.uint8)
+        thumbnails[start : start + IMAGES_AT_ONCE] = levels.numpy()
     return thumbnails

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from likewise.data.columns.masks import NOTHING, Masks
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.manifest import SPLITS, Manifest
 from likewise.data.parallel_map import parallel_map
 from likewise.errors import LikewiseError
@@ -29,7 +30,8 @@ class MasksFound(NamedTuple):
         """One line for the first screen."""
         counts = ", ".join(f"{some:,} of {all_:,} {name}" for name, (some, all_) in self.with_mask.items())
         numbers = list(self.classes)
-        span = f"{numbers[0]} to {numbers[-1]}" if len(numbers) == numbers[-1] - numbers[0] + 1 else numbers
+        is_consecutive = len(numbers) == numbers[-1] - numbers[0] + 1
+        span = f"{numbers[0]} to {numbers[-1]}" if is_consecutive else numbers
         ignored = f"{self.ignore_index} is no class (see --ignore-index)"
         return f"{counts} images have one: {len(numbers)} classes ({span}); {ignored}"
 
@@ -60,8 +62,7 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     train = known[splits[known] == "train"]
     if not len(train) or not counts.get("test", (0,))[0]:
         return None
-    evenly = np.linspace(0, len(train) - 1, min(SAMPLE, len(train))).round().astype(np.int64)
-    sample = train[evenly]
+    sample = train[evenly_spaced(len(train), SAMPLE)]
 
     def numbers_in(row: int) -> set[int]:
         return set(np.unique(masks.read(int(sample[row]))).tolist())
@@ -69,7 +70,7 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     present = set().union(*parallel_map(numbers_in, len(sample)))
     classes = {number: masks.name(number) for number in sorted(present - {NOTHING})}
     if len(classes) < 2:
-        found = f"only {next(iter(classes.values()))}" if classes else "no class at all"
+        found = f"only {', '.join(classes.values())}" if classes else "no class at all"
         raise LikewiseError(
             f"The training masks of {manifest.source} show {found}, and {masks.ignore_index} is no class. Segmentation "
             f"needs two classes: give masks of more, or name the ignored value with --ignore-index."

@@ -29,7 +29,9 @@ class TokenRows:
     """
 
     def __init__(self, tokens: Tensor, counts: Tensor) -> None:
-        self.tokens, self.counts, self.first = tokens, counts, counts.cumsum(0) - counts
+        self.tokens = tokens
+        self.counts = counts
+        self.first = counts.cumsum(0) - counts
 
     def __len__(self) -> int:
         return len(self.counts)

@@ -45,7 +45,8 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
     pieces = single()
     assert isinstance(pieces.pixels, ArrayPixels)
     parts = [_pairs(pieces, split) for split in ("train", "test")]
-    pixels, texts = np.concatenate([p for p, _ in parts]), [text for _, part in parts for text in part]
+    pixels = np.concatenate([p for p, _ in parts])
+    texts = [text for _, part in parts for text in part]
     splits = np.repeat(["train", "test"], [len(part) for _, part in parts])
     columns: dict[str, Column] = {CAPTIONS: Captions(texts)}
     return replace(
@@ -68,7 +69,8 @@ def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ..
     first, second = rows[torch.randperm(len(rows), generator=chance).numpy()][: len(rows) // 2 * 2].reshape(2, -1)
     upright, far = torch.randint(0, 2, (2, len(first)), generator=chance).numpy()
     assert isinstance(pieces.pixels, ArrayPixels)
-    array, side = pieces.pixels.array, pieces.pixels.array.shape[1]
+    array = pieces.pixels.array
+    side = pieces.pixels.array.shape[1]
     canvas = np.zeros((len(first), 2, side, 2, side), np.uint8)  # two rows and two columns of cells
     number = np.arange(len(first))
     canvas[number, far * (1 - upright), :, far * upright] = array[first]

@@ -13,7 +13,8 @@ from likewise.data.synthetic.scenes import OBJECT, texture
 
 MOTIONS = ("up", "down", "left", "right", "down and right", "up and right", "turning", "to and fro")
 """how the garments of a clip move relative to the background"""
-TURNING, TO_AND_FRO = MOTIONS.index("turning"), MOTIONS.index("to and fro")
+TURNING = MOTIONS.index("turning")
+TO_AND_FRO = MOTIONS.index("to and fro")
 HEADINGS = ((0, -1), (0, 1), (-1, 0), (1, 0), (0.7071, 0.7071), (0.7071, -0.7071))
 """to the right and down, of the first six motions"""
 
@@ -100,7 +101,12 @@ def flow_videos(
 
 
 def _paths(
-    random: np.random.Generator, motions: np.ndarray, garments: int, side: int, length: int, camera: bool
+    random: np.random.Generator,
+    motions: np.ndarray,
+    garments: int,
+    side: int,
+    length: int,
+    camera: bool,
 ) -> Paths:
     """Garments move about a middle that is drawn so that they stay inside the frame where there is room."""
     shape = len(motions), garments
@@ -123,7 +129,12 @@ def _paths(
     )
 
 
-def _straight(random: np.random.Generator, motions: np.ndarray, shape: tuple[int, int], time: np.ndarray) -> np.ndarray:
+def _straight(
+    random: np.random.Generator,
+    motions: np.ndarray,
+    shape: tuple[int, int],
+    time: np.ndarray,
+) -> np.ndarray:
     """How far garments of the first six motions are from their middle, in sides: [N, G, T, 2], else 0."""
     headings = np.array([*HEADINGS, (0, 0), (0, 0)])
     heading = headings[motions][:, None, None]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from likewise.data.video.sound_windows import to_int16
 from likewise.data.video.video_decoding import SOUND_RATE
 
 WORDS = tuple("bamo dilu fena gosi havu kime lopa nuri teso zaku".split())
@@ -68,7 +69,8 @@ class _Movement:
         self.pattern = np.clip(pattern + random.normal(0, 0.06, pattern.shape), 0, 1)
         self.lasts = random.uniform(0.45, 0.8)
         self.begins = random.uniform(0.03, 0.97 - self.lasts)
-        width, roundness = random.uniform(0.3, 0.7), random.uniform(0.2, 0.6)
+        width = random.uniform(0.3, 0.7)
+        roundness = random.uniform(0.2, 0.6)
         self.rest = np.array([0.0, width, roundness])
 
     def __call__(self, instants: np.ndarray) -> np.ndarray:
@@ -145,7 +147,7 @@ def _sound(movement: np.ndarray, random: Generator) -> np.ndarray:
     envelope = np.interp(samples, at, loud)
     noise = random.normal(0, 0.003, SOUND_RATE)
     sound = volume * tones * envelope + noise
-    return np.rint(sound.clip(-1, 1) * 32767).astype(np.int16)
+    return to_int16(sound.clip(-1, 1))
 
 
 def _instants(count: int) -> np.ndarray:

@@ -35,7 +35,8 @@ def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -
     """
     random = np.random.default_rng(seed)
     images = np.stack([texture(random, SIDE) for _ in range(count)])
-    masks, objects = np.zeros_like(images), np.zeros_like(images)
+    masks = np.zeros_like(images)
+    objects = np.zeros_like(images)
     height, width = items.shape[1:]
     for scene in range(count):
         for number in range(1, int(random.integers(2, 4)) + 1):
@@ -52,7 +53,9 @@ def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -
 def texture(random: np.random.Generator, side: int) -> np.ndarray:
     """Waves of a random direction, length and phase under a grain, uint8 [side, side]."""
     down, across = np.mgrid[0:side, 0:side]
-    angle, phase, period = random.uniform(0, np.pi), random.uniform(0, 2 * np.pi), random.uniform(4, 16)
+    angle = random.uniform(0, np.pi)
+    phase = random.uniform(0, 2 * np.pi)
+    period = random.uniform(4, 16)
     waves = np.sin((across * np.cos(angle) + down * np.sin(angle)) * 2 * np.pi / period + phase)
     canvas = random.uniform(40, 120) + random.uniform(10, 40) * waves + random.normal(0, 8, (side, side))
     return canvas.clip(0, 255).astype(np.uint8)

@@ -8,6 +8,7 @@ import numpy as np
 
 from likewise.data.synthetic.flow_videos import pieces_of
 from likewise.data.synthetic.scenes import texture
+from likewise.data.video.sound_windows import to_int16
 from likewise.data.video.video_decoding import SOUND_RATE
 
 FRAME_RATE = 25
@@ -38,7 +39,12 @@ class SoundVideos(NamedTuple):
 
 
 def sound_videos(
-    items: np.ndarray, labels: np.ndarray, count: int, seed: int, side: int = 32, length: int = 32
+    items: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+    seed: int,
+    side: int = 32,
+    length: int = 32,
 ) -> SoundVideos:
     """Two garments of different classes bounce side by side, each in a rhythm of its own; one of them sounds.
 
@@ -115,7 +121,13 @@ def _height(landings: np.ndarray, length: int) -> np.ndarray:
     return 4 * (time - before) * (until - time) / longest**2
 
 
-def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: float, length: int) -> np.ndarray:
+def _notes(
+    random: np.random.Generator,
+    landings: np.ndarray,
+    kind: int,
+    decay: float,
+    length: int,
+) -> np.ndarray:
     """int16 [samples]: a note of the class's pitch at each landing, over a little noise."""
     count = length * SOUND_RATE // FRAME_RATE
     last = round(NOTE_SECONDS * SOUND_RATE)
@@ -127,10 +139,16 @@ def _notes(random: np.random.Generator, landings: np.ndarray, kind: int, decay: 
             since = (np.arange(first, first + last) - landing) / SOUND_RATE
             note = np.exp(-since / decay) * np.sin(frequency * since)
             sound[first : first + last] += LOUDNESS * note
-    return np.rint(sound[last : last + count].clip(-1, 1) * 32767).astype(np.int16)
+    return to_int16(sound[last : last + count].clip(-1, 1))
 
 
-def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
+def _drawn(
+    random: np.random.Generator,
+    pieces: np.ndarray,
+    left: np.ndarray,
+    top: np.ndarray,
+    side: int,
+) -> np.ndarray:
     """uint8 [N, T, 1, S, S]: garments over a texture that does not move; up and down they move by parts of a pixel.
 
     Args:
@@ -144,7 +162,8 @@ def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, to
     size = pieces.shape[-1]
     grounds = np.stack([texture(random, side) for _ in range(count)])
     canvas = np.zeros((2, count, length, side + 1, side), np.float32)
-    row, time = np.arange(count)[:, None, None, None], np.arange(length)[:, None, None]
+    row = np.arange(count)[:, None, None, None]
+    time = np.arange(length)[:, None, None]
     for number in range(2):
         whole = np.floor(top[:, number]).astype(np.int64)  # [N, T]
         part = (top[:, number] - whole)[..., None, None].astype(np.float32)
@@ -152,15 +171,23 @@ def _drawn(random: np.random.Generator, pieces: np.ndarray, left: np.ndarray, to
         across = left[:, number, None, None, None] + np.arange(size)
         for layer in range(2):
             piece = np.pad(pieces[:, number, layer], ((0, 0), (1, 1), (0, 0)))[:, None]
-            upper, lower = piece[:, :, 1:], piece[:, :, :-1]
+            upper = piece[:, :, 1:]
+            lower = piece[:, :, :-1]
             canvas[layer, row, time, down, across] = (1 - part) * upper + part * lower
     light, cover = canvas[:, :, :, :side]
     frames = light + (1 - cover) * grounds[:, None]
     return np.rint(frames.clip(0, 255)).astype(np.uint8)[:, :, None]
 
 
-def _boxes(left: np.ndarray, top: np.ndarray, size: np.ndarray, most: int, side: int) -> np.ndarray:
+def _boxes(
+    left: np.ndarray,
+    top: np.ndarray,
+    size: np.ndarray,
+    most: int,
+    side: int,
+) -> np.ndarray:
     """float32 [N, 4] of what garments of sizes [N] cover while the upper ends of their squares [N, T] move."""
-    left, above = left + (most - size) // 2, most - size
+    left = left + (most - size) // 2
+    above = most - size
     ends = [left, top.min(axis=1) + above, left + size, top.max(axis=1) + most]
     return (np.stack(ends, axis=1) / side).clip(0, 1).astype(np.float32)

@@ -23,6 +23,7 @@ from likewise.data.pixel_source import UnreadableImage
 from likewise.data.video.clip_columns import START, Starts
 from likewise.data.video.clip_frames import Clips
 from likewise.data.video.optical_flow import optical_flow, packed
+from likewise.data.video.sound_windows import to_int16
 from likewise.data.video.video_decoding import ClipShape, UnreadableVideo, decode_clip
 from likewise.errors import EnvironmentIOError, LikewiseError
 
@@ -84,7 +85,10 @@ def _mapped(path: Path) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-def flow_between(frames: np.ndarray, allocate: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
+def flow_between(
+    frames: np.ndarray,
+    allocate: Callable[[tuple[int, ...]], np.ndarray],
+) -> np.ndarray:
     """The flow from each frame of each clip to the next, on all cores.
 
     Args:
@@ -112,7 +116,8 @@ def _stored_flow(folder: Path, source: str) -> Tensor:
     path = folder / "flow.npy"
     if not path.exists():
         frames = np.load(folder / "frames.npy", mmap_mode="r")
-        wanted = 4 * frames.shape[0] * (frames.shape[1] - 1) * frames.shape[3] * frames.shape[4]
+        count, times, _, height, width = frames.shape
+        wanted = 4 * count * (times - 1) * height * width  # two int16 a pixel
         _free(folder.parent, wanted, f"{source}: the optical flow of {len(frames):,} clips", keep=folder)
         partial_path = path.with_name(f"flow.{os.getpid()}.partial.npy")
         try:
@@ -141,8 +146,10 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
             clip = decode_clip(video.content, video.name, replace(shape, start=shape.start + starts[row]))
         except (UnreadableVideo, UnreadableImage) as error:
             return str(error)
-        frames[row], sound[row] = clip.frames, np.rint(clip.sound * 32767).astype(np.int16)
-        return clip.aspect, clip.valid_frames, clip.has_sound and bool(clip.sound.any()), clip.note
+        frames[row] = clip.frames
+        sound[row] = to_int16(clip.sound)
+        has_sound = clip.has_sound and bool(clip.sound.any())
+        return clip.aspect, clip.valid_frames, has_sound, clip.note
 
     try:
         decoded = list(parallel_map(decode, count))
@@ -174,7 +181,8 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
 def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
     """What should be known before step 0."""
     broken = [manifest.ids[row] for row, note in enumerate(found["notes"]) if note]
-    with_sound, read = sum(found["has_sound"]), len(manifest) - len(found["lost"])
+    with_sound = sum(found["has_sound"])
+    read = len(manifest) - len(found["lost"])
     notes = []
     if broken:
         first = found["notes"][manifest.ids.index(broken[0])]
@@ -201,7 +209,9 @@ def _starts(manifest: Manifest) -> list[float]:
 def _key(manifest: Manifest, shape: ClipShape) -> str:
     """A name for what is stored: it changes with the files, their order, and the shape."""
     digest = hashlib.blake2b(json.dumps([FORMAT, asdict(shape)]).encode(), digest_size=12)
-    for row, (name, start) in enumerate(zip(manifest.ids, _starts(manifest), strict=True)):
+    starts = _starts(manifest)
+    for row, name in enumerate(manifest.ids):
+        start = starts[row]
         version = manifest.pixels.encoded(row).version
         digest.update(f"{name}\0{version}\0{start}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
@@ -221,8 +231,9 @@ def _make_room(cache: Path, manifest: Manifest, shape: ClipShape) -> None:
 def _free(cache: Path, wanted: int, what: str, keep: Path | None = None) -> None:
     """Remove the sets used longest ago until so many bytes more fit; one of them, if named, stays."""
     limit = int(os.environ.get("LIKEWISE_CACHE_BYTES", CACHE_LIMIT))
-    stored = sorted((entry for entry in cache.glob("*") if entry.is_dir()), key=lambda entry: entry.stat().st_mtime_ns)
-    sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in stored}
+    folders = [entry for entry in cache.glob("*") if entry.is_dir()]
+    folders.sort(key=lambda folder: folder.stat().st_mtime_ns)
+    sizes = {folder: _bytes_in(folder) for folder in folders}
     wanted += sizes.pop(keep, 0) if keep else 0
     if wanted > limit:
         raise LikewiseError(
@@ -230,8 +241,12 @@ def _free(cache: Path, wanted: int, what: str, keep: Path | None = None) -> None
             f"{cache}. Take fewer or smaller frames (--seconds, --frame-rate, --image-size), or set "
             f"LIKEWISE_CACHE_BYTES={wanted}."
         )
-    for entry in list(sizes):
+    for folder in list(sizes):
         if sum(sizes.values()) + wanted <= limit:
             return
-        shutil.rmtree(entry, ignore_errors=True)
-        del sizes[entry]
+        shutil.rmtree(folder, ignore_errors=True)
+        del sizes[folder]
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())

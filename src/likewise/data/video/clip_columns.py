@@ -15,7 +15,9 @@ from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.video.clip_frames import Clips
 from likewise.errors import LikewiseError
 
-SOUND, FLOW, START = "sound", "flow", "start"
+SOUND = "sound"
+FLOW = "flow"
+START = "start"
 """names of these columns, in `Manifest.columns` and `Batch.columns`"""
 
 
@@ -103,9 +105,8 @@ class Starts:
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Starts:
         """Several columns; a number means that many examples that begin with their video."""
-        return cls(
-            np.concatenate([part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts])
-        )
+        listed = [part.seconds if isinstance(part, Starts) else np.zeros(num_rows(part)) for part in parts]
+        return cls(np.concatenate(listed))
 
 
 def starts_in(readers: Sequence[ParquetReader]) -> dict[str, Column]:
@@ -114,16 +115,13 @@ def starts_in(readers: Sequence[ParquetReader]) -> dict[str, Column]:
     Raises:
         LikewiseError: a start is missing, negative or no number.
     """
-    kinds = [
-        reader.schema_arrow.field(START).type if START in reader.schema_arrow.names else None for reader in readers
-    ]
-    if not any(kind is not None and (pa.types.is_floating(kind) or pa.types.is_integer(kind)) for kind in kinds):
+    if not any(_has_number(reader.schema_arrow, START) for reader in readers):
         return {}
     found: list[float | None] = []
-    for reader, kind in zip(readers, kinds, strict=True):
-        rows = reader.metadata.num_rows
-        found += reader.values(START) if kind is not None else [0.0] * rows
-    seconds = np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+    for reader in readers:
+        has_start = START in reader.schema_arrow.names
+        found += reader.values(START) if has_start else [0.0] * reader.metadata.num_rows
+    seconds = np.array(found, dtype=np.float64)  # None becomes NaN
     wrong = np.flatnonzero(~(np.isfinite(seconds) & (seconds >= 0)))
     if len(wrong):
         raise LikewiseError(
@@ -131,3 +129,11 @@ def starts_in(readers: Sequence[ParquetReader]) -> dict[str, Column]:
             f"has {found[wrong[0]]}."
         )
     return {START: Starts(seconds)}
+
+
+def _has_number(schema: pa.Schema, name: str) -> bool:
+    """Whether a schema has a column of numbers of that name."""
+    if name not in schema.names:
+        return False
+    kind = schema.field(name).type
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)

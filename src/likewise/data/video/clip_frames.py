@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from likewise.data.batch import Pixels
+from likewise.data.decoding import LUMA
 from likewise.data.images import DecodedRows, Images, open_images
 from likewise.data.manifest import Manifest
 from likewise.data.pixel_source import CLIP_MODE, Decoded, Encoded, Headers, UnreadableImage
-from likewise.data.video.optical_flow import BRIGHTNESS
 from likewise.errors import LikewiseError
 
 
@@ -58,8 +58,10 @@ class ClipPixels:
     def read(self, position: int, size: int | None = None) -> Decoded:
         """The still picture of one clip: its middle frame."""
         row = int(self.rows[position])
-        frame = self.clips.frames[row, int(self.clips.valid_frames[row]) // 2].permute(1, 2, 0).numpy()
-        return Decoded(frame[..., 0] if frame.shape[2] == 1 else frame, float(self.clips.aspect[row]))
+        middle = int(self.clips.valid_frames[row]) // 2
+        frame = self.clips.frames[row, middle].permute(1, 2, 0).numpy()  # [S, S, C]
+        pixels = frame[..., 0] if frame.shape[2] == 1 else frame
+        return Decoded(pixels, float(self.clips.aspect[row]))
 
     def encoded(self, position: int) -> Encoded:
         """Refused: these are decoded."""
@@ -81,7 +83,9 @@ class ClipImages:
 
     def __init__(self, pixels: ClipPixels, channels: int, frames: int | None = None) -> None:
         stored = pixels.clips.frames
-        self._pixels, self.channels, self.size = pixels, channels, int(stored.shape[-1])
+        self._pixels = pixels
+        self.channels = channels
+        self.size = int(stored.shape[-1])
         self.frames = int(stored.shape[1]) if frames is None else frames
         self.unreadable: dict[str, str] = {}
         if self.frames > stored.shape[1]:
@@ -95,12 +99,17 @@ class ClipImages:
 
     def read(self, index: Tensor) -> Pixels:
         """uint8 [B, frames, C, S, S], aspect, and how many of the frames are valid."""
-        clips, rows = self._pixels.clips, self._pixels.rows[index.numpy()]
-        valid, frames = clips.valid_frames.numpy()[rows], clips.frames.numpy()
+        clips = self._pixels.clips
+        rows = self._pixels.rows[index.numpy()]
+        valid = clips.valid_frames.numpy()[rows]
+        frames = clips.frames.numpy()
         first = middle_start(clips.valid_frames[rows], self.frames).numpy()
-        windows = np.stack([frames[row, at : at + self.frames] for row, at in zip(rows, first, strict=True)])
+        windows = []
+        for row, start in zip(rows, first, strict=True):
+            windows.append(frames[row, start : start + self.frames])
+        images = torch.from_numpy(np.stack(windows))  # [B, frames, C, S, S]
         left = torch.from_numpy(np.minimum(valid - first, self.frames))
-        return Pixels(_with_channels(torch.from_numpy(windows), self.channels), clips.aspect[rows], left)
+        return Pixels(_with_channels(images, self.channels), clips.aspect[rows], left)
 
     def take(self, index: Tensor) -> ClipImages:
         """Some of the clips."""
@@ -171,5 +180,6 @@ def _with_channels(images: Tensor, channels: int) -> Tensor:
         return images
     if channels == 3:
         return images.expand(-1, -1, 3, -1, -1)
-    weights = torch.tensor(BRIGHTNESS).view(3, 1, 1)
-    return (images * weights).sum(dim=2, keepdim=True).round().to(torch.uint8)
+    weights = torch.tensor(LUMA).view(3, 1, 1)
+    grey = (images * weights).sum(dim=2, keepdim=True)
+    return grey.round().to(torch.uint8)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import mmap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +14,7 @@ from torch import Tensor
 from likewise.data.batch import UNLABELLED
 from likewise.data.columns.masks import Masks
 from likewise.data.manifest import Manifest, Skipped
+from likewise.data.parallel_map import shared_array
 from likewise.data.pixel_source import CLIP_MODE, VIDEO_MODE, Headers
 from likewise.data.video.clip_cache import decode_videos, flow_between
 from likewise.data.video.clip_columns import FLOW, SOUND, START, Flow, Sound
@@ -41,11 +40,12 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
     if isinstance(manifest.pixels, ClipPixels):
         return manifest
     moving = manifest.pixels.headers.modes == VIDEO_MODE
-    if not moving.any() and stills_will_do:
-        return manifest
     if not moving.any():
+        if stills_will_do:
+            return manifest
         raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were requested.")
-    stills = [Skipped(str(manifest.ids[int(row)]), "a still image, not a video") for row in np.flatnonzero(~moving)]
+    still_rows = np.flatnonzero(~moving).tolist()
+    stills = [Skipped(str(manifest.ids[row]), "a still image, not a video") for row in still_rows]
     videos = manifest.take(np.flatnonzero(moving))
     decoded = decode_videos(videos, shape, cache)
     lost = [Skipped(videos.ids[row], reason) for row, reason in decoded.lost.items()]
@@ -87,8 +87,8 @@ def clip_manifest(
         masks: of each clip's middle frame.
     """
     count = len(frames)
-    given = None if flow is None else torch.from_numpy(flow)
-    pixels = made_clips(frames, frame_rate, partial(_flow_of, frames) if given is None else lambda: given, sound)
+    find_flow = partial(_flow_of, frames) if flow is None else partial(torch.from_numpy, flow)
+    pixels = made_clips(frames, frame_rate, find_flow, sound)
     manifest = Manifest(
         source=source,
         pixels=pixels,
@@ -111,9 +111,4 @@ def _tracks(pixels: ClipPixels, manifest: Manifest) -> dict:
 
 
 def _flow_of(frames: np.ndarray) -> Tensor:
-    return torch.from_numpy(flow_between(frames, _shared))
-
-
-def _shared(shape: tuple[int, ...]) -> np.ndarray:
-    """int16 memory in which forked processes write where we read."""
-    return np.frombuffer(mmap.mmap(-1, 2 * math.prod(shape)), np.int16).reshape(shape)
+    return torch.from_numpy(flow_between(frames, partial(shared_array, dtype=np.int16)))

@@ -31,8 +31,10 @@ def upright(frame: Any, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
 def region_of(picture: np.ndarray, region: tuple[float, float, float, float]) -> np.ndarray:
     """The region of a picture, at least a pixel of it."""
     height, width = picture.shape[:2]
-    left, top = min(round(region[0] * width), width - 1), min(round(region[1] * height), height - 1)
-    right, bottom = max(round(region[2] * width), left + 1), max(round(region[3] * height), top + 1)
+    left = min(round(region[0] * width), width - 1)
+    top = min(round(region[1] * height), height - 1)
+    right = max(round(region[2] * width), left + 1)
+    bottom = max(round(region[3] * height), top + 1)
     return picture[top:bottom, left:right]
 
 
@@ -41,8 +43,13 @@ def squares(pictures: list[np.ndarray], size: int) -> np.ndarray:
     resized: dict[int, np.ndarray] = {}
     for picture in pictures:
         if id(picture) not in resized:
-            planes = torch.from_numpy(picture.transpose(2, 0, 1))[None]
-            if planes.shape[2:] != (size, size):
-                planes = functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-            resized[id(picture)] = planes[0].numpy()
+            resized[id(picture)] = _square(picture, size)
     return np.stack([resized[id(picture)] for picture in pictures])
+
+
+def _square(picture: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> [3, size, size]."""
+    planes = torch.from_numpy(picture.transpose(2, 0, 1))[None]
+    if planes.shape[2:] != (size, size):
+        planes = functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    return planes[0].numpy()

@@ -8,12 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from likewise.data.decoding import LUMA
 from likewise.errors import LikewiseError
 
 Preset = Literal["ultrafast", "fast", "medium"]
-
-BRIGHTNESS = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue, by ITU-R BT.601."""
 
 STEPS_A_PIXEL = 64
 """Flow is stored as int16 in this part of a pixel: 512 pixels either way, to within 1/128."""
@@ -57,9 +55,10 @@ def unpacked(flow: Tensor) -> Tensor:
 
 
 def _brightness(frame: np.ndarray) -> np.ndarray:
-    """uint8 [H, W], contiguous as OpenCV wants it; weights of ITU-R BT.601."""
+    """uint8 [H, W], contiguous as OpenCV wants it."""
     if frame.ndim == 3:
-        frame = np.tensordot(np.array(BRIGHTNESS, np.float32), frame, axes=1).round().astype(np.uint8)
+        grey = np.tensordot(np.array(LUMA, np.float32), frame, axes=1)
+        frame = grey.round().astype(np.uint8)
     return np.ascontiguousarray(frame)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,16 +33,24 @@ def read_sound(file: Path, rate: int = SOUND_RATE) -> Tensor:
             if not container.streams.audio:
                 raise LikewiseError(f"{file} has no sound track. Give a file with sound: WAV, MP3, a video.")
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-            pieces, read = [], 0
-            for frame in container.decode(container.streams.audio[0]):
-                made = [each.to_ndarray()[0] for each in resampler.resample(frame)]
-                pieces += made
-                read += sum(piece.size for piece in made)
-                if read >= LONGEST * rate:
-                    break
-            pieces += [each.to_ndarray()[0] for each in resampler.resample(None)]
+            frames = container.decode(container.streams.audio[0])
+            sound = _resampled(frames, resampler, most=round(LONGEST * rate))
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise LikewiseError(f"{file} cannot be decoded: {getattr(error, 'strerror', None) or error}.") from error
-    if not sum(piece.size for piece in pieces):
+    if not sound.size:
         raise LikewiseError(f"{file} has a sound track, but there is nothing in it.")
-    return torch.from_numpy(np.concatenate(pieces)[: round(LONGEST * rate)])
+    return torch.from_numpy(sound)
+
+
+def _resampled(frames: Iterable[Any], resampler: Any, most: int) -> np.ndarray:
+    """int16 [samples] of the decoder's frames, at most so many."""
+    pieces = [np.zeros(0, np.int16)]
+    read = 0
+    for frame in itertools.chain(frames, [None]):  # None: what the resampler still holds
+        for resampled in resampler.resample(frame):
+            piece = resampled.to_ndarray()[0]
+            pieces.append(piece)
+            read += piece.size
+        if read >= most:
+            break
+    return np.concatenate(pieces)[:most]

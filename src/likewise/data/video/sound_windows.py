@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 LOUDEST = 32767
 """The sample of int16 that means 1."""
+
+
+def to_int16(sound: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as they are stored."""
+    return np.rint(sound * LOUDEST).astype(np.int16)
 
 
 def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
@@ -19,7 +25,8 @@ def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
     """
     index = first.to(sound.device)[:, None] + torch.arange(length, device=sound.device)
     inside = (index >= 0) & (index < sound.shape[1])
-    return sound.gather(1, index.clamp(0, sound.shape[1] - 1)).float().div(LOUDEST).masked_fill(~inside, 0.0)
+    samples = sound.gather(1, index.clamp(0, sound.shape[1] - 1))  # int16 [B, length]
+    return samples.float().div(LOUDEST).masked_fill(~inside, 0.0)
 
 
 def sound_of_frames(sound: Tensor, start: Tensor, frames: int, stored: int) -> Tensor:

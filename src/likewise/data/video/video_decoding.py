@@ -58,7 +58,8 @@ class ClipShape:
                 f"The region {self.region} was given; it is left, top, right and bottom as shares of the frame from 0 "
                 f"to 1, for instance --region 0.25 0.45 0.75 0.95."
             )
-        if min(self.size, self.frames, self.frame_rate, self.sound_rate) <= 0 or self.start < 0:
+        sizes = (self.size, self.frames, self.frame_rate, self.sound_rate)
+        if min(sizes) <= 0 or self.start < 0:
             raise LikewiseError(f"{self}: size, frames and rates must be above 0, and the start not before the video.")
 
     @property
@@ -95,7 +96,8 @@ def is_video(file: Path | bytes) -> bool:
         return file.suffix.lower() in SUFFIXES
     if file[4:8] == b"ftyp":  # AVIF and HEIF photographs share the container of MP4
         return file[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
-    return file.startswith(BEGINNINGS) or (file[:4] == b"RIFF" and file[8:12] == b"AVI ")
+    is_avi = file[:4] == b"RIFF" and file[8:12] == b"AVI "
+    return is_avi or file.startswith(BEGINNINGS)
 
 
 def middle_frame(file: Path | bytes, name: str) -> np.ndarray:
@@ -166,15 +168,17 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
     on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
     convert = rgb_converter()
-    parts = {i: region_of(upright(tracks.pictures[i], convert), shape.region) for i in set(on_then.tolist())}
-    first = parts[int(on_then[0])]
+    parts = {}
+    for number in set(on_then.tolist()):
+        parts[number] = region_of(upright(tracks.pictures[number], convert), shape.region)
+    height, width = parts[int(on_then[0])].shape[:2]
     return Clip(
-        squares([parts[i] for i in on_then], shape.size),
-        tracks.sound_from(begin + shape.start),
-        first.shape[1] / first.shape[0],
-        int((wanted < times[-1] + tracks.last_duration).sum()),
-        tracks.has_sound,
-        note,
+        frames=squares([parts[number] for number in on_then], shape.size),
+        sound=tracks.sound_from(begin + shape.start),
+        aspect=width / height,
+        valid_frames=int((wanted < times[-1] + tracks.last_duration).sum()),
+        has_sound=tracks.has_sound,
+        note=note,
     )
 
 
@@ -225,7 +229,8 @@ class _Tracks:
         laid = np.zeros(self.shape.samples, np.float32)
         for time, piece in self.pieces:
             offset = round((time - begin) * self.shape.sound_rate)
-            low, high = max(offset, 0), min(offset + len(piece), len(laid))
+            low = max(offset, 0)
+            high = min(offset + len(piece), len(laid))
             if low < high:
                 laid[low:high] = piece[low - offset : high - offset]
         return np.clip(laid, -1, 1)
@@ -250,8 +255,9 @@ class _Tracks:
     def _full(self, with_sound: bool) -> bool:
         """Whether both tracks have passed the span's end."""
         end = (self.first_time or 0.0) + self.shape.start + self.shape.seconds
-        has_sound = not with_sound or (bool(self.pieces) and self.pieces[-1][0] > end)
-        return bool(self.times) and self.times[-1] > end and has_sound
+        if with_sound and not (self.pieces and self.pieces[-1][0] > end):
+            return False
+        return bool(self.times) and self.times[-1] > end
 
 
 def _picture_track(container: InputContainer) -> Any:

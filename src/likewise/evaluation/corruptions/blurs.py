@@ -57,7 +57,14 @@ def _moved(images: Tensor, moved: Tensor) -> Tensor:
     return images.flatten(2).gather(2, index).view_as(images)
 
 
-def motion_blur(images: Tensor, fields: RandomFields, radius: float, sigma: float, *, scale: float) -> Tensor:
+def motion_blur(
+    images: Tensor,
+    fields: RandomFields,
+    radius: float,
+    sigma: float,
+    *,
+    scale: float,
+) -> Tensor:
     """Every point drawn out in one direction, within 45 degrees of the horizontal."""
     angle = (fields.uniform() - 0.5) * (math.pi / 2)
     kernels = streak_kernels(radius * scale, sigma * scale, angle)

@@ -20,7 +20,13 @@ def contrast(images: Tensor, factor: float) -> Tensor:
     return (images - mean) * factor + mean
 
 
-def elastic(images: Tensor, fields: RandomFields, amount: float, sigma: float, corners: float) -> Tensor:
+def elastic(
+    images: Tensor,
+    fields: RandomFields,
+    amount: float,
+    sigma: float,
+    corners: float,
+) -> Tensor:
     """Warped: three points of the image are moved evenly by up to ``corners``, and every pixel by a smooth field.
 
     The field is even noise in [-1, 1], blurred by ``sigma`` and multiplied by ``amount``; all three are shares of the

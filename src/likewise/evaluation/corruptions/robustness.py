@@ -126,7 +126,8 @@ class Robustness:
             LikewiseError: no test image has a label.
         """
         chosen = self._chosen(test.labels)
-        labels, rows = test.labels[chosen], test.index[chosen]
+        labels = test.labels[chosen]
+        rows = test.index[chosen]
         fields = RandomFields.of([test.ids[int(at)] for at in chosen], self.seed, device)
         conditions = 1 + len(self.kinds) * len(self.severities)
         correct = {who: torch.empty(conditions, len(chosen), dtype=torch.bool) for who in classifiers}

@@ -40,7 +40,14 @@ class FineTune:
     seed: int = 0
     """of the order of images and the views"""
 
-    def fit(self, fabric: Fabric, encoder: Encoder, images: Images, labels: Tensor, classes: int) -> Nets:
+    def fit(
+        self,
+        fabric: Fabric,
+        encoder: Encoder,
+        images: Images,
+        labels: Tensor,
+        classes: int,
+    ) -> Nets:
         """Train a copy of the encoder with a classifier; the encoder itself is unchanged.
 
         Args:

@@ -52,7 +52,8 @@ class Knn:
         """
         bank = require_labelled(train, "training")
         require_usable(vectors, "test")
-        rows, classes = F.normalize(bank.vectors.float(), dim=1), int(bank.labels.max()) + 1
+        rows = F.normalize(bank.vectors.float(), dim=1)
+        classes = int(bank.labels.max()) + 1
         predictions = []
         for queries in F.normalize(vectors.float(), dim=1).split(QUERIES):
             similarity, neighbour = nearest(queries, rows, self.k)  # [B, k]
@@ -93,7 +94,8 @@ def nearest(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
         position = torch.cat([position, columns + first], dim=1)
         # Earlier chunks come first, so a stable sort keeps the bank's order among equals.
         similarity, order = similarity.sort(dim=1, descending=True, stable=True)
-        similarity, position = similarity[:, :k], position.gather(1, order)[:, :k]
+        similarity = similarity[:, :k]
+        position = position.gather(1, order)[:, :k]
     return similarity, position
 
 

@@ -81,7 +81,12 @@ class LinearProbe:
         protocol = choice | {"labelled": len(targets), "standardised_over": standardise.count, "seed": self.seed}
         return FittedProbe(classes, axes, weights, protocol)
 
-    def _choose(self, axes: PrincipalAxes, targets: Tensor, classes: int) -> tuple[dict[str, Any], Tensor | None]:
+    def _choose(
+        self,
+        axes: PrincipalAxes,
+        targets: Tensor,
+        classes: int,
+    ) -> tuple[dict[str, Any], Tensor | None]:
         """The strength with how it was chosen, and weights [1, C, R + 1] as the start of the final fit."""
         if len(self.strengths) == 1:
             return {"strength": self.strengths[0], "strength_chosen": "given", "validation": 0}, None
@@ -133,7 +138,13 @@ class Tried(NamedTuple):
     """float64 [K, C, R + 1]"""
 
 
-def _validate(weights: Tensor, axes: PrincipalAxes, targets: Tensor, held_out: Tensor, strength: float) -> Tried:
+def _validate(
+    weights: Tensor,
+    axes: PrincipalAxes,
+    targets: Tensor,
+    held_out: Tensor,
+    strength: float,
+) -> Tried:
     log_prob = logits(weights, axes.coordinates).log_softmax(dim=1).transpose(1, 2)[held_out]  # [V, C]
     true = targets.expand(len(held_out), -1)[held_out]  # [V]
     accuracy = float((log_prob.argmax(dim=1) == true).float().mean())
@@ -201,7 +212,8 @@ def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS
         seed: of the order.
         folds: at most so many.
     """
-    fold_of, count = torch.zeros_like(targets), min(folds, len(groups.unique()))
+    fold_of = torch.zeros_like(targets)
+    count = min(folds, len(groups.unique()))
     if count < 2:
         return fold_of
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)

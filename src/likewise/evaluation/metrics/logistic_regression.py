@@ -170,8 +170,17 @@ def fit(
 class _Objective:
     """Mean penalised cross-entropy of K fits, and its gradient, written out."""
 
-    def __init__(self, axes: PrincipalAxes, targets: Tensor, classes: int, counted: Tensor, strength: float) -> None:
-        self.axes, self.strength, self.classes = axes, strength, classes
+    def __init__(
+        self,
+        axes: PrincipalAxes,
+        targets: Tensor,
+        classes: int,
+        counted: Tensor,
+        strength: float,
+    ) -> None:
+        self.axes = axes
+        self.strength = strength
+        self.classes = classes
         self.one_hot = F.one_hot(targets, self.classes).T.float()  # [C, N]
         self.counted = counted.float()[:, None]  # [K, 1, N]
         self.total = float(counted.sum())

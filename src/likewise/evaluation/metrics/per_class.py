@@ -69,7 +69,8 @@ def worst_classes(matrix: Tensor, names: Sequence[str], count: int = 5) -> list[
 
 
 def _weak_class(row: Tensor, label: int, names: Sequence[str]) -> WeakClass:
-    total, wrong = int(row.sum()), row.clone()
+    total = int(row.sum())
+    wrong = row.clone()
     wrong[label] = 0
     commonest = int(wrong.argmax())
     missed = int(wrong[commonest])

@@ -101,7 +101,8 @@ def measure_retrieval(found: Ranks, directions: RetrievalDirections | None = Non
         directions: names of the scores; None: those of texts and images.
     """
     directions = directions or RetrievalDirections()
-    images, queries = len(found.of_images), len(found.of_queries)
+    images = len(found.of_images)
+    queries = len(found.of_queries)
     counts = dict(zip(directions.counted, (images, queries), strict=True))
     by_queries, by_images = directions.names
     measurements = []
@@ -143,7 +144,13 @@ def measure_zero_shot(
     return measurements
 
 
-def _recall(name: str, hits: Hits, images: int, protocol: Mapping[str, float], chance: float) -> Measurement:
+def _recall(
+    name: str,
+    hits: Hits,
+    images: int,
+    protocol: Mapping[str, float],
+    chance: float,
+) -> Measurement:
     interval = wilson(float(hits.right.double().mean()), images)
     score = Score(name, *interval, images, {**protocol, "chance": round(chance, 6), "interval": INTERVAL})
     return Measurement(score, torch.zeros(0), hits=hits)

@@ -115,7 +115,9 @@ class SegmentationProbe:
         examples = rows[evenly.round().long()]
         largest = max(int(test.masks.read(row).max()) for row in rows.tolist())
         classes = 1 + max(int(sampled.labels.max()), largest)
-        tables, protocols, predictions = {}, {}, list[np.ndarray]()
+        tables = {}
+        protocols = {}
+        predictions = list[np.ndarray]()
         for who, encoder in encoders.items():
             with eval_mode(encoder.to(device)):
                 probe = self._fit(encoder, train, sampled, size, device)
@@ -180,7 +182,13 @@ class SegmentationProbe:
                 yield row, probe.classes[column].numpy().astype(np.int16)
 
     @torch.no_grad()
-    def _map(self, encoder: Encoder, pixels: Pixels, size: int, device: torch.device | str) -> Tensor:
+    def _map(
+        self,
+        encoder: Encoder,
+        pixels: Pixels,
+        size: int,
+        device: torch.device | str,
+    ) -> Tensor:
         """The map of whole images, float32 [B, D, s, s] on the CPU."""
         _, maps = encoder.forward_with_maps(whole(pixels, size).to(device))
         return dense_map(maps, self.stage).float().cpu()
@@ -263,7 +271,8 @@ def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:
 def ious(table: Tensor) -> Tensor:
     """Intersection over union of each class, [..., C, C] -> [..., C]; NaN for a class that is in no mask."""
     correct = table.diagonal(dim1=-2, dim2=-1)
-    true, predicted = table.sum(dim=-1), table.sum(dim=-2)
+    true = table.sum(dim=-1)
+    predicted = table.sum(dim=-2)
     return torch.where(true > 0, correct / (true + predicted - correct), torch.nan)
 
 

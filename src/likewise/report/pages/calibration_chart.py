@@ -25,7 +25,8 @@ def calibration_section(record: RunRecord) -> list[Block]:
         return []
     rows = []
     for name, each in found.items():
-        confidence, accuracy = _mean(each, each.confidence), _mean(each, each.accuracy)
+        confidence = _mean(each, each.confidence)
+        accuracy = _mean(each, each.accuracy)
         rows.append([name, percent(each.error), percent(confidence), percent(accuracy), count(sum(each.counts))])
     errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
     caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."

@@ -71,7 +71,12 @@ def line_style(number: int, width: float = 2, size: float = 7) -> dict[str, Any]
     }
 
 
-def figure(traces: Sequence[Any], y_title: str = "", x_title: str = "", **layout: Any) -> go.Figure:
+def figure(
+    traces: Sequence[Any],
+    y_title: str = "",
+    x_title: str = "",
+    **layout: Any,
+) -> go.Figure:
     """Traces on one pair of axes, without the colours that depend on light and dark."""
     drawn = go.Figure(traces)
     # The default template is 7 kB of settings, all of which the page overrides.

@@ -75,7 +75,13 @@ def _curves(comparison: Comparison) -> list[Block]:
     return [Charts("compare-axis", axes_named(keys), [accuracy])]
 
 
-def _trace(name: str, number: int, lines: list[dict[str, Any]], score: str, key: str) -> go.Scatter:
+def _trace(
+    name: str,
+    number: int,
+    lines: list[dict[str, Any]],
+    score: str,
+    key: str,
+) -> go.Scatter:
     return go.Scatter(
         x=values_of(lines, key),
         y=values_of(lines, score),
@@ -96,7 +102,8 @@ def _scores(comparison: Comparison) -> list[Block]:
         marks = []
         protocol = ""
         for record, column in zip(comparison.records, columns, strict=True):
-            measured, untrained = record.score("trained", score), record.score("untrained", score)
+            measured = record.score("trained", score)
+            untrained = record.score("untrained", score)
             cell = score_cell(measured)
             if isinstance(cell, Cell) and measured and untrained:
                 cell = cell._replace(note=points(measured.value - untrained.value))
@@ -119,7 +126,8 @@ def _paints(runs: int) -> Markup:
 def _cost(comparison: Comparison) -> TableBlock:
     rows = []
     for record, name in zip(comparison.records, comparison.names, strict=True):
-        images, steps = record.total("images"), record.total("step")
+        images = record.total("images")
+        steps = record.total("step")
         seconds = record.environment.get("seconds") or record.total("seconds")
         labels = label_budget(record.config.get("labels", "unknown"))
         if record.visible_labels is not None:

@@ -66,7 +66,11 @@ def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:
     return {title: drawn for title, drawn in charts.items() if drawn is not None}
 
 
-def grouped(lines: Lines, key: str, points: int = POINTS) -> tuple[np.ndarray, np.ndarray, int]:
+def grouped(
+    lines: Lines,
+    key: str,
+    points: int = POINTS,
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Thin a long curve: positions, means of equal groups of steps, and how many steps a group holds.
 
     Returns:
@@ -133,7 +137,15 @@ def _rank(record: RunRecord, keys: list[str], key: str, title: str) -> Chart | N
     return chart(key, drawn, alternative, alternative, _positions([lines], keys))
 
 
-def _line(lines: Lines, values: list[float], name: str, key: str, number: int, mode: str, form: str) -> go.Scatter:
+def _line(
+    lines: Lines,
+    values: list[float],
+    name: str,
+    key: str,
+    number: int,
+    mode: str,
+    form: str,
+) -> go.Scatter:
     return go.Scatter(
         x=[line[key] for line in lines],
         y=values,
@@ -145,7 +157,10 @@ def _line(lines: Lines, values: list[float], name: str, key: str, number: int, m
     )
 
 
-def _positions(curves: Sequence[Lines], keys: list[str]) -> dict[str, list[list[float]]]:
+def _positions(
+    curves: Sequence[Lines],
+    keys: list[str],
+) -> dict[str, list[list[float]]]:
     """For each axis the x values of every curve."""
     return {key: [values_of(lines, key) for lines in curves] for key in keys}
 

@@ -79,7 +79,8 @@ def _classes(classes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     largest = max((int(each.get("count", 0)) for each in classes), default=0) or 1
     rows = []
     for each in classes:
-        number, visible = int(each.get("count", 0)), each.get("visible_labels")
+        number = int(each.get("count", 0))
+        visible = each.get("visible_labels")
         rows.append(
             {
                 "name": str(each.get("name", "")),

@@ -69,7 +69,8 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     """The map as a chart whose points show their image under the pointer."""
     rows = settings.sample(len(gallery.vectors))
     points = settings.project(gallery.vectors[rows])
-    labels, predictions = gallery.labels[rows], gallery.predictions[rows]
+    labels = gallery.labels[rows]
+    predictions = gallery.predictions[rows]
     wrong = (labels != UNLABELLED) & (predictions != UNLABELLED) & (labels != predictions)
     drawn = figure(_traces(gallery, points, labels, wrong))
     drawn.update_xaxes(visible=False).update_yaxes(visible=False, scaleanchor="x")
@@ -84,7 +85,12 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     return chart("map", drawn, alternative, caption, height=620, sheet=tiles, lines=_lines(gallery, rows))
 
 
-def _traces(gallery: Gallery, points: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> list[go.Scatter]:
+def _traces(
+    gallery: Gallery,
+    points: np.ndarray,
+    labels: np.ndarray,
+    wrong: np.ndarray,
+) -> list[go.Scatter]:
     """The frequent classes in colours, others and unlabelled images in grey; misclassified images as crosses."""
     known, frequency = np.unique(labels[labels != UNLABELLED], return_counts=True)
     coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
@@ -104,7 +110,12 @@ def _traces(gallery: Gallery, points: np.ndarray, labels: np.ndarray, wrong: np.
 
 
 def _trace(
-    points: np.ndarray, members: np.ndarray, name: str, paint: str, symbol: str, legend: bool = True
+    points: np.ndarray,
+    members: np.ndarray,
+    name: str,
+    paint: str,
+    symbol: str,
+    legend: bool = True,
 ) -> go.Scatter:
     return go.Scatter(
         x=points[members, 0].round(3).tolist(),
@@ -123,7 +134,8 @@ def _lines(gallery: Gallery, rows: np.ndarray) -> list[list[str]]:
     """Below each picture: its class, a wrong prediction, its id."""
     lines = []
     for row in rows:
-        label, prediction = int(gallery.labels[row]), int(gallery.predictions[row])
+        label = int(gallery.labels[row])
+        prediction = int(gallery.predictions[row])
         text = [gallery.name(label)]
         if prediction not in (UNLABELLED, label):
             text.append(f"predicted as {gallery.name(prediction)}")

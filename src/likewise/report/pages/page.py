@@ -94,7 +94,8 @@ def _gallery_sections(gallery: Gallery, map_settings: EmbeddingMap) -> list[Sect
 def _location_sections(record: RunRecord) -> list[Section]:
     """Dense features of a few images, where the run stored some."""
     sections = []
-    locations, matches = read_arrays(record.folder.locations), read_arrays(record.folder.matches)
+    locations = read_arrays(record.folder.locations)
+    matches = read_arrays(record.folder.matches)
     if "masks" in locations:
         iou = record.more_scores.get("iou") or {}
         sections.append(Section("segments", "Segmentation", [segments(locations, iou)]))

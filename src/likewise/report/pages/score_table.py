@@ -118,7 +118,8 @@ def _conclusion(trained: Score, before: Score, paired: ScoreDifference | None) -
         low, high = paired.low, paired.high
         difference += f" (95% interval: {interval(low, high)})"
     else:
-        low, high = trained.low - before.high, trained.high - before.low
+        low = trained.low - before.high
+        high = trained.high - before.low
     if low > 0:
         return f"Training gained {difference}.", "good"
     if high < 0:
@@ -167,7 +168,8 @@ def score_cell(score: Score | None) -> Cell | str:
 
 
 def _difference(record: RunRecord, name: str, before: str) -> Cell | str:
-    trained, other = record.score("trained", name), record.score(before, name)
+    trained = record.score("trained", name)
+    other = record.score(before, name)
     paired = record.difference(before, name)
     if not trained or not other:
         return "–"
@@ -176,7 +178,9 @@ def _difference(record: RunRecord, name: str, before: str) -> Cell | str:
 
 def mark(css: str, name: str, score: Score) -> Mark:
     """A score on a strip."""
-    low, value, high = _on_strip(score.low), _on_strip(score.value), _on_strip(score.high)
+    low = _on_strip(score.low)
+    value = _on_strip(score.value)
+    high = _on_strip(score.high)
     return Mark(css, f"{name} {percent(score.value)}", low, value, high)
 
 

@@ -39,7 +39,8 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def settings_tables(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Block]:
     """The settings of the run, and the versions and machine that it ran on."""
-    settings, versions = list(flat(config).items()), list(flat(environment).items())
+    settings = list(flat(config).items())
+    versions = list(flat(environment).items())
     folds: list[Block] = [_fold(f"All {amount(len(settings), 'setting')}", "From config.json.", settings)]
     if versions:
         folds.append(_fold("Versions and machine", "From environment.json.", versions))

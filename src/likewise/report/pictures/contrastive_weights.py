@@ -29,7 +29,9 @@ def illustrate_weights(method: CACR, nets: Nets, batch: Batch, progress: Progres
     z = unit_views(rows["queries"])  # [V, B, D]
     if "keys" in rows:
         # With a teacher, each view meets the queue and the same view of other images.
-        keys, repelling_view, past = unit_views(rows["keys"]), 0, method.queue
+        keys = unit_views(rows["keys"])
+        repelling_view = 0
+        past = method.queue
         others = torch.cat([nets.queue.rows, z[repelling_view]])  # [Q + B, D]
     else:
         keys, repelling_view, past = z, 1, 0

@@ -58,7 +58,11 @@ def draw_fakes(
     return Illustration("Generated images", EXPLANATION, rows) if rows else None
 
 
-def _good_rows(classify: Callable[[Tensor], Tensor], real: Labelled, good: Labelled) -> list[list[Picture]]:
+def _good_rows(
+    classify: Callable[[Tensor], Tensor],
+    real: Labelled,
+    good: Labelled,
+) -> list[list[Picture]]:
     images, classes = good
     probability = classify(images).softmax(dim=1).gather(1, classes[:, None]).squeeze(1)  # [N]
     rows = []

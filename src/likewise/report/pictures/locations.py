@@ -130,7 +130,10 @@ def distinct_locations(features: np.ndarray, number: int = QUERIES) -> np.ndarra
 
 
 def _marked(
-    locations: Mapping[str, np.ndarray], image: int, marks: Sequence[tuple[int, float | None]], what: str
+    locations: Mapping[str, np.ndarray],
+    image: int,
+    marks: Sequence[tuple[int, float | None]],
+    what: str,
 ) -> Drawing:
     """An image with numbered squares on some of its locations."""
     side = round(locations["features"].shape[1] ** 0.5)
@@ -169,7 +172,8 @@ def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Drawing:
     colours: dict[int, str] = {}
     for u, v in drawn.tolist():
         colour = colours.setdefault(u, COLOURS[len(colours) % len(COLOURS)])
-        (row1, column1), (row2, column2) = divmod(u, side), divmod(v, side)
+        row1, column1 = divmod(u, side)
+        row2, column2 = divmod(v, side)
         x1, y1 = column1 * cell, row1 * cell
         x2, y2 = column2 * cell + right, row2 * cell
         drawing.squares.append(Square(x1, y1, cell, cell, colour))

@@ -36,10 +36,12 @@ def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
         pixels: float [B, T, C, S, S] in [0, 1], the frames.
         rows: ``prediction`` and ``target``, [B, T, F] each, standardised.
     """
-    prediction, target = rows["prediction"].float(), rows["target"].float()
+    prediction = rows["prediction"].float()
+    target = rows["target"].float()
     absolute = (prediction - target).abs().mean(dim=(1, 2))  # [B]
     error = absolute / target.abs().mean(dim=(1, 2))  # [B]
-    middle, channels = pixels.shape[1] // 2, pixels.shape[2]
+    middle = pixels.shape[1] // 2
+    channels = pixels.shape[2]
     drawn = []
     for clip in range(min(CLIPS, len(pixels))):
         drawn.append(

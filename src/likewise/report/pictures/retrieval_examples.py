@@ -21,7 +21,8 @@ RESULTS = 6
 def write_retrieved(run: RunFolder, retrieved: Retrieved, test: Split) -> None:
     """Write ``retrieved.npz``: the best and the worst queries, and the first images that each retrieves."""
     rows = pick_queries(retrieved)
-    owner, rank = retrieved.owner[rows], retrieved.rank[rows]
+    owner = retrieved.owner[rows]
+    rank = retrieved.rank[rows]
     similarity = retrieved.queries[rows] @ retrieved.images.T  # [n, N]
     cosine, found = similarity.topk(min(RESULTS, len(retrieved.images)), dim=1)
     listed = torch.cat([owner[:, None], found], dim=1)  # [n, 1 + RESULTS]

@@ -68,7 +68,8 @@ def _body(arrays: Mapping[str, np.ndarray], words: Words) -> Markup:
 
 
 def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
-    rank, thumbnails = int(arrays["rank"][row]), arrays["thumbnails"][row]
+    rank = int(arrays["rank"][row])
+    thumbnails = arrays["thumbnails"][row]
     query = [thumbnail(thumbnails[0], f"The {words.query}'s own {words.image}")]
     caption = ""
     if words is SOUND:

@@ -18,7 +18,10 @@ IGNORED = (128, 128, 128)
 """The colour of pixels that belong to no class."""
 
 
-def segments(locations: Mapping[str, np.ndarray], iou: Mapping[str, Mapping[str, float]]) -> Markup:
+def segments(
+    locations: Mapping[str, np.ndarray],
+    iou: Mapping[str, Mapping[str, float]],
+) -> Markup:
     """The body of the section: image, prediction and true mask in rows, and the IoU of each class.
 
     Args:
@@ -45,7 +48,8 @@ def palette(count: int) -> np.ndarray:
     """Distinct colours, uint8 [count, 3]: hues by the golden ratio, brightness in three steps."""
     colours = []
     for n in range(count):
-        hue, brightness = (0.58 + 0.618034 * n) % 1, (0.95, 0.7, 0.5)[n % 3]
+        hue = (0.58 + 0.618034 * n) % 1
+        brightness = (0.95, 0.7, 0.5)[n % 3]
         colours.append(colorsys.hsv_to_rgb(hue, 0.75, brightness))
     return (np.array(colours).reshape(-1, 3) * 255).round().astype(np.uint8)
 

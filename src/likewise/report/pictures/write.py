@@ -32,7 +32,13 @@ def write_pictures(run: RunFolder, scored: Scored, retrieved: Retrieved | None =
 
 
 def write_method_pictures(
-    run: RunFolder, method: Method, nets: Nets, loader: Loader, train: Split, last: Progress, device: torch.device
+    run: RunFolder,
+    method: Method,
+    nets: Nets,
+    loader: Loader,
+    train: Split,
+    last: Progress,
+    device: torch.device,
 ) -> None:
     """Write ``illustration.npz`` and ``matches.npz``, where the method has such pictures.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,10 +38,7 @@ def acoustic_target(name: str, bands: int = 80) -> AcousticTarget:
     if name in TARGETS:
         return TARGETS[name]
     if name in BUILT_IN:
-        spectrum = LogMel(bands=bands, standardise=False)
-        return (lambda sound: cepstrum(_steps(spectrum, sound), COEFFICIENTS).mT) if name == "mfcc" else (
-            lambda sound: _steps(spectrum, sound).mT
-        )  # fmt: skip
+        return partial(_spectrum, LogMel(bands=bands, standardise=False), name == "mfcc")
     if not Path(name).is_file():
         raise LikewiseError(
             f"There is no acoustic target {name!r}. {did_you_mean(name, [*BUILT_IN, *TARGETS])} Or name a file that "
@@ -69,6 +67,7 @@ def target_width(target: AcousticTarget) -> int:
     return found.shape[2]
 
 
-def _steps(spectrum: LogMel, sound: Tensor) -> Tensor:
-    """Float [B, bands, samples // hop]: without the last instant, which belongs to what comes after the sound."""
-    return spectrum(sound)[..., :-1]
+def _spectrum(log_mel: LogMel, is_mfcc: bool, sound: Tensor) -> Tensor:
+    """Float [B, samples // hop, F]: without the last instant, which belongs to what comes after the sound."""
+    bands = log_mel(sound)[..., :-1]
+    return (cepstrum(bands, COEFFICIENTS) if is_mfcc else bands).mT

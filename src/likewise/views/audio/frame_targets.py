@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -42,10 +42,13 @@ class AudioFrameTargets:
 
     def fitted_to(self, column: Column) -> AudioFrameTargets:
         """The same transform with mean and standard deviation of all frames that are not digital silence."""
-        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        count = 0
+        total = torch.zeros(())
+        squares = torch.zeros(())
         for sound, targets in self._computed(cast(IndexedFeature, column)):
             samples = sound.shape[1] // self.frames * self.frames
-            audible = sound[:, :samples].unflatten(1, (self.frames, -1)).ne(0).any(dim=2)  # [b, frames]
+            by_frame = sound[:, :samples].unflatten(1, (self.frames, -1))  # [b, frames, samples of a frame]
+            audible = by_frame.ne(0).any(dim=2)  # [b, frames]
             rows = targets[audible].double()  # [n, F]
             count += len(rows)
             total = total + rows.sum(dim=0)
@@ -55,16 +58,17 @@ class AudioFrameTargets:
                 "All training clips are silent, so there is nothing to predict. Learn from videos with sound."
             )
         mean = total / count
-        std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        return AudioFrameTargets(
-            self.target, self.frames, self.delay, self.shuffled, mean.float(), std.clamp(min=1e-5).float()
-        )
+        variance = squares / count - mean.square()
+        std = variance.clamp(min=0).sqrt().clamp(min=1e-5)
+        return replace(self, mean=mean.float(), std=std.float())
 
     def of(self, column: Column) -> IndexedFeature:
         """A column's rows."""
-        computed = [self._standardised(targets) for _, targets in self._computed(cast(IndexedFeature, column))]
-        rows = torch.cat(computed)
-        return _Rows(rows[derangement(len(rows))] if self.shuffled else rows)
+        computed = self._computed(cast(IndexedFeature, column))
+        rows = torch.cat([self._standardised(targets) for _, targets in computed])
+        if self.shuffled:
+            rows = rows[derangement(len(rows))]
+        return _Rows(rows)
 
     def _standardised(self, targets: Tensor) -> Tensor:
         """In float16, which halves the memory and is precise enough for values of about 1."""
@@ -77,8 +81,10 @@ class AudioFrameTargets:
         """Sound float32 [b, samples] and its targets float32 [b, frames, F], a few clips at a time."""
         for index in torch.arange(len(column)).split(CLIPS_PER_CHUNK):
             stored = column.read(index)  # int16 [b, samples]
-            sound = samples_from(stored, torch.full((len(stored),), self.delay), stored.shape[1])
-            yield sound, pool_steps(self.target(sound).float(), self.frames)
+            delay = torch.full((len(stored),), self.delay)
+            sound = samples_from(stored, delay, stored.shape[1])
+            steps = self.target(sound).float()  # [b, steps, F]
+            yield sound, pool_steps(steps, self.frames)
 
 
 class _Rows:

@@ -65,10 +65,17 @@ class LogMel:
         window = torch.hann_window(self.window, device=sound.device)
         mirror = "reflect" if sound.shape[1] > self.transform // 2 else "constant"
         spectrum = torch.stft(
-            sound.float(), self.transform, self.hop, self.window, window, pad_mode=mirror, return_complex=True
-        )
-        bands = mel_filters(self.bands, self.transform, self.rate, self.low, self.high, self.scale).to(sound.device)
-        logged = (bands @ spectrum.abs().square()).clamp(min=FLOOR).log()
+            sound.float(),
+            self.transform,
+            self.hop,
+            self.window,
+            window,
+            pad_mode=mirror,
+            return_complex=True,
+        )  # [B, transform // 2 + 1, T]
+        filters = mel_filters(self.bands, self.transform, self.rate, self.low, self.high, self.scale)
+        energy = filters.to(sound.device) @ spectrum.abs().square()  # [B, bands, T]
+        logged = energy.clamp(min=FLOOR).log()
         return standardised(logged) if self.standardise else logged
 
 
@@ -92,40 +99,55 @@ def cepstrum(logged: Tensor, count: int = 13) -> Tensor:
     bands = logged.shape[1]
     position = torch.arange(bands, device=logged.device, dtype=logged.dtype) + 0.5
     order = torch.arange(count, device=logged.device, dtype=logged.dtype)
-    basis = torch.cos(math.pi / bands * order[:, None] * position) * math.sqrt(2 / bands)
+    basis = torch.cos(math.pi / bands * order[:, None] * position)  # [count, bands]
+    basis *= math.sqrt(2 / bands)
     basis[0] /= math.sqrt(2)
     return basis @ logged
 
 
 @lru_cache(maxsize=16)
-def mel_filters(bands: int, transform: int, rate: int, low: float, high: float, scale: str) -> Tensor:
+def mel_filters(
+    bands: int,
+    transform: int,
+    rate: int,
+    low: float,
+    high: float,
+    scale: str,
+) -> Tensor:
     """Float32 [bands, transform // 2 + 1]: triangles whose corners lie evenly on the mel scale."""
-    to_mel, to_hertz = (_slaney_mel, _slaney_hertz) if scale == "slaney" else (_htk_mel, _htk_hertz)
+    to_mel, to_hertz = SCALES[scale]
     first, last = to_mel(torch.tensor([low, high], dtype=torch.float64)).tolist()
-    corners = to_hertz(torch.linspace(first, last, bands + 2, dtype=torch.float64))
+    even = torch.linspace(first, last, bands + 2, dtype=torch.float64)
+    corners = to_hertz(even)
     frequencies = torch.linspace(0, rate / 2, transform // 2 + 1, dtype=torch.float64)
-    left, middle, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    rising, falling = (frequencies - left) / (middle - left), (right - frequencies) / (right - middle)
+    left = corners[:-2, None]
+    middle = corners[1:-1, None]
+    right = corners[2:, None]
+    rising = (frequencies - left) / (middle - left)
+    falling = (right - frequencies) / (right - middle)
     triangles = torch.minimum(rising, falling).clamp(min=0)
     if scale == "slaney":
         triangles = triangles * 2 / (right - left)
     return triangles.float()
 
 
-_LINEAR, _BREAK = 200 / 3, 1000.0
+_LINEAR = 200 / 3
+_BREAK = 1000.0
 _STEP = math.log(6.4) / 27
 """Slaney's scale: 66.7 Hz a mel up to 1 kHz, from there 27 mels for each factor of 6.4 (Auditory Toolbox, 1998)."""
 
 
 def _slaney_mel(hertz: Tensor) -> Tensor:
-    return torch.where(
-        hertz < _BREAK, hertz / _LINEAR, _BREAK / _LINEAR + (hertz.clamp(min=_BREAK) / _BREAK).log() / _STEP
-    )
+    linear = hertz / _LINEAR
+    logarithmic = _BREAK / _LINEAR + (hertz.clamp(min=_BREAK) / _BREAK).log() / _STEP
+    return torch.where(hertz < _BREAK, linear, logarithmic)
 
 
 def _slaney_hertz(mel: Tensor) -> Tensor:
     knee = _BREAK / _LINEAR
-    return torch.where(mel < knee, mel * _LINEAR, _BREAK * ((mel.clamp(min=knee) - knee) * _STEP).exp())
+    linear = mel * _LINEAR
+    logarithmic = _BREAK * ((mel.clamp(min=knee) - knee) * _STEP).exp()
+    return torch.where(mel < knee, linear, logarithmic)
 
 
 def _htk_mel(hertz: Tensor) -> Tensor:
@@ -134,3 +156,7 @@ def _htk_mel(hertz: Tensor) -> Tensor:
 
 def _htk_hertz(mel: Tensor) -> Tensor:
     return 700 * (10 ** (mel / 2595) - 1)
+
+
+SCALES = {"slaney": (_slaney_mel, _slaney_hertz), "htk": (_htk_mel, _htk_hertz)}
+"""From hertz to mel and back, by the name of the scale."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -51,17 +52,15 @@ def runs_on(device: torch.device) -> bool:
 
 def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
     """``crop.boxes`` on the device of the aspect: float32 [B, 2, 3]."""
-    columns = [
-        random.share,
-        random.log_ratio,
-        torch.stack([random.across, random.down, random.mirrored.float()], dim=1),
-    ]
-    drawn = to_device(torch.cat(columns, dim=1), aspect.device)
-    found = torch.empty(len(drawn), 2, 3, device=aspect.device)
-    if len(drawn):
-        grid = (-(-len(drawn) // ROWS),)
+    positions = torch.stack([random.across, random.down, random.mirrored.float()], dim=1)  # [B, 3]
+    columns = [random.share, random.log_ratio, positions]
+    drawn = to_device(torch.cat(columns, dim=1), aspect.device)  # [B, 2 * TRIES + 3]
+    count = len(drawn)
+    found = torch.empty(count, 2, 3, device=aspect.device)
+    if count:
+        launch = kernel("box_kernel")[(math.ceil(count / ROWS),)]
         with torch.cuda.device_of(found):
-            kernel("box_kernel")[grid](drawn, aspect.float(), found, *ratio, len(drawn), ROWS=ROWS, num_warps=1)
+            launch(drawn, aspect.float(), found, *ratio, count, ROWS=ROWS, num_warps=1)
     return found
 
 
@@ -74,9 +73,9 @@ def to_device(drawn: Tensor, device: torch.device) -> Tensor:
 
 def kernel(name: str) -> Any:
     """A kernel by its name, imported here, since it needs Triton, and since its import takes long."""
-    from likewise.views.fused import kernels, operation_kernels
+    from likewise.views.fused import kernels
 
-    return getattr(operation_kernels if name == "operation_kernel" else kernels, name)
+    return getattr(kernels, name)
 
 
 @functools.cache

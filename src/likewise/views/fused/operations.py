@@ -28,7 +28,8 @@ def operate(views: Tensor, packed: Packed, operations: RandAugmentParams) -> tup
     rows = packed.box if packed.rows is None else packed.rows
     box, side = packed.box, tile_of(size)
     for number, step in enumerate(steps):
-        new_views, new_box = torch.empty_like(views), torch.empty_like(box)
+        new_views = torch.empty_like(views)
+        new_box = torch.empty_like(box)
         launch(
             "operation_kernel",
             (count * planes, 1),

@@ -56,8 +56,14 @@ def pack(params: ViewParams) -> Packed:
     if factors is not None:
         columns.append(factors)
     rows = torch.cat([column.float() for column in columns], dim=1)
-    blurs = colour is not None and bool(colour.blurred.any())
-    return Packed(box, rows, colour is not None, blurs, factors is not None, 0.0 if cutout is None else cutout.side)
+    return Packed(
+        box,
+        rows,
+        coloured=colour is not None,
+        blurs=colour is not None and bool(colour.blurred.any()),
+        scaled=factors is not None,
+        cutout_side=0.0 if cutout is None else cutout.side,
+    )
 
 
 def _colour_columns(colour: ColourParams | None, rows: int) -> list[Tensor]:

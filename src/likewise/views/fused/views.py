@@ -125,7 +125,8 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     )
     if unblurred is not None:
         tiles = (len(images) * channels, (-(-size // TILE)) ** 2)
-        half_blurred, numbers = torch.empty_like(unblurred), (size, channels, rows.stride(0))
+        half_blurred = torch.empty_like(unblurred)
+        numbers = (size, channels, rows.stride(0))
         blur = {"ROWS": TILE, "COLUMNS": TILE, "RADIUS": taps // 2, "TAPS": _power_of_two(taps)}
         launch("across_kernel", tiles, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **blur)
         launch(
@@ -152,7 +153,8 @@ def launch(
     **flags: Any,
 ) -> None:
     """Start a kernel on the device of its first tensor."""
-    start, first = time.perf_counter(), cast(Tensor, tensors[0])
+    start = time.perf_counter()
+    first = cast(Tensor, tensors[0])
     with torch.cuda.device_of(first):
         kernel(name)[grid](*tensors, *numbers, **flags, num_warps=warps)
     if (took := time.perf_counter() - start) > 1 and first.is_cuda:

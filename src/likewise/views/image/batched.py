@@ -29,7 +29,8 @@ def _augment_colours(view: Tensor, colour: ColourParams) -> None:
         view.copy_(scale_channels(view, colour.channel_factors.to(view.device)))
     jitter(view, colour.factors, colour.order)
     _apply_to_rows(view, colour.grey, lambda chosen, _: grey(chosen))
-    sigma, taps = colour.sigma.to(view.device), kernel_size(view.shape[-1])
+    sigma = colour.sigma.to(view.device)
+    taps = kernel_size(view.shape[-1])
     _apply_to_rows(view, colour.blurred, lambda chosen, rows: gaussian_blur(chosen, sigma[rows], taps))
     _apply_to_rows(view, colour.solarized, lambda chosen, _: solarize(chosen))
 

@@ -62,7 +62,8 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
     least = torch.minimum(torch.minimum(red, green), blue)
     greatest = torch.maximum(torch.maximum(red, green), blue)
     chroma = greatest - least
-    hue = _hue(red, green, blue, greatest, chroma).add_(turn.view(-1, 1, 1) * 6)
+    hue = _hue(red, green, blue, greatest, chroma)
+    hue.add_(turn.view(-1, 1, 1) * 6)
     hue.sub_((hue / 6).floor_(), alpha=6)
     # Green is full around sixth 2, blue around 4, and red is lacking around 3.
     red_share = (hue - 3).abs_().sub_(1)
@@ -102,7 +103,8 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     """
     factors = factors.to(images.device)
     # Skipped operations come last, so that more rows share an operation in the same column.
-    order = order.gather(1, (order < 0).to(torch.uint8).argsort(dim=1, stable=True))
+    is_skipped = (order < 0).to(torch.uint8)
+    order = order.gather(1, is_skipped.argsort(dim=1, stable=True))
     for column in order.unbind(dim=1):  # [B]
         for index, operation in enumerate(COLOUR_OPS):
             rows = (column == index).nonzero()[:, 0].to(images.device)
@@ -112,7 +114,13 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     return images
 
 
-def _hue(red: Tensor, green: Tensor, blue: Tensor, greatest: Tensor, chroma: Tensor) -> Tensor:
+def _hue(
+    red: Tensor,
+    green: Tensor,
+    blue: Tensor,
+    greatest: Tensor,
+    chroma: Tensor,
+) -> Tensor:
     """Hue in sixths of the circle, red at 0: five times [B, H, W] -> [B, H, W]; of no use where chroma is 0."""
     per_chroma = chroma.clamp(min=1e-12).reciprocal_()
     by_red = (green - blue).mul_(per_chroma)

@@ -18,7 +18,11 @@ from likewise.views.fused.boxes import TRIES, BoxDraws
 
 
 def random_boxes(
-    rng: BatchRNG, aspect: Tensor, area: tuple[float, float], ratio: tuple[float, float], flip: float
+    rng: BatchRNG,
+    aspect: Tensor,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+    flip: float,
 ) -> Tensor:
     """Boxes of random area, aspect ratio and position, some of them mirrored: float32 [B, 2, 3].
 
@@ -38,16 +42,20 @@ def random_boxes(
         On the device of the aspect where a GPU's kernel works them out, so that nothing waits for the GPU to say what
         the aspect is; else where the random numbers are.
     """
-    share = rng.uniform(*area, columns=TRIES)
-    log_ratio = rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES)
-    random = BoxDraws(share, log_ratio, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.chance(flip))
-    return (fused.boxes if fused.runs_on(aspect.device) else boxes)(random, aspect, ratio)
+    random = BoxDraws(
+        share=rng.uniform(*area, columns=TRIES),
+        log_ratio=rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES),
+        across=rng.uniform(-1, 1),
+        down=rng.uniform(-1, 1),
+        mirrored=rng.chance(flip),
+    )
+    make = fused.boxes if fused.runs_on(aspect.device) else boxes
+    return make(random, aspect, ratio)
 
 
 def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
     """The boxes that were drawn: float32 [B, 2, 3]."""
-    share, shape = random.share, random.log_ratio.exp()
-    width, height = _first_that_fits(share, shape, aspect.to(share), ratio)
+    width, height = _first_that_fits(random.share, random.log_ratio.exp(), aspect.to(random.share), ratio)
     signed = torch.where(random.mirrored, -width, width)
     across = random.across * (1 - width)
     down = random.down * (1 - height)
@@ -68,7 +76,8 @@ def resample(images: Tensor, box: Tensor, size: int) -> Tensor:
     Equals torchvision's float ``resized_crop(antialias=True)`` where a box has whole-pixel edges.
     """
     shrinks = max(images.shape[-2:]) > size
-    return (_shrink if shrinks else _enlarge)(images, box, size).mul_(1 / 255).clamp_(max=1)
+    make = _shrink if shrinks else _enlarge
+    return make(images, box, size).mul_(1 / 255).clamp_(max=1)
 
 
 def as_they_are(images: Tensor, box: Tensor) -> Tensor:
@@ -101,9 +110,11 @@ def _shrink(images: Tensor, box: Tensor, size: int) -> Tensor:
     rows, channels, height, width = images.shape
     lines = images.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     lines = lines.view(rows, height, channels * width)
-    lines = _sum_lines(lines, *filter_taps(box[:, 1, 1], box[:, 1, 2], height, size))  # [B, size, C*W]
+    down = filter_taps(box[:, 1, 1], box[:, 1, 2], height, size)
+    lines = _sum_lines(lines, *down)  # [B, size, C*W]
     lines = lines.view(rows, size * channels, width).mT.contiguous()
-    lines = _sum_lines(lines, *filter_taps(box[:, 0, 0], box[:, 0, 2], width, size))  # [B, size, size*C]
+    across = filter_taps(box[:, 0, 0], box[:, 0, 2], width, size)
+    lines = _sum_lines(lines, *across)  # [B, size, size*C]
     return lines.view(rows, size, size, channels).permute(0, 3, 2, 1).contiguous()
 
 
@@ -131,7 +142,8 @@ def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple
     half_side = (extent.abs() * (pixels / 2))[:, None, None]  # [B, 1, 1]
     inside = half_side + 0.5 - (pixel_centre - middle[:, :, None]).abs_()
     weights = triangle.clamp_(min=0).mul_(inside.clamp_(0, 1))
-    return index.clamp_(0, pixels - 1).long(), weights.div_(weights.sum(dim=2, keepdim=True))
+    weights.div_(weights.sum(dim=2, keepdim=True))
+    return index.clamp_(0, pixels - 1).long(), weights
 
 
 def _sum_lines(lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
@@ -139,12 +151,20 @@ def _sum_lines(lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     rows, height, _ = lines.shape
     index = index + height * torch.arange(rows, device=index.device)[:, None, None]
     summed = functional.embedding_bag(
-        index.flatten(0, 1), lines.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum"
+        index.flatten(0, 1),
+        lines.flatten(0, 1),
+        per_sample_weights=weights.flatten(0, 1),
+        mode="sum",
     )
     return summed.view(rows, index.shape[1], -1)
 
 
-def _first_that_fits(share: Tensor, shape: Tensor, aspect: Tensor, ratio: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def _first_that_fits(
+    share: Tensor,
+    shape: Tensor,
+    aspect: Tensor,
+    ratio: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
     """[B, TRIES] areas and ratios -> widths and heights [B], as fractions of the image's sides."""
     shape = shape / aspect[:, None]  # width / height, each now in units of its own side of the image
     width = (share * shape).sqrt()
@@ -162,4 +182,5 @@ def _first_that_fits(share: Tensor, shape: Tensor, aspect: Tensor, ratio: tuple[
 
 def _box(width: Tensor, height: Tensor, across: Tensor, down: Tensor) -> Tensor:
     nought = torch.zeros_like(width)
-    return torch.stack([width, nought, across, nought, height, down], dim=1).view(-1, 2, 3)
+    entries = torch.stack([width, nought, across, nought, height, down], dim=1)
+    return entries.view(-1, 2, 3)

@@ -28,12 +28,16 @@ def make_view(images: Tensor, params: ViewParams, size: int) -> View:
     a CUDA device: there that is so only where RandAugment meets views of more than 64 pixels.
     """
     if images.ndim == 5:
-        frames = make_view(images.flatten(0, 1), params.repeated(images.shape[1]), size)
-        return View(frames.pixels.unflatten(0, images.shape[:2]), frames.box[:: images.shape[1]])
+        clips, length = images.shape[:2]
+        frames = make_view(images.flatten(0, 1), params.repeated(length), size)
+        pixels = frames.pixels.unflatten(0, (clips, length))
+        return View(pixels, frames.box[::length])
     if fused.supports(images):
         return _fused_view(images, params, size)
-    make = native.make if native.can_make(images) and not _needs_pytorch(images, params) else batched.make
-    return _with_operations(View(make(images, params, size), params.box.to(images.device)), params)
+    is_compiled = native.can_make(images) and not _needs_pytorch(images, params)
+    make = native.make if is_compiled else batched.make
+    pixels = make(images, params, size)
+    return _with_operations(View(pixels, params.box.to(images.device)), params)
 
 
 def crop_of(pixels: Pixels, name: str) -> Crop:
@@ -53,7 +57,8 @@ def crop_of(pixels: Pixels, name: str) -> Crop:
 
 def view_of_crop(crop: Crop, params: ViewParams, size: int) -> View:
     """One view of each image, whose crop has been cut: it is mirrored, and its colours change."""
-    mirror = torch.eye(2, 3, device=params.box.device).expand(len(params.box), 2, 3).clone()  # [B, 2, 3]
+    mirror = torch.eye(2, 3, device=params.box.device)
+    mirror = mirror.repeat(len(params.box), 1, 1)  # [B, 2, 3]
     mirror[:, 0, 0] = params.box[:, 0, 0].sign()  # as the crop's box has it, which may be on another device
     view = make_view(crop.pixels, params._replace(box=mirror, is_cut=True), size)
     cut = crop.box.to(view.box.device).clone()
@@ -62,7 +67,8 @@ def view_of_crop(crop: Crop, params: ViewParams, size: int) -> View:
 
 
 def _fused_view(images: Tensor, params: ViewParams, size: int) -> View:
-    packed, random = pack(params).to(images.device), params.rand_augment
+    packed = pack(params).to(images.device)
+    random = params.rand_augment
     if random is None:
         return View(fused.make(images, packed, size), packed.box)
     pixels = fused.make(images, packed._replace(cutout_side=0.0), size)
@@ -84,6 +90,8 @@ def _with_operations(view: View, params: ViewParams) -> View:
 
 def _needs_pytorch(images: Tensor, params: ViewParams) -> bool:
     """Whether images that are neither grey nor RGB get colour augmentations, which the compiled code does not have."""
-    if images.shape[1] in (1, 3) or params.colour is None:
+    colour = params.colour
+    if images.shape[1] in (1, 3) or colour is None:
         return False
-    return params.colour.channel_factors is not None or bool((params.colour.order >= 0).any())
+    is_jittered = bool((colour.order >= 0).any())
+    return is_jittered or colour.channel_factors is not None

@@ -81,6 +81,9 @@ OPERATIONS: dict[str, Operation] = {
 }
 """By name, in the order in which `RandAugmentParams.kind` counts them."""
 
+MOVES = {index: operation.move for index, operation in enumerate(OPERATIONS.values()) if operation.move}
+"""The geometric operations, by their position."""
+
 
 def random_operations(rng: BatchRNG, count: int, chance: float, strength: tuple[float, float]) -> RandAugmentParams:
     """``count`` operations a row, drawn with repeats, each made with the given chance at a strength in the range."""
@@ -100,33 +103,39 @@ def operate(views: Tensor, operations: RandAugmentParams) -> Tensor:
     Returns:
         Where the pixels came from: the affine map [B, 2, 3] from the views' [-1, 1] plane to the one before.
     """
-    origin = torch.eye(2, 3, device=views.device).repeat(len(views), 1, 1)
-    for kind, amount in zip(operations.kind.unbind(1), operations.amount.unbind(1), strict=True):
-        moved = torch.zeros_like(kind, dtype=torch.bool)
-        for index, operation in enumerate(OPERATIONS.values()):
-            rows = (kind == index).nonzero()[:, 0]
-            if operation.change is not None and len(rows):
-                chosen = rows.to(views.device)
-                views.index_copy_(0, chosen, operation.change(views[chosen], amount[rows].to(views.device)))
-            moved |= (kind == index) & (operation.move is not None)
-        rows = moved.nonzero()[:, 0]
-        if len(rows):
-            chosen, maps = rows.to(views.device), affine_maps(kind[rows], amount[rows]).to(views.device)
+    device = views.device
+    origin = torch.eye(2, 3, device=device).repeat(len(views), 1, 1)
+    steps = zip(operations.kind.unbind(1), operations.amount.unbind(1), strict=True)
+    for kind, amount in steps:  # [B] each
+        _change_rows(views, kind, amount)
+        is_moved = torch.isin(kind, torch.tensor(list(MOVES), device=kind.device))
+        rows = is_moved.nonzero()[:, 0]
+        if len(rows):  # all kinds of moves in one resampling
+            chosen = rows.to(device)
+            maps = affine_maps(kind[rows], amount[rows]).to(device)
             views.index_copy_(0, chosen, move(views[chosen], maps))
             origin.index_copy_(0, chosen, chained(origin[chosen], maps))
     return origin
 
 
+def _change_rows(views: Tensor, kind: Tensor, amount: Tensor) -> None:
+    """Changes of tone and colour, in place: [B, C, S, S], int64 [B], float32 [B]."""
+    for index, operation in enumerate(OPERATIONS.values()):
+        rows = (kind == index).nonzero()[:, 0]
+        if operation.change is not None and len(rows):
+            chosen = rows.to(views.device)
+            changed = operation.change(views[chosen], amount[rows].to(views.device))
+            views.index_copy_(0, chosen, changed)
+
+
 def affine_maps(kind: Tensor, amount: Tensor) -> Tensor:
     """The maps of geometric operations: int64 [B], float32 [B] -> [B, 2, 3]; any other gives the identity."""
     maps = torch.eye(2, 3, device=amount.device).repeat(len(kind), 1, 1)
-    for index, operation in enumerate(OPERATIONS.values()):
+    for index, lines_of in MOVES.items():
         rows = kind == index
-        if operation.move is not None:
-            lines = operation.move(amount[rows])
-            for line, entries in enumerate(lines):
-                for column, entry in enumerate(entries):
-                    maps[rows, line, column] = entry
+        for line, entries in enumerate(lines_of(amount[rows])):
+            for column, entry in enumerate(entries):
+                maps[rows, line, column] = entry
     return maps
 
 
@@ -138,7 +147,8 @@ def move(images: Tensor, maps: Tensor) -> Tensor:
 
 def chained(outer: Tensor, inner: Tensor) -> Tensor:
     """The affine map [B, 2, 3] that does ``inner`` and then ``outer``."""
-    line, shift = outer[:, :, :2], outer[:, :, 2:]
+    line = outer[:, :, :2]
+    shift = outer[:, :, 2:]
     return line @ inner + functional.pad(shift, (2, 0))
 
 
@@ -147,7 +157,8 @@ def cut_out(views: Tensor, centre: Tensor, side: float) -> None:
 
     Only the part inside the view, so that one at a corner hides a quarter.
     """
-    pixel_centre = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]  # [S]
+    size = views.shape[-1]
+    pixel_centre = (torch.arange(size, device=views.device) + 0.5) / size  # [S]
     from_edge = pixel_centre - centre.to(views.device)[:, :, None] + side / 2  # [B, 2, S]
     hidden = from_edge.div_(side).floor_() == 0  # [B, 2, S]
     square = hidden[:, 1, :, None] & hidden[:, 0, None, :]  # [B, S, S]

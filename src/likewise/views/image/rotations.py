@@ -13,7 +13,8 @@ ROTATIONS = 4
 
 def four_rotations(pixels: Tensor) -> Tensor:
     """[B, C, S, S] -> [4B, C, S, S]: row 4b + j is image b turned j times by 90 degrees against the clock."""
-    return torch.stack([pixels.rot90(j, (2, 3)) for j in range(ROTATIONS)], dim=1).flatten(0, 1)
+    turned = [pixels.rot90(turns, (2, 3)) for turns in range(ROTATIONS)]
+    return torch.stack(turned, dim=1).flatten(0, 1)
 
 
 def joint_labels(labels: Tensor) -> Tensor:

@@ -88,5 +88,6 @@ def flow_colours(flow: Tensor) -> Tensor:
     longest = length.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
     saturation = length / longest
     thirds = torch.arange(3, device=flow.device) * (2 * torch.pi / 3)  # of red, green and blue
-    hue = (1 + torch.cos(angle[:, None] - thirds.view(1, 3, 1, 1))) / 2  # [B, 3, H, W]
+    from_channel = angle[:, None] - thirds.view(1, 3, 1, 1)  # [B, 3, H, W]
+    hue = (1 + torch.cos(from_channel)) / 2
     return 1 - saturation[:, None] * (1 - hue)

@@ -13,7 +13,6 @@ from likewise.data.video.clip_columns import FLOW
 from likewise.data.video.optical_flow import unpacked
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG
-from likewise.views.image.crop import random_boxes
 from likewise.views.motion.flow import flow_edges, flow_view
 from likewise.views.motion.temporal_windows import frames_from
 from likewise.views.policies import ViewPolicy
@@ -68,16 +67,25 @@ class MotionViews(NamedTuple):
         Raises:
             LikewiseError: the window is a single frame.
         """
-        policy, start, count = self.policy, frame_view.start, frame_view.pixels.shape[1] - 1
+        policy = self.policy
+        start = frame_view.start
+        count = frame_view.pixels.shape[1] - 1
         if start is None or count < 1:
             raise LikewiseError("A single frame has no motion. Learn from videos, and give --frames 2 or more.")
         if not self.reads_flow:
-            return replace(policy, frames=count + 1)(batch.pixels, rng, start).pixels.diff(dim=1)
+            frames = replace(policy, frames=count + 1)(batch.pixels, rng, start).pixels
+            return frames.diff(dim=1)
         flow = frames_from(batch.modalities[FLOW], start, count)
-        box = random_boxes(rng, batch.pixels.aspect, policy.crop_area, policy.crop_ratio, policy.flip)
+        box = policy.sample_boxes(rng, batch.pixels.aspect)
         with torch.autocast(flow.device.type, enabled=False):
             boxes = box.to(flow.device).repeat_interleave(count, dim=0)
             cropped = flow_view(unpacked(flow).flatten(0, 1), boxes, self.size)
-            limit = LIMIT * self.size
-            motion = flow_edges(cropped, limit) if self.kind == "flow-edges" else (cropped / limit).clamp(-1, 1)
+            motion = self._scaled(cropped)
         return motion.unflatten(0, (batch.size, count))
+
+    def _scaled(self, flow: Tensor) -> Tensor:
+        """Flow of a view's frames [N, 2, s, s] as the network sees it."""
+        limit = LIMIT * self.size
+        if self.kind == "flow-edges":
+            return flow_edges(flow, limit)
+        return (flow / limit).clamp(-1, 1)

@@ -21,8 +21,9 @@ def random_start(rng: BatchRNG, pixels: Pixels, frames: int) -> Tensor:
             f"A view of {frames} frames was requested, but {stored} of each video are stored. Give fewer "
             f"--frames, or store more of each with --seconds."
         )
-    last = (stored if pixels.valid_frames is None else pixels.valid_frames.to("cpu")) - frames
-    return (rng.uniform().to("cpu") * (torch.as_tensor(last).clamp(min=0) + 1)).long()
+    valid = torch.as_tensor(stored) if pixels.valid_frames is None else pixels.valid_frames.to("cpu")
+    last = (valid - frames).clamp(min=0)
+    return (rng.uniform().to("cpu") * (last + 1)).long()
 
 
 def frames_from(rows: Tensor, start: Tensor, length: int) -> Tensor:
@@ -34,4 +35,5 @@ def frames_from(rows: Tensor, start: Tensor, length: int) -> Tensor:
         length: how many frames.
     """
     every = torch.arange(len(rows), device=rows.device)[:, None]
-    return rows[every, (start[:, None] + torch.arange(length, device=start.device)).to(rows.device)]
+    frames = start[:, None] + torch.arange(length, device=start.device)  # [B, length]
+    return rows[every, frames.to(rows.device)]

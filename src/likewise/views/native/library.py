@@ -81,10 +81,13 @@ def _loaded() -> ctypes.CDLL | str:
 def _compiler() -> list[str]:
     """Its path and the arguments that ``CXX`` gives it."""
     named = shlex.split(os.environ.get("CXX", ""))
-    for command in [named] if named else [["c++"], ["g++"], ["clang++"]]:
+    candidates = [named] if named else [["c++"], ["g++"], ["clang++"]]
+    for command in candidates:
         if found := shutil.which(command[0]):
             return [found, *command[1:]]
-    raise _Unavailable(f"CXX names {named[0]}, which is not there" if named else "no C++ compiler was found")
+    if named:
+        raise _Unavailable(f"CXX names {named[0]}, which is not there")
+    raise _Unavailable("no C++ compiler was found")
 
 
 def _folder() -> Path:
@@ -102,10 +105,12 @@ def _key(compiler: list[str]) -> str:
 def _processor() -> str:
     """Model and instruction sets: a folder may be shared by machines, and one's code must not run on another."""
     try:
-        described = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        cpuinfo = Path("/proc/cpuinfo").read_text()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    return "\n".join(line for line in described if line.startswith(("model name", "flags", "Features", "CPU part")))
+    first_core = cpuinfo.split("\n\n")[0].splitlines()
+    telling = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(line for line in first_core if line.startswith(telling))
 
 
 def _is_intact(cached: Path) -> bool:
@@ -129,7 +134,8 @@ def _build(compiler: list[str], cached: Path) -> None:
         command = [*compiler, *FLAGS, str(SOURCE), "-o", str(built)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
-            message = next((line for line in finished.stderr.splitlines() if "error" in line), finished.stderr.strip())
+            errors = [line for line in finished.stderr.splitlines() if "error" in line]
+            message = errors[0] if errors else finished.stderr.strip()
             raise _Unavailable(f"{compiler[0]} failed: {message}")
         built.with_suffix(".sha256").write_text(_digest(built))
         os.replace(built, cached)

@@ -24,13 +24,26 @@ _TYPES = {
     "solarized": torch.bool,
 }
 _POINTERS = ("images", "views", *_TYPES)
-_NUMBERS = ("rows", "channels", "height", "width", "size", "blur_taps", "threads", "is_cut", "interleaved")
+_NUMBERS = (
+    "rows",
+    "channels",
+    "height",
+    "width",
+    "size",
+    "blur_taps",
+    "threads",
+    "is_cut",
+    "interleaved",
+)
 
 
 class Work(ctypes.Structure):
     """The arguments of ``likewise_make_views``, as the struct of this name in ``views.cpp`` has them."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in _POINTERS] + [(name, ctypes.c_int64) for name in _NUMBERS]
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+        *((name, ctypes.c_int64) for name in _NUMBERS),
+    ]
 
 
 def can_make(images: Tensor) -> bool:
@@ -52,10 +65,19 @@ def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     # The tensors must stay alive until the call returns, because C++ gets their addresses only.
     layout = torch.channels_last if interleaved else torch.contiguous_format
     tensors = {"images": images.contiguous(memory_format=layout), "views": views, **_on_cpu(params, rows)}
-    threads = max(1, min(torch.get_num_threads(), views.numel() // WORTH_A_THREAD))
-    numbers = (rows, channels, height, width, size, kernel_size(size), threads, is_cut, interleaved)
-    named = dict(zip(_NUMBERS, numbers, strict=True))
-    work = Work(**{name: tensor.data_ptr() for name, tensor in tensors.items()}, **named)
+    pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
+    work = Work(
+        **pointers,
+        rows=rows,
+        channels=channels,
+        height=height,
+        width=width,
+        size=size,
+        blur_taps=kernel_size(size),
+        threads=max(1, min(torch.get_num_threads(), views.numel() // WORTH_A_THREAD)),
+        is_cut=is_cut,
+        interleaved=interleaved,
+    )
     compiled.likewise_make_views(ctypes.byref(work))
     return views
 

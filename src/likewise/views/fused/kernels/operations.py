@@ -1,32 +1,32 @@
-"""The GPU kernel of RandAugment; imported late, since it needs Triton.
+"""The kernel of RandAugment.
 
 One launch makes one operation of each view, from one buffer to another, so that a move may read any pixel. A
 program holds a whole view (of an image that is not RGB: one channel of it). What each function computes is defined by
 the function of ``likewise.views.image`` that it names.
 """
 
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-from likewise.views.fused.kernels import (
-    BOX,
-    EMPTY,
-    SAYS_ORDER,
-    _blended,
-    _luminance,
-    _store,
-    _tile_coordinates,
-    _within,
-)
+from likewise.views.fused.kernels.colour import blended, luminance
+from likewise.views.fused.kernels.layout import BOX, SAYS_ORDER
+from likewise.views.fused.kernels.tile import EMPTY, inside, store, tile_coordinates, within
 from likewise.views.image import random_ops, tone
 
 KINDS = {name: tl.constexpr(number) for number, name in enumerate(random_ops.OPERATIONS)}
-AUTOCONTRAST, EQUALIZE, BRIGHTNESS = KINDS["autocontrast"], KINDS["equalize"], KINDS["brightness"]
-COLOUR, CONTRAST, SHARPNESS = KINDS["colour"], KINDS["contrast"], KINDS["sharpness"]
-POSTERIZE, SOLARIZE, ROTATE = KINDS["posterize"], KINDS["solarize"], KINDS["rotate"]
+AUTOCONTRAST = KINDS["autocontrast"]
+EQUALIZE = KINDS["equalize"]
+BRIGHTNESS = KINDS["brightness"]
+COLOUR = KINDS["colour"]
+CONTRAST = KINDS["contrast"]
+SHARPNESS = KINDS["sharpness"]
+POSTERIZE = KINDS["posterize"]
+SOLARIZE = KINDS["solarize"]
+ROTATE = KINDS["rotate"]
 SHEAR_X, SHEAR_Y = KINDS["shear x"], KINDS["shear y"]
 TRANSLATE_X, TRANSLATE_Y = KINDS["translate x"], KINDS["translate y"]
 LEVELS = tl.constexpr(tone.LEVELS)
@@ -43,7 +43,9 @@ def _autocontrast(channel, there):
     least = tl.min(tl.min(tl.where(there, channel, 2.0), 1), 0)
     greatest = tl.max(tl.max(tl.where(there, channel, -1.0), 1), 0)
     flat = least == greatest
-    return _within((channel - tl.where(flat, 0.0, least)) / tl.where(flat, 1.0, greatest - least))
+    offset = tl.where(flat, 0.0, least)
+    span = tl.where(flat, 1.0, greatest - least)
+    return within((channel - offset) / span)
 
 
 @triton.jit
@@ -57,7 +59,8 @@ def _equalize(channel, there, size, SIDE: tl.constexpr):
     counts = tl.histogram(tl.where(seen, levels, 0), LEVELS)
     counts = counts - tl.where(level == 0, SIDE * SIDE - size * size, 0)
     brightest = tl.max(tl.where(counts > 0, level, 0), 0)
-    per_level = (size * size - tl.sum(tl.where(level == brightest, counts, 0), 0)) // (LEVELS - 1)
+    of_brightest = tl.sum(tl.where(level == brightest, counts, 0), 0)
+    per_level = (size * size - of_brightest) // (LEVELS - 1)
     below = tl.cumsum(counts, 0) - counts
     table = tl.minimum((below + per_level // 2) // tl.maximum(per_level, 1), LEVELS - 1)
     spread = tl.where(per_level > 0, tl.gather(table, levels, 0), levels)
@@ -77,8 +80,9 @@ def _sharpened(plane, channel, factor, y, x, size):
                 pointers = tl.max_contiguous(pointers, [1, 2])
             total += tl.load(pointers)
     smooth = total / 13
-    inner_y, inner_x = (y > 0) & (y < size - 1), (x > 0) & (x < size - 1)
-    sharpened = _within(smooth + factor * (channel - smooth))
+    inner_y = (y > 0) & (y < size - 1)
+    inner_x = (x > 0) & (x < size - 1)
+    sharpened = within(smooth + factor * (channel - smooth))
     return tl.where(inner_y[:, None] & inner_x[None, :], sharpened, channel)
 
 
@@ -91,22 +95,27 @@ def _posterized(channel, bits):
 
 @triton.jit
 def _toned(
-    plane, red, green, blue, kind, amount, y, x, there, size, SIDE: tl.constexpr, RGB: tl.constexpr
+    plane, red, green, blue, kind, amount, y, x, there, size,
+    SIDE: tl.constexpr, RGB: tl.constexpr,
 ):  # fmt: skip
     """An operation that leaves pixels where they are, or none."""
     if kind == AUTOCONTRAST:
         red = _autocontrast(red, there)
         if RGB:
-            green, blue = _autocontrast(green, there), _autocontrast(blue, there)
+            green = _autocontrast(green, there)
+            blue = _autocontrast(blue, there)
     elif kind == EQUALIZE:
         red = _equalize(red, there, size, SIDE)
         if RGB:
-            green, blue = _equalize(green, there, size, SIDE), _equalize(blue, there, size, SIDE)
+            green = _equalize(green, there, size, SIDE)
+            blue = _equalize(blue, there, size, SIDE)
     elif kind == BRIGHTNESS:
-        red, green, blue = _within(red * amount), _within(green * amount), _within(blue * amount)
+        red = within(red * amount)
+        green = within(green * amount)
+        blue = within(blue * amount)
     elif kind == CONTRAST:
-        mean = _whole_sum(tl.where(there, _luminance(red, green, blue, RGB), 0.0)) / (size * size)
-        red, green, blue = _blended(red, green, blue, mean, amount)
+        mean = _whole_sum(tl.where(there, luminance(red, green, blue, RGB), 0.0)) / (size * size)
+        red, green, blue = blended(red, green, blue, mean, amount)
     else:
         red, green, blue = _toned_locally(plane, red, green, blue, kind, amount, y, x, size, RGB)
     return red, green, blue
@@ -121,14 +130,16 @@ def _toned_locally(plane, red, green, blue, kind, amount, y, x, size, RGB: tl.co
             green = _sharpened(plane + size * size, green, amount, y, x, size)
             blue = _sharpened(plane + 2 * size * size, blue, amount, y, x, size)
     elif kind == POSTERIZE:
-        red, green, blue = _posterized(red, amount), _posterized(green, amount), _posterized(blue, amount)
+        red = _posterized(red, amount)
+        green = _posterized(green, amount)
+        blue = _posterized(blue, amount)
     elif kind == SOLARIZE:
         red = tl.where(red >= amount, 1 - red, red)
         green = tl.where(green >= amount, 1 - green, green)
         blue = tl.where(blue >= amount, 1 - blue, blue)
     elif kind == COLOUR:
         if RGB:
-            red, green, blue = _blended(red, green, blue, _luminance(red, green, blue, RGB), amount)
+            red, green, blue = blended(red, green, blue, luminance(red, green, blue, RGB), amount)
     return red, green, blue
 
 
@@ -159,7 +170,8 @@ def _corner(plane, row, column, weight, size):
 @triton.jit
 def _moved(plane, row, column, size):
     """``random_ops.move``: a plane [size, size] at positions given in pixels."""
-    above, left = tl.floor(row), tl.floor(column)
+    above = tl.floor(row)
+    left = tl.floor(column)
     down, across = row - above, column - left
     value = _corner(plane, above, left, (1 - down) * (1 - across), size)
     value += _corner(plane, above, left + 1, (1 - down) * across, size)
@@ -172,10 +184,12 @@ def _moved(plane, row, column, size):
 def _chain(box, new_box, xx, xy, x0, yx, yy, y0):
     """``random_ops.chained``: where the pixels of a view that was moved came from."""
     for line in tl.static_range(2):
-        by_x, by_y = tl.load(box + 3 * line), tl.load(box + 3 * line + 1)
+        by_x = tl.load(box + 3 * line)
+        by_y = tl.load(box + 3 * line + 1)
         tl.store(new_box + 3 * line, by_x * xx + by_y * yx)
         tl.store(new_box + 3 * line + 1, by_x * xy + by_y * yy)
-        tl.store(new_box + 3 * line + 2, by_x * x0 + by_y * y0 + tl.load(box + 3 * line + 2))
+        shift = tl.load(box + 3 * line + 2)
+        tl.store(new_box + 3 * line + 2, by_x * x0 + by_y * y0 + shift)
 
 
 @triton.jit(do_not_specialize=["size"])
@@ -184,10 +198,10 @@ def operation_kernel(
     SIDE: tl.constexpr, RGB: tl.constexpr, CUTS_OUT: tl.constexpr,
 ) -> None:  # fmt: skip
     """One operation of each view: float32 [B, C, size, size] -> the same; ``operations`` hold its kind and amount."""
-    row, channel, y, x = _tile_coordinates(size, planes, SIDE, SIDE)
+    row, channel, y, x = tile_coordinates(size, planes, SIDE, SIDE)
     kind = tl.load(operations + row * stride_o).to(tl.int32)
     amount = tl.load(operations + row * stride_o + 1)
-    there = (y < size)[:, None] & (x < size)[None, :]
+    there = inside(y, x, size)
     area = size * size
     offset = (row * planes + channel) * area * (3 if RGB else 1)
     plane = source + offset
@@ -195,7 +209,8 @@ def operation_kernel(
     if channel == 0:
         _chain(boxes + row * BOX, new_boxes + row * BOX, xx, xy, x0, yx, yy, y0)
     # Pixels beyond the view are those of its edge, so that no load needs a mask.
-    within_y, within_x = tl.minimum(y, size - 1), tl.minimum(x, size - 1)
+    within_y = tl.minimum(y, size - 1)
+    within_x = tl.minimum(x, size - 1)
     pointers = plane + (within_y * size)[:, None] + within_x[None, :]
     if SAYS_ORDER:
         pointers = tl.max_contiguous(pointers, [1, 2])
@@ -213,7 +228,7 @@ def operation_kernel(
             blue = _moved(plane + 2 * area, line, column, size)
     else:
         red, green, blue = _toned(plane, red, green, blue, kind, amount, y, x, there, size, SIDE, RGB)
-    _store(
+    store(
         red, green, blue, y, x, there, out + offset, area, size, 1, None, None, channel,
         packed + row * stride_p, cutout_side, size, RGB, False, CUTS_OUT, False,
     )  # fmt: skip

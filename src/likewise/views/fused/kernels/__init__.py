@@ -1,0 +1,17 @@
+"""The GPU kernels behind `likewise.views.fused.views`; imported late, since they need Triton.
+
+Nothing is random here: a row of `packing` says everything about a view. What each function computes is defined, in
+PyTorch, by the function of ``likewise.views.image`` that it names; the two differ by rounding.
+
+A program makes a tile [ROWS, COLUMNS] of one view. Of an RGB image it holds the three channels, as colours need them
+all; of any other image it makes one channel. A small view is a single tile (WHOLE): then contrast's mean, and up to a
+size the blur, stay inside the program. A larger one takes `sum_kernel` for contrast's mean, `view_kernel`,
+and for the rows that are blurred `across_kernel` and `down_kernel`.
+"""
+
+from likewise.views.fused.kernels.blur import across_kernel, down_kernel
+from likewise.views.fused.kernels.boxes import box_kernel
+from likewise.views.fused.kernels.operations import operation_kernel
+from likewise.views.fused.kernels.views import sum_kernel, view_kernel
+
+__all__ = ["across_kernel", "box_kernel", "down_kernel", "operation_kernel", "sum_kernel", "view_kernel"]

@@ -1,0 +1,110 @@
+"""Colour jitter and grey on a tile, as ``likewise.views.image.colour`` defines them."""
+
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from likewise.views.fused.kernels.layout import FACTORS, GREY, ORDER
+from likewise.views.fused.kernels.tile import within
+from likewise.views.image import colour
+
+RED = tl.constexpr(colour.RED)
+GREEN = tl.constexpr(colour.GREEN)
+BLUE = tl.constexpr(colour.BLUE)
+BRIGHTEN, CONTRAST, SATURATE, SHIFT_HUE = (tl.constexpr(index) for index in range(4))
+CHANGES = tl.constexpr(len(colour.COLOUR_OPS))
+
+
+@triton.jit
+def coloured(
+    red, green, blue, parameters, sums, there, size,
+    TILES: tl.constexpr, RGB: tl.constexpr, WHOLE: tl.constexpr,
+):  # fmt: skip
+    """``colour.jitter``, then ``colour.grey``."""
+    for turn in range(CHANGES):
+        change = tl.load(parameters + ORDER + turn).to(tl.int32)
+        factor = tl.load(parameters + FACTORS + tl.maximum(change, 0))
+        mean = factor * 0
+        if change == CONTRAST:
+            mean = _mean_luminance(red, green, blue, sums, there, size, TILES, RGB, WHOLE)
+        red, green, blue = changed(red, green, blue, change, factor, mean, RGB)
+    if RGB:
+        if tl.load(parameters + GREY) != 0:
+            red = luminance(red, green, blue, RGB)
+            green = red
+            blue = red
+    return red, green, blue
+
+
+@triton.jit
+def changed(red, green, blue, change, factor, mean, RGB: tl.constexpr):
+    """One of ``colour.COLOUR_OPS``, or nothing at -1; ``mean`` is contrast's."""
+    if change == BRIGHTEN:
+        red = within(red * factor)
+        green = within(green * factor)
+        blue = within(blue * factor)
+    elif change == CONTRAST:
+        red, green, blue = blended(red, green, blue, mean, factor)
+    elif RGB:
+        if change == SATURATE:
+            red, green, blue = blended(red, green, blue, luminance(red, green, blue, RGB), factor)
+        elif change == SHIFT_HUE:
+            red, green, blue = _hue_shifted(red, green, blue, factor)
+    return red, green, blue
+
+
+@triton.jit
+def luminance(red, green, blue, RGB: tl.constexpr):
+    """``colour.luminance``; a channel alone is its own."""
+    if RGB:
+        return red * RED + green * GREEN + blue * BLUE
+    else:
+        return red
+
+
+@triton.jit
+def _mean_luminance(
+    red, green, blue, sums, there, size,
+    TILES: tl.constexpr, RGB: tl.constexpr, WHOLE: tl.constexpr,
+):  # fmt: skip
+    """Over the view: from the tile, if it is all of it, or from the ``sums`` of all tiles."""
+    if WHOLE:
+        seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
+        total = tl.sum(tl.sum(seen, 1), 0)
+    else:
+        tile = tl.arange(0, TILES)
+        pointers = sums + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tile
+        total = tl.sum(tl.load(pointers, mask=tile < tl.num_programs(1), other=0.0), 0)
+    return total / (size * size)
+
+
+@triton.jit
+def _hue_shifted(red, green, blue, turn):
+    """``colour.shift_hue``."""
+    least = tl.minimum(tl.minimum(red, green), blue)
+    greatest = tl.maximum(tl.maximum(red, green), blue)
+    chroma = greatest - least
+    per_chroma = 1 / tl.maximum(chroma, 1e-12)
+    by_red = (green - blue) * per_chroma
+    by_green = (blue - red) * per_chroma + 2
+    by_blue = (red - green) * per_chroma + 4
+    hue = tl.where(greatest == green, by_green, by_blue)
+    hue = tl.where(greatest == red, by_red, hue) + turn * 6
+    hue = hue - 6 * tl.floor(hue * (1 / 6))
+    red = least + within(tl.abs(hue - 3) - 1) * chroma
+    green = least + within(2 - tl.abs(hue - 2)) * chroma
+    blue = least + within(2 - tl.abs(hue - 4)) * chroma
+    return red, green, blue
+
+
+@triton.jit
+def blended(red, green, blue, other, factor):
+    """``colour._blend``."""
+    other = other * (1 - factor)
+    red = within(red * factor + other)
+    green = within(green * factor + other)
+    blue = within(blue * factor + other)
+    return red, green, blue

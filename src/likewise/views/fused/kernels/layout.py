@@ -1,0 +1,40 @@
+"""Where the kernels find the parameters of a view, and how Triton should compile their loads and stores."""
+
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from likewise.views.fused import packing
+
+EXTENT_X, CENTRE_X, EXTENT_Y, CENTRE_Y = (tl.constexpr(index) for index in (0, 2, 4, 5))
+"""Positions in a box, the six numbers of ``View.box``."""
+BOX = tl.constexpr(6)
+"""How many numbers a box has."""
+
+FACTORS = tl.constexpr(packing.FACTORS)
+ORDER = tl.constexpr(packing.ORDER)
+GREY = tl.constexpr(packing.GREY)
+BLURRED = tl.constexpr(packing.BLURRED)
+SIGMA = tl.constexpr(packing.SIGMA)
+SOLARIZED = tl.constexpr(packing.SOLARIZED)
+CUTOUT = tl.constexpr(packing.CUTOUT)
+CHANNEL_FACTORS = tl.constexpr(packing.CHANNEL_FACTORS)
+"""First columns of a row of `packing`."""
+
+SAYS_ORDER = tl.constexpr(tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 8))
+"""Whether Triton needs a hint that neighbouring threads read neighbouring columns.
+
+Where it sees no contiguous addresses, 3.6 lets them read neighbouring lines, which at 224 pixels took 7 times as long.
+A hint of two contiguous addresses turns that round. It changes nothing else as long as Triton knows nothing of how
+addresses are aligned (NOT_SPECIALIZED), since it then loads and stores each number alone. The hint belongs to the
+operation that computes the addresses, so each of them gives it: what a function says of its argument is lost.
+"""
+
+NOT_SPECIALIZED = [
+    *("size", "height", "width", "stride_b", "stride_c", "stride_h", "stride_w"),
+    *("out_b", "out_c", "out_h", "out_w"),
+]
+"""Numbers for which Triton does not compile a kernel of its own where they are 1 or divisible by 16."""

@@ -1,0 +1,88 @@
+"""What all kernels share: the tile of a program, and how it goes to memory."""
+
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from likewise.views.fused.kernels.layout import CUTOUT, SAYS_ORDER, SOLARIZED
+from likewise.views.image.random_ops import GREY
+
+EMPTY = tl.constexpr(GREY)
+"""Value of what Cutout or a move leaves empty."""
+
+
+@triton.jit
+def tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """This program's image and channel, and the pixels of its tile."""
+    row = tl.program_id(0) // planes
+    channel = tl.program_id(0) % planes
+    tiles_across = tl.cdiv(size, COLUMNS)
+    y = (tl.program_id(1) // tiles_across) * ROWS + tl.arange(0, ROWS)
+    x = (tl.program_id(1) % tiles_across) * COLUMNS + tl.arange(0, COLUMNS)
+    return row.to(tl.int64), channel, y, x
+
+
+@triton.jit
+def inside(y, x, size):
+    """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]."""
+    return (y < size)[:, None] & (x < size)[None, :]
+
+
+@triton.jit
+def within(value):
+    """Clamped to [0, 1]."""
+    return tl.minimum(tl.maximum(value, 0.0), 1.0)
+
+
+@triton.jit
+def store(
+    red, green, blue, y, x, there, out, out_c, out_h, out_w, mean, std, channel, parameters, cutout_side, size,
+    RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+):  # fmt: skip
+    """The last changes, and the view into memory, in its dtype and layout."""
+    hidden = there
+    if CUTS_OUT:
+        across = _hidden_along(x, tl.load(parameters + CUTOUT), cutout_side, size)
+        down = _hidden_along(y, tl.load(parameters + CUTOUT + 1), cutout_side, size)
+        hidden = down[:, None] & across[None, :]
+    threshold = 2.0  # no value reaches it
+    if COLOURED:
+        threshold = 2.0 - 1.5 * tl.load(parameters + SOLARIZED)
+    pointers = out + (y * out_h)[:, None] + (x * out_w)[None, :]
+    if SAYS_ORDER:
+        pointers = tl.max_contiguous(pointers, [1, 2])
+    _store_channel(
+        red, pointers, there, hidden, threshold, out, mean, std, channel, COLOURED, CUTS_OUT, NORMALISED
+    )  # fmt: skip
+    if RGB:
+        _store_channel(
+            green, pointers + out_c, there, hidden, threshold, out, mean, std, 1, COLOURED, CUTS_OUT, NORMALISED
+        )  # fmt: skip
+        _store_channel(
+            blue, pointers + 2 * out_c, there, hidden, threshold, out, mean, std, 2, COLOURED, CUTS_OUT, NORMALISED
+        )  # fmt: skip
+
+
+@triton.jit
+def _store_channel(
+    value, pointers, there, hidden, threshold, out, mean, std, channel,
+    COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
+):  # fmt: skip
+    """``colour.solarize``, ``random_ops.cut_out`` and an encoder's normalisation of one channel, into memory."""
+    if COLOURED:
+        value = tl.where(value >= threshold, 1 - value, value)
+    if CUTS_OUT:
+        value = tl.where(hidden, EMPTY, value)
+    if NORMALISED:
+        value = (value - tl.load(mean + channel)) / tl.load(std + channel)
+    tl.store(pointers, value.to(out.dtype.element_ty), mask=there)
+
+
+@triton.jit
+def _hidden_along(index, centre, side, size):
+    """Which pixels of an axis are inside the square of ``random_ops.cut_out``."""
+    pixel_centre = (index.to(tl.float32) + 0.5) / size
+    return tl.floor((pixel_centre - centre + side * 0.5) / side) == 0

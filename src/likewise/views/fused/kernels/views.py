@@ -1,0 +1,81 @@
+"""The kernels of crops and colours: a tile of a view in each program."""
+
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from likewise.views.fused.kernels.blur import all_blurred, set_aside
+from likewise.views.fused.kernels.colour import CHANGES, CONTRAST, changed, coloured, luminance
+from likewise.views.fused.kernels.crop import crop
+from likewise.views.fused.kernels.layout import BLURRED, BOX, CHANNEL_FACTORS, FACTORS, NOT_SPECIALIZED, ORDER
+from likewise.views.fused.kernels.tile import inside, store, tile_coordinates, within
+
+
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+def sum_kernel(
+    images, boxes, packed, sums, size, height, width, planes, stride_b, stride_c, stride_h, stride_w, stride_p,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr,
+) -> None:  # fmt: skip
+    """Each tile's sum over the luminance that contrast meets: [B * planes, tiles]. Rows without contrast are left."""
+    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
+    parameters = packed + row * stride_p
+    before = CHANGES  # how many changes come before contrast
+    for turn in range(CHANGES):
+        if tl.load(parameters + ORDER + turn).to(tl.int32) == CONTRAST:
+            before = tl.minimum(before, turn)
+    if before < CHANGES:
+        box = boxes + row * BOX
+        image = images + row * stride_b + channel * stride_c
+        red, green, blue = crop(
+            image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+        )
+        if SCALED:
+            red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
+        for turn in range(before):
+            change = tl.load(parameters + ORDER + turn).to(tl.int32)
+            factor = tl.load(parameters + FACTORS + tl.maximum(change, 0))
+            red, green, blue = changed(red, green, blue, change, factor, 0.0, RGB)
+        there = inside(y, x, size)
+        seen = tl.where(there, luminance(red, green, blue, RGB), 0.0)
+        pointers = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+        tl.store(sums + pointers, tl.sum(tl.sum(seen, 1), 0))
+
+
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
+def view_kernel(
+    images, boxes, packed, sums, out, unblurred, mean, std, cutout_side, size, height, width, planes,
+    stride_b, stride_c, stride_h, stride_w, stride_p, out_b, out_c, out_h, out_w,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, TILES: tl.constexpr, RADIUS: tl.constexpr, TAPS: tl.constexpr,
+    RGB: tl.constexpr, SHRINKS: tl.constexpr, SCALED: tl.constexpr, COLOURED: tl.constexpr, BLURS: tl.constexpr,
+    CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr, WHOLE: tl.constexpr, BLURS_HERE: tl.constexpr,
+) -> None:  # fmt: skip
+    """A tile of a view, finished, but for rows to be blurred by other kernels: theirs goes to ``unblurred``."""
+    row, channel, y, x = tile_coordinates(size, planes, ROWS, COLUMNS)
+    parameters = packed + row * stride_p
+    box = boxes + row * BOX
+    image = images + row * stride_b + channel * stride_c
+    there = inside(y, x, size)
+    red, green, blue = crop(
+        image, box, y, x, size, height, width, stride_c, stride_h, stride_w, ROWS, COLUMNS, RGB, SHRINKS
+    )
+    if SCALED:
+        red = within(red * tl.load(parameters + CHANNEL_FACTORS + channel))
+    if COLOURED:
+        red, green, blue = coloured(red, green, blue, parameters, sums, there, size, TILES, RGB, WHOLE)
+    if BLURS:
+        is_blurred = tl.load(parameters + BLURRED).to(tl.int32) != 0
+        if BLURS_HERE:
+            if is_blurred:
+                red, green, blue = all_blurred(red, green, blue, y, x, size, parameters, RADIUS, TAPS, RGB)
+        else:
+            plane = unblurred + (row * planes + channel) * size * size * (3 if RGB else 1)
+            set_aside(plane, red, green, blue, y, x, there & is_blurred, size, RGB)
+            there = there & (is_blurred == 0)
+    target = out + row * out_b + channel * out_c
+    store(
+        red, green, blue, y, x, there, target, out_c, out_h, out_w, mean, std, channel, parameters, cutout_side, size,
+        RGB, COLOURED, CUTS_OUT, NORMALISED,
+    )  # fmt: skip
