@@ -3,42 +3,29 @@
 On a machine with a GPU the kernels are compiled. Elsewhere Triton's interpreter runs them, in a process of its own.
 """
 
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from likewise import losses
 from likewise.losses import fused_batch
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
+from losses.kernels import (
+    DEVICE,
+    Counted,
+    beside,
+    compiled_for_a_gpu_that_is_not_here,
+    needs_triton,
+    on_kernels,
+    pass_through_the_interpreter,
+    runs_elsewhere,
+)
 from losses.launches import Launches
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
-on_kernels = pytest.mark.skipif(
-    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
-)
-OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
-"""Operations by which Triton's interpreter moves data between the host and the kernels."""
-TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
-
-@TRITON
-@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+@needs_triton
+@runs_elsewhere
 def test_every_case_through_the_interpreter():
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "skipped" not in run.stdout
+    pass_through_the_interpreter(__file__)
 
 
 def rows(count, width=12, seed=0):
@@ -97,15 +84,8 @@ def test_kernels_give_value_and_gradient(name, temperature, counted):
 @pytest.mark.parametrize(("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)])
 def test_kernels_are_four_and_little_stands_beside_them(name, others, monkeypatch):
     """PyTorch joins two views; labels and half precision cost nothing. The backward is one launch."""
-    made = fused_batch._kernels()
-    launched = []
-
-    class Counted:
-        def __getattr__(self, kernel):
-            launched.append(kernel)
-            return getattr(made, kernel)
-
-    monkeypatch.setattr(fused_batch, "_kernels", Counted)
+    launched, kernels = [], fused_batch._kernels()
+    monkeypatch.setattr(fused_batch, "_kernels", lambda: Counted(kernels, launched))
     z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
     loss = {
         "nt_xent": lambda: losses.nt_xent(z[:8], z[8:]),
@@ -116,8 +96,7 @@ def test_kernels_are_four_and_little_stands_beside_them(name, others, monkeypatc
     with Launches() as operations:
         value = loss()
     assert launched == ["unit_kernel", "rows_kernel", "mean_kernel"]
-    beside = {name: count for name, count in operations.operations.items() if name not in OF_THE_INTERPRETER}
-    assert sum(beside.values()) == others, beside
+    assert sum(beside(operations).values()) == others, beside(operations)
     (gradient,) = torch.autograd.grad(value, z)
     assert launched[3:] == ["gradient_kernel"]
     assert gradient.dtype == torch.bfloat16
@@ -160,38 +139,8 @@ def test_kernels_leave_what_they_do_not_serve(counted):
 
 
 COMPILING = """
-import torch
-from triton.backends.compiler import GPUTarget
-from triton.runtime.driver import driver
 from likewise.losses import fused_batch, triton_batch_kernels
-
-
-class Nowhere:
-    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
-    get_current_device = staticmethod(lambda: 0)
-    get_current_stream = staticmethod(lambda device: 0)
-
-
-class Compiled:
-    def __init__(self, kernel):
-        self.kernel = kernel
-
-    def __getitem__(self, grid):
-        def launched(*arguments, **settings):
-            built = self.kernel.warmup(*arguments, grid=grid, **settings)
-            assert built.metadata.shared < 232448, built.metadata
-            print("compiled", end=" ")
-        return launched
-
-
-class Kernels:
-    pass
-
-
-for name in ("unit", "rows", "mean", "gradient"):
-    setattr(Kernels, f"{name}_kernel", Compiled(getattr(triton_batch_kernels, f"{name}_kernel")))
-driver.set_active(Nowhere)
-fused_batch._kernels = lambda: Kernels
+fused_batch._kernels = lambda: Kernels(triton_batch_kernels)
 for count, form in ((1024, "pairs"), (4096, "in")):
     z = torch.ones(count, 128, dtype=torch.bfloat16, requires_grad=True)
     labels = None if form == "pairs" else torch.arange(count) // 2
@@ -199,10 +148,8 @@ for count, form in ((1024, "pairs"), (4096, "in")):
 """
 
 
-@TRITON
+@needs_triton
 @pytest.mark.slow
 def test_the_compiler_takes_all_for_a_gpu_that_is_not_here():
     """What the interpreter runs may still not compile; this compiles for capability 9.0."""
-    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run([sys.executable, "-c", COMPILING], env=clean, capture_output=True, text=True)
-    assert run.stdout.split() == ["compiled"] * 8, run.stderr
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 8

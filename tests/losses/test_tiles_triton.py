@@ -388,7 +388,7 @@ def test_kernels_refuse_what_they_cannot_serve():
 @pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 128), (torch.bfloat16, 512), (torch.float32, 128)])
 def test_tiles_are_cut_down_to_the_shared_memory(shared_memory, choice, dtype, width):
     z = torch.empty(1, width, dtype=dtype)
-    tiles = fitting(choice(z), z, shared_memory)
+    tiles = fitting(choice(z), width, z.element_size(), shared_memory)
     needed = width * z.element_size() * (tiles.rows + tiles.stages * tiles.columns)
     assert shared_memory / 8 < needed < shared_memory
     assert min(tiles.rows, tiles.columns) >= 16

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.losses import fused_batch
+from likewise.losses import fused_batch, fused_queue
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import (
     UNKNOWN,
@@ -132,6 +132,14 @@ def _suncet_by_kernels(z: Tensor, labels: Tensor, temperature: float | Tensor = 
     return fused_batch.loss_within_batch(z, labels, float(temperature), "nca")
 
 
+def _queue_nce_by_kernels(
+    queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor
+) -> Tensor | None:
+    if not fused_queue.serves(queries, positives, queue, temperature):
+        return None
+    return fused_queue.queue_loss(queries, positives, queue, temperature)
+
+
 @shapes(first="B D", second="B D")
 @fused_batch.kernels_first(_nt_xent_by_kernels)
 @in_float32
@@ -210,6 +218,7 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
 
 
 @shapes(queries="B D", positives="B D", queue="M D")
+@fused_batch.kernels_first(_queue_nce_by_kernels)
 @in_float32
 def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:
     """MoCo's loss: one positive a query, the queue as negatives (He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722).

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.collectives import over_ranks
+from likewise.losses import fused_queue
 from likewise.losses.float32 import in_float32
+from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
@@ -63,7 +65,21 @@ def _cross_entropies(scaled: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
     return targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected
 
 
+def _distillation_by_kernels(
+    student: Tensor,
+    teacher: Tensor,
+    anchors: Tensor,
+    student_temperature: float = 0.02,
+    teacher_temperature: float = 0.02,
+) -> Tensor | None:
+    number = not isinstance(teacher_temperature, Tensor)
+    if not number or not fused_queue.serves(student, teacher, anchors, student_temperature, teacher_temperature):
+        return None
+    return fused_queue.distillation_loss(student, teacher, anchors, student_temperature, teacher_temperature)
+
+
 @shapes(student="B D", teacher="B D", anchors="M D")
+@kernels_first(_distillation_by_kernels)
 @in_float32
 def similarity_distillation(
     student: Tensor,

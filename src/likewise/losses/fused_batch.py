@@ -26,7 +26,7 @@ from torch import Tensor
 from likewise.collectives import rows_are_sharded
 from likewise.losses import tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import interpreted, padded
+from likewise.losses.triton_launch import blocks, float32_products, interpreted, padded
 
 P = ParamSpec("P")
 
@@ -62,7 +62,7 @@ def kernels_first(by_kernels: Callable[P, Tensor | None]) -> Callable[[Callable[
     def decorated(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
         @functools.wraps(loss)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-            first = args[0] if args else None
+            first = args[0] if args else next(iter(kwargs.values()), None)
             on_gpu = isinstance(first, Tensor) and (first.is_cuda or interpreted())
             found = by_kernels(*args, **kwargs) if on_gpu and not rows_are_sharded() else None
             return loss(*args, **kwargs) if found is None else found
@@ -102,11 +102,11 @@ class _WithinBatch(torch.autograd.Function):
         labels = loss if labels is None else labels.contiguous()  # "pairs" reads none
         bound = LOG2E / temperature
         shape = {"D": rows.shape[1], "WIDTH": padded(rows.shape[1])}
-        kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": _precision()}
+        kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
         kernels, tile = _kernels(), _tile(count)
         with torch.cuda.device_of(rows):
-            kernels.unit_kernel[(_blocks(count, 16),)](rows, unit, factor, count, temperature**-0.5, **shape, ROWS=16)
-            kernels.rows_kernel[(_blocks(count, tile[0]),)](
+            kernels.unit_kernel[(blocks(count, 16),)](rows, unit, factor, count, temperature**-0.5, **shape, ROWS=16)
+            kernels.rows_kernel[(blocks(count, tile[0]),)](
                 *(unit, labels, all_logsumexp, same, positives, loss, count, bound),
                 **(kind | {"ROWS": tile[0], "COLUMNS": tile[1], "BOUNDED": bound < SAFE_SCORE}),
             )
@@ -122,7 +122,7 @@ class _WithinBatch(torch.autograd.Function):
         factor, all_logsumexp, same, positives, _ = numbers
         gradient, height = torch.empty_like(rows), _backward_rows(len(rows))
         with torch.cuda.device_of(rows):
-            _kernels().gradient_kernel[(_blocks(len(rows), height),)](
+            _kernels().gradient_kernel[(blocks(len(rows), height),)](
                 *(unit, factor, labels, all_logsumexp, same, positives, mean, gradients[0], gradient),
                 *(len(rows), ctx.squared_length),
                 **(ctx.kind | {"ROWS": height, "COLUMNS": 32}),
@@ -138,15 +138,6 @@ def _tile(count: int) -> tuple[int, int]:
 def _backward_rows(count: int) -> int:
     """Rows of a program that holds their gradient too."""
     return 16 if count <= 2048 else 32
-
-
-def _blocks(count: int, height: int) -> int:
-    return -(-count // height)
-
-
-def _precision() -> str:
-    """Float32 from three products in TensorFloat-32, or one where PyTorch's setting allows it."""
-    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
 def _kernels() -> ModuleType:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from likewise.losses import fused_clip
 from likewise.losses.assignment import sinkhorn
 from likewise.losses.distillation import soft_nce
 from likewise.losses.float32 import in_float32
+from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import LossInputError, shapes
 from likewise.losses.similarity_sums import cross_logsumexp
 
@@ -18,7 +20,14 @@ APART = 100.0
 """What OTTER subtracts from the similarity of an image with itself, and of a text with itself."""
 
 
+def _clip_by_kernels(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor | None:
+    if not 0 <= smoothing < 1 or not fused_clip.serves(images, texts, scale):
+        return None
+    return fused_clip.pairs_loss(images, texts, scale, smoothing)
+
+
 @shapes(images="N D", texts="N D")
+@kernels_first(_clip_by_kernels)
 @in_float32
 def clip_loss(images: Tensor, texts: Tensor, scale: float | Tensor, smoothing: float = 0.0) -> Tensor:
     """CLIP's loss (Radford et al. 2021, Figure 3, https://arxiv.org/abs/2103.00020).

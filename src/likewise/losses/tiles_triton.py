@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+import os
 from typing import Literal, NamedTuple
 
 import torch
@@ -63,16 +64,25 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
     They need a CUDA device of compute capability 8.0 (Ampere) or later, with Triton 3.3 or later; bfloat16 or float16
     with D up to 512, or float32 with D up to 128. Float64 is for other ways: it would leave the tensor cores. On a CPU
     the kernels run only through Triton's interpreter (``TRITON_INTERPRET=1`` before Triton is imported), for tests.
-    AMD devices are untried, and not served.
+    AMD devices are untried, and not served. ``LIKEWISE_NATIVE=0`` turns these kernels off too.
     """
     if queries.dtype != keys.dtype or queries.device != keys.device:
         return False
-    if not 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0):
+    return 1 <= queries.shape[1] <= WIDEST.get(queries.dtype, 0) and run_on(queries.device)
+
+
+def run_on(device: torch.device) -> bool:
+    """Whether the losses' kernels run on a device, whatever the shapes."""
+    if os.environ.get("LIKEWISE_NATIVE", "1") == "0":
         return False
-    if queries.is_cuda:
-        capable = torch.version.hip is None and torch.cuda.get_device_capability(queries.device) >= (8, 0)
-        return capable and _triton_version() >= OLDEST_TRITON
-    return queries.device.type == "cpu" and interpreted()
+    if device.type == "cuda":
+        return _capable(device) and _triton_version() >= OLDEST_TRITON
+    return device.type == "cpu" and interpreted()
+
+
+@functools.cache
+def _capable(device: torch.device) -> bool:
+    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def forward(

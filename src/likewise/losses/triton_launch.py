@@ -105,23 +105,30 @@ def backward_tiles(outer: Tensor) -> Tiles:
     return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
 
 
-def filled(tiles: Tiles, outer: Tensor, inner: Tensor) -> Tiles:
-    """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors."""
+def filled(tiles: Tiles, outer: Tensor, inner: Tensor, item_size: int | None = None) -> Tiles:
+    """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors.
+
+    Args:
+        tiles: as they are wanted.
+        outer: [rows, D], the side of which a program holds a block.
+        inner: [columns, D].
+        item_size: bytes of a number once it is loaded; those of ``outer`` if None.
+    """
     if not outer.is_cuda:
         return tiles if tiles.splits else tiles._replace(splits=1)
     device = torch.cuda.get_device_properties(outer.device)
-    tiles = fitting(tiles, outer, device.shared_memory_per_block_optin)
-    blocks = -(-len(outer) // tiles.rows)
-    splits = min(device.multi_processor_count // blocks, -(-len(inner) // tiles.columns))
+    tiles = fitting(tiles, outer.shape[1], item_size or outer.element_size(), device.shared_memory_per_block_optin)
+    processors_each = device.multi_processor_count // blocks(len(outer), tiles.rows)
+    splits = min(processors_each, blocks(len(inner), tiles.columns))
     return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
 
 
-def fitting(tiles: Tiles, outer: Tensor, shared_memory: int) -> Tiles:
-    """Fewer stages, columns, rows, in this order, until the tiles lie in so many bytes of shared memory."""
-    row = padded(outer.shape[1]) * outer.element_size()
+def fitting(tiles: Tiles, width: int, item_size: int, shared_memory: int) -> Tiles:
+    """Fewer stages, columns, rows, in this order, until tiles of rows [width] lie in so many bytes of shared memory."""
+    row = padded(width) * item_size
     overhead = 8192  # weights, ids and barriers
     while True:
-        copies = tiles.rows + tiles.columns if outer.element_size() == 4 else 0  # what TensorFloat-32 leaves over
+        copies = tiles.rows + tiles.columns if item_size == 4 else 0  # what TensorFloat-32 leaves over
         if row * (tiles.rows + tiles.stages * tiles.columns + copies) + overhead <= shared_memory:
             return tiles
         if tiles.stages > 2:
@@ -135,10 +142,7 @@ def fitting(tiles: Tiles, outer: Tensor, shared_memory: int) -> Tiles:
 def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], **flags: bool) -> None:
     """Start a kernel on the device of ``outer``, one program for each block of its rows and each split."""
     kernel: Any = getattr(kernels(), name)
-    grid = (-(-len(outer) // tiles.rows), tiles.splits)
-    # Three products of TensorFloat-32 make one of float32, on tensor cores. "ieee" would leave them: compiled for
-    # capability 9.0, D = 128, it takes 20 s and spills 7 KB of registers a thread.
-    precision = "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    grid = (blocks(len(outer), tiles.rows), tiles.splits)
     start = time.perf_counter()
     with torch.cuda.device_of(outer):
         kernel[grid](
@@ -147,7 +151,7 @@ def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], *
             WIDTH=padded(outer.shape[1]),
             ROWS=tiles.rows,
             COLUMNS=tiles.columns,
-            PRECISION=precision if outer.dtype == torch.float32 else "ieee",
+            PRECISION=float32_products() if outer.dtype == torch.float32 else "ieee",
             num_warps=tiles.warps,
             num_stages=tiles.stages,
             enable_fp_fusion=True,
@@ -156,6 +160,20 @@ def launch(name: str, tiles: Tiles, outer: Tensor, arguments: tuple[Any, ...], *
     took = time.perf_counter() - start
     if took > 1 and outer.is_cuda:  # a launch does not wait for the GPU, so this was the compiler
         log.warning("Compiled a GPU kernel in %.0f s; Triton keeps it on disk for the next run.", took)
+
+
+def blocks(count: int, height: int) -> int:
+    """Blocks of so many rows each that hold all rows."""
+    return -(-count // height)
+
+
+def float32_products() -> str:
+    """How Triton multiplies float32: by three products in TensorFloat-32, or by one where PyTorch's setting allows it.
+
+    Three make one of float32, on tensor cores. "ieee" would leave them: compiled for capability 9.0, D = 128, it takes
+    20 s and spills 7 KB of registers a thread.
+    """
+    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
 def kernels() -> ModuleType:

@@ -1,0 +1,122 @@
+"""The GPU kernels behind `fused_queue`: rows' softmax over a queue, and what the losses make of it.
+
+Scores are held in powers of two. Like `triton_kernels`, only its launcher imports this file, and late.
+"""
+
+# What Triton's compiler reads is not typed Python: a tile is no Tensor, and a flag decides which names exist.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false, reportArgumentType=false, reportOperatorIssue=false
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from likewise.losses.triton_kernels import LN2, LOG2E, NOTHING, _load_rows, _product
+
+
+@triton.jit
+def _number(given, READ: tl.constexpr):
+    """A number as it was given, or as it lies in the device's memory."""
+    if READ:
+        return tl.load(given).to(tl.float32)
+    else:
+        return given
+
+
+@triton.jit(do_not_specialize=["rows", "columns"])
+def softmax_kernel(
+    queries, teachers, keys, temperature, teacher_temperature, logsumexp, mean_key, rows, columns,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    LEARNED: tl.constexpr, PRECISION: tl.constexpr,
+) -> None:  # fmt: skip
+    """Log-sum [sides, splits, rows] and mean key [sides, splits, rows, D] of a block of rows over a share of the keys.
+
+    The second side are the teacher's rows.
+    """
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    side = tl.program_id(2)
+    of_queries = rows * (1 - side)  # nothing is loaded beyond it
+    held = _load_rows(queries, row, of_queries, D, WIDTH, True).to(tl.float32)
+    held += _load_rows(teachers, row, rows * side, D, WIDTH, True).to(tl.float32)
+    divisor = tl.where(side == 0, _number(temperature, LEARNED), teacher_temperature)
+    held = held / divisor * LOG2E
+    top = tl.full([ROWS], NOTHING, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    found = tl.zeros([ROWS, WIDTH], tl.float32)
+    tiles = tl.cdiv(columns, COLUMNS)
+    share = tl.cdiv(tiles, tl.num_programs(1))
+    start = tl.program_id(1) * share
+    for tile in range(start, tl.minimum(start + share, tiles)):
+        column = tile * COLUMNS + tl.arange(0, COLUMNS)
+        key = _load_rows(keys, column, columns, D, WIDTH, True).to(tl.float32)
+        score = _product(held, tl.trans(key), tl.zeros([ROWS, COLUMNS], tl.float32), PRECISION)
+        score = tl.where((column < columns)[None, :], score, NOTHING)  # the first of a tile is always there
+        highest = tl.maximum(top, tl.max(score, 1))
+        shrunk = tl.exp2(top - highest)
+        power = tl.exp2(score - highest[:, None])
+        total = total * shrunk + tl.sum(power, 1)
+        found = _product(power, key, found * shrunk[:, None], PRECISION)
+        top = highest
+    empty = total == 0.0  # a share of no tiles
+    log_sum = tl.where(empty, NOTHING, top + tl.log2(total))
+    found = found / tl.where(empty, 1.0, total)[:, None]
+    there = row < rows
+    place = (side * tl.num_programs(1) + tl.program_id(1)).to(tl.int64) * rows + row
+    part = tl.arange(0, WIDTH)
+    tl.store(logsumexp + place, log_sum, mask=there)
+    tl.store(mean_key + place[:, None] * D + part[None, :], found, mask=there[:, None] & (part < D)[None, :])
+
+
+@triton.jit
+def _joined(
+    logsumexp, mean_key, side, row, rows, splits, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
+):  # fmt: skip
+    """Log-sum and mean key of some rows over all shares of the keys."""
+    part = tl.arange(0, WIDTH)
+    there = row < rows
+    top = tl.full([ROWS], NOTHING, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    found = tl.zeros([ROWS, WIDTH], tl.float32)
+    for split in range(0, splits):  # of which the first is never empty
+        place = (side * splits + split).to(tl.int64) * rows + row
+        log_sum = tl.load(logsumexp + place, mask=there, other=0.0)
+        mask = there[:, None] & (part < D)[None, :]
+        mean = tl.load(mean_key + place[:, None] * D + part[None, :], mask=mask, other=0.0)
+        highest = tl.maximum(top, log_sum)
+        shrunk = tl.exp2(top - highest)
+        weight = tl.exp2(log_sum - highest)
+        total = total * shrunk + weight
+        found = found * shrunk[:, None] + mean * weight[:, None]
+        top = highest
+    return (top + tl.log2(total)) * LN2, found / total[:, None]
+
+
+@triton.jit(do_not_specialize=["rows", "splits"])
+def loss_kernel(
+    queries, partners, temperature, teacher_temperature, logsumexp, mean_key, loss, gradient, by_temperature,
+    rows, splits,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, DISTILS: tl.constexpr, LEARNED: tl.constexpr,
+) -> None:  # fmt: skip
+    """Of each row the loss, its gradient over the number of rows, and that by the temperature."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    there = row < rows
+    part = tl.arange(0, WIDTH)
+    query = _load_rows(queries, row, rows, D, WIDTH, True).to(tl.float32)
+    partner = _load_rows(partners, row, rows, D, WIDTH, True).to(tl.float32)
+    divisor = _number(temperature, LEARNED)
+    log_sum, mean = _joined(logsumexp, mean_key, 0, row, rows, splits, D, WIDTH, ROWS)
+    if DISTILS:
+        teacher_sum, expected = _joined(logsumexp, mean_key, 1, row, rows, splits, D, WIDTH, ROWS)
+        cross_entropy = log_sum - tl.sum(query / divisor * expected, 1)
+        found = cross_entropy - (teacher_sum - tl.sum(partner / teacher_temperature * expected, 1))
+        slope = (mean - expected) / divisor
+    else:
+        margin = log_sum - tl.sum(query / divisor * partner, 1)
+        small = tl.exp2(-tl.abs(margin) * LOG2E)
+        found = tl.maximum(margin, 0.0) + tl.log2(1.0 + small) * LN2  # log(1 + e^margin)
+        of_queue = tl.where(margin > 0.0, 1.0, small) / (1.0 + small)  # the softmax's share of the queue
+        slope = (mean - partner) * (of_queue / divisor)[:, None]
+    slope = slope / rows
+    tl.store(loss + row, found, mask=there)
+    tl.store(by_temperature + row, -tl.sum(query * slope, 1) / divisor, mask=there)
+    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
+    tl.store(pointers, slope, mask=there[:, None] & (part < D)[None, :])

@@ -1,0 +1,97 @@
+"""Where the tests of GPU kernels run: compiled where there is a GPU, else through Triton's interpreter.
+
+The interpreter must be chosen before Triton is imported, so its cases have a process of their own.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
+on_kernels = pytest.mark.skipif(
+    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+)
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+runs_elsewhere = pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
+
+OF_THE_INTERPRETER = ("aten.set_", "aten.copy_") if INTERPRETED else ()
+"""Operations by which Triton's interpreter moves data between the host and the kernels."""
+
+
+def pass_through_the_interpreter(file):
+    """Every case of a file whose name says ``kernels``, in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", file, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        cwd=Path(file).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "skipped" not in run.stdout
+
+
+class Counted:
+    """Kernels that note the name of each launch in ``launched``."""
+
+    def __init__(self, made, launched):
+        self.made, self.launched = made, launched
+
+    def __getattr__(self, kernel):
+        self.launched.append(kernel)
+        return getattr(self.made, kernel)
+
+
+def beside(operations):
+    """Launches of PyTorch's own operations in a trace."""
+    return {name: count for name, count in operations.operations.items() if name not in OF_THE_INTERPRETER}
+
+
+BEFORE_COMPILING = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+
+
+class Nowhere:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device: 0)
+
+
+class Compiled:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def launched(*arguments, **settings):
+            built = self.kernel.warmup(*arguments, grid=grid, **settings)
+            assert built.metadata.shared < 232448, built.metadata
+            print("compiled", end=" ")
+        return launched
+
+
+class Kernels:
+    def __init__(self, module):
+        self.module = module
+
+    def __getattr__(self, name):
+        return Compiled(getattr(self.module, name))
+
+
+driver.set_active(Nowhere)
+"""
+
+
+def compiled_for_a_gpu_that_is_not_here(code):
+    """How many kernels a piece of Python launches through ``Kernels(module)``, each compiled for capability 9.0."""
+    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    run = subprocess.run([sys.executable, "-c", BEFORE_COMPILING + code], env=clean, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.split().count("compiled")

@@ -1,0 +1,202 @@
+"""The losses against a queue and of pairs in few launches, against the same in float64 by PyTorch's operations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from likewise import losses
+from likewise.losses import fused_clip, fused_queue
+from likewise.losses.similarity_sums import NotTwiceDifferentiable
+from likewise.losses.triton_launch import Tiles
+from losses.kernels import (
+    DEVICE,
+    Counted,
+    beside,
+    compiled_for_a_gpu_that_is_not_here,
+    needs_triton,
+    on_kernels,
+    pass_through_the_interpreter,
+    runs_elsewhere,
+)
+from losses.launches import Launches
+
+
+@needs_triton
+@runs_elsewhere
+def test_every_case_through_the_interpreter():
+    pass_through_the_interpreter(__file__)
+
+
+def rows(count, width, seed):
+    drawn = torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(drawn, dim=1).to(DEVICE)
+
+
+LOSSES = {
+    "queue_nce": lambda a, b, queue, t: losses.queue_nce(a, b, queue, t),
+    "similarity_distillation": lambda a, b, queue, t: losses.similarity_distillation(a, b, queue, t, 0.04),
+    "clip_loss": lambda a, b, queue, t: losses.clip_loss(a, b, 1 / t),
+    "clip_loss, smoothed": lambda a, b, queue, t: losses.clip_loss(a, b, 1 / t, 0.3),
+}
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Names of the kernels that were launched; several blocks, tiles and shares of the queue."""
+    names = []
+    for module in (fused_queue, fused_clip):
+        made = module._kernels()
+        monkeypatch.setattr(module, "_kernels", lambda made=made: Counted(made, names))
+    monkeypatch.setattr(fused_queue, "_tiles", lambda width: Tiles(16, 16, splits=3))
+    for choice in ("FORWARD", "BACKWARD"):
+        monkeypatch.setattr(fused_clip, choice, (Tiles(16, 32, splits=1),) * 2)
+    return names
+
+
+def value_and_gradients(loss, leaves, queue, temperature):
+    """The loss with its gradients by all of the rows, and by the temperature."""
+    leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+    temperature = torch.tensor(temperature, dtype=leaves[0].dtype, device=DEVICE, requires_grad=True)
+    value = loss(*leaves, queue, temperature)
+    found = torch.autograd.grad(value * 1.7, [*leaves, temperature], allow_unused=True)
+    return value.detach().double(), [None if each is None else each.double() for each in found]
+
+
+def close(found, right, tolerance):
+    return all(
+        (one is None) == (other is None) and (one is None or (one - other).norm() <= tolerance * (other.norm() + 1e-2))
+        for one, other in zip(found, right, strict=True)
+    )
+
+
+@on_kernels
+@pytest.mark.parametrize(("count", "keys", "width"), [(2, 1, 5), (37, 70, 24), (18, 20, 128)])
+@pytest.mark.parametrize("temperature", [0.2, 0.01])
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_give_value_and_gradients(name, temperature, count, keys, width, launched):
+    leaves, queue = [rows(count, width, 0), rows(count, width, 1)], rows(keys, width, 2)
+    value, gradients = value_and_gradients(LOSSES[name], leaves, queue, temperature)
+    assert not launched  # float64 goes another way
+    narrow = [leaf.float() for leaf in leaves]
+    found, found_gradients = value_and_gradients(LOSSES[name], narrow, queue.float(), temperature)
+    assert launched
+    torch.testing.assert_close(found, value, rtol=2e-6, atol=2e-5)  # a score of 100 is off by 8e-6
+    assert close(found_gradients, gradients, 1e-5)
+
+
+@on_kernels
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_of_one_row_and_one_key(name, launched):
+    leaves, queue = [rows(1, 5, 0), rows(1, 5, 1)], rows(1, 5, 2)
+    if "clip" in name:
+        with pytest.raises(losses.LossInputError):
+            value_and_gradients(LOSSES[name], leaves, queue, 0.2)
+        return
+    value, gradients = value_and_gradients(LOSSES[name], leaves, queue, 0.2)
+    narrow = [leaf.float() for leaf in leaves]
+    found, found_gradients = value_and_gradients(LOSSES[name], narrow, queue.float(), 0.2)
+    torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-6)
+    assert close(found_gradients, gradients, 1e-5)
+
+
+@on_kernels
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_take_half_precision_and_rows_that_are_not_contiguous(name, dtype, launched):
+    """The gradient has the format of the rows; the queue stays in float32."""
+    leaves = [rows(24, 20, seed).to(dtype).T.contiguous().T[:, ::2] for seed in range(2)]
+    queue = rows(10, 50, 2).T
+    exact = value_and_gradients(LOSSES[name], [leaf.double() for leaf in leaves], queue, 0.125)
+    found = value_and_gradients(LOSSES[name], leaves, queue.float(), 0.125)
+    torch.testing.assert_close(found[0], exact[0], rtol=1e-6, atol=1e-6)
+    assert close(found[1], exact[1], 1e-2)
+    assert launched
+
+
+@on_kernels
+@pytest.mark.parametrize(
+    ("name", "kernels", "others"),
+    [
+        ("queue_nce", ["softmax_kernel", "loss_kernel"], (1, 3)),
+        ("similarity_distillation", ["softmax_kernel", "loss_kernel"], (1, 3)),
+        ("clip_loss", ["rows_kernel"], (2, 1)),
+    ],
+)
+def test_kernels_are_few_and_little_stands_beside_them(name, kernels, others, launched):
+    """PyTorch makes the mean and joins images and texts; backward, it multiplies and sums up."""
+    leaves = [rows(16, 12, seed).float().requires_grad_() for seed in range(2)]
+    queue, one = rows(20, 12, 2).float(), torch.ones((), device=DEVICE)
+    number = (4 * one).requires_grad_()
+    calls = LOSSES | {"clip_loss": lambda a, b, queue, scale: losses.clip_loss(a, b, scale)}
+    with Launches() as forward:
+        value = calls[name](*leaves, queue, number)
+    assert launched == kernels
+    with Launches() as backward:
+        torch.autograd.grad(value, [leaves[0], number], one)
+    assert launched[len(kernels) :] == (["gradient_kernel"] if name == "clip_loss" else [])
+    counts = [beside(each) for each in (forward, backward)]
+    assert tuple(sum(each.values()) for each in counts) == others, counts
+
+
+@on_kernels
+def test_kernels_give_exactly_nothing_where_student_and_teacher_agree(launched):
+    student = rows(20, 16, 0).float().requires_grad_()
+    loss = losses.similarity_distillation(student, student.detach(), rows(50, 16, 1).float())
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert loss == 0
+    assert (gradient == 0).all()
+
+
+@on_kernels
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_pass_nan_on(name, launched):
+    leaves = [rows(20, 8, seed).float() for seed in range(2)]
+    leaves[0][3, 2] = torch.nan
+    found, gradients = value_and_gradients(LOSSES[name], leaves, rows(30, 8, 2).float(), 0.2)
+    assert found.isnan()
+    assert gradients[0][3].isnan().all()
+
+
+@on_kernels
+@pytest.mark.parametrize("name", LOSSES)
+def test_kernels_refuse_second_derivatives(name):
+    row = rows(8, 6, 0).float().requires_grad_()
+    loss = LOSSES[name](row, rows(8, 6, 1).float(), rows(9, 6, 2).float(), 0.2)
+    with pytest.raises(NotTwiceDifferentiable):
+        torch.autograd.grad(loss, row, create_graph=True)
+
+
+@on_kernels
+def test_kernels_leave_what_they_do_not_serve(launched, monkeypatch):
+    row, queue = rows(8, 6, 0).float(), rows(9, 6, 2).float()
+    losses.queue_nce(row, row, queue, torch.full((8, 1), 0.2, device=DEVICE))
+    wide = rows(4, fused_queue.MOST_COLUMNS + 1, 0).float()
+    losses.queue_nce(wide, wide, wide, 0.2)
+    monkeypatch.setattr(fused_clip, "MOST_PAIRS", 7)
+    losses.clip_loss(row, row, 5.0)
+    for refused in (0.0, -1.0):
+        with pytest.raises(losses.LossInputError):
+            losses.queue_nce(row, row, queue, refused)
+    monkeypatch.setenv("LIKEWISE_NATIVE", "0")
+    losses.queue_nce(row, row, queue, 0.2)
+    assert not launched
+
+
+COMPILING = """
+from likewise.losses import fused_clip, fused_queue, tiles_triton, triton_clip_kernels, triton_queue_kernels
+fused_queue._kernels = lambda: Kernels(triton_queue_kernels)
+fused_clip._kernels = lambda: Kernels(triton_clip_kernels)
+for width, dtype in ((128, torch.bfloat16), (256, torch.float32)):
+    z = torch.ones(512, width, dtype=dtype, requires_grad=True)
+    fused_queue.queue_loss(z, z, torch.ones(4096, width), torch.tensor(0.2)).backward()
+    fused_queue.distillation_loss(z, z, torch.ones(4096, width), 0.2, 0.1).backward()
+    fused_clip.pairs_loss(z, z, torch.tensor(10.0), 0.0).backward()
+z = torch.ones(4096, 128, requires_grad=True)
+fused_clip.pairs_loss(z, z, 10.0, 0.1).backward()
+"""
+
+
+@needs_triton
+@pytest.mark.slow
+def test_the_compiler_takes_all_for_a_gpu_that_is_not_here():
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 14
