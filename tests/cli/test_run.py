@@ -250,7 +250,7 @@ def test_stopped_killed_and_continued_gives_the_same_weights(photographs, tmp_pa
 
 
 def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypatch):
-    from likewise.runs import train_run
+    from likewise.runs import finish_run
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -264,7 +264,7 @@ def test_stopped_while_it_scores_nothing_is_lost(photographs, tmp_path, monkeypa
         "out": tmp_path / "a",
     }
     with monkeypatch.context() as patch:
-        patch.setattr(train_run, "score_encoder", interrupted)
+        patch.setattr(finish_run, "score_encoder", interrupted)
         with pytest.raises(lw.LikewiseError, match="resume=True"):
             lw.train(str(photographs), method="simclr", **settings)
     weights = (tmp_path / "a" / "encoder.safetensors").read_bytes()

@@ -18,7 +18,7 @@ from likewise.data.synthetic.scenes import paste_scenes
 from likewise.errors import LikewiseError
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings
-from likewise.runs.train_run import data_summary
+from likewise.runs.starting_run import data_summary
 
 
 def picture(seed, size=(8, 6), mode="RGB", kind="PNG"):

@@ -9,7 +9,7 @@ from likewise.methods import Recipe
 from likewise.methods.suncet import SuNCEt
 from likewise.runs.prepare import prepare
 from likewise.runs.settings import TrainSettings
-from likewise.runs.train_run import data_summary
+from likewise.runs.starting_run import data_summary
 from likewise.training.optimizers import build_optimizer
 from likewise.training.precision import choose_precision, cpu_multiplies_bfloat16
 

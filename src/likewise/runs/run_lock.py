@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from likewise.atomic_write import disk_error
+from likewise.collectives import on_first_rank
 from likewise.errors import DamagedFile, LikewiseError
 from likewise.field_types import record_of
 from likewise.json_files import read_json, reading, write_json
 from likewise.run_folder import RunFolder
+from likewise.runs.settings import TrainSettings
 from likewise.training.rank_watch import is_running
 
 PATIENCE = 15.0
@@ -59,12 +61,37 @@ def locked(run: RunFolder) -> Iterator[str]:
     except OSError as error:
         raise disk_error(run.lock, error) from error
     try:
-        write_json(run.owner, Owner(platform.node(), os.getpid(), datetime.now().isoformat(" ", "seconds"))._asdict())
+        now = datetime.now().isoformat(" ", "seconds")
+        write_json(run.owner, Owner(platform.node(), os.getpid(), now)._asdict())
         yield f"The run was not ended by its last process ({owner}); this one goes on with it." if owner else ""
     finally:
         with suppress(OSError):
             run.owner.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def taken(run: RunFolder, settings: TrainSettings) -> Iterator[str]:
+    """While the context is open, the folder is this run's; the first rank locks it, and empties it to replace it.
+
+    Yields:
+        What is to be said of a killed process before it.
+
+    Raises:
+        LikewiseError: another process trains in the folder, or it holds something that may not be replaced.
+    """
+    with ExitStack() as stack:
+        yield on_first_rank(lambda: _take(run, settings, stack))
+
+
+def _take(run: RunFolder, settings: TrainSettings, stack: ExitStack) -> str:
+    """A folder that holds no run is looked at before it gets a lock file."""
+    if run.config.exists():
+        message = stack.enter_context(locked(run))
+        run.create(overwrite=settings.overwrite, resume=settings.resume)
+        return message
+    run.create(overwrite=settings.overwrite, resume=settings.resume)
+    return stack.enter_context(locked(run))
 
 
 def _in_use(run: RunFolder, owner: Owner, remedy: str) -> LikewiseError:

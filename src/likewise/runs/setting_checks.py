@@ -68,6 +68,11 @@ def check_settings(settings: TrainSettings) -> None:
         )
     if settings.pretrained_weights and settings.from_run:
         raise LikewiseError("--pretrained and --from both name a start; give one of them.")
+    if settings.model_ema_decay is not None and settings.on_collapse != "warn":
+        raise LikewiseError(
+            f"--on-collapse {settings.on_collapse} restores networks, of which no average of the weights is kept: "
+            f"leave out --model-ema-decay, or give --on-collapse warn."
+        )
     if settings.adapt is not None:
         Adaptation.parse(settings.adapt)
     for name, allowed in RANGES.items():

@@ -1,0 +1,148 @@
+"""A run on its devices before its first step: what it writes of itself, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import RenderableType
+from rich.markup import escape
+
+from likewise.collectives import on_first_rank
+from likewise.data.loader import Loader
+from likewise.json_files import write_json
+from likewise.memory import queue_warnings
+from likewise.methods import Nets
+from likewise.methods.distillation import DistillationMethod
+from likewise.report.data_summary import summarise_data
+from likewise.report.terminal import RunOutline, first_screen
+from likewise.run_folder import RunFolder
+from likewise.runs.config import write_config
+from likewise.runs.moved_run import moved_line
+from likewise.runs.networks import encoder_lr_scale
+from likewise.runs.prepare import Prepared
+from likewise.runs.teacher import check_teacher_leakage
+from likewise.training.launch import environment
+from likewise.training.microbatch import microbatch_line
+from likewise.training.precision import Chosen
+from likewise.training.screen import Screen
+
+
+@dataclass(frozen=True)
+class StartingRun:
+    """A run whose devices, networks and batches are known."""
+
+    prepared: Prepared
+    nets: Nets
+    """before training"""
+    loader: Loader
+    """this rank's"""
+    folder: RunFolder
+    fabric: Fabric
+    """launched"""
+    precision: Chosen
+    microbatches: int
+    """in a device's batch"""
+    found: dict[str, Any]
+    """in the data, see `found_in_data`"""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.prepared.steps(self.loader)
+
+    def begin_folder(self, data: Any, resume_line: str, screen: Screen) -> str:
+        """Write ``config.json``, ``data.json`` and ``environment.json``, and begin the log; the first rank does.
+
+        Args:
+            data: as it was given.
+            resume_line: what to type to continue the run.
+            screen: whose messages the log gets from now on.
+
+        Returns:
+            what a run that is continued changes; empty where it changes nothing.
+
+        Raises:
+            LikewiseError: the run in the folder has other settings.
+        """
+        extension = write_config(self.folder, data, self.prepared, self.loader, resume_line, self.microbatches)
+        moved = moved_line(self.folder, self.fabric.world_size, self.nets)
+        write_json(self.folder.data, self.found)
+        write_json(self.folder.environment, {**environment(self.fabric, self.precision), **self._pretrained_record()})
+        screen.keep(self.folder.log)
+        return "\n".join(filter(None, (extension, moved)))
+
+    def messages(self) -> Iterator[RenderableType]:
+        """What was found in the data and what will happen, and what else is to be known."""
+        yield first_screen(self.found, self.prepared.masks, self._outline())
+        yield from filter(None, (self._adaptation_line(), self._teacher_warning()))
+
+    def _outline(self) -> RunOutline:
+        method, settings = self.prepared.method, self.prepared.settings
+        images = self.steps * settings.accumulate_grad_batches * self.prepared.batch_size
+        return RunOutline(
+            method,
+            self.prepared.method_reason,
+            settings.preset,
+            self.prepared.encoder,
+            self.prepared.recipe.optimizer,
+            self.prepared.batch_size,
+            self.steps,
+            images / max(len(self.prepared.train_indices), 1),
+            f"{self.fabric.device} in {self.precision.fabric}: {self.precision.reason}",
+            str(self.folder.path),
+            method.teacher if isinstance(method, DistillationMethod) else "",
+            microbatch_line(settings.microbatch, self.microbatches, self.loader.batch_size, self.nets),
+            self.prepared.start_reason,
+            self.nets.encoder.key_match,
+            settings.accumulate_grad_batches,
+            settings.model_ema_decay,
+            bn_stats_frozen=bool(self.nets.frozen_bn_stats),
+            encoder_lr_scale=encoder_lr_scale(self.prepared),
+        )
+
+    def _pretrained_record(self) -> dict[str, Any]:
+        """How the weights that the encoder starts from fitted it."""
+        match = self.nets.encoder.key_match
+        return {"pretrained": match._asdict()} if match is not None else {}
+
+    def _adaptation_line(self) -> str:
+        """How much of the encoder learns; empty without ``--adapt``."""
+        adapt = self.prepared.settings.adapt
+        if adapt is None:
+            return ""
+        parameters = list(self.nets.encoder.parameters())
+        total = sum(parameter.numel() for parameter in parameters) / 1e6
+        learning = sum(parameter.numel() for parameter in parameters if parameter.requires_grad) / 1e6
+        return f"--adapt {adapt}: {learning:.2f} of the encoder's {total:.2f} million parameters learn."
+
+    def _teacher_warning(self) -> str:
+        """A warning where the teacher has learned from images that this run tests on."""
+        method = self.prepared.method
+        if not isinstance(method, DistillationMethod) or not method.teacher:
+            return ""
+        manifest = self.prepared.train.manifest
+        warning = check_teacher_leakage(method.teacher, self.prepared.manifest.source, manifest.ids)
+        return f"[yellow]warning: {escape(warning)}[/yellow]" if warning else ""
+
+
+def found_in_data(prepared: Prepared, nets: Nets) -> dict[str, Any]:
+    """What was found in the data, and what of it does not suit the method; every rank calls it."""
+    found = on_first_rank(lambda: data_summary(prepared))  # it compares images, which once is enough
+    found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
+    return found
+
+
+def data_summary(prepared: Prepared) -> dict[str, Any]:
+    """What was found in the data of a run, as ``data.json`` has it."""
+    return summarise_data(
+        prepared.manifest,
+        prepared.splits,
+        prepared.visible_labels,
+        prepared.method,
+        prepared.encoder,
+        len(prepared.train_indices),
+        prepared.masks,
+    )
