@@ -122,11 +122,6 @@ def sharded_rows() -> Iterator[None]:
         _sharded = before
 
 
-def rows_are_sharded() -> bool:
-    """Whether losses divide their rows among several ranks."""
-    return _sharded and world_size() > 1
-
-
 @dataclass(frozen=True)
 class Shard:
     """The consecutive rows, of those that every rank holds, that this rank computes."""
@@ -151,11 +146,16 @@ class Shard:
 def shard_of(rows: int) -> Shard | None:
     """This rank's part of so many rows; None where one process computes them all."""
     ranks = world_size()
-    if not rows_are_sharded() or rows < ranks:
+    if not _sharded or ranks == 1 or rows < ranks:
         return None
     least, longer = divmod(rows, ranks)  # the first ranks compute one row more
     at = rank()
     return Shard(at * least + min(at, longer), least + (at < longer), rows, least + (longer > 0))
+
+
+def summed_over_ranks(term: Tensor) -> Tensor:
+    """A loss, of which every rank has a term, inside `sharded_rows`: the sum, with the gradient of the own term."""
+    return Shard(rank(), 1, world_size(), 1).join(term[None]).sum()
 
 
 class _Join(torch.autograd.Function):
@@ -199,13 +199,13 @@ def over_ranks(function: Callable[..., Tensor], rows: Sequence[Tensor | None], *
     if shard is None:
         return function(*rows, *shared)
     own = [None if row is None else row[shard.own] for row in rows]
-    with _whole_rows():
+    with whole_rows():
         found = function(*own, *shared)
     return shard.join(found)
 
 
 @contextmanager
-def _whole_rows() -> Iterator[None]:
+def whole_rows() -> Iterator[None]:
     """While the context is open, what a loss gets is this rank's own, and divided no further."""
     global _sharded
     before, _sharded = _sharded, False

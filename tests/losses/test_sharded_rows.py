@@ -49,6 +49,12 @@ LOSSES = {
     "mil_nce": (losses.mil_nce, (rows(1), rows(2, 2 * ROWS).view(ROWS, 2, WIDTH)), (0.2,)),
     "y_aware_nce": (losses.y_aware_nce, (rows(1), rows(2)), (soft(3) + soft(3).T,)),
     "similarity_distillation": (losses.similarity_distillation, (rows(1),), (rows(2), rows(3, 16))),
+    "soft_nce": (losses.soft_nce, (rows(1), rows(2)), (soft(3), 0.2)),
+    "set_similarity": (
+        losses.set_similarity,
+        (rows(1, 2 * ROWS).view(ROWS, 2, WIDTH),),
+        (rows(2, 2 * ROWS).view(ROWS, 2, WIDTH), rows(3, ROWS, 4).view(ROWS, 2, 2) > 0, rows(4, 16), 0.2),
+    ),
     "contrastive_repulsion": (losses.contrastive_repulsion, (rows(1), rows(2)), (2.0, OWN)),
     "soft_neighbours": (
         lambda queries, support, classes: losses.soft_neighbours(queries, support, classes).square().sum(),

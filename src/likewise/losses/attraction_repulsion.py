@@ -11,9 +11,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from likewise.collectives import over_ranks
 from likewise.losses.float32 import in_float32, unit
 from likewise.losses.input_checks import LossInputError, shapes
+from likewise.losses.row_means import mean_over_rows
 
 
 @shapes(anchors="B D", positives="B P D")
@@ -77,6 +77,7 @@ def contrastive_attraction(
 
 
 @shapes(anchors="B D", others="M D")
+@mean_over_rows("anchors", "self_index")
 @in_float32
 def contrastive_repulsion(
     anchors: Tensor,
@@ -101,16 +102,9 @@ def contrastive_repulsion(
     Raises:
         LossInputError: there is nothing to be pushed away from.
     """
-    return 2 * over_ranks(_pushed_by, (anchors, self_index), others, sharpness, through_weights).mean() - 2
-
-
-def _pushed_by(
-    anchors: Tensor, self_index: Tensor | None, others: Tensor, sharpness: float, through_weights: bool
-) -> Tensor:
-    """The weighted similarity [N] of each anchor to what it is pushed away from."""
     similarities = anchors @ others.T
     weights = _pushed(similarities if through_weights else similarities.detach(), sharpness, self_index)
-    return (weights * similarities).sum(dim=1)
+    return 2 * (weights * similarities).sum(dim=1).mean() - 2
 
 
 @shapes(z="B V D")

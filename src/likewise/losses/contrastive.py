@@ -28,6 +28,7 @@ from likewise.losses.input_checks import (
     nan_if_nothing_to_learn,
     shapes,
 )
+from likewise.losses.row_means import mean_over_rows
 from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsumexp
 from likewise.losses.waiting import may_wait
 
@@ -218,6 +219,7 @@ def suncet(z: Tensor, labels: Tensor, temperature: float | Tensor = 0.1) -> Tens
 
 
 @shapes(queries="B D", positives="B D", queue="M D")
+@mean_over_rows("queries", "positives")
 @fused_batch.kernels_first(_queue_nce_by_kernels)
 @in_float32
 def queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: float | Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.collectives import over_ranks
 from likewise.losses import fused_queue
 from likewise.losses.float32 import in_float32
 from likewise.losses.fused_batch import kernels_first
 from likewise.losses.input_checks import check_temperature, shapes
+from likewise.losses.row_means import mean_over_rows
 from likewise.losses.similarity_sums import cross_logsumexp, mean_key
 
 
@@ -44,6 +44,7 @@ def knowledge_distillation(student: Tensor, teacher: Tensor, temperature: float)
 
 
 @shapes(queries="B D", keys="M D", targets="B M")
+@mean_over_rows("queries", "targets")
 @in_float32
 def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
     """Contrast with soft targets: cross-entropy of softmax(q . k / temperature) against given probabilities.
@@ -55,14 +56,9 @@ def soft_nce(queries: Tensor, keys: Tensor, targets: Tensor, temperature: float 
         temperature: divides the cosines.
     """
     check_temperature(temperature)
-    return over_ranks(_cross_entropies, (queries / temperature, targets.detach()), keys).mean()
-
-
-def _cross_entropies(scaled: Tensor, targets: Tensor, keys: Tensor) -> Tensor:
-    """[N], of each row of scores against its targets [N, M]."""
-    targets = targets.to(scaled.dtype)
+    scaled, targets = queries / temperature, targets.detach().to(queries.dtype)
     expected = (scaled * (targets @ keys)).sum(dim=1)  # sum_a t_ia s_ia, linear in the keys
-    return targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected
+    return (targets.sum(dim=1) * cross_logsumexp(scaled, keys).all_logsumexp - expected).mean()
 
 
 def _distillation_by_kernels(
@@ -79,6 +75,7 @@ def _distillation_by_kernels(
 
 
 @shapes(student="B D", teacher="B D", anchors="M D")
+@mean_over_rows("student", "teacher")
 @kernels_first(_distillation_by_kernels)
 @in_float32
 def similarity_distillation(
@@ -104,15 +101,11 @@ def similarity_distillation(
     """
     check_temperature(student_temperature)
     check_temperature(teacher_temperature)
-    scaled = student / student_temperature, teacher.detach() / teacher_temperature
-    return over_ranks(_divergences, scaled, anchors.detach()).mean()
-
-
-def _divergences(student_scores: Tensor, teacher_scores: Tensor, anchors: Tensor) -> Tensor:
-    """KL [B] of the student's softmax from the teacher's, of rows [B, D] that are over their temperatures."""
+    student_scores = student / student_temperature  # [B, D]
+    teacher_scores = teacher.detach() / teacher_temperature  # [B, D]
     teacher_logsumexp, mean_anchor = mean_key(teacher_scores, anchors)  # [B], [B, D]: the teacher's expected anchor
-    student_logsumexp = cross_logsumexp(student_scores, anchors).all_logsumexp  # [B]
+    student_logsumexp = cross_logsumexp(student_scores, anchors.detach()).all_logsumexp  # [B]
     # Expected scores are linear in the anchors, so the teacher's mean anchor is all that the cross-entropy needs.
     cross_entropy = student_logsumexp - (student_scores * mean_anchor).sum(dim=1)
     teacher_entropy = teacher_logsumexp - (teacher_scores * mean_anchor).sum(dim=1)
-    return cross_entropy - teacher_entropy
+    return (cross_entropy - teacher_entropy).mean()

@@ -23,7 +23,6 @@ from typing import Any, Literal, ParamSpec, get_args
 import torch
 from torch import Tensor
 
-from likewise.collectives import rows_are_sharded
 from likewise.losses import tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import blocks, float32_products, interpreted, padded
@@ -35,7 +34,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 MOST_ROWS = 8192
 """Up to which this form is used. An H100 takes 1.49 ms for 8,192 rows; from where `tiles_triton` takes less was not
-measured."""
+measured. Several processes compute so few rows whole, each of them: to divide them takes `tiles_triton`, whose launches
+alone took 1.7 ms."""
 
 MOST_COLUMNS = 128
 """D; more does not fit the registers."""
@@ -64,7 +64,7 @@ def kernels_first(by_kernels: Callable[P, Tensor | None]) -> Callable[[Callable[
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             first = args[0] if args else next(iter(kwargs.values()), None)
             on_gpu = isinstance(first, Tensor) and (first.is_cuda or interpreted())
-            found = by_kernels(*args, **kwargs) if on_gpu and not rows_are_sharded() else None
+            found = by_kernels(*args, **kwargs) if on_gpu else None
             return loss(*args, **kwargs) if found is None else found
 
         return wrapped

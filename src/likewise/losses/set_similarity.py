@@ -7,11 +7,13 @@ from torch import Tensor
 
 from likewise.losses.float32 import in_float32
 from likewise.losses.input_checks import check_temperature, shapes
+from likewise.losses.row_means import mean_over_rows
 from likewise.losses.similarity_sums import cross_logsumexp
 from likewise.losses.waiting import may_wait
 
 
 @shapes(locations="B U D", partners="B V D", matched="B U V real", queue="M D")
+@mean_over_rows("locations", "partners", "matched")
 @in_float32
 def set_similarity(
     locations: Tensor, partners: Tensor, matched: Tensor, queue: Tensor, temperature: float | Tensor

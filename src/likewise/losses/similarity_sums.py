@@ -91,7 +91,7 @@ def mean_key(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """Log-sum-exp [N] of queries [N, D] over fixed keys [M, D], and the mean key [N, D] under each query's softmax.
 
     No gradient flows to the keys, and none through the mean. Rows are not divided among ranks here: the means would be
-    D numbers a row to gather; a loss that takes them divides its own (`collectives.over_ranks`).
+    D numbers a row to gather; a loss that takes them divides its own (`row_means`).
     """
     return _AgainstFixed.apply(queries, keys.detach(), None)  # type: ignore[no-any-return]
 
