@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -176,3 +177,23 @@ def test_without_the_library_a_name_says_what_to_install(monkeypatch):
 def test_streams_are_refused(hugging_face):
     with pytest.raises(LikewiseError, match="IterableDataset"):
         open_manifest(hugging_face.to_iterable_dataset())
+
+
+@pytest.mark.parametrize("kind", ["frame", "parquet"])
+def test_a_column_of_labels_that_is_not_called_so_is_told(tmp_path, paths, kind):
+    images = [{"bytes": content(path), "path": None} for path in paths]
+    table = pa.table({"image": images, "breed": [0, 1, 0, 1], "url": ["a"] * 4})
+    if kind == "parquet":
+        pq.write_table(table, tmp_path / "train.parquet")
+    data = str(tmp_path / "train.parquet") if kind == "parquet" else table.to_pandas()
+    manifest = open_manifest(data)
+    assert any("breed, url" in note and "--label-column" in note for note in manifest.notes)
+    chosen = open_manifest(data, columns=ColumnNames(label="breed"))
+    assert chosen.labels.tolist() == [0, 1, 0, 1] and not any("--label-column" in note for note in chosen.notes)
+
+
+def test_a_second_column_of_labels_is_told(paths):
+    frame = pd.DataFrame({"image": paths, "label": [0, 1, 0, 1], "target": [1, 1, 0, 0]})
+    manifest = open_manifest(frame)
+    assert manifest.labels.tolist() == [0, 1, 0, 1]
+    assert any("'target'" in note for note in manifest.notes)

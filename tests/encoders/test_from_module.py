@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18
 
 from likewise.encoders import Encoder, ModuleEncoder, build_encoder, encoder_from_module, load_encoder, save_encoder
+from likewise.encoders.from_module import module_warnings
 from likewise.errors import LikewiseError
 from likewise.json_files import write_json
 from likewise.run_folder import FORMAT, RunFolder
@@ -113,8 +115,9 @@ def test_a_class_with_arguments_asks_for_the_module(run):
         (Named(), "dict"),
         (nn.Flatten(start_dim=0), r"\(768,\)"),
         (Pooled(channels=4), "Pooled"),
+        (Pooled().double(), "float64"),
     ],
-    ids=["dictionary", "one vector", "channels"],
+    ids=["dictionary", "one vector", "channels", "double precision"],
 )
 def test_what_is_no_encoder_is_refused(module, named):
     with pytest.raises(LikewiseError, match=named):
@@ -142,3 +145,14 @@ def test_a_module_that_normalises_itself_is_loaded_as_such(run):
 def test_another_encoder_with_other_channels_is_refused():
     with pytest.raises(LikewiseError, match=r"ModuleEncoder.*\b1\b.*\b3\b"):
         encoder_from_module(ModuleEncoder(Pooled(channels=1), 16, *GRAY), 16, *COLOUR)
+
+
+def test_a_classifier_and_a_frozen_module_are_told():
+    network = resnet18(num_classes=10)
+    said = module_warnings(encoder_from_module(network, 32, *COLOUR)[0])
+    assert len(said) == 1 and "'fc'" in said[0] and "10 outputs" in said[0]
+    network.fc = nn.Identity()
+    assert module_warnings(encoder_from_module(network, 32, *COLOUR)[0]) == []
+    network.requires_grad_(False)
+    assert "frozen" in module_warnings(encoder_from_module(network, 32, *COLOUR)[0])[0]
+    assert module_warnings(encoder_from_module(nn.Sequential(nn.Flatten(), nn.Linear(768, 5)), 16, *COLOUR)[0]) == []

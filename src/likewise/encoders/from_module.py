@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
+
+_CLASSIFIER = re.compile(r"(^|\.)(fc|heads?|classifier)(\.|$)")
+"""What the last layer of a classifier is called in torchvision and timm."""
 
 MODULE = "module:"
 """Prefix of an encoder's stored name for the import path of a user's module."""
@@ -94,6 +98,28 @@ class ModuleEncoder(Encoder):
             )
 
 
+def module_warnings(encoder: nn.Module) -> list[str]:
+    """What should be known of a user's module before it is trained; nothing of other encoders.
+
+    A network that was built for classification gives logits, which are then learned as features; a frozen one learns
+    nothing.
+    """
+    if not isinstance(encoder, ModuleEncoder):
+        return []
+    said, name = [], _class_name(encoder.network)
+    parameters = list(encoder.network.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        said.append(f"the encoder {name} is frozen (no parameter requires a gradient): only the heads on it learn.")
+    layers = [(path, part) for path, part in encoder.network.named_modules() if isinstance(part, nn.Linear)]
+    path, last = layers[-1] if layers else ("", None)
+    if last is not None and last.out_features == encoder.width and _CLASSIFIER.search(path):
+        said.append(
+            f"the encoder {name} ends in the layer {path!r}, whose {last.out_features:,} outputs are taken as the "
+            f"features. If it is a classifier, put nn.Identity() in its place; of timm's networks give num_classes=0."
+        )
+    return said
+
+
 def network_of(module: nn.Module) -> nn.Module:
     """The user's network inside a `ModuleEncoder`; any other module is itself."""
     return module.network if isinstance(module, ModuleEncoder) else module
@@ -149,13 +175,18 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
     """What the module gives for one grey image: [1, D] or [1, D, h, w]. Modes and statistics stay as they are."""
     modes = {module: module.training for module in network.modules()}
     like = next(network.parameters(), torch.zeros(1))
+    if like.dtype != torch.float32:
+        raise LikewiseError(
+            f"The encoder {_class_name(network)} has parameters of {str(like.dtype).removeprefix('torch.')}. Give it "
+            f"in float32, module.float(); precision= chooses what it computes in."
+        )
     network.eval()
     try:
         features = network(torch.zeros(1, channels, image_size, image_size, device=like.device, dtype=like.dtype))
     except Exception as error:  # a user's code may raise anything
         raise LikewiseError(
             f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "
-            f"{error}. Choose its number of input channels and --image-size to fit."
+            f"{str(error).rstrip('.')}. Choose its number of input channels and --image-size to fit."
         ) from error
     finally:
         for module, mode in modes.items():

@@ -83,8 +83,7 @@ def first_screen(found: dict[str, Any], masks: MasksFound | None, run: RunOutlin
         grid.add_row("memory", run.memory)
     grid.add_row("output", escape(run.output))
     notes = [f"note: {escape(note)}" for note in found["notes"]]
-    warnings = [f"[yellow]warning: {escape(warning)}[/yellow]" for warning in found["warnings"]]
-    return Group(grid, *notes, *warnings)
+    return Group(grid, *notes)
 
 
 def _start(run: RunOutline) -> Iterator[tuple[str, str]]:

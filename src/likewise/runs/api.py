@@ -43,6 +43,7 @@ def train(
     encoder: str | nn.Module | Run = "auto",
     views: UserViews | Mapping[str, UserViews] | None = None,
     callbacks: Sequence[Callback] = (),
+    console: Console | None = None,
     **settings: Any,
 ) -> Run:
     """Learn an encoder from images and however many labels, score it, and write its page.
@@ -60,6 +61,8 @@ def train(
             [C, H, W], or of albumentations. A method with several kinds of views takes a mapping from the names of
             its settings.
         callbacks: code of your own that runs while the network trains, such as ``lw.EarlyStopping``.
+        console: a ``rich.console.Console``, for what ``likewise train`` prints: the outline of the run, progress and
+            scores. None prints nothing: warnings are Python's, and the run's ``train.log`` has it all.
         settings: any field of `likewise.runs.settings.TrainSettings`. With ``preset="imagenet"`` the method's
             settings, recipe, batch size, epochs and image size start from that preset, and what else is given wins.
 
@@ -69,7 +72,7 @@ def train(
     chosen, defaults, module = _chosen(method, settings, labels, out, encoder)
     given = GivenObjects(module, views, checked_callbacks(callbacks, chosen.num_evals))
     recipe = defaults.recipe if recipe is None else recipe
-    return run_training(data, chosen, defaults.method, recipe, Console(quiet=True), given=given)
+    return run_training(data, chosen, defaults.method, recipe, console, given=given)
 
 
 def prepare(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from lightning_fabric import Fabric
-from rich.console import RenderableType
-from rich.markup import escape
 
 from likewise.collectives import on_first_rank
 from likewise.data.loader import Loader
+from likewise.encoders.from_module import module_warnings
 from likewise.json_files import write_json
 from likewise.memory import queue_warnings
 from likewise.methods import Nets
@@ -74,10 +73,13 @@ class StartingRun:
         screen.keep(self.folder.log)
         return "\n".join(filter(None, (extension, moved)))
 
-    def messages(self) -> Iterator[RenderableType]:
-        """What was found in the data and what will happen, and what else is to be known."""
-        yield first_screen(self.found, self.prepared.masks, self._outline())
-        yield from filter(None, (self._adaptation_line(), self._teacher_warning()))
+    def say(self, changes: Iterable[str], screen: Screen) -> None:
+        """What was found in the data, what will happen, what to know of it, and what a continued run changes."""
+        screen.say(first_screen(self.found, self.prepared.masks, self._outline()))
+        for warning in filter(None, (*self.found["warnings"], self._teacher_warning())):
+            screen.warn(f"warning: {warning}")
+        for line in filter(None, (*changes, self._adaptation_line())):
+            screen.say(line)
 
     def _outline(self) -> RunOutline:
         method, settings = self.prepared.method, self.prepared.settings
@@ -124,14 +126,13 @@ class StartingRun:
         if not isinstance(method, DistillationMethod) or not method.teacher:
             return ""
         manifest = self.prepared.train.manifest
-        warning = check_teacher_leakage(method.teacher, self.prepared.manifest.source, manifest.ids)
-        return f"[yellow]warning: {escape(warning)}[/yellow]" if warning else ""
+        return check_teacher_leakage(method.teacher, self.prepared.manifest.source, manifest.ids)
 
 
 def found_in_data(prepared: Prepared, nets: Nets) -> dict[str, Any]:
     """What was found in the data, and what of it does not suit the method; every rank calls it."""
     found = on_first_rank(lambda: data_summary(prepared))  # it compares images, which once is enough
-    found["warnings"] += queue_warnings(nets, len(prepared.train_indices))
+    found["warnings"] += queue_warnings(nets, len(prepared.train_indices)) + module_warnings(nets.encoder)
     return found
 
 

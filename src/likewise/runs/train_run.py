@@ -56,7 +56,7 @@ def run_training(
     settings: TrainSettings,
     method: str | Method,
     recipe: Recipe | None,
-    console: Console,
+    console: Console | None,
     resume_line: str = "the same call with out='{out}' and resume=True",
     measures: EvaluationSettings = ALL_MEASURES,
     given: GivenObjects = NOTHING_GIVEN,
@@ -68,7 +68,7 @@ def run_training(
         settings: everything but the method.
         method: name or instance.
         recipe: None takes the method's own.
-        console: where screens go.
+        console: where screens go; None: nowhere, and warnings are Python's.
         resume_line: what continues an interrupted run; {out} in it becomes the run's folder.
         measures: what is scored at the end.
         given: parts of the run that were given as objects.
@@ -95,9 +95,7 @@ def run_training(
             changes = on_first_rank(lambda: starting.begin_folder(data, resume_line, screen))
             if starts_from_prototypes(prepared, nets) and not run.has_checkpoint:
                 start_classifier(prepared, nets, fabric.device)
-            outline, *others = starting.messages()
-            for message in (outline, *filter(None, (takeover, changes)), *others):
-                screen.say(message)
+            starting.say((takeover, changes), screen)
             with _saying_how_to_resume(resume_line):
                 state = _train(fabric, prepared, nets, loader, run, screen, microbatch, given.callbacks)
                 if fabric.is_global_zero:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from rich.markup import escape
-
 from likewise.training.screen import Screen
 
 Action = Literal["warn", "stop", "rollback"]
@@ -44,4 +42,4 @@ class GuardMessages:
     def say(self, message: str, write_line: WriteLine) -> None:
         """To the log and the screen."""
         write_line({self.name: message})
-        self.screen.say(f"[yellow]{escape(message)}[/yellow]")
+        self.screen.warn(message)

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 
 from lightning_fabric import Fabric
 from rich.console import Console
-from rich.markup import escape
 
 from likewise.collectives import any_over_ranks, mean_over_ranks, on_first_rank, synchronise_batch_norm, world_size
 from likewise.data.batch import Batch
@@ -135,7 +134,7 @@ class _Loop:
         if start.checkpoint is not None:
             self.train_step.load(start.checkpoint)
         if start.message:
-            self.screen.say(f"[yellow]{escape(start.message)}[/yellow]")
+            self.screen.warn(start.message)
 
     def run(self) -> None:
         """Step after step, until all are done, a callback stops them, or a signal asks for a stop."""
@@ -268,7 +267,7 @@ class _Loop:
         """To the log and the screen, if there is something to warn of."""
         if warning:
             self.write_line({"warning": warning})
-            self.screen.say(f"[yellow]{escape(warning)}[/yellow]")
+            self.screen.warn(warning)
 
     def report_peak_memory(self) -> None:
         """What the first step takes of a GPU's memory at its peak."""

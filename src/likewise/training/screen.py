@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 
 from likewise.atomic_write import disk_error
 
+PACKAGE = str(Path(__file__).parents[1])
+
 
 class Screen:
-    """A console and, once there is a run's folder, its ``train.log``."""
+    """A console and, once there is a run's folder, its ``train.log``.
 
-    def __init__(self, console: Console, enabled: bool = True) -> None:
-        self.console = console if enabled else Console(quiet=True)
+    Args:
+        console: where messages go. None: nowhere, and warnings become Python's, as those of a library do.
+        enabled: whether this process says anything at all.
+    """
+
+    def __init__(self, console: Console | None, enabled: bool = True) -> None:
+        self.console = console if console is not None and enabled else Console(quiet=True)
+        self._warns_in_python = console is None and enabled
         self._log: Console | None = None
         self._path: Path | None = None
 
@@ -35,6 +46,12 @@ class Screen:
         self.console.print(message, highlight=False)
         self.note(message)
 
+    def warn(self, warning: str) -> None:
+        """As `say`, in yellow; where there is no console, as a Python warning."""
+        self.say(f"[yellow]{escape(warning)}[/yellow]")
+        if self._warns_in_python:
+            warnings.warn(warning.removeprefix("warning: "), UserWarning, stacklevel=_level_of_caller())
+
     def note(self, message: RenderableType) -> None:
         """To the log alone."""
         if self._log is None or self._path is None:
@@ -44,3 +61,11 @@ class Screen:
             self._log.file.flush()
         except OSError as error:
             raise disk_error(self._path, error, remedy="continue with --resume") from error
+
+
+def _level_of_caller() -> int:
+    """How many calls above the caller of this function the user's code stands, as ``warnings.warn`` counts them."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from likewise.data.columns.captions import captions_in
+from likewise.data.columns.captions import COLUMN_NAMES, captions_in
 from likewise.data.columns.column_names import USUAL_COLUMNS, ColumnNames
-from likewise.data.columns.groups import groups_in
+from likewise.data.columns.groups import GROUP, groups_in
 from likewise.data.columns.masks import Masks
 from likewise.data.columns.parquet_reader import ParquetReader
 from likewise.data.columns.targets import TARGETS
@@ -28,7 +28,8 @@ from likewise.data.sources.parquet_pixels import Location, ParquetCell, ParquetP
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shard_files import LocalShards, ShardFiles
 from likewise.data.sources.shards import LARGE, is_large, scan_headers, shard_names, split_of
-from likewise.data.video.clip_columns import starts_in
+from likewise.data.sources.usual_label_column import label_column_note, usual_label_column
+from likewise.data.video.clip_columns import START, starts_in
 from likewise.errors import LikewiseError, did_you_mean
 
 MASK = "mask"
@@ -99,6 +100,8 @@ def manifest_of(
     if facts is not None:
         ids = _listed(readers, ID)
     labels = _packed_labels(readers, columns, facts) or _labels(readers, columns, named)
+    is_chosen = named.label is not None or facts is not None
+    note = [] if is_chosen else _label_note(source, readers[0].schema_arrow, columns)
     unread = Headers(np.zeros((len(ids), 2), np.int32), np.full(len(ids), ""))
     return Manifest(
         source=source,
@@ -107,7 +110,7 @@ def manifest_of(
         splits=np.array([split_of(name) for name in names])[locations[:, 0]],
         ids=ids,
         class_names=labels.class_names,
-        notes=labels.notes,
+        notes=(*note, *labels.notes),
         masks=_masks(files, columns.mask, locations),
         columns=captions_in(readers) | starts_in(readers) | groups_in(readers, named.group) | labels.columns,
     )
@@ -151,11 +154,20 @@ def _columns(file: str, schema: pa.Schema, label_column: str | None) -> Columns:
     image = next((name for name in ("image", "img") if name in marked), marked[0])
     if label_column is not None and label_column not in schema.names:
         raise LikewiseError(f"{file} has no column {label_column!r}. {did_you_mean(label_column, schema.names)}")
-    classes = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
-    usual = [name for name in ("label", "labels") if name in schema.names]
-    label = label_column or next(iter(usual or classes), None)
-    class_names = tuple(features.get(label or "", {}).get("names", ()))
-    return Columns(image, label, class_names, MASK if MASK in pictures else None)
+    classes = _class_names(schema)
+    label = label_column or usual_label_column(schema.names, classes)
+    return Columns(image, label, tuple(classes.get(label or "", ())), MASK if MASK in pictures else None)
+
+
+def _label_note(source: str, schema: pa.Schema, columns: Columns) -> list[str]:
+    """A note where labels could stand in a column that was not read."""
+    known = {columns.label, GROUP, *COLUMN_NAMES, START}
+    others = [name for name in schema.names if name not in known and not _holds_images(schema.field(name).type)]
+    return label_column_note(source, columns.label, others, _class_names(schema))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    return {name: feature.get("names") or [] for name, feature in features_of(schema).items()}
 
 
 def features_of(schema: pa.Schema) -> dict[str, dict[str, Any]]:

@@ -23,12 +23,11 @@ from likewise.data.sources.image_values import ImageValues, ValuePixels, fill_he
 from likewise.data.sources.missing_labels import is_null
 from likewise.data.sources.read_labels import Labels, read_labels
 from likewise.data.sources.shards import FIRST, LOOK_LIMIT, with_headers
+from likewise.data.sources.usual_label_column import label_column_note, usual_label_column
 from likewise.errors import LikewiseError, did_you_mean
 
 IMAGE_COLUMNS = ("image", "img", "images", "picture", "pixels", "image_path", "path", "file_name", "filename", "file")
 """what a column of images or of their paths may be called, the first that is there"""
-LABEL_COLUMNS = ("label", "labels", "class", "target")
-"""what a column of labels may be called, the first that is there"""
 SPLIT_COLUMN = "split"
 
 
@@ -106,7 +105,7 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         LikewiseError: no column of images, a column that was named is not there, or values that do not fit.
     """
     image = _image_column(table)
-    label = columns.label or _label_column(table)
+    label = columns.label or usual_label_column(table.names, table.class_names)
     for option, name in (("label_column", columns.label), ("group_column", columns.group)):
         if name is not None and name not in table.names:
             raise LikewiseError(f"{option}={name!r}: there is no such column. {did_you_mean(name, table.names)}")
@@ -122,7 +121,7 @@ def open_table(table: Table, columns: ColumnNames = USUAL_COLUMNS) -> Manifest:
         splits=splits,
         ids=_ids(table, image),
         class_names=labels.class_names,
-        notes=labels.notes,
+        notes=(*_label_note(table, image, label, columns), *labels.notes),
         columns={**_other_columns(table, columns.group, image), **labels.columns},
     )
     return _with_headers(manifest, values, is_large=table.num_bytes > LOOK_LIMIT)
@@ -154,11 +153,14 @@ def _holds_image(value: Any) -> bool:
     return is_encoded or is_array or isinstance(value, Image.Image)
 
 
-def _label_column(table: Table) -> str | None:
-    """The column of labels: by name, else one whose classes have names."""
-    usual = [name for name in LABEL_COLUMNS if name in table.names]
-    with_classes = [name for name, classes in table.class_names.items() if classes]
-    return next(iter(usual + with_classes), None)
+def _label_note(table: Table, image: str, label: str | None, columns: ColumnNames) -> list[str]:
+    """A note where labels could stand in a column that was not read."""
+    if columns.label is not None:
+        return []
+    known = {image, label, columns.group, SPLIT_COLUMN, GROUP, *COLUMN_NAMES}
+    return label_column_note(
+        table.source, label, [name for name in table.names if name not in known], table.class_names
+    )
 
 
 def _labels(table: Table, name: str | None, columns: ColumnNames) -> Labels:
