@@ -82,11 +82,11 @@ def disk_error(path: Path, error: OSError, needed: int = 0, remedy: str = "") ->
     reason = error.strerror or str(error)
     if not path.parent.is_dir():
         return EnvironmentIOError(
-            f"{path} cannot be written: its folder {path.parent} is gone. Write to another folder with --out."
+            f"{path} cannot be written: its folder {path.parent} is gone. Make it again, or write to another (--out)."
         )
     if error.errno in DENIED:
         return EnvironmentIOError(
-            f"{path} cannot be written: {reason}. Choose a folder that you may write to, with --out."
+            f"{path} cannot be written: {reason}. Allow writing to {path.parent}, or choose another folder (--out)."
         )
     if error.errno not in FULL:
         return EnvironmentIOError(f"{path} cannot be written: {reason}.")

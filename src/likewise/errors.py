@@ -86,6 +86,7 @@ class NothingReadable(LikewiseError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence for the end of a message: the closest known word, and all known words."""
     options = sorted(known)
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    begun = [option for option in options if word and option.startswith(word)]
+    close = begun or difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     listing = f"Known: {', '.join(options)}."
     return f"Did you mean {close[0]!r}? {listing}" if close else listing

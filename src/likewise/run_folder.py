@@ -199,14 +199,14 @@ class RunFolder:
         try:
             # A run that was killed before its first file leaves empty folders, which are nobody's.
             files = (each for each in self.path.rglob("*") if each.is_file() and each not in (self.lock, self.owner))
-            occupied = self.path.is_file() or any(files)
+            occupied = any(files)
+            if self.path.is_file():
+                raise LikewiseError(f"The output {self.path} is a file; --out takes a folder.")
             if occupied and not (overwrite or resume):
                 raise LikewiseError(
                     f"The output folder {self.path} is not empty. Choose another with --out, continue the run in it "
                     f"with --resume, or replace it with --overwrite."
                 )
-            if occupied and not self.path.is_dir():
-                raise LikewiseError(f"The output {self.path} is a file; --out takes a folder.")
             if overwrite and occupied and not self.config.exists():
                 raise LikewiseError(
                     f"{self.path} does not look like a run (it has no config.json), so --overwrite leaves it alone. "

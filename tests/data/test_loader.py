@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -15,6 +17,10 @@ LABELS = torch.tensor([0, 1, 2, -1] * 5 + [0, 1, -1])
 IMAGES = InMemoryImages(
     Pixels(torch.arange(COUNT, dtype=torch.uint8)[:, None, None, None].repeat(1, 1, 4, 4), torch.ones(COUNT))
 )
+
+
+def first(count: int) -> InMemoryImages:
+    return InMemoryImages(Pixels(*(part[:count] for part in IMAGES.pixels[:2])))
 
 
 def loader(**options) -> Loader:
@@ -80,12 +86,32 @@ def test_an_epoch_is_whole_batches():
 
 @pytest.mark.parametrize(("options", "said"), [
     ({"batch_size": 1}, "at least 2.*--batch-size 16"), ({"batch_size": 24}, "only 23.*--batch-size 16"),
-    ({"world_size": 4}, "multiple of 4"), ({"support": Support(4, 2)}, "3 classes have labels"),
+    ({"world_size": 4}, "multiple of 4.*--batch-size 4"), ({"support": Support(4, 2)}, "3 classes have labels"),
     ({"support": Support(3, 1), "world_size": 2}, "support batch of 3"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_at_once(options, said):
     with pytest.raises(LikewiseError, match=said):
         loader(**options)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [2, 3, 7, 23])
+@pytest.mark.parametrize("batch_size", [-1, 0, 1, 3, 5, 22, 24, 500])
+def test_the_batch_size_that_a_refusal_names_is_accepted(batch_size, count, world_size):
+    images, labels = first(count), LABELS[:count]
+    try:
+        Loader(images, labels, batch_size, 0, world_size=world_size)
+    except LikewiseError as error:
+        named = re.search(r"--batch-size (\d+)", str(error))
+        assert (named is None) == (count < world_size)
+        if named is not None:
+            Loader(images, labels, int(named[1]), 0, world_size=world_size)
+
+
+def test_one_image_is_refused_without_a_batch_size():
+    with pytest.raises(LikewiseError, match="1 training image") as refused:
+        Loader(first(1), LABELS[:1], 2, 0)
+    assert "batch" not in str(refused.value)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import io
 import re
+from functools import cache
 from types import ModuleType
 
 import likewise
@@ -78,6 +79,7 @@ def docstrings():
     return "\n".join(texts)
 
 
+@cache
 def help_texts():
     """What `--help` prints, for every command, and for `train` with a method."""
     pages = [("", ["--help"]), ("suncet", ["train", "--method", "suncet", "--help"])]

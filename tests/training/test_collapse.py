@@ -188,7 +188,7 @@ def test_a_healthy_run_is_not_accused(name, classes, batch_size, tmp_path):
 
 
 def watch(batch_size=64):
-    return CollapseWatch(batch_size, 10.0, [], True)
+    return CollapseWatch("BYOL", batch_size, 10.0, [], True)
 
 
 @pytest.mark.parametrize(

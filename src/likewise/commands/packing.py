@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from likewise.commands.words import DataArgument, parse, say_skipped
+from likewise.data.columns.column_names import MissingLabels
 from likewise.data.columns.targets import Task
 from likewise.data.packing.pack import pack as pack_data
 from likewise.data.packing.packer import SHARD_SIZE
@@ -34,10 +35,16 @@ class Pack:
     """a second data source with the test images"""
     task: Task = "classification"
     """what labels are: one class an image, any number of classes, or numbers"""
+    path_column: str | None = None
+    """column of a CSV that holds the paths of the images"""
     label_column: str | None = None
-    """column of Parquet files in DATA that holds the labels"""
+    """column of a CSV or of Parquet files that holds the labels"""
+    caption_column: str | None = None
+    """column of a CSV that holds the captions"""
     group_column: str | None = None
-    """column of Parquet files in DATA that says which rows belong together"""
+    """column of a CSV or of Parquet files that says which rows belong together"""
+    missing_labels: MissingLabels = "unlabelled"
+    """what NaN, NA, N/A, None and null mean as a label: unlabelled, or a class of that name"""
     shuffle: int | None = None
     """seed of the order of the images in the shards, for shards that are streamed; default: the order of DATA"""
     max_bad: float = 0.01

@@ -48,11 +48,15 @@ class LabelBudget:
         if len(given) > 1:
             raise LikewiseError(f"{self}: {' and '.join(given)} were both given; choose one.")
         if self.per_class is not None and self.per_class < 0:
-            raise LikewiseError(f"{self}: per_class must be 0 (none) or more, or None for all.")
+            raise LikewiseError(
+                f"A label budget of {self.per_class} a class was given; allowed is 0 (none) or more, or None for all."
+            )
         if self.total is not None and self.total < 1:
-            raise LikewiseError(f"{self}: total must be 1 or more; per_class=0 shows none.")
+            raise LikewiseError(f"A label budget of {self} was given; a total is 1 or more, and none shows no label.")
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise LikewiseError(f"{self}: the fraction must lie above 0 and at most at 1; per_class=0 shows none.")
+            raise LikewiseError(
+                f"A label budget of {self} was given; a share is above 0% and up to 100%, and none shows no label."
+            )
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> LabelBudget:
@@ -121,7 +125,8 @@ class LabelBudget:
         if not counts:
             raise LikewiseError(
                 f"A label budget of {self} was given, but no training example has a label. "
-                f"Give the labels (a CSV of paths and labels, or one folder a class), or the budget none."
+                f"Give labels: a CSV of paths and labels, --labels labels.csv, or one folder of images for each class. "
+                f"To train without: --labels none."
             )
         if self.fraction is not None:
             return {c: max(1, int(self.fraction * n + 0.5)) for c, n in counts.items()}
@@ -184,7 +189,7 @@ def _entries(path: Path) -> list[str]:
         raise LikewiseError(f"The split file {path} cannot be read: {error}.") from error
     entries = [entry for entry in listed if entry and not entry.startswith("#")]
     if not entries:
-        raise LikewiseError(f"The split file {path} lists nothing. For no labels at all give the budget none.")
+        raise LikewiseError(f"The split file {path} lists nothing. To show no labels: --labels none.")
     return entries
 
 

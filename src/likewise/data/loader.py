@@ -111,22 +111,12 @@ class Loader:
         for name, rows in self.modalities.items():
             if len(rows) != count:
                 raise ValueError(f"{count} images, but {len(rows)} {name}")
-        if self.batch_size < 2:
-            raise LikewiseError(
-                f"A batch size of {self.batch_size} was given: contrast needs at least 2 images. "
-                f"Choose 2 to {count}, for instance --batch-size {_power_of_two(min(256, count))}."
-            )
-        if self.batch_size > count:
-            raise LikewiseError(
-                f"A batch size of {self.batch_size} was given, but there are only {count} training images. "
-                f"Choose 2 to {count}, for instance --batch-size {_power_of_two(count)}."
-            )
-        self._refuse_uneven(self.batch_size, "batch size")
+        self._check_batch_size()
         if self._order is not None and self._remote_shards is not None:
             require_room(self._remote_shards, self._order)
         if self.support is not None:
             images = self.support.images_for_batch(self.batch_size, self.world_size)
-            self._refuse_uneven(self.support.classes * images, "support batch")
+            self._check_support(self.support.classes * images)
             _ = self._draw_support  # a support that the labels cannot fill is refused now, not at the first step
 
     @property
@@ -259,11 +249,33 @@ class Loader:
         images = self.support.images_for_batch(self.batch_size, self.world_size)
         return ClassBalanced(self.labels, self.support.classes, images, self.seed)
 
-    def _refuse_uneven(self, rows: int, name: str) -> None:
+    def _check_batch_size(self) -> None:
+        """Refuse a batch that is too small to contrast, larger than the set, or not the same on each device."""
+        count, size, world = len(self.images), self.batch_size, self.world_size
+        least = max(world, 2)
+        if count < least:
+            devices = f", one a device; or fewer --devices than {world}" if world > 2 else ""
+            images = "is 1 training image" if count == 1 else f"are {count} training images"
+            raise LikewiseError(f"There {images}, and a step contrasts {least} or more. Give more images{devices}.")
+        multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
+        near = min(size if size >= least else 256, count)
+        fitting = world * _power_of_two(near // world)
+        remedy = f"Choose {least} to {count}{multiples}, for instance --batch-size {fitting}."
+        if size < 2:
+            raise LikewiseError(f"A batch size of {size} was given: contrast needs at least 2 images. {remedy}")
+        if size > count:
+            raise LikewiseError(
+                f"A batch size of {size} was given, but there are only {count} training images. {remedy}"
+            )
+        if size % world:
+            raise LikewiseError(f"A batch size of {size} cannot be cut into {world} equal parts. {remedy}")
+
+    def _check_support(self, rows: int) -> None:
         if rows % self.world_size:
             raise LikewiseError(
-                f"A {name} of {rows} cannot be cut into {self.world_size} equal parts, one a device. "
-                f"Choose a multiple of {self.world_size}, for instance {-(-rows // self.world_size) * self.world_size}."
+                f"A support batch of {rows} images cannot be cut into {self.world_size} equal parts, one a device. "
+                f"Choose --method.classes-per-batch or --method.images-per-class so that it is a multiple of "
+                f"{self.world_size}."
             )
 
 

@@ -57,7 +57,7 @@ class ClassBalanced:
             raise LikewiseError(
                 f"A support batch of {classes_per_batch} classes x {images_per_class} images was requested, but "
                 f"{len(self._members)} classes have labels. Choose 1 to {len(self._members)} classes and 1 or more "
-                f"images, or a larger label budget."
+                f"images (--method.classes-per-batch, --method.images-per-class), or show labels of more classes."
                 if self._members
                 else "A class-balanced support batch was requested, but no training example shows a label. "
                 "Give a label budget above none, or a method that needs no labels."

@@ -209,6 +209,8 @@ def _quiet_downloads() -> Iterator[None]:
 
 
 def _nearest(name: str) -> str:
+    if name == "lite0":
+        return "That is the name of weights: leave --encoder out, or type --pretrained lite0."
     close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}See timm.list_models() for all of them; ours are {', '.join([*SMALL, *NINE])}."

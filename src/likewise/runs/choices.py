@@ -45,7 +45,7 @@ def choose_method(named: Method | None, visible_labels: Tensor, targets: TargetC
     """
     counts = class_counts(visible_labels)
     if named is not None:
-        require_labels(named, counts)
+        require_labels(named, counts, targets)
         return ChosenMethod(named, "")
     if targets is not None and targets.present().any():
         kind = "several classes" if targets.task == "multilabel" else "numbers"
@@ -55,17 +55,32 @@ def choose_method(named: Method | None, visible_labels: Tensor, targets: TargetC
     return ChosenMethod(METHODS[name](), reason)
 
 
-def require_labels(method: Method, counts: dict[int, int]) -> None:
+def require_labels(method: Method, counts: dict[int, int], targets: TargetColumn | None) -> None:
     """Refuse a method that needs more labels than training may see; ``counts``: labels of each class."""
     if method.card.needs == "no labels":
         return
-    remedy = "Show labels with --labels (all, 10, 1%, or a CSV of paths and labels), or choose --method simclr."
-    if len(counts) < 2:
-        have = "no image is labelled" if not counts else "all labels name one class"
-        raise LikewiseError(f"{method.card.title} learns from labels of at least two classes, but {have}. {remedy}")
+    title, without = method.card.title, "or choose --method simclr, which needs none"
+    if not counts and targets is not None:
+        kind = "several classes an image" if targets.task == "multilabel" else "numbers"
+        raise LikewiseError(
+            f"{title} learns from one class an image, and these labels are {kind}. Choose --method y-aware, which "
+            f"learns from them, {without}."
+        )
+    if not counts:
+        raise LikewiseError(
+            f"{title} learns from labels of at least two classes, but training sees no label. Give them in a CSV of "
+            f"paths and labels, --labels labels.csv, or as one folder of images for each class; if the data have some, "
+            f"show them with --labels all; {without}."
+        )
+    if len(counts) == 1:
+        raise LikewiseError(
+            f"{title} learns from labels of at least two classes, but all that training sees name one. Label images of "
+            f"a second class; if the data have some, show them with --labels all; {without}."
+        )
     if method.support and min(counts.values()) < 2:
         raise LikewiseError(
-            f"{method.card.title} needs two labelled images of each class, but a class has only one. {remedy}"
+            f"{title} needs two labelled images of each class, but training sees only one of some. Label a second "
+            f"image of those, or take their labels away; if the data have more, show them with --labels all; {without}."
         )
 
 

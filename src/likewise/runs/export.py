@@ -133,8 +133,8 @@ def _check_target(target: Path, to: str) -> None:
     endings = {name: Path(file).suffix for name, file in NAMES.items()}
     if target.suffix in endings.values() and target.suffix and target.suffix != endings[to]:
         raise LikewiseError(
-            f"{target} ends in {target.suffix}, but {to} writes {endings[to] or 'a folder'}. Give the format too, for "
-            f"instance --to {next(name for name, ending in endings.items() if ending == target.suffix)}."
+            f"{target} ends in {target.suffix}, but --to {to} writes {endings[to] or 'a folder'}. Give another --out, "
+            f"or --to {next(name for name, ending in endings.items() if ending == target.suffix)}."
         )
     if not target.parent.is_dir():
         raise LikewiseError(f"The folder {target.parent} does not exist. Make it first, or choose another --out.")

@@ -94,8 +94,10 @@ def run_verification(
 def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
     if started_processes() is not None:
         raise LikewiseError("verify starts its processes itself: call it without torchrun and without srun.")
-    if devices < 2 or steps < 1:
-        raise LikewiseError(f"--devices {devices}, {steps} steps: there is something to compare from 2 and 1 on.")
+    if devices < 2:
+        raise LikewiseError(f"--devices {devices} was given; one process is compared with several: give 2 or more.")
+    if steps < 1:
+        raise LikewiseError(f"--steps {steps} was given; give 1 or more, for instance 3.")
     gpus = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 0
     if gpus and gpus < devices:
         raise LikewiseError(

@@ -56,9 +56,17 @@ class Sign:
 
 
 class EqualEmbeddings(Sign):
-    """All embeddings of a batch are nearly one vector."""
+    """All embeddings of a batch are nearly one vector.
+
+    Args:
+        method: title of the method.
+    """
 
     key = "feature_std"
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.other = "" if method == "SimCLR" else ", or a method with negatives, such as --method simclr"
 
     def reason_in(self, line: Line) -> str:
         """Judge the spread of unit vectors."""
@@ -66,7 +74,7 @@ class EqualEmbeddings(Sign):
             return ""
         return (
             f"all images look the same to the network (feature_std {line[self.key]:.3f} of 1). Try a smaller "
-            f"--recipe.learning-rate, a larger --batch-size, or a method with negatives, such as --method simclr"
+            f"--recipe.learning-rate or a larger --batch-size{self.other}"
         )
 
 
@@ -213,16 +221,19 @@ class CollapseWatch:
     """All forms of collapse that a run can show.
 
     Args:
+        method: title of the method.
         batch_size: images in a batch of all ranks.
         first_norm: the norm of all weights before the first step.
         queues: lengths of the method's queues.
         labels_make_pairs: whether images of one class are positive pairs of the method.
     """
 
-    def __init__(self, batch_size: int, first_norm: float, queues: Sequence[int], labels_make_pairs: bool) -> None:
+    def __init__(
+        self, method: str, batch_size: int, first_norm: float, queues: Sequence[int], labels_make_pairs: bool
+    ) -> None:
         self.signs: list[Sign] = [
             EqualQueue(),
-            EqualEmbeddings(),
+            EqualEmbeddings(method),
             LowRank(),
             GrowingWeights(first_norm),
             ConstantLoss(batch_size, queues),

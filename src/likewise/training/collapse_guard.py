@@ -55,7 +55,8 @@ class CollapseGuard:
         self.uses_labels = method.card.needs != "no labels"
         labels_make_pairs = self.uses_labels and method.classifier(nets) is None
         lengths = sorted({len(queue) for queue in self.queues})
-        self.watch = CollapseWatch(batch_size, float(weight_norm(nets)), lengths, labels_make_pairs)
+        norm = float(weight_norm(nets))
+        self.watch = CollapseWatch(method.card.title, batch_size, norm, lengths, labels_make_pairs)
         self.save_every, self.last_read = save_every, 0
 
     def start(self, step: int) -> None:

@@ -41,7 +41,8 @@ def choose_device(wanted: DeviceKind) -> torch.device:
         raise LikewiseError(f"--device {wanted} was given; allowed: auto, {', '.join(present)}.")
     if not present[wanted]:
         raise LikewiseError(
-            f"--device {wanted} was given, but PyTorch sees no such device here. Present: {', '.join(names)}."
+            f"--device {wanted} was given, but PyTorch sees no such device here. Choose one that is "
+            f"present: --device {' or --device '.join(names)}."
         )
     return torch.device(wanted)
 
@@ -110,7 +111,11 @@ def _require_present(device: torch.device, devices: int, count: int, started: St
     most = max(torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1, 1)
     if started is None:
         if not 0 < count <= most:
-            raise LikewiseError(f"--devices {devices} was given, but there are {most} here ({device.type}).")
+            unit = "GPUs" if device.type == "cuda" else "processor cores"
+            raise LikewiseError(
+                f"--devices {devices} was given, but there are {most} {unit} here. Choose 1 to {most}, or leave "
+                f"--devices out."
+            )
         return
     if count != started.total:
         raise LikewiseError(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from likewise.data.columns.column_names import ColumnNames
+from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.columns.targets import Task
 from likewise.data.manifest import SPLITS, Manifest, require_all_read
 from likewise.data.packing.pack_facts import PackFacts, require_held
@@ -39,6 +39,9 @@ def pack(
     task: Task = "classification",
     label_column: str | None = None,
     group_column: str | None = None,
+    path_column: str | None = None,
+    caption_column: str | None = None,
+    missing_labels: MissingLabels = "unlabelled",
     shuffle: int | None = None,
     max_bad: float = 0.01,
     strict: bool = False,
@@ -59,8 +62,11 @@ def pack(
         captions: a CSV of image_path,caption.
         test_data: a second source with the test images.
         task: what labels are: one class, several (``multilabel``), or numbers (``regression``).
-        label_column: the column of Parquet files that holds the labels.
-        group_column: the column of Parquet files that says which rows belong together.
+        label_column: the column of a CSV or of Parquet files that holds the labels.
+        group_column: the column of a CSV or of Parquet files that says which rows belong together.
+        path_column: the column of a CSV that holds the paths of the images.
+        caption_column: the column of a CSV that holds the captions.
+        missing_labels: what NaN, NA, N/A, None and null mean as a label: ``unlabelled``, or a ``class`` of that name.
         shuffle: seed of the order of the examples in the shards; None: as in the source, so that training on the
             shards is training on the source bit for bit. Shards that are streamed in order should be shuffled.
         max_bad: share of the files, 0 to 1, that may be unreadable and are left out.
@@ -70,7 +76,7 @@ def pack(
         LikewiseError: there is nothing to pack, it has something that shards do not hold, or ``out`` is not empty.
         FilesLeftOut: more files cannot be read than ``max_bad`` allows, or any with ``strict``.
     """
-    columns = ColumnNames(label_column, group_column, task)
+    columns = ColumnNames(label_column, group_column, task, path_column, caption_column, missing_labels)
     settings = checked(PackSettings(to, shard_size, shuffle, max_bad))
     manifest = open_manifest(data, labels, test_data, captions, columns, allow_mixed=True)
     return pack_manifest(manifest, Path(out), settings, strict)

@@ -270,8 +270,11 @@ class _Chooser:
         return LikewiseError(
             f"{self.file}: which column holds {meaning}? {why}{numbered} Columns: {', '.join(self.names)} (divided by "
             f"{self.separator_name or 'nothing'}); first row: {row or 'none'}. Name it: --{what}-column {example}, in "
-            f"Python {what}_column={example!r}."
+            f"Python {what}_column={example!r}; or call it {USUAL_NAMES[what]} in the file."
         )
+
+
+USUAL_NAMES = {"path": "image_path", "label": "label", "caption": "caption"}
 
 
 def plain_name(heading: str) -> str:

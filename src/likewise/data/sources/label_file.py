@@ -263,6 +263,6 @@ def _one_row_each(rows: LabelRows, matches: Matches) -> tuple[dict[int, int], in
             raise LikewiseError(
                 f"{rows.file} gives {path} twice, in line {lines[0]} ({rows.facts(earlier)}) and in line {lines[1]} "
                 f"({rows.facts(row)}). Keep one of the lines. Several classes of one image stand in one line, "
-                f"cat|dog, with --task multilabel."
+                f"cat|dog, which train and pack take with --task multilabel."
             )
     return first, repeats

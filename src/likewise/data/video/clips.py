@@ -43,7 +43,10 @@ def as_clips(manifest: Manifest, shape: ClipShape, stills_will_do: bool = False,
     if not moving.any():
         if stills_will_do:
             return manifest
-        raise LikewiseError(f"{manifest.source} has no videos, but clips of {shape.frames} frames were requested.")
+        raise LikewiseError(
+            f"{manifest.source} has no videos, but the method or the encoder learns from clips of {shape.frames} "
+            f"frames. Give videos, or a method and an encoder for still images."
+        )
     still_rows = np.flatnonzero(~moving).tolist()
     stills = [Skipped(str(manifest.ids[row]), "a still image, not a video") for row in still_rows]
     videos = manifest.take(np.flatnonzero(moving))
