@@ -174,11 +174,6 @@ def test_without_the_library_a_name_says_what_to_install(monkeypatch):
         open_manifest("hf:owner/name")
 
 
-def test_streams_are_refused(hugging_face):
-    with pytest.raises(LikewiseError, match="IterableDataset"):
-        open_manifest(hugging_face.to_iterable_dataset())
-
-
 @pytest.mark.parametrize("kind", ["frame", "parquet"])
 def test_a_column_of_labels_that_is_not_called_so_is_told(tmp_path, paths, kind):
     images = [{"bytes": content(path), "path": None} for path in paths]

@@ -71,14 +71,8 @@ def open_hugging_face(dataset: Any, columns: ColumnNames = USUAL_COLUMNS) -> Man
     A data set with a transform of its own (``set_transform``) is read through it, as any map-style data set is.
 
     Raises:
-        LikewiseError: a stream, or no column of images.
+        LikewiseError: there is no column of images.
     """
-    if not hasattr(dataset, "__len__"):
-        raise LikewiseError(
-            f"A {type(dataset).__name__} is a stream of examples, which has no positions to resume at. Load it without "
-            f"streaming=True; or, where it is larger than the disk, give its files: "
-            f"hf://datasets/owner/name/**/train-*.parquet."
-        )
     if dataset.format["type"] == "custom":
         columns.refuse("a data set with a transform of its own")
         return open_dataset(dataset, columns.missing_labels)

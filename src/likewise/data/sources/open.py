@@ -27,6 +27,7 @@ from likewise.data.sources.file_listing import find_files, is_example
 from likewise.data.sources.folder import open_folder
 from likewise.data.sources.header_scan import scan_files
 from likewise.data.sources.hugging_face import PREFIXES, is_hugging_face, load_named, open_hugging_face
+from likewise.data.sources.hugging_face_streams import files_of_stream, is_stream, with_classes_of
 from likewise.data.sources.label_file import is_label_file, open_label_file, with_caption_file, with_label_file
 from likewise.data.sources.named_sets import NAMED_SETS, named_set
 from likewise.data.sources.read_labels import read_labels
@@ -63,8 +64,8 @@ def open_manifest(
         data: a named set; a folder of images; a CSV of paths with labels or captions; Parquet files or WebDataset's
             tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or ``.pt``;
             images as an array or tensor; a pair (images, labels); a map-style torch data set; a ``datasets.Dataset``
-            or ``DatasetDict``, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of these by split,
-            ``{"train": ..., "test": ...}``.
+            or ``DatasetDict``, also streamed, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of
+            these by split, ``{"train": ..., "test": ...}``.
         labels: a CSV of paths and labels for the images of ``data``, or one label for each.
         test_data: a second source, whose test split (or all of it, if it has none) becomes the test split.
         captions: a CSV of paths and captions for the images of ``data``.
@@ -136,11 +137,14 @@ def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
         return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
     if isinstance(data, Mapping):
         return _open_by_split(data, columns, cache)
-    return _open_foreign(data, columns)
+    return _open_foreign(data, columns, cache)
 
 
-def _open_foreign(data: Any, columns: ColumnNames) -> Manifest:
+def _open_foreign(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
     """Data sets and tables of other libraries."""
+    if is_hugging_face(data) and is_stream(data):
+        of_files = _open(files_of_stream(data), columns, cache)
+        return _as_split(with_classes_of(of_files, data), "train")
     if is_hugging_face(data):
         return open_hugging_face(data, columns)
     if _library_of(data) == "pandas":

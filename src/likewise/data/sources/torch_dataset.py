@@ -274,7 +274,8 @@ def _refuse_streams(dataset: Any, name: str) -> None:
     if isinstance(dataset, IterableDataset) or not is_map_style(dataset):
         raise LikewiseError(
             f"{name} is a stream of examples. Give a map-style data set, which has a length and items by position: "
-            f"runs are repeatable because every step's examples are known."
+            f"runs are repeatable because every step's examples are known. If it reads tar archives or Parquet files, "
+            f"give these: 'shards/*.tar'."
         )
 
 

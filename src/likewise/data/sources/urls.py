@@ -7,6 +7,7 @@ credentials from where each service's own programs do: the environment, or its c
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,25 @@ VERSIONS = ("ETag", "etag", "LastModified", "Last-Modified", "mtime", "created")
 LOCAL = ("file", "memory")
 """Protocols of this machine."""
 
-INSTALL = 'pip install "likewise[remote]"'
+REMOTE, GCS = 'pip install "likewise[remote]"', 'pip install "likewise[gcs]"'
+PACKAGES = {
+    "http": REMOTE,
+    "https": REMOTE,
+    "s3": REMOTE,
+    "s3a": REMOTE,
+    "gs": GCS,
+    "gcs": GCS,
+    "hf": 'pip install "likewise[datasets]"',
+    "abfs": "pip install adlfs",
+    "az": "pip install adlfs",
+}
+"""What brings the library of a protocol."""
+CREDENTIALS = {
+    "s3": ", for instance AWS_PROFILE or AWS_ACCESS_KEY_ID",
+    "gs": ", for instance GOOGLE_APPLICATION_CREDENTIALS",
+    "hf": ": HF_TOKEN",
+}
+"""Where a protocol's library looks for credentials."""
 
 
 class RemoteFile(NamedTuple):
@@ -79,8 +98,14 @@ def filesystem_of(url: str) -> tuple[Any, str]:
 
     try:
         return fsspec.url_to_fs(url, **_options(url))
-    except (ImportError, ValueError) as error:
-        raise LikewiseError(f"{url} cannot be opened: {error}. Known protocols need {INSTALL}.") from error
+    except ImportError as error:
+        needed = PACKAGES.get(urlsplit(url).scheme, "the package that is named there")
+        raise LikewiseError(f"{url} cannot be opened: {error}. Install it: {needed}.") from error
+    except ValueError as error:
+        raise LikewiseError(
+            f"{url} cannot be opened: {error}. Usual protocols are https, s3, gs and hf; others are those that fsspec "
+            f"knows."
+        ) from error
 
 
 def expand(pattern: str, suffixes: Sequence[str]) -> list[str]:
@@ -159,7 +184,12 @@ def _raise_if_final(error: Exception, url: str, attempt: int) -> None:
     if _is_denied(error):
         raise EnvironmentIOError(
             f"{url}: access was denied ({_reason(error)}). Set the credentials as the service's own programs take "
-            f"them, for instance AWS_PROFILE or AWS_ACCESS_KEY_ID."
+            f"them{CREDENTIALS.get(urlsplit(url).scheme, '')}."
+        ) from error
+    if _is_untrusted(error):
+        raise EnvironmentIOError(
+            f"{url}: the server's certificate is not trusted ({_reason(error)}). If it is your own server, name the "
+            f"file of its certificate authority: SSL_CERT_FILE=ca.pem."
         ) from error
     if attempt == ATTEMPTS:
         raise EnvironmentIOError(
@@ -241,6 +271,10 @@ def _is_missing(error: BaseException) -> bool:
 def _is_denied(error: BaseException) -> bool:
     no_credentials = any("Credentials" in type(cause).__name__ for cause in _causes(error))
     return no_credentials or _status(error) in (401, 403) or any(isinstance(c, PermissionError) for c in _causes(error))
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
 def _reason(error: BaseException) -> str:
