@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from likewise import losses
-from likewise.losses import fused_batch
+from likewise.losses import fused_batch, fused_unit
+from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
+from likewise.losses.triton_launch import Tiles
 from losses.kernels import (
     DEVICE,
     Counted,
@@ -70,8 +72,11 @@ def counted(monkeypatch):
 @on_kernels
 @pytest.mark.parametrize("temperature", [0.2, 0.01], ids=["bounded", "with maxima"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_kernels_give_value_and_gradient(name, temperature, counted):
-    z = rows(70)
+def test_kernels_give_value_and_gradient(name, temperature, counted, monkeypatch):
+    """By three programs that share the columns of a block, of which the last has none."""
+    for choice in ("_forward_tiles", "_backward_tiles"):
+        monkeypatch.setattr(fused_batch, choice, lambda count: Tiles(16, 32, splits=3))
+    z = rows(50)
     value, gradient = value_and_gradient(LOSSES[name], z, temperature)
     assert not counted  # float64 goes another way
     found, found_gradient = value_and_gradient(LOSSES[name], z.float(), temperature)
@@ -82,8 +87,8 @@ def test_kernels_give_value_and_gradient(name, temperature, counted):
 
 @on_kernels
 @pytest.mark.parametrize(("name", "others"), [("nt_xent", 1), ("out", 0), ("in of views", 0), ("nca", 0)])
-def test_kernels_are_four_and_little_stands_beside_them(name, others, monkeypatch):
-    """PyTorch joins two views; labels and half precision cost nothing. The backward is one launch."""
+def test_kernels_are_five_and_little_stands_beside_them(name, others, monkeypatch):
+    """PyTorch joins two views; labels and half precision cost nothing. The backward is two."""
     launched, kernels = [], fused_batch._kernels()
     monkeypatch.setattr(fused_batch, "_kernels", lambda: Counted(kernels, launched))
     z, labels = rows(16).to(torch.bfloat16).requires_grad_(), whole_numbers(16, 0)
@@ -98,7 +103,7 @@ def test_kernels_are_four_and_little_stands_beside_them(name, others, monkeypatc
     assert launched == ["unit_kernel", "rows_kernel", "mean_kernel"]
     assert sum(beside(operations).values()) == others, beside(operations)
     (gradient,) = torch.autograd.grad(value, z)
-    assert launched[3:] == ["gradient_kernel"]
+    assert launched[3:] == ["slopes_kernel", "gradient_kernel"]
     assert gradient.dtype == torch.bfloat16
 
 
@@ -118,6 +123,32 @@ def test_kernels_give_nan_where_nothing_can_be_learned(temperature):
     labels = torch.zeros(8, dtype=torch.int64, device=DEVICE)
     assert losses.suncet(rows(8).float(), labels, temperature).isnan()
     assert losses.sup_con(rows(8).float(), torch.arange(8, device=DEVICE), temperature).isnan()
+
+
+@on_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_make_unit_rows_in_one_launch_each_way(dtype, monkeypatch):
+    """Of a slice, with a row of zeros; a gradient that comes expanded is read as it is meant."""
+    launched, kernels = [], fused_unit._kernels()
+    monkeypatch.setattr(fused_unit, "_kernels", lambda: Counted(kernels, launched))
+    z = rows(7, 40).to(dtype)[:, ::2]
+    z[3] = 0
+    right, gradient = value_and_gradient(lambda z, length: unit(z, length).sum(), z.double(), 1.5)
+    assert not launched
+    found, found_gradient = value_and_gradient(lambda z, length: unit(z, length).sum(), z, 1.5)
+    assert launched == ["unit_kernel", "unit_gradient_kernel"]
+    torch.testing.assert_close(found, right, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(found_gradient, gradient, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-5)
+
+
+@on_kernels
+def test_kernels_of_unit_rows_can_be_differentiated_twice():
+    def curvature(z):
+        z = z.detach().requires_grad_()
+        (slope,) = torch.autograd.grad((unit(z)[:, 0] ** 3).sum(), z, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), z)[0]
+
+    torch.testing.assert_close(curvature(rows(5).float()).double(), curvature(rows(5)), rtol=1e-4, atol=1e-6)
 
 
 @on_kernels
@@ -152,4 +183,4 @@ for count, form in ((1024, "pairs"), (4096, "in")):
 @pytest.mark.slow
 def test_the_compiler_takes_all_for_a_gpu_that_is_not_here():
     """What the interpreter runs may still not compile; this compiles for capability 9.0."""
-    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 8
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 10

@@ -5,11 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from likewise import losses
-from likewise.losses import fused_clip, fused_queue
+from likewise.losses import fused_batch, fused_clip, fused_queue
+from likewise.losses.float32 import unit
 from likewise.losses.similarity_sums import NotTwiceDifferentiable
 from likewise.losses.triton_launch import Tiles
 from losses.kernels import (
     DEVICE,
+    INTERPRETED,
     Counted,
     beside,
     compiled_for_a_gpu_that_is_not_here,
@@ -180,6 +182,21 @@ def test_kernels_leave_what_they_do_not_serve(launched, monkeypatch):
     monkeypatch.setenv("LIKEWISE_NATIVE", "0")
     losses.queue_nce(row, row, queue, 0.2)
     assert not launched
+
+
+@pytest.mark.skipif(INTERPRETED, reason="a compiler cannot look into the interpreter")
+def test_a_compiler_takes_these_losses_whole_and_by_pytorchs_operations(monkeypatch):
+    def loss(first, second):
+        first, second = unit(first), unit(second)
+        return losses.clip_loss(first, second, 5.0) + losses.queue_nce(first, second, second, 0.2)
+
+    leaves = [(3 * rows(8, 6, seed)).float() for seed in range(2)]
+    right = loss(*leaves)
+    monkeypatch.setattr(fused_batch, "interpreted", lambda: True)
+    for module in (fused_queue, fused_clip):
+        monkeypatch.setattr(module, "serves", lambda *given: pytest.fail("a kernel would have been launched"))
+    found = torch.compile(loss, fullgraph=True, backend="eager")(*leaves)
+    torch.testing.assert_close(found, right)
 
 
 COMPILING = """

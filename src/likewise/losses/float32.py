@@ -9,6 +9,7 @@ from typing import Any, ParamSpec
 import torch
 from torch import Tensor
 
+from likewise.losses import fused_unit
 from likewise.losses.input_checks import LossInputError
 
 P = ParamSpec("P")
@@ -19,28 +20,35 @@ class _Unit(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, length: float) -> Tensor:
-        direction = z * (length / _length(z))
+        if fused_unit.serves(z):
+            direction, factor = fused_unit.forward(z, length)
+        else:
+            direction, factor = z * (length / _length(z)), None
         ctx.length = length
-        ctx.save_for_backward(z, direction)
+        ctx.save_for_backward(z, direction, factor)
         return direction
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        z, direction = ctx.saved_tensors
+        z, direction, factor = ctx.saved_tensors
         (gradient,) = gradients
+        if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
+            return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None
         along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # moving along itself turns nothing
         return torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)), None
 
 
 def _length(z: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp_min(1e-12)
+    return torch.linalg.vector_norm(_widen(z), dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def unit(z: Tensor, length: float | Tensor = 1.0) -> Tensor:
     """Rows [B, D] of length 1, or another; half precision is widened to float32 first. A row of zeros stays one."""
+    if isinstance(length, Tensor):
+        return unit(z) * length
+    if fused_unit.serves(z):
+        return _Unit.apply(z, length)  # type: ignore[no-any-return]
     with torch.autocast(z.device.type, enabled=False):
-        if isinstance(length, Tensor):
-            return _Unit.apply(_widen(z), 1.0) * length
         return _Unit.apply(_widen(z), length)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Losses within one batch of rows on a GPU, in four launches forward and one backward: SimCLR's, SupCon's, SuNCEt's.
+"""Losses within one batch of rows on a GPU, in three launches forward and two backward: SimCLR's, SupCon's, SuNCEt's.
 
 For rows u_i, made z_i of length 1 / sqrt(temperature), with s_ij = z_i . z_j, A(i) all rows but i and P(i)
 its positives::
@@ -9,8 +9,9 @@ its positives::
     nca    log sum_{A(i)} e^s - log sum_{P(i)} e^s
 
 and the mean over rows that have a positive. The gradient by s_ij of row i's loss is its softmax less that over the
-positives, so the gradient of z_i takes one more pass over the scores, made again; that of u_i follows in the same
-kernel. Nothing of N x N is stored. `contrastive` has the same losses from PyTorch's operations, for every device.
+positives, so the gradient of z_i takes one more pass over the scores, made again; that of u_i follows. Where there are
+fewer blocks of rows than a GPU's processors, several programs share the columns of a block. Nothing of N x N is stored.
+`contrastive` has the same losses from PyTorch's operations, for every device.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from likewise.losses import tiles_triton
 from likewise.losses.similarity_sums import refuse_second_derivatives
-from likewise.losses.triton_launch import blocks, float32_products, interpreted, padded
+from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, interpreted, padded
 
 P = ParamSpec("P")
 
@@ -64,6 +65,7 @@ def kernels_first(by_kernels: Callable[P, Tensor | None]) -> Callable[[Callable[
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             first = args[0] if args else next(iter(kwargs.values()), None)
             on_gpu = isinstance(first, Tensor) and (first.is_cuda or interpreted())
+            on_gpu = on_gpu and not torch.compiler.is_compiling()
             found = by_kernels(*args, **kwargs) if on_gpu else None
             return loss(*args, **kwargs) if found is None else found
 
@@ -95,22 +97,26 @@ class _WithinBatch(torch.autograd.Function):
         ctx: Any, rows: Tensor, labels: Tensor | None, views: int, temperature: float, form: Form, by_all: bool
     ) -> Tensor:
         rows, count, form_number = rows.contiguous(), len(rows), FORMS.index(form)
-        unit = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
-        numbers = unit.new_empty(5, count)
-        factor, all_logsumexp, same, positives, loss = numbers
-        mean = unit.new_empty(2)
-        labels = loss if labels is None else labels.contiguous()  # "pairs" reads none
+        unit = rows.new_empty(rows.shape, dtype=torch.float32)
+        numbers, mean = unit.new_empty(4, count), unit.new_empty(2)
+        labels = mean if labels is None else labels.contiguous()  # "pairs" reads none
         bound = LOG2E / temperature
         shape = {"D": rows.shape[1], "WIDTH": padded(rows.shape[1])}
         kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
-        kernels, tile = _kernels(), _tile(count)
+        kernels, tiles = _kernels(), filled(_forward_tiles(count), unit, unit, PROGRAMS)
+        parts = unit.new_empty(4, tiles.splits or 1, count)
         with torch.cuda.device_of(rows):
-            kernels.unit_kernel[(blocks(count, 16),)](rows, unit, factor, count, temperature**-0.5, **shape, ROWS=16)
-            kernels.rows_kernel[(blocks(count, tile[0]),)](
-                *(unit, labels, all_logsumexp, same, positives, loss, count, bound),
-                **(kind | {"ROWS": tile[0], "COLUMNS": tile[1], "BOUNDED": bound < SAFE_SCORE}),
+            kernels.unit_kernel[(blocks(count, 16),)](
+                *(rows, unit, numbers[0], count, temperature**-0.5), **shape, ROWS=16
             )
-            kernels.mean_kernel[(1,)](loss, positives, mean, count, FORM=form_number, BLOCK=BLOCK, BY_ALL=by_all)
+            kernels.rows_kernel[(blocks(count, tiles.rows), tiles.splits)](
+                *(unit, labels, parts, count, bound),
+                **(kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "BOUNDED": bound < SAFE_SCORE}),
+                num_stages=tiles.stages,
+            )
+            kernels.mean_kernel[(1,)](
+                *(parts, *numbers[1:], mean, count, tiles.splits), FORM=form_number, BLOCK=BLOCK, BY_ALL=by_all
+            )
         ctx.save_for_backward(rows, unit, labels, numbers, mean)
         ctx.kind, ctx.squared_length = kind, 1 / temperature
         return mean[0]
@@ -119,25 +125,36 @@ class _WithinBatch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, unit, labels, numbers, mean = ctx.saved_tensors
-        factor, all_logsumexp, same, positives, _ = numbers
-        gradient, height = torch.empty_like(rows), _backward_rows(len(rows))
+        count, kernels = len(rows), _kernels()
+        tiles = filled(_backward_tiles(count), unit, unit, PROGRAMS)
+        gradient, parts = torch.empty_like(rows), unit.new_empty(tiles.splits or 1, *unit.shape)
+        shape = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
         with torch.cuda.device_of(rows):
-            _kernels().gradient_kernel[(blocks(len(rows), height),)](
-                *(unit, factor, labels, all_logsumexp, same, positives, mean, gradients[0], gradient),
-                *(len(rows), ctx.squared_length),
-                **(ctx.kind | {"ROWS": height, "COLUMNS": 32}),
+            kernels.slopes_kernel[(blocks(count, tiles.rows), tiles.splits)](
+                *(unit, labels, *numbers[1:], parts, count),
+                **(ctx.kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns}),
+                num_stages=tiles.stages,
+            )
+            kernels.gradient_kernel[(blocks(count, 4),)](
+                *(parts, unit, numbers[0], mean, gradients[0], gradient, count, tiles.splits, ctx.squared_length),
+                **shape,
+                ROWS=4,
             )
         return gradient, None, None, None, None, None
 
 
-def _tile(count: int) -> tuple[int, int]:
-    """Rows of a program, and columns that it meets at a time: small blocks where there are few rows."""
-    return (16, 64) if count <= 2048 else (64, 64)
+PROGRAMS = 2
+"""For each processor, so that one computes while the other waits; NO GPU HAS MEASURED IT YET."""
 
 
-def _backward_rows(count: int) -> int:
-    """Rows of a program that holds their gradient too."""
-    return 16 if count <= 2048 else 32
+def _forward_tiles(count: int) -> Tiles:
+    """Small blocks where there are few rows."""
+    return Tiles(16, 64) if count <= 2048 else Tiles(64, 64)
+
+
+def _backward_tiles(count: int) -> Tiles:
+    """A program holds the gradient of its rows too."""
+    return Tiles(16, 32) if count <= 2048 else Tiles(32, 32)
 
 
 def _kernels() -> ModuleType:

@@ -74,7 +74,7 @@ def _launch(
     """Start a kernel, one program for each block of rows [2N, D]."""
     count, width = rows.shape
     many = count > 2048 and width <= 128
-    tiles = filled(choices[many], rows, rows, WIDE)
+    tiles = filled(choices[many], rows, rows, item_size=WIDE)
     with torch.cuda.device_of(rows):
         getattr(_kernels(), name)[(blocks(count, tiles.rows),)](
             *(*arguments, count // 2, *shares),

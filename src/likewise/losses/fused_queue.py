@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from likewise.losses import tiles_triton
+from likewise.losses.fused_batch import PROGRAMS
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, padded
 
@@ -80,7 +81,7 @@ class _AgainstQueue(torch.autograd.Function):
         queries, partners, queue = queries.contiguous(), partners.contiguous(), queue.contiguous()
         rows, distils, kernels = len(queries), teacher_temperature is not None, _kernels()
         gradient = queries.new_empty(queries.shape, dtype=torch.float32)
-        tiles = filled(_tiles(queries.shape[1]), gradient, queue)
+        tiles = filled(_tiles(queries.shape[1]), gradient, queue, PROGRAMS)
         sides, splits = 1 + distils, tiles.splits or 1
         log_sums = queries.new_empty([sides, splits, rows], dtype=torch.float32)
         means = queries.new_empty([sides, splits, *queries.shape], dtype=torch.float32)

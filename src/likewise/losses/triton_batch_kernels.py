@@ -1,4 +1,4 @@
-"""The GPU kernels behind `fused_batch`: unit rows, each row's loss, their mean, and the gradient of the rows.
+"""The GPU kernels behind `fused_batch`: unit rows, each row's sums, the mean loss, and the gradient of the rows.
 
 Scores are held in powers of two. Like `triton_kernels`, only its launcher imports this file, and late.
 """
@@ -33,6 +33,21 @@ def unit_kernel(
     tl.store(factor + row, scale, mask=row < rows)
 
 
+@triton.jit(do_not_specialize=["rows"])
+def unit_gradient_kernel(
+    by_unit, unit, factor, gradient, rows, squared_length, D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr
+) -> None:  # fmt: skip
+    """The gradient of rows before they were made one length."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    part = tl.arange(0, WIDTH)
+    found = _load_rows(by_unit, row, rows, D, WIDTH, True).to(tl.float32)
+    held = _load_rows(unit, row, rows, D, WIDTH, True)
+    along = tl.sum(found * held, 1) / squared_length  # moving along itself turns nothing
+    found = (found - held * along[:, None]) * tl.load(factor + row, mask=row < rows, other=0.0)[:, None]
+    pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
+    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=(row < rows)[:, None] & (part < D)[None, :])
+
+
 @triton.jit
 def _scores(
     held, row, met, column, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PRECISION: tl.constexpr
@@ -53,30 +68,16 @@ def _ids(labels, row, there, VIEWS: tl.constexpr):
     return found
 
 
-@triton.jit
-def _attraction(
-    unit, held, row, rows, near, same_sum, positives, D: tl.constexpr, WIDTH: tl.constexpr, FORM: tl.constexpr
-):  # fmt: skip
-    """What each row's loss takes off the log-sum over all others."""
-    number = tl.maximum(positives, 1.0)
-    if FORM == PAIRS:
-        found = tl.sum(held * _load_rows(unit, (row + rows // 2) % rows, rows, D, WIDTH, True), 1)
-    elif FORM == OUT:
-        found = near * LN2 / number
-    elif FORM == IN:
-        found = same_sum - tl.log2(number) * LN2
-    else:
-        found = same_sum
-    return found
-
-
 @triton.jit(do_not_specialize=["rows"])
 def rows_kernel(
-    unit, labels, all_logsumexp, same, count, loss, rows, bound,
+    unit, labels, parts, rows, bound,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, BOUNDED: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Of each row: the log-sums over all others and over its positives, how many these are, and the loss."""
+    """Of a block of rows over a share of the others, parts [4, splits, rows].
+
+    These are the log-sums over all others and over the positives, how many positives there are, and their summed score.
+    """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
     held = _load_rows(unit, row, rows, D, WIDTH, True)
@@ -86,8 +87,11 @@ def rows_kernel(
     total_same = total
     positives = total
     near = total
-    id_here = _ids(labels, row, there, VIEWS) if FORM != PAIRS else row
-    for tile in range(0, tl.cdiv(rows, COLUMNS)):
+    id_here = (row + rows // 2) % rows if FORM == PAIRS else _ids(labels, row, there, VIEWS)
+    tiles = tl.cdiv(rows, COLUMNS)
+    share = tl.cdiv(tiles, tl.num_programs(1))
+    start = tl.program_id(1) * share
+    for tile in range(start, tl.minimum(start + share, tiles)):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = _load_rows(unit, column, rows, D, WIDTH, True)
         score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
@@ -95,46 +99,83 @@ def rows_kernel(
             total += tl.sum(tl.exp2(score - bound), 1)
         else:
             top, total = _add(top, total, score)
+        id_there = column if FORM == PAIRS else _ids(labels, column, column < rows, VIEWS)
+        is_positive = compared & (id_here[:, None] == id_there[None, :])
         if FORM != PAIRS:
-            id_there = _ids(labels, column, column < rows, VIEWS)
-            is_positive = compared & (id_here[:, None] == id_there[None, :]) & (id_here != -1)[:, None]
+            is_positive = is_positive & (id_here != -1)[:, None]
             positives += tl.sum(is_positive.to(tl.float32), 1)
-            if FORM == OUT:
-                near += tl.sum(tl.where(is_positive, score, 0.0), 1)
-            else:
-                top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
+        if (FORM == PAIRS) or (FORM == OUT):
+            near += tl.sum(tl.where(is_positive, score, 0.0), 1)
+        else:
+            top_same, total_same = _add(top_same, total_same, tl.where(is_positive, score, NOTHING))
     if BOUNDED:
         top = tl.full([ROWS], 0.0, tl.float32) + bound  # every score was shifted by the bound
-    all_sum = (top + tl.log2(total)) * LN2
-    same_sum = (top_same + tl.log2(total_same)) * LN2
-    attraction = _attraction(unit, held, row, rows, near, same_sum, positives, D, WIDTH, FORM)
-    valid = there
-    if FORM != PAIRS:
-        valid = there & (positives > 0.0)
-        tl.store(same + row, same_sum, mask=there)
-        tl.store(count + row, positives, mask=there)
-    tl.store(all_logsumexp + row, all_sum, mask=there)
-    tl.store(loss + row, tl.where(valid, all_sum - attraction, 0.0), mask=there)
+    size = rows * tl.num_programs(1)
+    place = parts + tl.program_id(1) * rows + row
+    tl.store(place, top + tl.log2(total), mask=there)
+    tl.store(place + size, top_same + tl.log2(total_same), mask=there)
+    tl.store(place + 2 * size, positives, mask=there)
+    tl.store(place + 3 * size, near, mask=there)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit
+def _merge(top, total, log_sum):
+    """Online sum of log-sums; `total` is in units of 2**top."""
+    highest = tl.maximum(top, log_sum)
+    shift = tl.where(highest == NOTHING, 0.0, highest)  # -inf less -inf would be NaN
+    return highest, total * tl.exp2(top - shift) + tl.exp2(log_sum - shift)
+
+
+@triton.jit
+def _joined(parts, row, rows, splits, BLOCK: tl.constexpr):
+    """What `rows_kernel` found of some rows, over all shares."""
+    there = row < rows
+    top = tl.full([BLOCK], NOTHING, tl.float32)
+    total = tl.zeros([BLOCK], tl.float32)
+    top_same = top
+    total_same = total
+    positives = total
+    near = total
+    size = rows * splits
+    for split in range(0, splits):
+        place = parts + split * rows + row
+        top, total = _merge(top, total, tl.load(place, mask=there, other=NOTHING))
+        same = tl.load(place + size, mask=there, other=NOTHING)
+        top_same, total_same = _merge(top_same, total_same, same)
+        positives += tl.load(place + 2 * size, mask=there, other=0.0)
+        near += tl.load(place + 3 * size, mask=there, other=0.0)
+    return top + tl.log2(total), top_same + tl.log2(total_same), positives, near
+
+
+@triton.jit(do_not_specialize=["rows", "splits"])
 def mean_kernel(
-    loss, count, mean, rows, FORM: tl.constexpr, BLOCK: tl.constexpr, BY_ALL: tl.constexpr
+    parts, all_logsumexp, same, count, mean, rows, splits,
+    FORM: tl.constexpr, BLOCK: tl.constexpr, BY_ALL: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The mean over the rows that have a positive, and the weight of each; NaN where there is nothing to learn."""
+    """Each row's sums; the mean loss of rows that have a positive, and the weight of each; NaN if none can learn."""
     total = tl.zeros([BLOCK], tl.float32)
     valid = tl.zeros([BLOCK], tl.float32)
     useful = tl.zeros([BLOCK], tl.float32)
     for start in range(0, rows, BLOCK):
         row = start + tl.arange(0, BLOCK)
         there = row < rows
-        total += tl.load(loss + row, mask=there, other=0.0)
+        all_sum, same_sum, positives, near = _joined(parts, row, rows, splits, BLOCK)
+        number = tl.maximum(positives, 1.0)
         if FORM == PAIRS:
-            valid += there.to(tl.float32)
+            counts = there
+            attraction = near
+        elif FORM == OUT:
+            counts = there & (positives > 0.0)
+            attraction = near / number
         else:
-            positives = tl.load(count + row, mask=there, other=0.0)
-            valid += (positives > 0.0).to(tl.float32)
-            useful += ((positives > 0.0) & (positives < rows - 1)).to(tl.float32)
+            counts = there & (positives > 0.0)
+            attraction = same_sum - tl.log2(number) if FORM == IN else same_sum
+            useful += (counts & (positives < rows - 1)).to(tl.float32)
+        total += tl.where(counts, (all_sum - attraction) * LN2, 0.0)
+        valid += counts.to(tl.float32)
+        tl.store(all_logsumexp + row, all_sum, mask=there)
+        tl.store(same + row, same_sum, mask=there)
+        tl.store(count + row, positives, mask=there)
     number = tl.sum(valid, 0)
     teaches = number > 0.0
     if (FORM == IN) or (FORM == NCA):
@@ -149,8 +190,8 @@ def mean_kernel(
 def _of_rows(
     labels, all_logsumexp, same, count, row, there, FORM: tl.constexpr, VIEWS: tl.constexpr
 ):  # fmt: skip
-    """Id, log-sums in powers of two, whether it counts, and one over its positives, of some rows."""
-    all_sum = tl.load(all_logsumexp + row, mask=there, other=0.0) * LOG2E
+    """Id, log-sums, whether it counts, and one over its positives, of some rows."""
+    all_sum = tl.load(all_logsumexp + row, mask=there, other=0.0)
     counts = there.to(tl.float32)
     share = counts
     same_sum = all_sum
@@ -161,17 +202,17 @@ def _of_rows(
         counts = (positives > 0.0).to(tl.float32)
         share = counts / tl.maximum(positives, 1.0)
         if FORM != OUT:
-            same_sum = tl.load(same + row, mask=there, other=0.0) * LOG2E
+            same_sum = tl.load(same + row, mask=there, other=0.0)
     return ident, all_sum, same_sum, counts, share
 
 
 @triton.jit(do_not_specialize=["rows"])
-def gradient_kernel(
-    unit, factor, labels, all_logsumexp, same, count, mean, upstream, gradient, rows, squared_length,
+def slopes_kernel(
+    unit, labels, all_logsumexp, same, count, parts, rows,
     D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     FORM: tl.constexpr, VIEWS: tl.constexpr, PRECISION: tl.constexpr,
 ) -> None:  # fmt: skip
-    """The gradient of the rows as they were given, before they were made one length."""
+    """What a share of the others adds to the gradient of a block of unit rows, [splits, rows, D]; not yet weighted."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = row < rows
     held = _load_rows(unit, row, rows, D, WIDTH, True)
@@ -179,7 +220,10 @@ def gradient_kernel(
         labels, all_logsumexp, same, count, row, there, FORM, VIEWS
     )
     found = tl.zeros([ROWS, WIDTH], tl.float32)
-    for tile in range(0, tl.cdiv(rows, COLUMNS)):
+    tiles = tl.cdiv(rows, COLUMNS)
+    share = tl.cdiv(tiles, tl.num_programs(1))
+    start = tl.program_id(1) * share
+    for tile in range(start, tl.minimum(start + share, tiles)):
         column = tile * COLUMNS + tl.arange(0, COLUMNS)
         met = _load_rows(unit, column, rows, D, WIDTH, True)
         score, compared = _scores(held, row, met, column, rows, ROWS, COLUMNS, PRECISION)
@@ -196,12 +240,31 @@ def gradient_kernel(
                 pull = tl.exp2(score - same_row[:, None]) + tl.exp2(score - same_column[None, :])
             slope -= tl.where(is_positive, pull, 0.0)
         found = _product(slope, met, found, PRECISION)
+    part = tl.arange(0, WIDTH)
+    pointers = parts + (tl.program_id(1).to(tl.int64) * rows + row)[:, None] * D + part[None, :]
+    tl.store(pointers, found, mask=there[:, None] & (part < D)[None, :])
+
+
+@triton.jit(do_not_specialize=["rows", "splits"])
+def gradient_kernel(
+    parts, unit, factor, mean, upstream, gradient, rows, splits, squared_length,
+    D: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, FORM: tl.constexpr,
+) -> None:  # fmt: skip
+    """The gradient of the rows as they were given, before they were made one length."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    there = row < rows
+    part = tl.arange(0, WIDTH)
+    mask = there[:, None] & (part < D)[None, :]
+    held = _load_rows(unit, row, rows, D, WIDTH, True)
+    found = tl.zeros([ROWS, WIDTH], tl.float32)
+    for split in range(0, splits):
+        place = row.to(tl.int64) + split * rows
+        found += tl.load(parts + place[:, None] * D + part[None, :], mask=mask, other=0.0)
     if FORM == PAIRS:
         partner = (row + rows // 2) % rows
         found -= 2.0 * _load_rows(unit, partner, rows, D, WIDTH, True)
     along = tl.sum(found * held, 1) / squared_length  # moving along itself turns nothing
     scale = tl.load(factor + row, mask=there, other=0.0) * tl.load(mean + 1) * tl.load(upstream)
     found = (found - held * along[:, None]) * scale[:, None]
-    part = tl.arange(0, WIDTH)
     pointers = gradient + row.to(tl.int64)[:, None] * D + part[None, :]
-    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=there[:, None] & (part < D)[None, :])
+    tl.store(pointers, found.to(gradient.dtype.element_ty), mask=mask)

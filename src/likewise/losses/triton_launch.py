@@ -105,21 +105,22 @@ def backward_tiles(outer: Tensor) -> Tiles:
     return Tiles(128, 64, 8, 3) if padded(outer.shape[1]) <= 128 else Tiles(64, 32, 8, 2)
 
 
-def filled(tiles: Tiles, outer: Tensor, inner: Tensor, item_size: int | None = None) -> Tiles:
+def filled(tiles: Tiles, outer: Tensor, inner: Tensor, programs: int = 1, item_size: int | None = None) -> Tiles:
     """Tiles that fit the GPU's shared memory, and more splits where there are fewer blocks than processors.
 
     Args:
         tiles: as they are wanted.
         outer: [rows, D], the side of which a program holds a block.
         inner: [columns, D].
+        programs: wanted for each processor.
         item_size: bytes of a number once it is loaded; those of ``outer`` if None.
     """
     if not outer.is_cuda:
         return tiles if tiles.splits else tiles._replace(splits=1)
     device = torch.cuda.get_device_properties(outer.device)
     tiles = fitting(tiles, outer.shape[1], item_size or outer.element_size(), device.shared_memory_per_block_optin)
-    processors_each = device.multi_processor_count // blocks(len(outer), tiles.rows)
-    splits = min(processors_each, blocks(len(inner), tiles.columns))
+    wanted = programs * device.multi_processor_count // blocks(len(outer), tiles.rows)
+    splits = min(wanted, blocks(len(inner), tiles.columns))
     return tiles if tiles.splits else tiles._replace(splits=max(1, splits))
 
 
