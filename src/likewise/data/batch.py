@@ -42,20 +42,23 @@ class Pixels(NamedTuple):
     def map(self, change: Callable[[Tensor], Tensor]) -> Pixels:
         """Each tensor changed in the same way: moved to a device, or some of its rows."""
         images = change(self.images) if self.crops is None else self._placeholder(change)
-        return Pixels(
-            images,
-            change(self.aspect),
-            None if self.valid_frames is None else change(self.valid_frames),
-            None if self.views is None else {name: change(view) for name, view in self.views.items()},
-            None if self.crops is None else {name: Crop(*map(change, crop)) for name, crop in self.crops.items()},
-        )
+        views = crops = None
+        if self.views is not None:
+            views = {name: change(view) for name, view in self.views.items()}
+        if self.crops is not None:
+            crops = {name: Crop(*map(change, crop)) for name, crop in self.crops.items()}
+        frames = None if self.valid_frames is None else change(self.valid_frames)
+        return Pixels(images, change(self.aspect), frames, views, crops)
 
     def tensors(self) -> list[Tensor]:
         """Those with memory of their own, views left out."""
         images = self.images if self.crops is None else self.images[:, :1, :1, :1]
-        frames = [] if self.valid_frames is None else [self.valid_frames]
-        crops = [part for crop in (self.crops or {}).values() for part in crop]
-        return [images, self.aspect, *frames, *crops]
+        tensors = [images, self.aspect]
+        if self.valid_frames is not None:
+            tensors.append(self.valid_frames)
+        for crop in (self.crops or {}).values():
+            tensors += crop
+        return tensors
 
     def _placeholder(self, change: Callable[[Tensor], Tensor]) -> Tensor:
         """The zeros that stand for images whose crops are there, changed as one value a row."""
@@ -108,17 +111,20 @@ class Batch(NamedTuple):
             LikewiseError: images of another shape, type or range, or labels or indices of another length.
         """
         pixels = _pixels_of(images)
-        count, device = len(images), images.device
-        numbers = torch.full((count,), UNLABELLED, device=device) if labels is None else torch.as_tensor(labels).long()
-        positions = torch.arange(count, device=device) if indices is None else indices
-        for name, rows in (("labels", numbers), ("indices", positions)):
+        count = len(images)
+        if labels is None:
+            labels = torch.full((count,), UNLABELLED, device=images.device)
+        if indices is None:
+            indices = torch.arange(count, device=images.device)
+        numbers = torch.as_tensor(labels).long()
+        for name, rows in (("labels", numbers), ("indices", indices)):
             if rows.shape != (count,):
                 raise LikewiseError(f"{name}: the shape {list(rows.shape)} was given; {count} images need [{count}].")
         return cls(
             pixels,
             numbers,
-            positions,
-            None if support is None else cls.of(*support),
+            indices,
+            support=None if support is None else cls.of(*support),
             modalities=modalities or {},
         )
 
@@ -138,12 +144,14 @@ class Batch(NamedTuple):
 
     def _microbatch(self, start: int, stride: int) -> Batch:
         rows = slice(start, None, stride)
-        has_support = self.support is not None and start < self.support.size
+        support = None
+        if self.support is not None and start < self.support.size:
+            support = self.support._microbatch(start, stride)
         return Batch(
             self.pixels.map(lambda part: part[rows]),
             self.labels[rows],
             self.indices[rows],
-            self.support._microbatch(start, stride) if self.support is not None and has_support else None,
+            support,
             RowSlice(start, stride, self.size),
             {name: values[rows] for name, values in self.modalities.items()},
         )

@@ -27,7 +27,8 @@ def dicom_header(stream: IO[bytes]) -> tuple[int, int, str]:
     """
     data = _pydicom().dcmread(stream, stop_before_pixels=True)
     _require_one_frame(data)
-    return int(data.Columns), int(data.Rows), COLOUR_MODE if int(data.SamplesPerPixel) > 1 else GRAY_MODE
+    mode = COLOUR_MODE if int(data.SamplesPerPixel) > 1 else GRAY_MODE
+    return int(data.Columns), int(data.Rows), mode
 
 
 def read_dicom(content: bytes) -> np.ndarray:
@@ -46,15 +47,23 @@ def read_dicom(content: bytes) -> np.ndarray:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
     values = data.pixel_array  # YCbCr has become RGB
+    bits = int(data.BitsStored)
     if data.PhotometricInterpretation == "PALETTE COLOR":
-        coloured = apply_color_lut(values, data)
-        return coloured if coloured.dtype == np.uint8 else (coloured >> 8).astype(np.uint8)
+        return _upper_byte(apply_color_lut(values, data), bits=16)
     if values.ndim == 3:
-        return values if values.dtype == np.uint8 else (values >> (int(data.BitsStored) - 8)).astype(np.uint8)
+        return _upper_byte(values, bits)
     if data.PhotometricInterpretation == "MONOCHROME1":
         is_signed = int(data.PixelRepresentation) == 1
-        values = (-1 if is_signed else 2 ** int(data.BitsStored) - 1) - values.astype(np.int64)
+        turned = -1 if is_signed else 2**bits - 1  # the least and the greatest value together
+        values = turned - values.astype(np.int64)
     return np.asarray(apply_modality_lut(values, data), np.float32)
+
+
+def _upper_byte(values: np.ndarray, bits: int) -> np.ndarray:
+    """Values of so many bits as uint8."""
+    if values.dtype == np.uint8:
+        return values
+    return (values >> (bits - 8)).astype(np.uint8)
 
 
 def _require_one_frame(data: Any) -> None:

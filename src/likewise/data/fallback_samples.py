@@ -19,7 +19,8 @@ class FallbackSamples:
     """
 
     def __init__(self, count: int, unreadable: set[int]) -> None:
-        self.count, self.unreadable = count, unreadable
+        self.count = count
+        self.unreadable = unreadable
 
     def add(self, row: int) -> None:
         """Count one more row as unreadable."""
@@ -39,9 +40,10 @@ class FallbackSamples:
         """
         if row not in self.unreadable:
             return row
-        same_label = (other for other in self._following(row) if labels is None or labels[other] == labels[row])
-        found = next(same_label, None)
-        return found if found is not None else next(self._following(row))
+        for other in self._following(row):
+            if labels is None or labels[other] == labels[row]:
+                return other
+        return next(self._following(row))
 
     def _following(self, row: int) -> Iterator[int]:
         """The readable rows after one, starting again at the first row after the last."""

@@ -63,9 +63,11 @@ def hold(source: PixelSource, rows: np.ndarray, shard_of: np.ndarray, files: Cac
     """
     if isinstance(source, RangedPixels):
         return replace(source, source=hold(source.source, rows, shard_of, files))
-    held, total = dict[int, Encoded](), 0
-    for number in files.in_turn(np.unique(shard_of[rows]).tolist()):
-        for row in rows[shard_of[rows] == number].tolist():
+    held = dict[int, Encoded]()
+    total = 0
+    shards = shard_of[rows]
+    for number in files.in_turn(np.unique(shards).tolist()):
+        for row in rows[shards == number].tolist():
             try:
                 held[row] = source.encoded(row)
             except UnreadableImage:
@@ -73,10 +75,14 @@ def hold(source: PixelSource, rows: np.ndarray, shard_of: np.ndarray, files: Cac
             content = held[row].content
             total += len(content) if isinstance(content, bytes) else 0
             if total > HELD_LIMIT:
-                raise LikewiseError(
-                    f"The method needs a labelled batch beside each batch, and the {len(rows):,} labelled images are "
-                    f"more than the {HELD_LIMIT / 1e9:.1f} GB that may be held in memory. Give a smaller label budget, "
-                    f"for instance --labels 1%, or a cache that holds all shards: --cache-size "
-                    f"{as_typed(sum(file.size for file in files.files))}."
-                )
+                raise _too_many(len(rows), files)
     return HeldPixels(source, held)
+
+
+def _too_many(images: int, files: CachedShards) -> LikewiseError:
+    needed = sum(file.size for file in files.files)
+    return LikewiseError(
+        f"The method needs a labelled batch beside each batch, and the {images:,} labelled images are more than the "
+        f"{HELD_LIMIT / 1e9:.1f} GB that may be held in memory. Give a smaller label budget, for instance --labels 1%, "
+        f"or a cache that holds all shards: --cache-size {as_typed(needed)}."
+    )

@@ -66,8 +66,10 @@ class LabelBudget:
             LikewiseError: it is none of these, or the file is not there.
         """
         word = text.strip()
-        if word.lower() in ("none", "all"):
-            return cls(per_class=0 if word.lower() == "none" else None, seed=seed)
+        if word.lower() == "none":
+            return cls(per_class=0, seed=seed)
+        if word.lower() == "all":
+            return cls(seed=seed)
         if word.isdecimal():
             return cls(per_class=int(word), seed=seed)
         if total := re.fullmatch(r"total:(\d+)", word.lower()):
@@ -92,7 +94,9 @@ class LabelBudget:
             return f"{self.fraction * 100:g}%"
         if self.total is not None:
             return f"total:{self.total}"
-        return "all" if self.per_class is None else str(self.per_class) if self.per_class else "none"
+        if self.per_class is None:
+            return "all"
+        return str(self.per_class) if self.per_class else "none"
 
     def apply(self, labels: Tensor, ids: Sequence[str], class_names: Sequence[str] = ()) -> Tensor:
         """Hide the labels outside the budget.
@@ -115,8 +119,10 @@ class LabelBudget:
         visible = self._visible_counts(class_counts(labels), class_names)
         limits = np.zeros(int(labels.max()) + 2, dtype=np.int64)  # the last entry is that of -1
         limits[list(visible)] = list(visible.values())
-        ranks = ranks_within_class(labels.numpy(), ids, f"label budget {self.seed}")
-        return torch.where(torch.from_numpy(ranks < limits[labels.numpy()]), labels, UNLABELLED)
+        classes = labels.numpy()
+        ranks = ranks_within_class(classes, ids, f"label budget {self.seed}")
+        is_visible = torch.from_numpy(ranks < limits[classes])
+        return torch.where(is_visible, labels, UNLABELLED)
 
     def _visible_counts(self, counts: dict[int, int], class_names: Sequence[str]) -> dict[int, int]:
         """How many labels of each class are visible."""
@@ -130,18 +136,28 @@ class LabelBudget:
             )
         if self.fraction is not None:
             return {c: max(1, int(self.fraction * n + 0.5)) for c, n in counts.items()}
-        each, extra = divmod(self.total, len(counts)) if self.total is not None else (self.per_class or 0, 0)
+        each = self.per_class or 0
+        extra = 0  # classes that show one more
+        if self.total is not None:
+            each, extra = divmod(self.total, len(counts))
         scarce = min(counts, key=lambda c: counts[c])
         if each + (extra > 0) > counts[scarce]:
-            name = class_names[scarce] if scarce < len(class_names) else scarce
-            budget = f"{self.total} in all" if self.total is not None else f"{self.per_class} a class"
-            most = counts[scarce] * len(counts) if self.total is not None else counts[scarce]
-            raise LikewiseError(
-                f"A label budget of {budget} was given, but class {name} has only {counts[scarce]} labelled examples "
-                f"in the training set; choose {'total:' if self.total is not None else ''}{most} or fewer, or all."
-            )
+            name = class_names[scarce] if scarce < len(class_names) else str(scarce)
+            raise self._too_few(name, counts[scarce], len(counts))
         by_chance = sorted(counts, key=lambda c: stable_score(f"label budget {self.seed}", str(c)))
         return {c: each + (rank < extra) for rank, c in enumerate(by_chance)}
+
+    def _too_few(self, name: str, labelled: int, classes: int) -> LikewiseError:
+        """The error where the scarcest class has fewer labels than the budget shows."""
+        budget = f"{self.per_class} a class"
+        allowed = str(labelled)
+        if self.total is not None:
+            budget = f"{self.total} in all"
+            allowed = f"total:{labelled * classes}"
+        return LikewiseError(
+            f"A label budget of {budget} was given, but class {name} has only {labelled} labelled examples in the "
+            f"training set; choose {allowed} or fewer, or all."
+        )
 
     def _hide_all_but(self, labels: Tensor, rows: np.ndarray) -> Tensor:
         bare = rows[labels.numpy()[rows] == UNLABELLED]
@@ -201,4 +217,5 @@ def _by_file_name(ids: Sequence[str]) -> dict[str, int]:
 
 
 def _some(entries: Sequence[object] | np.ndarray, limit: int = 3) -> str:
-    return ", ".join(str(entry) for entry in entries[:limit]) + (", ..." if len(entries) > limit else "")
+    listed = ", ".join(str(entry) for entry in entries[:limit])
+    return f"{listed}, ..." if len(entries) > limit else listed

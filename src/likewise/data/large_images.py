@@ -61,8 +61,9 @@ def reduction(width: int, height: int, least: int | None) -> int:
     """
     if width * height <= LARGE:
         return 1
-    needed = min(width, height) // least if least is not None else 1
-    return max(needed, math.ceil(math.sqrt(width * height / WHOLE)), 1)
+    enough = min(width, height) // least if least is not None else 1
+    readable = math.ceil(math.sqrt(width * height / WHOLE))
+    return max(enough, readable, 1)
 
 
 def require_readable(width: int, height: int, values: int) -> None:
@@ -120,7 +121,8 @@ def block_means(values: np.ndarray, factor: int) -> np.ndarray:
     means = np.empty((height, width, *values.shape[2:]), values.dtype)
     for row in range(height):
         block = values[row * factor : (row + 1) * factor, : width * factor]
-        mean = block.reshape(factor, width, factor, *values.shape[2:]).mean(axis=(0, 2), dtype=np.float64)
+        squares = block.reshape(factor, width, factor, *values.shape[2:])
+        mean = squares.mean(axis=(0, 2), dtype=np.float64)
         means[row] = np.rint(mean) if values.dtype.kind in "iu" else mean
     return means
 

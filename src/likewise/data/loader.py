@@ -126,7 +126,9 @@ class Loader:
 
     def with_support(self, until_step: int | None) -> Loader:
         """The same loader whose support ends at a step; from there on no support row is decoded."""
-        return replace(self, support=self.support and replace(self.support, until_step=until_step))
+        if self.support is None:
+            return self
+        return replace(self, support=replace(self.support, until_step=until_step))
 
     def on_device(self, device: torch.device) -> Loader:
         """The same loader with its decoded images on a GPU, where they take at most a quarter of its free memory."""
@@ -173,7 +175,8 @@ class Loader:
         if self._order is None:
             return shuffled(len(self.images), self.batch_size, self.seed, step)
         epoch, turn = divmod(step, self.steps_per_epoch)
-        return self._order.epoch(epoch).positions[turn * self.batch_size : (turn + 1) * self.batch_size]
+        start = turn * self.batch_size
+        return self._order.epoch(epoch).positions[start : start + self.batch_size]
 
     def _shards_ahead(self) -> ShardsAhead | None:
         """What fetches remote shards before the steps that need them."""
@@ -194,10 +197,11 @@ class Loader:
     @cached_property
     def _support_images(self) -> Images:
         """The images with the labelled ones in memory, where the support draws them from shards all over the set."""
-        files, images = self._remote_shards, self.images
-        if self.support is None or files is None or not isinstance(images, FileImages) or files.fit_in_cache:
+        images = self.images
+        files = self._remote_shards
+        if self.support is None or files is None or files.fit_in_cache:
             return images
-        assert self._shards is not None
+        assert self._shards is not None and isinstance(images, FileImages)
         labelled = (self.labels != UNLABELLED).nonzero().flatten().numpy()
         copied = copy.copy(images)  # it shares what is known to be unreadable
         copied.source = hold(images.source, labelled, self._shards.number, files)
@@ -206,8 +210,12 @@ class Loader:
     @cached_property
     def _order(self) -> ShardShuffle | None:
         """The order of images that are read from shards; None where every image is as near as any other."""
-        buffer = self.shuffle_buffer or (SHUFFLE_BUFFER if self._remote_shards is not None else None)
-        return ShardShuffle(self._shards.number, buffer, self.seed) if self._shards and buffer else None
+        buffer = self.shuffle_buffer
+        if not buffer and self._remote_shards is not None:
+            buffer = SHUFFLE_BUFFER
+        if self._shards is None or not buffer:
+            return None
+        return ShardShuffle(self._shards.number, buffer, self.seed)
 
     def _with_views(self, rows: Batch, step: int, of_support: bool) -> Batch:
         """The rows with the views that are made here, each by its position in the global batch."""
@@ -223,7 +231,8 @@ class Loader:
 
     def _rows(self, positions: Tensor, step: int, of_support: bool) -> Batch:
         share = len(positions) // self.world_size
-        own = positions[self.rank * share : (self.rank + 1) * share]
+        first = self.rank * share
+        own = positions[first : first + share]
         # Labels and captions belong to their images: the replacement of an unreadable row keeps its own.
         pixels, index = self._pixels(own, step, of_support)
         modalities = {name: rows.read(index) for name, rows in self.modalities.items()}
@@ -283,7 +292,8 @@ class _Steps(Dataset):
     """Batches by step, for a DataLoader whose workers each decode whole batches."""
 
     def __init__(self, loader: Loader, images: Images) -> None:
-        self.loader, self.images = loader, images
+        self.loader = loader
+        self.images = images
 
     def __getitem__(self, step: int) -> tuple[Batch, dict[str, str]]:
         """A batch, and what this worker has found unreadable so far."""

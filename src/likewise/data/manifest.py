@@ -53,7 +53,8 @@ def some_files(skipped: Mapping[str, str], limit: int = 5) -> str:
     """The first of some files that were not read, and the reason for each, as a sentence."""
     some = "; ".join(f"{name} ({reason})" for name, reason in list(skipped.items())[:limit])
     rest = len(skipped) - limit
-    return f"Not read: {some}{f'; and {rest:,} more' if rest > 0 else ''}."
+    more = f"; and {rest:,} more" if rest > 0 else ""
+    return f"Not read: {some}{more}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +90,16 @@ class Manifest:
 
     def __post_init__(self) -> None:
         self._write_names()
-        lengths = {
-            len(self.pixels),
-            len(self.labels),
-            len(self.splits),
-            len(self.ids),
-            *map(len, self.columns.values()),
-        }
-        lengths |= {len(self.masks)} if self.masks is not None else set()
+        parts = [self.pixels, self.labels, self.splits, self.ids, *self.columns.values()]
+        if self.masks is not None:
+            parts.append(self.masks)
+        lengths = set(map(len, parts))
         if len(lengths) != 1:
             raise ValueError(f"pixels, labels, splits, ids, masks and columns differ in length: {sorted(lengths)}")
-        if len(self.labels) and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < self.classes:
-            raise ValueError(f"labels lie outside -1..{self.classes - 1}")
+        if len(self.labels):
+            least, greatest = self.labels.aminmax()
+            if least < UNLABELLED or greatest >= self.classes:
+                raise ValueError(f"labels lie outside -1..{self.classes - 1}")
 
     def _write_names(self) -> None:
         """Names of files as they are written, so that any name can be stored and printed."""
@@ -157,23 +156,39 @@ class Manifest:
         """
         if not 0 < fraction < 1:
             raise LikewiseError(f"hold_out: the fraction {fraction} must lie between 0 and 1, for instance 0.2.")
-        candidates, key = np.flatnonzero(self.splits == "train"), f"hold out {seed}"
+        candidates = np.flatnonzero(self.splits == "train")
         known = self._is_labelled()[candidates]
         candidates = candidates[known] if known.any() else candidates
         labels = self.labels.numpy()[candidates]
-        splits, groups = self.splits.astype(object), self.groups
-        if groups is not None:
-            train = self.splits == "train"
-            there = len(np.unique(groups.names[candidates]))
-            moved = np.unique(groups.names[candidates[groups.take(candidates).chosen(labels, fraction, key)]])
-            splits[train & np.isin(groups.names, moved)] = name
-            note = f"{name} is made of whole groups, {len(moved)} of {there}"
-            return replace(self, splits=splits.astype(str), notes=(*self.notes, note))
+        key = f"hold out {seed}"
+        if self.groups is not None:
+            return self._hold_out_groups(self.groups, candidates, fraction, key, name)
         rank = ranks_within_class(labels, [self.ids[int(i)] for i in candidates], key)
         _, kind, counts = np.unique(labels, return_inverse=True, return_counts=True)
         share = np.minimum(np.maximum(np.rint(fraction * counts), 1), counts - 1)
-        splits[candidates[rank < share[kind]]] = name
-        return replace(self, splits=splits.astype(str))
+        return replace(self, splits=self._moved(candidates[rank < share[kind]], name))
+
+    def _hold_out_groups(
+        self,
+        groups: Groups,
+        candidates: np.ndarray,
+        fraction: float,
+        key: str,
+        name: str,
+    ) -> Manifest:
+        """Move whole groups, chosen by the labels of some training examples."""
+        chosen = groups.take(candidates).chosen(self.labels.numpy()[candidates], fraction, key)
+        names = groups.names[candidates]
+        moved = np.unique(names[chosen])
+        rows = np.flatnonzero((self.splits == "train") & np.isin(groups.names, moved))
+        note = f"{name} is made of whole groups, {len(moved)} of {len(np.unique(names))}"
+        return replace(self, splits=self._moved(rows, name), notes=(*self.notes, note))
+
+    def _moved(self, rows: np.ndarray, name: str) -> np.ndarray:
+        """The splits with some rows in another one."""
+        splits = self.splits.astype(object)  # names may be longer than those that the array has room for
+        splits[rows] = name
+        return splits.astype(str)
 
     @property
     def groups(self) -> Groups | None:
@@ -290,5 +305,6 @@ def _sizes(sizes: np.ndarray) -> dict[str, Any]:
 
 
 def _some(names: Sequence[str], limit: int = 3) -> str:
+    listed = ", ".join(names[:limit])
     rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{listed} and {rest} more" if rest > 0 else listed

@@ -49,7 +49,8 @@ def _channels_last(images: Any, source: str, dimensions: int) -> np.ndarray:
     """[..., H, W] or [..., H, W, C] of any type; ``dimensions`` counts those of an input with channels."""
     is_tensor = isinstance(images, Tensor)
     values = images.detach().cpu().numpy() if is_tensor else np.asarray(images)
-    if values.ndim not in (dimensions - 1, dimensions) or 0 in values.shape[dimensions - 3 :]:
+    is_empty = 0 in values.shape[dimensions - 3 :]
+    if values.ndim not in (dimensions - 1, dimensions) or is_empty:
         leading = "N, " if dimensions == 4 else ""
         raise LikewiseError(
             f"{source}: the shape {list(values.shape)} was given. Allowed: a torch tensor [{leading}C, H, W], a NumPy "

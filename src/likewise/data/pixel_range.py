@@ -49,7 +49,8 @@ class PixelRange(NamedTuple):
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         # float32 holds 24 bits, so whole numbers need more; what was float32 keeps its own rounding.
-        exact = values.astype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
+        kind = np.float32 if values.dtype in (np.float16, np.float32) else np.float64
+        exact = values.astype(kind)
         if np.isnan(exact).any():
             exact = np.nan_to_num(exact, nan=self.low, posinf=self.high, neginf=self.low)
         scaled = (exact - self.low) * (255 / (self.high - self.low))
@@ -95,10 +96,13 @@ def with_pixel_range(
         return manifest if given is None else _with_unread(manifest, PixelRange(*given))
     if given is not None:
         _refuse_other_scale(deep, given, manifest.source)
-    found = PixelRange(*given) if given is not None else _range_of(deep.seen, manifest.source)
-    if given is None and not allow_mixed:
-        _refuse_mixed(manifest, deep, found)
-    is_strict = given is None and _is_fixed(found, deep.seen)
+        found = PixelRange(*given)
+        is_strict = False
+    else:
+        found = _range_of(deep.seen, manifest.source)
+        is_strict = _is_fixed(found, deep.seen)
+        if not allow_mixed:
+            _refuse_mixed(manifest, deep, found)
     return replace(
         manifest,
         pixels=_scaled(manifest.pixels, found, is_strict),
@@ -132,14 +136,15 @@ def _require_same(manifest: Manifest, given: tuple[float, float] | None) -> None
 
 def _refuse_other_scale(deep: Deep, given: tuple[float, float], source: str) -> None:
     """Refuse floating point in [0, 1] under a range of whole numbers, or the other way round: all black, or white."""
+    low, high = given
     for kind, seen in deep.by_kind.items():
-        all_black = not seen.whole and 0 <= seen.low and seen.high <= 1 and given[0] >= 0 and given[1] >= BYTE.high
-        all_white = seen.whole and seen.high > 1 and tuple(given) == UNIT
+        is_unit = not seen.whole and 0 <= seen.low and seen.high <= 1
+        all_black = is_unit and low >= 0 and high >= BYTE.high
+        all_white = seen.whole and seen.high > 1 and (low, high) == UNIT
         if all_black or all_white:
             raise LikewiseError(
                 f"{source}: {kind} from {seen.low:g} to {seen.high:g} was found, which is of another scale than the "
-                f"range {given[0]:g} to {given[1]:g} (--pixel-range, or that of the encoder). Bring the images to that "
-                f"scale."
+                f"range {low:g} to {high:g} (--pixel-range, or that of the encoder). Bring the images to that scale."
             )
 
 
@@ -159,19 +164,22 @@ def _refuse_mixed(manifest: Manifest, deep: Deep, found: PixelRange) -> None:
 
 def _is_fixed(found: PixelRange, seen: Seen) -> bool:
     """Whether a range follows from the type and the number of bits, and not from the least and greatest value."""
-    return (found == UNIT and not seen.whole) or (seen.whole and found in [(0, 2**bits - 1) for bits in BITS])
+    if seen.whole:
+        return found in [(0, 2**bits - 1) for bits in BITS]
+    return found == UNIT
 
 
 def _range_of(seen: Seen, source: str) -> PixelRange:
     if not np.isfinite([seen.low, seen.high]).all():
         raise LikewiseError(f"{source}: no pixel of the images that were looked at is a number.")
     if seen.low >= 0 and seen.whole:
-        bits = next((bits for bits in BITS if seen.high < 2**bits), None)
-        if bits is not None:
-            return PixelRange(0, 2**bits - 1)
+        for bits in BITS:
+            if seen.high < 2**bits:
+                return PixelRange(0, 2**bits - 1)
     if not seen.whole and seen.low >= 0 and seen.high <= 1:
-        return PixelRange(0, 1)
-    return PixelRange(seen.low, seen.high if seen.high > seen.low else seen.low + 1)
+        return UNIT
+    is_constant = seen.high == seen.low
+    return PixelRange(seen.low, seen.low + 1 if is_constant else seen.high)
 
 
 def _note(found: PixelRange, seen: Seen, is_given: bool) -> str:

@@ -5,6 +5,7 @@ Every function gives the positions of the whole global batch; each rank takes it
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -21,7 +22,8 @@ def shuffled(count: int, batch_size: int, seed: int, step: int) -> Tensor:
     Another rest is left out in every epoch, so no example is lost to a long run.
     """
     epoch, turn = divmod(step, count // batch_size)
-    return _permutation(count, seed, epoch)[turn * batch_size : (turn + 1) * batch_size]
+    start = turn * batch_size
+    return _permutation(count, seed, epoch)[start : start + batch_size]
 
 
 @lru_cache(maxsize=4)
@@ -53,32 +55,37 @@ class ClassBalanced:
         self.images_per_class = images_per_class
         self.seed = seed
         self._members = [torch.nonzero(labels == c).flatten() for c in sorted(class_counts(labels))]
+        if not self._members:
+            raise LikewiseError(
+                "A class-balanced support batch was requested, but no training example shows a label. Give a label "
+                "budget above none, or a method that needs no labels."
+            )
         if not 1 <= classes_per_batch <= len(self._members) or images_per_class < 1:
             raise LikewiseError(
                 f"A support batch of {classes_per_batch} classes x {images_per_class} images was requested, but "
                 f"{len(self._members)} classes have labels. Choose 1 to {len(self._members)} classes and 1 or more "
                 f"images (--method.classes-per-batch, --method.images-per-class), or show labels of more classes."
-                if self._members
-                else "A class-balanced support batch was requested, but no training example shows a label. "
-                "Give a label budget above none, or a method that needs no labels."
             )
 
     def __call__(self, step: int) -> Tensor:
         """int64 [classes x images]: positions, interleaved as c1..cC, c1..cC, ..."""
-        turns = len(self._members) // self.classes_per_batch
-        round_, turn = divmod(step, turns)
-        order = torch.randperm(len(self._members), generator=generator(self.seed, "support classes", round_))
-        drawn = order[turn * self.classes_per_batch : (turn + 1) * self.classes_per_batch].tolist()
+        classes = len(self._members)
+        round_, turn = divmod(step, classes // self.classes_per_batch)
+        order = torch.randperm(classes, generator=generator(self.seed, "support classes", round_))
+        start = turn * self.classes_per_batch
+        drawn = order[start : start + self.classes_per_batch].tolist()
         return torch.stack([self._images(c, round_) for c in drawn], dim=1).flatten()
 
     def _images(self, which: int, draw: int) -> Tensor:
         """int64 [images]: the given draw from one class."""
-        members, wanted = self._members[which], self.images_per_class
+        members = self._members[which]
+        wanted = self.images_per_class
         epoch, turn = divmod(draw, max(1, len(members) // wanted))
-        chance = generator(self.seed, "support images", which, epoch)
-        repeats = -(-wanted // len(members))
-        order = torch.cat([torch.randperm(len(members), generator=chance) for _ in range(repeats)])
-        return members[order[turn * wanted : (turn + 1) * wanted]]
+        rng = generator(self.seed, "support images", which, epoch)
+        repeats = math.ceil(wanted / len(members))
+        order = torch.cat([torch.randperm(len(members), generator=rng) for _ in range(repeats)])
+        start = turn * wanted
+        return members[order[start : start + wanted]]
 
 
 def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
@@ -92,7 +99,8 @@ def long_tailed(labels: Tensor, ratio: float, seed: int) -> Tensor:
     counts = class_counts(labels)
     most = min(counts.values())
     steps = max(1, len(counts) - 1)
-    return _subset(labels, {c: most * ratio ** (-k / steps) for k, c in enumerate(sorted(counts))}, seed)
+    sizes = {c: most * ratio ** (-k / steps) for k, c in enumerate(sorted(counts))}
+    return _subset(labels, sizes, seed)
 
 
 def step_imbalanced(labels: Tensor, rare_classes: int | float, ratio: float, seed: int) -> Tensor:
@@ -113,7 +121,8 @@ def step_imbalanced(labels: Tensor, rare_classes: int | float, ratio: float, see
         )
     most = min(counts.values())
     frequent = sorted(counts)[: len(counts) - rare]
-    return _subset(labels, {c: most if c in frequent else most / ratio for c in counts}, seed)
+    sizes = {c: most if c in frequent else most / ratio for c in counts}
+    return _subset(labels, sizes, seed)
 
 
 def _check_ratio(ratio: float) -> None:
@@ -127,5 +136,8 @@ def _subset(labels: Tensor, sizes: dict[int, float], seed: int) -> Tensor:
     for c, size in sizes.items():
         members = torch.nonzero(labels == c).flatten()
         order = torch.randperm(len(members), generator=generator(seed, "imbalance", c))
-        chosen.append(members[order[: max(1, round(size))]])
-    return torch.cat(chosen).sort().values if chosen else torch.zeros(0, dtype=torch.int64)
+        kept = max(1, round(size))
+        chosen.append(members[order[:kept]])
+    if not chosen:
+        return torch.zeros(0, dtype=torch.int64)
+    return torch.cat(chosen).sort().values

@@ -39,7 +39,10 @@ def _joined(parts: Sequence[Shards | None]) -> Shards | None:
     cached = [part.files for part in parts if part is not None and isinstance(part.files, CachedShards)]
     if len(cached) < len(parts):
         return None
-    starts = np.cumsum([0, *map(len, cached)])
-    numbers = [part.number + start for part, start in zip(parts, starts, strict=False) if part is not None]
-    files = [file for part in cached for file in part.files]
+    files = []
+    numbers = []
+    for part, shards in zip(parts, cached, strict=True):
+        assert part is not None
+        numbers.append(part.number + len(files))
+        files += shards.files
     return Shards(CachedShards(files, cached[0].cache), np.concatenate(numbers))

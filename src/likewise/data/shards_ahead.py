@@ -59,7 +59,8 @@ class ShardsAhead:
         while self._at != last:
             self._at = first if self._at is None else self._next(self._at)
             self._entered = step
-            for copy in self._ahead.pop(self._at, None) or self._fetch(threads, self._at):
+            copies = self._ahead.pop(self._at, None) or self._fetch(threads, self._at)
+            for copy in copies:
                 copy.result()
             self._touch(self._at)
         following = self._next(last)
@@ -74,7 +75,8 @@ class ShardsAhead:
 
     def _next(self, at: Block) -> Block:
         epoch, block = at
-        return (epoch, block + 1) if block + 1 < len(self.order.epoch(epoch).blocks) else (epoch + 1, 0)
+        is_last = block + 1 == len(self.order.epoch(epoch).blocks)
+        return (epoch + 1, 0) if is_last else (epoch, block + 1)
 
     def _fetch(self, threads: ThreadPoolExecutor, at: Block) -> list[Future[Path]]:
         epoch, block = at
@@ -95,11 +97,12 @@ def require_room(files: CachedShards, order: ShardShuffle) -> None:
         LikewiseError: it is too small.
     """
     sizes = sorted((files.files[shard].size for shard in order.shards.tolist()), reverse=True)
-    needed = min(sum(sizes), sum(sizes[: 3 * order.shards_at_a_time]))
-    if needed > files.cache.limit:
-        fitting = files.cache.limit // (3 * sizes[0]) * len(order) // len(sizes)
+    needed = sum(sizes[: 3 * order.shards_at_a_time])
+    limit = files.cache.limit
+    if needed > limit:
+        fitting = limit // (3 * sizes[0]) * len(order) // len(sizes)  # images of as many shards as fit
+        buffer = f", or --shuffle-buffer {fitting}" if fitting else ""
         raise LikewiseError(
-            f"The cache may have {files.cache.limit:,} bytes, but {order.shards_at_a_time} shards are shuffled "
-            f"together, and three times as many need {needed:,}. Give --cache-size {as_typed(needed)} or more"
-            + (f", or --shuffle-buffer {fitting}." if fitting else ".")
+            f"The cache may have {limit:,} bytes, but {order.shards_at_a_time} shards are shuffled together, and three "
+            f"times as many need {needed:,}. Give --cache-size {as_typed(needed)} or more{buffer}."
         )

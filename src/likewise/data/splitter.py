@@ -100,12 +100,19 @@ class DataSplitter:
         """All examples, whatever the imbalance."""
         settings = self.settings
         cache = ShardCache.of(settings.cache_dir, settings.cache_size)
-        other = settings.labels, settings.test_data, settings.captions
-        source = DataSource(data, *other, settings.columns, settings.pixel_range, cache)
+        source = DataSource(
+            data,
+            settings.labels,
+            settings.test_data,
+            settings.captions,
+            settings.columns,
+            settings.pixel_range,
+            cache,
+        )
         masked = self._with_masks(source.open())
         clips = with_clips(masked, self.sampling, self.size, settings.seconds, settings.region)
-        divided = self._with_held_out_parts(clips)
-        return self._with_caption_noise(divided) if settings.caption_noise else divided
+        manifest = self._with_held_out_parts(clips)
+        return self._with_caption_noise(manifest) if settings.caption_noise else manifest
 
     def _with_masks(self, manifest: Manifest) -> Manifest:
         """The masks of a folder of their own, if one is named, and what their values mean."""
@@ -141,9 +148,10 @@ class DataSplitter:
     def _with_imbalance(self, manifest: Manifest) -> Manifest:
         """Classes of unequal size, by leaving out training images; validation and test images stay as they are."""
         train = np.flatnonzero(manifest.splits == "train")
-        retained = self._retained(manifest.labels[torch.from_numpy(train)])
+        retained = train[self._retained(manifest.labels[torch.from_numpy(train)]).numpy()]
         others = np.flatnonzero(manifest.splits != "train")
-        return manifest.take(np.sort(np.concatenate([train[retained.numpy()], others])))
+        rows = np.concatenate([retained, others])
+        return manifest.take(np.sort(rows))
 
     def _retained(self, labels: Tensor) -> Tensor:
         """Sorted indices of the training images that the imbalance retains."""

@@ -25,10 +25,14 @@ _SAMPLES = 277
 _EXTRA_SAMPLES = 338
 _FORMAT = 339
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
+"""Values of PhotometricInterpretation."""
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 """Values of SampleFormat."""
-_PILLOWS_GREY = {(_UNSIGNED, 1), (_UNSIGNED, 2), (_UNSIGNED, 4), (_UNSIGNED, 8), (_UNSIGNED, 12), (_UNSIGNED, 16),
-                 (_SIGNED, 16), (_SIGNED, 32), (_FLOAT, 32)}  # fmt: skip
+_PILLOWS_GREY = {
+    *((_UNSIGNED, bits) for bits in (1, 2, 4, 8, 12, 16)),
+    *((_SIGNED, bits) for bits in (16, 32)),
+    (_FLOAT, 32),
+}
 """SampleFormat and bits of grey that Pillow reads to the last bit; of RGB it reads unsigned 8 and 16."""
 _ALPHA = (1, 2)
 """Values of ExtraSamples that mark a band as alpha; 0 says nothing about it."""
@@ -98,12 +102,12 @@ def band_layout(stream: IO[bytes]) -> BandLayout | None:
     if not pages:
         return None
     first = pages[0]
-    bands = first.samples - first.alpha
-    plain = first.photometric in (_BLACK_IS_ZERO, _RGB)
-    count = len(pages) if plain and all(page == first for page in pages) else 1
-    if count == 1 and (first.is_pillows or not plain):
+    is_plain = first.photometric in (_BLACK_IS_ZERO, _RGB)
+    are_channels = is_plain and all(page == first for page in pages)
+    count = len(pages) if are_channels else 1
+    if count == 1 and (first.is_pillows or not is_plain):
         return None
-    return BandLayout(first.width, first.height, count, bands, first.depth)
+    return BandLayout(first.width, first.height, count, first.samples - first.alpha, first.depth)
 
 
 def read_bands(content: bytes, layout: BandLayout) -> np.ndarray:
@@ -158,19 +162,20 @@ def _pages(stream: IO[bytes]) -> list[_Page]:
 
 
 def _page(tags: ImageFileDirectory_v2) -> _Page:
-    extra = tags.get(_EXTRA_SAMPLES, ())
-    extra = extra if isinstance(extra, tuple) else (extra,)
-    bits = tags.get(_BITS, 1)
-    kind = tags.get(_FORMAT, _UNSIGNED)
     return _Page(
         width=int(tags[_WIDTH]),
         height=int(tags[_HEIGHT]),
         samples=int(tags.get(_SAMPLES, 1)),
-        alpha=sum(kind in _ALPHA for kind in extra),
+        alpha=sum(kind in _ALPHA for kind in _several(tags.get(_EXTRA_SAMPLES, ()))),
         photometric=int(tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)),
-        bits=int(max(bits) if isinstance(bits, tuple) else bits),
-        format=int(max(kind) if isinstance(kind, tuple) else kind),
+        bits=int(max(_several(tags.get(_BITS, 1)))),
+        format=int(max(_several(tags.get(_FORMAT, _UNSIGNED)))),
     )
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """A tag's values: Pillow gives one alone as it is."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _planes(page: Any) -> np.ndarray:

@@ -40,7 +40,8 @@ class Boxes:
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Boxes:
         """Several columns; a number means that many rows of which nothing is known."""
-        return cls(np.concatenate([part.corners if isinstance(part, Boxes) else _unknown(part) for part in parts]))
+        listed = [part.corners if isinstance(part, Boxes) else _unknown(part) for part in parts]
+        return cls(np.concatenate(listed))
 
 
 def _unknown(part: Column | int) -> np.ndarray:

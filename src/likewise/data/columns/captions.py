@@ -66,7 +66,8 @@ class Captions:
         order = torch.randperm(len(rows), generator=generator(seed, "caption noise")).numpy()
         wrong = rows[order[: round(share * len(rows))]]
         texts = list(self.texts)
-        for row, giver in zip(wrong.tolist(), np.roll(wrong, 1).tolist(), strict=True):
+        givers = np.roll(wrong, 1)  # each gets those of the one before it
+        for row, giver in zip(wrong.tolist(), givers.tolist(), strict=True):
             texts[row] = self.texts[giver]
         return Captions(texts)
 
@@ -90,14 +91,18 @@ def lines_of(file: Path) -> list[str]:
         LikewiseError: it is not there, or not text.
     """
     try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LikewiseError(f"The text file {file} cannot be read: {error}.") from error
+    lines = (line.strip() for line in content.splitlines())
+    return [line for line in lines if line]
 
 
 def _caption_column(schema: pa.Schema) -> str | None:
-    named = (name for name in COLUMN_NAMES if name in schema.names)
-    return next((name for name in named if _holds_text(schema.field(name).type)), None)
+    for name in COLUMN_NAMES:
+        if name in schema.names and _holds_text(schema.field(name).type):
+            return name
+    return None
 
 
 def _holds_text(kind: pa.DataType) -> bool:

@@ -49,18 +49,24 @@ class Groups:
     @classmethod
     def concat(cls, parts: Sequence[Column | int]) -> Groups:
         """Several columns; a number means that many examples without a group."""
-        listed = [part.names if isinstance(part, Groups) else np.full(num_rows(part), UNKNOWN) for part in parts]
+        listed = []
+        for part in parts:
+            names = part.names if isinstance(part, Groups) else np.full(num_rows(part), UNKNOWN)
+            listed.append(names)
         return cls(np.concatenate(listed).astype(str))
 
     @classmethod
     def of(cls, values: Sequence[object]) -> Groups:
         """From numbers or names as a file has them; None, NaN and blanks are no group."""
-        return cls(np.array([UNKNOWN if value is None or value != value else str(value).strip() for value in values]))
+        return cls(np.array([_name_of(value) for value in values]))
 
     def leaking_between_splits(self, splits: np.ndarray) -> list[str]:
         """Known groups with examples in "train" and in another split, sorted; ``splits`` is str [N]."""
-        known, train = self.present(), splits == "train"
-        return sorted(set(self.names[known & train].tolist()) & set(self.names[known & ~train].tolist()))
+        known = self.present()
+        train = splits == "train"
+        in_train = self.names[known & train].tolist()
+        elsewhere = self.names[known & ~train].tolist()
+        return sorted(set(in_train) & set(elsewhere))
 
     def chosen(self, kinds: np.ndarray, fraction: float, key: str) -> np.ndarray:
         """Whole groups that make up about a share of every class.
@@ -78,7 +84,8 @@ class Groups:
             bool [N]: whose group was chosen.
         """
         names, group = np.unique(self.names, return_inverse=True)
-        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        ends = np.cumsum(np.bincount(group))
+        members = np.split(np.argsort(group, kind="stable"), ends[:-1])  # rows of each group
         order = sorted(range(len(names)), key=lambda row: stable_score(key, str(names[row])))
         _, kind = np.unique(kinds, return_inverse=True)
         missing = fraction * np.bincount(kind)
@@ -98,19 +105,25 @@ class Groups:
         return np.isin(group, chosen)
 
 
+def _name_of(value: object) -> str:
+    is_missing = value is None or value != value  # NaN differs from itself
+    return UNKNOWN if is_missing else str(value).strip()
+
+
 def groups_in(readers: Sequence[ParquetReader], name: str | None) -> dict[str, Column]:
     """A column of Parquet files as groups: the one named, else ``group``; nothing where no file has that.
 
     Raises:
         LikewiseError: a file lacks the column that was named.
     """
-    wanted, found = name or GROUP, list[object]()
+    wanted = name or GROUP
     has = [wanted in reader.schema_arrow.names for reader in readers]
     if name is not None and not all(has):
         lacking = readers[has.index(False)].schema_arrow.names
         raise LikewiseError(f"--group-column {name}: there is no such column. {did_you_mean(name, lacking)}")
     if not any(has):
         return {}
+    found = list[object]()
     for reader, there in zip(readers, has, strict=True):
         rows = reader.metadata.num_rows
         found += reader.values(wanted) if there else [None] * rows

@@ -134,6 +134,8 @@ def concat_masks(parts: Sequence[tuple[int, Masks | None]]) -> Masks | None:
     present = [masks for _, masks in parts if masks is not None]
     if not present:
         return None
-    cells = [cell for count, masks in parts for cell in (masks.cells if masks is not None else [None] * count)]
+    cells: list[Cell] = []
+    for count, masks in parts:
+        cells += masks.cells if masks is not None else [None] * count
     names = max((masks.class_names for masks in present), key=len)
     return Masks(cells, present[0].ignore_index, names)

@@ -57,14 +57,19 @@ class TargetColumn:
         first = columns[0]
         names = first.names
         for column in columns[1:]:
-            same = column.task == first.task and (first.task == "multilabel" or column.names == first.names)
-            if not same:
-                raise LikewiseError(
-                    f"One part of the data has {first.task} targets ({', '.join(first.names)}), another has "
-                    f"{column.task} targets ({', '.join(column.names)}). Give parts with the same targets."
-                )
-            names = tuple(sorted({*names, *column.names})) if column.names != names else names
-        return cls(first.task, names, np.concatenate([_rows(part, names) for part in parts]))
+            first._refuse_others(column)
+            if column.names != names:
+                names = tuple(sorted({*names, *column.names}))
+        values = [_rows(part, names) for part in parts]
+        return cls(first.task, names, np.concatenate(values))
+
+    def _refuse_others(self, other: TargetColumn) -> None:
+        """Classes may differ from part to part; numbers may not."""
+        if other.task != self.task or (self.task == "regression" and other.names != self.names):
+            raise LikewiseError(
+                f"One part of the data has {self.task} targets ({', '.join(self.names)}), another has {other.task} "
+                f"targets ({', '.join(other.names)}). Give parts with the same targets."
+            )
 
 
 def _rows(part: Column | int, names: tuple[str, ...]) -> np.ndarray:
@@ -137,19 +142,20 @@ def multilabel_targets(labels: Sequence[Any], source: str, names: Sequence[str] 
         LikewiseError: no image has a class, or a class is none of the names.
     """
     sets = [_class_set(label, source) for label in labels]
-    found = {name for each in sets if each is not None for name in each}
+    found = set().union(*(classes for classes in sets if classes is not None))
     if not found:
         raise LikewiseError(f"{source}: no image has a class. Write the classes of an image as cat{SEPARATOR}dog.")
     if names and all(name.isdecimal() and int(name) < len(names) for name in found):
-        sets = [None if each is None else {names[int(name)] for name in each} for each in sets]
+        sets = [None if classes is None else {names[int(name)] for name in classes} for classes in sets]
         found = set(names)
-    in_order = sorted(found, key=int if all(name.isdecimal() for name in found) else str)
+    are_numbers = all(name.isdecimal() for name in found)
+    in_order = sorted(found, key=int if are_numbers else str)
     values = np.zeros((len(sets), len(in_order)), np.float32)
-    for row, each in enumerate(sets):
-        if each is None:
+    for row, classes in enumerate(sets):
+        if classes is None:
             values[row] = np.nan
         else:
-            values[row, [in_order.index(name) for name in each]] = 1
+            values[row, [in_order.index(name) for name in classes]] = 1
     return TargetColumn("multilabel", tuple(in_order), values)
 
 
@@ -182,7 +188,8 @@ def indicator_targets(values: np.ndarray, source: str) -> TargetColumn:
             f"among them. For numbers to predict give task='regression' (--task regression)."
         )
     table[unknown.any(axis=1)] = np.nan
-    return TargetColumn("multilabel", tuple(str(i) for i in range(table.shape[1])), table)
+    names = tuple(str(number) for number in range(table.shape[1]))
+    return TargetColumn("multilabel", names, table)
 
 
 def regression_targets(labels: Sequence[Any], source: str, name: str = "target") -> TargetColumn:

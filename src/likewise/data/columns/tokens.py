@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ class TokenRows:
     def read(self, index: Tensor) -> Tensor:
         """int64 [B] -> int64 [B, K, L], K the most captions and L the longest caption of these images."""
         counts = self.counts[index]
-        slot = torch.arange(max(int(counts.max()), 1))
-        there = slot < counts[:, None]
-        rows = (self.first[index][:, None] + slot).clamp(max=len(self.tokens) - 1)
-        tokens = self.tokens[rows].long().masked_fill(~there[..., None], NO_TOKEN)
+        slot = torch.arange(max(int(counts.max()), 1))  # [K]
+        has_caption = slot < counts[:, None]  # [B, K]
+        rows = self.first[index][:, None] + slot
+        rows = rows.clamp(max=len(self.tokens) - 1)
+        tokens = self.tokens[rows].long().masked_fill(~has_caption[..., None], NO_TOKEN)  # [B, K, L]
         longest = int((tokens != NO_TOKEN).sum(dim=2).max())
         return tokens[..., : max(longest, 1)]
 
@@ -56,7 +58,8 @@ class Tokenizer:
     """
 
     def __init__(self, inner: Any, length: int) -> None:
-        self.inner, self.length = inner, length
+        self.inner = inner
+        self.length = length
         inner.no_padding()
         inner.enable_truncation(length)
 
@@ -70,8 +73,9 @@ class Tokenizer:
             LikewiseError: the library is not installed.
         """
         library = _library()
+        normalizers = library.normalizers
         inner = library.Tokenizer(library.models.BPE())
-        inner.normalizer = library.normalizers.Sequence([library.normalizers.NFC(), library.normalizers.Lowercase()])
+        inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
         inner.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
         inner.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
@@ -81,8 +85,10 @@ class Tokenizer:
             show_progress=False,
         )
         inner.train_from_iterator(texts, trainer)
+        special_tokens = [(name, inner.token_to_id(name)) for name in (START, END)]
         inner.post_processor = library.processors.TemplateProcessing(
-            single=f"{START} $A {END}", special_tokens=[(name, inner.token_to_id(name)) for name in (START, END)]
+            single=f"{START} $A {END}",
+            special_tokens=special_tokens,
         )
         return cls(inner, length)
 
@@ -109,7 +115,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Texts -> int32 [M, L], NO_TOKEN behind the end of each."""
-        listed = [torch.tensor(each.ids, dtype=torch.int32) for each in self.inner.encode_batch(list(texts))]
+        encoded = self.inner.encode_batch(list(texts))
+        listed = [torch.tensor(text.ids, dtype=torch.int32) for text in encoded]
         if not listed:
             return torch.full((0, 1), NO_TOKEN, dtype=torch.int32)
         return torch.nn.utils.rnn.pad_sequence(listed, batch_first=True, padding_value=NO_TOKEN)
@@ -118,8 +125,9 @@ class Tokenizer:
         """The tokens of a column of captions."""
         if not isinstance(column, Captions):
             raise TypeError(f"captions were expected, not {type(column).__name__}")
-        tokens = self.encode([text for texts in column.texts for text in texts])
-        return TokenRows(tokens, torch.tensor([len(texts) for texts in column.texts], dtype=torch.int64))
+        tokens = self.encode(list(chain.from_iterable(column.texts)))
+        counts = [len(texts) for texts in column.texts]
+        return TokenRows(tokens, torch.tensor(counts, dtype=torch.int64))
 
 
 def drawn(captions: Tensor, chance: Tensor) -> Tensor:
@@ -132,9 +140,11 @@ def drawn(captions: Tensor, chance: Tensor) -> Tensor:
     Returns:
         int64 [B, L]; of an image without captions a row of NO_TOKEN.
     """
-    there = (captions[:, :, 0] != NO_TOKEN).sum(dim=1)
-    chosen = (chance.to(captions.device) * there).long().clamp(max=captions.shape[1] - 1)
-    return captions[torch.arange(len(captions), device=captions.device), chosen]
+    device = captions.device
+    counts = (captions[:, :, 0] != NO_TOKEN).sum(dim=1)  # [B]
+    chosen = (chance.to(device) * counts).long()
+    chosen = chosen.clamp(max=captions.shape[1] - 1)
+    return captions[torch.arange(len(captions), device=device), chosen]
 
 
 def _library() -> Any:
