@@ -43,7 +43,12 @@ class LabelBudget:
     """which labels are sampled"""
 
     def __post_init__(self) -> None:
-        limits = {"per_class": self.per_class, "total": self.total, "fraction": self.fraction, "file": self.file}
+        limits = {
+            "per_class": self.per_class,
+            "total": self.total,
+            "fraction": self.fraction,
+            "file": self.file,
+        }
         given = [name for name, limit in limits.items() if limit is not None]
         if len(given) > 1:
             raise LikewiseError(f"{self}: {' and '.join(given)} were both given; choose one.")

@@ -52,7 +52,12 @@ class PixelRange(NamedTuple):
         kind = np.float32 if values.dtype in (np.float16, np.float32) else np.float64
         exact = values.astype(kind)
         if np.isnan(exact).any():
-            exact = np.nan_to_num(exact, nan=self.low, posinf=self.high, neginf=self.low)
+            exact = np.nan_to_num(
+                exact,
+                nan=self.low,
+                posinf=self.high,
+                neginf=self.low,
+            )
         scaled = (exact - self.low) * (255 / (self.high - self.low))
         return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
@@ -120,7 +125,12 @@ def _with_unread(manifest: Manifest, given: PixelRange) -> Manifest:
         f"8 bits; those that were looked at have 8 bits"
     )
     pixels = _scaled(manifest.pixels, given, strict=False)
-    return replace(manifest, pixels=pixels, pixel_range=given, notes=(*manifest.notes, note))
+    return replace(
+        manifest,
+        pixels=pixels,
+        pixel_range=given,
+        notes=(*manifest.notes, note),
+    )
 
 
 def _require_same(manifest: Manifest, given: tuple[float, float] | None) -> None:

@@ -76,7 +76,11 @@ def _targets(manifest: Manifest) -> dict[str, Any] | None:
     column = targets_in(manifest.columns)
     if column is None:
         return None
-    return {"task": column.task, "names": list(column.names), "known": int(column.present().sum())}
+    return {
+        "task": column.task,
+        "names": list(column.names),
+        "known": int(column.present().sum()),
+    }
 
 
 def _unread(splits: Mapping[str, Split]) -> dict[str, str]:

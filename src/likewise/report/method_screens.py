@@ -17,7 +17,13 @@ from likewise.report.describe import LABELS, format_setting, needs_of, setting_d
 def methods_screen() -> RenderableType:
     """All methods by the labels that they are for, each with what it does and when to choose it."""
     table = Table(
-        "method", "what it does", "choose it when", show_lines=False, pad_edge=False, box=None, padding=(0, 2)
+        "method",
+        "what it does",
+        "choose it when",
+        show_lines=False,
+        pad_edge=False,
+        box=None,
+        padding=(0, 2),
     )
     for needs, heading in LABELS.items():
         table.add_row(Text(heading, "bold"), "", "")

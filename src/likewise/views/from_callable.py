@@ -46,7 +46,12 @@ class CallableViews:
     """pixels along a side of the views that the encoder expects; None: the run's image size"""
     frames: int | None = None
     """of clips, which are not supported: it stays None"""
-    takes: Takes | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
+    takes: Takes | None = field(
+        default=None,
+        compare=False,
+        repr=False,
+        metadata={"stored": False},
+    )
     """what the callable is given; None: found when it is first called, a PIL image being tried first"""
 
     def __post_init__(self) -> None:

@@ -272,7 +272,13 @@ def simclr_small(size: int | None = None) -> ViewPolicy:
 
 def gray_small(size: int | None = None) -> ViewPolicy:
     """For small grey images; not from a paper. No hue, and no blur, which hides the details of 28 pixels."""
-    return ViewPolicy(size, crop_area=(0.3, 1.0), jitter=0.8, brightness=0.4, contrast=0.4)
+    return ViewPolicy(
+        size,
+        crop_area=(0.3, 1.0),
+        jitter=0.8,
+        brightness=0.4,
+        contrast=0.4,
+    )
 
 
 def supcon(size: int | None = None) -> ViewPolicy:
@@ -297,7 +303,12 @@ def moco_v2(size: int | None = None) -> ViewPolicy:
 
 def identity(size: int | None = None) -> ViewPolicy:
     """No augmentation: the whole image, or the central square of one that is not square."""
-    return ViewPolicy(size, crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0)
+    return ViewPolicy(
+        size,
+        crop_area=(1.0, 1.0),
+        crop_ratio=(1.0, 1.0),
+        flip=0.0,
+    )
 
 
 def weak(size: int | None = None) -> ViewPolicy:
@@ -362,7 +373,13 @@ def comatch_strong(size: int | None = None) -> ViewPolicy:
 
 def single_frame(size: int | None = None) -> ViewPolicy:
     """One frame of a clip with mild crop, flip and MoCo v2's colour jitter, for dense tasks."""
-    return replace(moco_v2(size), crop_area=(0.4, 1.0), grey=0.1, blur=0.0, frames=1)
+    return replace(
+        moco_v2(size),
+        crop_area=(0.4, 1.0),
+        grey=0.1,
+        blur=0.0,
+        frames=1,
+    )
 
 
 def strong(size: int | None = None) -> ViewPolicy:

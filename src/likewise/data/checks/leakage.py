@@ -130,7 +130,12 @@ def _thumbnails(images: Images) -> np.ndarray | None:
     for start in range(0, len(pixels), IMAGES_AT_ONCE):
         part = pixels[start : start + IMAGES_AT_ONCE].cpu().float()
         grey = (part * weights[:, None, None]).sum(dim=1, keepdim=True)  # [B, 1, S, S]
-        small = functional.interpolate(grey, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+        small = functional.interpolate(
+            grey,
+            size=(SIDE, SIDE),
+            mode="bilinear",
+            antialias=True,
+        )
         levels = small[:, 0].round().clamp(0, 255).to(torch.uint8)
         thumbnails[start : start + IMAGES_AT_ONCE] = levels.numpy()
     return thumbnails

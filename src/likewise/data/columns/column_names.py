@@ -33,7 +33,12 @@ class ColumnNames(NamedTuple):
         Raises:
             LikewiseError: a column was named, of a source that has none.
         """
-        named = {"path": self.path, "label": self.label, "group": self.group, "caption": self.caption}
+        named = {
+            "path": self.path,
+            "label": self.label,
+            "group": self.group,
+            "caption": self.caption,
+        }
         for what, name in named.items():
             if name is not None:
                 raise LikewiseError(

@@ -165,7 +165,13 @@ def pieces_of(items: np.ndarray, size: int) -> Tensor:
     brightness = torch.from_numpy(items).float()
     solid = (brightness >= OBJECT).float()
     stacked = torch.stack([brightness * solid, solid], dim=1)
-    return functional.interpolate(stacked, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return functional.interpolate(
+        stacked,
+        size=(size, size),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
 
 
 def _film(grounds: Tensor, pieces: Tensor, paths: Paths, side: int) -> tuple[Tensor, Tensor, Tensor]:

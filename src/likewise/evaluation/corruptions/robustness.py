@@ -143,7 +143,11 @@ class Robustness:
 
     def protocol(self) -> dict[str, Any]:
         """The settings that reproduce the score."""
-        return {"kinds": len(self.kinds), "severities": list(self.severities), "seed": self.seed}
+        return {
+            "kinds": len(self.kinds),
+            "severities": list(self.severities),
+            "seed": self.seed,
+        }
 
     def _chosen(self, labels: Tensor) -> Tensor:
         known = (labels != UNLABELLED).nonzero().flatten()

@@ -109,7 +109,11 @@ def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     tied = (top[:, k - 1] == top[:, k]).nonzero().flatten()
     if len(tied):
         columns[tied] = _first_with_ties(values[tied], top[tied, k - 1 : k], k)
-    largest, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    largest, order = values.gather(1, columns).sort(
+        dim=1,
+        descending=True,
+        stable=True,
+    )
     return largest, columns.gather(1, order)
 
 

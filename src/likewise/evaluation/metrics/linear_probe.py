@@ -118,7 +118,16 @@ class LinearProbe:
         """
         best, weights = None, None
         for strength in sorted(self.strengths, reverse=True):
-            weights = fit(axes, targets, classes, ~held_out, strength, weights, iterations=50, tolerance=1e-6)
+            weights = fit(
+                axes,
+                targets,
+                classes,
+                ~held_out,
+                strength,
+                weights,
+                iterations=50,
+                tolerance=1e-6,
+            )
             tried = _validate(weights, axes, targets, held_out, strength)
             if best is not None and tried.cross_entropy >= best.cross_entropy:
                 break

@@ -76,7 +76,13 @@ def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
         traces.append(
             go.Scatter(x=[0, *severities], y=values, name=name, mode="lines+markers", hovertemplate="%{y:.1%}", **style)
         )
-    drawn = figure(traces, what.replace("_", " "), "severity", showlegend=True, hovermode="x unified")
+    drawn = figure(
+        traces,
+        what.replace("_", " "),
+        "severity",
+        showlegend=True,
+        hovermode="x unified",
+    )
     drawn.update_xaxes(tickvals=[0, *severities])
     return drawn.update_yaxes(tickformat=".0%", rangemode="tozero")
 

@@ -55,7 +55,13 @@ class EmbeddingMap:
                 return flat
             perplexity = min(self.perplexity, (len(vectors) - 1) / 3)
             start = flat / flat[:, 0].std() * 1e-4
-            maker = TSNE(perplexity=perplexity, init=start, random_state=self.seed, max_iter=500, angle=0.7)
+            maker = TSNE(
+                perplexity=perplexity,
+                init=start,
+                random_state=self.seed,
+                max_iter=500,
+                angle=0.7,
+            )
             return maker.fit_transform(vectors).astype(np.float32)
 
     def caption(self, drawn: int, rows: int) -> str:
@@ -82,7 +88,15 @@ def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
     caption += " Point at one to see it; click a class in the legend to hide it, twice to see it alone."
     tiles = sheet(gallery.thumbnails[rows])._asdict()
     alternative = f"Map of the embeddings: {projected}"
-    return chart("map", drawn, alternative, caption, height=620, sheet=tiles, lines=_lines(gallery, rows))
+    return chart(
+        "map",
+        drawn,
+        alternative,
+        caption,
+        height=620,
+        sheet=tiles,
+        lines=_lines(gallery, rows),
+    )
 
 
 def _traces(

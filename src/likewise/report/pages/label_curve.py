@@ -81,7 +81,10 @@ def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None
     drawn.update_layout(showlegend=True, hovermode="x unified")
     ticks = [_budget(budget, all_labels) for budget in budgets]
     drawn.update_xaxes(
-        type="log", tickvals=[position[budget] for budget in budgets], ticktext=ticks, minor={"ticks": ""}
+        type="log",
+        tickvals=[position[budget] for budget in budgets],
+        ticktext=ticks,
+        minor={"ticks": ""},
     )
     drawn.update_yaxes(tickformat=".1~%")
     return chart("label-curve", drawn, _in_words(arms), intervals, height=480)

@@ -28,7 +28,12 @@ def neighbours(gallery: Gallery) -> Markup | str:
     if gallery.spectrograms is not None:
         css.append("sound")
     drawn = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
-    return render("image_rows.html", explanation=_explanation(gallery, rows, nearest), css=" ".join(css), rows=drawn)
+    return render(
+        "image_rows.html",
+        explanation=_explanation(gallery, rows, nearest),
+        css=" ".join(css),
+        rows=drawn,
+    )
 
 
 def _explanation(gallery: Gallery, rows: np.ndarray, nearest: np.ndarray) -> str:

@@ -81,7 +81,12 @@ class LogMel:
 
 def standardised(logged: Tensor) -> Tensor:
     """Each clip [bands, instants] of a batch with mean 0 and variance 1; one without variance becomes 0."""
-    std, mean = torch.std_mean(logged, dim=(1, 2), correction=0, keepdim=True)
+    std, mean = torch.std_mean(
+        logged,
+        dim=(1, 2),
+        correction=0,
+        keepdim=True,
+    )
     return (logged - mean) / std.clamp(min=1e-5)
 
 

@@ -60,7 +60,15 @@ def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tenso
     if count:
         launch = kernel("box_kernel")[(math.ceil(count / ROWS),)]
         with torch.cuda.device_of(found):
-            launch(drawn, aspect.float(), found, *ratio, count, ROWS=ROWS, num_warps=1)
+            launch(
+                drawn,
+                aspect.float(),
+                found,
+                *ratio,
+                count,
+                ROWS=ROWS,
+                num_warps=1,
+            )
     return found
 
 

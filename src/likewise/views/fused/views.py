@@ -75,7 +75,15 @@ def make(
         normalisation: what an encoder would do first; None: nothing.
     """
     count, channels = images.shape[:2]
-    views = torch.empty(count, channels, size, size, dtype=dtype, device=images.device, memory_format=memory_format)
+    views = torch.empty(
+        count,
+        channels,
+        size,
+        size,
+        dtype=dtype,
+        device=images.device,
+        memory_format=memory_format,
+    )
     if count:
         _launch_all(images, packed, views, normalisation)
     return views
@@ -99,7 +107,15 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
     sums = unblurred = None
     if packed.coloured and not whole:
         sums = views.new_empty(grid, dtype=torch.float32)
-        launch("sum_kernel", grid, warps, (images, packed.box, rows, sums), read, **cut, **crop)
+        launch(
+            "sum_kernel",
+            grid,
+            warps,
+            (images, packed.box, rows, sums),
+            read,
+            **cut,
+            **crop,
+        )
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
     mean, std = normalisation or (None, None)
@@ -127,7 +143,12 @@ def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: No
         tiles = (len(images) * channels, (-(-size // TILE)) ** 2)
         half_blurred = torch.empty_like(unblurred)
         numbers = (size, channels, rows.stride(0))
-        blur = {"ROWS": TILE, "COLUMNS": TILE, "RADIUS": taps // 2, "TAPS": _power_of_two(taps)}
+        blur = {
+            "ROWS": TILE,
+            "COLUMNS": TILE,
+            "RADIUS": taps // 2,
+            "TAPS": _power_of_two(taps),
+        }
         launch("across_kernel", tiles, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **blur)
         launch(
             "down_kernel",

@@ -64,7 +64,11 @@ def make(images: Tensor, params: ViewParams, size: int) -> Tensor:
     interleaved = int(is_cut and images.is_contiguous(memory_format=torch.channels_last))
     # The tensors must stay alive until the call returns, because C++ gets their addresses only.
     layout = torch.channels_last if interleaved else torch.contiguous_format
-    tensors = {"images": images.contiguous(memory_format=layout), "views": views, **_on_cpu(params, rows)}
+    tensors = {
+        "images": images.contiguous(memory_format=layout),
+        "views": views,
+        **_on_cpu(params, rows),
+    }
     pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
     work = Work(
         **pointers,
