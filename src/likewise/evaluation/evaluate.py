@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -19,7 +19,15 @@ from likewise.evaluation.metrics.knn import Knn
 from likewise.evaluation.metrics.linear_probe import LinearProbe
 from likewise.evaluation.readable_splits import unread_note
 from likewise.evaluation.scored_examples import open_examples, with_parts
-from likewise.evaluation.subjects import NetworkSubject, at_rows, fitted, read_network, source_of, subject_of
+from likewise.evaluation.subjects import (
+    NetworkSubject,
+    Subject,
+    at_rows,
+    fitted,
+    read_network,
+    source_of,
+    subject_of,
+)
 from likewise.field_types import Range, checked_arguments
 
 Measure = Literal["knn", "linear", "few_label", "label_free"]
@@ -29,7 +37,13 @@ RESERVED = ("differences", "label_free", "calibration", "notes", "unread", "enco
 """Names that `Evaluation.to_json` uses itself, so that no baseline can have them."""
 
 
-@checked_arguments(k=Range(1), image_size=Range(8), channels=Range(1), batch_size=Range(1), seed=Range(0))
+@checked_arguments(
+    k=Range(1),
+    image_size=Range(8),
+    channels=Range(1),
+    batch_size=Range(1),
+    seed=Range(0),
+)
 def evaluate(
     encoder: Any,
     data: Any = None,
@@ -90,29 +104,51 @@ def evaluate(
     settings = _settings(measures, k, few_labels, seed)
     _require_device(device)
     subject = subject_of(encoder, image_size, channels)
-    baselines = {name: subject_of(each, image_size, channels) for name, each in _named(baseline).items()}
+    subjects = {"encoder": subject}
+    for name, other in _named(baseline).items():
+        subjects[name] = subject_of(other, image_size, channels)
     columns = ColumnNames(label_column, path=path_column)
     examples = open_examples(subject, data, labels, test, pixel_range, columns)
     manifest = with_parts(examples, test, seed, _needs_labels(settings))
     _require_classes(manifest, settings)
-    subjects = {"encoder": subject, **baselines}
     subjects = {name: fitted(name, each, manifest) for name, each in subjects.items()}
-    first = next((name for name, each in subjects.items() if isinstance(each, NetworkSubject)), None)
-    known = dict[str, FeatureSource]()
-    unread = dict[str, str]()
-    if first is not None:
-        read = read_network(subjects[first], manifest, batch_size, device)
-        manifest, unread = manifest.take(read.rows), read.unread
-        subjects = {name: at_rows(each, read.rows) for name, each in subjects.items()}
-        known[first] = read.features.__getitem__
-    train = manifest.split("train")
-    held_out = manifest.split("test")
-    sources = {}
-    for name, each in subjects.items():
-        sources[name] = known.get(name) or source_of(each, manifest, batch_size, device)
+    readable = _readable(subjects, manifest, batch_size, device)
+    held_out = readable.manifest.split("test")
     test_targets = _targets(held_out) if len(held_out) else None
-    found = evaluate_features(sources, _targets(train), test_targets, settings)
-    return replace(found, unread=unread, notes=(*found.notes, *unread_note(unread)))
+    found = evaluate_features(readable.sources, _targets(readable.manifest.split("train")), test_targets, settings)
+    return replace(found, unread=readable.unread, notes=(*found.notes, *unread_note(readable.unread)))
+
+
+class _Readable(NamedTuple):
+    """The examples whose images can be decoded."""
+
+    manifest: Manifest
+    sources: dict[str, FeatureSource]
+    """by encoder: its features of those examples"""
+    unread: dict[str, str]
+    """ids of the others, each with the reason"""
+
+
+def _readable(
+    subjects: Mapping[str, Subject],
+    manifest: Manifest,
+    batch_size: int,
+    device: torch.device | str | None,
+) -> _Readable:
+    """What can be scored: the first network decodes every image, and its features are kept."""
+    networks = [name for name, subject in subjects.items() if isinstance(subject, NetworkSubject)]
+    sources = dict[str, FeatureSource]()
+    unread = dict[str, str]()
+    if networks:
+        read = read_network(subjects[networks[0]], manifest, batch_size, device)
+        manifest = manifest.take(read.rows)
+        unread = read.unread
+        subjects = {name: at_rows(subject, read.rows) for name, subject in subjects.items()}
+        sources[networks[0]] = read.features.__getitem__
+    in_order = {}
+    for name, subject in subjects.items():
+        in_order[name] = sources.get(name) or source_of(subject, manifest, batch_size, device)
+    return _Readable(manifest, in_order, unread)
 
 
 def _settings(measures: Sequence[str], k: int, few_labels: Sequence[int], seed: int) -> EvaluationSettings:
@@ -120,10 +156,11 @@ def _settings(measures: Sequence[str], k: int, few_labels: Sequence[int], seed: 
         if name not in MEASURES:
             raise LikewiseError(f"measures={name!r} was given. {did_you_mean(name, MEASURES)}")
     probe = LinearProbe(seed=seed)
+    few_label = FewLabel(tuple(few_labels), seed=seed, probe=probe)
     return EvaluationSettings(
         knn=Knn(k) if "knn" in measures else None,
         linear=probe if "linear" in measures else None,
-        few_label=FewLabel(tuple(few_labels), seed=seed, probe=probe) if "few_label" in measures else None,
+        few_label=few_label if "few_label" in measures else None,
         label_free="label_free" in measures,
     )
 

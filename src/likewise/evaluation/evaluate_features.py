@@ -135,15 +135,13 @@ def evaluate_features(
     probes: dict[str, FittedProbe] = {}
     first_vectors: Tensor | None = None
     for name, source in sources.items():
-        queries = Features(source("test" if test else "train"), (test or train).labels)
-        require_usable(queries.vectors, _whose(name))
+        queries = _features(name, source, "test", test) if test else _features(name, source, "train", train)
         first_vectors = queries.vectors if first_vectors is None else first_vectors
         measures[name] = label_free(queries.vectors) if settings.label_free else {}
         measurements[name] = []
         if reason or test is None:
             continue
-        bank = Features(source("train"), train.labels)
-        require_usable(bank.vectors, _whose(name))
+        bank = _features(name, source, "train", train)
         if settings.linear:
             probes[name] = settings.linear.fit(bank)
         for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
@@ -162,9 +160,15 @@ def evaluate_features(
     )
 
 
-def _whose(name: str) -> str:
-    """Whose features a message is about."""
-    return "encoder's" if name == "encoder" else f"{name} encoder's"
+def _features(name: str, source: FeatureSource, part: Part, targets: Targets) -> Features:
+    """An encoder's features of a part, with its labels.
+
+    Raises:
+        LikewiseError: they are NaN or infinite.
+    """
+    found = Features(source(part), targets.labels)
+    require_usable(found.vectors, "encoder's" if name == "encoder" else f"{name} encoder's")
+    return found
 
 
 def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
@@ -172,13 +176,9 @@ def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:
     if test is None or not bool((test != UNLABELLED).any()):
         return "no test image is labelled with one class"
     classes = train[train != UNLABELLED].unique()
-    if len(classes) < 2:
-        return (
-            "no training image is labelled with one class"
-            if not len(classes)
-            else "all training labels are of one class"
-        )
-    return None
+    if not len(classes):
+        return "no training image is labelled with one class"
+    return "all training labels are of one class" if len(classes) == 1 else None
 
 
 def _seen(train: Targets) -> Tensor:
@@ -221,7 +221,8 @@ def group_numbers(manifest: Manifest) -> Tensor | None:
     """int64 [N], a number for each example's group; None where the data have no groups."""
     if manifest.groups is None:
         return None
-    return torch.from_numpy(np.unique(manifest.groups.names, return_inverse=True)[1])
+    _, numbers = np.unique(manifest.groups.names, return_inverse=True)
+    return torch.from_numpy(numbers)
 
 
 def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
@@ -244,7 +245,8 @@ def _differences(
 ) -> Iterator[ScoreDifference]:
     """Paired differences, score by score."""
     for one, another in zip(first, others, strict=True):
-        yield ScoreDifference(one.score.name, other, *_difference(one, another, test.labels, test.groups))
+        interval = _difference(one, another, test.labels, test.groups)
+        yield ScoreDifference(one.score.name, other, *interval)
 
 
 def _difference(first: Measurement, second: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:

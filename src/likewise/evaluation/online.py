@@ -19,8 +19,10 @@ from likewise.methods import Nets
 from likewise.randomness import generator
 from likewise.views.policies import CentreView
 
-BANK, QUERIES = 2000, 1000
-"""images of each evaluation: enough for a standard error of about 1.5%"""
+BANK = 2000
+"""training images of each evaluation"""
+QUERIES = 1000
+"""validation images of each evaluation: enough for a standard error of about 1.5%"""
 
 
 class OnlineScores:
@@ -50,11 +52,13 @@ class OnlineScores:
         self.knn = Knn()
         self.correct: Tensor | None = None
         """bool [Q]: which validation images the newest evaluation had right, in the same order each time"""
-        train, validation = splits["train"], splits.get("val")
+        train = splits["train"]
+        validation = splits.get("val")
         known = train.known()
         candidates = known if len(known) else torch.arange(len(train.manifest))
         self.bank = _sample(candidates, BANK, seed)
-        self.bank_labels, self.bank_images = train.labels, train.images
+        self.bank_labels = train.labels
+        self.bank_images = train.images
         self.queries = self.retrieval = None
         if validation is None:
             return
@@ -62,7 +66,8 @@ class OnlineScores:
         self.retrieval = OnlineRetrieval(validation, some, self.view, device, tokenizer)
         if len(known):
             self.queries = _sample(validation.known(), QUERIES, seed)
-            self.query_labels, self.query_images = validation.labels, validation.images
+            self.query_labels = validation.labels
+            self.query_images = validation.images
 
     def __call__(self, nets: Nets) -> Mapping[str, float]:
         """The networks' scores."""
@@ -73,8 +78,9 @@ class OnlineScores:
         if self.queries is None:
             return scores
         queries = self._features(nets, self.query_images, self.queries)
+        train = Features(bank.vectors, self.bank_labels[bank.positions])
         test = Features(queries.vectors, self.query_labels[queries.positions])
-        found = self.knn.evaluate(Features(bank.vectors, self.bank_labels[bank.positions]), test)
+        found = self.knn.evaluate(train, test)
         self.correct = found.predictions.cpu() == test.labels
         return {found.score.name: found.score.value, **scores}
 

@@ -60,7 +60,9 @@ class OnlineRetrieval:
         space = getattr(nets, "space", None)
         if isinstance(space, SharedSpace):
             return self._by_texts(nets, space)
-        return self._by_sounds(nets, space) if isinstance(space, SoundSpace) else {}
+        if isinstance(space, SoundSpace):
+            return self._by_sounds(nets, space)
+        return {}
 
     def _by_texts(self, nets: Nets, space: SharedSpace) -> Mapping[str, float]:
         if self.captions is None or not isinstance(self.tokenizer, Tokenizer):
@@ -82,11 +84,13 @@ class OnlineRetrieval:
         with eval_mode(space):
             features = extract(nets.encoder, self.split.images, self.with_sound, self.view, device=self.device)
             clips = space.of_clips(features)
-            parts = self.with_sound.split(SOUNDS_AT_A_TIME)
-            sounds = torch.cat([space.of_sounds(self.split.audio_window(part), frames) for part in parts])
-        return _recall(clips, sounds, torch.arange(len(clips)), SOUND_DIRECTIONS)
+            sounds = []
+            for part in self.with_sound.split(SOUNDS_AT_A_TIME):
+                sounds.append(space.of_sounds(self.split.audio_window(part), frames))
+        return _recall(clips, torch.cat(sounds), torch.arange(len(clips)), SOUND_DIRECTIONS)
 
 
 def _recall(images: Tensor, queries: Tensor, owner: Tensor, directions: RetrievalDirections) -> Mapping[str, float]:
-    scores = [measurement.score for measurement in measure_retrieval(ranks(images, queries, owner), directions)]
+    measurements = measure_retrieval(ranks(images, queries, owner), directions)
+    scores = [measurement.score for measurement in measurements]
     return {score.name: score.value for score in scores if score.name.endswith(LOGGED)}

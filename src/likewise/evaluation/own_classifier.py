@@ -43,7 +43,8 @@ class OwnClassifier(nn.Module):
 
     def __init__(self, method: Method, nets: Nets) -> None:
         super().__init__()
-        self.method, self.nets = method, nets
+        self.method = method
+        self.nets = nets
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] -> logits [B, classes]."""

@@ -92,7 +92,8 @@ def score_encoder(
         seen_in_training: bool [N], which training images training saw, where it did not see them all. Neighbours and
             probes use all of them; which classes are rare depends on those that were seen.
     """
-    view, measures = CentreView(settings.image_size), measures or EvaluationSettings()
+    view = CentreView(settings.image_size)
+    measures = measures or EvaluationSettings()
     encoders = {"trained": encoder, **baselines(settings, seed)}
     read = read_splits(encoder, splits, _scored_parts(splits), view, measures.batch_size, device)
     rows = read.positions.get("train")
@@ -120,11 +121,12 @@ def _at(values: Tensor | None, rows: Tensor | None) -> Tensor | None:
 
 def _scored_parts(splits: Mapping[str, Split]) -> list[str]:
     """The splits whose images are read for scores: train is not, where only the test images can be described."""
-    test, train = splits.get("test"), splits["train"]
+    train = splits["train"]
+    test = splits.get("test")
     if test is None:
         return ["train"]
-    is_needed = why_unmeasurable(train.labels, test.labels) is None or train.manifest.masks is not None
-    return ["test", "train"] if is_needed else ["test"]
+    is_measurable = why_unmeasurable(train.labels, test.labels) is None
+    return ["test", "train"] if is_measurable or train.manifest.masks is not None else ["test"]
 
 
 def score_corrupted(
@@ -149,9 +151,15 @@ def score_corrupted(
     if scored.test is None or not scored.evaluation.probes:
         why = scored.evaluation.notes[0] if scored.evaluation.notes else "There are no labelled test images."
         raise LikewiseError(f"Accuracy on corrupted images cannot be measured. {why} Leave --corruptions out.")
-    own = {"trained": classifier} if classifier else {}
-    examples, view = _examples(scored.test), CentreView(size)
-    return corrupted_scores(scored.encoders, scored.evaluation.probes, examples, view, device, own, robustness)
+    return corrupted_scores(
+        scored.encoders,
+        scored.evaluation.probes,
+        _examples(scored.test),
+        CentreView(size),
+        device,
+        {"trained": classifier} if classifier else {},
+        robustness,
+    )
 
 
 def _segmentation(
@@ -192,7 +200,8 @@ def fine_tune_scores(
     Raises:
         LikewiseError: there are no labelled test images, or fewer than two classes in the visible labels.
     """
-    test, train = splits.get("test"), splits["train"]
+    train = splits["train"]
+    test = splits.get("test")
     labelled = visible_labels[visible_labels != UNLABELLED]
     if test is None or len(labelled.unique()) < 2:
         raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
@@ -273,10 +282,12 @@ def _differences_of_hits(by_encoder: Mapping[str, Sequence[Measurement]]) -> Ite
         if who == "trained":
             continue
         for measurement in measurements:
-            name, other = measurement.score.name, measurement.hits
+            name = measurement.score.name
             hits = trained.get(name)
+            other = measurement.hits
             if hits is not None and other is not None and len(hits.right) == len(other.right):
-                yield ScoreDifference(name, who, *clustered_difference(hits.right, other.right, hits.owner))
+                interval = clustered_difference(hits.right, other.right, hits.owner)
+                yield ScoreDifference(name, who, *interval)
 
 
 def _examples(split: Split, visible_labels: Tensor | None = None, seen_in_training: Tensor | None = None) -> Examples:

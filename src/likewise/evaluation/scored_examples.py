@@ -77,7 +77,8 @@ def _manifest_of_rows(subject: FeatureSubject, labels: Any) -> Manifest:
     if subject.train_rows is not None:
         splits = np.where(np.arange(count) < subject.train_rows, "train", "test")
     pixels = ArrayPixels(np.zeros((count, 1, 1), np.uint8))
-    return Manifest("features", pixels, numbers, splits, [str(row) for row in range(count)], names)
+    ids = [str(row) for row in range(count)]
+    return Manifest("features", pixels, numbers, splits, ids, names)
 
 
 def _joined(labels: Any, train: int, test: int) -> list[Any]:

@@ -114,9 +114,11 @@ def measure_audio_visual(embeddings: AudioVisualEmbeddings, found: Ranks) -> lis
 
 def _attention_score(attention: Tensor, boxes: Tensor) -> Score:
     """The share of the attention inside the source's box; by chance, the box's share of the picture."""
-    chance = float((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).mean())
+    sides = boxes[:, 2:] - boxes[:, :2]  # [N, 2]
+    chance = float(sides.prod(dim=1).mean())
     interval = image_mean(attention_in_boxes(attention, boxes))
-    return Score("attention_in_box", *interval, len(boxes), {"chance": round(chance, 4), "interval": IMAGE_MEAN})
+    protocol = {"chance": round(chance, 4), "interval": IMAGE_MEAN}
+    return Score("attention_in_box", *interval, len(boxes), protocol)
 
 
 @torch.no_grad()
@@ -126,7 +128,8 @@ def embed_audio_visual(
     """Embeddings of the middle window of each test clip that has sound, with the sound of that time, and shifted."""
     rows = test.has_sound().nonzero().flatten()
     frames = test.images.frames
-    sound, whole = test.manifest.columns[SOUND], test.clips
+    sound = test.manifest.columns[SOUND]
+    whole = test.clips
     assert isinstance(sound, Sound) and whole is not None
     boxes = test.manifest.columns.get(SOUND_BOX)
     if not isinstance(boxes, Boxes):
@@ -136,7 +139,8 @@ def embed_audio_visual(
         for part in rows.split(CLIPS_AT_A_TIME):
             clips = whole.read(part), sound.read(part), boxes.read(part)
             parts.append(_embed_batch(encoder, space, *clips, frames, size, device))
-    return AudioVisualEmbeddings(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    fields = zip(*parts, strict=True)
+    return AudioVisualEmbeddings(*(torch.cat(field) for field in fields))
 
 
 def _embed_batch(
@@ -153,8 +157,8 @@ def _embed_batch(
     valid = pixels.valid_frames
     lengths = torch.full((len(sound),), stored) if valid is None else valid  # [B] frames
     start = middle_start(lengths, frames)  # [B]
-    window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect).map(lambda part: part.to(device))
-    view = CentreView(size)(window)
+    window = Pixels(frames_from(pixels.images, start, frames), pixels.aspect)
+    view = CentreView(size)(window.map(lambda part: part.to(device)))
     maps = encoder.feature_map(view.pixels)
     starts = start[:, None] + torch.tensor((0, *SHIFTS))  # [B, 1 + K]
     sounds = [sound_of_frames(sound, first, frames, stored).to(device) for first in starts.T]
@@ -185,5 +189,6 @@ def _boxes_in_view(boxes: Tensor, view: Tensor) -> Tensor:
     """Boxes [B, 4] relative to the stored frame -> relative to a view of it, [B, 2, 3]."""
     scale = view[:, [0, 1], [0, 1]].repeat(1, 2)  # [B, 4]
     shift = view[:, :, 2].repeat(1, 2)  # [B, 4]
-    in_view = ((boxes * 2 - 1) - shift) / scale  # from -1 to 1
+    in_frame = boxes * 2 - 1  # from -1 to 1
+    in_view = (in_frame - shift) / scale
     return (in_view + 1).div(2).clamp(0, 1)

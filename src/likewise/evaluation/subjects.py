@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from likewise.data.images import Images, default_channels, default_size, stored_size
+from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
 from likewise.data.manifest import Manifest
-from likewise.data.video.clip_frames import open_frames
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
 from likewise.encoders.build import encoder_settings_of
 from likewise.errors import LikewiseError
@@ -96,7 +95,8 @@ def _network_of_run(encoder: Encoder, settings: EncoderSettings, image_size: int
 
 def _pair(train: Any, test: Any) -> FeatureSubject:
     """Training features above test features."""
-    first, second = _float_matrix(train), _float_matrix(test)
+    first = _float_matrix(train)
+    second = _float_matrix(test)
     if first.shape[1] != second.shape[1]:
         raise LikewiseError(
             f"Training features have {first.shape[1]} columns and test features {second.shape[1]}; they must be the "
@@ -120,10 +120,10 @@ def _float_matrix(given: Any) -> Tensor:
     bad = (~vectors.isfinite().all(dim=1)).nonzero().flatten()
     if len(bad):
         rows = ", ".join(map(str, bad[:5].tolist()))
+        more = ", ..." if len(bad) > 5 else ""
         raise LikewiseError(
-            f"{len(bad):,} of {len(vectors):,} rows of the features hold NaN or infinity (rows {rows}"
-            f"{', ...' if len(bad) > 5 else ''}). Leave those rows and their labels out: "
-            f"keep = numpy.isfinite(features).all(axis=1)."
+            f"{len(bad):,} of {len(vectors):,} rows of the features hold NaN or infinity (rows {rows}{more}). Leave "
+            f"those rows and their labels out: keep = numpy.isfinite(features).all(axis=1)."
         )
     return vectors
 
@@ -224,13 +224,14 @@ def _extracted(
 ) -> Tensor:
     """Features of a part's images, every one of which can be decoded."""
     images = _images(subject, manifest, part)
-    return extract(
-        subject.network, images, torch.arange(len(images)), CentreView(subject.image_size), batch_size, device
-    )
+    everything = torch.arange(len(images))
+    view = CentreView(subject.image_size)
+    return extract(subject.network, images, everything, view, batch_size, device)
 
 
 def _images(subject: NetworkSubject, manifest: Manifest, part: Part) -> Images:
     """A part's images, opened at the size that the network is given."""
     examples = manifest.split(part)
     assert subject.image_size is not None and subject.channels is not None
-    return open_frames(examples, stored_size(examples, subject.image_size), subject.channels, 1)
+    size = stored_size(examples, subject.image_size)
+    return open_images(examples, size, subject.channels)

@@ -20,7 +20,7 @@ from likewise.data.columns.targets import TargetColumn, targets_in
 from likewise.data.splits import Split
 from likewise.evaluation.features import extract_readable
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.statistics.confidence import Interval, percentiles, resampled_counts
+from likewise.evaluation.statistics.confidence import percentiles, resampled_counts
 from likewise.evaluation.statistics.scores import Measurement, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.policies import CentreView
@@ -73,10 +73,9 @@ def target_scores(scored: Scored, train: Split, seed: int) -> TargetScores:
         fitted_on = _known(encoder, train, scored)
         scored_on = _known(encoder, test, scored)
         samples[who] = _measure(fitted_on, scored_on, _column(train), seed)
-    measurements = {
-        who: [Measurement(sampled.score, torch.zeros(0)) for sampled in by_name.values()]
-        for who, by_name in samples.items()
-    }
+    measurements = {}
+    for who, by_name in samples.items():
+        measurements[who] = [Measurement(sampled.score, torch.zeros(0)) for sampled in by_name.values()]
     return TargetScores(measurements, _differences(samples))
 
 
@@ -164,7 +163,12 @@ def _weighted_map(truth: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> 
     drawn = (truth * weight[:, None]).sum(axis=0) > 0
     if not drawn.any():
         return torch.tensor(torch.nan, dtype=torch.float64)
-    value = average_precision_score(truth[:, drawn], scores[:, drawn], average="macro", sample_weight=weight)
+    value = average_precision_score(
+        truth[:, drawn],
+        scores[:, drawn],
+        average="macro",
+        sample_weight=weight,
+    )
     return torch.tensor(value, dtype=torch.float64)
 
 
@@ -172,7 +176,8 @@ def _measure_regression(train: Known, test: Known, bootstrap_counts: Tensor) -> 
     """R^2 of a ridge regression, with its mean absolute error in the protocol."""
     ridge = RidgeCV(ALPHAS)
     probe = make_pipeline(StandardScaler(), ridge).fit(train.features, train.targets)
-    predictions = torch.from_numpy(probe.predict(test.features).reshape(test.targets.shape)).double()
+    predicted = probe.predict(test.features).reshape(test.targets.shape)
+    predictions = torch.from_numpy(predicted).double()  # [N, T]
     truth = torch.from_numpy(test.targets).double()  # [N, T]
     all_once = torch.ones(1, len(truth), dtype=torch.float64)
     error = float(mean_absolute_error(truth, predictions, all_once))
@@ -229,8 +234,7 @@ def _differences(samples: Mapping[str, Mapping[str, Sampled]]) -> list[ScoreDiff
     for other in others:
         for name, first_score in samples[first].items():
             other_score = samples[other][name]
-            interval: Interval = percentiles(
-                first_score.score.value - other_score.score.value, first_score.samples - other_score.samples
-            )
+            difference = first_score.score.value - other_score.score.value
+            interval = percentiles(difference, first_score.samples - other_score.samples)
             found.append(ScoreDifference(name, other, *interval))
     return found

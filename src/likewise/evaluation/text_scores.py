@@ -77,14 +77,16 @@ def text_scores(
 
 def _features(network: nn.Module, split: Split, size: int, device: torch.device) -> Tensor:
     """Features [N, D] of a split's images."""
-    return extract(network, split.images, torch.arange(len(split.manifest)), CentreView(size), device=device)
+    everything = torch.arange(len(split.manifest))
+    return extract(network, split.images, everything, CentreView(size), device=device)
 
 
 @torch.no_grad()
 def in_space(space: SharedSpace, features: Tensor) -> Tensor:
     """Features [N, D] of images to unit vectors [N, dim] of the shared space, on the CPU."""
     where = space.image_head.weight.device
-    return nn.functional.normalize(space.of_images(features.to(where)).float().cpu(), dim=1)
+    vectors = space.of_images(features.to(where))
+    return nn.functional.normalize(vectors.float().cpu(), dim=1)
 
 
 def captioned_images(test: Manifest) -> CaptionedImages | None:
@@ -94,15 +96,19 @@ def captioned_images(test: Manifest) -> CaptionedImages | None:
         return None
     positions = np.flatnonzero(column.present())
     by_image = [column.texts[int(position)] for position in positions]
-    counts = torch.tensor([len(texts) for texts in by_image])
+    texts = list(itertools.chain.from_iterable(by_image))
+    counts = torch.tensor([len(texts_of_image) for texts_of_image in by_image])
     owner = torch.repeat_interleave(torch.arange(len(by_image)), counts)
-    return CaptionedImages(torch.from_numpy(positions), list(itertools.chain.from_iterable(by_image)), owner)
+    return CaptionedImages(torch.from_numpy(positions), texts, owner)
 
 
 def _zero_shot(images: Tensor, space: SharedSpace, tokenizer: Tokenizer, test: Split) -> list[Measurement]:
-    names, known = test.manifest.class_names, test.known()
+    names = test.manifest.class_names
+    known = test.known()
     if len(names) < 2 or not len(known):
         return []
-    prompts = [template.format(name) for name in names for template in TEMPLATES]
-    classes = space.vectors(tokenizer, prompts).unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)
-    return measure_zero_shot(images[known], nn.functional.normalize(classes, dim=1), test.labels[known])
+    prompts = [template.format(name) for name, template in itertools.product(names, TEMPLATES)]
+    vectors = space.vectors(tokenizer, prompts)  # [C * templates, D]
+    classes = vectors.unflatten(0, (len(names), len(TEMPLATES))).mean(dim=1)  # [C, D]
+    classes = nn.functional.normalize(classes, dim=1)
+    return measure_zero_shot(images[known], classes, test.labels[known])

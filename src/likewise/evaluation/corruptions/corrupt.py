@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,25 +13,40 @@ from likewise.evaluation.corruptions import blurs, digital, noise, weather
 from likewise.evaluation.corruptions.random_fields import RandomFields
 from likewise.evaluation.corruptions.severities import PUBLISHED, Figures, scale_of
 
-Corruption = Callable[[Tensor, RandomFields, Figures, float], Tensor]
-"""Images, draws, figures of the severity, factor for lengths -> images that may lie outside [0, 1]"""
+
+class Corruption(NamedTuple):
+    """A function of images and of the figures of a severity; its result may lie outside [0, 1]."""
+
+    function: Callable[..., Tensor]
+    is_random: bool = False
+    """whether it takes random fields after the images"""
+    has_lengths: bool = False
+    """whether some figures are lengths in pixels, which ``scale`` multiplies"""
+
+    def apply(self, images: Tensor, fields: RandomFields, figures: Figures, scale: float) -> Tensor:
+        """The corrupted images, float32 [B, C, S, S] -> the same."""
+        first = (images, fields) if self.is_random else (images,)
+        if self.has_lengths:
+            return self.function(*first, *figures, scale=scale)
+        return self.function(*first, *figures)
+
 
 CORRUPTIONS: dict[str, Corruption] = {
-    "gaussian_noise": lambda images, fields, figures, scale: noise.gaussian_noise(images, fields, *figures),
-    "shot_noise": lambda images, fields, figures, scale: noise.shot_noise(images, fields, *figures),
-    "impulse_noise": lambda images, fields, figures, scale: noise.impulse_noise(images, fields, *figures),
-    "defocus_blur": lambda images, fields, figures, scale: blurs.defocus_blur(images, *figures, scale=scale),
-    "glass_blur": lambda images, fields, figures, scale: blurs.glass_blur(images, fields, *figures, scale=scale),
-    "motion_blur": lambda images, fields, figures, scale: blurs.motion_blur(images, fields, *figures, scale=scale),
-    "zoom_blur": lambda images, fields, figures, scale: blurs.zoom_blur(images, *figures),
-    "snow": lambda images, fields, figures, scale: weather.snow(images, fields, *figures, scale=scale),
-    "frost": lambda images, fields, figures, scale: weather.frost(images, fields, *figures),
-    "fog": lambda images, fields, figures, scale: weather.fog(images, fields, *figures),
-    "brightness": lambda images, fields, figures, scale: weather.brightness(images, *figures),
-    "contrast": lambda images, fields, figures, scale: digital.contrast(images, *figures),
-    "elastic": lambda images, fields, figures, scale: digital.elastic(images, fields, *figures),
-    "pixelate": lambda images, fields, figures, scale: digital.pixelate(images, *figures),
-    "jpeg": lambda images, fields, figures, scale: digital.jpeg(images, *figures),
+    "gaussian_noise": Corruption(noise.gaussian_noise, is_random=True),
+    "shot_noise": Corruption(noise.shot_noise, is_random=True),
+    "impulse_noise": Corruption(noise.impulse_noise, is_random=True),
+    "defocus_blur": Corruption(blurs.defocus_blur, has_lengths=True),
+    "glass_blur": Corruption(blurs.glass_blur, is_random=True, has_lengths=True),
+    "motion_blur": Corruption(blurs.motion_blur, is_random=True, has_lengths=True),
+    "zoom_blur": Corruption(blurs.zoom_blur),
+    "snow": Corruption(weather.snow, is_random=True, has_lengths=True),
+    "frost": Corruption(weather.frost, is_random=True),
+    "fog": Corruption(weather.fog, is_random=True),
+    "brightness": Corruption(weather.brightness),
+    "contrast": Corruption(digital.contrast),
+    "elastic": Corruption(digital.elastic, is_random=True),
+    "pixelate": Corruption(digital.pixelate),
+    "jpeg": Corruption(digital.jpeg),
 }
 
 KINDS = tuple(CORRUPTIONS)
@@ -60,13 +76,14 @@ def corrupt(images: Tensor, kind: str, severity: int, fields: RandomFields) -> T
         LikewiseError: there is no such kind or severity, or the images are not of that shape.
     """
     require_known((kind,), (severity,))
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
+    is_square = images.ndim == 4 and images.shape[2] == images.shape[3]
+    if not is_square or images.shape[1] not in (1, 3):
         raise LikewiseError(f"Images of shape {list(images.shape)} were given; corruptions take [B, 1 or 3, S, S].")
     published, lengths = scale_of(images.shape[-1])
     figures = PUBLISHED[published][kind][severity - 1]
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps fewer bits than a pixel has
-        spoilt = CORRUPTIONS[kind](images.float(), fields.stream(kind), figures, lengths)
-    return spoilt.clamp(0, 1).mul(255).round().div(255)
+        corrupted = CORRUPTIONS[kind].apply(images.float(), fields.stream(kind), figures, lengths)
+    return corrupted.clamp(0, 1).mul(255).round().div(255)
 
 
 def require_known(kinds: tuple[str, ...], severities: tuple[int, ...]) -> None:

@@ -15,7 +15,8 @@ from likewise.evaluation.features import EvalView
 from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.scores import Score, ScoreDifference
 
-LINEAR, CLASSIFIER = "linear", "classifier"
+LINEAR = "linear"
+CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ class CorruptedScores:
         """The first encoder's probe against each other one's, on the same corrupted images."""
         by_encoder = self.results[LINEAR]
         first, *others = by_encoder
-        name = f"corrupted_{LINEAR}_top1"
-        return [ScoreDifference(name, who, *by_encoder[first].difference(by_encoder[who])) for who in others]
+        differences = []
+        for who in others:
+            interval = by_encoder[first].difference(by_encoder[who])
+            differences.append(ScoreDifference(f"corrupted_{LINEAR}_top1", who, *interval))
+        return differences
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``scores.json`` under ``corruptions``."""
@@ -85,9 +89,9 @@ def corrupted_scores(
         networks[LINEAR, who] = EncoderWithProbe(encoder, probes[who])
     for who, classifier in (classifiers or {}).items():
         networks[CLASSIFIER, who] = classifier
-    by_key = robustness.evaluate({"/".join(key): network for key, network in networks.items()}, test, view, device)
+    by_network = robustness.evaluate(networks, test, view, device)
     results: dict[str, dict[str, CorruptionResults]] = {}
-    for kind, who in networks:
-        results.setdefault(kind, {})[who] = by_key[f"{kind}/{who}"]
-    images = len(next(iter(by_key.values())).clean_correct)
-    return CorruptedScores(robustness, images, results)
+    for (kind, who), found in by_network.items():
+        results.setdefault(kind, {})[who] = found
+    first = next(iter(by_network.values()))
+    return CorruptedScores(robustness, len(first.clean_correct), results)

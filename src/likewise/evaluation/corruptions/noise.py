@@ -35,7 +35,8 @@ def shot_noise(images: Tensor, fields: RandomFields, photons: float) -> Tensor:
     # Row l of the table lies between l and l + 1, so one bisection serves all rows. In float32, 255 and a share have
     # 16 bits.
     wanted = level + uniform.clamp(max=1 - 2**-16)
-    index = torch.searchsorted(table.flatten().float().to(images.device), wanted.contiguous(), right=True)
+    boundaries = table.flatten().float().to(images.device)
+    index = torch.searchsorted(boundaries, wanted.contiguous(), right=True)
     count = index - level * most
     return count / photons
 

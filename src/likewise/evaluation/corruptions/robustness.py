@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from likewise.evaluation.metrics.linear_probe import FittedProbe
 from likewise.evaluation.statistics.confidence import REPEATED, Interval, repeated_accuracy, repeated_difference
 from likewise.evaluation.statistics.scores import Score
 from likewise.randomness import generator
+
+Name = TypeVar("Name", bound=Hashable)
 
 VALUES = 2**22
 """pixel values corrupted at a time: 16 MB, and some twenty times that in temporaries"""
@@ -109,11 +111,11 @@ class Robustness:
 
     def evaluate(
         self,
-        classifiers: Mapping[str, nn.Module],
+        classifiers: Mapping[Name, nn.Module],
         test: Examples,
         view: EvalView,
         device: torch.device | str = "cpu",
-    ) -> dict[str, CorruptionResults]:
+    ) -> dict[Name, CorruptionResults]:
         """The results of each classifier; each corrupted batch is made once for all of them.
 
         Args:
@@ -134,7 +136,8 @@ class Robustness:
         confidence = {who: torch.empty(conditions, len(chosen)) for who in classifiers}
         for part in torch.arange(len(chosen)).split(self._rows(test, rows, view)):
             clean = pixels_of_view(view, test.images.read(rows[part]), device)
-            for condition, images in enumerate(self._conditions(clean, RandomFields(fields.keys[part.to(device)]))):
+            fields_of_part = RandomFields(fields.keys[part.to(device)])
+            for condition, images in enumerate(self._conditions(clean, fields_of_part)):
                 for who, classifier in classifiers.items():
                     probability, predicted = _predict(classifier.to(device), images)
                     correct[who][condition, part] = predicted == labels[part]
@@ -187,13 +190,15 @@ class EncoderWithProbe(nn.Module):
 
     def __init__(self, encoder: nn.Module, probe: FittedProbe) -> None:
         super().__init__()
-        self.encoder, self.probe = encoder, probe
+        self.encoder = encoder
+        self.probe = probe
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] -> float32 [B, classes] on the CPU; classes that the probe never saw get -inf."""
         logits = self.probe.logits(self.encoder(pixels).float().cpu())
-        spread = logits.new_full((len(logits), int(self.probe.classes.max()) + 1), -torch.inf)
-        spread[:, self.probe.classes] = logits
+        classes = self.probe.classes  # int64 [C], the label of each column
+        spread = logits.new_full((len(logits), int(classes.max()) + 1), -torch.inf)
+        spread[:, classes] = logits
         return spread
 
 

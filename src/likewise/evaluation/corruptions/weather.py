@@ -84,4 +84,5 @@ def brightness(images: Tensor, added: float) -> Tensor:
     """HSV's value raised: hue and saturation stay, so all channels grow by one factor, and black turns grey."""
     value = images.amax(dim=1, keepdim=True)
     raised = (value + added).clamp(max=1)
-    return torch.where(value > 0, images * (raised / value.clamp(min=1e-12)), raised)
+    growth = raised / value.clamp(min=1e-12)
+    return torch.where(value > 0, images * growth, raised)

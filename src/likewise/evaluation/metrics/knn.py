@@ -14,7 +14,8 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import WILSON, accuracy
 from likewise.evaluation.statistics.scores import Features, Measurement, Score, require_labelled, require_usable
 
-QUERIES, ROWS = 512, 16384
+QUERIES = 512
+ROWS = 16384
 """test and bank rows compared at a time: at most 32 MB of similarities"""
 
 
@@ -41,7 +42,8 @@ class Knn:
         require_labelled(test, "test")
         predictions = self.predict(train, test.vectors)
         interval, count = accuracy(predictions, test.labels)
-        return Measurement(Score(f"knn{self.k}_top1", *interval, count, self._protocol(train)), predictions)
+        score = Score(f"knn{self.k}_top1", *interval, count, self._protocol(train))
+        return Measurement(score, predictions)
 
     @torch.no_grad()
     def predict(self, train: Features, vectors: Tensor) -> Tensor:
@@ -53,14 +55,15 @@ class Knn:
         bank = require_labelled(train, "training")
         require_usable(vectors, "test")
         rows = F.normalize(bank.vectors.float(), dim=1)
-        classes = int(bank.labels.max()) + 1
+        labels = bank.labels.to(rows.device)
+        classes = int(labels.max()) + 1
         predictions = []
         for queries in F.normalize(vectors.float(), dim=1).split(QUERIES):
             similarity, neighbour = nearest(queries, rows, self.k)  # [B, k]
             # Relative to the nearest neighbour, whose weight is 1, so that exp cannot overflow.
             weight = ((similarity - similarity[:, :1]) / self.temperature).exp()  # [B, k]
             votes = torch.zeros(len(queries), classes, dtype=torch.float64, device=rows.device)
-            votes.scatter_add_(1, bank.labels.to(rows.device)[neighbour], weight.double())
+            votes.scatter_add_(1, labels[neighbour], weight.double())
             predictions.append(votes.argmax(dim=1))
         return torch.cat(predictions)
 
@@ -119,7 +122,8 @@ def _first_largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _first_with_ties(values: Tensor, smallest: Tensor, k: int) -> Tensor:
     """Columns of the k largest values of each row, of those equal to the k-th (``smallest``, [B, 1]) the first."""
-    larger, equal = values > smallest, values == smallest  # [B, N]
+    larger = values > smallest  # [B, N]
+    equal = values == smallest
     wanted = k - larger.sum(dim=1, keepdim=True)
     chosen = larger | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= wanted))
     return chosen.nonzero()[:, 1].view(len(values), k)

@@ -78,7 +78,12 @@ class LinearProbe:
             choice, start = self._choose(axes, targets, len(classes))
             everything = torch.ones(1, len(targets), dtype=torch.bool)
             weights = fit(axes, targets, len(classes), everything, choice["strength"], start)[0]
-        protocol = choice | {"labelled": len(targets), "standardised_over": standardise.count, "seed": self.seed}
+        protocol = {
+            **choice,
+            "labelled": len(targets),
+            "standardised_over": standardise.count,
+            "seed": self.seed,
+        }
         return FittedProbe(classes, axes, weights, protocol)
 
     def _choose(
@@ -90,7 +95,8 @@ class LinearProbe:
         """The strength with how it was chosen, and weights [1, C, R + 1] as the start of the final fit."""
         if len(self.strengths) == 1:
             return {"strength": self.strengths[0], "strength_chosen": "given", "validation": 0}, None
-        searched = torch.randperm(len(targets), generator=generator(self.seed, "searched"))[:SEARCHED].sort().values
+        order = torch.randperm(len(targets), generator=generator(self.seed, "searched"))
+        searched = order[:SEARCHED].sort().values
         fold_of = stratified_folds(targets[searched], self.seed)  # [N]
         if not bool((fold_of >= 0).any()):
             how = "not searched: no class has a second label to validate with"
@@ -116,7 +122,8 @@ class LinearProbe:
             classes: C.
             held_out: bool [K, N], the validation rows of each of K fits; each learns from its other rows.
         """
-        best, weights = None, None
+        best = None
+        weights = None
         for strength in sorted(self.strengths, reverse=True):
             weights = fit(
                 axes,
@@ -154,7 +161,8 @@ def _validate(
     held_out: Tensor,
     strength: float,
 ) -> Tried:
-    log_prob = logits(weights, axes.coordinates).log_softmax(dim=1).transpose(1, 2)[held_out]  # [V, C]
+    log_prob = logits(weights, axes.coordinates).log_softmax(dim=1)  # [K, C, N]
+    log_prob = log_prob.transpose(1, 2)[held_out]  # [V, C]
     true = targets.expand(len(held_out), -1)[held_out]  # [V]
     accuracy = float((log_prob.argmax(dim=1) == true).float().mean())
     cross_entropy = -float(log_prob.gather(1, true[:, None]).mean())
@@ -226,6 +234,8 @@ def grouped_folds(targets: Tensor, groups: Tensor, seed: int, folds: int = FOLDS
     if count < 2:
         return fold_of
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
-    for fold, (_, held_out) in enumerate(splitter.split(targets.numpy(), targets.numpy(), groups.numpy())):
+    classes = targets.numpy()
+    splits = splitter.split(classes, classes, groups.numpy())  # the first argument's length alone is used
+    for fold, (_, held_out) in enumerate(splits):
         fold_of[torch.from_numpy(held_out)] = fold
     return fold_of

@@ -66,13 +66,13 @@ class PrincipalAxes:
     @classmethod
     def of(cls, vectors: Tensor, standardise: Standardiser) -> PrincipalAxes:
         """The axes of float [N, D]."""
-        energy, directions = (
-            _few_rows(standardise(vectors))
-            if len(vectors) < vectors.shape[1]
-            else _many_rows(standardise(chunk) for chunk in vectors.split(CHUNK))
-        )
+        if len(vectors) < vectors.shape[1]:
+            energy, directions = _few_rows(standardise(vectors))
+        else:
+            energy, directions = _many_rows(standardise(chunk) for chunk in vectors.split(CHUNK))
         directions = directions.float()
-        return cls(standardise, directions, energy.clamp_min(0), _along(vectors, standardise, directions))
+        coordinates = _along(vectors, standardise, directions)
+        return cls(standardise, directions, energy.clamp_min(0), coordinates)
 
     def along(self, vectors: Tensor) -> Tensor:
         """Float [N, D] -> float32 [N, R]."""
@@ -186,15 +186,19 @@ class _Objective:
         self.total = float(counted.sum())
 
     def zeros(self) -> Tensor:
-        return torch.zeros(len(self.counted), self.classes, len(self.axes.energy) + 1, dtype=torch.float64)
+        fits = len(self.counted)
+        axes = len(self.axes.energy)
+        return torch.zeros(fits, self.classes, axes + 1, dtype=torch.float64)
 
     def __call__(self, weights: Tensor) -> tuple[float, Tensor]:
         log_prob = logits(weights, self.axes.coordinates).log_softmax(dim=1)  # [K, C, N]
         of_own_class = (log_prob * self.one_hot).sum(dim=1)  # [K, N]
         loss = -float((of_own_class * self.counted[:, 0]).sum(dtype=torch.float64))
         error = log_prob.exp_().sub_(self.one_hot).mul_(self.counted)  # [K, C, N]
-        slope = (error.flatten(0, 1) @ self.axes.coordinates).view(*error.shape[:2], -1)
-        slope = torch.cat([slope, error.sum(dim=2, keepdim=True)], dim=2).double()
+        slope = error.flatten(0, 1) @ self.axes.coordinates  # [K * C, R]
+        slope = slope.view(*error.shape[:2], -1)
+        of_bias = error.sum(dim=2, keepdim=True)
+        slope = torch.cat([slope, of_bias], dim=2).double()  # [K, C, R + 1]
         penalised = weights[..., :-1]
         loss += self.strength / 2 * float(penalised.square().sum())
         slope[..., :-1] += self.strength * penalised

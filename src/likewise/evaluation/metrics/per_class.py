@@ -39,14 +39,16 @@ def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
         LikewiseError: a label or a prediction is outside 0..C-1.
     """
     known = labels != UNLABELLED
-    predictions, labels = predictions[known], labels[known]
+    predictions = predictions[known]
+    labels = labels[known]
     both = torch.cat([predictions, labels])
     if len(both) and not 0 <= int(both.min()) <= int(both.max()) < classes:
         raise LikewiseError(
             f"Classes from {int(both.min())} to {int(both.max())} were met, but there are {classes}: "
             f"labels and predictions must lie in 0..{classes - 1}."
         )
-    return torch.bincount(labels * classes + predictions, minlength=classes * classes).view(classes, classes)
+    counts = torch.bincount(labels * classes + predictions, minlength=classes**2)
+    return counts.view(classes, classes)
 
 
 def per_class_accuracy(matrix: Tensor) -> Tensor:

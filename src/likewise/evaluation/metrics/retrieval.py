@@ -48,7 +48,8 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
     """
     require_usable(images, "images'")
     require_usable(queries, "texts'")
-    chunks = list(zip(queries.split(QUERIES_AT_A_TIME), owner.split(QUERIES_AT_A_TIME), strict=True))
+    parts = queries.split(QUERIES_AT_A_TIME)
+    chunks = list(zip(parts, owner.split(QUERIES_AT_A_TIME), strict=True))
     of_queries = []
     best = torch.full((len(images),), -torch.inf)  # [N], each image's similarity to the nearest of its queries
     for part, own in chunks:
@@ -56,8 +57,9 @@ def ranks(images: Tensor, queries: Tensor, owner: Tensor) -> Ranks:
         correct = similarity.gather(1, own[:, None])  # [m, 1]
         of_queries.append((similarity >= correct).sum(dim=1) - 1)
         best.scatter_reduce_(0, own, correct.flatten(), "amax")
-    if bool(best.isinf().any()):
-        raise LikewiseError(f"{int(best.isinf().sum())} of the {len(images)} images have no text to be found by.")
+    without = int(best.isinf().sum())
+    if without:
+        raise LikewiseError(f"{without} of the {len(images)} images have no text to be found by.")
     of_images = torch.zeros(len(images), dtype=torch.int64)
     for part, own in chunks:
         similarity = images @ part.T  # [N, m]
@@ -134,7 +136,8 @@ def measure_zero_shot(
     """
     require_usable(images, "images'")
     similarity = images @ classes.T  # [N, C]
-    rank = (similarity >= similarity.gather(1, labels[:, None])).sum(dim=1) - 1  # [N]
+    correct = similarity.gather(1, labels[:, None])  # [N, 1]
+    rank = (similarity >= correct).sum(dim=1) - 1  # [N]
     protocol = {"classes": len(classes), "templates": len(TEMPLATES)}
     measurements = []
     for k in ranks:
@@ -152,7 +155,8 @@ def _recall(
     chance: float,
 ) -> Measurement:
     interval = wilson(float(hits.right.double().mean()), images)
-    score = Score(name, *interval, images, {**protocol, "chance": round(chance, 6), "interval": INTERVAL})
+    settings = {**protocol, "chance": round(chance, 6), "interval": INTERVAL}
+    score = Score(name, *interval, images, settings)
     return Measurement(score, torch.zeros(0), hits=hits)
 
 
@@ -163,7 +167,8 @@ def _chance_by_queries(k: int, images: int) -> float:
 
 def _chance_by_images(k: int, images: int, queries: int) -> float:
     """How often an image, with as many queries as every other, finds one of them in the top k."""
-    missed, own = 1.0, queries / images
+    missed = 1.0
+    own = queries / images
     for drawn in range(k):
         missed *= max(1 - own / max(queries - drawn, 1), 0.0)
     return 1 - missed

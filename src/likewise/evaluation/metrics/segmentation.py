@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from likewise.data.batch import Pixels
 from likewise.data.columns.masks import NOTHING, Masks
+from likewise.data.even_sample import evenly_spaced
 from likewise.encoders import Encoder
 from likewise.encoders.locations import dense_map, dense_stage, flatten_locations, sample_features
 from likewise.errors import LikewiseError
@@ -111,8 +113,7 @@ class SegmentationProbe:
         """
         sampled = self._sample(train.masks)
         rows = torch.from_numpy(test.masks.known())
-        evenly = torch.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows)))
-        examples = rows[evenly.round().long()]
+        examples = rows[torch.from_numpy(evenly_spaced(len(rows), EXAMPLES))]
         largest = max(int(test.masks.read(row).max()) for row in rows.tolist())
         classes = 1 + max(int(sampled.labels.max()), largest)
         tables = {}
@@ -134,15 +135,17 @@ class SegmentationProbe:
     def _sample(self, masks: Masks) -> SampledPixels:
         """The same number of pixels from each training mask, with their classes; a function of the seed."""
         known = torch.from_numpy(masks.known())
-        order = torch.randperm(len(known), generator=generator(self.seed, "masks"))[: self.images].sort().values
-        count = max(self.pixels // max(len(order), 1), 1)
+        order = torch.randperm(len(known), generator=generator(self.seed, "masks"))
+        chosen = order[: self.images].sort().values
+        count = max(self.pixels // max(len(chosen), 1), 1)
         rows, locations, labels = [], [], []
-        for row in known[order].tolist():
+        for row in known[chosen].tolist():
             mask = torch.from_numpy(masks.read(row))
             down, across = (mask != NOTHING).nonzero(as_tuple=True)
             if len(down):
                 drawn = torch.randint(len(down), (count,), generator=generator(self.seed, "pixels", row))
-                y, x = down[drawn], across[drawn]
+                y = down[drawn]
+                x = across[drawn]
                 rows.append(row)
                 locations.append(_in_plane(x, y, *mask.shape))  # [P, 2]
                 labels.append(mask[y, x].long())
@@ -174,7 +177,8 @@ class SegmentationProbe:
         for batch in rows.split(self.batch_size):
             features = self._map(encoder, test.images.read(batch), size, device)  # [B, D, s, s]
             logits = probe.logits(flatten_locations(features).flatten(0, 1))  # [B * s * s, C]
-            logits = logits.unflatten(0, (len(batch), *features.shape[2:])).permute(0, 3, 1, 2)  # [B, C, s, s]
+            logits = logits.unflatten(0, (len(batch), *features.shape[2:]))  # [B, s, s, C]
+            logits = logits.permute(0, 3, 1, 2)
             for row, of_image in zip(batch.tolist(), logits, strict=True):
                 width, height = test.masks.size(row)
                 full = interpolate(of_image[None], (height, width), mode="bilinear", align_corners=False)
@@ -224,7 +228,8 @@ class SegmentationProbe:
         for name, measure in MEASURES.items():
             for who, table in tables.items():
                 interval = bootstrap(table, measure, self.seed)
-                scores[who].append(Score(name, *interval, len(table), protocols[who] | {"interval": INTERVAL}))
+                protocol = protocols[who] | {"interval": INTERVAL}
+                scores[who].append(Score(name, *interval, len(table), protocol))
         differences = []
         for other in others:
             differences += self._differences(tables[first], tables[other], other)
@@ -253,12 +258,18 @@ def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
 
 def _named_ious(masks: Masks, table: Tensor) -> dict[str, float]:
     """Intersection over union by class name, from a confusion matrix [C, C]."""
-    return {masks.name(label): float(iou) for label, iou in enumerate(ious(table)) if not iou.isnan()}
+    named = {}
+    for label, iou in enumerate(ious(table).tolist()):
+        if not math.isnan(iou):
+            named[masks.name(label)] = iou
+    return named
 
 
 def whole(pixels: Pixels, size: int) -> Tensor:
     """Whole images resized to a square, whatever their aspect, float [B, C, size, size] in [0, 1]."""
-    return make_view(pixels.images, ViewParams(centre_boxes(torch.ones_like(pixels.aspect), 1.0)), size).pixels
+    as_if_square = torch.ones_like(pixels.aspect)
+    box = centre_boxes(as_if_square, share=1.0)
+    return make_view(pixels.images, ViewParams(box), size).pixels
 
 
 def confusion(predicted: np.ndarray, mask: np.ndarray, classes: int) -> Tensor:

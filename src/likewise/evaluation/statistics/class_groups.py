@@ -53,15 +53,18 @@ def class_groups(train_labels: Tensor, test_labels: Tensor) -> list[ClassGroup]:
         test_labels: int64 [M].
     """
     present, count = test_labels[test_labels != UNLABELLED].unique(return_counts=True)
-    rare = rare_classes(train_labels, int(max(train_labels.max(), test_labels.max())) + 1)[present]
+    classes = int(max(train_labels.max(), test_labels.max())) + 1
+    rare = rare_classes(train_labels, classes)[present]
     groups = []
     if len(count.unique()) > 1:
         groups.append(ClassGroup("balanced", present, f"all {len(present)} classes"))
     if bool(rare.any()) and not bool(rare.all()):
         share = "a third of the largest class's training images"
-        for name, which, words in (("rare", rare, f"fewer than {share}"), ("frequent", ~rare, f"{share} or more")):
-            meaning = f"{int(which.sum())} of {len(present)} classes, those with {words}"
-            groups.append(ClassGroup(name, present[which], meaning))
+        of_all = f"of {len(present)} classes, those with"
+        fewer = f"{int(rare.sum())} {of_all} fewer than {share}"
+        more = f"{int((~rare).sum())} {of_all} {share} or more"
+        groups.append(ClassGroup("rare", present[rare], fewer))
+        groups.append(ClassGroup("frequent", present[~rare], more))
     return groups
 
 
@@ -74,7 +77,9 @@ def class_mean(measurement: Measurement, labels: Tensor, group: ClassGroup) -> M
         group: the classes.
     """
     counted = torch.isin(labels, group.classes)
-    interval = class_mean_accuracy((measurement.predictions == labels)[counted], labels[counted])
+    correct = measurement.predictions == labels
+    interval = class_mean_accuracy(correct[counted], labels[counted])
     name = f"{measurement.score.name.removesuffix('_top1')}_{group.name}_top1"
     protocol = measurement.score.protocol | {"mean_over": group.meaning, "interval": CLASS_MEAN}
-    return Measurement(Score(name, *interval, int(counted.sum()), protocol), measurement.predictions, group.classes)
+    score = Score(name, *interval, int(counted.sum()), protocol)
+    return Measurement(score, measurement.predictions, group.classes)

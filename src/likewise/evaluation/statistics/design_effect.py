@@ -34,7 +34,8 @@ def design_effect(influence: Tensor, groups: Tensor) -> float:
     if count < 2 or independent == 0:
         return max(float(sizes.square().sum() / sizes.sum()), 1.0)
     by_group = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, groups, influence)
-    return max(float(by_group.square().sum()) / independent * count / (count - 1), 1.0)
+    between_groups = float(by_group.square().sum())
+    return max(between_groups / independent * count / (count - 1), 1.0)
 
 
 def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -50,7 +51,9 @@ def influence_on_mean(values: Tensor, labels: Tensor | None = None) -> Tensor:
     each = values.reshape(-1, values.shape[-1]).mean(dim=0)  # [N]
     classes = by_class(each, labels)
     means = classes.sums / classes.counts  # [C]
-    return (each - means[classes.positions]) / classes.counts[classes.positions] / len(classes.counts)
+    of_own_class = classes.positions
+    deviation = each - means[of_own_class]  # [N]
+    return deviation / classes.counts[of_own_class] / len(classes.counts)
 
 
 def widened(interval: Interval, effect: float, lowest: float) -> Interval:
@@ -77,8 +80,12 @@ def with_cluster_adjusted_ci(measurement: Measurement, labels: Tensor, groups: T
     effect = design_effect(influence_on_mean(right, classes), groups[counted])
     score = measurement.score
     _, low, high = widened(Interval(score.value, score.low, score.high), effect, 0.0)
-    added = {"groups": len(groups[counted].unique()), "design_effect": round(effect, 2)}
-    return measurement._replace(score=replace(score, low=low, high=high, protocol={**score.protocol, **added}))
+    protocol = {
+        **score.protocol,
+        "groups": len(groups[counted].unique()),
+        "design_effect": round(effect, 2),
+    }
+    return measurement._replace(score=replace(score, low=low, high=high, protocol=protocol))
 
 
 def counted_rows(measurement: Measurement, labels: Tensor) -> Tensor:
