@@ -35,8 +35,9 @@ def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list
     notes = []
     budgets = [str(record.config.get("labels", "unknown")) for record in records]
     if len(set(budgets)) > 1:
-        by_run = ", ".join(f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True))
-        notes.append(f"The label budgets differ: {by_run}. A difference is due to them as well as to the method.")
+        by_run = [f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True)]
+        listed = ", ".join(by_run)
+        notes.append(f"The label budgets differ: {listed}. A difference is due to them as well as to the method.")
     machines = {(record.environment.get("machine"), record.environment.get("device")) for record in records}
     if len(machines) > 1:
         notes.append("The runs used different machines, so their seconds cannot be compared; images can.")

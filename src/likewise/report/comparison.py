@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from likewise.evaluation.statistics.scores import Score
 from likewise.report.record import RunRecord
 from likewise.report.speed_up import SpeedUp
 from likewise.report.wording import interval, percent, score_name
@@ -43,15 +44,17 @@ class Comparison:
     @property
     def score_names(self) -> list[str]:
         """Final scores that any of the runs has."""
-        return list(dict.fromkeys(score.name for record in self.records for score in record.scores["trained"]))
+        names: dict[str, None] = {}  # a set in order
+        for record in self.records:
+            names |= dict.fromkeys(score.name for score in record.scores["trained"])
+        return list(names)
 
     def __rich__(self) -> RenderableType:
         """The table and the sentence, for a terminal."""
         table = Table("score", *[escape(name) for name in self.names])
         for name in self.score_names:
             scores = [record.score("trained", name) for record in self.records]
-            cells = [f"{percent(s.value)}  ({interval(s.low, s.high)})" if s else "–" for s in scores]
-            table.add_row(score_name(name), *cells)
+            table.add_row(score_name(name), *map(_cell, scores))
         lines = []
         if self.incomparable:
             lines.append(Text(f"Not comparable: {'; '.join(self.incomparable)}.", style="bold red"))
@@ -59,3 +62,7 @@ class Comparison:
         if self.page:
             lines.append(Text(f"Page: {self.page}"))
         return Group(table, *lines)
+
+
+def _cell(score: Score | None) -> str:
+    return f"{percent(score.value)}  ({interval(score.low, score.high)})" if score else "–"

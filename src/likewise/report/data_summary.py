@@ -38,11 +38,16 @@ def summarise_data(
         used: training images that the method is given.
         masks: the classes of the masks, where training and test images have masks.
     """
-    found, train = manifest.summary(), splits["train"]
+    found = manifest.summary()
+    train = splits["train"]
     visible = visible_labels != UNLABELLED
     flipped = visible & (visible_labels != train.labels)
     unread = _unread(splits)
-    notes = [*found["notes"], *_left_out(method, used, len(visible_labels)), *view_notes(method, encoder.channels)]
+    notes = [
+        *found["notes"],
+        *_left_out(method, used, len(visible_labels)),
+        *view_notes(method, encoder.channels),
+    ]
     warnings = [
         *found["warnings"],
         *_unread_warnings(unread),
@@ -102,11 +107,13 @@ def _unread_warnings(unread: Mapping[str, str]) -> list[str]:
 
 def _classes(manifest: Manifest, visible_labels: Tensor) -> list[dict[str, Any]]:
     """Each class with its images and its visible labels."""
-    counts, visible = class_counts(manifest.labels), class_counts(visible_labels)
-    return [
-        {"name": name, "count": counts.get(label, 0), "visible_labels": visible.get(label, 0)}
-        for label, name in enumerate(manifest.class_names)
-    ]
+    counts = class_counts(manifest.labels)
+    visible = class_counts(visible_labels)
+    classes = []
+    for label, name in enumerate(manifest.class_names):
+        entry = {"name": name, "count": counts.get(label, 0), "visible_labels": visible.get(label, 0)}
+        classes.append(entry)
+    return classes
 
 
 def _clips(train: Split, encoder: EncoderSettings) -> dict[str, Any] | None:

@@ -38,7 +38,8 @@ def setting_docs(kind: type) -> dict[str, str]:
 def format_setting(value: object) -> str:
     """A setting's value as Python would write it; of a view policy what differs from the defaults."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return f"{type(value).__name__}({', '.join(f'{name}={text}' for name, text in changes(value))})"
+        changed = ", ".join(f"{name}={text}" for name, text in changes(value))
+        return f"{type(value).__name__}({changed})"
     return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 

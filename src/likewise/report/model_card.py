@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.start_comparison import no_better_than_start, worse_than_start
+from likewise.report.start_comparison import start_warnings
 from likewise.report.wording import is_main, label_budget, percent, score_name
 from likewise.run_folder import RunFolder
 
@@ -22,9 +22,8 @@ def model_card(folder: RunFolder) -> str:
 
 def caveats(record: RunRecord) -> list[str]:
     """Sentences that whoever uses the model must know: what training did not gain, or lost."""
-    found = (no_better_than_start(record.scores, record.differences), worse_than_start(record.differences))
     collapsed = [line["collapse"] for line in record.metrics if "collapse" in line]
-    return [*filter(None, found), *collapsed]
+    return [*start_warnings(record.scores, record.differences), *collapsed]
 
 
 def _lines(record: RunRecord) -> Iterator[str]:
@@ -41,8 +40,15 @@ def _lines(record: RunRecord) -> Iterator[str]:
         yield "It has not been scored."
         return
     encoders = [who for who in ENCODERS if record.scores[who]]
-    yield f"| score | {' | '.join(ENCODERS[who] for who in encoders)} |"
-    yield f"| --- |{' --- |' * len(encoders)}"
+    yield _table_row(["score", *(ENCODERS[who] for who in encoders)])
+    yield _table_row(["---"] * (1 + len(encoders)))
     for score in trained:
-        values = [found.value if (found := record.score(who, score.name)) else None for who in encoders]
-        yield f"| {score_name(score.name)} | {' | '.join(percent(value) for value in values)} |"
+        cells = [score_name(score.name)]
+        for who in encoders:
+            found = record.score(who, score.name)
+            cells.append(percent(found.value if found else None))
+        yield _table_row(cells)
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

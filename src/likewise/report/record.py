@@ -20,7 +20,6 @@ from likewise.run_folder import RunFolder
 ENCODERS = {"trained": "trained", "start": "pretrained start", "untrained": "untrained"}
 """Whose scores a run holds, in the order that a reader compares them."""
 
-
 Entries = list[dict[str, Any]]
 ENVIRONMENT = {"likewise": str, "machine": str, "step": int, "images": int, "seconds": float}
 DATA = {
@@ -116,7 +115,9 @@ class RunRecord:
     def method(self) -> str:
         """The method's name as its authors write it."""
         method = self.config.get("method") or {}
-        name = str(method.get("name", "an unknown method") if isinstance(method, dict) else method)
+        if isinstance(method, dict):
+            method = method.get("name", "an unknown method")
+        name = str(method)
         return METHODS[name].card.title if name in METHODS else name
 
     @property
@@ -127,7 +128,8 @@ class RunRecord:
     @property
     def example(self) -> str:
         """What an example is called: an image, or a clip where the encoder sees several frames at a time."""
-        return "clip" if (self.data.get("clips") or {}).get("seen", 1) > 1 else "image"
+        clips = self.data.get("clips") or {}
+        return "clip" if clips.get("seen", 1) > 1 else "image"
 
     @property
     def finished(self) -> bool:

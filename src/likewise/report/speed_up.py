@@ -94,8 +94,8 @@ def speed_up(run: Curve, reference: Curve) -> SpeedUp:
     The reference too is measured at its *first* crossing: otherwise a reference that levelled off early would make
     every run that is compared with its full length look faster.
     """
-    target = [value for value in reference.values if math.isfinite(value)][-1]
-    best = max((value for value in run.values if math.isfinite(value)), default=math.nan)
+    *_, target = filter(math.isfinite, reference.values)
+    best = max(filter(math.isfinite, run.values), default=math.nan)
     ratios: dict[str, float] = {}
     at_most = False
     for cost in COSTS:

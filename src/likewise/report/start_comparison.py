@@ -8,6 +8,17 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.wording import is_main, listed, percent, points, score_name
 
 
+def start_warnings(scores: Mapping[str, Sequence[Score]], differences: Sequence[ScoreDifference]) -> list[str]:
+    """What whoever uses the encoder must know: sentences where training gained nothing, or lost something.
+
+    Args:
+        scores: by encoder: trained, start, untrained.
+        differences: of the trained encoder over others, on the same test images.
+    """
+    sentences = (no_better_than_start(scores, differences), worse_than_start(differences))
+    return [sentence for sentence in sentences if sentence]
+
+
 def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
     """A sentence that names the scores that training made worse, and a remedy; empty where there are none.
 
@@ -43,10 +54,14 @@ def no_better_than_start(scores: Mapping[str, Sequence[Score]], differences: Seq
     start = next((who for who in STARTS if scores.get(who)), "")
     before = {score.name: score for score in scores.get(start, ())}
     paired = {each.name: each.low for each in differences if each.over == start}
-    trained = [score for score in scores.get("trained", ()) if score.name in before and is_main(score.name)]
-    if not trained or any(paired.get(each.name, each.low - before[each.name].high) > 0 for each in trained):
-        return ""
     found = []
-    for score in trained:
-        found.append(f"{score_name(score.name)} {percent(score.value)} against {percent(before[score.name].value)}")
+    for score in scores.get("trained", ()):
+        other = before.get(score.name)
+        if other is None or not is_main(score.name):
+            continue
+        if paired.get(score.name, score.low - other.high) > 0:
+            return ""
+        found.append(f"{score_name(score.name)} {percent(score.value)} against {percent(other.value)}")
+    if not found:
+        return ""
     return f"This model is no better than {STARTS[start]}, by its own scores: {listed(found)}."

@@ -18,7 +18,7 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.json_files import read_object
 from likewise.methods import Method, method_name
 from likewise.report.record import ENCODERS
-from likewise.report.start_comparison import no_better_than_start, worse_than_start
+from likewise.report.start_comparison import start_warnings
 from likewise.report.wording import SPLITS, is_main, is_over_classes
 from likewise.run_folder import RunFolder
 
@@ -102,11 +102,10 @@ def _splits(splits: dict[str, int]) -> str:
 
 def _videos(clips: dict[str, float]) -> str:
     """How many frames of each video are stored, and how many of them the encoder sees."""
-    if clips["seen"] == 1:
-        seen = "one frame"
-    else:
-        seen = f"{clips['seen']} frames ({clips['seen'] / clips['frame_rate']:.2g} s)"
-    stored = f"{clips['stored']} frames of each are stored, {clips['frame_rate']:g} per second"
+    frames = clips["seen"]
+    rate = clips["frame_rate"]
+    seen = "one frame" if frames == 1 else f"{frames} frames ({frames / rate:.2g} s)"
+    stored = f"{clips['stored']} frames of each are stored, {rate:g} per second"
     return f"{stored}; the encoder sees {seen} at a time"
 
 
@@ -156,9 +155,8 @@ def last_screen(run: RunFolder) -> RenderableType:
         parts += [escape(note) for note in scores.get("notes", [])]
         differences = [ScoreDifference(**each) for each in scores.get("differences", [])]
         by_encoder = {who: [Score.from_json(each) for each in scores.get(who) or []] for who in ENCODERS}
-        for warning in (no_better_than_start(by_encoder, differences), worse_than_start(differences)):
-            if warning:
-                parts.append(f"[yellow]{escape(warning)}[/yellow]")
+        for warning in start_warnings(by_encoder, differences):
+            parts.append(f"[yellow]{escape(warning)}[/yellow]")
     parts += [
         escape(f"encoder  {run.weights}"),
         escape(f"page     {run.report}"),
@@ -201,17 +199,20 @@ def _scores_table(title: str, names: list[str], scores: dict[str, Any]) -> Table
 
 def _calibration_table(names: list[str], scores: dict[str, Any]) -> Table:
     """Expected calibration errors: 0 is perfect."""
-    encoders, found = _encoders(scores), scores["calibration"]
+    encoders = _encoders(scores)
+    found = scores["calibration"]
     table = Table("calibration error (ECE)", *encoders)
     for name in names:
         errors = [found.get(who, {}).get(name) for who in encoders]
-        table.add_row(name.removesuffix("_top1"), *[f"{error['error']:.3f}" if error else "" for error in errors])
+        cells = [_number(error["error"]) if error else "" for error in errors]
+        table.add_row(name.removesuffix("_top1"), *cells)
     return table
 
 
 def _corruption_table(found: dict[str, Any]) -> Table:
     """Accuracy of the trained encoder's probe by kind and severity; means over severities of the other classifiers."""
-    trained, others = found["linear"]["trained"], _other_classifiers(found)
+    trained = found["linear"]["trained"]
+    others = _other_classifiers(found)
     table = Table(
         "corrupted",
         *map(str, found["severities"]),

@@ -41,7 +41,8 @@ def count(number: float) -> str:
 
 def amount(number: int, one: str, many: str | None = None) -> str:
     """(2, "image") -> ``2 images``."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    noun = one if number == 1 else many or f"{one}s"
+    return f"{count(number)} {noun}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from likewise import __version__
 from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Note, Section, TableBlock, Text
-from likewise.report.pages.chart import Chart, chart, colour, figure, plain
+from likewise.report.pages.chart import GREY, Chart, chart, colour, error_bars, figure, plain
 from likewise.report.pages.document import document, write_page
 from likewise.report.pages.rendering import render
 from likewise.report.wording import amount, count, duration, interval, percent, points
@@ -22,9 +22,6 @@ ENDED = {
     "not tried": "not tried in the time",
 }
 """how an arm ended"""
-
-GREY = "#8a93a3"
-"""of what did not win"""
 
 CAPTION = (
     "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
@@ -64,13 +61,11 @@ def write_advice_page(advice: Mapping[str, Any], out: Path) -> Path:
 
 
 def _numbers(advice: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    known = advice["expected"] is not None
+    expected = "too few labels to say"
+    if advice["expected"] is not None:
+        expected = f"95% interval: {interval(advice['low'], advice['high'])}"
     return [
-        (
-            "expected accuracy",
-            percent(advice["expected"]),
-            f"95% interval: {interval(advice['low'], advice['high'])}" if known else "too few labels to say",
-        ),
+        ("expected accuracy", percent(advice["expected"]), expected),
         ("labels", count(advice["labels"]), f"of {amount(advice['classes'], 'class', 'classes')}"),
         ("images", count(advice["images"]), "labelled or not"),
         ("time", duration(advice["seconds"]), f"of {duration(advice['time'])} given"),
@@ -90,7 +85,12 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     dots = go.Scatter(
         x=[arm["accuracy"] for arm in arms],
         y=[plain(arm["name"]) for arm in arms],
-        error_x=_error_bars(arms),
+        error_x=error_bars(
+            [arm["accuracy"] for arm in arms],
+            [arm["low"] for arm in arms],
+            [arm["high"] for arm in arms],
+            color=GREY,
+        ),
         mode="markers",
         marker={"size": 11, "color": paints},
         hovertemplate="%{x:.1%}<extra>%{y}</extra>",
@@ -102,25 +102,15 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))
 
 
-def _error_bars(arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [arm["high"] - arm["accuracy"] for arm in arms],
-        "arrayminus": [arm["accuracy"] - arm["low"] for arm in arms],
-        "thickness": 1.5,
-        "width": 5,
-        "color": GREY,
-    }
-
-
 def _arms(advice: Mapping[str, Any]) -> TableBlock:
     rows = []
     for arm in advice["arms"]:
         name = Cell(arm["name"], note="the winner" if arm["name"] == advice["winner"] else "")
-        known = arm["accuracy"] is not None
-        accuracy = Cell(percent(arm["accuracy"]), interval(arm["low"], arm["high"])) if known else "–"
-        rows.append([name, accuracy, duration(arm["seconds"]) if arm["seconds"] else "–", ENDED[arm["outcome"]]])
+        accuracy = "–"
+        if arm["accuracy"] is not None:
+            accuracy = Cell(percent(arm["accuracy"]), interval(arm["low"], arm["high"]))
+        time = duration(arm["seconds"]) if arm["seconds"] else "–"
+        rows.append([name, accuracy, time, ENDED[arm["outcome"]]])
     return TableBlock("Arms from the simplest to the most elaborate.", ["arm", "accuracy", "time", ""], rows)
 
 
@@ -129,10 +119,11 @@ def _worth(advice: Mapping[str, Any]) -> list[Block]:
     untried = [gain["of"] for gain in advice["gains"] if gain["value"] is None]
     blocks: list[Block] = []
     if tried:
-        rows = [
-            [Cell(gain["of"], note=_pair(gain)), Cell(points(gain["value"]), interval(gain["low"], gain["high"]))]
-            for gain in tried
-        ]
+        rows = []
+        for gain in tried:
+            ingredient = Cell(gain["of"], note=_pair(gain))
+            difference = Cell(points(gain["value"]), interval(gain["low"], gain["high"]))
+            rows.append([ingredient, difference])
         caption = "Paired differences on the same held-out images, with 95% intervals."
         blocks.append(TableBlock(caption, ["ingredient", "difference"], rows))
     if untried:

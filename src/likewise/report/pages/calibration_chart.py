@@ -27,7 +27,8 @@ def calibration_section(record: RunRecord) -> list[Block]:
     for name, each in found.items():
         confidence = _mean(each, each.confidence)
         accuracy = _mean(each, each.accuracy)
-        rows.append([name, percent(each.error), percent(confidence), percent(accuracy), count(sum(each.counts))])
+        images = count(sum(each.counts))
+        rows.append([name, percent(each.error), percent(confidence), percent(accuracy), images])
     errors = "; ".join(f"{name}: error {percent(each.error)}" for name, each in found.items())
     caption = "A dot is a bin of predictions, its area their number. Below the diagonal a classifier is overconfident."
     head = ["classifier", "expected calibration error", "mean confidence", "accuracy", "test images"]

@@ -10,9 +10,17 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 SERIES = (
-    "#2f7ed8", "#dc6f0a", "#2a9d5c", "#9467d8", "#dd4b4b",
-    "#129ba8", "#d65a9e", "#8f9310", "#a3714d", "#7d8694",
-)  # fmt: skip
+    "#2f7ed8",
+    "#dc6f0a",
+    "#2a9d5c",
+    "#9467d8",
+    "#dd4b4b",
+    "#129ba8",
+    "#d65a9e",
+    "#8f9310",
+    "#a3714d",
+    "#7d8694",
+)
 """Each has a contrast of 3.3 or more on white and 4.3 or more on the dark page (WCAG 2.2 asks 3 of graphics)."""
 
 GREY = "#7d8694"
@@ -68,6 +76,24 @@ def line_style(number: int, width: float = 2, size: float = 7) -> dict[str, Any]
     return {
         "line": {"color": colour(number), "width": width, "dash": DASHES[number % len(DASHES)]},
         "marker": {"size": size, "symbol": MARKERS[number % len(MARKERS)]},
+    }
+
+
+def error_bars(
+    values: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    **style: Any,
+) -> dict[str, Any]:
+    """Plotly's error bars from the ends of intervals."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value for value, high in zip(values, highs, strict=True)],
+        "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
+        "thickness": 1.5,
+        "width": 5,
+        **style,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,22 @@ def _curves(comparison: Comparison) -> list[Block]:
     score = comparison.score
     if score is None:
         return [Text(comparison.sentence)]
+    names = comparison.names
     curves = [record.curve(score) for record in comparison.records]
-    keys = axes_of([line for lines in curves for line in lines])
+    keys = axes_of(list(chain.from_iterable(curves)))
     if not keys:
         return [Text("The logs do not say when the accuracies were measured.")]
-    traces = [_trace(comparison.names[number], number, lines, score, keys[0]) for number, lines in enumerate(curves)]
+    traces = []
+    ends = []
+    for number, (name, lines) in enumerate(zip(names, curves, strict=True)):
+        traces.append(_trace(name, number, lines, score, keys[0]))
+        ends.append(f"{name} {percent(lines[-1][score])}")
     drawn = figure(traces, "accuracy", axis_title(keys[0]))
     drawn.update_yaxes(tickformat=".1~%").update_layout(showlegend=True)
-    drawn.add_hline(curves[0][-1][score], line={"color": colour(0), "dash": "dot", "width": 1})
-    ends = [f"{name} {percent(lines[-1][score])}" for name, lines in zip(comparison.names, curves, strict=True)]
+    reference = curves[0][-1][score]
+    drawn.add_hline(reference, line={"color": colour(0), "dash": "dot", "width": 1})
     alternative = f"Online accuracy by {score_name(score)}; at the end {', '.join(ends)}."
-    caption = f"{alternative} The dotted line is where {comparison.names[0]} ended. {HOW}"
+    caption = f"{alternative} The dotted line is where {names[0]} ended. {HOW}"
     positions = {key: [values_of(lines, key) for lines in curves] for key in keys}
     accuracy = chart("accuracy", drawn, alternative, caption, positions, height=420)
     return [Charts("compare-axis", axes_named(keys), [accuracy])]
@@ -148,7 +154,8 @@ def _cost(comparison: Comparison) -> TableBlock:
 
 
 def _settings(comparison: Comparison) -> TableBlock | Text:
-    rows = [[name, *values] for name, values in differing([record.config for record in comparison.records]).items()]
+    found = differing([record.config for record in comparison.records])
+    rows = [[name, *values] for name, values in found.items()]
     if not rows:
         return Text("None: the runs have the same settings.")
     caption = f"{amount(len(rows), 'setting')} of config.json; all others are the same."

@@ -42,11 +42,12 @@ class MatrixRow(NamedTuple):
 
 def confusion(gallery: Gallery) -> list[Block]:
     """The body of the section: classes with the lowest accuracy, then the matrix."""
-    labels, predictions = gallery.all_labels, gallery.all_predictions
-    predicted = predictions != UNLABELLED
-    largest = max(int(labels.max(initial=-1)), int(predictions.max(initial=-1)))
+    largest = max(int(gallery.all_labels.max(initial=-1)), int(gallery.all_predictions.max(initial=-1)))
     classes = max(len(gallery.class_names), largest + 1)
-    matrix = per_class.confusion(torch.from_numpy(predictions[predicted]), torch.from_numpy(labels[predicted]), classes)
+    predicted = gallery.all_predictions != UNLABELLED
+    predictions = torch.from_numpy(gallery.all_predictions[predicted])
+    labels = torch.from_numpy(gallery.all_labels[predicted])
+    matrix = per_class.confusion(predictions, labels, classes)
     if not matrix.any():
         return [Text("No labelled test image was classified, so there is no confusion matrix.")]
     names = [gallery.name(label) for label in range(classes)]
@@ -94,8 +95,9 @@ def _row(name: str, numbers: Sequence[int], diagonal: int, columns: Sequence[str
     cells = []
     for column, number in enumerate(numbers):
         share = number / max(total, 1)
+        text = _percentage(share) if number else ""
         title = f"{name} predicted as {columns[column]}: {count(number)} of {count(total)}"
-        cells.append(MatrixCell(_percentage(share) if number else "", share, column == diagonal, title))
+        cells.append(MatrixCell(text, share, column == diagonal, title))
     return MatrixRow(name, cells)
 
 

@@ -29,10 +29,10 @@ def corruption_section(record: RunRecord) -> list[Block]:
     if not found:
         return []
     readings = _readings(found)
-    falls = [
-        f"{name} from {percent(each['clean'])} on clean images to {percent(_at_severity(each, -1))}"
-        for name, each in readings.items()
-    ]
+    falls = []
+    for name, each in readings.items():
+        strongest = percent(_at_severity(each, -1))
+        falls.append(f"{name} from {percent(each['clean'])} on clean images to {strongest}")
     accuracy = chart(
         "accuracy-by-severity",
         _curves(found, readings, "accuracy"),
@@ -72,10 +72,15 @@ def _curves(found: dict[str, Any], readings: Readings, what: str) -> go.Figure:
             values = [each["clean"], *[_at_severity(each, at) for at in range(len(severities))]]
         else:
             values = each["calibration_error"]
-        style = line_style(number, width=2.5, size=8)
-        traces.append(
-            go.Scatter(x=[0, *severities], y=values, name=name, mode="lines+markers", hovertemplate="%{y:.1%}", **style)
+        trace = go.Scatter(
+            x=[0, *severities],
+            y=values,
+            name=name,
+            mode="lines+markers",
+            hovertemplate="%{y:.1%}",
+            **line_style(number, width=2.5, size=8),
         )
+        traces.append(trace)
     drawn = figure(
         traces,
         what.replace("_", " "),

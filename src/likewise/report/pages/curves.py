@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,8 @@ Lines = Sequence[dict[str, Any]]
 POINTS = 300
 """points of a loss curve at most; more steps than that are averaged in equal groups"""
 
-ACCURACY, RECALL = "_top1$", r"_r\d+$"
+ACCURACY = "_top1$"
+RECALL = r"_r\d+$"
 """How the names of scores end that are measured during training."""
 
 GUARDS = ("decline", "collapse")
@@ -32,8 +34,12 @@ RANKS = {"effective_rank": "effective rank", "feature_std": "feature standard de
 
 def online_scores(record: RunRecord) -> list[str]:
     """Names of the scores measured during training, accuracies first, each kind in the order it was first logged."""
-    logged = dict.fromkeys(key for line in record.metrics for key in line)
-    return [name for kind in (ACCURACY, RECALL) for name in logged if re.search(kind, name)]
+    logged: dict[str, None] = {}  # a set in order
+    for line in record.metrics:
+        logged |= dict.fromkeys(line)
+    accuracies = [name for name in logged if re.search(ACCURACY, name)]
+    recalls = [name for name in logged if re.search(RECALL, name)]
+    return accuracies + recalls
 
 
 def axes_of(lines: Lines) -> list[str]:
@@ -52,7 +58,9 @@ def curves(record: RunRecord) -> list[Block]:
     charts = _charts(record, keys) if keys else {}
     if not charts:
         return [Text("Nothing was logged during training.")]
-    found: list[Block] = [Text(line[key]) for line in record.metrics for key in GUARDS if key in line]
+    found: list[Block] = []
+    for line in record.metrics:
+        found += [Text(line[guard]) for guard in GUARDS if guard in line]
     return [*found, Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
 
 
@@ -77,13 +85,14 @@ def grouped(
         Indices int64 [P] of the last line of each group, mean values float64 [P] (NaN where the group has no number).
     """
     values = np.array([line[key] for line in lines], dtype=float)
-    size = max(1, -(-len(values) // points))
-    last = np.minimum(np.arange(size, len(values) + size, size), len(values)) - 1
-    finite = np.isfinite(values)
+    size = max(1, math.ceil(len(values) / points))
     starts = np.arange(0, len(values), size)
+    last = np.minimum(starts + size, len(values)) - 1
+    finite = np.isfinite(values)
     number = np.add.reduceat(finite.astype(float), starts)
     total = np.add.reduceat(np.where(finite, values, 0.0), starts)
-    return last, np.where(number > 0, total / np.maximum(number, 1), np.nan), size
+    means = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    return last, means, size
 
 
 def _loss(record: RunRecord, keys: list[str]) -> Chart | None:

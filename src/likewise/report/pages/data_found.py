@@ -27,11 +27,12 @@ def data_found(data: Mapping[str, Any]) -> list[Block]:
     for file in skipped[:SKIPPED]:
         rows.append([str(file.get("id", "")), str(file.get("reason", ""))])
     more = len(skipped) - len(rows)
+    notes = [*(data.get("warnings") or []), *(data.get("notes") or [])]
     return [
         render(
             "data.html",
             sentence=_sentence(data),
-            warnings=Note([str(line) for key in ("warnings", "notes") for line in data.get(key) or []]),
+            warnings=Note([str(note) for note in notes]),
             classes=_classes(classes),
             number_of_classes=amount(len(classes), "class", "classes"),
             skipped=TableBlock("Files that could not be used.", ["file", "reason"], rows),

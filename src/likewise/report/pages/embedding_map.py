@@ -68,7 +68,9 @@ class EmbeddingMap:
         """How many images are drawn, and by which projection."""
         how = "PCA" if self.projection == "pca" or drawn < 8 else f"t-SNE, perplexity {self.perplexity:g}"
         images = amount(rows, "sample image")
-        return f"{count(drawn)} of {images}, projected by {how}." if drawn < rows else f"{images}, projected by {how}."
+        if drawn < rows:
+            images = f"{count(drawn)} of {images}"
+        return f"{images}, projected by {how}."
 
 
 def embedding_map(gallery: Gallery, settings: EmbeddingMap) -> Chart:
@@ -108,12 +110,15 @@ def _traces(
     """The frequent classes in colours, others and unlabelled images in grey; misclassified images as crosses."""
     known, frequency = np.unique(labels[labels != UNLABELLED], return_counts=True)
     coloured = sorted(known[np.argsort(-frequency, kind="stable")][:COLOURED].tolist())
-    groups = [(gallery.name(label), labels == label, colour(number)) for number, label in enumerate(coloured)]
+    groups = []
+    for number, label in enumerate(coloured):
+        groups.append((gallery.name(label), labels == label, colour(number)))
     groups.append(("other classes", (labels != UNLABELLED) & ~np.isin(labels, coloured), GREY))
     groups.append(("no label", labels == UNLABELLED, GREY))
     traces = []
     for number, (name, members, paint) in enumerate(groups):
-        right, crosses = members & ~wrong, members & wrong
+        right = members & ~wrong
+        crosses = members & wrong
         symbol = MARKERS[number] if number < len(coloured) else "circle-open"
         if right.any():
             traces.append(_trace(points, right, name, paint, symbol))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Section, TableBlock, Text
-from likewise.report.pages.chart import Chart, chart, colour, figure, line_style, plain
+from likewise.report.pages.chart import Chart, chart, colour, error_bars, figure, line_style, plain
 from likewise.report.pages.document import FOOTER, document, write_page
 from likewise.report.wording import duration, interval, percent
 
@@ -56,7 +56,7 @@ def write_label_curve_page(
         LikewiseError: ``out`` is a file that is not a page of likewise.
         EnvironmentIOError: the page cannot be written.
     """
-    arms = {name: sorted(points, key=lambda point: _rank(point.labels_per_class)) for name, points in arms.items()}
+    arms = {name: sorted(points, key=_rank_of) for name, points in arms.items()}
     numbers: list[Block] = [_numbers(arms, all_labels, intervals), _times(arms)]
     sections = [
         Section("picture", "Accuracy against visible labels", [label_curve(arms, all_labels, intervals)]),
@@ -104,10 +104,13 @@ def _arm(
 ) -> list[go.Scatter]:
     """A line with intervals; for a single point also a line at its level."""
     title = plain(name)
+    values = [point.value for point in points]
+    lows = [point.low for point in points]
+    highs = [point.high for point in points]
     drawn = go.Scatter(
         x=[position[point.labels_per_class] for point in points],
-        y=[point.value for point in points],
-        error_y=_error_bars(points),
+        y=values,
+        error_y=error_bars(values, lows, highs),
         name=title,
         legendgroup=title,
         mode="lines+markers",
@@ -118,7 +121,7 @@ def _arm(
         return [drawn]
     level = go.Scatter(
         x=[min(position.values()), max(position.values())],
-        y=[points[0].value] * 2,
+        y=[values[0]] * 2,
         mode="lines",
         legendgroup=title,
         line={"color": colour(number), "width": 1.5, "dash": "dot"},
@@ -126,17 +129,6 @@ def _arm(
         hoverinfo="skip",
     )
     return [level, drawn]
-
-
-def _error_bars(points: Sequence[LabelPoint]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "thickness": 1.5,
-        "width": 5,
-        "array": [point.high - point.value for point in points],
-        "arrayminus": [point.value - point.low for point in points],
-    }
 
 
 def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> TableBlock:
@@ -159,7 +151,14 @@ def _cell(point: LabelPoint | None) -> Cell | str:
 
 
 def _budgets(arms: Mapping[str, Sequence[LabelPoint]]) -> list[int | None]:
-    return sorted({point.labels_per_class for points in arms.values() for point in points}, key=_rank)
+    budgets: set[int | None] = set()
+    for points in arms.values():
+        budgets |= {point.labels_per_class for point in points}
+    return sorted(budgets, key=_rank)
+
+
+def _rank_of(point: LabelPoint) -> float:
+    return _rank(point.labels_per_class)
 
 
 def _rank(budget: int | None) -> float:
@@ -168,7 +167,8 @@ def _rank(budget: int | None) -> float:
 
 def _position_of_all(budgets: Sequence[int | None], all_labels: int | None) -> float:
     """Where "all" is on the axis: at its number, else four times further than the largest budget."""
-    return all_labels or 4 * max((budget for budget in budgets if budget is not None), default=1)
+    numbers = [budget for budget in budgets if budget is not None]
+    return all_labels or 4 * max(numbers, default=1)
 
 
 def _budget(budget: int | None, all_labels: int | None) -> str:

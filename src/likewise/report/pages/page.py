@@ -110,15 +110,15 @@ def _verdict(record: RunRecord) -> Markup | Text:
     name = headline(record)
     if name:
         return verdict(record, name)
-    return Text(
-        f"No labelled test {record.example}s have been scored, so the encoder's accuracy is unknown.", "verdict"
-    )
+    unknown = f"No labelled test {record.example}s have been scored, so the encoder's accuracy is unknown."
+    return Text(unknown, "verdict")
 
 
 def _numbers(record: RunRecord) -> list[tuple[str, str, str]]:
     """The four facts that a reader looks for first: what it is, its value, a note."""
     seconds = record.environment.get("seconds") or record.total("seconds")
-    images, labels = record.total("images"), record.visible_labels
+    images = record.total("images")
+    labels = record.visible_labels
     train = (record.data.get("splits") or {}).get("train")
     of_train = f"of {amount(train, f'training {record.example}')}" if train else ""
     machine = str(record.environment.get("machine", ""))

@@ -11,7 +11,7 @@ from likewise.evaluation.statistics.scores import Score, ScoreDifference
 from likewise.report.pages.blocks import Block, Cell, Mark, ScoreRow, ScoreTable, TableBlock, TableColumn, Text
 from likewise.report.pages.rendering import render
 from likewise.report.record import ENCODERS, RunRecord
-from likewise.report.start_comparison import no_better_than_start, worse_than_start
+from likewise.report.start_comparison import start_warnings
 from likewise.report.wording import (
     amount,
     count,
@@ -106,9 +106,13 @@ def verdict(record: RunRecord, name: str) -> Markup | Text:
     reached = listed([f"{BASELINES[who]} reaches {percent(score.value)}" for who, score in baselines])
     who, first = baselines[0]
     conclusion, tone = _conclusion(trained, first, record.difference(who, name))
-    notes = (no_better_than_start(record.scores, record.differences), worse_than_start(record.differences))
-    note = " ".join(filter(None, notes))
-    return render("verdict.html", sentence=f"{measured}; {reached}.", conclusion=conclusion, tone=tone, note=note)
+    return render(
+        "verdict.html",
+        sentence=f"{measured}; {reached}.",
+        conclusion=conclusion,
+        tone=tone,
+        note=" ".join(start_warnings(record.scores, record.differences)),
+    )
 
 
 def _conclusion(trained: Score, before: Score, paired: ScoreDifference | None) -> tuple[str, str]:
@@ -144,7 +148,7 @@ def scores_tables(record: RunRecord) -> list[Block]:
 
 def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: bool) -> ScoreTable:
     encoders = [who for who in ENCODERS if record.scores[who]]
-    before = next((who for who in BASELINES if record.scores[who]), None) if record.scores["trained"] else None
+    before = next((who for who in BASELINES if who in encoders), None) if "trained" in encoders else None
     if before is not None:
         caption += f" The difference is that of the trained encoder from {BASELINES[before]}."
     rows = []
@@ -155,9 +159,8 @@ def _scores_table(record: RunRecord, names: Sequence[str], caption: str, open_: 
         scored = {who: score for who in encoders if (score := record.score(who, name))}
         marks = [mark(who, ENCODERS[who], score) for who, score in scored.items()]
         measured = next(iter(scored.values()))
-        protocol = protocol_in_words(measured.protocol)
-        images = amount(measured.count, "test image")
-        rows.append(ScoreRow(score_name(name), cells, marks, f"{images}; {protocol}" if protocol else images))
+        how = [amount(measured.count, "test image"), protocol_in_words(measured.protocol)]
+        rows.append(ScoreRow(score_name(name), cells, marks, "; ".join(filter(None, how))))
     columns = [TableColumn(who, ENCODERS[who]) for who in encoders]
     return ScoreTable(caption, columns, rows, before is not None, open=open_)
 
@@ -173,7 +176,8 @@ def _difference(record: RunRecord, name: str, before: str) -> Cell | str:
     paired = record.difference(before, name)
     if not trained or not other:
         return "–"
-    return Cell(points(trained.value - other.value), interval(paired.low, paired.high) if paired else "")
+    range_ = interval(paired.low, paired.high) if paired else ""
+    return Cell(points(trained.value - other.value), range_)
 
 
 def mark(css: str, name: str, score: Score) -> Mark:

@@ -28,13 +28,15 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Settings that are not the same in all runs, where to write and the like aside: name -> one value a run."""
     flats = [flat(config) for config in configs]
-    names = list(dict.fromkeys(name for each in flats for name in each))
-    rows = {name: [each.get(name, ABSENT) for each in flats] for name in names}
-    return {
-        name: values
-        for name, values in rows.items()
-        if len(set(values)) > 1 and name.rpartition(".")[2] not in UNCOMPARED
-    }
+    names: dict[str, None] = {}  # a set in order
+    for settings in flats:
+        names |= dict.fromkeys(settings)
+    rows = {}
+    for name in names:
+        values = [settings.get(name, ABSENT) for settings in flats]
+        if len(set(values)) > 1 and name.rpartition(".")[2] not in UNCOMPARED:
+            rows[name] = values
+    return rows
 
 
 def settings_tables(config: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Block]:

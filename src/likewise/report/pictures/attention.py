@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.data.batch import Batch
+from likewise.data.even_sample import evenly_spaced
 from likewise.methods import Nets, Progress
 from likewise.methods.global_local import GlobalLocal, sound_of_view
 from likewise.report.pictures.illustration import Illustration, Picture
@@ -38,14 +38,15 @@ def draw_attention(clips: Tensor, attention: Tensor) -> Illustration:
     light = F.interpolate(maps, clips.shape[-1], mode="bilinear")  # [B, 1, S, S]
     light = light / light.amax(dim=(2, 3), keepdim=True)
     length = clips.shape[1]
-    frames = torch.linspace(0, length - 1, min(FRAMES, length)).round().long().tolist()
+    frames = evenly_spaced(length, FRAMES).tolist()
     rows = []
     for clip, bright, weights in zip(clips[:CLIPS], light, attention, strict=False):
         peak = weights.max().item() * len(weights)
         row = [Picture(clip[t], f"frame {t + 1}", "frames") for t in frames]
         for t in frames:
             caption = "" if t else f"peak: {peak:.1f} times uniform attention"
-            row.append(Picture(clip[t] * (BACKGROUND + (1 - BACKGROUND) * bright), caption, "attention"))
+            lit = clip[t] * (BACKGROUND + (1 - BACKGROUND) * bright)
+            row.append(Picture(lit, caption, "attention"))
         rows.append(row)
     return Illustration(
         "Spatial attention to sound",

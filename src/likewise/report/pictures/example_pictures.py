@@ -32,7 +32,9 @@ def thumbnails(split: Split, index: Tensor) -> dict[str, np.ndarray]:
     if pixels.ndim == 4:
         return {"thumbnails": pixels.permute(0, 2, 3, 1).numpy()}
     frames = pixels.permute(0, 3, 1, 4, 2)  # [n, H, STRIP, W, C]
-    return {"thumbnails": frames[:, :, STRIP // 2].numpy(), "strips": frames.flatten(2, 3).numpy()}
+    middle = frames[:, :, STRIP // 2]
+    strips = frames.flatten(2, 3)
+    return {"thumbnails": middle.numpy(), "strips": strips.numpy()}
 
 
 def spectrograms(split: Split, index: Tensor) -> np.ndarray | None:

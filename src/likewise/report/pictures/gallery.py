@@ -51,10 +51,12 @@ class Gallery(NamedTuple):
 
 def write_gallery(run: RunFolder, scored: Scored) -> None:
     """Write ``gallery.npz``: a random sample of the images that were scored."""
-    split, evaluation = scored.scored_on, scored.evaluation
+    split = scored.scored_on
+    evaluation = scored.evaluation
     count = len(evaluation.vectors)
     most = SIZE if split.images.frames == 1 else SIZE // STRIP
-    index = torch.randperm(count, generator=generator(0, "gallery"))[:most].sort().values
+    order = torch.randperm(count, generator=generator(0, "gallery"))
+    index = order[:most].sort().values
     predictions = evaluation.predictions
     if predictions is None:
         predictions = torch.full((count,), UNLABELLED)

@@ -64,7 +64,8 @@ def _good_rows(
     good: Labelled,
 ) -> list[list[Picture]]:
     images, classes = good
-    probability = classify(images).softmax(dim=1).gather(1, classes[:, None]).squeeze(1)  # [N]
+    probabilities = classify(images).softmax(dim=1)  # [N, K]
+    probability = probabilities.gather(1, classes[:, None]).squeeze(1)  # [N], of its own class
     rows = []
     for label in range(min(int(classes.max()) + 1, CLASSES)):
         chosen = (classes == label).nonzero().flatten()[:FAKES]

@@ -65,7 +65,8 @@ class Illustration:
         """
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        rows: list[list[Picture]] = [[] for _ in range(int(arrays["row"].max()) + 1)]
+        count = int(arrays["row"].max()) + 1
+        rows: list[list[Picture]] = [[] for _ in range(count)]
         columns = [arrays[name] for name in ("row", "pixels", "caption", "column")]
         for number, pixels, caption, column in zip(*columns, strict=True):
             image = torch.from_numpy(pixels).permute(2, 0, 1) / 255  # [C, S, S]
@@ -95,7 +96,8 @@ def picture_rows(columns: Mapping[str, Tensor]) -> list[list[Picture]]:
     count = min(len(pictures) for pictures in columns.values())
     rows: list[list[Picture]] = [[] for _ in range(count)]
     for name, pictures in columns.items():
-        fitted = F.interpolate(pictures.float(), size=(side, side)).expand(-1, 3, -1, -1)  # [N, 3, side, side]
+        fitted = F.interpolate(pictures.float(), size=(side, side))
+        fitted = fitted.expand(-1, 3, -1, -1)  # [N, 3, side, side]
         for row, pixels in zip(rows, fitted, strict=True):
             row.append(Picture(pixels, "", name))
     return rows
@@ -111,8 +113,10 @@ def principal_colours(features: Tensor, side: int) -> Tensor:
     components = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, -3:].flip(1)  # the last are the greatest
     components = components * components.sum(dim=0).sign()  # a component's sign is arbitrary
     projected = centred @ components  # [N * side * side, 3]
-    colours = projected / (4 * projected.std(dim=0, correction=0).clamp(min=1e-6)) + 0.5
-    return colours.clamp(0, 1).unflatten(0, (len(features), side, side)).permute(0, 3, 1, 2)
+    deviation = projected.std(dim=0, correction=0).clamp(min=1e-6)  # [3]
+    colours = (projected / (4 * deviation) + 0.5).clamp(0, 1)
+    images = colours.unflatten(0, (len(features), side, side))  # [N, side, side, 3]
+    return images.permute(0, 3, 1, 2)
 
 
 def _small(pixels: Tensor) -> np.ndarray:
@@ -120,4 +124,5 @@ def _small(pixels: Tensor) -> np.ndarray:
     pixels = pixels.detach().float().cpu()
     if pixels.shape[-1] > SIDE:
         pixels = F.interpolate(pixels[None], size=(SIDE, SIDE), mode="area")[0]
-    return pixels.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    levels = pixels.clamp(0, 1).mul(255).round().byte()
+    return levels.permute(1, 2, 0).numpy()

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-import numpy as np
-
 from likewise.report.pages.blocks import Section
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.illustration import Illustration, Picture
@@ -54,6 +52,7 @@ def illustration_section(illustration: Illustration) -> Section:
 
 
 def _drawn(picture: Picture) -> DrawnPicture:
-    pixels = (picture.pixels * 255).round().byte().permute(1, 2, 0).numpy().astype(np.uint8)  # [S, S, C]
+    levels = (picture.pixels * 255).round().byte()
+    pixels = levels.permute(1, 2, 0).numpy()  # uint8 [S, S, C]
     alternative = f"{picture.column}: {picture.caption}" if picture.caption else picture.column
     return DrawnPicture(PageImage(image_uri(pixels), alternative, HEIGHT, HEIGHT), picture.caption)

@@ -9,6 +9,7 @@ from torch import Tensor
 from likewise.atomic_write import write_arrays
 from likewise.data.batch import UNLABELLED, Batch
 from likewise.data.columns.masks import NOTHING, Masks
+from likewise.data.even_sample import evenly_spaced
 from likewise.data.splits import Split
 from likewise.encoders.locations import dense_map, flatten_locations
 from likewise.evaluation.features import eval_mode
@@ -32,18 +33,21 @@ def write_locations(run: RunFolder, scored: Scored) -> None:
 
     Nothing is written of an encoder that gives pooled features alone.
     """
-    split, segmentation = scored.scored_on, scored.segmentation
-    encoder, size = scored.encoders["trained"], scored.image_size
+    split = scored.scored_on
+    segmentation = scored.segmentation
+    encoder = scored.encoders["trained"]
+    size = scored.image_size
     if not encoder.has_map:
         return
     rows = _evenly(len(split.manifest), EXAMPLES) if segmentation is None else segmentation.examples
     pixels = split.images.read(rows)
     with eval_mode(encoder.to(scored.device)):
         _, maps = encoder.forward_with_maps(whole(pixels, size).to(scored.device))
+    features = flatten_locations(dense_map(maps, max_side=SIDE))  # [n, L, D]
     content = {
         "images": _bytes(whole(pixels, min(size, PICTURE))),
         "aspect": pixels.aspect.numpy(),
-        "features": flatten_locations(dense_map(maps, max_side=SIDE)).cpu().numpy().astype(np.float16),
+        "features": features.cpu().numpy().astype(np.float16),
     }
     masks = split.manifest.masks
     if segmentation is not None and masks is not None:
@@ -85,13 +89,13 @@ def write_matches(
 
 
 def _evenly(count: int, most: int) -> Tensor:
-    """Int64: at most so many positions, evenly from all."""
-    return torch.linspace(0, count - 1, min(most, count)).round().long()
+    return torch.from_numpy(evenly_spaced(count, most))
 
 
 def _bytes(pixels: Tensor) -> np.ndarray:
     """Float [B, C, S, S] in [0, 1] -> uint8 [B, S, S, C]."""
-    return pixels.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    levels = pixels.mul(255).round().byte()
+    return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _nearest(mask: np.ndarray, side: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from likewise.data.even_sample import evenly_spaced
 from likewise.report.pages.rendering import render
 from likewise.report.pictures.thumbnails import image_uri
 from likewise.report.wording import amount
@@ -138,17 +139,20 @@ def _marked(
     """An image with numbered squares on some of its locations."""
     side = round(locations["features"].shape[1] ** 0.5)
     width = HEIGHT * float(locations["aspect"][image])
-    cell_width, cell_height = width / side, HEIGHT / side
+    cell_width = width / side
+    cell_height = HEIGHT / side
     drawing = Drawing(width)
     drawing.images.append(DrawnImage(image_uri(locations["images"][image]), 0, width))
     marked = []
     for number, (location, cosine) in enumerate(marks, start=1):
         row, column = divmod(location, side)
-        x, y = column * cell_width, row * cell_height
+        x = column * cell_width
+        y = row * cell_height
         colour = COLOURS[number - 1]
         drawing.squares.append(Square(x, y, cell_width, cell_height, colour))
         drawing.numbers.append(Number(str(number), x + cell_width / 2, y + cell_height / 2, colour))
-        marked.append(f"{number} in row {row + 1}, column {column + 1}" + (f" ({cosine:.2f})" if cosine else ""))
+        similarity = f" ({cosine:.2f})" if cosine else ""
+        marked.append(f"{number} in row {row + 1}, column {column + 1}{similarity}")
     drawing.alternative = f"Image {image + 1}, {what}: {'; '.join(marked)}"
     return drawing
 
@@ -162,24 +166,23 @@ def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Drawing:
         pairs: bool [U, U].
     """
     side = round(len(pairs) ** 0.5)
-    cell, right = HEIGHT / side, HEIGHT + GAP
+    cell = HEIGHT / side
+    right = HEIGHT + GAP
     drawing = Drawing(right + HEIGHT)
     drawing.images.append(DrawnImage(image_uri(first), 0, HEIGHT))
     drawing.images.append(DrawnImage(image_uri(second), right, HEIGHT))
     matched = np.argwhere(pairs)  # [P, 2]
-    evenly = np.linspace(0, len(matched) - 1, min(LINES, len(matched)))
-    drawn = matched[evenly.round().astype(int)]
+    drawn = matched[evenly_spaced(len(matched), LINES)]
     colours: dict[int, str] = {}
     for u, v in drawn.tolist():
         colour = colours.setdefault(u, COLOURS[len(colours) % len(COLOURS)])
         row1, column1 = divmod(u, side)
         row2, column2 = divmod(v, side)
-        x1, y1 = column1 * cell, row1 * cell
-        x2, y2 = column2 * cell + right, row2 * cell
-        drawing.squares.append(Square(x1, y1, cell, cell, colour))
-        drawing.squares.append(Square(x2, y2, cell, cell, colour))
+        one = Square(column1 * cell, row1 * cell, cell, cell, colour)
+        other = Square(column2 * cell + right, row2 * cell, cell, cell, colour)
+        drawing.squares += [one, other]
         middle = cell / 2
-        drawing.lines.append(Line(x1 + middle, y1 + middle, x2 + middle, y2 + middle, colour))
+        drawing.lines.append(Line(one.x + middle, one.y + middle, other.x + middle, other.y + middle, colour))
     drawing.caption = drawing.alternative = _pairs(len(matched), len(drawn))
     return drawing
 

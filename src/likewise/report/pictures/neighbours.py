@@ -27,7 +27,9 @@ def neighbours(gallery: Gallery) -> Markup | str:
         css.append("strips")
     if gallery.spectrograms is not None:
         css.append("sound")
-    drawn = [_row(gallery, row, near) for row, near in zip(rows.tolist(), nearest.tolist(), strict=True)]
+    drawn = []
+    for row, near in zip(rows.tolist(), nearest.tolist(), strict=True):
+        drawn.append(_row(gallery, row, near))
     return render(
         "image_rows.html",
         explanation=_explanation(gallery, rows, nearest),
@@ -38,7 +40,8 @@ def neighbours(gallery: Gallery) -> Markup | str:
 
 def _explanation(gallery: Gallery, rows: np.ndarray, nearest: np.ndarray) -> str:
     parts = ["Nearest neighbours by cosine similarity among the sample images, nearest first."]
-    found, wanted = gallery.labels[nearest], gallery.labels[rows][:, None]  # [Q, N], [Q, 1]
+    found = gallery.labels[nearest]  # [Q, N]
+    wanted = gallery.labels[rows][:, None]  # [Q, 1]
     judged = (found != UNLABELLED) & (wanted != UNLABELLED)
     if judged.any():
         same = int(((found == wanted) & judged).sum())
@@ -76,17 +79,17 @@ def nearest_rows(vectors: np.ndarray, rows: np.ndarray, number: int = NEIGHBOURS
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, 1)
     similarity = unit[rows] @ unit.T  # [Q, n]
-    similarity[np.arange(len(rows)), rows] = -np.inf
-    return np.argsort(-similarity, axis=1, kind="stable")[:, : min(number, len(vectors) - 1)]
+    similarity[np.arange(len(rows)), rows] = -np.inf  # a row is no neighbour of itself
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    return order[:, : min(number, len(vectors) - 1)]
 
 
 def _row(gallery: Gallery, row: int, near: list[int]) -> ImageRow:
     label = int(gallery.labels[row])
     name = gallery.name(label)
     results = [_neighbour(gallery, label, each) for each in near]
-    return ImageRow(
-        [_image(gallery, row, f"Query: {name}")], name, results, f"{amount(len(near), 'neighbour')} of {name}"
-    )
+    query = _image(gallery, row, f"Query: {name}")
+    return ImageRow([query], name, results, f"{amount(len(near), 'neighbour')} of {name}")
 
 
 def _neighbour(gallery: Gallery, query: int, row: int) -> ResultImage:

@@ -44,13 +44,11 @@ def draw_predicted_sound(pixels: Tensor, rows: Outputs) -> Illustration:
     channels = pixels.shape[2]
     drawn = []
     for clip in range(min(CLIPS, len(pixels))):
-        drawn.append(
-            [
-                Picture(_square(pixels[clip, middle]), "", "frame"),
-                Picture(_bands(target[clip], channels), "", "target"),
-                Picture(_bands(prediction[clip], channels), f"{100 * float(error[clip]):.0f}%", "prediction"),
-            ]
-        )
+        frame = Picture(_square(pixels[clip, middle]), "", "frame")
+        true = Picture(_bands(target[clip], channels), "", "target")
+        caption = f"{100 * float(error[clip]):.0f}%"
+        predicted = Picture(_bands(prediction[clip], channels), caption, "prediction")
+        drawn.append([frame, true, predicted])
     return Illustration("Sound predicted from lips", EXPLANATION, drawn)
 
 

@@ -77,7 +77,8 @@ def _row(arrays: Mapping[str, np.ndarray], row: int, words: Words) -> ImageRow:
     else:
         caption = str(arrays["captions"][row])
     results = []
-    for pixels, own, cosine in zip(thumbnails[1:], arrays["right"][row], arrays["cosine"][row], strict=True):
+    found = zip(thumbnails[1:], arrays["right"][row], arrays["cosine"][row], strict=True)
+    for pixels, own, cosine in found:
         alternative = f"{'its own' if own else 'another'} {words.image}, cosine {cosine:.2f}"
         results.append(ResultImage(thumbnail(pixels, alternative), "same" if own else "", f"{cosine:.2f}"))
     alternative = f"Results for {caption or f'sound {row + 1}'}"

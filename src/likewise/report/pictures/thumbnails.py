@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -106,7 +106,8 @@ def _image(thumbnail: np.ndarray) -> Image.Image:
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
     content = io.BytesIO()
-    image.save(content, kind, **({"optimize": True} if kind == "png" else {"quality": 75}))
+    settings: dict[str, Any] = {"optimize": True} if kind == "png" else {"quality": 75}
+    image.save(content, kind, **settings)
     return content.getvalue()
 
 
