@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from likewise.errors import LikewiseError, WrongArgument, did_you_mean
+from likewise.torch_defaults import torch_defaults
 
 DataclassT = TypeVar("DataclassT")
 RecordT = TypeVar("RecordT")
@@ -56,7 +57,7 @@ INNER_SHARE = Range(0, 1, includes_low=False, includes_high=False)
 
 
 def checked_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
-    """Check the arguments of a public function by its annotations, and by ranges, before it runs.
+    """Check the arguments of a public function by its annotations, and by ranges; then run it with PyTorch's defaults.
 
     Args:
         ranges: of the arguments that are numbers.
@@ -73,7 +74,8 @@ def checked_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Calla
                 if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
                     continue
                 bound.arguments[name] = _checked(name, value, hints[name], ranges.get(name))
-            return function(*bound.args, **bound.kwargs)
+            with torch_defaults():
+                return function(*bound.args, **bound.kwargs)
 
         return checked
 

@@ -90,3 +90,10 @@ def test_array_files(tmp_path):
     np.savez(tmp_path / "e.npz", pixels=GRAY)
     with pytest.raises(LikewiseError, match="pixels"):
         open_manifest(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize("image", [torch.zeros(3, 8, 9), np.zeros((8, 9, 3), np.uint8), torch.zeros(4, 8, 9)])
+def test_one_image_in_colour_is_not_taken_for_grey_ones(image):
+    with pytest.raises(LikewiseError, match=r"images\[None\]"):
+        open_manifest(image)
+    assert len(open_manifest(image[None])) == 1

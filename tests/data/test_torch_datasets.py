@@ -162,3 +162,19 @@ class Stream(IterableDataset):
 def test_what_does_not_fit_is_an_error_that_names_it(data, value):
     with pytest.raises(LikewiseError, match=value):
         open_manifest(data)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_list_of_items_is_a_data_set(count):
+    pictures = [picture(i) for i in range(count)]
+    expected = images_of(open_manifest(Items(pictures)))
+    for items in (pictures, [{"image": image, "label": 0} for image in pictures]):
+        np.testing.assert_array_equal(images_of(open_manifest(items)), expected)
+    if count > 2:
+        manifest = open_manifest([(image, f"class {i % 2}") for i, image in enumerate(pictures)])
+        np.testing.assert_array_equal(images_of(manifest), expected)
+        assert manifest.labels.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_picture_is_a_set_of_one():
+    np.testing.assert_array_equal(images_of(open_manifest(picture(3))), [np.asarray(picture(3))])

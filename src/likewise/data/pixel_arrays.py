@@ -57,9 +57,23 @@ def _channels_last(images: Any, source: str, dimensions: int) -> np.ndarray:
             f"array [{leading}H, W, C], or either without channels as [{leading}H, W]."
         )
     if values.ndim < dimensions:
+        if dimensions == 4:
+            _refuse_one_image(values.shape, is_tensor, source)
         return values
     _check_layout(values.shape, is_tensor, source)
     return np.moveaxis(values, -3, -1) if is_tensor else values
+
+
+def _refuse_one_image(shape: tuple[int, ...], is_tensor: bool, source: str) -> None:
+    """Refuse a shape that could be one image in colour, where grey images are expected."""
+    channels = shape[0] if is_tensor else shape[-1]
+    if channels not in (3, 4):
+        return
+    one, grey = "images[None]", "images[:, None]" if is_tensor else "images[..., None]"
+    raise LikewiseError(
+        f"{source}: the shape {list(shape)} was given, which could be one image of {channels} channels, then give "
+        f"{one}; or {shape[0]} grey images, then give {grey}."
+    )
 
 
 def _check_layout(shape: tuple[int, ...], is_tensor: bool, source: str) -> None:

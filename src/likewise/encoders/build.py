@@ -28,6 +28,7 @@ from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import record_of
 from likewise.json_files import read_json, reading, write_json
 from likewise.tensor_files import load_tensors, save_tensors
+from likewise.torch_defaults import torch_defaults
 
 SMALL_IMAGE = 64
 """Up to this side a ResNet gets the 3x3 stride-1 stem; with the usual one, 28 pixels would give a map of 1x1."""
@@ -307,6 +308,7 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
         return settings
 
 
+@torch_defaults()
 def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
     """The encoder of a run's folder, in eval mode, and its settings.
 

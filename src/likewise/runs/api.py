@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
 from likewise.field_types import checked_arguments, with_checked_types
-from likewise.methods import Method, Recipe
+from likewise.methods import METHODS, Method, Recipe, SimCLR
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
@@ -111,7 +111,7 @@ def _chosen(
     known = {field.name for field in dataclasses.fields(TrainSettings)}
     for name in settings:
         if name not in known:
-            raise LikewiseError(f"There is no setting {name!r}. {did_you_mean(name, known)}")
+            raise LikewiseError(f"There is no setting {name!r}. {_where_it_belongs(name, method, known)}")
     preset = settings.get("preset")
     if preset is not None and not isinstance(preset, str):
         raise LikewiseError(f"preset={preset!r} was given ({type(preset).__name__}); preset takes a text or None.")
@@ -120,6 +120,19 @@ def _chosen(
     chosen = with_checked_types(dataclasses.replace(defaults.settings, **(named | settings)))
     chosen, module = with_encoder(chosen, encoder)
     return chosen, defaults, module
+
+
+def _where_it_belongs(name: str, method: str | Method, known: Collection[str]) -> str:
+    """Where a setting of the method or of the optimiser is given; else the setting that may have been meant."""
+    kind = type(method) if isinstance(method, Method) else METHODS.get(method, SimCLR)
+    if name in {field.name for field in dataclasses.fields(kind)}:
+        return f"It is one of the method: method=likewise.methods.{kind.__name__}({name}=...)."
+    of_recipe = [field.name for field in dataclasses.fields(Recipe)]
+    recipe_name = "learning_rate" if name == "lr" else name
+    if recipe_name in of_recipe:
+        names = ", ".join(of_recipe)
+        return f"It is one of the recipe, of {names}: recipe=likewise.methods.Recipe({recipe_name}=...)."
+    return did_you_mean(name, known)
 
 
 def verify(

@@ -37,6 +37,7 @@ from likewise.runs.run import Run
 from likewise.runs.run_lock import taken
 from likewise.runs.settings import TrainSettings
 from likewise.runs.starting_run import StartingRun, found_in_data
+from likewise.torch_defaults import torch_defaults
 from likewise.training import Callback, Interrupted, LoopSettings, TrainingState
 from likewise.training import train as train_networks
 from likewise.training.compiling import compile_encoder, compiles
@@ -51,6 +52,7 @@ ALL_MEASURES = EvaluationSettings()
 """What is scored at the end of a run."""
 
 
+@torch_defaults()
 def run_training(
     data: Any,
     settings: TrainSettings,

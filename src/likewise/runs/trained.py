@@ -18,6 +18,7 @@ from likewise.json_files import read_json, reading
 from likewise.methods import METHODS, Method, Nets
 from likewise.run_folder import RunFolder
 from likewise.runs.settings import from_json, stored_settings
+from likewise.torch_defaults import torch_defaults
 from likewise.training.checkpoint import read_torch
 
 TRAIN_AGAIN = "The command that trained the run writes it again, given once more with --resume."
@@ -33,6 +34,7 @@ class TrainedRun(NamedTuple):
     class_names: tuple[str, ...]
 
 
+@torch_defaults()
 def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRun:
     """All networks of a finished run, from its folder; `likewise.encoders.load_encoder` loads the encoder alone.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from braceexpand import braceexpand
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -63,7 +64,8 @@ def open_manifest(
     Args:
         data: a named set; a folder of images; a CSV of paths with labels or captions; Parquet files or WebDataset's
             tar archives (one, a list, a pattern, or a folder of them), also by URL; ``.npy``, ``.npz`` or ``.pt``;
-            images as an array or tensor; a pair (images, labels); a map-style torch data set; a ``datasets.Dataset``
+            images as an array or tensor; a pair (images, labels); a map-style torch data set, also a list of images or
+            of pairs (image, label); a ``datasets.Dataset``
             or ``DatasetDict``, also streamed, or ``hf:`` and its name; a pandas DataFrame or pyarrow Table; or any of
             these by split, ``{"train": ..., "test": ...}``.
         labels: a CSV of paths and labels for the images of ``data``, or one label for each.
@@ -133,6 +135,11 @@ def _open(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifest:
         if all(is_url(str(part)) for part in data):
             return open_remote(list(map(str, data)), f"{data[0]} and {len(data) - 1} more", columns, cache)
         return _open_files([Path(part) for part in data], f"{data[0]} and {len(data) - 1} more", columns)
+    if isinstance(data, Image.Image):
+        return _open([data], columns, cache)
+    if isinstance(data, list) and data and (len(data) != 2 or isinstance(data[0], Image.Image | Mapping)):
+        columns.refuse("a list")
+        return open_dataset(data, columns.missing_labels)
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return arrays.open_arrays(*data, task=columns.task, missing=columns.missing_labels)
     if isinstance(data, Mapping):
@@ -156,7 +163,8 @@ def _open_foreign(data: Any, columns: ColumnNames, cache: ShardCache) -> Manifes
         return open_dataset(data, columns.missing_labels)
     raise LikewiseError(
         f"Data of type {type(data).__name__} was given. Allowed: a name ({', '.join(sorted(NAMED_SETS))}), a path, "
-        f"an array or tensor of images, a pair of images and labels, a map-style torch data set, a Hugging Face data "
+        f"an array or tensor of images, a pair of images and labels, a list of images or of pairs (image, label), a "
+        f"map-style torch data set, a Hugging Face data "
         f"set, a pandas or pyarrow table, or a dictionary of such by split."
     )
 
