@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,8 @@ from rich.markup import escape
 
 from likewise.atomic_write import disk_error
 
-PACKAGE = str(Path(__file__).parents[1])
+OWN_CODE = (str(Path(__file__).parents[1]), contextlib.__file__)
+"""Where the files of this package begin, and what its decorators are made with."""
 
 
 class Screen:
@@ -66,6 +68,6 @@ class Screen:
 def _level_of_caller() -> int:
     """How many calls above the caller of this function the user's code stands, as ``warnings.warn`` counts them."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OWN_CODE):
         level, frame = level + 1, frame.f_back
     return level
