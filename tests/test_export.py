@@ -12,7 +12,8 @@ from torch import nn
 from likewise.classification import Classifier
 from likewise.encoders import build_encoder, choose_encoder
 from likewise.errors import LikewiseError
-from likewise.runs.export import Exported, export
+from likewise.runs.export import export
+from likewise.runs.exported import Exported
 
 STATISTICS = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 NAMES = ("cat", "dog", "newt")
@@ -114,7 +115,7 @@ def test_what_computes_something_else_is_not_kept(tmp_path, monkeypatch, to):
         return lambda pixels: given.network(pixels) * 1.1
 
     monkeypatch.setitem(module.WRITERS, to, write)
-    monkeypatch.setattr(module, "_require_timm", lambda _: None)
+    monkeypatch.setattr(module, "require_timm", lambda _: None)
     with pytest.raises(LikewiseError, match="differs from the classifier"):
         export(given, tmp_path, to)
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -30,15 +31,17 @@ class Generator(nn.Module):
 
     def __init__(self, noise: int, channels: int, size: int, width: int, classes: int = 0) -> None:
         super().__init__()
-        doublings = next(n for n in range(1, 12) if -(-size // 2**n) <= MAX_START_SIDE)
+        doublings = max(math.ceil(math.log2(size / MAX_START_SIDE)), 1)
+        side = math.ceil(size / 2**doublings)
         widths = [width * min(2 ** (doublings - 1 - n), 4) for n in range(doublings)]
-        self.size, self.shape = size, (widths[0], *(2 * [-(-size // 2**doublings)]))
-        area = widths[0] * self.shape[1] ** 2
+        self.size, self.shape = size, (widths[0], side, side)
+        area = widths[0] * side**2
         self.input = nn.Linear(noise, area, bias=False)
         self.class_embedding = nn.Embedding(classes, area) if classes else None
         stages: list[nn.Module] = []
         for before, after in zip(widths, [*widths[1:], channels], strict=True):
-            stages += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), nn.ConvTranspose2d(before, after, 4, 2, 1)]
+            doubling = nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1)
+            stages += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), doubling]
         self.stages = nn.Sequential(*stages)
 
     def forward(self, noise: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -46,8 +49,9 @@ class Generator(nn.Module):
         first_map = self.input(noise.to(self.input.weight.dtype))
         if self.class_embedding is not None and classes is not None:
             first_map = first_map + self.class_embedding(classes)
-        made = self.stages(first_map.unflatten(1, self.shape))[..., : self.size, : self.size]
-        return (made.tanh() + 1) / 2
+        images = self.stages(first_map.unflatten(1, self.shape))
+        images = images[..., : self.size, : self.size]  # doubling may overshoot
+        return (images.tanh() + 1) / 2
 
 
 class PairDiscriminator(nn.Module):
@@ -75,5 +79,6 @@ class PairDiscriminator(nn.Module):
         maps = 2 * pixels.to(self.unconditional.weight.dtype) - 1
         for stage in self.stages:
             maps = F.leaky_relu(stage(maps), 0.2)
-        features = maps.mean(dim=(2, 3))
-        return self.unconditional(features).squeeze(1) + (features * self.class_embedding(classes)).sum(dim=1)
+        features = maps.mean(dim=(2, 3))  # [B, 4 width]
+        of_class = (features * self.class_embedding(classes)).sum(dim=1)  # [B]
+        return self.unconditional(features).squeeze(1) + of_class

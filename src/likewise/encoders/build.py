@@ -220,7 +220,8 @@ def encoder_from_module(
                 f"{len(mean)}."
             )
         encoder = module
-        mean, std = tuple(module.mean.flatten().tolist()), tuple(module.std.flatten().tolist())
+        mean = tuple(module.mean.flatten().tolist())
+        std = tuple(module.std.flatten().tolist())
     else:
         encoder = ModuleEncoder(module, image_size, mean, std)
     module = network_of(module)

@@ -13,8 +13,10 @@ from likewise.errors import LikewiseError, did_you_mean
 OURS = "r2plus1d-small"
 """Four stages of factored convolutions, quick enough to train on a CPU at 32 to 64 pixels."""
 
-WIDTHS, STRIDES = (16, 32, 64, 128), ((1, 2), (2, 2), (2, 2), (2, 1))
-"""Of its stages: channels, and strides in time and in space."""
+WIDTHS = (16, 32, 64, 128)
+"""Channels of its stages."""
+STRIDES = ((1, 2), (2, 2), (2, 2), (2, 1))
+"""Their strides in time and in space."""
 
 TORCHVISION = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
 
@@ -68,13 +70,14 @@ class FactoredConvolution(nn.Sequential):
     """
 
     def __init__(self, width_in: int, width_out: int, strides: tuple[int, int]) -> None:
+        # 27 weights a pair of channels for a 3x3x3 convolution; 9 for a 3x3 one and 3 for one over time.
         between = max((27 * width_in * width_out) // (9 * width_in + 3 * width_out), 1)
         in_time, in_space = strides
         super().__init__(
-            nn.Conv3d(width_in, between, (1, 3, 3), (1, in_space, in_space), (0, 1, 1), bias=False),
+            nn.Conv3d(width_in, between, (1, 3, 3), stride=(1, in_space, in_space), padding=(0, 1, 1), bias=False),
             nn.BatchNorm3d(between),
             nn.ReLU(inplace=True),
-            nn.Conv3d(between, width_out, (3, 1, 1), (in_time, 1, 1), (1, 0, 0), bias=False),
+            nn.Conv3d(between, width_out, (3, 1, 1), stride=(in_time, 1, 1), padding=(1, 0, 0), bias=False),
             nn.BatchNorm3d(width_out),
             nn.ReLU(inplace=True),
         )

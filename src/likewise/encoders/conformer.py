@@ -81,16 +81,20 @@ class RelativeAttention(nn.Module):
 
     def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, T, width] -> the same shape; steps that are not valid get no attention."""
-        query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
-        distances = self._split(self.distance(sinusoids(states.shape[1], states.shape[2]).to(states)))
-        by_distance = (query + self.distance_bias[:, None]) @ distances.mT
-        bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])
+        _, length, width = states.shape
+        query = self._split(self.query(states))  # [B, heads, T, d]
+        key = self._split(self.key(states))
+        value = self._split(self.value(states))
+        distances = self._split(self.distance(sinusoids(length, width).to(states)))  # [heads, 2 T - 1, d]
+        by_distance = (query + self.distance_bias[:, None]) @ distances.mT  # [B, heads, T, 2 T - 1]
+        bias = _distance_to_position(by_distance) / math.sqrt(query.shape[-1])  # [B, heads, T, T]
         if valid is not None:
             bias = bias.masked_fill(~valid[:, None, None, :], -math.inf)
         query = query + self.content_bias[:, None]
-        attended = functional.scaled_dot_product_attention(
-            query, key.to(query), value.to(query), bias.to(query), self.dropout if self.training else 0.0
-        )
+        # The bias makes the query float32 under autocast; the kernel wants one type of all.
+        key, value, bias = key.to(query), value.to(query), bias.to(query)
+        dropout = self.dropout if self.training else 0.0
+        attended = functional.scaled_dot_product_attention(query, key, value, bias, dropout)  # [B, heads, T, d]
         return self.out(attended.transpose(-2, -3).flatten(-2))
 
     def _split(self, states: Tensor) -> Tensor:
@@ -104,9 +108,10 @@ def sinusoids(length: int, width: int) -> Tensor:
     Even columns are sines and odd ones cosines, of periods from 2 pi to 20,000 pi.
     """
     distances = torch.arange(length - 1, -length, -1, dtype=torch.float32)
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    angles = distances[:, None] * frequencies
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))  # [width / 2]
+    angles = distances[:, None] * frequencies  # [2 length - 1, width / 2]
+    sines_and_cosines = torch.stack([angles.sin(), angles.cos()], dim=2)
+    return sines_and_cosines.flatten(1)
 
 
 def _distance_to_position(by_distance: Tensor) -> Tensor:
@@ -116,8 +121,9 @@ def _distance_to_position(by_distance: Tensor) -> Tensor:
     without a loop.
     """
     length = by_distance.shape[-2]
-    flat = functional.pad(by_distance, (0, 1)).flatten(-2)[..., length - 1 : -1]
-    return flat.unflatten(-1, (length, 2 * length - 1))[..., :length]
+    padded = functional.pad(by_distance, (0, 1)).flatten(-2)  # [..., T * 2 T]
+    shifted = padded[..., length - 1 : -1].unflatten(-1, (length, 2 * length - 1))
+    return shifted[..., :length]
 
 
 class _Convolution(nn.Module):

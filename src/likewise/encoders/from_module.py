@@ -182,7 +182,8 @@ def _dry_run(network: nn.Module, channels: int, image_size: int) -> Tensor:
         )
     network.eval()
     try:
-        features = network(torch.zeros(1, channels, image_size, image_size, device=like.device, dtype=like.dtype))
+        grey = torch.zeros(1, channels, image_size, image_size).to(like)
+        features = network(grey)
     except Exception as error:  # a user's code may raise anything
         raise LikewiseError(
             f"The encoder {_class_name(network)} cannot read images [B, {channels}, {image_size}, {image_size}]: "

@@ -52,10 +52,9 @@ class LipEncoder(ClipEncoder):
 
     def __init__(self, shape: LipShape, mean: Sequence[float], std: Sequence[float]) -> None:
         before = (shape.widths[0], *shape.widths[:-1])
-        stages = [
-            _residual_stage(width_in, width, shape.blocks, 1 if number == 0 else 2)
-            for number, (width_in, width) in enumerate(zip(before, shape.widths, strict=True))
-        ]
+        stages: list[nn.Module] = []
+        for width_in, width in zip(before, shape.widths, strict=True):
+            stages.append(_residual_stage(width_in, width, shape.blocks, stride=2 if stages else 1))
         self.shape = shape
         super().__init__([_front_end(shape.widths[0]), *stages, _OverTime(shape)], shape.width, mean, std)
 
@@ -87,8 +86,9 @@ class LipEncoder(ClipEncoder):
         """Float [B, T, C, S, S] in [0, 1] -> [B, width]: the mean over valid frames."""
         if valid is None:
             return super().forward(pixels)
-        weight = valid[:, :, None].float()
-        return (self.frame_features(pixels, valid) * weight).sum(dim=1) / weight.sum(dim=1)
+        weight = valid[:, :, None].float()  # [B, T, 1]
+        features = self.frame_features(pixels, valid)  # [B, T, width]
+        return (features * weight).sum(dim=1) / weight.sum(dim=1)
 
     @property
     def _grey(self) -> Tensor:
@@ -99,8 +99,9 @@ class _PerFrame(nn.Sequential):
     """Image layers applied to each frame: [B, C, T, h, w] -> the same with other C, h, w."""
 
     def forward(self, input: Tensor) -> Tensor:
-        frames = input.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)  # as weights lie
-        return super().forward(frames).unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
+        frames = input.transpose(1, 2).flatten(0, 1)  # [B T, C, h, w]
+        maps = super().forward(frames.contiguous(memory_format=torch.channels_last))  # as weights lie
+        return maps.unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 
 class _OverTime(nn.Module):
@@ -112,7 +113,8 @@ class _OverTime(nn.Module):
         self.conformer = Conformer(shape.width, shape.heads, shape.hidden, shape.kernel, shape.layers, shape.dropout)
 
     def forward(self, maps: Tensor, valid: Tensor | None = None) -> Tensor:
-        states = self.conformer(self.narrow(maps.mean(dim=(3, 4)).mT), valid)
+        frames = maps.mean(dim=(3, 4)).mT  # [B, T, C]
+        states = self.conformer(self.narrow(frames), valid)  # [B, T, width]
         return states.mT[..., None, None]
 
 
@@ -139,28 +141,28 @@ class _Residual(nn.Module):
             nn.Conv2d(width, width, 3, 1, 1, bias=False),
             nn.BatchNorm2d(width),
         )
-        same_shape = width_in == width and stride == 1
-        self.shortcut = (
-            nn.Identity()
-            if same_shape
-            else nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        )
+        self.shortcut: nn.Module = nn.Identity()
+        if width_in != width or stride != 1:
+            projection = nn.Conv2d(width_in, width, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(width))
 
     def forward(self, maps: Tensor) -> Tensor:
         return functional.silu(self.convolutions(maps) + self.shortcut(maps))
 
 
 def _residual_stage(width_in: int, width: int, blocks: int, stride: int) -> _PerFrame:
-    return _PerFrame(_Residual(width_in, width, stride), *(_Residual(width, width, 1) for _ in range(blocks - 1)))
+    first = _Residual(width_in, width, stride)
+    others = [_Residual(width, width, 1) for _ in range(blocks - 1)]
+    return _PerFrame(first, *others)
 
 
 def _front_end(width: int) -> nn.Sequential:
     """Five frames and 7x7 pixels at once, then a quarter of the side: [B, 1, T, S, S] -> [B, width, T, S/4, S/4]."""
     return nn.Sequential(
-        nn.Conv3d(1, width, (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
+        nn.Conv3d(1, width, (5, 7, 7), stride=(1, 2, 2), padding=(2, 3, 3), bias=False),
         nn.BatchNorm3d(width),
         nn.SiLU(inplace=True),
-        nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
     )
 
 

@@ -73,7 +73,8 @@ def hypercolumns(maps: Sequence[Tensor], locations: Tensor) -> Tensor:
 def all_locations(side: int) -> Tensor:
     """The centres of the pixels of a square, row by row: float [side * side, 2] in the [-1, 1] plane."""
     line = (torch.arange(side) * 2 + 1) / side - 1
-    return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).flatten(0, 1)
+    x, y = torch.meshgrid(line, line, indexing="xy")  # [side, side] each
+    return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
 def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -> Tensor:
@@ -87,10 +88,11 @@ def sample_locations(rng: BatchRNG, count: int, heights: Tensor, share: float) -
         heights: [B, S, S]; the first locations are centres of pixels of the highest quarter.
         share: of the locations that are sampled there; 0 to 1.
     """
-    anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))
+    anywhere = rng.uniform(-1, 1, columns=2 * count).unflatten(1, (-1, 2))  # [B, count, 2]
     chosen, side = round(share * count), heights.shape[-1]
     if not chosen:
         return anywhere
-    highest = heights.flatten(1).topk(side * side // 4).indices.cpu()
-    rows = highest.gather(1, (rng.uniform(columns=chosen) * highest.shape[1]).long())
-    return torch.cat([all_locations(side)[rows], anywhere[:, chosen:]], dim=1)
+    highest = heights.flatten(1).topk(side * side // 4).indices.cpu()  # [B, S * S / 4], of the pixels
+    drawn = (rng.uniform(columns=chosen) * highest.shape[1]).long()  # [B, chosen]
+    pixels = highest.gather(1, drawn)
+    return torch.cat([all_locations(side)[pixels], anywhere[:, chosen:]], dim=1)

@@ -19,7 +19,8 @@ class FrameByFrame(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Float [B, T, C, S, S] -> [B, width]."""
-        return self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).mean(dim=1)
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # [B, T, width]
+        return features.mean(dim=1)
 
 
 def motion_network(name: str, views: MotionViews, frame_channels: int) -> FrameByFrame | ClipEncoder:

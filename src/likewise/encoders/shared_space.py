@@ -59,7 +59,8 @@ class SharedSpace(nn.Module):
     def vectors(self, tokenizer: Tokenizer, texts: list[str], batch_size: int = 256) -> Tensor:
         """Texts -> float32 [M, dim] of length 1, on the CPU."""
         where = self.text_head.weight.device
-        parts = [self.of_texts(part.long().to(where)) for part in tokenizer.encode(texts).split(batch_size)]
+        batches = tokenizer.encode(texts).split(batch_size)
+        parts = [self.of_texts(batch.long().to(where)) for batch in batches]
         made = torch.cat(parts).float().cpu() if parts else torch.zeros(0, self.settings.dim)
         return nn.functional.normalize(made, dim=1)
 

@@ -19,7 +19,10 @@ class SoundShape(NamedTuple):
     """residual blocks in each"""
 
 
-SOUND_NETWORKS = {"small": SoundShape((64, 96, 128), 1), "resnet18": SoundShape((64, 128, 256, 512), 2)}
+SOUND_NETWORKS = {
+    "small": SoundShape((64, 96, 128), blocks=1),
+    "resnet18": SoundShape((64, 128, 256, 512), blocks=2),
+}
 """small: quick enough to train on a CPU; resnet18: as wide and as deep as ResNet-18 (He et al. 2016, Table 1)."""
 
 
@@ -37,16 +40,14 @@ class SoundNetwork(nn.Module):
     def __init__(self, bands: int, shape: SoundShape) -> None:
         super().__init__()
         self.bands, self.width = bands, shape.widths[-1]
-        widths = (shape.widths[0], *shape.widths)
-        self.first = nn.Conv1d(bands, widths[0], 7, padding=3, bias=False)
-        self.norm = nn.BatchNorm1d(widths[0])
-        self.stages = nn.Sequential(
-            *(
-                _Block(before if block == 0 else width, width)
-                for before, width in zip(widths, shape.widths, strict=False)
-                for block in range(shape.blocks)
-            )
-        )
+        before = shape.widths[0]
+        self.first = nn.Conv1d(bands, before, 7, padding=3, bias=False)
+        self.norm = nn.BatchNorm1d(before)
+        self.stages = nn.Sequential()
+        for width in shape.widths:
+            for _ in range(shape.blocks):
+                self.stages.append(_Block(before, width))
+                before = width
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Float [B, bands, T] -> [B, width, T]."""
@@ -55,7 +56,8 @@ class SoundNetwork(nn.Module):
                 f"A network for sound of {self.bands} bands reads [B, {self.bands}, T]; "
                 f"{tuple(spectrogram.shape)} was given."
             )
-        return self.stages(torch.relu(self.norm(self.first(spectrogram.to(self.first.weight.dtype)))))
+        features = self.first(spectrogram.to(self.first.weight.dtype))
+        return self.stages(torch.relu(self.norm(features)))
 
 
 class _Block(nn.Module):
@@ -72,7 +74,8 @@ class _Block(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if width_in != width_out:
-            self.shortcut = nn.Sequential(nn.Conv1d(width_in, width_out, 1, bias=False), nn.BatchNorm1d(width_out))
+            projection = nn.Conv1d(width_in, width_out, 1, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm1d(width_out))
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.relu(self.residual(features) + self.shortcut(features))

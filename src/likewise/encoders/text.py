@@ -89,7 +89,11 @@ class _Block(nn.Module):
         self.heads = max(width // 64, 1)
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+        )
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, L, width], bool [B, L] -> [B, L, width]."""

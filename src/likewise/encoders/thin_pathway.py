@@ -6,8 +6,10 @@ from torch import nn
 
 from likewise.encoders.clip_networks import FactoredConvolution
 
-WIDTHS, STRIDES = (8, 16, 32, 64), (2, 2, 2, 1)
-"""Of its stages: channels, and strides in space; none in time."""
+WIDTHS = (8, 16, 32, 64)
+"""Channels of its stages."""
+STRIDES = (2, 2, 2, 1)
+"""Their strides in space; none in time."""
 
 
 class ThinPathway(nn.Sequential):
@@ -24,7 +26,8 @@ class ThinPathway(nn.Sequential):
     """channels that it gives"""
 
     def __init__(self, channels: int) -> None:
-        before = (channels, *WIDTHS)
-        super().__init__(
-            *(FactoredConvolution(i, o, (1, stride)) for i, o, stride in zip(before, WIDTHS, STRIDES, strict=False))
-        )
+        super().__init__()
+        before = channels
+        for width, stride in zip(WIDTHS, STRIDES, strict=True):
+            self.append(FactoredConvolution(before, width, (1, stride)))
+            before = width

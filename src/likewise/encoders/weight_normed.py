@@ -34,8 +34,9 @@ class WeightNormedConvolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, S, S] -> [B, channels out, s, s]."""
-        direction = self.weight / torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)
-        return self._conv_forward(input, direction * self.length.view(-1, 1, 1, 1), self.bias)
+        norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)  # [channels out, 1, 1, 1]
+        weight = self.weight / norm * self.length.view(-1, 1, 1, 1)
+        return self._conv_forward(input, weight, self.bias)
 
 
 def convolution(width_in: int, width_out: int, kernel: int, padding: int) -> nn.Sequential:
@@ -51,17 +52,17 @@ class NineLayers(Encoder):
 
     def __init__(self, first: int, second: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(first, mean, std)
-        self.blocks = nn.ModuleList(
-            [
-                nn.Sequential(nn.Dropout(0.2), *three(len(mean), first), nn.MaxPool2d(2), nn.Dropout(0.5)),
-                nn.Sequential(*three(first, second), nn.MaxPool2d(2), nn.Dropout(0.5)),
-                nn.Sequential(
-                    convolution(second, 2 * second, 3, 0),
-                    convolution(2 * second, second, 1, 0),
-                    convolution(second, first, 1, 0),
-                ),
-            ]
+        colours = three(len(mean), first)
+        middle = three(first, second)
+        last = nn.Sequential(
+            convolution(second, 2 * second, 3, 0),
+            convolution(2 * second, second, 1, 0),
+            convolution(second, first, 1, 0),
         )
+        self.blocks = nn.ModuleList()
+        self.blocks.append(nn.Sequential(nn.Dropout(0.2), *colours, nn.MaxPool2d(2), nn.Dropout(0.5)))
+        self.blocks.append(nn.Sequential(*middle, nn.MaxPool2d(2), nn.Dropout(0.5)))
+        self.blocks.append(last)
 
     def stages(self) -> Sequence[nn.Module]:
         """Three convolutions each."""

@@ -21,16 +21,14 @@ def auxiliary_heads(encoder: Encoder, outputs: int) -> nn.ModuleList:
         outputs: logits of each classifier.
     """
     stages = list(encoder.stages())
-    following = [stages[depth:] for depth in range(1, len(stages))] + [[encoder.another_stage()]]
-    return nn.ModuleList(
-        nn.Sequential(
-            *(_reinitialised(stage) for stage in branch),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(encoder.width, outputs),
-        )
-        for branch in following
-    )
+    additional = encoder.another_stage()
+    heads = nn.ModuleList()
+    for depth in range(1, len(stages) + 1):
+        following = stages[depth:] or [additional]
+        branch = [_reinitialised(stage) for stage in following]
+        linear = nn.Linear(encoder.width, outputs)
+        heads.append(nn.Sequential(*branch, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear))
+    return heads
 
 
 def _reinitialised(stage: nn.Module) -> nn.Module:

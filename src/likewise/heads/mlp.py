@@ -26,7 +26,10 @@ def mlp(
         parts.append(nn.Linear(width, hidden, bias=not batch_norm))
         if batch_norm:
             parts.append(nn.BatchNorm1d(hidden))
-        parts.append(nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True))
+        if negative_slope:
+            parts.append(nn.LeakyReLU(negative_slope, inplace=True))
+        else:
+            parts.append(nn.ReLU(inplace=True))
         width = hidden
     parts.append(nn.Linear(width, out, bias=bias))
     return nn.Sequential(*parts)
@@ -37,4 +40,8 @@ def location_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
 
     The dense head of DenseCL and SetSim.
     """
-    return nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, out, 1))
+    return nn.Sequential(
+        nn.Conv2d(width, hidden, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(hidden, out, 1),
+    )

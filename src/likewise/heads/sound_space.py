@@ -95,7 +95,8 @@ class SoundSpace(nn.Module):
         frames, side = clips.shape[2], maps.shape[-1]
         steps = self.network(self.spectrogram(sound, frames)).mT  # [B, T * r, width]
         global_sound = _unit(self.sound_global(steps.mean(dim=1)))  # [B, D]
-        locations = _unit(self.video_global(maps.mean(dim=2).flatten(2).mT))  # [B, L, D]
+        still_map = maps.mean(dim=2)  # [B, width, s, s], over time
+        locations = _unit(self.video_global(still_map.flatten(2).mT))  # [B, L, D]
         weights = attention_weights(global_sound, locations, self.settings.temperature)  # [B, L]
         # The thin network's map is pooled to the locations of the clip encoder's.
         fine = F.adaptive_avg_pool3d(self.thin(clips), (frames, side, side))  # [B, width, T, s, s]
@@ -115,13 +116,17 @@ class SoundSpace(nn.Module):
         The instant after the last frame is cut off, then time is stretched to the whole number, clip by clip, so that
         nothing drifts. At 25 frames a second, of 10 ms steps, there is nothing to stretch.
         """
-        made, wanted = self.log_mel(sound)[..., :-1], self.settings.steps * frames
-        return made if made.shape[2] == wanted else F.interpolate(made, wanted, mode="linear")
+        spectrogram = self.log_mel(sound)[..., :-1]
+        wanted = self.settings.steps * frames
+        if spectrogram.shape[2] == wanted:
+            return spectrogram
+        return F.interpolate(spectrogram, wanted, mode="linear")
 
     @torch.no_grad()
     def of_clips(self, features: Tensor) -> Tensor:
         """The clip encoder's features [B, width], its map's mean -> float32 [B, dim] of length 1, on the CPU."""
-        return _unit(self.video_global(features.to(self.video_global.weight.device))).float().cpu()
+        features = features.to(self.video_global.weight.device)
+        return _unit(self.video_global(features)).float().cpu()
 
     @torch.no_grad()
     def of_sound(self, sound: Tensor, frames: int, frame_rate: float) -> Tensor:
@@ -131,17 +136,19 @@ class SoundSpace(nn.Module):
         sound shorter than one is followed by silence.
         """
         length = round(frames / frame_rate * SOUND_RATE)
-        padded = F.pad(sound, (0, max(length - len(sound), 0)))[None]
-        first = torch.arange(0, padded.shape[1] - length + 1, length)
-        first = torch.cat([first, torch.tensor([padded.shape[1] - length])]).unique()
-        stretches = samples_from(padded.expand(len(first), -1), first, length)
-        return F.normalize(self.of_sounds(stretches, frames).mean(dim=0), dim=0)
+        padded = F.pad(sound, (0, max(length - len(sound), 0)))
+        last = len(padded) - length
+        first = torch.tensor([*range(0, last, length), last])  # [stretches]
+        stretches = samples_from(padded.expand(len(first), -1), first, length)  # [stretches, length]
+        mean = self.of_sounds(stretches, frames).mean(dim=0)  # [dim]
+        return F.normalize(mean, dim=0)
 
     @torch.no_grad()
     def of_sounds(self, sound: Tensor, frames: int) -> Tensor:
         """Sounds of so many frames, float [B, samples] in [-1, 1] -> float32 [B, dim] of length 1, on the CPU."""
-        made = self.network(self.spectrogram(sound.to(self.sound_global.weight.device), frames))
-        return _unit(self.sound_global(made.mean(dim=2))).float().cpu()
+        sound = sound.to(self.sound_global.weight.device)
+        steps = self.network(self.spectrogram(sound, frames))  # [B, width, T * r]
+        return _unit(self.sound_global(steps.mean(dim=2))).float().cpu()
 
 
 def save_sound_space(space: SoundSpace, run: Path) -> None:

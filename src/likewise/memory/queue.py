@@ -48,16 +48,24 @@ class Queue(nn.Module):
         """
         if ("rows", *columns) != self.columns:
             raise ValueError(f"The queue's columns are {self.columns}, but {('rows', *columns)} were pushed.")
-        count = min(len(new), len(self))
-        positions = (self.pushed + len(new) - count + torch.arange(count, device=new.device)) % len(self)
+        count = min(len(new), len(self))  # of a batch longer than the queue only the last rows stay
+        first = self.pushed + len(new) - count
+        positions = (first + torch.arange(count, device=new.device)) % len(self)  # [count]
         for name, column in {"rows": new, **columns}.items():
             memory: Tensor = getattr(self, name)
-            memory[positions] = column.detach()[len(new) - count :].to(memory.dtype)
+            newest = column.detach()[len(new) - count :]
+            memory[positions] = newest.to(memory.dtype)
         self.pushed += len(new)
 
 
 class BatchHistory(Queue):
     """A queue of one row for each past batch, such as its mean prediction; its length is counted in batches."""
+
+
+def embedding_queues(nets: nn.Module) -> list[Queue]:
+    """The queues of networks whose rows are embeddings of single examples."""
+    queues = [module for module in nets.modules() if isinstance(module, Queue)]
+    return [queue for queue in queues if not isinstance(queue, BatchHistory)]
 
 
 def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
@@ -69,8 +77,7 @@ def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
         nets: the networks of a method.
         examples: training examples.
     """
-    queues = [module for module in nets.modules() if isinstance(module, Queue) and not isinstance(module, BatchHistory)]
-    lengths = sorted({len(queue) for queue in queues if len(queue) > examples})
+    lengths = sorted({len(queue) for queue in embedding_queues(nets) if len(queue) > examples})
     allowed = max(examples // 4, 1)
     return [
         f"the queue holds {length:,} embeddings, but there are only {examples:,} training examples, so each example is "

@@ -28,7 +28,8 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buf
         copy_buffers: copy the student's buffers, for a teacher that is only evaluated. By default they are kept, as
             in the MoCo, BYOL and ISD authors' code: a teacher's batch-norm statistics come from its own forward passes.
     """
-    averages, parameters = list(teacher.parameters()), [p.detach() for p in student.parameters()]
+    averages = list(teacher.parameters())
+    parameters = [parameter.detach() for parameter in student.parameters()]
     # On a GPU one launch for all of them, as in torch.optim.swa_utils.
     torch._foreach_lerp_(averages, parameters, 1 - momentum)  # type: ignore[call-overload, arg-type]
     if copy_buffers:
@@ -46,4 +47,5 @@ def momentum_at(step: int, momentum: float) -> float:
 
 def momentum_to_one(fraction: float, momentum: float) -> float:
     """The momentum after a share of the run, 0 to 1: from its first value to 1 by a cosine (BYOL, App. J)."""
-    return 1 - (1 - momentum) * (math.cos(math.pi * fraction) + 1) / 2
+    remaining = (math.cos(math.pi * fraction) + 1) / 2  # from 1 to 0
+    return 1 - (1 - momentum) * remaining

@@ -79,7 +79,10 @@ def find_method(name: str) -> type[Method]:
 
 def method_name(method: Method) -> str:
     """The registered name of a method, or the name of its class if it is not registered."""
-    return next((name for name, known in METHODS.items() if type(method) is known), type(method).__name__)
+    for name, known in METHODS.items():
+        if type(method) is known:
+            return name
+    return type(method).__name__
 
 
 def choose_method(labelled: int, total: int, fewest_in_a_class: int, classes: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from likewise.losses.attraction_repulsion import (
 )
 from likewise.memory import Queue, ema_update, make_ema_copy
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, moco_v2
 
@@ -113,7 +113,8 @@ class CACR(Method):
         if not self.queue:
             return Nets(encoder=encoder, head=head)
         teacher = make_ema_copy(nn.Sequential(encoder, head))
-        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
+        queue = Queue(self.queue, self.dim)
+        return Nets(encoder=encoder, head=head, teacher=teacher, queue=queue)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """All views of each image, by the teacher too if there is one."""
@@ -136,7 +137,7 @@ class CACR(Method):
             keys = queries
             repulsion = multi_view_repulsion(queries, sharpness, through)
         attraction = multi_view_attraction(queries, keys, self.attraction_sharpness, through)
-        terms = {"attraction": attraction.detach(), "repulsion": repulsion.detach()}
+        terms = {"attraction": attraction, "repulsion": repulsion}
         return Step(attraction + repulsion, {"feature_std": feature_std(queries[0]), **terms}, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
@@ -148,12 +149,15 @@ class CACR(Method):
     def draw_views(self, batch: Batch, progress: Progress) -> list[Tensor]:
         """Each image's views, float [B, C, S, S] each."""
         names = [f"view {v}" for v in range(self.positives + 1)]
-        return [self.views(batch.pixels, progress.rng(name, batch)).pixels for name in names]
+        return [one_view(self.views, batch, progress, name) for name in names]
 
     def _from_queue(self, queries: Tensor, queue: Tensor, sharpness: float, through: bool) -> Tensor:
         """Each view [B, D] of [V, B, D] repelled by the queue and by the same view of other images; mean over views."""
         own = len(queue) + torch.arange(queries.shape[1], device=queue.device)
-        terms = [contrastive_repulsion(q, torch.cat([queue, q]), sharpness, own, through) for q in queries]
+        terms: list[Tensor] = []
+        for view in queries:
+            others = torch.cat([queue, view])  # [K + B, D]
+            terms.append(contrastive_repulsion(view, others, sharpness, own, through))
         return torch.stack(terms).mean()
 
     def _by_image(self, z: Tensor) -> Tensor:

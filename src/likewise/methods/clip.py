@@ -14,14 +14,14 @@ from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.columns.tokens import Tokenizer, drawn
 from likewise.encoders import Encoder
 from likewise.encoders.pretrained_text import text_folder
-from likewise.encoders.shared_space import TOKENIZER, SpaceSettings, build_space, save_space
+from likewise.encoders.shared_space import TOKENIZER, SharedSpace, SpaceSettings, build_space, save_space
 from likewise.encoders.text import SMALL_TEXT, TextSettings
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
 from likewise.losses import clip_loss
 from likewise.losses.float32 import unit
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, mild_crop
 
@@ -126,19 +126,21 @@ class CLIP(Method):
 
     def view_and_caption(self, batch: Batch, progress: Progress) -> tuple[Tensor, Tensor]:
         """A view of each image, and one of its captions."""
-        view = self.views(batch.pixels, progress.rng("view", batch)).pixels
-        return view, drawn(batch.modalities[CAPTIONS], progress.rng("caption", batch).uniform())
+        view = one_view(self.views, batch, progress)
+        which = progress.rng("caption", batch).uniform()
+        return view, drawn(batch.modalities[CAPTIONS], which)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair."""
         view, caption = self.view_and_caption(batch, progress)
-        return {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
+        image, text = embed_pairs(nets.encoder, nets.space, view, caption)
+        return {"image": image, "text": text}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each finds its partner, both ways."""
         scale = nets.scale()
         loss = clip_loss(outputs["image"], outputs["text"], scale, self.smoothing)
-        return Step(loss, {"feature_std": feature_std(outputs["image"]), "scale": scale.detach()})
+        return Step(loss, {"feature_std": feature_std(outputs["image"]), "scale": scale})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Keep the scale within its bounds."""
@@ -149,3 +151,10 @@ class CLIP(Method):
         tokenizer = transforms[CAPTIONS]
         assert isinstance(tokenizer, Tokenizer)
         save_space(nets.space, tokenizer, folder)
+
+
+def embed_pairs(encoder: Encoder, space: SharedSpace, view: Tensor, caption: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and captions in the shared space, [B, dim] each, of unit length."""
+    image = unit(space.of_images(encoder(view)))
+    text = unit(space.of_texts(caption))
+    return image, text

@@ -13,11 +13,10 @@ from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
 from likewise.heads import LearnedScale
 from likewise.losses import clip_loss, optimal_transport_targets, pair_divergence, pair_targets
-from likewise.losses.float32 import unit
 from likewise.memory import ema_update, make_ema_copy
 from likewise.memory.teacher import momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.clip import CLIP
+from likewise.methods.clip import CLIP, embed_pairs
 from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std
 from likewise.methods.recipe import Recipe
 
@@ -97,12 +96,11 @@ class CLIPDistill(CLIP):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both sides of each pair, by student and teacher."""
         view, caption = self.view_and_caption(batch, progress)
-        outputs = {"image": unit(nets.space.of_images(nets.encoder(view))), "text": unit(nets.space.of_texts(caption))}
+        image, text = embed_pairs(nets.encoder, nets.space, view, caption)
         encoder, space = nets.teacher["encoder"], nets.teacher["space"]
         with torch.no_grad():
-            outputs["teacher image"] = unit(space.of_images(encoder(view)))
-            outputs["teacher text"] = unit(space.of_texts(caption))
-        return outputs
+            teacher_image, teacher_text = embed_pairs(encoder, space, view, caption)
+        return {"image": image, "text": text, "teacher image": teacher_image, "teacher text": teacher_text}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """CLIP's loss, plus the divergence from the teacher's soft targets."""
@@ -112,9 +110,9 @@ class CLIPDistill(CLIP):
         taught = pair_divergence(images, texts, image_targets, text_targets, nets.soft_scale())
         metrics = {
             "feature_std": feature_std(images),
-            "scale": nets.scale().detach(),
-            "clip": named.detach(),
-            "distill": taught.detach(),
+            "scale": nets.scale(),
+            "clip": named,
+            "distill": taught,
         }
         return Step(self.hard * named + (1 - self.hard) * taught, metrics)
 

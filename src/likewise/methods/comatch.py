@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,7 +25,17 @@ from likewise.losses import (
 from likewise.losses.float32 import unit
 from likewise.memory import BatchHistory, Queue, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, forward_concatenated, two_views
+from likewise.methods.method import (
+    Method,
+    Nets,
+    Outputs,
+    Progress,
+    Step,
+    feature_std,
+    forward_concatenated,
+    one_view,
+    two_views,
+)
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_weak, supcon, weak
 
@@ -148,12 +159,13 @@ class CoMatch(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits and embedding of a weak and two strong views of each image, and of the support."""
         strong, other = two_views(self.strong_views, batch, progress, self.other_views)
-        weak = self.weak_views(batch.pixels, progress.rng("weak view", batch)).pixels
+        weak = one_view(self.weak_views, batch, progress, "weak view")
         views = {"weak": weak, "strong": strong, "other": other}
-        if batch.support is None:  # a microbatch may hold no row of it
+        support = batch.support
+        if support is None:  # a microbatch may hold no row of it
             return self._predict(nets, views)
-        views["support"] = self.weak_views(batch.support.pixels, progress.rng("support", batch.support)).pixels
-        return {**self._predict(nets, views), "labels": batch.support.labels}
+        views["support"] = one_view(self.weak_views, support, progress, "support")
+        return {**self._predict(nets, views), "labels": support.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Cross-entropy of the support, of the confident pseudo-labels, and of the pseudo-label graph (Algorithm 1)."""
@@ -172,18 +184,18 @@ class CoMatch(Method):
         graph = self._graph_loss(nets, outputs, targets)
         loss = supervised + self.pseudo_label_weight * pseudo_label + self.graph_weight * graph
         metrics = {
-            "supervised": supervised.detach(),
-            "pseudo_label": pseudo_label.detach(),
-            "graph": graph.detach(),
+            "supervised": supervised,
+            "pseudo_label": pseudo_label,
+            "graph": graph,
             "feature_std": feature_std(outputs["strong"]),
             "mask_ratio": pseudo_labels.any(dim=1).float().mean(),
         }
         memory_updates = {
-            "queue": torch.cat([outputs["weak"], outputs["support"]]).detach(),  # [B + S, D]
-            "probabilities": torch.cat([aligned, labels]).detach(),  # [B + S, C]
-            "mean_prediction": probabilities.mean(dim=0, keepdim=True).detach(),  # [1, C]
-            "other": outputs["other"].detach(),  # [B, D]
-            "targets": targets.detach(),  # [B, C]
+            "queue": torch.cat([outputs["weak"], outputs["support"]]),  # [B + S, D]
+            "probabilities": torch.cat([aligned, labels]),  # [B + S, C]
+            "mean_prediction": probabilities.mean(dim=0, keepdim=True),  # [1, C]
+            "other": outputs["other"],  # [B, D]
+            "targets": targets,  # [B, C]
         }
         return Step(loss, metrics, memory_updates)
 
@@ -213,7 +225,7 @@ class CoMatch(Method):
 
 
 def predictions(
-    nets: Nets, features: dict[str, Tensor], classify: tuple[str, ...], embed: tuple[str, ...]
+    nets: Nets, features: dict[str, Tensor], classify: Sequence[str], embed: Sequence[str]
 ) -> dict[str, Tensor]:
     """Logits [B, C] of some views and unit embeddings [B, D] of some; a view without features is left out."""
     outputs = {}

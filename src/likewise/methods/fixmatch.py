@@ -13,7 +13,7 @@ from likewise.encoders import Encoder
 from likewise.losses import distribution_alignment, soft_cross_entropy, threshold_pseudo_labels
 from likewise.memory import BatchHistory, ema_update, make_ema_copy, momentum_at
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, forward_concatenated, one_view
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, comatch_strong, fixmatch_strong, fixmatch_weak
 
@@ -108,12 +108,11 @@ class FixMatch(Method):
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits of a weak and a strong view of each image, and of the support; weak views take no gradient."""
         views = {
-            "weak": self.weak_views(batch.pixels, progress.rng("weak view", batch)).pixels,
-            "strong": self.strong_views(batch.pixels, progress.rng("strong view", batch)).pixels,
+            "weak": one_view(self.weak_views, batch, progress, "weak view"),
+            "strong": one_view(self.strong_views, batch, progress, "strong view"),
         }
         if batch.support is not None:  # a microbatch may hold no row of it
-            rng = progress.rng("support", batch.support)
-            views["support"] = self.weak_views(batch.support.pixels, rng).pixels
+            views["support"] = one_view(self.weak_views, batch.support, progress, "support")
         features = forward_concatenated(nets.encoder, views)
         outputs = {name: nets.classifier(outputs) for name, outputs in features.items()}
         outputs["weak"] = outputs["weak"].detach()
@@ -131,8 +130,8 @@ class FixMatch(Method):
         supervised = F.cross_entropy(outputs["support"].float(), outputs["labels"])
         pseudo_label = soft_cross_entropy(outputs["strong"], pseudo_labels)
         metrics = {
-            "supervised": supervised.detach(),
-            "pseudo_label": pseudo_label.detach(),
+            "supervised": supervised,
+            "pseudo_label": pseudo_label,
             "mask_ratio": pseudo_labels.sum(dim=1).mean(),
         }
         loss = supervised + self.pseudo_label_weight * pseudo_label

@@ -110,7 +110,8 @@ class FlowSimilarity(Method):
         """Some pixels of one frame of each clip, and their motion until the next frame."""
         frames, motion = self.frames_and_motion(batch, progress)
         rng = progress.rng("places", batch)
-        locations = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast).to(frames.device)
+        locations = sample_locations(rng, self.positions, flow_magnitudes(motion), self.fast)
+        locations = locations.to(frames.device)  # [B, P, 2]
         moving = (mean_magnitude(motion) > self.still).float()
         return {
             "pixels": self.embeddings(nets, frames, locations),
@@ -124,8 +125,10 @@ class FlowSimilarity(Method):
         kernel = gaussian_log_kernel(outputs["flow"], self.width)
         if self.loss == "cross-entropy":
             loss = kernel_cross_entropy(pixels, kernel, self.temperature, self.target, moving)
+        elif self.loss == "regression":
+            loss = kernel_regression(pixels, kernel, moving)
         else:
-            loss = {"regression": kernel_regression, "alignment": kernel_alignment}[self.loss](pixels, kernel, moving)
+            loss = kernel_alignment(pixels, kernel, moving)
         return Step(loss, {"mean_cosine": mean_cosine(pixels.detach()), "moving": moving.mean()})
 
     def embeddings(self, nets: Nets, frames: Tensor, locations: Tensor) -> Tensor:

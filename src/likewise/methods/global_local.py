@@ -103,9 +103,15 @@ class GlobalLocal(Method):
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """The encoder, which is the slow pathway, and the space with the networks for frames and for sound."""
         settings = SoundSpaceSettings(
-            encoder.width, encoder.channels, self.sound_network, self.bands, self.steps, self.dim, self.local_dim,
+            encoder.width,
+            encoder.channels,
+            self.sound_network,
+            self.bands,
+            self.steps,
+            self.dim,
+            self.local_dim,
             self.temperature,
-        )  # fmt: skip
+        )
         return Nets(encoder=encoder, space=SoundSpace(settings))
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
@@ -126,8 +132,8 @@ class GlobalLocal(Method):
         frame_sounds = outputs["frame_sounds"].flatten(0, 1)  # [B T, r, d]
         local_loss = mil_nce(frames, frame_sounds, self.temperature)
         metrics = {
-            "global": global_loss.detach(),
-            "local": local_loss.detach(),
+            "global": global_loss,
+            "local": local_loss,
             "feature_std": feature_std(outputs["sound"]),
         }
         return Step(self.global_weight * global_loss + self.local_weight * local_loss, metrics)
@@ -145,4 +151,5 @@ class GlobalLocal(Method):
 def sound_of_view(view: View, batch: Batch) -> Tensor:
     """The sound of exactly the frames that a view shows: float [B, samples] in [-1, 1]."""
     assert view.start is not None
-    return sound_of_frames(batch.modalities[SOUND], view.start, view.pixels.shape[1], batch.pixels.images.shape[1])
+    frames, stored_frames = view.pixels.shape[1], batch.pixels.images.shape[1]
+    return sound_of_frames(batch.modalities[SOUND], view.start, frames, stored_frames)

@@ -17,8 +17,9 @@ from likewise.methods.cross_entropy import label_term
 from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.methods.hsakd_teacher import PRESETS, HSAKDTeacher, depths, predict_rotations
 from likewise.methods.kd import train_top1
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_view
 from likewise.methods.recipe import Recipe
+from likewise.methods.step import sum_of
 from likewise.views.image.rotations import ROTATIONS
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
@@ -81,7 +82,7 @@ class HSAKD(DistillationMethod):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits of both networks for the four rotations of a view."""
-        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
+        pixels = one_view(self.views, batch, progress)
         with torch.no_grad():
             predicted = predict_rotations(nets.teacher.nets, pixels)
         return {
@@ -99,5 +100,4 @@ class HSAKD(DistillationMethod):
             teacher = outputs[f"teacher's {name}"].flatten(0, 1)
             term = "teacher" if name == "logits" else name
             losses[term] = knowledge_distillation(student, teacher, self.temperature)
-        metrics = {name: loss.detach() for name, loss in losses.items()}
-        return Step(torch.stack(list(losses.values())).sum(), {**metrics, "train_top1": train_top1(unrotated)})
+        return Step(sum_of(losses), {**losses, "train_top1": train_top1(unrotated)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
@@ -14,8 +13,9 @@ from likewise.heads import auxiliary_heads
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import CrossEntropy, labelled_cross_entropy, share_of_right
 from likewise.methods.distillation import DistillationMethod, Teacher
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, one_view
 from likewise.methods.recipe import Recipe
+from likewise.methods.step import sum_of
 from likewise.views.image.rotations import ROTATIONS, class_logits, four_rotations, joint_labels
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
@@ -101,21 +101,21 @@ class HSAKDTeacher(DistillationMethod):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Logits for the four rotations of a view."""
-        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
+        pixels = one_view(self.views, batch, progress)
         return {**predict_rotations(nets, pixels), "labels": batch.labels}
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The class of the unrotated rows, and class and rotation of all rows at every depth."""
         labels, joint = outputs["labels"], joint_labels(outputs["labels"])
         losses = {"labels": labelled_cross_entropy(outputs["logits"][:, 0], labels)}
-        losses |= {depth: labelled_cross_entropy(outputs[depth].flatten(0, 1), joint) for depth in depths(outputs)}
-        metrics = {name: loss.detach() for name, loss in losses.items()}
-        for name, logits in (
-            ("train_top1", outputs["logits"]),
-            ("auxiliary_top1", class_logits(outputs[depths(outputs)[-1]])),
-        ):
-            metrics[name] = share_of_right(logits[:, 0], labels)
-        return Step(torch.stack(list(losses.values())).sum(), metrics)
+        for depth in depths(outputs):
+            losses[depth] = labelled_cross_entropy(outputs[depth].flatten(0, 1), joint)
+        deepest = class_logits(outputs[depths(outputs)[-1]])
+        metrics = {
+            "train_top1": share_of_right(outputs["logits"][:, 0], labels),
+            "auxiliary_top1": share_of_right(deepest[:, 0], labels),
+        }
+        return Step(sum_of(losses), {**losses, **metrics})
 
 
 def predict_rotations(nets: Nets, pixels: Tensor) -> dict[str, Tensor]:

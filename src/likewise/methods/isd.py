@@ -135,7 +135,7 @@ class ISD(Method):
             self.student_temperature,
             self.teacher_temperature,
         )
-        return Step(loss, {"feature_std": feature_std(student)}, memory_updates={"queue": teacher.detach()})
+        return Step(loss, {"feature_std": feature_std(student)}, memory_updates={"queue": teacher})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Push the teacher's embeddings, then update the EMA teacher."""

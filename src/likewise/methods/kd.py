@@ -13,7 +13,7 @@ from likewise.losses import knowledge_distillation
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import label_term, share_of_right
 from likewise.methods.distillation import DistillationMethod
-from likewise.methods.method import Nets, Outputs, Progress, Step, classify
+from likewise.methods.method import Nets, Outputs, Progress, Step, classify, one_view
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, fixmatch_weak
 
@@ -79,7 +79,7 @@ class KD(DistillationMethod):
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Both networks' logits of one view."""
-        pixels = self.views(batch.pixels, progress.rng("view", batch)).pixels
+        pixels = one_view(self.views, batch, progress)
         with torch.no_grad():
             teacher_logits = nets.teacher(pixels)  # [B, classes]
         return {"logits": classify(self, nets, pixels), "teacher": teacher_logits, "labels": batch.labels}
@@ -88,7 +88,7 @@ class KD(DistillationMethod):
         """Cross-entropy of the labels plus the weighted divergence from the teacher."""
         labels = label_term(outputs["logits"], outputs["labels"])
         teacher = knowledge_distillation(outputs["logits"], outputs["teacher"], self.temperature)
-        metrics = {"labels": labels.detach(), "teacher": teacher.detach(), "train_top1": train_top1(outputs)}
+        metrics = {"labels": labels, "teacher": teacher, "train_top1": train_top1(outputs)}
         return Step(labels + self.teacher_weight * teacher, metrics)
 
 

@@ -124,7 +124,8 @@ class LiRA(Method):
             sound: [B, T, F], targets of all stored frames.
         """
         assert view.start is not None
-        frames = torch.arange(view.pixels.shape[1], device=view.start.device) + view.start[:, None]  # [B, frames]
+        from_start = torch.arange(view.pixels.shape[1], device=view.start.device)
+        frames = view.start[:, None] + from_start  # [B, frames]
         ends = sound.shape[1] if lengths is None else lengths[:, None].to(frames)
         valid = (frames < ends).to(view.pixels.device)  # [B, frames]
         prediction = nets.head(nets.encoder.frame_features(view.pixels, valid))  # [B, frames, F]

@@ -19,6 +19,7 @@ from likewise.methods.card import Card, Preset
 from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, two_views
 from likewise.methods.recipe import Recipe
 from likewise.methods.simclr import SimCLR
+from likewise.methods.step import sum_of
 from likewise.views.policies import ViewPolicy, simclr
 
 PRESETS = {
@@ -86,10 +87,11 @@ class LoCo(Method):
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """The sum of NT-Xent over units [B, 2, dim]."""
-        losses = {unit: nt_xent(z[:, 0], z[:, 1], self.temperature) for unit, z in outputs.items()}
-        metrics = {unit: loss.detach() for unit, loss in losses.items()}
+        losses: dict[str, Tensor] = {}
+        for unit, z in outputs.items():
+            losses[unit] = nt_xent(z[:, 0], z[:, 1], self.temperature)
         *_, last = outputs.values()
-        return Step(torch.stack(list(losses.values())).sum(), {"feature_std": feature_std(last[:, 0]), **metrics})
+        return Step(sum_of(losses), {"feature_std": feature_std(last[:, 0]), **losses})
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
         """`embed` and `compute_loss` for one unit after the other, each forgotten before the next."""
@@ -98,7 +100,8 @@ class LoCo(Method):
         losses, metrics = [], {}
         for unit, z in self._units(nets, batch, progress):
             done = self.gather_and_compute_loss(nets, {unit: z}, progress)
-            for p, gradient in zip(learned, torch.autograd.grad(done.loss, learned, allow_unused=True), strict=True):
+            of_unit = torch.autograd.grad(done.loss, learned, allow_unused=True)
+            for p, gradient in zip(learned, of_unit, strict=True):
                 if gradient is not None:
                     gradients[p] = gradients[p] + gradient if p in gradients else gradient
             losses.append(done.loss.detach())

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from likewise.collectives import gather, sharded_rows
 from likewise.data.batch import Batch
 from likewise.methods.nets import Nets
 from likewise.methods.progress import Progress
 from likewise.methods.recipe import Recipe
-from likewise.methods.step import Outputs, Step
+from likewise.methods.step import Outputs, Step, compute_over_ranks
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,7 @@ class Objective:
 
     def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        gathered = {name: gather(row) for name, row in outputs.items()}
-        with sharded_rows():
-            return self.compute_loss(nets, gathered, progress)
+        return compute_over_ranks(self.compute_loss, nets, outputs, progress)
 
 
 Backward = Callable[[Objective, Batch, Progress], Step]
@@ -74,8 +71,8 @@ class AdamWModule(nn.Module):
         """
         parameters = dict(network.named_parameters())
         buffers = dict(self.named_buffers())
-        betas = (self.recipe.momentum, 0.999)
-        optimizer = AdamW(parameters.values(), lr=rate, betas=betas, weight_decay=self.recipe.weight_decay, fused=True)
+        betas, weight_decay = (self.recipe.momentum, 0.999), self.recipe.weight_decay
+        optimizer = AdamW(parameters.values(), lr=rate, betas=betas, weight_decay=weight_decay, fused=True)
         for name, parameter in parameters.items():
             optimizer.state[parameter] = {
                 "step": self.steps.float(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from likewise.collectives import gather, sharded_rows
 from likewise.data.batch import Batch
 from likewise.data.columns.column import Column, ColumnTransform
 from likewise.data.loader import Support
@@ -23,7 +23,7 @@ from likewise.methods.card import Card
 from likewise.methods.manual_optimization import Backward
 from likewise.methods.nets import Nets
 from likewise.methods.progress import Progress
-from likewise.methods.step import Outputs, Step
+from likewise.methods.step import Outputs, Step, compute_over_ranks
 from likewise.views.policies import ViewPolicy
 
 MethodT = TypeVar("MethodT", bound="Method")
@@ -87,9 +87,7 @@ class Method:
 
     def gather_and_compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """`compute_loss` of this rank's rows and those of all others."""
-        gathered = {name: gather(row) for name, row in outputs.items()}
-        with sharded_rows():
-            return self.compute_loss(nets, gathered, progress)
+        return compute_over_ranks(self.compute_loss, nets, outputs, progress)
 
     def before_step(self, nets: Nets, batch: Batch, progress: Progress, backward: Backward) -> Mapping[str, Step]:
         """Update networks that have an optimiser of their own, before the main optimiser's step.
@@ -138,10 +136,16 @@ def classify(method: Method, nets: Nets, pixels: Tensor) -> Tensor:
     return head(encoder(pixels))
 
 
+def one_view(policy: ViewPolicy, batch: Batch, progress: Progress, name: str = "view") -> Tensor:
+    """A view of each image, float [B, C, S, S]; views of different names are independent."""
+    return policy(batch.pixels, progress.rng(name, batch)).pixels
+
+
 def two_views(policy: ViewPolicy, batch: Batch, progress: Progress, other: ViewPolicy | None = None) -> list[Tensor]:
     """Two independent views of each image, float [B, C, S, S] each; the second by ``other`` if given."""
-    policies = {"first view": policy, "second view": other or policy}
-    return [policy(batch.pixels, progress.rng(name, batch)).pixels for name, policy in policies.items()]
+    first = one_view(policy, batch, progress, "first view")
+    second = one_view(other or policy, batch, progress, "second view")
+    return [first, second]
 
 
 def forward_concatenated(network: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -156,4 +160,5 @@ def feature_std(z: Tensor) -> Tensor:
 
     Chen & He 2021 (SimSiam), Sec. 4.1, https://arxiv.org/abs/2011.10566.
     """
-    return unit(z.detach()).std(dim=0, correction=0).mean() * z.shape[1] ** 0.5
+    std = unit(z.detach()).std(dim=0, correction=0)  # [D]
+    return std.mean() * math.sqrt(z.shape[1])

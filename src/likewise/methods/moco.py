@@ -83,7 +83,8 @@ class MoCoV2(Method):
         """Student, its EMA copy, and the queue."""
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
         teacher = make_ema_copy(nn.Sequential(encoder, head))
-        return Nets(encoder=encoder, head=head, teacher=teacher, queue=Queue(self.queue, self.dim))
+        queue = Queue(self.queue, self.dim)
+        return Nets(encoder=encoder, head=head, teacher=teacher, queue=queue)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The student embeds one view, the teacher the other."""
@@ -96,9 +97,8 @@ class MoCoV2(Method):
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """One positive and the whole queue as negatives."""
         loss = queue_nce(outputs["query"], outputs["key"], nets.queue.rows, self.temperature)
-        return Step(
-            loss, {"feature_std": feature_std(outputs["query"])}, memory_updates={"queue": outputs["key"].detach()}
-        )
+        metrics = {"feature_std": feature_std(outputs["query"])}
+        return Step(loss, metrics, memory_updates={"queue": outputs["key"]})
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Push the keys, then update the EMA teacher."""

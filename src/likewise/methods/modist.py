@@ -149,8 +149,8 @@ class MoDist(Method):
         """MoCo's loss of each query with the key of its own kind and with that of the other kind."""
         query, key = outputs["query"], outputs["key"]  # [B, dim]
         visual = queue_nce(query, key, nets.queue.rows, self.temperature)
-        metrics = {"visual_loss": visual.detach(), "feature_std": feature_std(query)}
-        memory_updates = {"queue": key.detach()}
+        metrics = {"visual_loss": visual, "feature_std": feature_std(query)}
+        memory_updates = {"queue": key}
         if self.moving is None:
             return Step(self.visual_weight * visual, metrics, memory_updates)
 
@@ -160,8 +160,8 @@ class MoDist(Method):
         to_visual = queue_nce(motion_query, key, nets.queue.rows, self.temperature)
         cross = to_motion + to_visual
         weighted = [self.visual_weight * visual, self.motion_weight * motion, self.cross_weight * cross]
-        metrics |= {"motion_loss": motion.detach(), "cross_loss": cross.detach()}
-        memory_updates["motion_queue"] = motion_key.detach()
+        metrics |= {"motion_loss": motion, "cross_loss": cross}
+        memory_updates["motion_queue"] = motion_key
         return Step(torch.stack(weighted).sum(), metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:

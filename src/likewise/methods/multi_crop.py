@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.data.batch import Batch
-from likewise.methods.method import Progress, two_views
+from likewise.methods.method import Progress, one_view, two_views
 from likewise.views.policies import ViewPolicy
 
 
@@ -19,8 +19,11 @@ def multi_crop(
 
     Caron et al. 2020 (SwAV), Sec. 3.2, https://arxiv.org/abs/2006.09882.
     """
-    crops = {f"small {i}": small(batch.pixels, progress.rng(f"small view {i}", batch)).pixels for i in range(count)}
-    return dict(zip(("first", "second"), two_views(policy, batch, progress), strict=True)) | crops
+    first, second = two_views(policy, batch, progress)
+    views = {"first": first, "second": second}
+    for number in range(count):
+        views[f"small {number}"] = one_view(small, batch, progress, f"small view {number}")
+    return views
 
 
 def embed_views(encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -28,8 +31,11 @@ def embed_views(encoder: nn.Module, head: nn.Module, views: Mapping[str, Tensor]
     names_by_size: dict[int, list[str]] = {}
     for name, view in views.items():
         names_by_size.setdefault(view.shape[-1], []).append(name)
-    features = [encoder(torch.cat([views[name] for name in names])) for names in names_by_size.values()]
-    order = [name for names in names_by_size.values() for name in names]
-    rows = head(torch.cat(features)).split([len(views[name]) for name in order])
-    found = dict(zip(order, rows, strict=True))
-    return {name: found[name] for name in views}
+    order: list[str] = []
+    features: list[Tensor] = []
+    for names in names_by_size.values():
+        order += names
+        features.append(encoder(torch.cat([views[name] for name in names])))
+    lengths = [len(views[name]) for name in order]
+    rows = dict(zip(order, head(torch.cat(features)).split(lengths), strict=True))
+    return {name: rows[name] for name in views}

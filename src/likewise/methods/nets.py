@@ -66,7 +66,9 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 def _is_equal(network: nn.Module, other: nn.Module) -> bool:
     """Whether two networks have the same tensors under the same names."""
     first, second = network.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    if first.keys() != second.keys():
+        return False
+    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from likewise.heads import mlp
 from likewise.losses import mean_entropy, probability_cross_entropy, sharpen, soft_neighbours
 from likewise.losses.float32 import unit
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, feature_std, one_view
 from likewise.methods.multi_crop import embed_views, multi_crop
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, simclr_small, swav, swav_small_crop
@@ -124,27 +124,32 @@ class PAWS(Method):
         support = batch.support
         views = multi_crop(self.views, self.small_views, self.small_crops, batch, progress)
         if support is not None:
-            views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
+            views["support"] = one_view(self.views, support, progress, "support")
         h = embed_views(nets.encoder, nets.projector, views)
         together = nets.predictor(torch.cat(list(h.values())))
         z = together.split([len(rows) for rows in h.values()])
         outputs = {name: unit(row) for name, row in zip(h, z, strict=True)}
-        targets = {f"{name} target": unit(h[name].detach()) for name in h if not name.startswith("small")}
-        return {**outputs, **targets} | ({} if support is None else {"labels": support.labels})
+        for name, projection in h.items():
+            if not name.startswith("small"):  # small crops only predict
+                outputs[f"{name} target"] = unit(projection.detach())
+        if support is not None:
+            outputs["labels"] = support.labels
+        return outputs
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """Each view's prediction against the other's sharpened one, plus mean-entropy maximisation."""
-        targets = [self._classes_of(outputs, name, " target") for name in ("second", "first")]  # swapped
-        targets = [sharpen(target, self.sharpening) for target in targets]
+        first_target = sharpen(self._classes_of(outputs, "first", " target"), self.sharpening)  # [B, classes]
+        second_target = sharpen(self._classes_of(outputs, "second", " target"), self.sharpening)
         small = [name for name in outputs if name.startswith("small")]
-        wanted = torch.cat([*targets, *[(targets[0] + targets[1]) / 2 for _ in small]])
+        mean_target = (second_target + first_target) / 2  # of the small crops
+        targets = torch.cat([second_target, first_target, *[mean_target] * len(small)])  # swapped
         predictions = torch.cat([self._classes_of(outputs, name) for name in ("first", "second", *small)])
-        agreement = probability_cross_entropy(predictions, wanted)
+        agreement = probability_cross_entropy(predictions, targets)
         entropy = mean_entropy(sharpen(predictions, self.sharpening))
         metrics = {
             "feature_std": feature_std(outputs["first"]),
-            "agreement": agreement.detach(),
-            "entropy": entropy.detach(),
+            "agreement": agreement,
+            "entropy": entropy,
         }
         return Step(agreement - self.mean_entropy_weight * entropy, metrics)
 

@@ -33,4 +33,5 @@ class Progress(NamedTuple):
         """Random numbers for the batch's rows: a function of (seed, step, name, position in the global batch)."""
         start, stride, total = batch.row_slice or RowSlice(0, 1, batch.size)
         key = (self.seed, self.step, name)
-        return BatchRNG(key, batch.size, total * self.world_size, total * self.rank + start, stride=stride)
+        first_row = total * self.rank + start
+        return BatchRNG(key, batch.size, total * self.world_size, first_row, stride=stride)

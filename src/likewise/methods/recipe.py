@@ -59,5 +59,6 @@ class Recipe:
             return peak * (self.start_factor + (1 - self.start_factor) * risen)
         if self.schedule == "constant":
             return peak
-        cosine = (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1))) / 2
+        done = (step - warm_up) / max(steps - warm_up, 1)
+        cosine = (1 + math.cos(math.pi * done)) / 2
         return peak * (self.end_factor + (1 - self.end_factor) * cosine)

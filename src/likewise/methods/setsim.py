@@ -120,7 +120,8 @@ class SetSim(Method):
         if self.views.size is None:
             raise LikewiseError("SetSim's views name no size, which its map depends on: give views=moco_v2() a size.")
         shapes = encoder.map_shapes(self.views.size)
-        width, _ = shapes[dense_stage([side for _, side in shapes], self.stage) - 1]
+        stage = dense_stage([side for _, side in shapes], self.stage)
+        width, _ = shapes[stage - 1]
         head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
         location_head = location_mlp(width, self.hidden, self.dim)
         return Nets(
@@ -162,18 +163,19 @@ class SetSim(Method):
         )
         metrics = {
             "feature_std": feature_std(outputs["query"]),
-            "images_loss": images.detach(),
-            "sets_loss": sets.detach(),
+            "images_loss": images,
+            "sets_loss": sets,
             "pairs": outputs["pairs"].sum(dim=(1, 2)).float().mean(),
         }
-        memory_updates = {"queue": outputs["key"].detach(), "location_queue": outputs["mean_location"].detach()}
+        memory_updates = {"queue": outputs["key"], "location_queue": outputs["mean_location"]}
         return Step((1 - self.weight) * images + self.weight * sets, metrics, memory_updates)
 
     def after_update(self, nets: Nets, step: Step, progress: Progress) -> None:
         """Push the keys and the mean locations, then update the EMA teacher."""
         nets.queue.push(step.memory_updates["queue"])
         nets.location_queue.push(step.memory_updates["location_queue"])
-        ema_update(nets.teacher, nn.ModuleList([nets.encoder, nets.head, nets.location_head]), self.momentum)
+        student = nn.ModuleList([nets.encoder, nets.head, nets.location_head])
+        ema_update(nets.teacher, student, self.momentum)
 
     def match_views(self, nets: Nets, batch: Batch, progress: Progress) -> MatchedViews:
         """Two views and their pairs, as `embed` would match them."""
@@ -187,7 +189,9 @@ class SetSim(Method):
         return MatchedViews(first, second, pairs)
 
     def _two_views(self, batch: Batch, progress: Progress) -> list[View]:
-        return [self.views(batch.pixels, progress.rng(name, batch)) for name in ("first view", "second view")]
+        first = self.views(batch.pixels, progress.rng("first view", batch))
+        second = self.views(batch.pixels, progress.rng("second view", batch))
+        return [first, second]
 
     def _project(self, parts: Sequence[nn.Module], pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projections of the image [B, dim] and of its locations [B, U, dim], and the locations' features [B, U, D]."""

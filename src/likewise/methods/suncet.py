@@ -11,7 +11,7 @@ from likewise.encoders import Encoder
 from likewise.heads import mlp
 from likewise.losses import nt_xent
 from likewise.methods.card import Card, Preset
-from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std, two_views
+from likewise.methods.method import Nets, Outputs, Progress, Step, feature_std, one_view, two_views
 from likewise.methods.recipe import Recipe
 from likewise.methods.support_term import SupportTerm
 from likewise.views.policies import ViewPolicy, simclr
@@ -88,18 +88,21 @@ class SuNCEt(SupportTerm):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head, shared by both terms."""
-        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=self.head_batch_norm))
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=self.head_batch_norm)
+        return Nets(encoder=encoder, head=head)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image and one of each support row, in one forward pass."""
         pixels = two_views(self.views, batch, progress)
         support = batch.support
         if support is not None:
-            pixels.append(self.views(support.pixels, progress.rng("support", support)).pixels)
+            pixels.append(one_view(self.views, support, progress, "support"))
         z = nets.head(nets.encoder(torch.cat(pixels)))
         size = batch.size
         outputs = {"first": z[:size], "second": z[size : 2 * size]}
-        return outputs if support is None else {**outputs, "support": z[2 * size :], "labels": support.labels}
+        if support is not None:
+            outputs |= {"support": z[2 * size :], "labels": support.labels}
+        return outputs
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
         """NT-Xent over the views, plus the supervised term over the support with weight 1."""

@@ -78,7 +78,8 @@ class SupCon(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head without batch normalisation, as in the authors' code for CIFAR."""
-        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=False))
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
+        return Nets(encoder=encoder, head=head)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image, and which class they belong to."""

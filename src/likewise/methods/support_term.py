@@ -36,9 +36,10 @@ class SupportTerm(Method):
         )
 
     def with_term(self, step: Step, outputs: Outputs) -> Step:
-        """The step of the method without labels, plus the term with weight 1 where ``rows`` hold a support."""
-        metrics = {**step.metrics, "unsupervised": step.loss.detach()}
+        """The step of the method without labels, plus the term with weight 1 where ``outputs`` hold a support."""
+        metrics = {**step.metrics, "unsupervised": step.loss}
         if "support" not in outputs:
             return step._replace(metrics=metrics)
         supervised = suncet(outputs["support"], outputs["labels"], self.support_temperature)
-        return step._replace(loss=step.loss + supervised, metrics={**metrics, "supervised": supervised.detach()})
+        metrics["supervised"] = supervised
+        return step._replace(loss=step.loss + supervised, metrics=metrics)

@@ -119,10 +119,11 @@ class SwAV(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder, head, prototypes, and the queue if there is one."""
-        parts = {"head": mlp(encoder.width, self.hidden, self.dim), "prototypes": Prototypes(self.dim, self.prototypes)}
+        head = mlp(encoder.width, self.hidden, self.dim)
+        nets = Nets(encoder=encoder, head=head, prototypes=Prototypes(self.dim, self.prototypes))
         if self.queue:
-            parts["queue"] = Queue(self.queue, len(CODED) * self.dim)
-        return Nets(encoder=encoder, **parts)
+            nets.queue = Queue(self.queue, len(CODED) * self.dim)
+        return nets
 
     def make_views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """All views of a batch, by name."""
@@ -137,18 +138,22 @@ class SwAV(Method):
         """Every view predicts the codes of the other views."""
         frozen = progress.fraction < self.frozen_until
         scores = {name: nets.prototypes(z, frozen) for name, z in outputs.items()}
-        codes = [self._codes(nets, scores[name].detach(), index, progress) for index, name in enumerate(CODED)]
+        codes: list[Tensor] = []
+        for index, name in enumerate(CODED):
+            codes.append(self._codes(nets, scores[name].detach(), index, progress))
         loss = swapped_prediction(list(scores.values()), codes, self.temperature)
-        past = torch.cat([outputs[name].detach() for name in CODED], dim=1)
-        return Step(
-            loss, {"feature_std": feature_std(outputs["first"])}, memory_updates={"queue": past} if self.queue else {}
-        )
+        metrics = {"feature_std": feature_std(outputs["first"])}
+        if not self.queue:
+            return Step(loss, metrics)
+        coded = torch.cat([outputs[name] for name in CODED], dim=1)  # [B, 2 dim]
+        return Step(loss, metrics, memory_updates={"queue": coded})
 
     def _codes(self, nets: Nets, scores: Tensor, index: int, progress: Progress) -> Tensor:
         """[B, prototypes]: balanced over the batch and what the queue holds so far."""
         size = len(scores)
         if self.queue and progress.fraction >= self.queue_from:
-            past = nets.queue.rows[: progress.step * size].chunk(len(CODED), dim=1)[index]
+            filled = nets.queue.rows[: progress.step * size]  # those from the start are random
+            past = filled.chunk(len(CODED), dim=1)[index]
             scores = torch.cat([scores, nets.prototypes(past).detach()])
         return sinkhorn(scores, self.epsilon, self.iterations)[:size]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.data.batch import Batch
 from likewise.methods.card import Card
-from likewise.methods.method import Nets, Outputs, Progress, Step
+from likewise.methods.method import Nets, Outputs, Progress, Step, one_view
 from likewise.methods.support_term import SupportTerm
 from likewise.methods.swav import SwAV
 
@@ -58,7 +58,7 @@ class SwAVSuNCEt(SupportTerm, SwAV):
         """SwAV's views, and one of each support row."""
         views, support = super().make_views(batch, progress), batch.support
         if support is not None:
-            views["support"] = self.views(support.pixels, progress.rng("support", support)).pixels
+            views["support"] = one_view(self.views, support, progress, "support")
         return views
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:

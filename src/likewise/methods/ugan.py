@@ -17,7 +17,7 @@ from likewise.losses import adversarial as game
 from likewise.methods.card import Card, Preset
 from likewise.methods.cross_entropy import labelled_cross_entropy
 from likewise.methods.manual_optimization import AdamWModule, Backward, Objective
-from likewise.methods.method import Method, Nets, Outputs, Progress, Step, classify, forward_concatenated
+from likewise.methods.method import Method, Nets, Outputs, Progress, Step, classify, forward_concatenated, one_view
 from likewise.methods.nets import kept_statistics
 from likewise.methods.recipe import Recipe
 from likewise.views.policies import ViewPolicy, identity
@@ -146,9 +146,13 @@ class UGAN(Method):
         """A linear classifier on the encoder, and the adversaries in use with their optimisers."""
         classifier = nn.Linear(encoder.width, classes)
         networks = self.adversaries(encoder.channels, classes)
-        used = {name: networks[name].requires_grad_(False) for name in self.adversary_recipes}
-        optimizers = {name: AdamWModule(networks[name], recipe) for name, recipe in self.adversary_recipes.items()}
-        return Nets(encoder=encoder, classifier=classifier, **used, optimizers=nn.ModuleDict(optimizers))
+        nets = Nets(encoder=encoder, classifier=classifier)
+        optimizers = nn.ModuleDict()
+        for name, recipe in self.adversary_recipes.items():
+            setattr(nets, name, networks[name].requires_grad_(False))
+            optimizers[name] = AdamWModule(networks[name], recipe)
+        nets.optimizers = optimizers
+        return nets
 
     def adversaries(self, channels: int, classes: int) -> Mapping[str, nn.Module]:
         """Discriminator and generators, for images like the run's."""
@@ -198,8 +202,10 @@ class UGAN(Method):
         """Real pairs are labelled or pseudo-labelled; made ones are half good fakes, half pseudo-labelled."""
         labelled = game.bce_gan_loss(outputs["support"], real=True)
         pseudo_labelled = game.bce_gan_loss(outputs["seen"], real=True)
-        made = game.bce_gan_loss(outputs["made"], real=False) + game.bce_gan_loss(outputs["seen"], real=False)
-        return Step(torch.lerp(labelled, pseudo_labelled, self.pseudo_label_share) + made / 2)
+        fakes = game.bce_gan_loss(outputs["made"], real=False)
+        pseudo_labelled_fakes = game.bce_gan_loss(outputs["seen"], real=False)
+        real = torch.lerp(labelled, pseudo_labelled, self.pseudo_label_share)
+        return Step(real + (fakes + pseudo_labelled_fakes) / 2)
 
     def embed_judged_fakes(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """The discriminator's logits [B] of good fakes, with a gradient to their generator."""
@@ -222,7 +228,7 @@ class UGAN(Method):
         """The mean features of bad fakes should be those of images, and fakes should differ from each other."""
         similarity = game.pull_away(outputs["made"])
         matching = game.feature_matching(outputs["made"], outputs["seen"])
-        return Step(matching + self.pull_away_weight * similarity, {"bad_similarity": similarity.detach()})
+        return Step(matching + self.pull_away_weight * similarity, {"bad_similarity": similarity})
 
     def good_fakes(
         self, nets: Nets, batch: Batch, progress: Progress, learner: str = "classifier"
@@ -261,9 +267,11 @@ class UGAN(Method):
             if bad is not None:
                 outputs["bad"] = classify(self, nets, bad)
             if good is not None:
-                outputs["good"], outputs["classes"] = classify(self, nets, good[0]), good[1]
+                images, outputs["classes"] = good
+                outputs["good"] = classify(self, nets, images)
         if self.discriminator_confidence_weight:
-            outputs["judged"] = nets.discriminator(views["seen"], outputs["seen"].argmax(dim=1)).detach()
+            pseudo_labels = outputs["seen"].argmax(dim=1)
+            outputs["judged"] = nets.discriminator(views["seen"], pseudo_labels).detach()
         return outputs
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
@@ -275,15 +283,18 @@ class UGAN(Method):
             + self.entropy_weight * game.prediction_entropy(seen)
             + self.class_balance_weight * game.class_imbalance(seen)
         )
-        metrics = {"supervised": supervised.detach(), "seen_top_logit": seen.detach().amax(dim=1).mean()}
+        metrics = {"supervised": supervised, "seen_top_logit": seen.detach().amax(dim=1).mean()}
         if "bad" in outputs:
             real_evidence = game.class_evidence(seen, real=True)
-            loss = loss + self.bad_weight * (real_evidence + game.class_evidence(outputs["bad"], real=False))
+            fake_evidence = game.class_evidence(outputs["bad"], real=False)
+            loss = loss + self.bad_weight * (real_evidence + fake_evidence)
             metrics["bad_top_logit"] = outputs["bad"].detach().amax(dim=1).mean()
         if "good" in outputs:
-            loss = loss + self._good_weight(progress) * labelled_cross_entropy(outputs["good"], outputs["classes"])
+            of_good_fakes = labelled_cross_entropy(outputs["good"], outputs["classes"])
+            loss = loss + self._good_weight(progress) * of_good_fakes
         if "judged" in outputs:
-            loss = loss + self.discriminator_confidence_weight * game.discriminator_confidence(seen, outputs["judged"])
+            confidence = game.discriminator_confidence(seen, outputs["judged"])
+            loss = loss + self.discriminator_confidence_weight * confidence
         return Step(loss, metrics)
 
     def classifier(self, nets: Nets) -> tuple[Encoder, nn.Module]:
@@ -292,7 +303,7 @@ class UGAN(Method):
 
     def view(self, batch: Batch, progress: Progress, name: str) -> Tensor:
         """A view [B, C, S, S] of each image."""
-        return self.views(batch.pixels, progress.rng(name, batch)).pixels
+        return one_view(self.views, batch, progress, name)
 
     def _views(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Views of the batch's images and, unless this is a microbatch without any, of its labelled images."""
@@ -303,4 +314,5 @@ class UGAN(Method):
 
     def _good_weight(self, progress: Progress) -> float:
         """What the classes of good fakes weigh: nothing while they do not look like images."""
-        return self.good_weight * min(max(progress.fraction / max(self.good_from, 1e-9) - 1, 0.0), 1.0)
+        risen = progress.fraction / max(self.good_from, 1e-9) - 1  # from good_from to twice as much of the run
+        return self.good_weight * min(max(risen, 0.0), 1.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from likewise.data.batch import Batch
 from likewise.data.loader import Loader, ViewStream
 from likewise.data.originals import CropStream, OriginalImages
 from likewise.errors import LikewiseError
@@ -50,8 +51,10 @@ def with_views(method: MethodT, views: UserViews | Mapping[str, UserViews]) -> M
     unknown = sorted(set(views) - set(names))
     if unknown:
         raise LikewiseError(f"{type(method).__name__} has no views {unknown[0]!r}. Allowed: {', '.join(names)}.")
-    given = {name: each if isinstance(each, ViewPolicy) else CallableViews(each) for name, each in views.items()}
-    return dataclasses.replace(method, **given)
+    policies: dict[str, ViewPolicy | CallableViews] = {}
+    for name, given in views.items():
+        policies[name] = given if isinstance(given, ViewPolicy) else CallableViews(given)
+    return dataclasses.replace(method, **policies)
 
 
 def view_notes(method: Method, channels: int) -> list[str]:
@@ -72,11 +75,13 @@ def view_streams(method: Method, nets: Nets, loader: Loader, progress: Progress)
         loader: its first batch is read, and only if the method has such views.
         progress: the first step.
     """
-    if not any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method)):
+    if not has_callable_views(method):
         return []
-    requested, of_support = _requested(method, nets, loader, progress)
-    streams = [ViewStream(name, views.make, of_support=False) for name, views in requested.requested.items()]
-    return streams + [ViewStream(name, views.make, of_support=True) for name, views in of_support.requested.items()]
+    streams: list[ViewStream] = []
+    for part in _requested(method, nets, loader, progress):
+        for name, views in part.views.requested.items():
+            streams.append(ViewStream(name, views.make, part.of_support))
+    return streams
 
 
 @torch.no_grad()
@@ -92,25 +97,39 @@ def crop_streams(method: Method, nets: Nets, loader: Loader, progress: Progress)
         loader: its first batch is read, and only where its images are at their files' own resolution.
         progress: the first step.
     """
-    has_callables = any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method))
     is_fixed = type(method).before_step is Method.before_step
-    if not isinstance(loader.images, OriginalImages) or has_callables or not is_fixed:
+    if not isinstance(loader.images, OriginalImages) or has_callable_views(method) or not is_fixed:
         return []
-    streams = []
-    for views, of_support in zip(_requested(method, nets, loader, progress), (False, True), strict=True):
-        for name, policy in views.policies.items():
-            streams.append(CropStream(name, policy.sample_boxes, policy.size or loader.images.size, of_support))
+    streams: list[CropStream] = []
+    for part in _requested(method, nets, loader, progress):
+        for name, policy in part.views.policies.items():
+            size = policy.size or loader.images.size
+            streams.append(CropStream(name, policy.sample_boxes, size, part.of_support))
     return streams
 
 
-def _requested(method: Method, nets: Nets, loader: Loader, progress: Progress) -> tuple[RequestedViews, RequestedViews]:
+def has_callable_views(method: Method) -> bool:
+    """Whether a user's callable makes some of its views."""
+    return any(isinstance(getattr(method, name), CallableViews) for name in view_settings(method))
+
+
+class _Requested(NamedTuple):
+    views: RequestedViews
+    of_support: bool
+
+
+def _requested(method: Method, nets: Nets, loader: Loader, progress: Progress) -> list[_Requested]:
     """The views that a method requests of a batch, and of its support."""
     batch = loader.batch(0)
-    requested, of_support = RequestedViews(), RequestedViews()
-    first = batch.microbatches(max(batch.size // 2, 1))[0]
-    first = first._replace(pixels=first.pixels._replace(views=requested))
+    views, of_support = RequestedViews(), RequestedViews()
+    few = _few_images(batch, views)
     if batch.support is not None:
-        support = batch.support.microbatches(max(batch.support.size // 2, 1))[0]
-        first = first._replace(support=support._replace(pixels=support.pixels._replace(views=of_support)))
-    method.embed(copy.deepcopy(nets).eval(), first, progress)
-    return requested, of_support
+        few = few._replace(support=_few_images(batch.support, of_support))
+    method.embed(copy.deepcopy(nets).eval(), few, progress)
+    return [_Requested(views, of_support=False), _Requested(of_support, of_support=True)]
+
+
+def _few_images(batch: Batch, views: RequestedViews) -> Batch:
+    """Two images or three of a batch, whose views are noted."""
+    few = batch.microbatches(max(batch.size // 2, 1))[0]
+    return few._replace(pixels=few.pixels._replace(views=views))

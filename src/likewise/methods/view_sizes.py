@@ -37,7 +37,8 @@ def with_view_size(method: MethodT, size: int, frames: int | None = None) -> Met
         if policy.size is None:
             if size <= SMALL_VIEW and isinstance(policy, ViewPolicy):
                 policy = for_small.get(policy, policy)
-            policy = dataclasses.replace(policy, size=max(round(size * field.metadata.get("side", 1)), 2))
+            share = field.metadata.get("side", 1)
+            policy = dataclasses.replace(policy, size=max(round(size * share), 2))
         if policy.frames is None:
             policy = dataclasses.replace(policy, frames=frames)
         changed[field.name] = policy

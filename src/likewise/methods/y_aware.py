@@ -98,7 +98,8 @@ class YAware(Method):
 
     def build(self, encoder: Encoder, classes: int) -> Nets:
         """Encoder and a two-layer head without batch normalisation."""
-        return Nets(encoder=encoder, head=mlp(encoder.width, self.hidden, self.dim, batch_norm=False))
+        head = mlp(encoder.width, self.hidden, self.dim, batch_norm=False)
+        return Nets(encoder=encoder, head=head)
 
     def embed(self, nets: Nets, batch: Batch, progress: Progress) -> Outputs:
         """Two views of each image, and its targets."""
@@ -116,7 +117,8 @@ class YAware(Method):
         """How similar the targets of each two images are, float [B, B], 1 on the diagonal."""
         if targets.dtype == torch.bool:
             return jaccard(targets)
-        return (-torch.cdist(targets, targets).square() / (2 * self.bandwidth**2)).exp()
+        squared_distances = torch.cdist(targets, targets).square()  # [B, B]
+        return (-squared_distances / (2 * self.bandwidth**2)).exp()
 
 
 def jaccard(indicators: Tensor) -> Tensor:

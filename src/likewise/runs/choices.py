@@ -50,8 +50,9 @@ def choose_method(named: Method | None, visible_labels: Tensor, targets: TargetC
     if targets is not None and targets.present().any():
         kind = "several classes" if targets.task == "multilabel" else "numbers"
         return ChosenMethod(METHODS["y-aware"](), f"images are labelled with {kind}")
+    labelled = sum(counts.values())
     fewest = min(counts.values(), default=0)
-    name, reason = methods.choose_method(sum(counts.values()), len(visible_labels), fewest, len(counts))
+    name, reason = methods.choose_method(labelled, len(visible_labels), fewest, len(counts))
     return ChosenMethod(METHODS[name](), reason)
 
 

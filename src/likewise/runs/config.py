@@ -71,8 +71,9 @@ def _extension(recipe: Recipe, before: int, now: int, loader: Loader) -> dict[st
     epoch, batch = loader.steps_per_epoch, loader.batch_size
     # A hundred steps tell: a schedule that depends on the length differs at nearly every one.
     probed = range(0, before, max(before // 100, 1))
-    same = all(recipe.rate_at(i, before, epoch, batch) == recipe.rate_at(i, now, epoch, batch) for i in probed)
-    return {"from_steps": before, "to_steps": now, "same_learning_rates": same}
+    rates_before = [recipe.rate_at(step, before, epoch, batch) for step in probed]
+    rates_now = [recipe.rate_at(step, now, epoch, batch) for step in probed]
+    return {"from_steps": before, "to_steps": now, "same_learning_rates": rates_before == rates_now}
 
 
 def _meaning(extension: dict[str, Any]) -> str:
@@ -88,11 +89,11 @@ def _meaning(extension: dict[str, Any]) -> str:
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = _flat(before), _flat(now)
-    changed = [
-        f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name not in LENGTH and name.rpartition(".")[2] not in UNCOMPARED
-    ]
+    changed: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        may_change = name in LENGTH or name.rpartition(".")[2] in UNCOMPARED
+        if old.get(name) != new.get(name) and not may_change:
+            changed.append(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}")
     if changed:
         raise LikewiseError(
             f"--resume continues a run with the settings that it began with, but {'; '.join(changed[:4])}. "

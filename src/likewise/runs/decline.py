@@ -63,7 +63,8 @@ class DeclineGuard(Callback):
         difference = paired_difference(self.online.correct, self.start)
         self.below = self.below + 1 if difference.high < 0 else 0
         if self.below == PATIENCE:
-            start, now = float(self.start.float().mean()), float(self.online.correct.float().mean())
+            start = float(self.start.float().mean())
+            now = float(self.online.correct.float().mean())
             reason = f"online accuracy has fallen from {start:.1%} at the start to {now:.1%}"
             self.messages.report(f"Training makes the features worse: {reason}.", state.log)
             if self.action == "stop":

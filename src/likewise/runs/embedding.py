@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ class PartWriter:
 
     def __init__(self, images: EmbeddedImages, folder: Path, part_size: int, batch_size: int) -> None:
         self.images, self.folder, self.part_size, self.batch_size = images, folder, part_size, batch_size
-        self.count = -(-len(images.manifest) // part_size)
+        self.count = math.ceil(len(images.manifest) / part_size)
         self.identity = images.identity(part_size)
 
     def begin(self, overwrite: bool) -> int:
@@ -131,8 +132,9 @@ class PartWriter:
             LikewiseError: it holds parts of something else, and ``overwrite`` is not set.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for file in self.folder.glob("part-*.parquet") if overwrite else ():
-            file.unlink()
+        if overwrite:
+            for file in self.folder.glob("part-*.parquet"):
+                file.unlink()
         for unfinished in self.folder.glob("part-*.partial"):
             unfinished.unlink()
         return len(require_own_parts(self.folder, self.identity))
@@ -161,7 +163,8 @@ class PartWriter:
         try:
             vectors = self.images.at_rows(rows, self.batch_size, device)
         except NothingReadable as error:
-            vectors = Vectors([], [], torch.empty(0, 1), None, self.images.encoder.weights_hash, error.unreadable)
+            weights_hash = self.images.encoder.weights_hash
+            vectors = Vectors([], [], torch.empty(0, 1), None, weights_hash, error.unreadable)
         if number:
             return vectors
         return vectors._replace(skipped={**dict(self.images.manifest.skipped), **vectors.skipped})

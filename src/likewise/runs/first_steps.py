@@ -84,7 +84,8 @@ def take_steps(prepared: Prepared, steps: int) -> FirstSteps:
         start_classifier(prepared, nets, fabric.device)
     start, recorder = _values(nets), _Recorder()
     loader = with_view_streams(prepared, nets, prepared.loader(rank(), world_size()))
-    train_networks(fabric, prepared.method, nets, loader, prepared.recipe, _plan(prepared, steps), callbacks=[recorder])
+    plan = _plan(prepared, steps)
+    train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, callbacks=[recorder])
     scores = dict(online_scores(prepared, fabric.device)(nets)) if fabric.is_global_zero else {}
     numbers = {name: float(value) for name, value in scores.items()}
     device = str(fabric.device)
@@ -149,7 +150,8 @@ def _plan(prepared: Prepared, steps: int) -> LoopSettings:
 
 
 def _values(nets: nn.Module) -> dict[str, Tensor]:
-    return {name: _copy(value) for name, value in nets.state_dict().items() if value.is_floating_point()}
+    floats = {name: value for name, value in nets.state_dict().items() if value.is_floating_point()}
+    return {name: _copy(value) for name, value in floats.items()}
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class SharedSpaces:
                 f"The run {self.folder} learned nothing from texts, so it cannot embed one. Train on images with "
                 f"captions: likewise train captions.parquet --method clip."
             )
-        if isinstance(texts, str) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        is_list = bool(texts) and not isinstance(texts, str)
+        if not is_list or not all(isinstance(text, str) and text.strip() for text in texts):
             raise LikewiseError("embed_text() takes a list of one or more texts, none of them blank.")
         space, tokenizer = self.texts
         return space.vectors(tokenizer, list(texts))

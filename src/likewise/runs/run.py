@@ -28,7 +28,8 @@ from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.embedding import EmbeddedImages, EmbeddedParts, TrainedEncoder, embed_parts
 from likewise.runs.evaluate_run import Extras, RunEvaluation, trained_scores
-from likewise.runs.export import Exported, Format, export
+from likewise.runs.export import Format, export
+from likewise.runs.exported import Exported
 from likewise.runs.queries import SharedSpaces, open_index, search_shared
 from likewise.runs.trained import load_trained
 from likewise.training.launch import choose_device

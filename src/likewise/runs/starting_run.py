@@ -69,7 +69,8 @@ class StartingRun:
         extension = write_config(self.folder, data, self.prepared, self.loader, resume_line, self.microbatches)
         moved = moved_line(self.folder, self.fabric.world_size, self.nets)
         write_json(self.folder.data, self.found)
-        write_json(self.folder.environment, {**environment(self.fabric, self.precision), **self._pretrained_record()})
+        about = environment(self.fabric, self.precision)
+        write_json(self.folder.environment, {**about, **self._pretrained_record()})
         screen.keep(self.folder.log)
         return "\n".join(filter(None, (extension, moved)))
 

@@ -34,6 +34,10 @@ class StepSeconds(NamedTuple):
     backward: float = 0.0
     """gradients, the optimiser, and what gradients do not move"""
 
+    def as_line(self) -> dict[str, float]:
+        """What a line of the log has of them, to the microsecond."""
+        return {f"seconds_{part}": round(seconds, 6) for part, seconds in self._asdict().items()}
+
     @property
     def largest(self) -> tuple[str, float]:
         """The part that takes most, and its share of the step."""

@@ -117,7 +117,8 @@ class CachedGradients:
         for number in reversed(range(self.pieces)):  # the first part has rows of every kind, and so ends the pass
             with self._devices_apart(number):
                 rows = self.last_rows if number == self.pieces - 1 else self._embed_again(number)
-                part_gradients = {name: gradient[number :: self.pieces] for name, gradient in row_gradients.items()}
+                own_rows = slice(number, None, self.pieces)
+                part_gradients = {name: gradient[own_rows] for name, gradient in row_gradients.items()}
                 surrogate = _with_gradient(rows, part_gradients)
                 if number == 0 and parameter_gradients:
                     surrogate = surrogate + _with_gradient(dict(self.nets.named_parameters()), parameter_gradients)
@@ -131,7 +132,8 @@ class CachedGradients:
         """
         rows = {name: row for name, row in self.rows.items() if row.requires_grad}
         learned = {name: p for name, p in self.nets.named_parameters() if p.requires_grad}
-        gradients = torch.autograd.grad(self.loss, [*rows.values(), *learned.values()], allow_unused=True)
+        inputs = [*rows.values(), *learned.values()]
+        gradients = torch.autograd.grad(self.loss, inputs, allow_unused=True)
         row_gradients = dict(zip(rows, gradients[: len(rows)], strict=True))
         parameter_gradients = dict(zip(learned, gradients[len(rows) :], strict=True))
         return _without_none(row_gradients), _without_none(parameter_gradients)
@@ -199,7 +201,8 @@ def _joined(parts: Sequence[Outputs]) -> dict[str, Tensor]:
     joined: dict[str, Tensor] = {}
     for name in parts[0]:
         pieces = [rows[name].detach() for rows in parts if name in rows]
-        whole = pieces[0].new_empty(sum(map(len, pieces)), *pieces[0].shape[1:])
+        count = sum(len(piece) for piece in pieces)
+        whole = pieces[0].new_empty(count, *pieces[0].shape[1:])
         for number, piece in enumerate(pieces):
             whole[number :: len(parts)] = piece
         joined[name] = whole

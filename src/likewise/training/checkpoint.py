@@ -158,11 +158,13 @@ def save_checkpoint(fabric: Fabric, run: RunFolder, state: Mapping[str, Any]) ->
         EnvironmentIOError: the disk is full or may not be written to; the checkpoint before is left.
         LikewiseError: the run's folder is gone.
     """
-    content = {name: each.state_dict() if hasattr(each, "state_dict") else each for name, each in state.items()}
+    content: dict[str, Any] = {"format": FORMAT}
+    for name, each in state.items():
+        content[name] = each.state_dict() if hasattr(each, "state_dict") else each
     if fabric.is_global_zero:
         run.require_presence()
         newest = run.checkpoint.with_name("new.ckpt")
-        write_torch(newest, {**content, "format": FORMAT})
+        write_torch(newest, content)
         if run.checkpoint.exists():
             os.replace(run.checkpoint, run.previous_checkpoint)
         os.replace(newest, run.checkpoint)
@@ -209,11 +211,14 @@ def load_checkpoint(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
         LikewiseError: the checkpoint belongs to other networks or another optimiser.
     """
     stored = _load(path, AFRESH)
+    numbers: dict[str, Any] = {}
     try:
         for name, each in state.items():
             if hasattr(each, "load_state_dict"):
                 each.load_state_dict(stored[name])
-        return {name: stored[name] for name, each in state.items() if not hasattr(each, "load_state_dict")}
+            else:
+                numbers[name] = stored[name]
+        return numbers
     except (KeyError, RuntimeError, ValueError) as error:
         raise LikewiseError(
             f"{path} does not continue this run: it holds other networks, or another optimiser. {AFRESH}"

@@ -155,8 +155,8 @@ class ConstantLoss(Sign):
         loss = line[self.key]
         self.first = loss if math.isnan(self.first) else self.first
         self.recent.append(loss)
-        constant = next((name for name in self.constants if self._close(loss, self.constants[name], CONSTANT_LOSS)), "")
-        unchanged = len(self.recent) > 1 and self._close(loss, self.recent[0], SAME_LOSS)
+        constant = self._named_constant(loss)
+        unchanged = len(self.recent) > 1 and math.isclose(loss, self.recent[0], rel_tol=SAME_LOSS)
         learned = loss < self.first - SAME_LOSS * abs(self.first)
         if not constant and (learned or not unchanged):
             return ""
@@ -166,9 +166,12 @@ class ConstantLoss(Sign):
             f"--recipe.learning-rate, and other settings of the method, for instance its temperature"
         )
 
-    @staticmethod
-    def _close(value: float, other: float, tolerance: float) -> bool:
-        return abs(value - other) <= tolerance * abs(other)
+    def _named_constant(self, loss: float) -> str:
+        """Which loss of equal embeddings it is; empty where it is none."""
+        for name, constant in self.constants.items():
+            if math.isclose(loss, constant, rel_tol=CONSTANT_LOSS):
+                return name
+        return ""
 
 
 class LabelSign(Sign):
@@ -183,7 +186,9 @@ class LabelSign(Sign):
     def read(self, line: Line) -> None:
         """Take in a line, and the labelled images of its batch."""
         super().read(line)
-        self.images = self.images + line.get(self.key, 0) if self.in_a_row else 0.0
+        self.images += line.get(self.key, 0)
+        if not self.in_a_row:
+            self.images = 0.0
 
     @property
     def holds(self) -> bool:

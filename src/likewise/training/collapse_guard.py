@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likewise.collectives import gather, rank
 from likewise.data.batch import UNLABELLED, Batch
-from likewise.memory import BatchHistory, Queue
+from likewise.memory import Queue, embedding_queues
 from likewise.methods import Method, Nets
 from likewise.methods.method import feature_std
 from likewise.run_folder import RunFolder
@@ -49,9 +49,9 @@ class CollapseGuard:
         screen: Screen,
     ) -> None:
         self.action, self.nets, self.run = action, nets, run
+        self.kept_in = run if action != "warn" and rank() == 0 else None
         self.messages = GuardMessages("collapse", action, "the networks from before", screen)
-        modules = [module for module in nets.modules() if isinstance(module, Queue)]
-        self.queues = [queue for queue in modules if not isinstance(queue, BatchHistory)]
+        self.queues = embedding_queues(nets)
         self.uses_labels = method.card.needs != "no labels"
         labels_make_pairs = self.uses_labels and method.classifier(nets) is None
         lengths = sorted({len(queue) for queue in self.queues})
@@ -105,14 +105,14 @@ class CollapseGuard:
 
     def keep_networks(self, step: int) -> None:
         """Keep the networks if nothing looks wrong with them, where they may be gone back to."""
-        if self.action != "warn" and self.run is not None and rank() == 0 and self.watch.healthy:
-            keep(self.run.healthy, self.nets, step=step)
+        if self.kept_in is not None and self.watch.healthy:
+            keep(self.kept_in.healthy, self.nets, step=step)
 
     def end(self, write_line: WriteLine) -> None:
         """Go back to the networks before the collapse, where the run ended collapsed."""
-        if self.action == "warn" or not self.watch.collapsed or self.run is None or rank() != 0:
+        if self.kept_in is None or not self.watch.collapsed:
             return
-        step = restore(self.run.healthy, self.nets, self.run)
+        step = restore(self.kept_in.healthy, self.nets, self.kept_in)
         which = f"of step {step:,}, which showed no sign of collapse" if step else "that the run started with"
         self.messages.say(f"The networks are those {which}.", write_line)
 

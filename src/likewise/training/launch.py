@@ -108,7 +108,8 @@ def _default_count(device: torch.device, started: StartedProcesses | None) -> in
 
 def _require_present(device: torch.device, devices: int, count: int, started: StartedProcesses | None) -> None:
     """Refuse a number of devices that is not there, or is not that of the processes that were started."""
-    most = max(torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1, 1)
+    present = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count()
+    most = max(present or 1, 1)
     if started is None:
         if not 0 < count <= most:
             unit = "GPUs" if device.type == "cuda" else "processor cores"
@@ -170,19 +171,22 @@ def _commit() -> str:
     package = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(package), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        command = ["git", "-C", str(package), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", str(package / "__init__.py"))  # not some other project's checkout
-        return git("rev-parse", "--short", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+        changes = git("status", "--porcelain", "--", ".")
+        return git("rev-parse", "--short", "HEAD") + ("+dirty" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

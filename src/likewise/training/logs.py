@@ -72,7 +72,8 @@ class MetricLog:
         self._fabric, self._run, self._file = fabric, run, None
         if run is not None and fabric.is_global_zero:
             lines = [line for line in run.metric_lines() if line["step"] <= first_step]
-            write_bytes(run.metrics, "".join(json.dumps(line) + "\n" for line in lines).encode(), RESUME)
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            write_bytes(run.metrics, text.encode(), RESUME)
             self._file = run.metrics.open("a")
 
     def write(self, values: Mapping[str, float | str], state: TrainingState) -> None:

@@ -196,9 +196,7 @@ class _Loop:
         self.train_step.check_losses(loss, metrics)
         self.display.unread(self.unread.update())
         seconds = self.train_step.times.take()
-        parts: dict[str, float] = {}
-        if seconds is not None:
-            parts = {f"seconds_{part}": round(value, 6) for part, value in seconds._asdict().items()}
+        parts = {} if seconds is None else seconds.as_line()
         line = {"loss": loss, "lr": self.train_step.rate, **metrics, **self.collapse.measure(batch)}
         self.write_line({**line, **parts})
         self.display.bottleneck(self.bottleneck.name(seconds) if seconds else "")

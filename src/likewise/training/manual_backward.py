@@ -74,5 +74,8 @@ class AutocastLearner(Learner):
             made = super().forward(batch, progress, embed_only)
         if not embed_only:
             return made
-        rows = cast(Outputs, made)
-        return {name: row.float() if row.dtype == torch.bfloat16 else row for name, row in rows.items()}
+        rows = dict(cast(Outputs, made))
+        for name, row in rows.items():
+            if row.dtype == torch.bfloat16:
+                rows[name] = row.float()
+        return rows

@@ -47,8 +47,11 @@ def choose_microbatch(
         return None
     images = loader.batch_size // world_size()
     sizes = halved(microbatch_sizes(images, nets))
-    found = largest_that_fits(sizes, lambda size: first_step_fits(fabric, method, nets, loader, steps, images // size))
-    found = min_over_ranks(found, fabric.device)  # the same one on every device
+
+    def fits(size: int) -> bool:
+        return first_step_fits(fabric, method, nets, loader, steps, images // size)
+
+    found = min_over_ranks(largest_that_fits(sizes, fits), fabric.device)  # the same one on every device
     if found == 0:
         raise LikewiseError(
             f"--microbatch auto was given, but {fabric.device} cannot hold a step even with microbatches of "

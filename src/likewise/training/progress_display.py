@@ -21,7 +21,7 @@ class ProgressDisplay:
         self._screen, self._steps = screen, steps
         self._started, self._first_step, self._next_line = time.perf_counter(), first_step, first_step
         self._estimate = TimeEstimate(first_step, steps)
-        self._loss, self._speed, self._score, self._bottleneck, self._unread = [""] * 5
+        self._facts: dict[str, str] = {"speed": "", "loss": "", "score": "", "bottleneck": "", "unread": ""}
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,10 +43,10 @@ class ProgressDisplay:
     def step(self, step: int, images: int, seconds: float, loss: float | None) -> None:
         """Show that a step is done; ``loss`` where it has been read off the device."""
         if loss is not None:
-            self._loss = f"loss {loss:.3f}"
+            self._facts["loss"] = f"loss {loss:.3f}"
         if seconds > 0:
-            self._speed = f"{images / seconds:,.0f} images/s"
-        self._bar.update(self._task, completed=step, facts=self._facts())
+            self._facts["speed"] = f"{images / seconds:,.0f} images/s"
+        self._bar.update(self._task, completed=step, facts=self._line_of_facts())
         if estimate := self._estimate.step(step, seconds):
             self._screen.say(estimate)
         if loss is not None and step >= self._next_line:
@@ -56,24 +56,26 @@ class ProgressDisplay:
         """Show the newest online score."""
         for name in HEADLINES:
             if name in scores:
-                self._score = f"{name} {scores[name]:.3f}"
+                self._facts["score"] = f"{name} {scores[name]:.3f}"
                 return
 
     def bottleneck(self, named: str) -> None:
         """Show from the next step on what takes most of the time; nothing where no part is long."""
-        self._bottleneck = named
+        self._facts["bottleneck"] = named
 
     def unread(self, count: int) -> None:
         """Show from the next step on how many images could not be decoded."""
-        self._unread = f"{count:,} images unreadable" if count else ""
+        self._facts["unread"] = f"{count:,} images unreadable" if count else ""
 
     def _line(self, step: int) -> None:
-        left = (time.perf_counter() - self._started) / max(step - self._first_step, 1) * (self._steps - step)
-        line = f"step {step:,}/{self._steps:,}  {self._facts()}  {left:,.0f} s left"
-        (self._screen.note if self._screen.live else self._screen.say)(line)
+        seconds_a_step = (time.perf_counter() - self._started) / max(step - self._first_step, 1)
+        left = seconds_a_step * (self._steps - step)
+        line = f"step {step:,}/{self._steps:,}  {self._line_of_facts()}  {left:,.0f} s left"
+        if self._screen.live:  # where the bar says the same
+            self._screen.note(line)
+        else:
+            self._screen.say(line)
         self._next_line = step + max(self._steps // 10, 1)
 
-    def _facts(self) -> str:
-        return "  ".join(
-            fact for fact in (self._speed, self._loss, self._score, self._bottleneck, self._unread) if fact
-        )
+    def _line_of_facts(self) -> str:
+        return "  ".join(filter(None, self._facts.values()))

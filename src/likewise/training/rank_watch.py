@@ -60,7 +60,8 @@ class RankWatch:
         if count == 1:
             return
         self._launcher, self._count = fabric.strategy.launcher, count
-        self._parent = os.getppid() if int(os.environ.get("LOCAL_RANK", 0)) > 0 else 0
+        is_child = int(os.environ.get("LOCAL_RANK", 0)) > 0
+        self._parent = os.getppid() if is_child else 0
         threading.Thread(target=self._watch, daemon=True, name="rank-watch").start()
 
     def meet(self) -> None:
@@ -68,7 +69,8 @@ class RankWatch:
         if world_size() == 1:
             return
         own = Peer(rank(), platform.node(), os.getpid())
-        self._peers = [Peer(*each) for each in gathered_objects(tuple(own)) if tuple(each) != tuple(own)]
+        everyone = [Peer(*each) for each in gathered_objects(tuple(own))]
+        self._peers = [peer for peer in everyone if peer != own]
 
     def __enter__(self) -> RankWatch:
         return self
@@ -113,9 +115,10 @@ class RankWatch:
         for number, child in enumerate(self._children, 1):
             if code := child.poll():
                 return self._describe(f"Rank {number} of {self._count} (process {child.pid})", code)
-        own = {child.pid for child in self._children}
-        for peer in self._peers:
-            if peer.host == platform.node() and peer.pid not in own and not is_running(peer.pid):
+        children = {child.pid for child in self._children}
+        here = [peer for peer in self._peers if peer.host == platform.node() and peer.pid not in children]
+        for peer in here:
+            if not is_running(peer.pid):
                 return f"Rank {peer.rank} of {self._count} (process {peer.pid}) has ended before the run did."
         if self._parent and os.getppid() != self._parent:
             return f"The process that started rank {rank()} (process {self._parent}) has ended."

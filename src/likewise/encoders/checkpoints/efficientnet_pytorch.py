@@ -36,12 +36,12 @@ def timm_names(stored: Iterable[str], network: Sequence[str]) -> dict[str, str]:
     """
     stored = list(stored)
     blocks = _blocks_in_order(network)
-    expanding = {match[1] for match in map(_BLOCK.match, stored) if match and match[2] == "_expand_conv"}
-    names = {}
+    expanding = {name.split(".")[1] for name in stored if re.match(r"_blocks\.\d+\._expand_conv\.", name)}
+    names: dict[str, str] = {}
     for name in stored:
         if match := _BLOCK.match(name):
             number, layer, tensor = match.groups()
-            layers = {**(EXPANDING if number in expanding else SEPARABLE), **SQUEEZE_EXCITATION}
+            layers = SQUEEZE_EXCITATION | (EXPANDING if number in expanding else SEPARABLE)
             if layer in layers and int(number) < len(blocks):
                 names[name] = f"{blocks[int(number)]}.{layers[layer]}.{tensor}"
             continue
@@ -53,5 +53,8 @@ def timm_names(stored: Iterable[str], network: Sequence[str]) -> dict[str, str]:
 
 def _blocks_in_order(network: Iterable[str]) -> list[str]:
     """``blocks.STAGE.BLOCK`` of a timm network, from the first to the last."""
-    found = {(int(m[1]), int(m[2])) for m in (re.match(r"blocks\.(\d+)\.(\d+)\.", name) for name in network) if m}
+    found: set[tuple[int, int]] = set()
+    for name in network:
+        if match := re.match(r"blocks\.(\d+)\.(\d+)\.", name):
+            found.add((int(match[1]), int(match[2])))
     return [f"blocks.{stage}.{block}" for stage, block in sorted(found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,28 +44,34 @@ def load_weights(network: nn.Module, path: str | Path, allow_missing: bool = Fal
     _refuse_other_attention(stored.library, network)
     wanted: dict[str, Tensor] = network.state_dict()
     tensors, notes = _adapted(stored.tensors, network)
-    fitting = {name: tensors[name] for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape}
-    absent = [name for name in wanted if name not in tensors and name.rpartition(".")[2] != COUNTER]
-    mismatched = [
-        f"{name} ({_shape(tensors[name])} in the file, {_shape(wanted[name])} in the encoder)"
-        for name in wanted
-        if name in tensors and name not in fitting
-    ]
-    others = [name for name in tensors if name not in wanted]
-    ignored = [name for name in others if name.partition(".")[0] in OTHER_NETWORKS]
-    unexpected = [name for name in others if name.partition(".")[0] not in OTHER_NETWORKS]
-    match = KeyMatch(
-        stored.layout,
-        len(fitting),
-        tuple(absent),
-        tuple(mismatched),
-        tuple(unexpected),
-        (*stored.ignored, *ignored),
-        notes,
-    )
+    match, fitting = _match_keys(stored, tensors, wanted, notes)
     _refuse_what_does_not_fit(match, path, wanted, allow_missing)
     network.load_state_dict(fitting, strict=False)
     return match
+
+
+def _match_keys(
+    stored: _Encoder, tensors: Tensors, wanted: Mapping[str, Tensor], notes: tuple[str, ...]
+) -> tuple[KeyMatch, Tensors]:
+    """How the tensors of a file fit those that a network wants, and the tensors that do."""
+    fitting: Tensors = {}
+    absent: list[str] = []
+    mismatched: list[str] = []
+    for name, tensor in wanted.items():
+        found = tensors.get(name)
+        if found is None:
+            if name.rpartition(".")[2] != COUNTER:
+                absent.append(name)
+        elif found.shape == tensor.shape:
+            fitting[name] = found
+        else:
+            mismatched.append(f"{name} ({_shape(found)} in the file, {_shape(tensor)} in the encoder)")
+    others = [name for name in tensors if name not in wanted]
+    ignored = [name for name in others if name.partition(".")[0] in OTHER_NETWORKS]
+    unexpected = [name for name in others if name.partition(".")[0] not in OTHER_NETWORKS]
+    left_out = (*stored.ignored, *ignored)
+    match = KeyMatch(stored.layout, len(fitting), tuple(absent), tuple(mismatched), tuple(unexpected), left_out, notes)
+    return match, fitting
 
 
 def has_small_stem(path: str | Path) -> bool:
@@ -80,9 +87,14 @@ def _unwrapped(file: StoredTensors) -> tuple[Tensors, tuple[str, ...], Wrapper |
     wrapper = find_wrapper(tensors)
     if wrapper is None:
         return tensors, (), None
-    prefix = wrapper.prefix
-    ignored = tuple(name for name in tensors if not name.startswith(prefix))
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, ignored, wrapper
+    own: Tensors = {}
+    ignored: list[str] = []
+    for name, tensor in tensors.items():
+        if name.startswith(wrapper.prefix):
+            own[name.removeprefix(wrapper.prefix)] = tensor
+        else:
+            ignored.append(name)
+    return own, tuple(ignored), wrapper
 
 
 def _encoder_of(file: StoredTensors, network: nn.Module) -> _Encoder:
@@ -108,13 +120,14 @@ def _adapted(tensors: Tensors, network: nn.Module) -> tuple[Tensors, tuple[str, 
         The tensors, and what was done to them.
     """
     wanted, notes = network.state_dict(), []
-    positions = tensors.get("pos_embed")
-    if positions is not None and "pos_embed" in wanted and positions.shape != wanted["pos_embed"].shape:
+    positions, own_positions = tensors.get("pos_embed"), wanted.get("pos_embed")
+    if positions is not None and own_positions is not None and positions.shape != own_positions.shape:
         tensors = converted_by_timm(tensors, network)
-        notes.append(f"position embeddings are resampled from {positions.shape[1]} to {wanted['pos_embed'].shape[1]}")
-    first = next((name for name, tensor in wanted.items() if tensor.dim() == 4), "")
+        notes.append(f"position embeddings are resampled from {positions.shape[1]} to {own_positions.shape[1]}")
+    first = next((name for name, tensor in wanted.items() if tensor.dim() == 4), "")  # a convolution
     found = tensors.get(first)
-    if found is not None and found.dim() == 4 and (found.shape[1], wanted[first].shape[1]) == (3, 1):
+    is_colour = found is not None and found.dim() == 4 and found.shape[1] == 3
+    if found is not None and is_colour and wanted[first].shape[1] == 1:
         tensors = {**tensors, first: found.sum(dim=1, keepdim=True)}
         notes.append(f"{first} is summed over its 3 channels for grey images")
     return tensors, tuple(notes)
