@@ -35,7 +35,7 @@ class DeclineGuard(Callback):
 
     def __init__(self, online: OnlineScores | None, action: Action, screen: Screen) -> None:
         self.online, self.action = online, action
-        self.messages = GuardMessages("decline", action, "the best networks", screen)
+        self.messages = GuardMessages("decline", "--on-decline", action, "the best networks", screen)
         self.start: Tensor | None = None
         self.below = 0
         self.best = -1.0

@@ -50,7 +50,7 @@ class CollapseGuard:
     ) -> None:
         self.action, self.nets, self.run = action, nets, run
         self.kept_in = run if action != "warn" and rank() == 0 else None
-        self.messages = GuardMessages("collapse", action, "the networks from before", screen)
+        self.messages = GuardMessages("collapse", "--on-collapse", action, "the networks from before", screen)
         self.queues = embedding_queues(nets)
         self.uses_labels = method.card.needs != "no labels"
         labels_make_pairs = self.uses_labels and method.classifier(nets) is None

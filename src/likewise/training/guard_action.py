@@ -18,17 +18,18 @@ class GuardMessages:
     """Tells the log and the screen what a guard has found, once, with what follows from it.
 
     Args:
-        name: the guard's, in the log and in its option ``--on-NAME``.
-        action: of that option.
+        key: of its messages in the log.
+        option: by which the action is chosen.
+        action: what was chosen.
         kept: which networks the action keeps: "the best networks".
         screen: prints the messages.
     """
 
-    def __init__(self, name: str, action: Action, kept: str, screen: Screen) -> None:
-        self.name, self.screen = name, screen
+    def __init__(self, key: str, option: str, action: Action, kept: str, screen: Screen) -> None:
+        self.key, self.screen = key, screen
         self.reported = False
         self.consequence = {
-            "warn": f"The run goes on; --on-{name} stop or rollback would keep {kept}.",
+            "warn": f"The run goes on; {option} stop or rollback would keep {kept}.",
             "stop": "The run ends here.",
             "rollback": f"The run goes on; if it ends like this, {kept} are restored.",
         }[action]
@@ -41,5 +42,5 @@ class GuardMessages:
 
     def say(self, message: str, write_line: WriteLine) -> None:
         """To the log and the screen."""
-        write_line({self.name: message})
+        write_line({self.key: message})
         self.screen.warn(message)
