@@ -5,7 +5,7 @@ import torch
 from fake_arms import FakeArm, FakeTime
 
 from likewise.advice.clock import Clock
-from likewise.advice.cross_validation import CrossValidation
+from likewise.advice.cross_validation import CrossValidation, answers_of
 from likewise.advice.folds import stratified_folds
 
 LABELS = torch.arange(2).repeat(50)  # all 100 images are labelled
@@ -96,3 +96,32 @@ def test_arms_that_cannot_be_finished_are_not_begun(time):
     found.halve(arms)
     assert outcomes(found) == {"cheap": "complete", "dear": "not tried"}
     assert not arms[1].fits
+
+
+def test_what_was_dropped_is_finished_in_the_time_that_is_left_the_best_first(time):
+    found = cross_validation(time, 24, reserve=10)
+    arms = [arm("bad", time, 1, 52), arm("good", time, 1, 90), arm("worse", time, 1, 30), arm("middle", time, 1, 80)]
+    found.halve(arms)
+    assert time.at == 10
+    found.finish()
+    assert outcomes(found) == {"bad": "behind", "good": "complete", "worse": "behind", "middle": "complete"}
+    assert len(arms[3].fits) == 5
+    assert time.at + 1.25 <= 24 - 10
+
+
+def test_time_is_left_for_the_longest_fit_that_the_winner_may_need(time):
+    found = cross_validation(time, 100, reserve=10)
+    found.halve([arm("slow", time, 12, 90)])
+    assert outcomes(found) == {"slow": "complete"}
+    quick = [arm(f"quick {number}", time, 2, 80) for number in range(3)]
+    found.try_all_folds(quick)
+    assert time.at + 12 * 5 / 4 <= 100 - 10
+
+
+def test_an_arm_with_a_prior_wins_unless_another_is_better_by_more(time):
+    answers = torch.stack([torch.arange(100) < 81, torch.arange(100) < 80])
+    for prior, best in ((0.0, 0), (50.0, 1)):
+        found = cross_validation(time, 1e9)
+        listed = [FakeArm("a", time, 1, answers[0], LABELS), FakeArm("b", time, 1, answers[1], LABELS, prior=prior)]
+        tried = found.try_all_folds(listed)
+        assert answers_of(tried, LABELS, torch.ones(100, dtype=torch.bool)).best == best

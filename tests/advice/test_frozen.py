@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.advice.frozen import FrozenEncoder, frozen_arms, mean_of_heads
+from likewise.advice.frozen import FrozenEncoder, frozen_arms
+from likewise.advice.heads import mean_of_heads
 
 NOBODY = torch.zeros(0, dtype=torch.int64)
 
@@ -19,7 +20,7 @@ def blobs(classes=3, each=30):
 @pytest.fixture
 def arms():
     features, _ = blobs()
-    return frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features), 3, 60)
+    return frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 8), 3, 60)
 
 
 def test_the_mean_of_heads_is_the_mean_of_their_standardised_logits():

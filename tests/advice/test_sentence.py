@@ -2,8 +2,8 @@
 
 import pytest
 
-from likewise.advice.advice import Gain
-from likewise.advice.sentence import first_sentence, gain_sentence
+from likewise.advice.advice import ArmResult, Gain
+from likewise.advice.sentence import choice_sentence, first_sentence, gain_sentence
 from likewise.advice.worth import LABELS, OWN, TUNING, UNLABELLED_IMAGES, WEIGHTS
 
 ALL = (LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN)
@@ -38,3 +38,26 @@ def test_too_few_labels_promise_nothing():
     words = first_sentence(100, 3, 3, "class prototypes", None, None, None)
     assert "%" not in words
     assert "class prototypes" in words
+
+
+def result(name, accuracy, probability, folds=5):
+    return ArmResult(name, accuracy, 0.0, 1.0, 1.0, folds=folds, probability=probability)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (result("LoRA", 0.675, 0.5), ("67.5%", "LoRA", "52.0% against 50.0%")),
+        (result("LoRA", 0.675, 0.525), ("67.5%", "LoRA", "mean of heads")),
+        (result("LoRA", 0.675, 0.9, folds=2), ("67.5%", "LoRA", "2 of 5 folds")),
+    ],
+)
+def test_where_another_arm_has_the_highest_accuracy_it_says_why_that_is_not_the_winner(other, words):
+    winner = result("logistic regression", 0.627, 0.52)
+    said = choice_sentence(winner, [winner, other, result("untried", None, None)], 5)
+    assert all(word in said for word in words)
+
+
+def test_where_the_winner_is_the_most_accurate_there_is_nothing_to_explain():
+    winner = result("LoRA", 0.7, 0.5)
+    assert choice_sentence(winner, [winner, result("k-NN", 0.7, 0.6)], 5) == ""

@@ -42,6 +42,8 @@ class ArmResult:
     """complete, behind, no time, not tried"""
     folds: int = 0
     """of the cross-validation that were measured"""
+    probability: float | None = None
+    """that it gives to the right class of held-out images, the geometric mean: what arms are chosen by"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Advice:
     gains: list[Gain] = field(default_factory=list)
     sentence: str = ""
     """the winner, what to expect, and all findings"""
+    choice: str = ""
+    """why the winner is not the arm with the highest accuracy, where it is not"""
     findings: list[str] = field(default_factory=list)
     """what each ingredient bought, a sentence each"""
     command: str = ""
@@ -124,14 +128,16 @@ class Advice:
         return cls(Path(folder), arms=arms, gains=gains, **content)
 
     def table(self) -> Table:
-        """Every arm with its accuracy, interval and time; the winner is marked."""
-        table = Table("", "arm", "accuracy", "95 % interval", "time", "", title="Accuracy on new images")
+        """Every arm with its accuracy, interval and time; the winner is marked, and why it is not the most accurate."""
+        columns = "", "arm", "accuracy", "95 % interval", "probability of the right class", "time", ""
+        table = Table(*columns, title="Accuracy on new images", caption=self.choice or None, caption_justify="left")
         for arm in self.arms:
             mark = "→" if arm.name == self.winner else ""
             known = arm.accuracy is not None and arm.low is not None and arm.high is not None
             interval_text = interval(arm.low or 0.0, arm.high or 0.0) if known else "–"
             time = duration(arm.seconds) if arm.seconds else "–"
-            table.add_row(mark, arm.name, percent(arm.accuracy), interval_text, time, OUTCOMES[arm.outcome])
+            row = mark, arm.name, percent(arm.accuracy), interval_text, percent(arm.probability), time
+            table.add_row(*row, OUTCOMES[arm.outcome])
         return table
 
     def __str__(self) -> str:

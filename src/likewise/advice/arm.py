@@ -39,6 +39,8 @@ class ArmCard:
     """whether the encoder's weights change; otherwise only a head is fitted on its features"""
     can_win: bool = True
     """whether what it makes can be saved; otherwise it is measured as a comparison"""
+    prior: float = 0.0
+    """logarithm of how much likelier it is than another arm to be the best, before any label is seen"""
 
 
 class AdviceArm(ABC):

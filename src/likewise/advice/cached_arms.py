@@ -15,8 +15,11 @@ from likewise.adaptation.prototypes import prototype_classifier
 from likewise.advice.arm import ArmCard
 from likewise.advice.candidates import StartingPoint
 from likewise.advice.trained_arms import BATCH, AdaptedArm, Bench
+from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder
 from likewise.errors import LikewiseError
+from likewise.evaluation.features import extract
+from likewise.views.policies import CentreView
 
 VIEWS, FEWEST_VIEWS, MOST_CACHED = 8, 2, 4000
 """of each labelled image that are cached, and fewest; views of all images at most, 40 kB each for lite0 at 128 px"""
@@ -36,39 +39,40 @@ class CachedViews:
     Args:
         start: the encoder.
         split: its two parts.
-        rows: int64 [L], the labelled images.
-        views: of each image.
+        labels: int64 [N], -1 where hidden.
+        views: of each labelled image.
         bench: seed and device.
     """
 
-    def __init__(self, start: StartingPoint, split: SplitEncoder, rows: Tensor, views: int, bench: Bench) -> None:
-        self.start, self.split, self.bench = start, split, bench
+    def __init__(self, start: StartingPoint, split: SplitEncoder, labels: Tensor, views: int, bench: Bench) -> None:
+        self.start, self.split, self.bench, self.labels = start, split, bench, labels
+        self.rows = rows = (labels != UNLABELLED).nonzero().flatten()
         self.maps = cache_views(split, start.images, rows, views, bench.seed, bench.device)
+        view = CentreView(start.settings.image_size)
+        self.features = extract(start.encoder, start.images, rows, view, device=bench.device)  # [L, D]
         self._position = torch.full((len(start.images),), -1)
         self._position[rows] = torch.arange(len(rows))
 
-    def learn(self, rows: Tensor, labels: Tensor, features: Tensor, steps: int, limit: float = math.inf) -> Adapted:
-        """Fine-tune on some of the labelled images.
+    def learn(self, rows: Tensor, labels: Tensor, steps: int, limit: float = math.inf) -> Adapted:
+        """Fine-tune on some of the labelled images, from a classifier by their class prototypes.
 
         Args:
             rows: int64 [M], positions among all images.
             labels: int64 [M].
-            features: float [M, D], of the encoder as it is, for the first classifier.
             steps: optimiser steps.
             limit: seconds.
         """
-        bench = self.bench
-        head = prototype_classifier(features, labels, bench.classes)
-        maps = self.maps[:, self._position[rows]]
+        bench, own = self.bench, self._position[rows]
+        head = prototype_classifier(self.features[own], labels, bench.classes)
         return fine_tune_last(
-            self.start.encoder, self.split, maps, labels, head,
+            self.start.encoder, self.split, self.maps[:, own], labels, head,
             steps=steps, batch_size=BATCH, seed=bench.seed, device=bench.device, time_limit=limit,
         )  # fmt: skip
 
-    def step_seconds(self, rows: Tensor, labels: Tensor, features: Tensor) -> float:
+    def step_seconds(self) -> float:
         """Of an optimiser step, measured."""
-        self.learn(rows, labels, features, 1)
-        return self.learn(rows, labels, features, TIMED_STEPS).seconds / TIMED_STEPS
+        self.learn(self.rows, self.labels[self.rows], 1)
+        return self.learn(self.rows, self.labels[self.rows], TIMED_STEPS).seconds / TIMED_STEPS
 
 
 class LastStagesArm(AdaptedArm):
@@ -77,18 +81,17 @@ class LastStagesArm(AdaptedArm):
     Args:
         card: what it is.
         cached: the views.
-        vectors: float [N, D], frozen features of all images.
         bench: steps.
         step_seconds: of a step, as measured.
     """
 
-    def __init__(self, card: ArmCard, cached: CachedViews, vectors: Tensor, bench: Bench, step_seconds: float) -> None:
+    def __init__(self, card: ArmCard, cached: CachedViews, bench: Bench, step_seconds: float) -> None:
         super().__init__(card, cached.start, "full", bench)
-        self.cached, self.vectors = cached, vectors
+        self.cached = cached
         self.expected = bench.steps * step_seconds
 
     def _adapted(self, rows: Tensor, labels: Tensor, limit: float) -> Adapted:
-        return self.cached.learn(rows, labels, self.vectors[rows], self.bench.steps, limit)
+        return self.cached.learn(rows, labels, self.bench.steps, limit)
 
 
 def last_half(encoder: Encoder) -> int:

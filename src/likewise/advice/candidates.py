@@ -15,6 +15,7 @@ from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images, default_channels, default_size
 from likewise.data.splits import channel_statistics
 from likewise.encoders import Encoder, EncoderSettings, build_encoder, choose_encoder, pretrained_at_hand
+from likewise.encoders.from_timm import TimmEncoder, with_intermediates
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import extract
 from likewise.randomness import generator, seed_networks
@@ -27,6 +28,9 @@ PRETRAINED_SIZES = (128, 224)
 
 LARGER_SHARE = 0.15
 """of the time at most, for encoding all images once more at the larger size"""
+
+INTERMEDIATES = 3
+"""maps of earlier stages whose pooled features serve frozen arms too: they tell textures and parts apart"""
 
 SCRATCH_SIZE = 64
 """at most, for an encoder without pretrained weights: what a CPU can train in minutes"""
@@ -74,6 +78,14 @@ def pretrained_settings(data: LabelledData, pretrained: str, size: int) -> Encod
     flat = (0.5,) * default_channels(data.manifest)
     chosen = choose_encoder("auto", size, flat, flat, pretrained=pretrained)
     return replace(chosen, pixel_range=data.manifest.pixel_range)
+
+
+def several_stages(start: StartingPoint) -> tuple[Encoder, EncoderSettings]:
+    """The encoder whose features are followed by those of earlier stages; as it is where it cannot give them."""
+    if not isinstance(start.encoder, TimmEncoder):
+        return start.encoder, start.settings
+    encoder = with_intermediates(start.encoder, INTERMEDIATES)
+    return encoder, replace(start.settings, intermediates=INTERMEDIATES)
 
 
 def scratch_settings(data: LabelledData) -> EncoderSettings:

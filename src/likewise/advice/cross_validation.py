@@ -18,6 +18,9 @@ from likewise.classification import fit_temperature
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.statistics.confidence import paired_difference
 
+LEAST_PROBABILITY = 1e-6
+"""of a label, below which an answer is no more wrong"""
+
 Outcome = Literal["complete", "behind", "no time", "not tried"]
 """all folds; dropped since others were ahead; begun, but the time did not suffice; never begun"""
 
@@ -52,9 +55,10 @@ class TriedArm:
         return self.measured & (self.logits.nan_to_num(-math.inf).argmax(dim=1) == labels)
 
     def scores(self, labels: Tensor) -> Tensor:
-        """Float64 [L]: the probability of each label at the best temperature for all; 0 where not measured."""
+        """Float64 [L]: the log probability of each label at the best temperature for all; least where not measured."""
         logits = self.logits.double() / fit_temperature(self.logits, labels)
-        return logits.softmax(dim=1).gather(1, labels[:, None])[:, 0].nan_to_num(0.0)
+        of_label = logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
+        return of_label.nan_to_num(0.0).clamp_min(LEAST_PROBABILITY).log()
 
 
 def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answers:
@@ -66,7 +70,8 @@ def answers_of(arms: Sequence[TriedArm], labels: Tensor, rows: Tensor) -> Answer
         rows: bool [L], the images that count.
     """
     correct = torch.stack([each.correct(labels)[rows] for each in arms], dim=1)
-    return Answers(correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1))
+    priors = torch.tensor([each.card.prior for each in arms], dtype=torch.float64) / max(len(correct), 1)
+    return Answers(correct, torch.stack([each.scores(labels)[rows] for each in arms], dim=1) + priors)
 
 
 class CrossValidation:
@@ -127,6 +132,16 @@ class CrossValidation:
             if last < self.folds:
                 alive = self._better_half(going_on, last)
 
+    def finish(self) -> None:
+        """Use the time that is left for the folds of arms that were dropped or cut short, the best of them first."""
+        truth = self.labels[self.labelled]
+        begun = [each for each in self.tried if each.outcome in ("behind", "no time") and bool(each.measured.any())]
+        begun.sort(key=lambda each: -float(each.scores(truth)[each.measured].mean()))
+        for tried in begun:
+            done = int(self.fold_of[tried.measured].max()) + 1
+            if self.seconds_to_finish(tried, done) <= self.clock.left - self.reserve:
+                self._folds(tried, range(done, self.folds))
+
     def seconds_to_finish(self, tried: TriedArm, done: int) -> float:
         """Of the folds that are left to an arm and its fit to all labels."""
         each = tried.fold_seconds[-1] if tried.fold_seconds else self._predicted(tried)
@@ -136,6 +151,12 @@ class CrossValidation:
     def _growth(self) -> float:
         """How much longer a fit to all labels takes than one without a fold, at most."""
         return self.folds / (self.folds - 1) if self.folds > 1 else 1.0
+
+    @property
+    def _longest_fit(self) -> float:
+        """Seconds of the longest fit to all labels that the winner so far may need."""
+        done = [each.fit_seconds for each in self.tried if each.outcome == "complete" and each.card.can_win]
+        return max(done, default=0.0)
 
     def _predicted(self, tried: TriedArm) -> float:
         return self._arms[tried.card.name].seconds(int((self.fold_of != NEVER).sum()))
@@ -169,7 +190,7 @@ class CrossValidation:
         """Try an arm on some folds; whether it got through."""
         for fold in folds:
             needed = self._arms[tried.card.name].seconds(len(self.labelled))
-            limit = self.clock.left - self.reserve - needed * self._growth
+            limit = self.clock.left - self.reserve - max(needed * self._growth, self._longest_fit)
             if needed > limit:
                 tried.outcome = "no time" if tried.fold_seconds else "not tried"
                 return False

@@ -39,9 +39,9 @@ class Answers(NamedTuple):
     correct: Tensor
     """bool [L, A], whether the likeliest class was the label"""
     scores: Tensor
-    """float64 [L, A], the probability of the label at the arm's best temperature: what arms are chosen by. It counts by
-    how much an answer was right or wrong, so with few labels it tells arms apart that are right equally often
-    (benchmarks/advise_coverage.py: half of the loss of a choice by accuracy, or less)"""
+    """float64 [L, A], the log probability of the label at the arm's best temperature, and the arm's prior spread over
+    the images: what arms are chosen by. It counts by how much an answer was right or wrong, so with few labels it tells
+    arms apart that are right equally often (benchmarks/advise_coverage.py measures what a choice by accuracy loses)"""
 
     @property
     def best(self) -> int:

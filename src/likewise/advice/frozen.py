@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from likewise.adaptation import propagate_labels
 from likewise.adaptation.prototypes import prototype_classifier
 from likewise.advice.arm import AdviceArm, ArmCard, Start, Trained
-from likewise.classification import fit_head
-from likewise.classification.head import ABSENT
+from likewise.advice.heads import (
+    Learner,
+    NearestNeighbours,
+    logistic_regression,
+    mean_of_heads,
+    of_labelled,
+    on_first,
+    propagated,
+)
+from likewise.classification import discriminant_head
 from likewise.data.batch import UNLABELLED
 from likewise.encoders import Encoder, EncoderSettings
-
-PROPAGATED = 1000
-"""images without a label at most from which a head learns the answers of label propagation"""
-
-NEIGHBOURS = 20
-"""of k-NN at most; with few labels there are fewer, so that no class has to vote with strangers"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +37,17 @@ class FrozenEncoder:
     settings: EncoderSettings
     vectors: Tensor
     """float32 [N, D]"""
+    last: int
+    """how many of the D columns are the features of the last stage; the others are those of earlier stages"""
     heads: dict[tuple[str, bytes], nn.Module] = field(default_factory=dict)
     """those that were fitted already, by the arm's name and the labels"""
 
 
+PRIOR_OF_MEANS = 2.0
+"""of the log probability of all held-out labels together: by so much more must another arm be better than a mean"""
+
 LEFT_OUT = -2
 """in the place of a label: the image may not be used at all"""
-
-Learner = Callable[[Tensor, Tensor, int], nn.Module]
-"""Features [M, D] and labels [M], -1 where hidden, and the number of classes -> a head."""
 
 
 class FrozenArm(AdviceArm):
@@ -114,101 +115,52 @@ class MeanArm(FrozenArm):
         return mean_of_heads(heads, self.frozen.vectors[shown >= 0], shown[shown >= 0].unique(), self.classes)
 
 
-def mean_of_heads(heads: Sequence[nn.Module], features: Tensor, present: Tensor, classes: int) -> nn.Module:
-    """The mean of linear heads, whose logits have unit deviation on some features.
+def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool = False) -> Sequence[FrozenArm]:
+    """Logistic regression, k-NN and means of heads, on the last features and on those of several stages.
 
-    Args:
-        heads: float [B, D] -> [B, K].
-        features: float [M, D].
-        present: int64 [C], the classes with a label; the others are never the answer.
-        classes: K.
-    """
-    mean = nn.Linear(features.shape[1], classes).requires_grad_(False)
-    mean.weight.zero_()
-    mean.bias.fill_(ABSENT)
-    mean.bias[present] = 0.0
-    for head in heads:
-        assert isinstance(head, nn.Linear)
-        weight, bias = head.weight.detach()[present], head.bias.detach()[present]
-        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()  # softmax does not change
-        scale = len(heads) * (features @ weight.T + bias).std().clamp_min(1e-6)
-        mean.weight[present] += weight / scale
-        mean.bias[present] += bias / scale
-    return mean.eval()
-
-
-def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int) -> Sequence[FrozenArm]:
-    """Nearest neighbours, prototypes, logistic regression; label propagation and a mean where images have no label.
+    Prototypes and label propagation are best with the fewest labels, logistic regression and discriminant analysis with
+    more; features of earlier stages help with textures and fine differences, and do harm where scenes differ by what
+    they mean. Means lose least, so they are what is chosen from, besides what is much better on some data
+    (benchmarks/advise_coverage.py).
 
     Args:
         frozen: the encoder and the features.
         classes: K.
         unlabelled: images without a label.
+        few: the means alone, and without label propagation, which takes most of the time.
     """
+    several = frozen.vectors.shape[1] > frozen.last
 
     def arm(what: str, learner: Learner, unlabelled: bool = False, can_win: bool = True) -> FrozenArm:
         card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, can_win)
         return FrozenArm(card, frozen, learner, classes)
 
-    arms: list[FrozenArm] = [
-        arm("logistic regression", logistic_regression),
-        arm("class prototypes", prototype_classifier),
-        arm("k-NN", NearestNeighbours, can_win=False),
-    ]
-    if unlabelled:
-        arms.append(arm("label propagation", propagated, unlabelled=True))
-        card = ArmCard(f"{frozen.name}, frozen, mean of three heads", frozen.start, True, False)
-        arms.append(MeanArm(card, frozen, [arms[0], arms[1], arms[3]], classes))
-    return arms
+    def mean(what: str, heads: Sequence[FrozenArm]) -> FrozenArm:
+        unlabelled = any(head.card.unlabelled for head in heads)
+        card = ArmCard(f"{frozen.name}, frozen, {what}", frozen.start, unlabelled, False, prior=PRIOR_OF_MEANS)
+        return MeanArm(card, frozen, heads, classes)
+
+    regression = arm("logistic regression", on_first(frozen.last, logistic_regression))
+    nearest = arm("k-NN", NearestNeighbours, can_win=False)
+    own = [regression, arm("class prototypes", on_first(frozen.last, prototype_classifier))]
+    spread = [arm("label propagation", on_first(frozen.last, propagated), unlabelled=True)]
+    spread = spread if unlabelled and not few else []
+    listed = [mean("mean of heads", [*own, *spread])]
+    if several:
+        discriminant = arm("several stages, discriminant analysis", discriminant_head)
+        joined = [
+            arm("several stages, logistic regression", logistic_regression),
+            arm("several stages, class prototypes", prototype_classifier),
+        ]
+        listed += [discriminant, mean("several stages, mean of heads", [*joined, discriminant])]
+        if spread:
+            also = arm("several stages, label propagation", propagated, unlabelled=True)
+            listed.append(mean("several stages, mean with label propagation", [*joined, also]))
+        listed.append(mean("mean of all heads", [*own, *spread, *joined, discriminant]))
+    return listed if few else [regression, nearest, *listed]
 
 
 def own_pretraining_arm(frozen: FrozenEncoder, classes: int) -> AdviceArm:
     """Logistic regression on an encoder that was pre-trained on the images without a label."""
     card = ArmCard(f"{frozen.name}, logistic regression", frozen.start, unlabelled=True, trains_encoder=False)
     return FrozenArm(card, frozen, of_labelled, classes)
-
-
-def of_labelled(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """Logistic regression that passes over images without a label."""
-    known = labels != UNLABELLED
-    return logistic_regression(features[known], labels[known], classes)
-
-
-def logistic_regression(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """Its L2 strength is chosen by cross-validation within these labels."""
-    return fit_head(features, labels, classes).head
-
-
-def propagated(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
-    """Logistic regression on the labels that label propagation gives to all images.
-
-    Propagation itself says nothing about a new image; a head that learned its answers does.
-    """
-    probabilities = propagate_labels(features, labels, classes)
-    answers = probabilities.argmax(dim=1).where(labels == UNLABELLED, labels)
-    others = (labels == UNLABELLED).nonzero().flatten()
-    answers[others[PROPAGATED:]] = UNLABELLED
-    return fit_head(features, answers, classes).head
-
-
-class NearestNeighbours(nn.Module):
-    """Weighted k-NN, with as few neighbours as a small class has labels.
-
-    Args:
-        features: float [M, D].
-        labels: int64 [M], all visible.
-        classes: K.
-    """
-
-    def __init__(self, features: Tensor, labels: Tensor, classes: int, temperature: float = 0.07) -> None:
-        super().__init__()
-        self.bank, self.labels, self.classes, self.temperature = F.normalize(features), labels, classes, temperature
-        self.k = max(1, min(NEIGHBOURS, math.ceil(len(labels) / classes), len(labels)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Logarithms of the share of votes, Wu et al. 2018, Sec. 3.4, https://arxiv.org/abs/1805.01978."""
-        similarity, neighbour = (F.normalize(features) @ self.bank.T).topk(self.k, dim=1)  # [B, k]
-        weight = ((similarity - similarity[:, :1]) / self.temperature).exp()
-        votes = torch.full((len(features), self.classes), 1e-6)
-        votes.scatter_add_(1, self.labels[neighbour], weight)
-        return votes.log()

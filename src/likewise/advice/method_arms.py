@@ -13,7 +13,7 @@ from likewise.adaptation.adapt import TimeLimit, default_recipe
 from likewise.adaptation.adaptation import Adaptation
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
-from likewise.advice.frozen import logistic_regression
+from likewise.advice.heads import logistic_regression
 from likewise.advice.trained_arms import BACKWARD, LEAST_STEPS, VIEW_SECONDS, Bench
 from likewise.data.batch import UNLABELLED
 from likewise.data.images import Images

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from likewise.adaptation.frozen_stages import split_before_last
 from likewise.advice.advice import Gain
@@ -20,6 +19,7 @@ from likewise.advice.candidates import (
     cost_of,
     pretrained_settings,
     scratch_settings,
+    several_stages,
     starting_point,
 )
 from likewise.advice.cross_validation import CrossValidation
@@ -72,8 +72,6 @@ class Size(NamedTuple):
     """A pretrained encoder at one size of images, and what was tried on its frozen features."""
 
     start: StartingPoint
-    vectors: Tensor
-    """float32 [N, D], features of all images"""
     arms: list[AdviceArm]
 
 
@@ -145,6 +143,7 @@ class Programme:
             self.try_adapted(best.start)
             self.try_semi_supervised(sizes[0].start)
         self.try_semi_supervised(small)
+        self.cross_validation.finish()
 
     @property
     def left(self) -> float:
@@ -160,12 +159,12 @@ class Programme:
     def try_frozen(self, start: StartingPoint, few: bool = False) -> Size:
         """Each image through the encoder once, then heads."""
         self.say(f"features of {len(self.data.labels):,} images: {start.name}")
-        vectors = cached_features(start.encoder, start.settings, start.images, self.device)
-        frozen = FrozenEncoder(start.name, "pretrained", start.encoder, start.settings, vectors)
-        arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled))
-        arms = arms[:2] if few else arms
+        encoder, settings = several_stages(start)
+        vectors = cached_features(encoder, settings, start.images, self.device)
+        frozen = FrozenEncoder(start.name, "pretrained", encoder, settings, vectors, start.encoder.width)
+        arms = frozen_arms(frozen, self.data.classes, len(self.unlabelled), few)
         self.cross_validation.try_all_folds(arms)
-        return Size(start, vectors, [*arms])
+        return Size(start, [*arms])
 
     def larger(self, start: StartingPoint) -> StartingPoint | None:
         """The same encoder for larger images, where that takes a small share of the time."""
@@ -220,7 +219,7 @@ class Programme:
         if done < OWN_STEPS[0]:
             return
         vectors = cached_features(encoder, small.settings, small.images, self.device)
-        frozen = FrozenEncoder(name, "scratch", encoder, small.settings, vectors)
+        frozen = FrozenEncoder(name, "scratch", encoder, small.settings, vectors, vectors.shape[1])
         tried = self.cross_validation.try_all_folds([own_pretraining_arm(frozen, self.data.classes)])
         tried[0].before = self.cross_validation.clock.spent - began - tried[0].seconds
 
@@ -255,10 +254,10 @@ class Programme:
         began = self.cross_validation.clock.spent
         name = f"{start.name}, the last {stages} stages fine-tuned"
         self.say(f"{name}: {views} views of {len(rows):,} images")
-        cached = CachedViews(start, split, rows, views, self._bench(0))
-        step = cached.step_seconds(rows, self.truth, size.vectors[rows])
+        cached = CachedViews(start, split, self.data.labels, views, self._bench(0))
+        step = cached.step_seconds()
         steps = planned_steps(len(rows), step, LAST_STAGES_SHARE * self.left / self._fits)
-        arm = LastStagesArm(ArmCard(name, "pretrained"), cached, size.vectors, self._bench(steps), step)
+        arm = LastStagesArm(ArmCard(name, "pretrained"), cached, self._bench(steps), step)
         before = self.cross_validation.clock.spent - began
         self.cross_validation.halve([arm])
         self.cross_validation.result(arm).before = before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from likewise.advice.advice import Gain
+from collections.abc import Sequence
+
+from likewise.advice.advice import ArmResult, Gain
 from likewise.advice.worth import LABELS, OWN, TUNING, UNLABELLED_IMAGES, WEIGHTS
 from likewise.report.wording import amount, interval, percent, points
 
@@ -24,6 +26,30 @@ def first_sentence(
         f"{start} the best classifier found is expected to be right on {percent(expected, 0)} of new images "
         f"({interval_in_percent(low, high)}): {winner}."
     )
+
+
+def choice_sentence(winner: ArmResult, arms: Sequence[ArmResult], folds: int) -> str:
+    """Why the arm with the highest accuracy is not the winner; empty where it is."""
+    best = max((arm for arm in arms if arm.accuracy is not None), key=_accuracy, default=winner)
+    if _accuracy(best) <= _accuracy(winner):
+        return ""
+    start = f"The highest accuracy, {percent(best.accuracy)}, is that of {best.name}"
+    if best.folds < folds:
+        return f"{start}, on {best.folds} of {folds} folds: an arm is chosen only when it was tried on all of them."
+    given = f"{percent(winner.probability)} against {percent(best.probability)}"
+    if (winner.probability or 0.0) > (best.probability or 0.0):
+        return (
+            f"{start}. The winner gives the right class a higher probability ({given}), which tells more about new "
+            f"images where labels are few."
+        )
+    return (
+        f"{start}. It gives the right class about the same probability as the winner ({given}), or cannot be saved; a "
+        f"mean of heads is then preferred."
+    )
+
+
+def _accuracy(arm: ArmResult) -> float:
+    return arm.accuracy if arm.accuracy is not None else -1.0
 
 
 def interval_in_percent(low: float, high: float) -> str:

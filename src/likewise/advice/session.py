@@ -27,7 +27,7 @@ from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
 from likewise.advice.opened_data import LabelledData
 from likewise.advice.programme import Programme
-from likewise.advice.sentence import first_sentence, gain_sentence
+from likewise.advice.sentence import choice_sentence, first_sentence, gain_sentence
 from likewise.advice.winner import FILES, Winner, eligible, save_winner
 from likewise.advice.worth import gains_of
 from likewise.report.pages.advice_page import write_advice_page
@@ -155,10 +155,10 @@ class Session:
         raise too_short(self.clock.seconds, 2 * self.clock.seconds)
 
     def _best(self, arms: list[TriedArm]) -> TriedArm:
-        """The arm with the best answers; class prototypes where no label can be held out."""
+        """The arm with the best answers; where no label can be held out the mean of all heads."""
         if bool(self.held_out.any()):
             return arms[answers_of(arms, self.truth, self.held_out).best]
-        return next((each for each in arms if "class prototypes" in each.card.name), arms[0])
+        return next((each for each in arms if "mean of all heads" in each.card.name), arms[0])
 
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]
@@ -175,16 +175,19 @@ class Session:
             gains.insert(0, self.programme.label_gain)
         first = first_sentence(self.given, len(self.truth), self.data.classes, winner.card.name, *found)
         findings = [words for words in map(gain_sentence, gains) if words]
+        arms = [self._result(each) for each in self.cross_validation.tried]
+        won = arms[self.cross_validation.tried.index(winner)]
         return Advice(
             folder=self.folder,
             winner=winner.card.name,
             expected=found[0],
             low=found[1],
             high=found[2],
-            arms=[self._result(each) for each in self.cross_validation.tried],
+            arms=arms,
             gains=gains,
             sentence=" ".join([first, *findings]),
             findings=findings,
+            choice=choice_sentence(won, arms, folds),
             command=self.longer,
             source=self.data.source,
             images=self.given,
@@ -201,4 +204,6 @@ class Session:
         if not bool(known.any()):
             return ArmResult(tried.card.name, None, None, None, seconds, tried.outcome)
         found = arm_accuracy(tried.correct(self.truth)[known], self.cross_validation.folds, self._groups_of(known))
-        return ArmResult(tried.card.name, *found, seconds, tried.outcome, len(tried.fold_seconds))
+        folds = len(self.fold_of[known].unique())
+        probability = float(tried.scores(self.truth)[known].mean().exp())
+        return ArmResult(tried.card.name, *found, seconds, tried.outcome, folds, probability)

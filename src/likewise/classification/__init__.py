@@ -1,6 +1,7 @@
 """From few labels to a calibrated classifier: a head on an encoder, its temperature, and what it has learned from."""
 
 from likewise.classification.classifier import Classifier
+from likewise.classification.discriminant import discriminant_head
 from likewise.classification.files import load_classifier, load_reference, save_classifier
 from likewise.classification.head import FittedHead, fit_head
 from likewise.classification.predict import Predictions, predict
@@ -14,6 +15,7 @@ __all__ = [
     "Predictions",
     "Reference",
     "TargetPredictor",
+    "discriminant_head",
     "fit_head",
     "fit_temperature",
     "load_classifier",

@@ -78,12 +78,7 @@ def fit_head(
         LikewiseError: no label, labels of one class only, or NaN or infinite features.
     """
     rows = require_labelled(Features(features, labels), "training")
-    classes, targets = rows.labels.unique(return_inverse=True)
-    if len(classes) < 2:
-        raise LikewiseError(
-            f"All {len(targets):,} labels are of class {int(classes[0])}; a classifier needs labels of two classes. "
-            f"Label images of a second class."
-        )
+    classes, targets = require_two_classes(rows.labels)
     known = labels != UNLABELLED
     folds = _repeated_folds(targets, seed, None if groups is None else groups[known])
     with threads_for(rows.vectors.numel() * min(rows.vectors.shape)):
@@ -99,6 +94,21 @@ def fit_head(
         "seed": seed,
     }
     return FittedHead(_as_linear(axes, found.weights, classes, num_classes), out_of_fold, protocol)
+
+
+def require_two_classes(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The C classes that have a label, and the position of each label among them, int64 [N].
+
+    Raises:
+        LikewiseError: there is one class only.
+    """
+    classes, targets = labels.unique(return_inverse=True)
+    if len(classes) < 2:
+        raise LikewiseError(
+            f"All {len(targets):,} labels are of class {int(classes[0])}; a classifier needs labels of two classes. "
+            f"Label images of a second class."
+        )
+    return classes, targets
 
 
 def _shared_scale(standardise: Standardiser, labels: int) -> Standardiser:

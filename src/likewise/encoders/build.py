@@ -71,6 +71,9 @@ class EncoderSettings:
     """left, top, right and bottom of the region of each video frame that it sees, as shares of the sides"""
     pixel_range: tuple[float, float] | None = None
     """values of the images' pixels that are 0 and 1 in its input; None: they have 8 bits"""
+    intermediates: int = 0
+    """how many of a timm network's last intermediate maps (its ``forward_intermediates``) are pooled and follow the
+    features; each part then has unit norm"""
     module: torch.nn.Module | None = field(default=None, compare=False, repr=False, metadata={"stored": False})
     """a user's module, whose copies are the encoders; never written to disk, where its import path is in ``name``"""
 
@@ -248,6 +251,8 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
         fetch: load the pretrained weights; otherwise the weights are random, for the untrained baseline.
     """
     origin = settings.pretrained if fetch else ""
+    if settings.intermediates and (settings.name in OURS or reads_clips(settings.name)):
+        raise LikewiseError(f"intermediates={settings.intermediates} needs a network of timm, not {settings.name}.")
     if settings.name.startswith(MODULE):
         return _from_module(settings, as_given=origin == "module")
     if reads_clips(settings.name):
@@ -266,8 +271,9 @@ def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
 
         name = settings.name.removeprefix("timm/")
         encoder = timm_encoder(
-            name, settings.image_size, settings.small_stem, settings.mean, settings.std, origin == "timm"
-        )
+            name, settings.image_size, settings.small_stem, settings.mean, settings.std, origin == "timm",
+            settings.intermediates,
+        )  # fmt: skip
         inner = encoder.network
     if origin.startswith(RUN_START):
         encoder.load_state_dict(load_tensors(Path(origin.removeprefix(RUN_START)) / WEIGHTS))

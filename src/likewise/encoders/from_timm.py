@@ -12,6 +12,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from likewise.encoders.encoder import Encoder
 from likewise.encoders.small import SMALL
@@ -27,16 +28,37 @@ LOCAL_WEIGHTS = (
 
 
 class TimmEncoder(Encoder):
-    """A timm network without its classifier: pooled features, a map in [B, D, s, s], and stages where it has them."""
+    """A timm network without its classifier: pooled features, a map in [B, D, s, s], and stages where it has them.
 
-    def __init__(self, network: Any, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__(network.num_features, mean, std)
-        self.network, self.name = network, name
+    Args:
+        network: of timm, without a classifier.
+        name: its name in timm.
+        mean: per channel.
+        std: per channel.
+        intermediates: how many of its last intermediate maps are pooled and follow the features; 0 for none.
+    """
+
+    def __init__(
+        self, network: Any, name: str, mean: Sequence[float], std: Sequence[float], intermediates: int = 0
+    ) -> None:
+        super().__init__(network.num_features + _intermediate_width(network, intermediates), mean, std)
+        self.network, self.name, self.intermediates = network, name, intermediates
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Float [B, C, S, S] in [0, 1] -> pooled features [B, width], pooled as the network's authors do."""
+        """Float [B, C, S, S] in [0, 1] -> pooled features [B, width], pooled as the network's authors do.
+
+        With intermediate maps each part, the features and every pooled map, has unit norm.
+        """
+        if self.intermediates:
+            return self._with_intermediates(self.normalise(pixels))
         maps = self.network.forward_features(self.normalise(pixels))
         return self.network.forward_head(maps, pre_logits=True)
+
+    def _with_intermediates(self, normalised: Tensor) -> Tensor:
+        last, maps = self.network.forward_intermediates(normalised, indices=self.intermediates)
+        features = self.network.forward_head(last, pre_logits=True)
+        parts = [features, *(each.mean(dim=(2, 3)) for each in reversed(maps))]  # from the last to the first
+        return torch.cat([functional.normalize(part) for part in parts], dim=1)
 
     def feature_map(self, pixels: Tensor) -> Tensor:
         """Float [B, C, S, S] in [0, 1] -> [B, width, s, s]; a transformer's tokens laid out as the map they form."""
@@ -91,8 +113,26 @@ class TimmEncoder(Encoder):
         return nn.Sequential(*(copy.deepcopy(last[-1]) for _ in last))
 
 
+def _intermediate_width(network: Any, count: int) -> int:
+    """Channels of the last intermediate maps of a network, together.
+
+    Raises:
+        LikewiseError: it has fewer of them.
+    """
+    widths = [each["num_chs"] for each in network.feature_info] if count else []
+    if count > len(widths):
+        raise LikewiseError(f"{count} intermediate maps were asked for; this network has {len(widths)}.")
+    return sum(widths[len(widths) - count :])
+
+
 def timm_encoder(
-    name: str, image_size: int, small_stem: bool, mean: Sequence[float], std: Sequence[float], pretrained: bool
+    name: str,
+    image_size: int,
+    small_stem: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
+    pretrained: bool,
+    intermediates: int = 0,
 ) -> TimmEncoder:
     """Build a timm network by its name.
 
@@ -104,6 +144,7 @@ def timm_encoder(
         mean: per channel, in [0, 1]; their number is the number of colour channels.
         std: per channel.
         pretrained: load timm's weights, from its cache or the Hub.
+        intermediates: how many of its last intermediate maps follow the features.
 
     Raises:
         LikewiseError: an unknown name, or a stem that the network does not have.
@@ -128,7 +169,13 @@ def timm_encoder(
         network.conv1 = nn.Conv2d(len(mean), old.out_channels, 3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
         network.maxpool = nn.Identity()
-    return TimmEncoder(network, name, mean, std)
+    return TimmEncoder(network, name, mean, std, intermediates)
+
+
+def with_intermediates(encoder: TimmEncoder, count: int) -> TimmEncoder:
+    """The same network, whose pooled last intermediate maps follow its features."""
+    mean, std = encoder.mean.flatten().tolist(), encoder.std.flatten().tolist()
+    return TimmEncoder(encoder.network, encoder.name, mean, std, count).train(encoder.training)
 
 
 def has_large_stem(network: nn.Module) -> bool:

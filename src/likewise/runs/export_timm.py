@@ -30,6 +30,11 @@ def require_timm(exported: Exported) -> None:
             f"{settings.name} was trained with the 3x3 stem for small images, which timm.create_model does not build: "
             f"it would load wrongly there. Export it --to onnx, or train with --stem standard."
         )
+    if settings.intermediates:
+        raise LikewiseError(
+            f"This encoder joins the features of {settings.name} with its last {settings.intermediates} intermediate "
+            f"maps, which timm.create_model does not build. Export it --to onnx or --to torchscript."
+        )
 
 
 def _timm_network(exported: Exported) -> Any:

@@ -25,8 +25,8 @@ ENDED = {
 
 CAPTION = (
     "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
-    "gives to the right class, which says more than accuracy where labels are few. Arms share images, so overlapping "
-    "intervals do not mean that two arms are equal: the differences below are paired."
+    "gives to the right class (the geometric mean), which says more than accuracy where labels are few. Arms share "
+    "images, so overlapping intervals do not mean that two arms are equal: the differences below are paired."
 )
 
 
@@ -50,7 +50,7 @@ def write_advice_page(advice: Mapping[str, Any], out: Path) -> Path:
     if advice["notes"]:
         lead.append(Note(advice["notes"]))
     sections = [
-        Section("arms", "What was tried", [_picture(advice), _arms(advice)]),
+        Section("arms", "What was tried", [_picture(advice), _choice(advice), _arms(advice)]),
         Section("worth", "What each ingredient is worth", _worth(advice)),
         Section("next", "Next steps", [Commands(_commands(advice, out))]),
         Section("how", "How it was measured", [ListBlock(_how(advice))]),
@@ -102,6 +102,11 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))
 
 
+def _choice(advice: Mapping[str, Any]) -> Block:
+    """Why the winner is not the arm with the highest accuracy."""
+    return Text(advice["choice"]) if advice.get("choice") else None
+
+
 def _arms(advice: Mapping[str, Any]) -> TableBlock:
     rows = []
     for arm in advice["arms"]:
@@ -110,8 +115,9 @@ def _arms(advice: Mapping[str, Any]) -> TableBlock:
         if arm["accuracy"] is not None:
             accuracy = Cell(percent(arm["accuracy"]), interval(arm["low"], arm["high"]))
         time = duration(arm["seconds"]) if arm["seconds"] else "–"
-        rows.append([name, accuracy, time, ENDED[arm["outcome"]]])
-    return TableBlock("Arms from the simplest to the most elaborate.", ["arm", "accuracy", "time", ""], rows)
+        rows.append([name, accuracy, percent(arm.get("probability")), time, ENDED[arm["outcome"]]])
+    columns = ["arm", "accuracy", "probability of the right class", "time", ""]
+    return TableBlock("Arms from the simplest to the most elaborate.", columns, rows)
 
 
 def _worth(advice: Mapping[str, Any]) -> list[Block]:
