@@ -103,11 +103,15 @@ def evaluate_encoders(
         return extract(encoder, examples.images, examples.index, view, settings.batch_size, device, autocast)
 
     sources = {name: partial(features, encoder) for name, encoder in encoders.items()}
-    return evaluate_features(sources, train, test, settings)
+    return evaluate_features(sources, train, test, settings, device)
 
 
 def evaluate_features(
-    sources: Mapping[str, FeatureSource], train: Targets, test: Targets | None, settings: EvaluationSettings
+    sources: Mapping[str, FeatureSource],
+    train: Targets,
+    test: Targets | None,
+    settings: EvaluationSettings,
+    device: torch.device | str | None = None,
 ) -> Evaluation:
     """Take every measure of every encoder's features.
 
@@ -120,6 +124,7 @@ def evaluate_features(
         train: what is known of the training images; the probes see their labels.
         test: what is known of the test images, or None.
         settings: what is measured.
+        device: a GPU that is to score the features, where they fit it; None, or any other, leaves them where they are.
 
     Raises:
         LikewiseError: there is no encoder, or features are NaN or infinite.
@@ -135,13 +140,15 @@ def evaluate_features(
     probes: dict[str, FittedProbe] = {}
     first_vectors: Tensor | None = None
     for name, source in sources.items():
-        queries = _features(name, source, "test", test) if test else _features(name, source, "train", train)
+        queries = _features(name, source, "test" if test else "train", test or train)
         first_vectors = queries.vectors if first_vectors is None else first_vectors
+        queries = queries._replace(vectors=scored_on(device, queries.vectors))
         measures[name] = label_free(queries.vectors) if settings.label_free else {}
         measurements[name] = []
         if reason or test is None:
             continue
         bank = _features(name, source, "train", train)
+        bank = bank._replace(vectors=scored_on(device, bank.vectors))
         if settings.linear:
             probes[name] = settings.linear.fit(bank)
         for measurement in _measured(settings, probes.get(name), few_label, groups, bank, queries, train):
@@ -169,6 +176,15 @@ def _features(name: str, source: FeatureSource, part: Part, targets: Targets) ->
     found = Features(source(part), targets.labels)
     require_usable(found.vectors, "encoder's" if name == "encoder" else f"{name} encoder's")
     return found
+
+
+def scored_on(device: torch.device | str | None, vectors: Tensor) -> Tensor:
+    """The vectors on a CUDA GPU of whose free memory they take at most an eighth; else as they are."""
+    where = vectors.device if device is None else torch.device(device)
+    if where.type != "cuda":
+        return vectors
+    free, _ = torch.cuda.mem_get_info(where)
+    return vectors if vectors.nbytes > free // 8 else vectors.to(where)
 
 
 def why_unmeasurable(train: Tensor, test: Tensor | None) -> str | None:

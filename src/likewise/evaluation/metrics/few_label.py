@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,16 +62,14 @@ class FewLabel:
         """
         require_labelled(test, "test")
         require_usable(train.vectors, "training")
-        standardise = Standardiser.of(train.vectors)
+        standardise, vectors = Standardiser.of(train.vectors), test.vectors.cpu()
+        pools = [_Pool.of(train, ids, max(self.per_class, default=1), seed) for seed in self._seeds()]
         for amount in self.per_class:
-            fits = []
-            for seed in self._seeds():
-                drawn = LabelBudget(per_class=amount, seed=seed).apply(train.labels, ids)
-                fits.append(self.probe.fit(Features(train.vectors, drawn).labelled(), standardise))
+            fits = [self.probe.fit(pool.drawn(amount), standardise) for pool in pools]
             protocol = {key: value for key, value in fits[0].protocol.items() if key not in VARIES}
             protocol["strength"] = [fitted.protocol["strength"] for fitted in fits]
             protocol["per_class"] = amount
-            predictions = torch.stack([fitted.predict(test.vectors) for fitted in fits])  # [R, N]
+            predictions = torch.stack([fitted.predict(vectors) for fitted in fits])  # [R, N]
             yield self._measured(predictions, test.labels, protocol)
 
     def _seeds(self) -> list[int]:
@@ -89,3 +87,23 @@ class FewLabel:
         return Measurement(
             Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions
         )
+
+
+class _Pool(NamedTuple):
+    """The rows of a draw's largest amount, in which the smaller ones lie: to order all rows takes long."""
+
+    features: Features
+    ids: Sequence[str]
+    seed: int
+
+    @classmethod
+    def of(cls, train: Features, ids: Sequence[str], most: int, seed: int) -> _Pool:
+        """The rows with so many labels of each class."""
+        labels = LabelBudget(per_class=most, seed=seed).apply(train.labels, ids)
+        rows = (labels != UNLABELLED).nonzero().flatten()
+        return cls(Features(train.vectors[rows], labels[rows]), [ids[row] for row in rows.tolist()], seed)
+
+    def drawn(self, amount: int) -> Features:
+        """Those with fewer labels of each class."""
+        labels = LabelBudget(per_class=amount, seed=self.seed).apply(self.features.labels, self.ids)
+        return Features(self.features.vectors, labels).labelled()

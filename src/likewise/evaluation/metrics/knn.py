@@ -47,7 +47,7 @@ class Knn:
 
     @torch.no_grad()
     def predict(self, train: Features, vectors: Tensor) -> Tensor:
-        """A class for each vector, float [N, D] -> int64 [N].
+        """A class for each vector, float [N, D] -> int64 [N] on the CPU.
 
         Raises:
             LikewiseError: no training row has a label, or a vector is NaN or infinite.
@@ -58,14 +58,14 @@ class Knn:
         labels = bank.labels.to(rows.device)
         classes = int(labels.max()) + 1
         predictions = []
-        for queries in F.normalize(vectors.float(), dim=1).split(QUERIES):
+        for queries in F.normalize(vectors.float().to(rows.device), dim=1).split(QUERIES):
             similarity, neighbour = nearest(queries, rows, self.k)  # [B, k]
             # Relative to the nearest neighbour, whose weight is 1, so that exp cannot overflow.
             weight = ((similarity - similarity[:, :1]) / self.temperature).exp()  # [B, k]
             votes = torch.zeros(len(queries), classes, dtype=torch.float64, device=rows.device)
             votes.scatter_add_(1, labels[neighbour], weight.double())
             predictions.append(votes.argmax(dim=1))
-        return torch.cat(predictions)
+        return torch.cat(predictions).cpu()
 
     def _protocol(self, train: Features) -> dict[str, Any]:
         bank = int((train.labels != UNLABELLED).sum())

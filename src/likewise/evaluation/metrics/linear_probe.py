@@ -72,7 +72,8 @@ class LinearProbe:
                 f"All {len(targets):,} labelled training images are of class {int(classes[0])}; a linear probe needs "
                 f"two classes. Label images of a second class; without, only the label-free measures can be had."
             )
-        standardise = standardise or Standardiser.of(train.vectors)
+        rows = rows.where_fitted_fastest()
+        standardise = (standardise or Standardiser.of(train.vectors)).to(rows.vectors.device)
         with threads_for(rows.vectors.numel() * min(rows.vectors.shape)):
             axes = PrincipalAxes.of(rows.vectors, standardise)
             choice, start = self._choose(axes, targets, len(classes))
@@ -161,6 +162,7 @@ def _validate(
     held_out: Tensor,
     strength: float,
 ) -> Tried:
+    targets, held_out = targets.to(weights.device), held_out.to(weights.device)
     log_prob = logits(weights, axes.coordinates).log_softmax(dim=1)  # [K, C, N]
     log_prob = log_prob.transpose(1, 2)[held_out]  # [V, C]
     true = targets.expand(len(held_out), -1)[held_out]  # [V]
@@ -199,8 +201,8 @@ class FittedProbe:
             return self.classes[self.logits(vectors).argmax(dim=1)]
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Float [N, D] -> float32 [N, C]."""
-        return logits(self.weights[None], self.axes.along(vectors))[0].T
+        """Float [N, D] -> float32 [N, C] on the CPU."""
+        return logits(self.weights[None], self.axes.along(vectors))[0].T.cpu()
 
 
 def stratified_folds(targets: Tensor, seed: int, folds: int = FOLDS) -> Tensor:

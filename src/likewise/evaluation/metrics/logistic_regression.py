@@ -29,7 +29,7 @@ class Standardiser:
     @classmethod
     def of(cls, vectors: Tensor) -> Standardiser:
         """The statistics of float [N, D]."""
-        mean = torch.zeros(vectors.shape[1], dtype=torch.float64)
+        mean = torch.zeros(vectors.shape[1], dtype=torch.float64, device=vectors.device)
         square = torch.zeros_like(mean)
         for chunk in vectors.split(CHUNK):
             mean += chunk.double().sum(dim=0) / len(vectors)
@@ -39,6 +39,10 @@ class Standardiser:
         # Rounding gives a constant feature a tiny standard deviation; dividing by it would amplify noise.
         scale[scale <= 1e-6 * mean.abs() + 1e-12] = 1.0
         return cls(mean.float(), scale.float(), len(vectors))
+
+    def to(self, device: torch.device) -> Standardiser:
+        """The same on a device."""
+        return replace(self, mean=self.mean.to(device), scale=self.scale.to(device))
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Float [N, D] -> standardised float32 [N, D]."""
@@ -75,8 +79,8 @@ class PrincipalAxes:
         return cls(standardise, directions, energy.clamp_min(0), coordinates)
 
     def along(self, vectors: Tensor) -> Tensor:
-        """Float [N, D] -> float32 [N, R]."""
-        return _along(vectors, self.standardise, self.directions)
+        """Float [N, D], wherever they lie -> float32 [N, R] on the axes' device."""
+        return _along(vectors.to(self.directions.device), self.standardise, self.directions)
 
     def some(self, rows: Tensor) -> PrincipalAxes:
         """The same axes with a random part of the rows, int64 [M]."""
@@ -100,7 +104,7 @@ def _few_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _along(vectors: Tensor, standardise: Standardiser, directions: Tensor) -> Tensor:
-    coordinates = torch.empty(len(vectors), directions.shape[1])
+    coordinates = torch.empty(len(vectors), directions.shape[1], device=vectors.device)
     for first in range(0, len(vectors), CHUNK):
         chunk = slice(first, first + CHUNK)
         torch.mm(standardise(vectors[chunk]), directions, out=coordinates[chunk])
@@ -181,14 +185,15 @@ class _Objective:
         self.axes = axes
         self.strength = strength
         self.classes = classes
-        self.one_hot = F.one_hot(targets, self.classes).T.float()  # [C, N]
-        self.counted = counted.float()[:, None]  # [K, 1, N]
+        self.device = axes.coordinates.device
+        self.one_hot = F.one_hot(targets, self.classes).T.float().to(self.device)  # [C, N]
+        self.counted = counted.float()[:, None].to(self.device)  # [K, 1, N]
         self.total = float(counted.sum())
 
     def zeros(self) -> Tensor:
         fits = len(self.counted)
         axes = len(self.axes.energy)
-        return torch.zeros(fits, self.classes, axes + 1, dtype=torch.float64)
+        return torch.zeros(fits, self.classes, axes + 1, dtype=torch.float64, device=self.device)
 
     def __call__(self, weights: Tensor) -> tuple[float, Tensor]:
         log_prob = logits(weights, self.axes.coordinates).log_softmax(dim=1)  # [K, C, N]
@@ -216,7 +221,7 @@ class _Objective:
         between_classes = prob.mean(dim=1).diag() - prob @ prob.T / prob.shape[1]  # [C, C]
         level, directions = torch.linalg.eigh(between_classes)
         level[0] = level[-1]  # the direction common to all classes: the loss does not depend on it
-        of_bias = torch.tensor([float(self.one_hot.shape[1])])
+        of_bias = level.new_full((1,), float(self.one_hot.shape[1]))
         curvature = level[:, None] * torch.cat([self.axes.energy, of_bias])
         curvature[:, :-1] += self.strength
         return directions, curvature.clamp_min(1e-12).rsqrt()

@@ -12,14 +12,22 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.metrics.calibration import Calibration
 from likewise.field_types import record_of
 
+FEW_NUMBERS = 2e6
+"""numbers in the rows up to which a probe is fitted on the CPU, since a GPU would mostly wait for its launches; NO GPU
+HAS MEASURED IT YET"""
+
 
 class Features(NamedTuple):
-    """Features of N images on the CPU, with their labels."""
+    """Features of N images with their labels."""
 
     vectors: Tensor
-    """float32 [N, D]"""
+    """float32 [N, D], on the CPU or on the GPU that is to score them"""
     labels: Tensor
-    """int64 [N] in 0..C-1, UNLABELLED where there is none"""
+    """int64 [N] on the CPU, in 0..C-1, UNLABELLED where there is none"""
+
+    def where_fitted_fastest(self) -> Features:
+        """Few rows on the CPU, many where they are."""
+        return self._replace(vectors=self.vectors.cpu()) if self.vectors.numel() <= FEW_NUMBERS else self
 
     def labelled(self) -> Features:
         """The rows that have a label."""
