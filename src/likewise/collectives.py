@@ -1,4 +1,4 @@
-"""Collectives over ranks; no other file imports ``torch.distributed``. With one process every call is the identity."""
+"""Collectives over ranks; all files use them but `training.fully_sharded`. With one process all are identities."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def sharded_rows() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Shard:
+class RowShard:
     """The consecutive rows, of those that every rank holds, that this rank computes."""
 
     start: int
@@ -143,24 +143,24 @@ class Shard:
         return _Join.apply(values, self)  # type: ignore[no-any-return]
 
 
-def shard_of(rows: int) -> Shard | None:
+def shard_of(rows: int) -> RowShard | None:
     """This rank's part of so many rows; None where one process computes them all."""
     ranks = world_size()
     if not _sharded or ranks == 1 or rows < ranks:
         return None
     least, longer = divmod(rows, ranks)  # the first ranks compute one row more
     at = rank()
-    return Shard(at * least + min(at, longer), least + (at < longer), rows, least + (longer > 0))
+    return RowShard(at * least + min(at, longer), least + (at < longer), rows, least + (longer > 0))
 
 
 def summed_over_ranks(term: Tensor) -> Tensor:
     """A loss, of which every rank has a term, inside `sharded_rows`: the sum, with the gradient of the own term."""
-    return Shard(rank(), 1, world_size(), 1).join(term[None]).sum()
+    return RowShard(rank(), 1, world_size(), 1).join(term[None]).sum()
 
 
 class _Join(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, shard: Shard) -> Tensor:
+    def forward(ctx: Any, values: Tensor, shard: RowShard) -> Tensor:
         ctx.shard, ctx.ranks = shard, world_size()
         return _joined(values, shard)
 
@@ -169,7 +169,7 @@ class _Join(torch.autograd.Function):
         return gradients[0][ctx.shard.own] * ctx.ranks, None
 
 
-def _joined(values: Tensor, shard: Shard) -> Tensor:
+def _joined(values: Tensor, shard: RowShard) -> Tensor:
     """Values of all rows in order; ranks with a row fewer send one more, which is cut off."""
     ranks, longer = world_size(), shard.rows % world_size()
     sent = values.contiguous()

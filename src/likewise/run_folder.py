@@ -27,6 +27,7 @@ UNCOMPARED = (
     "cache_size",
     "device",
     "devices",
+    "strategy",
     "save_every",
     "microbatch",
     "max_bad",

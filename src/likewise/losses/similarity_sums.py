@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from likewise.collectives import Shard, shard_of, world_size
+from likewise.collectives import RowShard, shard_of, world_size
 from likewise.errors import LikewiseError
 from likewise.losses import tiles_cached, tiles_dense, tiles_torch, tiles_triton
 from likewise.losses.tiles_torch import Pairs, Sums, bounded
@@ -243,7 +243,7 @@ def refuse_second_derivatives() -> None:
         )
 
 
-def _own_first(order: Tensor | None, z: Tensor, shard: Shard | None) -> Tensor | None:
+def _own_first(order: Tensor | None, z: Tensor, shard: RowShard | None) -> Tensor | None:
     """An order of the rows turned round until it begins with this rank's; as it was where one process has all."""
     if shard is None:
         return order
@@ -251,7 +251,7 @@ def _own_first(order: Tensor | None, z: Tensor, shard: Shard | None) -> Tensor |
     return order.roll(-shard.start)
 
 
-def _of_all_ranks(sums: Sums, shard: Shard) -> Sums:
+def _of_all_ranks(sums: Sums, shard: RowShard) -> Sums:
     """This rank's sums with those of all rows [N], which begin with its own."""
     positives = sums.positives_logsumexp
     return sums._replace(

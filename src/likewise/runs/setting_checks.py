@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from likewise.adaptation import Adaptation
 from likewise.errors import LikewiseError
 from likewise.field_types import ABOVE_ZERO, INNER_SHARE, SHARE, Range
-from likewise.methods import Method, Recipe
+from likewise.methods import Method, Recipe, method_name
 from likewise.runs.settings import TrainSettings
 
 RANGES: Mapping[str, Range] = {
@@ -79,6 +79,36 @@ def check_settings(settings: TrainSettings) -> None:
         value = getattr(settings, name)
         if isinstance(value, int | float):
             _require(f"--{name.replace('_', '-')}", value, allowed)
+
+
+FULLY_SHARDED = (
+    "barlow-twins", "byol", "cacr", "comatch", "cross-entropy", "fixmatch", "isd", "moco-v2", "paws", "simclr",
+    "simsiam", "suncet", "supcon", "swav", "swav-suncet", "y-aware",
+)  # fmt: skip
+"""Methods whose runs with weights that are cut among processes were shown to equal those of one process."""
+
+
+def check_fully_sharded(settings: TrainSettings, method: Method) -> None:
+    """Refuse what ``--strategy fsdp`` cannot do.
+
+    Raises:
+        LikewiseError: with the option, or the method's name.
+    """
+    name = method_name(method)
+    if name not in FULLY_SHARDED:
+        raise LikewiseError(
+            f"--strategy fsdp was given with {name}; it is for {', '.join(FULLY_SHARDED)}. Leave --strategy out: with "
+            f"ddp every device holds all weights."
+        )
+    refused = {
+        "--compile on": settings.compile == "on",
+        "--microbatch auto": settings.microbatch == "auto",
+        f"--adapt {settings.adapt}": settings.adapt is not None,
+        f"--on-collapse {settings.on_collapse}": settings.on_collapse != "warn",
+    }
+    given = [option for option, is_given in refused.items() if is_given]
+    if given:
+        raise LikewiseError(f"--strategy fsdp was given with {' and '.join(given)}; leave out one or the other.")
 
 
 def check_recipe(recipe: Recipe) -> None:

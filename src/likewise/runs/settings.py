@@ -17,6 +17,7 @@ from likewise.json_files import read_json, reading
 from likewise.run_folder import RunFolder
 from likewise.training.captured_step import CUDAGraph
 from likewise.training.compiling import Compile
+from likewise.training.fully_sharded import Strategy
 from likewise.training.guard_action import Action
 from likewise.training.launch import DeviceKind
 from likewise.training.logs import LoggerName
@@ -106,6 +107,9 @@ class TrainSettings(DataSettings):
     """kind of device to train on; auto takes a GPU where there is one"""
     devices: int = 0
     """number of devices; each gets a process, which runs the same script. 0: every GPU, or one CPU process"""
+    strategy: Strategy = "ddp"
+    """what several devices share: ddp has all weights on each; fsdp cuts weights, gradients and optimiser states among
+    them, for networks that one GPU cannot train, such as ViT-L and larger"""
     num_workers: int = -1
     """processes that decode images which do not fit in memory; -1: one for each core, at most 8"""
     max_bad: float = 0.01

@@ -35,6 +35,7 @@ from likewise.runs.networks import (
 from likewise.runs.prepare import Prepared, prepare
 from likewise.runs.run import Run
 from likewise.runs.run_lock import taken
+from likewise.runs.setting_checks import check_fully_sharded
 from likewise.runs.settings import TrainSettings
 from likewise.runs.starting_run import StartingRun, found_in_data
 from likewise.torch_defaults import torch_defaults
@@ -148,7 +149,9 @@ def _launch(settings: TrainSettings, run: RunFolder, watch: RankWatch) -> tuple[
             f"devices=1 was given, but this script runs in {started.total} processes, and each would train and write "
             f"the same run. Give devices={started.total}, or put this run into a script of its own."
         )
-    return launch(settings.device, settings.devices, settings.precision, settings.loggers, run.path, watch)
+    return launch(
+        settings.device, settings.devices, settings.precision, settings.loggers, run.path, watch, settings.strategy
+    )
 
 
 def _microbatch(fabric: Fabric, prepared: Prepared, nets: Nets, loader: Loader, run: RunFolder) -> int | None:
@@ -187,7 +190,7 @@ def _train(
     online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
     if starts_from_weights(prepared) and plan.eval_every:
         callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
-    if compiles(settings.compile, fabric.device, steps):
+    if compiles(settings.compile, fabric.device, steps) and settings.strategy == "ddp":
         screen.say("Compiling the encoder at the first step, which takes about a minute.")
         compile_encoder(nets.encoder, settings.compile)
     return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
@@ -197,6 +200,8 @@ def _check_start(prepared: Prepared, nets: Nets) -> None:
     """Refuse what needs a start from weights where there is none."""
     starts_from_prototypes(prepared, nets)
     settings, validation = prepared.settings, prepared.splits.get("val")
+    if settings.strategy == "fsdp":
+        check_fully_sharded(settings, prepared.method)
     has_labels = validation is not None and bool(len(validation.known()))
     averaged = settings.model_ema_decay is not None
     check_on_decline(settings.on_decline, starts_from_weights(prepared), has_labels, settings.num_evals, averaged)

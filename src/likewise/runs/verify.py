@@ -94,6 +94,8 @@ def run_verification(
 def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
     if started_processes() is not None:
         raise LikewiseError("verify starts its processes itself: call it without torchrun and without srun.")
+    if settings.strategy != "ddp":
+        raise LikewiseError(f"--strategy {settings.strategy} was given; verify compares ddp with one process.")
     if devices < 2:
         raise LikewiseError(f"--devices {devices} was given; one process is compared with several: give 2 or more.")
     if steps < 1:

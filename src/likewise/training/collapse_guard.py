@@ -14,6 +14,7 @@ from likewise.methods import Method, Nets
 from likewise.methods.method import feature_std
 from likewise.run_folder import RunFolder
 from likewise.training.collapse import CollapseWatch, Line
+from likewise.training.fully_sharded import whole_tensor
 from likewise.training.guard_action import Action, GuardMessages, WriteLine
 from likewise.training.kept_networks import keep, restore
 from likewise.training.screen import Screen
@@ -120,7 +121,8 @@ class CollapseGuard:
 @torch.no_grad()
 def weight_norm(nets: Nets) -> Tensor:
     """The L2 norm of all parameters that learn, as one vector."""
-    return nn.utils.get_total_norm([parameter for parameter in nets.parameters() if parameter.requires_grad])
+    learned = [parameter for parameter in nets.parameters() if parameter.requires_grad]
+    return whole_tensor(nn.utils.get_total_norm(learned))
 
 
 @torch.no_grad()

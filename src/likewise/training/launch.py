@@ -15,9 +15,11 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 from likewise import __version__
 from likewise.errors import LikewiseError
+from likewise.training.fully_sharded import Strategy, sharding_strategy
 from likewise.training.logs import LoggerName, build_loggers
 from likewise.training.precision import Chosen, Precision, choose_precision
 from likewise.training.processes import StartedProcesses, in_slurm_task, started_processes
@@ -54,6 +56,7 @@ def launch(
     loggers: Sequence[LoggerName] = (),
     folder: Path | None = None,
     watch: RankWatch | None = None,
+    strategy: Strategy = "ddp",
 ) -> tuple[Fabric, Chosen]:
     """Fabric on some devices, launched, and the precision with its reason.
 
@@ -67,9 +70,11 @@ def launch(
         loggers: what to write besides ``metrics.jsonl``.
         folder: of the run; None writes no logs.
         watch: of the ranks, from before they are started.
+        strategy: of several devices.
 
     Raises:
-        LikewiseError: the kind of device is not there, or several devices were given outside a script.
+        LikewiseError: the kind of device is not there, several devices were given outside a script, or one device was
+            given with a strategy of several.
     """
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # it repeats the precision, which the first screen says
@@ -84,7 +89,7 @@ def launch(
         accelerator=device.type,
         devices=count if started is None else started.per_node,
         num_nodes=1 if started is None else started.nodes,
-        strategy="ddp" if count > 1 else "auto",
+        strategy=_fabric_strategy(strategy, count),
         precision=chosen.fabric,
         loggers=build_loggers(loggers, folder) if folder is not None else None,
         # A single task of SLURM may start processes of its own, which Fabric takes for tasks unless it is told.
@@ -97,6 +102,18 @@ def launch(
     fabric.launch()
     watch.meet()
     return fabric, chosen
+
+
+def _fabric_strategy(strategy: Strategy, count: int) -> str | ModelParallelStrategy:
+    """Fabric's strategy for so many devices."""
+    if strategy == "fsdp" and count == 1:
+        raise LikewiseError(
+            "--strategy fsdp was given with one device, which holds all weights anyway. Give --devices 2 or more, or "
+            "leave --strategy out."
+        )
+    if strategy == "fsdp":
+        return sharding_strategy(count)
+    return "ddp" if count > 1 else "auto"
 
 
 def _default_count(device: torch.device, started: StartedProcesses | None) -> int:

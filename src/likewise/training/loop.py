@@ -5,9 +5,10 @@ A step itself (forward, backward, optimiser, memories) is `likewise.training.tra
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 from lightning_fabric import Fabric
 from rich.console import Console
@@ -22,6 +23,7 @@ from likewise.training.bottleneck import Bottleneck, remedy_for
 from likewise.training.callbacks import Callback, CallbackState
 from likewise.training.checkpoint import find_start, save_checkpoint
 from likewise.training.collapse_guard import CollapseGuard
+from likewise.training.fully_sharded import copy_whole, is_fully_sharded
 from likewise.training.gpu_memory import forget_peak_memory, peak_memory
 from likewise.training.graph_steps import GraphSteps
 from likewise.training.host_threads import one_thread_for_gpu
@@ -62,7 +64,8 @@ def train(
     Args:
         fabric: devices and precision, launched.
         method: the learning rule.
-        nets: what it built. With ``model_ema_decay`` they hold the averaged weights afterwards.
+        nets: what it built. With ``model_ema_decay`` they hold the averaged weights afterwards. Where the strategy
+            cuts networks among the ranks, a copy is trained; ``nets`` get its weights for scores, and at the end.
         loader: batches by step, this process's rows.
         recipe: optimiser and schedule.
         settings: how long, and how.
@@ -82,11 +85,12 @@ def train(
     if loader.support:
         loader = loader.with_support(until_step=round(loader.support.until * settings.batches))
     loader = loader.on_device(fabric.device)
-    train_step = TrainStep(fabric, method, nets, loader, recipe, settings)
+    trained = copy.deepcopy(nets) if is_fully_sharded(fabric) else nets  # cut networks cannot be made whole again
+    train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
-    loop = _Loop(train_step, loader, run, evaluate, screen, callbacks)
+    loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
     loop.run()
-    nets.eval()
+    nets.to(fabric.device).eval()
     return loop.state
 
 
@@ -101,10 +105,12 @@ class _Loop:
         evaluate: Evaluate | None,
         screen: Screen,
         callbacks: Sequence[Callback],
+        whole_nets: Nets,
     ) -> None:
         self.train_step, self.loader, self.folder, self.evaluate = train_step, loader, folder, evaluate
         self.screen, self.callbacks = screen, callbacks
         self.fabric, self.nets, self.settings = train_step.fabric, train_step.nets, train_step.settings
+        self.whole_nets = whole_nets
         self.graph_steps = GraphSteps(train_step, screen)
         self.scores: Mapping[str, float] = {}
         self.stop_reason = ""
@@ -145,6 +151,8 @@ class _Loop:
                     self.take_steps(interruption)
             if self.train_step.ema is not None:
                 self.train_step.ema.swap()  # from here on the networks hold the average
+            with self.made_whole():
+                pass
             self.collapse.end(self.write_line)
             for callback in self.callbacks:
                 callback.on_end(self.callback_state())
@@ -153,8 +161,9 @@ class _Loop:
 
     def take_steps(self, interruption: Interruption) -> None:
         """Take the steps that are left, and after each do what is due."""
-        for callback in self.callbacks:
-            callback.on_start(self.callback_state())
+        with self.made_whole() if self.callbacks else nullcontext():
+            for callback in self.callbacks:
+                callback.on_start(self.callback_state())
         first_step = self.state.step
         forget_peak_memory(self.fabric.device)
         for step, batch in self.steps():
@@ -206,18 +215,31 @@ class _Loop:
 
     def take_scores(self, step: Step) -> None:
         """Online scores, when they are due; the networks are in training mode again afterwards."""
-        if self.evaluate is None or not self.scores_are_due:
+        if not self.scores_are_due or (self.evaluate is None and self.whole_nets is self.nets):
             return
         ema = self.train_step.ema
-        self.nets.eval()
-        with nullcontext() if ema is None else ema.swapped():
-            self.scores = self.evaluate(self.nets)
-        self.nets.train()
+        with nullcontext() if ema is None else ema.swapped(), self.made_whole():
+            if self.evaluate is None:
+                return
+            self.scores = self.evaluate(self.whole_nets.eval())
+            self.whole_nets.train()
         self.write_line(self.scores)
         self.display.scores(self.scores)
         self.look_for_collapse(self.scores)
         for callback in self.callbacks:
             callback.on_evaluation(self.callback_state(step))
+
+    @contextmanager
+    def made_whole(self) -> Iterator[None]:
+        """While the context is open, the networks that the caller has hold what is trained, and are on the device."""
+        if self.whole_nets is self.nets:
+            yield
+            return
+        copy_whole(self.nets, self.whole_nets)  # every rank has a part
+        if self.fabric.is_global_zero:
+            self.whole_nets.to(self.fabric.device)
+        yield
+        self.whole_nets.cpu()  # a device that needs its networks cut has no room for all of them
 
     @property
     def scores_are_due(self) -> bool:
@@ -285,7 +307,7 @@ class _Loop:
             images=state.images,
             seconds=state.seconds,
             scores=self.scores,
-            nets=self.nets,
+            nets=self.whole_nets,
             optimizer=self.train_step.optimizer,
             run=self.folder,
             stop=self.request_stop,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from likewise.methods import Nets
+from likewise.training.fully_sharded import own_part
 
 STATISTICS = ("running_mean", "running_var")
 """Buffers of batch normalisation that belong to the weights."""
@@ -36,7 +37,8 @@ class ModelEMA:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
-        averages, weights = list(self.averages.values()), list(self.weights.values())
+        averages = [own_part(average) for average in self.averages.values()]
+        weights = [own_part(weight) for weight in self.weights.values()]
         if self.started:
             self._average(averages, weights, 0)
         else:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from likewise.methods.recipe import Recipe
+from likewise.training.fully_sharded import is_cut
 
 NO_SCALES: Mapping[str, float] = {}
 """Every parameter learns at the recipe's rate."""
@@ -33,7 +34,9 @@ def build_optimizer(
     groups = _groups(recipe, nets, scales)
     rate = recipe.peak_rate(batch_size)
     if recipe.optimizer == "sgd":
-        return SGD(groups, lr=rate, momentum=recipe.momentum, fused=True)  # one kernel for all, CPU and GPU
+        # One kernel for all, CPU and GPU; PyTorch has none for parameters that are cut among ranks.
+        fused = not any(is_cut(parameter) for parameter in nets.parameters())
+        return SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
     if recipe.optimizer == "lars":
         for group in groups[::2]:
             group["always_adapt"] = True  # timm would adapt only what it decays, and so nothing without decay

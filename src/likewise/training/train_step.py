@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,6 +22,7 @@ from likewise.training.accumulation import divide_gradients, mean_step, with_met
 from likewise.training.bottleneck import StepTimes
 from likewise.training.cached_gradients import Learner, gradients_of
 from likewise.training.checkpoint import load_checkpoint
+from likewise.training.fully_sharded import WholeOptimizerState, WholeState, is_fully_sharded, whole_tensor
 from likewise.training.gpu_memory import out_of_memory_error
 from likewise.training.health import Health
 from likewise.training.image_counter import ImageCounter
@@ -57,10 +58,7 @@ class TrainStep:
         self.batch_size, self.steps_per_epoch = loader.batch_size * self.accumulate, loader.steps_per_epoch
 
         microbatches = count_microbatches(settings.microbatch, loader.batch_size // world_size(), nets)
-        optimizer = build_optimizer(recipe, nets, self.batch_size, nets.learning_rate_scales)
-        wrapped = fabric.setup(Learner(method, nets), optimizer)
-        self.learner: nn.Module = wrapped[0]
-        self.optimizer: Optimizer = wrapped[1]
+        self.learner, self.optimizer = self.set_up()
         self.gradients = gradients_of(fabric, self.learner, microbatches)
         self.manual_backward = ManualBackward(fabric, nets, microbatches)
         self.ema = None if settings.model_ema_decay is None else ModelEMA(nets, settings.model_ema_decay)
@@ -72,6 +70,19 @@ class TrainStep:
         self.rate = 0.0
         self.own_losses: list[str] = []
         self.group: list[Step] = []
+
+    def set_up(self) -> tuple[nn.Module, Optimizer]:
+        """Learner and optimiser on the device, or cut among the devices."""
+        learner: Any = Learner(self.method, self.nets)
+        if is_fully_sharded(self.fabric):
+            learner = self.fabric.setup_module(learner)  # first: it puts other parameters in their place
+            return learner, cast(Optimizer, self.fabric.setup_optimizers(self.build_optimizer()))
+        learner, optimizer = self.fabric.setup(learner, self.build_optimizer())
+        return learner, cast(Optimizer, optimizer)
+
+    def build_optimizer(self) -> Optimizer:
+        """Of the parameters as they are now."""
+        return build_optimizer(self.recipe, self.nets, self.batch_size, self.nets.learning_rate_scales)
 
     def __call__(self, batch: Batch) -> Step | None:
         """Take in a batch; None where the gradients of more batches belong to this optimiser step."""
@@ -116,7 +127,8 @@ class TrainStep:
             norm = self.fabric.clip_gradients(
                 self.learner, self.optimizer, max_norm=self.settings.clip_grad_norm, error_if_nonfinite=False
             )
-            step = step._replace(metrics={**step.metrics, "grad_norm": norm})
+            assert norm is not None
+            step = step._replace(metrics={**step.metrics, "grad_norm": whole_tensor(norm)})
         self.optimizer.step()
         return step
 
@@ -152,10 +164,13 @@ class TrainStep:
     def checkpoint(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # without Fabric's wrapper
-        content: dict[str, Any] = {"learner": self.learner, "optimizer": optimizer, **asdict(self.state)}
+        content: dict[str, Any] = {"learner": self.learner, "optimizer": optimizer}
         if self.ema is not None:
             content["model_ema"] = self.ema
-        return content
+        if is_fully_sharded(self.fabric):
+            content = {name: WholeState(each) for name, each in content.items()}
+            content["optimizer"] = WholeOptimizerState(optimizer)
+        return {**content, **asdict(self.state)}
 
     def load(self, checkpoint: Path) -> None:
         """Go on where a checkpoint was written."""

@@ -1,0 +1,168 @@
+"""Weights, gradients and optimiser states cut among the ranks, for networks that one GPU cannot train: FSDP2.
+
+Each rank holds its part of every parameter. A block of a transformer gathers its own before it is used and drops them
+after; its gradient goes back by a reduce-scatter. See https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
+and Zhao et al. 2023, https://arxiv.org/abs/2304.11277. Checkpoints hold whole tensors, as those of one process do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+from likewise.collectives import rank
+from likewise.methods import Nets
+
+Strategy = Literal["ddp", "fsdp"]
+"""How several processes share a run: each with all weights, or each with its part of them."""
+
+BLOCKS = ("blocks", "layers", "stages")
+"""What timm and torchvision call the sequence of a network's blocks."""
+
+
+def sharding_strategy(ranks: int) -> ModelParallelStrategy:
+    """Fabric's strategy, for so many ranks."""
+    return ModelParallelStrategy(_shard_learner, data_parallel_size=ranks, tensor_parallel_size=1)
+
+
+def is_fully_sharded(fabric: Fabric) -> bool:
+    """Whether networks that Fabric sets up are cut among the ranks."""
+    return isinstance(fabric.strategy, ModelParallelStrategy)
+
+
+def _shard_learner(learner: nn.Module, mesh: Any) -> nn.Module:
+    # It warns of changes in place, of which there are none: tests compare with one process.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view", category=UserWarning)
+    for part in learner.nets.children():  # type: ignore[union-attr]
+        _shard(part, mesh["data_parallel"])
+    return learner
+
+
+def _shard(part: nn.Module, mesh: Any) -> None:
+    """Cut a part's parameters: those of each block by themselves, the others together."""
+    if next(part.parameters(), None) is None:  # a queue
+        part.to(mesh.device_type)
+    elif isinstance(part, nn.ModuleList | nn.ModuleDict | Nets):  # which nobody calls
+        for child in part.children():
+            _shard(child, mesh)
+    else:
+        for parameter in part.parameters():
+            parameter.data = parameter.data.contiguous()  # FSDP cuts no channels-last weights
+        for block in _blocks(part):
+            fully_shard(block, mesh=mesh)
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
+
+
+def _blocks(part: nn.Module) -> Iterator[nn.Module]:
+    for name, module in part.named_modules():
+        if name.rpartition(".")[2] in BLOCKS and isinstance(module, nn.Sequential | nn.ModuleList):
+            yield from (block for block in module if next(block.parameters(), None) is not None)
+
+
+def is_cut(value: Tensor) -> bool:
+    """Whether each rank has a part of a tensor alone."""
+    return isinstance(value, DTensor)
+
+
+def own_part(value: Tensor) -> Tensor:
+    """This rank's part of a tensor, in the same memory."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
+def whole_tensor(value: Tensor) -> Tensor:
+    """All of a tensor that may be cut among the ranks; every rank must ask."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+@torch.no_grad()
+def copy_whole(sharded: nn.Module, into: nn.Module) -> None:
+    """The state of networks that are cut among the ranks into the same networks that are not; every rank must ask."""
+    state = sharded.state_dict()
+    for name, target in into.state_dict().items():
+        target.copy_(whole_tensor(state[name]))
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What to store."""
+        ...
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Continue from what was stored."""
+        ...
+
+
+class WholeState:
+    """Networks that are cut among the ranks, to a checkpoint as if they were not."""
+
+    def __init__(self, sharded: Stateful) -> None:
+        self.sharded = sharded
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whole tensors in the first process; every rank must ask."""
+        return _whole(self.sharded.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take this rank's part of whole tensors."""
+        now = self.sharded.state_dict()
+        if now.keys() != state.keys():
+            raise KeyError("the checkpoint has tensors of other names")
+        self.sharded.load_state_dict({name: _cut_like(state[name], value) for name, value in now.items()})
+
+
+class WholeOptimizerState:
+    """The same of an optimiser, whose state has the parameters' order."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whole tensors in the first process; every rank must ask."""
+        state = self.optimizer.state_dict()
+        groups = [with_fused(group, True) for group in state["param_groups"]]
+        return {"state": _whole(state["state"]), "param_groups": groups}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take this rank's part of whole tensors."""
+        cut = {}
+        for index, values in state["state"].items():
+            like = self.parameters[index]
+            cut[index] = {name: _cut_like(value, like) for name, value in values.items()}
+        now = self.optimizer.param_groups
+        groups = [with_fused(g, own.get("fused")) for g, own in zip(state["param_groups"], now, strict=True)]
+        self.optimizer.load_state_dict({"state": cut, "param_groups": groups})
+
+
+def with_fused(group: Mapping[str, Any], fused: bool | None) -> dict[str, Any]:
+    """A group of an optimiser's parameters, with another kernel: which one, depends on whether they are cut."""
+    return {**group, "fused": fused} if "fused" in group else dict(group)
+
+
+def _whole(value: Any) -> Any:
+    """Nested content with whole tensors, which the first process alone keeps."""
+    if isinstance(value, DTensor):
+        gathered = value.full_tensor()
+        return gathered.cpu() if rank() == 0 else gathered.new_empty(0)
+    if isinstance(value, Mapping):
+        return {name: _whole(each) for name, each in value.items()}
+    return value
+
+
+def _cut_like(stored: Any, like: Any) -> Any:
+    """This rank's part of a stored tensor, if it has the shape of a parameter that is cut."""
+    if not isinstance(like, DTensor) or not isinstance(stored, Tensor) or stored.shape != like.shape:
+        return stored
+    # Every rank has read the file, so none has to send what another lacks.
+    return distribute_tensor(stored.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,0 +1,169 @@
+"""Two gloo processes that have each half of a transformer's weights learn what one process learns, and resume it."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from lightning_fabric import Fabric
+from timm.models.vision_transformer import VisionTransformer
+
+from likewise.collectives import synchronise_batch_norm
+from likewise.data.loader import Loader
+from likewise.encoders import Encoder
+from likewise.encoders.from_timm import TimmEncoder
+from likewise.errors import LikewiseError
+from likewise.methods import Recipe
+from likewise.run_folder import RunFolder
+from likewise.runs.setting_checks import FULLY_SHARDED, check_fully_sharded
+from likewise.runs.settings import TrainSettings
+from likewise.training import Callback, LoopSettings, train
+from likewise.training.fully_sharded import own_part, sharding_strategy
+from likewise.training.launch import launch
+from methods.fixtures import ALL, CLASSES, SIZE, images, method, modalities
+from training.test_two_processes import free_port
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over loopback is not set up on Windows")
+
+STEPS = 4
+SGD = Recipe("sgd", 0.2)
+SPECIAL = {
+    "adamw": ("supcon", Recipe("adamw", 0.02), {}),  # no batch norm makes a gradient zero, which AdamW would enlarge
+    "lars": ("suncet", Recipe("lars", 0.2), {}),
+    "clipped average": ("byol", SGD, {"clip_grad_norm": 0.1, "model_ema_decay": 0.5}),
+    "accumulated": ("suncet", SGD, {"accumulate_grad_batches": 2}),
+}
+CASES = {name: (name, SGD, {}) for name in FULLY_SHARDED} | SPECIAL
+RESUMED = ("moco-v2", "suncet", *SPECIAL)
+
+
+class Stop(Callback):
+    """Ends training early, and notes how much of the weights this process has."""
+
+    def __init__(self, after):
+        self.after, self.share = after, None
+
+    def on_step(self, state):
+        if state.step == self.after:
+            state.stop("the test wants it")
+        groups = state.optimizer.param_groups
+        learned = [parameter for group in groups for parameter in group["params"]]
+        self.share = sum(own_part(each).numel() for each in learned) / sum(each.numel() for each in learned)
+
+
+def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
+    """What the caller's networks hold after some steps in float64."""
+    name, recipe, settings = CASES[case]
+    rule = method(name)
+    if hasattr(rule, "supervised_until"):  # the support ends half-way
+        rule = replace(rule, supervised_until=0.5)
+    strategy = "auto" if devices == 1 else sharding_strategy(devices)
+    fabric = Fabric(accelerator="cpu", strategy=strategy, devices=devices)
+    fabric.launch()
+    torch.manual_seed(0)
+    network = VisionTransformer(SIZE, 4, 1, num_classes=0, embed_dim=16, depth=2, num_heads=2)
+    nets = rule.build(TimmEncoder(network, "vit", (0.4,), (0.3,)), CLASSES).double()
+    for encoder in [module for module in nets.modules() if isinstance(module, Encoder)]:
+        encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    if devices > 1:
+        synchronise_batch_norm(nets).double()
+    labels, at = torch.arange(48) % CLASSES, fabric.global_rank
+    loader = Loader(images(48), labels, 16, 5, rule.support, 0, at, devices, modalities(rule, 48))
+    steps = STEPS if case in RESUMED else STEPS // 2
+    plan = LoopSettings(steps, seed=4, log_every=1, eval_every=2, save_every=2, microbatch=microbatch, **settings)
+    callback = Stop(stop_after)
+    scored = []
+    observe = (lambda nets: scored.append(nets.encoder.training) or {}) if fabric.is_global_zero else None
+    run = None if folder is None else RunFolder(folder)
+    train(fabric, rule, nets, loader, recipe, plan, run, observe, None, [callback])
+    assert set(scored) <= {False}
+    return {key: value.clone() for key, value in nets.state_dict().items()}, callback.share
+
+
+def one_of_two(at, port, folder, results):
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
+    found = {}
+    for case in CASES:
+        found[case] = trained(case, 2)
+    for case in RESUMED:
+        parts = folder / f"parts of {case}"
+        trained(case, 2, parts, stop_after=2)
+        if at == 0:
+            shutil.copytree(parts, folder / f"stopped {case}")
+        found[f"{case}, resumed"] = trained(case, 2, parts)
+    found["moved here"] = trained("suncet", 2, folder / "one process")
+    found["microbatches"] = trained("byol", 2, microbatch=4)
+    results[at] = found
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("runs")
+    for name in [*(f"parts of {case}" for case in RESUMED), "one process"]:
+        (made / name / "checkpoints").mkdir(parents=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def two_processes(folder):
+    trained("suncet", 1, folder / "one process", stop_after=2)
+    started = multiprocessing.get_context("forkserver")  # which imports once for both
+    started.set_forkserver_preload(["likewise.training", "pytest"])
+    with started.Manager() as manager:
+        results = manager.dict()
+        arguments = free_port(), folder, results
+        multiprocessing.start_processes(one_of_two, arguments, nprocs=2, start_method="forkserver")
+        return dict(results)
+
+
+def assert_close(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_half_of_the_weights_each_learns_what_one_process_learns(case, two_processes):
+    wanted, all_of_it = trained(case)
+    assert all_of_it == 1
+    for at in (0, 1):
+        weights, share = two_processes[at][case]
+        assert_close(weights, wanted)
+        assert 0.3 < share < 0.7
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_resumed_run_is_the_one_that_never_stopped_to_the_bit(case, two_processes):
+    weights, resumed = two_processes[0][case][0], two_processes[0][f"{case}, resumed"][0]
+    assert [name for name in weights if not torch.equal(weights[name], resumed[name])] == []
+
+
+@pytest.mark.parametrize("case", ["suncet", "adamw", "lars", "clipped average"])
+def test_a_checkpoint_goes_on_in_one_process(case, two_processes, folder):
+    assert_close(trained(case, 1, folder / f"stopped {case}")[0], trained(case)[0])
+
+
+def test_a_checkpoint_of_one_process_goes_on_in_two(two_processes):
+    assert_close(two_processes[0]["moved here"][0], trained("suncet")[0])
+
+
+def test_microbatches_are_of_the_whole_batch(two_processes):
+    assert_close(two_processes[0]["microbatches"][0], trained("byol", microbatch=8)[0])
+
+
+def test_what_cannot_be_cut_is_refused_by_name():
+    for name in set(ALL) - set(FULLY_SHARDED):
+        with pytest.raises(LikewiseError, match=name):
+            check_fully_sharded(TrainSettings(), method(name))
+    for settings in ({"compile": "on"}, {"microbatch": "auto"}, {"adapt": "lora:4"}, {"on_collapse": "stop"}):
+        (option,) = settings
+        with pytest.raises(LikewiseError, match=f"--{option.replace('_', '-')}"):
+            check_fully_sharded(TrainSettings(**settings), method("simclr"))
+    check_fully_sharded(TrainSettings(), method("simclr"))
+    with pytest.raises(LikewiseError, match="--devices"):
+        launch("cpu", 1, strategy="fsdp")
