@@ -52,7 +52,7 @@ class Pixels(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """Those with memory of their own, views left out."""
-        images = self.images if self.crops is None else self.images[:, :1, :1, :1]
+        images = self.images if self.crops is None else self._one_value_a_row()
         tensors = [images, self.aspect]
         if self.valid_frames is not None:
             tensors.append(self.valid_frames)
@@ -62,7 +62,11 @@ class Pixels(NamedTuple):
 
     def _placeholder(self, change: Callable[[Tensor], Tensor]) -> Tensor:
         """The zeros that stand for images whose crops are there, changed as one value a row."""
-        return change(self.images[:, :1, :1, :1]).expand(-1, *self.images.shape[1:])
+        shape = self.images.shape[1:]
+        return change(self._one_value_a_row()).expand(-1, *shape)
+
+    def _one_value_a_row(self) -> Tensor:
+        return self.images[:, :1, :1, :1]
 
 
 class RowSlice(NamedTuple):
@@ -193,4 +197,5 @@ def _pixels_of(images: Tensor) -> Pixels:
     if height != width:
         side = max(height, width)
         images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
-    return Pixels(images, torch.full((len(images),), width / height, device=images.device))
+    aspect = torch.full((len(images),), width / height, device=images.device)
+    return Pixels(images, aspect)

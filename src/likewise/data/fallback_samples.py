@@ -30,7 +30,8 @@ class FallbackSamples:
         """The positions with every unreadable row replaced; int64 [B] -> int64 [B]."""
         if not self.unreadable:
             return index
-        return torch.tensor([self.fallback(row, labels) for row in index.tolist()], dtype=torch.int64)
+        rows = [self.fallback(row, labels) for row in index.tolist()]
+        return torch.tensor(rows, dtype=torch.int64)
 
     def fallback(self, row: int, labels: Tensor | None) -> int:
         """The row itself, or if it is unreadable its replacement: of the same label where ``labels`` has one.

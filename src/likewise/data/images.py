@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from likewise.data.batch import Pixels
 from likewise.data.decoding import channels_of_mode
@@ -18,6 +17,7 @@ from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest, Skipped, some_files
 from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
+from likewise.data.resizing import resized
 from likewise.errors import LikewiseError, NothingReadable
 
 NATIVE_LIMIT = 96
@@ -102,7 +102,8 @@ class InMemoryImages:
     def readable(self, index: Tensor) -> DecodedRows:
         """Those of the images at some positions that could be decoded."""
         if self._lost:
-            index = torch.tensor([row for row in index.tolist() if row not in self._lost], dtype=torch.int64)
+            rows = [row for row in index.tolist() if row not in self._lost]
+            index = torch.tensor(rows, dtype=torch.int64)
         return self._rows(index)
 
     def replaced(self, index: Tensor, labels: Tensor | None = None) -> DecodedRows:
@@ -228,7 +229,10 @@ def whole_batch(found: DecodedRows, index: Tensor, unreadable: Mapping[str, str]
 
 
 def open_images(
-    manifest: Manifest, size: int | None = None, channels: int | None = None, memory_limit: int | None = None
+    manifest: Manifest,
+    size: int | None = None,
+    channels: int | None = None,
+    memory_limit: int | None = None,
 ) -> Images:
     """The images of a manifest, brought to one size.
 
@@ -323,10 +327,8 @@ def read_square(source: PixelSource, position: int, size: int, channels: int) ->
         UnreadableImage: it cannot be decoded, or has channels that are not converted.
     """
     planes, aspect = read_planes(source, position, size, channels)
-    if planes.shape[1:] != (size, size):
-        # Pillow's filter, to within 1/255 and several times as fast: Pillow would first copy to four bytes a pixel.
-        planes = functional.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0]
-    return planes.expand(channels, -1, -1).numpy(), aspect
+    square = resized(planes, size, size)
+    return square.expand(channels, -1, -1).numpy(), aspect
 
 
 def read_planes(source: PixelSource, position: int, size: int | None, channels: int) -> tuple[Tensor, float]:
@@ -364,7 +366,10 @@ def _fits_as_is(source: ArrayPixels, size: int, channels: int) -> bool:
 
 def _tensor_of(source: ArrayPixels) -> Pixels:
     images = torch.from_numpy(np.ascontiguousarray(source.array))
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+    if images.ndim == 3:
+        images = images.unsqueeze(1)
+    else:
+        images = images.permute(0, 3, 1, 2).contiguous()
     return Pixels(images, torch.ones(len(images)))
 
 

@@ -50,7 +50,7 @@ def with_label_noise(
         )
     uniform = np.array([_two_uniform(seed, name) for name in ids]).reshape(-1, 2)
     wrong = torch.from_numpy(uniform[:, 0] < share) & (labels != UNLABELLED)
-    steps = 1 + np.floor(uniform[:, 1] * (classes - 1)).astype(np.int64)  # to another class, from 1 to classes - 1
+    steps = np.floor(uniform[:, 1] * (classes - 1)).astype(np.int64) + 1  # to any other class
     return torch.where(wrong, (labels + torch.from_numpy(steps)) % classes, labels)
 
 
@@ -58,4 +58,6 @@ def _two_uniform(seed: int, name: str) -> tuple[float, float]:
     """Two numbers in [0, 1) that belong to an example."""
     key = f"label noise {seed}\0{name}".encode(errors="surrogateescape")
     digest = hashlib.blake2b(key, digest_size=12).digest()  # 48 bits each, which a double holds exactly
-    return int.from_bytes(digest[:6], "big") / 2**48, int.from_bytes(digest[6:], "big") / 2**48
+    first = int.from_bytes(digest[:6], "big")
+    second = int.from_bytes(digest[6:], "big")
+    return first / 2**48, second / 2**48

@@ -103,7 +103,7 @@ class Manifest:
 
     def _write_names(self) -> None:
         """Names of files as they are written, so that any name can be stored and printed."""
-        skipped = tuple(Skipped(written_name(entry.id), written_name(entry.reason)) for entry in self.skipped)
+        skipped = tuple(Skipped(*map(written_name, entry)) for entry in self.skipped)
         as_text = {
             "source": written_name(self.source),
             "ids": written_names(self.ids),
@@ -208,15 +208,17 @@ class Manifest:
 
     def summary(self) -> dict[str, Any]:
         """What was found, for the first screen and ``data.json``."""
+        counts = class_counts(self.labels)
+        modes = Counter(mode for mode in self.pixels.headers.modes.tolist() if mode)
         return {
             "source": self.source,
             "images": len(self),
             "splits": {name: self._counts(self.splits == name) for name in _in_order(self.splits)},
             "labelled": self.labelled(),
             "unlabelled": len(self) - self.labelled(),
-            "classes": {name: int((self.labels == i).sum()) for i, name in enumerate(self.class_names)},
+            "classes": {name: counts.get(label, 0) for label, name in enumerate(self.class_names)},
             "sizes": _sizes(self.pixels.headers.sizes),
-            "modes": dict(Counter(mode for mode in self.pixels.headers.modes.tolist() if mode).most_common()),
+            "modes": dict(modes.most_common()),
             "columns": {name: int(column.present().sum()) for name, column in self.columns.items()},
             "skipped": [skipped._asdict() for skipped in self.skipped],
             "notes": list(self.notes),
@@ -280,7 +282,8 @@ def named_as_missing(names: Sequence[str]) -> list[str]:
 def class_counts(labels: np.ndarray | Tensor) -> dict[int, int]:
     """How many examples each class has; the unlabelled are passed over."""
     present, counts = np.unique(np.asarray(labels), return_counts=True)
-    return {int(c): int(n) for c, n in zip(present, counts, strict=True) if c != UNLABELLED}
+    pairs = zip(present.tolist(), counts.tolist(), strict=True)
+    return {label: count for label, count in pairs if label != UNLABELLED}
 
 
 def _in_order(splits: np.ndarray) -> list[str]:

@@ -18,6 +18,7 @@ from likewise.data.large_images import WHOLE
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage
+from likewise.data.resizing import resized
 from likewise.randomness import BatchRNG
 
 
@@ -94,7 +95,8 @@ class OriginalImages(FileImages):
         for stream, cut, of_stream in zip(streams, crops, boxes, strict=True):
             made[stream.name] = Crop(cut, of_stream)
         # No square is made of an image whose crops are all there; the tensor says how large it would be.
-        images = torch.zeros(1, dtype=torch.uint8).expand(count, self.channels, self.size, self.size)
+        shape = (count, self.channels, self.size, self.size)
+        images = torch.zeros(1, dtype=torch.uint8).expand(shape)
         return DecodedRows(Pixels(images, aspect, crops=made), positions)
 
     def _room(self, count: int, size: int) -> Tensor:
@@ -115,7 +117,8 @@ class OriginalImages(FileImages):
         """Float32 [B]: width / height by the files' headers, 1 where those were not read."""
         sizes = torch.from_numpy(self.source.headers.sizes[rows.numpy()])  # [B, 2]
         width, height = sizes.float().unbind(dim=1)
-        return torch.where((width > 0) & (height > 0), width / height.clamp(min=1), 1.0)
+        was_read = (width > 0) & (height > 0)
+        return torch.where(was_read, width / height.clamp(min=1), 1.0)
 
 
 def _boxes(
@@ -166,8 +169,10 @@ def cut_box(planes: Tensor, box: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 def _edges(extent: float, centre: float, pixels: int) -> tuple[int, int]:
     """First and last edge, in whole pixels, of an interval around a centre in [-1, 1]."""
-    first = min(max(round((centre - extent + 1) / 2 * pixels), 0), pixels - 1)
-    last = min(max(round((centre + extent + 1) / 2 * pixels), first + 1), pixels)
+    first = round((centre - extent + 1) / 2 * pixels)
+    last = round((centre + extent + 1) / 2 * pixels)
+    first = min(max(first, 0), pixels - 1)
+    last = min(max(last, first + 1), pixels)
     return first, last
 
 
@@ -196,7 +201,8 @@ class StoredPixels:
         if row in self.lost:
             raise UnreadableImage(self.lost[row])
         width, height = self.headers.sizes[position].tolist()
-        pixels = self.values[self.offsets[row] : self.offsets[row + 1]].reshape(height, width, self.channels)
+        values = self.values[self.offsets[row] : self.offsets[row + 1]]
+        pixels = values.reshape(height, width, self.channels)
         return Decoded(pixels[..., 0] if self.channels == 1 else pixels, width / height)
 
     def encoded(self, position: int) -> Encoded:
@@ -246,10 +252,9 @@ def _stored(manifest: Manifest, offsets: np.ndarray, channels: int) -> StoredPix
         except UnreadableImage as error:
             return str(error)
         width, height = headers.sizes[row].tolist()
-        if planes.shape[1:] != (height, width):  # a quarter turn that the header did not tell
-            planes = functional.interpolate(planes[None], (height, width), mode="bilinear", antialias=True)[0]
-        planes = planes.expand(channels, -1, -1)  # grey among colours
-        values[offsets[row] : offsets[row + 1]] = planes.permute(1, 2, 0).reshape(-1).numpy()
+        planes = resized(planes, height, width)  # where there is a quarter turn that the header did not tell
+        pixels = planes.expand(channels, -1, -1).permute(1, 2, 0)  # grey among colours has one plane
+        values[offsets[row] : offsets[row + 1]] = pixels.reshape(-1).numpy()
         return None
 
     found = enumerate(parallel_map(decode, len(manifest)))

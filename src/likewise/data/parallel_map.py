@@ -38,11 +38,12 @@ def parallel_map(work: Callable[[int], Result], count: int) -> Iterator[Result]:
     were slower than one on 32-pixel JPEGs. So many rows go to forked processes, where the system can fork (Linux);
     there ``work`` is inherited, not pickled, and torch computes on one thread, since its pool does not survive a fork.
     """
-    chunks = [range(first, min(first + ROWS_AT_A_TIME, count)) for first in range(0, count, ROWS_AT_A_TIME)]
     if count < ROWS_WORTH_PROCESSES or not sys.platform.startswith("linux"):
         with ThreadPoolExecutor(_cores()) as threads:
             yield from threads.map(work, range(count))
         return
+    rows = range(count)
+    chunks = [rows[first : first + ROWS_AT_A_TIME] for first in range(0, count, ROWS_AT_A_TIME)]
     try:
         with _forked(work) as processes:
             for results in processes.map(_run_inherited, chunks):
@@ -87,4 +88,6 @@ def shared_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 def _cores() -> int:
     """Cores that this process may use, which in a container are fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

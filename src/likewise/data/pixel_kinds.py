@@ -72,8 +72,11 @@ def deep_rows(source: PixelSource) -> np.ndarray:
     if isinstance(source, ArrayPixels):
         return np.arange(len(source) if source.array.dtype != np.uint8 else 0)
     if isinstance(source, ConcatPixels):
-        starts = np.cumsum([0, *map(len, source.parts)])
-        found = [start + deep_rows(part) for start, part in zip(starts, source.parts, strict=False)]
+        found = []
+        start = 0
+        for part in source.parts:
+            found.append(start + deep_rows(part))
+            start += len(part)
         return np.concatenate(found).astype(np.int64)
     modes = source.headers.modes.tolist()
     return np.flatnonzero([bool(mode) and mode not in EIGHT_BIT_MODES for mode in modes])

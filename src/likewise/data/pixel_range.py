@@ -160,8 +160,8 @@ def _refuse_other_scale(deep: Deep, given: tuple[float, float], source: str) -> 
 
 def _refuse_mixed(manifest: Manifest, deep: Deep, found: PixelRange) -> None:
     """Refuse kinds of pixels in one set, except where each is scaled by the full range of its type."""
-    modes = manifest.pixels.headers.modes.tolist()
-    is_8_bit_there = "8 bits" in deep.rows or len(deep_rows(manifest.pixels)) < sum(map(bool, modes))
+    with_header = sum(map(bool, manifest.pixels.headers.modes.tolist()))
+    is_8_bit_there = "8 bits" in deep.rows or len(deep_rows(manifest.pixels)) < with_header
     if len(deep.by_kind) == 1 and (not is_8_bit_there or found in (UNIT, BYTE, SIXTEEN_BITS)):
         return
     raise LikewiseError(

@@ -54,7 +54,8 @@ class ClassBalanced:
         self.classes_per_batch = classes_per_batch
         self.images_per_class = images_per_class
         self.seed = seed
-        self._members = [torch.nonzero(labels == c).flatten() for c in sorted(class_counts(labels))]
+        classes = sorted(class_counts(labels))
+        self._members = [torch.nonzero(labels == label).flatten() for label in classes]
         if not self._members:
             raise LikewiseError(
                 "A class-balanced support batch was requested, but no training example shows a label. Give a label "

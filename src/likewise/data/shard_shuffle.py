@@ -65,6 +65,8 @@ class ShardShuffle:
         block_of_shard[drawn] = np.arange(len(drawn)) // self.shards_at_a_time
         block_of_image = block_of_shard[self._shard_of]  # [N]
         positions = shuffled[np.argsort(block_of_image[shuffled], kind="stable")]
-        starts = range(0, len(drawn), self.shards_at_a_time)
-        blocks = [self.shards[drawn[start : start + self.shards_at_a_time]].tolist() for start in starts]
+        blocks = []
+        for start in range(0, len(drawn), self.shards_at_a_time):
+            block = drawn[start : start + self.shards_at_a_time]
+            blocks.append(self.shards[block].tolist())
         return EpochOrder(torch.from_numpy(positions), blocks, np.cumsum(np.bincount(block_of_image)))

@@ -70,8 +70,8 @@ class Evaluation:
         content["differences"] = [difference._asdict() for difference in self.differences]
         content["label_free"] = {name: _without_nan(measures) for name, measures in self.label_free.items()}
         content["calibration"] = {}
-        for name, calibrations in self.calibration.items():
-            content["calibration"][name] = {score: found.to_json() for score, found in calibrations.items()}
+        for name, by_score in self.calibration.items():
+            content["calibration"][name] = {score: found.to_json() for score, found in by_score.items()}
         content["notes"] = list(self.notes)
         content["unread"] = self.unread
         return content

@@ -12,7 +12,7 @@ from likewise.errors import LikewiseError
 from likewise.evaluation.features import EvalView, extract
 from likewise.evaluation.metrics.calibration import calibration_of
 from likewise.evaluation.statistics.confidence import WILSON, accuracy, wilson
-from likewise.evaluation.statistics.scores import Measurement, Score
+from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score
 from likewise.methods import Method, Nets
 from likewise.methods.distillation import Teacher
 from likewise.methods.method import classify
@@ -71,7 +71,7 @@ def measure_own_classifier(
         return [own]
     theirs = measure_classifier("teacher_top1", teacher.method, teacher.nets, images, labels, view, {})
     agreement = teacher_agreement(own.predictions, theirs.predictions)
-    return [own, theirs, Measurement(agreement, torch.zeros(0))]
+    return [own, theirs, Measurement(agreement, NO_PREDICTIONS)]
 
 
 def teacher_agreement(student: Tensor, teacher: Tensor) -> Score:

@@ -23,7 +23,7 @@ from likewise.evaluation.metrics.audio_visual import (
 from likewise.evaluation.metrics.retrieval import Ranks, RetrievalDirections, Retrieved, measure_retrieval, ranks
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.confidence import IMAGE_MEAN, image_mean
-from likewise.evaluation.statistics.scores import Measurement, Score
+from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score
 from likewise.heads.sound_space import SoundSpace, load_sound_space
 from likewise.randomness import seed_networks
 from likewise.run_folder import RunFolder
@@ -73,7 +73,9 @@ def sound_scores(
         seed: of the untrained networks.
     """
     trained = load_sound_space(run.path)
-    if trained is None or test is None or test.clips is None or int(test.has_sound().sum()) < 2:
+    if trained is None or test is None or test.clips is None:
+        return {}, None
+    if int(test.has_sound().sum()) < 2:
         return {}, None
     seed_networks(seed, "untrained space")
     untrained = SoundSpace(trained.settings).eval()
@@ -104,11 +106,12 @@ def measure_audio_visual(embeddings: AudioVisualEmbeddings, found: Ranks) -> lis
     if bool(valid.any()):
         area = sync_auc(embeddings.synchronous[some], embeddings.shifted[some], valid)
         protocol = {"shifted_by": "3 to 8 frames either way", "chance": 0.5, "interval": BOOTSTRAP}
-        measurements.append(Measurement(Score("sync_auc", *area, len(some), protocol), torch.zeros(0)))
+        score = Score("sync_auc", *area, len(some), protocol)
+        measurements.append(Measurement(score, NO_PREDICTIONS))
     known = some[~embeddings.boxes[some].isnan().any(dim=1)]
     if len(known):
         score = _attention_score(embeddings.attention[known], embeddings.boxes[known])
-        measurements.append(Measurement(score, torch.zeros(0)))
+        measurements.append(Measurement(score, NO_PREDICTIONS))
     return measurements
 
 

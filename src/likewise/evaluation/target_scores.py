@@ -21,7 +21,7 @@ from likewise.data.splits import Split
 from likewise.evaluation.features import extract_readable
 from likewise.evaluation.run_scores import Scored
 from likewise.evaluation.statistics.confidence import percentiles, resampled_counts
-from likewise.evaluation.statistics.scores import Measurement, Score, ScoreDifference
+from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.policies import CentreView
 
@@ -75,7 +75,7 @@ def target_scores(scored: Scored, train: Split, seed: int) -> TargetScores:
         samples[who] = _measure(fitted_on, scored_on, _column(train), seed)
     measurements = {}
     for who, by_name in samples.items():
-        measurements[who] = [Measurement(sampled.score, torch.zeros(0)) for sampled in by_name.values()]
+        measurements[who] = [Measurement(sampled.score, NO_PREDICTIONS) for sampled in by_name.values()]
     return TargetScores(measurements, _differences(samples))
 
 

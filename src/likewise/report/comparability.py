@@ -38,7 +38,9 @@ def comparison_notes(records: Sequence[RunRecord], names: Sequence[str]) -> list
         by_run = [f"{name} {label_budget(budget)}" for name, budget in zip(names, budgets, strict=True)]
         listed = ", ".join(by_run)
         notes.append(f"The label budgets differ: {listed}. A difference is due to them as well as to the method.")
-    machines = {(record.environment.get("machine"), record.environment.get("device")) for record in records}
+    machines = set()
+    for record in records:
+        machines.add((record.environment.get("machine"), record.environment.get("device")))
     if len(machines) > 1:
         notes.append("The runs used different machines, so their seconds cannot be compared; images can.")
     if len({_validation(record) for record in records}) > 1:

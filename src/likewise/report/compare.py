@@ -17,7 +17,10 @@ from likewise.run_folder import RunFolder
 
 
 def compare(
-    runs: Sequence[RunFolder], out: Path | None = None, score: str | None = None, allow_incomparable: bool = False
+    runs: Sequence[RunFolder],
+    out: Path | None = None,
+    score: str | None = None,
+    allow_incomparable: bool = False,
 ) -> Comparison:
     """Compare runs with the first of them.
 
@@ -94,7 +97,8 @@ def _choose_score(records: Sequence[RunRecord], requested: str | None) -> str | 
 
 def _speed_ups(records: Sequence[RunRecord], names: Sequence[str], score: str) -> list[SpeedUp]:
     """Each run against the reference, and the other way round where the run never reaches its accuracy."""
-    reference, *others = [_curve(record, name, score) for record, name in zip(records, names, strict=True)]
+    curves = [_curve(record, name, score) for record, name in zip(records, names, strict=True)]
+    reference, *others = curves
     found = []
     for curve in others:
         found.append(speed_up(curve, reference))

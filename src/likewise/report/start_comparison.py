@@ -27,7 +27,8 @@ def worse_than_start(differences: Sequence[ScoreDifference]) -> str:
     Args:
         differences: of the trained encoder over others, on the same test images.
     """
-    lost = [each for each in differences if each.over == "start" and is_main(each.name) and each.high < 0]
+    of_start = [each for each in differences if each.over == "start" and is_main(each.name)]
+    lost = [each for each in of_start if each.high < 0]
     if not lost:
         return ""
     scores = listed([f"{score_name(each.name)} {points(each.value)}" for each in lost])

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from likewise.data.checks.doctor import Finding, Findings
+from likewise.data.checks.finding import Finding, Findings
 from likewise.data.checks.mask_check import MasksFound
 from likewise.encoders import EncoderSettings, KeyMatch
 from likewise.evaluation.statistics.scores import Score, ScoreDifference

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from likewise.data.checks.doctor import Findings, examine
+from likewise.data.checks.doctor import examine
+from likewise.data.checks.finding import Findings
 from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.sources.open import open_manifest

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.data.batch import Pixels
+from likewise.data.resizing import resized
 from likewise.errors import LikewiseError
 from likewise.randomness import BatchRNG, generator
 from likewise.views.transform import channels_first
@@ -112,7 +113,9 @@ class CallableViews:
             LikewiseError: it fails with both.
         """
         failed: list[str] = []
-        candidates: tuple[Takes, ...] = ("pil", "tensor") if len(image) in (1, 3) else ("tensor",)
+        candidates: list[Takes] = ["tensor"]
+        if len(image) in (1, 3):  # else it cannot be a PIL image
+            candidates = ["pil", "tensor"]
         for takes in candidates:
             try:
                 with seeded(self.transform, key):
@@ -185,8 +188,9 @@ class RequestedViews(dict[str, Tensor]):
     def note(self, name: str, views: CallableViews, images: Tensor) -> Tensor:
         """Grey views [B, C, S, S] instead of the requested ones."""
         self.requested[name] = views
+        rows, channels = images.shape[:2]
         size = views.size or images.shape[-1]
-        return torch.full((*images.shape[:2], size, size), 0.5, device=images.device)
+        return torch.full((rows, channels, size, size), 0.5, device=images.device)
 
     def note_policy(self, name: str, policy: ViewPolicy) -> None:
         """Record that a policy of ours makes a view."""
@@ -212,10 +216,7 @@ def unsqueezed(image: Tensor, aspect: float) -> Tensor:
     side = image.shape[-1]
     height = max(round(side / max(aspect, 1)), 1)
     width = max(round(side * min(aspect, 1)), 1)
-    if (height, width) == (side, side):
-        return image
-    resized = torch.nn.functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)
-    return resized[0]
+    return resized(image, height, width)
 
 
 @contextmanager

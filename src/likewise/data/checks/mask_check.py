@@ -58,7 +58,8 @@ def _look(manifest: Manifest, masks: Masks) -> MasksFound | None:
     counts = {}
     for name in SPLITS:
         if name in splits:
-            counts[name] = int((splits[known] == name).sum()), int((splits == name).sum())
+            in_split = splits == name
+            counts[name] = int(in_split[known].sum()), int(in_split.sum())
     train = known[splits[known] == "train"]
     if not len(train) or not counts.get("test", (0,))[0]:
         return None

@@ -64,7 +64,8 @@ class Masks:
 
     def known(self) -> np.ndarray:
         """int64 positions of the images that have a mask."""
-        return np.array([i for i, cell in enumerate(self.cells) if cell is not None], dtype=np.int64)
+        positions = [position for position, cell in enumerate(self.cells) if cell is not None]
+        return np.array(positions, dtype=np.int64)
 
     def name(self, number: int) -> str:
         """A class's name, or its number."""

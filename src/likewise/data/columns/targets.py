@@ -97,8 +97,9 @@ class TargetTransform:
         if train.task == "multilabel":
             width = len(train.names)
             return cls(np.zeros(width, np.float32), np.ones(width, np.float32))
+        mean = np.nanmean(train.values, axis=0)
         std = np.nanstd(train.values, axis=0)
-        return cls(np.nanmean(train.values, axis=0), np.where(std > 0, std, 1))
+        return cls(mean, np.where(std > 0, std, 1))
 
     def of(self, column: Column) -> TargetRows:
         """The rows of a column."""
@@ -209,7 +210,8 @@ def regression_targets(labels: Sequence[Any], source: str, name: str = "target")
         counts = ", ".join(map(str, sorted(widths))) or "0"
         raise LikewiseError(f"{source}: every image needs as many numbers as any other; found {counts} an image.")
     width = widths.pop()
-    values = np.array([[np.nan] * width if row is None else row for row in rows], np.float32)
+    unknown = [np.nan] * width
+    values = np.array([unknown if row is None else row for row in rows], np.float32)
     names = (name,) if width == 1 else tuple(f"{name} {i}" for i in range(width))
     return TargetColumn("regression", names, values)
 

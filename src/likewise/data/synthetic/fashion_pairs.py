@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from likewise.data.batch import UNLABELLED
 from likewise.data.columns.captions import CAPTIONS, Captions
 from likewise.data.columns.column import Column
 from likewise.data.manifest import Manifest
@@ -43,41 +44,49 @@ def fashion_pairs(single: Callable[[], Manifest]) -> Manifest:
         single: opens the set of single pieces, gray and square.
     """
     pieces = single()
-    assert isinstance(pieces.pixels, ArrayPixels)
-    parts = [_pairs(pieces, split) for split in ("train", "test")]
-    pixels = np.concatenate([p for p, _ in parts])
-    texts = [text for _, part in parts for text in part]
-    splits = np.repeat(["train", "test"], [len(part) for _, part in parts])
+    pixels: list[np.ndarray] = []
+    texts: list[tuple[str, ...]] = []
+    splits: list[str] = []
+    ids: list[str] = []
+    for split in ("train", "test"):
+        pictures, captions = _pairs(pieces, split)
+        pixels.append(pictures)
+        texts += captions
+        splits += [split] * len(captions)
+        ids += [f"{split}/{number:05d}" for number in range(len(captions))]
     columns: dict[str, Column] = {CAPTIONS: Captions(texts)}
     return replace(
         pieces,
         source="fashion-pairs",
-        pixels=ArrayPixels(pixels),
-        labels=torch.full((len(texts),), -1),
-        splits=splits,
-        ids=[f"{split}/{number:05d}" for split, (_, part) in zip(("train", "test"), parts, strict=True)
-             for number in range(len(part))],
+        pixels=ArrayPixels(np.concatenate(pixels)),
+        labels=torch.full((len(texts),), UNLABELLED),
+        splits=np.array(splits),
+        ids=ids,
         class_names=(),
         columns=columns,
-    )  # fmt: skip
+    )
 
 
 def _pairs(pieces: Manifest, split: str) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """uint8 [n, 2S, 2S] and the captions of each."""
     rows = np.flatnonzero(pieces.splits == split)
-    chance = generator(0, "fashion pairs", split)
-    first, second = rows[torch.randperm(len(rows), generator=chance).numpy()][: len(rows) // 2 * 2].reshape(2, -1)
-    upright, far = torch.randint(0, 2, (2, len(first)), generator=chance).numpy()
+    count = len(rows) // 2
+    rng = generator(0, "fashion pairs", split)
+    order = torch.randperm(len(rows), generator=rng).numpy()
+    first, second = rows[order][: 2 * count].reshape(2, count)
+    is_above, far = torch.randint(0, 2, (2, count), generator=rng).numpy()  # far: in the right column, or the lower row
     assert isinstance(pieces.pixels, ArrayPixels)
     array = pieces.pixels.array
-    side = pieces.pixels.array.shape[1]
-    canvas = np.zeros((len(first), 2, side, 2, side), np.uint8)  # two rows and two columns of cells
-    number = np.arange(len(first))
-    canvas[number, far * (1 - upright), :, far * upright] = array[first]
-    canvas[number, np.where(upright, 1, far), :, np.where(upright, far, 1)] = array[second]
-    labels = pieces.labels.numpy()
-    texts = [
-        tuple(text.format(first=NAMES[labels[a]], second=NAMES[labels[b]]) for text in (ABOVE if up else SIDE_BY_SIDE))
-        for a, b, up in zip(first, second, upright, strict=True)
-    ]
-    return canvas.reshape(len(first), 2 * side, 2 * side), texts
+    side = array.shape[1]
+    canvas = np.zeros((count, 2, side, 2, side), np.uint8)  # two rows and two columns of cells
+    number = np.arange(count)
+    canvas[number, far * (1 - is_above), :, far * is_above] = array[first]
+    lower = np.where(is_above, 1, far)
+    right = np.where(is_above, far, 1)
+    canvas[number, lower, :, right] = array[second]
+    names = [NAMES[label] for label in pieces.labels.tolist()]
+    texts = []
+    for one, other, above in zip(first, second, is_above, strict=True):
+        templates = ABOVE if above else SIDE_BY_SIDE
+        texts.append(tuple(text.format(first=names[one], second=names[other]) for text in templates))
+    return canvas.reshape(count, 2 * side, 2 * side), texts

@@ -15,7 +15,14 @@ MOTIONS = ("up", "down", "left", "right", "down and right", "up and right", "tur
 """how the garments of a clip move relative to the background"""
 TURNING = MOTIONS.index("turning")
 TO_AND_FRO = MOTIONS.index("to and fro")
-HEADINGS = ((0, -1), (0, 1), (-1, 0), (1, 0), (0.7071, 0.7071), (0.7071, -0.7071))
+HEADINGS = (
+    (0, -1),
+    (0, 1),
+    (-1, 0),
+    (1, 0),
+    (0.7071, 0.7071),
+    (0.7071, -0.7071),
+)
 """to the right and down, of the first six motions"""
 
 TRAVEL = (0.2, 0.4)
@@ -87,17 +94,24 @@ def flow_videos(
     which = random.integers(len(items), size=(count, garments))
     mirrored = random.random((count, garments)) < 0.5
     paths = _paths(random, motions, garments, side, length, camera)
-    grounds = torch.from_numpy(np.stack([texture(random, 2 * side) for _ in range(count)]))
-    pieces = pieces_of(items, side // 2)[torch.from_numpy(which)]
-    pieces = torch.where(torch.from_numpy(mirrored)[..., None, None, None], pieces.flip(-1), pieces)
+    grounds = np.stack([texture(random, 2 * side) for _ in range(count)])
+    pieces = pieces_of(items, side // 2)[torch.from_numpy(which)]  # [N, G, 2, H, H]
+    is_mirrored = torch.from_numpy(mirrored)[..., None, None, None]
+    pieces = torch.where(is_mirrored, pieces.flip(-1), pieces)
     step = max(1, CHUNK // (side * side * length))
     films = []
     for first in range(0, count, step):
         chunk = slice(first, first + step)
         chunk_paths = Paths(*(part[chunk] for part in paths))
-        films.append(_film(grounds[chunk], pieces[chunk], chunk_paths, side))
-    frames, flow, objects = (torch.cat(column).numpy() for column in zip(*films, strict=True))
-    return FlowVideos(frames, flow, objects, motions.astype(np.int64), labels[which].astype(np.int64))
+        films.append(_film(torch.from_numpy(grounds[chunk]), pieces[chunk], chunk_paths, side))
+    frames, flow, objects = map(torch.cat, zip(*films, strict=True))
+    return FlowVideos(
+        frames.numpy(),
+        flow.numpy(),
+        objects.numpy(),
+        motions.astype(np.int64),
+        labels[which].astype(np.int64),
+    )
 
 
 def _paths(
@@ -122,11 +136,8 @@ def _paths(
     centres = middle[:, :, None] + gone
     angles = turn[..., None] * time
     moved = side * pan[:, None] * (time - time[0])[:, None]
-    return Paths(
-        torch.from_numpy(centres).float(),
-        torch.from_numpy(angles).float(),
-        torch.from_numpy(moved).float(),
-    )
+    parts = (centres, angles, moved)
+    return Paths(*(torch.from_numpy(part).float() for part in parts))
 
 
 def _straight(
@@ -181,7 +192,8 @@ def _film(grounds: Tensor, pieces: Tensor, paths: Paths, side: int) -> tuple[Ten
     rows, length = paths.camera.shape[:2]
     shift = paths.camera[:, :, None, None] - side / 2
     shift = shift.expand(rows, length, side, side, 2)
-    frames = _sampled(_each_frame(grounds.float()[:, None], length), at - shift)[:, :, 0]  # [N, T, S, S]
+    canvas = _each_frame(grounds.float()[:, None], length)
+    frames = _sampled(canvas, at - shift)[:, :, 0]  # [N, T, S, S]
     pan = paths.camera.diff(dim=1)[:, :, :, None, None]
     flow = pan.expand(-1, -1, 2, side, side)
     objects = torch.zeros(frames.shape, dtype=torch.uint8)
@@ -195,8 +207,8 @@ def _film(grounds: Tensor, pieces: Tensor, paths: Paths, side: int) -> tuple[Ten
         objects = torch.where(covered, torch.tensor(number + 1, dtype=torch.uint8), objects)
         # Where each pixel of the garment is one frame later, minus where it is.
         arrow = _turned((at - centre)[:, :-1], angle.diff(dim=1))
-        moved = arrow + centre[:, 1:] - at
-        flow = torch.where(covered[:, :-1, None], moved.movedim(-1, 2), flow)
+        moved = (arrow + centre[:, 1:] - at).movedim(-1, 2)  # [N, T-1, 2, S, S]
+        flow = torch.where(covered[:, :-1, None], moved, flow)
     pixels = frames.round().clamp(0, 255).byte()
     return pixels[:, :, None], flow, objects
 
@@ -209,8 +221,11 @@ def _each_frame(images: Tensor, length: int) -> Tensor:
 def _turned(arrows: Tensor, angle: Tensor) -> Tensor:
     """Arrows [..., 2] (to the right, down) turned from right towards down."""
     across, down = arrows.unbind(-1)
-    cosine, sine = angle.cos(), angle.sin()
-    return torch.stack([cosine * across - sine * down, sine * across + cosine * down], dim=-1)
+    cosine = angle.cos()
+    sine = angle.sin()
+    new_across = cosine * across - sine * down
+    new_down = sine * across + cosine * down
+    return torch.stack([new_across, new_down], dim=-1)
 
 
 def _sampled(images: Tensor, at: Tensor) -> Tensor:

@@ -17,8 +17,12 @@ from likewise.data.video.video_decoding import SOUND_RATE
 
 WORDS = tuple("bamo dilu fena gosi havu kime lopa nuri teso zaku".split())
 """what the words are called"""
-SIDE, FRAMES, FRAME_RATE = 32, 25, 25.0
-"""of a clip: pixels along a side, frames, frames a second"""
+SIDE = 32
+"""pixels along a side of a clip"""
+FRAMES = 25
+"""frames of a clip"""
+FRAME_RATE = 25.0
+"""frames a second"""
 BEATS = 5
 """positions of the mouth that a word goes through"""
 OPEN, WIDE, ROUND = range(3)
@@ -57,7 +61,8 @@ def lip_videos(count: int, seed: int) -> LipVideos:
 
 def _patterns() -> np.ndarray:
     """Float [10, BEATS, 3]: the words, the same at every call; all begin and end nearly closed."""
-    patterns = np.random.default_rng(20).uniform(0, 1, (len(WORDS), BEATS, 3))
+    random = np.random.default_rng(20)
+    patterns = random.uniform(0, 1, (len(WORDS), BEATS, 3))
     patterns[:, [0, -1], OPEN] *= 0.3
     return patterns
 
@@ -86,7 +91,8 @@ class _Movement:
 
 def _drawn(movement: np.ndarray, random: Generator) -> np.ndarray:
     """Uint8 [T, SIDE, SIDE]: lips and what is between them, on skin, under a light, moving a little."""
-    down, across = (np.mgrid[0:SIDE, 0:SIDE] + 0.5 - SIDE / 2)[:, None]  # [1, SIDE, SIDE] from the middle
+    from_middle = np.mgrid[0:SIDE, 0:SIDE] + 0.5 - SIDE / 2
+    down, across = from_middle[:, None]  # [1, SIDE, SIDE] each
     size = random.uniform(0.85, 1.15)
     y, x = _from_the_mouth(down, across, len(movement), random)
     inside, lips = _mouth(movement, y, x, size, random.uniform(0.75, 1.25))
@@ -97,7 +103,8 @@ def _drawn(movement: np.ndarray, random: Generator) -> np.ndarray:
     picture = picture + inside * (hollow - picture)
     light = 1 + random.uniform(-0.012, 0.012) * across + random.uniform(-0.012, 0.012) * down
     flicker = 1 + _drift(len(movement), 0.05, random)[:, :1, None]
-    noisy = picture * light * flicker + random.normal(0, 6, picture.shape)
+    noise = random.normal(0, 6, picture.shape)
+    noisy = picture * light * flicker + noise
     return noisy.clip(0, 255).astype(np.uint8)
 
 
@@ -126,16 +133,18 @@ def _mouth(
     thick = (1.2 + 2.0 * rounded) * size
     smaller = np.minimum(wide, high)
     inside = _edge(1 - np.hypot(x / wide, y / high), smaller)
-    lips = _edge(1 - np.hypot(x / (wide + thick), y / (high + thick)), smaller + thick)
+    outer = np.hypot(x / (wide + thick), y / (high + thick))
+    lips = _edge(1 - outer, smaller + thick)
     return inside, lips
 
 
 def _sound(movement: np.ndarray, random: Generator) -> np.ndarray:
     """Int16 [SOUND_RATE]: two tones, the first higher the wider the mouth is open, the second the less round it is."""
     voice = random.uniform(0.9, 1.1)
-    first = voice * (250 + 600 * movement[:, OPEN])
-    second = voice * (900 + 900 * movement[:, WIDE] + 900 * (1 - movement[:, ROUND]))
-    loud = movement[:, OPEN] ** 0.7
+    opened, widened, rounded = movement.T  # [T] each
+    first = voice * (250 + 600 * opened)
+    second = voice * (900 + 900 * widened + 900 * (1 - rounded))
+    loud = opened**0.7
     tones = np.zeros(SOUND_RATE)
     at = _instants(len(movement))
     samples = _instants(SOUND_RATE)

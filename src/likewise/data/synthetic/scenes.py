@@ -41,12 +41,16 @@ def paste_scenes(items: np.ndarray, labels: np.ndarray, count: int, seed: int) -
     for scene in range(count):
         for number in range(1, int(random.integers(2, 4)) + 1):
             which = int(random.integers(len(items)))
-            item = items[which][:, :: -1 if random.random() < 0.5 else 1]
-            top, left = (int(random.integers(SIDE - side + 1)) for side in (height, width))
+            item = items[which]
+            if random.random() < 0.5:
+                item = item[:, ::-1]
+            top = int(random.integers(SIDE - height + 1))
+            left = int(random.integers(SIDE - width + 1))
             where = np.s_[scene, top : top + height, left : left + width]
             solid = item >= OBJECT
-            for canvas, value in ((images, item), (masks, labels[which] + 1), (objects, number)):
-                canvas[where] = np.where(solid, value, canvas[where])
+            images[where][solid] = item[solid]
+            masks[where][solid] = labels[which] + 1
+            objects[where][solid] = number
     return SyntheticScenes(images, masks, objects)
 
 
@@ -56,6 +60,10 @@ def texture(random: np.random.Generator, side: int) -> np.ndarray:
     angle = random.uniform(0, np.pi)
     phase = random.uniform(0, 2 * np.pi)
     period = random.uniform(4, 16)
-    waves = np.sin((across * np.cos(angle) + down * np.sin(angle)) * 2 * np.pi / period + phase)
-    canvas = random.uniform(40, 120) + random.uniform(10, 40) * waves + random.normal(0, 8, (side, side))
+    along = across * np.cos(angle) + down * np.sin(angle)  # pixels in the waves' direction
+    waves = np.sin(along * 2 * np.pi / period + phase)
+    brightness = random.uniform(40, 120)
+    strength = random.uniform(10, 40)
+    grain = random.normal(0, 8, (side, side))
+    canvas = brightness + strength * waves + grain
     return canvas.clip(0, 255).astype(np.uint8)

@@ -13,14 +13,20 @@ from likewise.data.video.video_decoding import SOUND_RATE
 
 FRAME_RATE = 25
 """frames a second"""
-SIZES, DECAYS = (0.28, 0.44), (0.025, 0.09)
-"""side of a small and of a large garment over the frame's, and seconds in which their notes fall to 37%"""
+SIZES = (0.28, 0.44)
+"""side of a small and of a large garment over the frame's"""
+DECAYS = (0.025, 0.09)
+"""seconds in which the note of a small and of a large garment falls to 37%"""
 BOUNCE = (6.0, 12.0)
 """frames from one landing to the next, drawn anew each time, so that no two moments of a clip need be equal"""
-LOWEST, RATIO = 300.0, 1.33
-"""Hz of the first class's note, and how much higher each next class sounds; ten classes end at 3.9 kHz"""
-LOUDNESS, NOISE = 0.3, 0.003
-"""of a note when it begins, and of the noise below it, where 1 is the loudest that can be stored"""
+LOWEST = 300.0
+"""Hz of the first class's note"""
+RATIO = 1.33
+"""how much higher each next class sounds; ten classes end at 3.9 kHz"""
+LOUDNESS = 0.3
+"""of a note when it begins, where 1 is the loudest that can be stored"""
+NOISE = 0.003
+"""loudness of the noise below the notes"""
 NOTE_SECONDS = 0.4
 """seconds after which a note is cut off, a thousandth of it being left"""
 
@@ -71,13 +77,15 @@ def sound_videos(
     left = random.integers(0, side // 2 - most + 1, size=(count, 2)) + halves
     heights = [(_height(first, length), _height(second, length)) for first, second in landings]
     top = (1 - np.array(heights)) * (side - most)  # [N, 2, T]
-    frames = _drawn(random, _pieces(items[which], large, sizes), left, top, side)
+    pieces = _pieces(items[which], large, sizes)
+    frames = _drawn(random, pieces, left, top, side)
     # The first of the two sounds.
     sounding = labels[which[:, 0]].astype(np.int64)
+    is_large = large[:, 0]
     notes = []
-    for (first, _), kind, is_large in zip(landings, sounding, large[:, 0], strict=True):
-        notes.append(_notes(random, first, kind, DECAYS[is_large], length))
-    boxes = _boxes(left[:, 0], top[:, 0], sizes[large[:, 0]], most, side)
+    for row, (first, _) in enumerate(landings):
+        notes.append(_notes(random, first, sounding[row], DECAYS[is_large[row]], length))
+    boxes = _boxes(left[:, 0], top[:, 0], sizes[is_large], most, side)
     return SoundVideos(frames, np.stack(notes), sounding, boxes)
 
 
@@ -89,7 +97,8 @@ def _pieces(items: np.ndarray, large: np.ndarray, sizes: np.ndarray) -> np.ndarr
         chosen = large == kind
         margin = (most - size) // 2
         room = made[chosen]
-        room[..., most - size :, margin : margin + size] = pieces_of(items[chosen], int(size)).numpy()
+        pieces = pieces_of(items[chosen], int(size)).numpy()
+        room[..., most - size :, margin : margin + size] = pieces
         made[chosen] = room
     return made
 
@@ -109,14 +118,16 @@ def _of_two_classes(random: np.random.Generator, labels: np.ndarray, count: int)
 def _landings(random: np.random.Generator, length: int) -> np.ndarray:
     """When a garment lands, in frames, from before the clip until after it."""
     gaps = random.uniform(*BOUNCE, size=int(length / BOUNCE[0]) + 3)
-    return np.concatenate([[0.0], np.cumsum(gaps)]) - random.uniform(0, gaps[0])
+    landings = np.concatenate([[0.0], np.cumsum(gaps)])
+    return landings - random.uniform(0, gaps[0])
 
 
 def _height(landings: np.ndarray, length: int) -> np.ndarray:
     """How high a garment is at each frame, float [length]: parabolas of one gravity, the longest as high as 1."""
     time = np.arange(length)
     after = np.searchsorted(landings, time, side="right").clip(1, len(landings) - 1)
-    before, until = landings[after - 1], landings[after]
+    before = landings[after - 1]
+    until = landings[after]
     longest = BOUNCE[1]
     return 4 * (time - before) * (until - time) / longest**2
 
@@ -139,7 +150,8 @@ def _notes(
             since = (np.arange(first, first + last) - landing) / SOUND_RATE
             note = np.exp(-since / decay) * np.sin(frequency * since)
             sound[first : first + last] += LOUDNESS * note
-    return to_int16(sound[last : last + count].clip(-1, 1))
+    clip = sound[last : last + count]
+    return to_int16(clip.clip(-1, 1))
 
 
 def _drawn(
@@ -170,13 +182,15 @@ def _drawn(
         down = whole[..., None, None] + np.arange(size + 1)[:, None]
         across = left[:, number, None, None, None] + np.arange(size)
         for layer in range(2):
-            piece = np.pad(pieces[:, number, layer], ((0, 0), (1, 1), (0, 0)))[:, None]
+            above_and_below = ((0, 0), (1, 1), (0, 0))
+            piece = np.pad(pieces[:, number, layer], above_and_below)[:, None]  # [N, 1, H + 2, H]
             upper = piece[:, :, 1:]
             lower = piece[:, :, :-1]
             canvas[layer, row, time, down, across] = (1 - part) * upper + part * lower
     light, cover = canvas[:, :, :, :side]
     frames = light + (1 - cover) * grounds[:, None]
-    return np.rint(frames.clip(0, 255)).astype(np.uint8)[:, :, None]
+    frames = np.rint(frames.clip(0, 255)).astype(np.uint8)
+    return frames[:, :, None]
 
 
 def _boxes(
@@ -188,6 +202,8 @@ def _boxes(
 ) -> np.ndarray:
     """float32 [N, 4] of what garments of sizes [N] cover while the upper ends of their squares [N, T] move."""
     left = left + (most - size) // 2
-    above = most - size
-    ends = [left, top.min(axis=1) + above, left + size, top.max(axis=1) + most]
-    return (np.stack(ends, axis=1) / side).clip(0, 1).astype(np.float32)
+    right = left + size
+    highest = top.min(axis=1) + most - size
+    lowest = top.max(axis=1) + most
+    pixels = np.stack([left, highest, right, lowest], axis=1)
+    return (pixels / side).clip(0, 1).astype(np.float32)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,7 +48,8 @@ class DecodedVideos:
 
     def __init__(self, folder: Path, manifest: Manifest, shape: ClipShape) -> None:
         found = json.loads((folder / "found.json").read_text())
-        self.lost: dict[int, str] = {int(row): reason for row, reason in found["lost"].items()}
+        lost: dict[str, str] = found["lost"]
+        self.lost = {int(row): reason for row, reason in lost.items()}
         self.notes = tuple(_notes(found, manifest))
         self.clips = Clips(
             _mapped(folder / "frames.npy"),
@@ -134,48 +135,68 @@ def _decode_all(manifest: Manifest, shape: ClipShape, folder: Path) -> None:
     """Decode every video into files next to the folder, which takes its name when all are there."""
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True, exist_ok=True)
-    count = len(manifest)
-    frames = _new_array(partial / "frames.npy", (count, shape.frames, 3, shape.size, shape.size), np.uint8)
-    sound = _new_array(partial / "sound.npy", (count, shape.samples), np.int16)
-
-    starts = _starts(manifest)
-
-    def decode(row: int) -> tuple[float, int, bool, str] | str:
-        try:
-            video = manifest.pixels.encoded(row)
-            clip = decode_clip(video.content, video.name, replace(shape, start=shape.start + starts[row]))
-        except (UnreadableVideo, UnreadableImage) as error:
-            return str(error)
-        frames[row] = clip.frames
-        sound[row] = to_int16(clip.sound)
-        has_sound = clip.has_sound and bool(clip.sound.any())
-        return clip.aspect, clip.valid_frames, has_sound, clip.note
-
     try:
-        decoded = list(parallel_map(decode, count))
+        decoded = _decode_into(partial, manifest, shape)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise EnvironmentIOError(f"{folder} cannot be written: {error.strerror or error}. Free some room.") from error
     lost = {row: reason for row, reason in enumerate(decoded) if isinstance(reason, str)}
-    if len(lost) == count:
+    if len(lost) == len(manifest):
         shutil.rmtree(partial)
         raise LikewiseError(f"{manifest.source}: no video can be decoded. The first: {lost[0]}.")
-    rows = [(1.0, 0, False, "") if isinstance(row, str) else row for row in decoded]
+    videos = [_LOST if isinstance(video, str) else video for video in decoded]
     found = {
         "lost": lost,
-        "aspect": [row[0] for row in rows],
-        "valid_frames": [row[1] for row in rows],
-        "has_sound": [row[2] for row in rows],
-        "notes": [row[3] for row in rows],
+        "aspect": [video.aspect for video in videos],
+        "valid_frames": [video.valid_frames for video in videos],
+        "has_sound": [video.has_sound for video in videos],
+        "notes": [video.note for video in videos],
         "shape": asdict(shape),
     }
-    frames.flush()
-    sound.flush()
     (partial / "found.json").write_text(json.dumps(found))
     if not folder.exists():
         partial.replace(folder)
     else:  # another process was faster
         shutil.rmtree(partial)
+
+
+class _Decoded(NamedTuple):
+    """What decoding one video found, besides its frames and its sound."""
+
+    aspect: float
+    valid_frames: int
+    has_sound: bool
+    note: str
+
+
+_LOST = _Decoded(1.0, 0, False, "")
+"""In the place of a video that cannot be decoded."""
+
+
+def _decode_into(folder: Path, manifest: Manifest, shape: ClipShape) -> list[_Decoded | str]:
+    """Frames and sound of every video, in files; of each what was found, or why it cannot be decoded."""
+    count = len(manifest)
+    of_frames = (count, shape.frames, 3, shape.size, shape.size)
+    frames = _new_array(folder / "frames.npy", of_frames, np.uint8)
+    sound = _new_array(folder / "sound.npy", (count, shape.samples), np.int16)
+    starts = _starts(manifest)
+
+    def decode(row: int) -> _Decoded | str:
+        try:
+            video = manifest.pixels.encoded(row)
+            span = replace(shape, start=shape.start + starts[row])
+            clip = decode_clip(video.content, video.name, span)
+        except (UnreadableVideo, UnreadableImage) as error:
+            return str(error)
+        frames[row] = clip.frames
+        sound[row] = to_int16(clip.sound)
+        has_sound = clip.has_sound and bool(clip.sound.any())
+        return _Decoded(clip.aspect, clip.valid_frames, has_sound, clip.note)
+
+    decoded = list(parallel_map(decode, count))
+    frames.flush()
+    sound.flush()
+    return decoded
 
 
 def _notes(found: Mapping[str, Any], manifest: Manifest) -> list[str]:
@@ -208,7 +229,8 @@ def _starts(manifest: Manifest) -> list[float]:
 
 def _key(manifest: Manifest, shape: ClipShape) -> str:
     """A name for what is stored: it changes with the files, their order, and the shape."""
-    digest = hashlib.blake2b(json.dumps([FORMAT, asdict(shape)]).encode(), digest_size=12)
+    kind = json.dumps([FORMAT, asdict(shape)])
+    digest = hashlib.blake2b(kind.encode(), digest_size=12)
     starts = _starts(manifest)
     for row, name in enumerate(manifest.ids):
         start = starts[row]

@@ -42,7 +42,8 @@ class Track:
 
     def read(self, index: Tensor) -> Tensor:
         """int64 [B] -> the entries of those rows."""
-        return torch.from_numpy(self._entries().numpy()[self.rows[index.numpy()]])
+        rows = self.rows[index.numpy()]
+        return torch.from_numpy(self._entries().numpy()[rows])
 
     def _entries(self) -> Tensor:
         raise NotImplementedError

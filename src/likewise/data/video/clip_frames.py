@@ -163,8 +163,9 @@ def made_clips(
         find_flow,
         frame_rate,
     )
-    mode = CLIP_MODE if channels == 3 else "L"
-    headers = Headers(np.full((count, 2), (width, height), np.int32), np.full(count, mode))
+    sizes = np.full((count, 2), (width, height), np.int32)
+    modes = np.full(count, CLIP_MODE if channels == 3 else "L")
+    headers = Headers(sizes, modes)
     return ClipPixels(clips, np.arange(count), headers)
 
 

@@ -92,10 +92,12 @@ def clip_manifest(
     count = len(frames)
     find_flow = partial(_flow_of, frames) if flow is None else partial(torch.from_numpy, flow)
     pixels = made_clips(frames, frame_rate, find_flow, sound)
+    if labels is None:
+        labels = torch.full((count,), UNLABELLED)
     manifest = Manifest(
         source=source,
         pixels=pixels,
-        labels=torch.full((count,), UNLABELLED) if labels is None else torch.as_tensor(labels).long(),
+        labels=torch.as_tensor(labels).long(),
         splits=np.full(count, "train") if splits is None else splits,
         ids=[f"{source}/{row:05d}" for row in range(count)],
         class_names=tuple(class_names),

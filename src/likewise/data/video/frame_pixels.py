@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+
+from likewise.data.resizing import resized
 
 
 def rgb_converter() -> Callable[[Any], np.ndarray]:
@@ -49,7 +50,5 @@ def squares(pictures: list[np.ndarray], size: int) -> np.ndarray:
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:
     """uint8 [H, W, 3] -> [3, size, size]."""
-    planes = torch.from_numpy(picture.transpose(2, 0, 1))[None]
-    if planes.shape[2:] != (size, size):
-        planes = functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    return planes[0].numpy()
+    planes = torch.from_numpy(picture.transpose(2, 0, 1))
+    return resized(planes, size, size).numpy()

@@ -23,10 +23,11 @@ def samples_from(sound: Tensor, first: Tensor, length: int) -> Tensor:
         first: int64 [B]; below 0 is silence before the sound began.
         length: how many samples.
     """
-    index = first.to(sound.device)[:, None] + torch.arange(length, device=sound.device)
+    samples = torch.arange(length, device=sound.device)
+    index = first.to(sound.device)[:, None] + samples  # [B, length]
     inside = (index >= 0) & (index < sound.shape[1])
-    samples = sound.gather(1, index.clamp(0, sound.shape[1] - 1))  # int16 [B, length]
-    return samples.float().div(LOUDEST).masked_fill(~inside, 0.0)
+    window = sound.gather(1, index.clamp(0, sound.shape[1] - 1))  # int16 [B, length]
+    return window.float().div(LOUDEST).masked_fill(~inside, 0.0)
 
 
 def sound_of_frames(sound: Tensor, start: Tensor, frames: int, stored: int) -> Tensor:

@@ -166,7 +166,8 @@ def _clip(tracks: _Tracks, note: str, shape: ClipShape) -> Clip:
     times = np.array(tracks.times) - begin
     wanted = shape.start + np.arange(shape.frames) / shape.frame_rate
     # Half a millisecond of grace: time stamps are rounded to the container's clock.
-    on_then = np.clip(np.searchsorted(times, wanted + 5e-4, side="right") - 1, 0, len(times) - 1)
+    on_then = np.searchsorted(times, wanted + 5e-4, side="right") - 1
+    on_then = np.clip(on_then, 0, len(times) - 1)
     convert = rgb_converter()
     parts = {}
     for number in set(on_then.tolist()):
@@ -237,7 +238,10 @@ class _Tracks:
 
     def _picture(self, frame: Any) -> None:
         """Keep a picture; of those before the span's start only the last, which is on when it starts."""
-        time = float(frame.time if frame.time is not None else len(self.times) / self.shape.frame_rate)
+        time = frame.time
+        if time is None:
+            time = len(self.times) / self.shape.frame_rate
+        time = float(time)
         if self.first_time is None:
             self.first_time = time
         if self.times:

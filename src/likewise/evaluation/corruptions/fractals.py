@@ -31,9 +31,12 @@ def _doubled(grid: Tensor, noise: Tensor) -> Tensor:
     below = grid.roll(-1, 1)
     right = grid.roll(-1, 2)
     below_right = below.roll(-1, 2)
-    middle = (grid + below + right + below_right) / 4 + noise[:, 0]
-    top = (grid + right + middle + middle.roll(1, 1)) / 4 + noise[:, 1]
-    left = (grid + below + middle + middle.roll(1, 2)) / 4 + noise[:, 2]
+    for_middle, for_top, for_left = noise.unbind(1)
+    middle = (grid + below + right + below_right) / 4 + for_middle
+    middle_above = middle.roll(1, 1)
+    middle_before = middle.roll(1, 2)
+    top = (grid + right + middle + middle_above) / 4 + for_top
+    left = (grid + below + middle + middle_before) / 4 + for_left
     upper = torch.stack([grid, top], dim=3)  # [B, S, S, 2]
     lower = torch.stack([left, middle], dim=3)
     pairs = torch.stack([upper, lower], dim=2)  # [B, S, 2, S, 2]

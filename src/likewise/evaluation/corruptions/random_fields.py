@@ -63,7 +63,8 @@ class RandomFields:
         uniform = _share(words, 40).add_(2**-25)  # half a step up: never the logarithm of 0
         radius = uniform.log_().mul_(-2).sqrt_()
         angle = _share(words, 8).mul_(2 * math.pi)
-        both = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+        pairs = [radius * angle.cos(), radius * angle.sin()]
+        both = torch.cat(pairs, dim=1)
         return both[:, :count].reshape(-1, *shape)
 
     def _words(self, count: int) -> Tensor:
@@ -86,4 +87,5 @@ def _shifted(word: Tensor, bits: int) -> Tensor:
 
 def _share(words: Tensor, lowest: int) -> Tensor:
     """24 bits of each word, from the given one upwards, as float32 in [0, 1)."""
-    return (words >> lowest).bitwise_and_(2**24 - 1).float().mul_(2**-24)
+    bits = (words >> lowest).bitwise_and_(2**24 - 1)
+    return bits.float().mul_(2**-24)

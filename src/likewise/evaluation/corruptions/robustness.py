@@ -130,10 +130,11 @@ class Robustness:
         chosen = self._chosen(test.labels)
         labels = test.labels[chosen]
         rows = test.index[chosen]
-        fields = RandomFields.of([test.ids[int(at)] for at in chosen], self.seed, device)
-        conditions = 1 + len(self.kinds) * len(self.severities)
-        correct = {who: torch.empty(conditions, len(chosen), dtype=torch.bool) for who in classifiers}
-        confidence = {who: torch.empty(conditions, len(chosen)) for who in classifiers}
+        ids = [str(test.ids[row]) for row in chosen.tolist()]
+        fields = RandomFields.of(ids, self.seed, device)
+        shape = (1 + len(self.kinds) * len(self.severities), len(chosen))  # the first is clean
+        correct = {who: torch.empty(shape, dtype=torch.bool) for who in classifiers}
+        confidence = {who: torch.empty(shape) for who in classifiers}
         for part in torch.arange(len(chosen)).split(self._rows(test, rows, view)):
             clean = pixels_of_view(view, test.images.read(rows[part]), device)
             fields_of_part = RandomFields(fields.keys[part.to(device)])

@@ -29,7 +29,8 @@ def sync_auc(synchronous: Tensor, shifted: Tensor, valid: Tensor) -> Interval:
     shifts = valid.sum(dim=1).float()  # [N]
     value = float(wins.sum() / (count * shifts.sum()))
     samples = resampled_counts(count, generator(0, "sync")).float()  # [R, N]
-    areas = ((samples @ wins) * samples).sum(dim=1) / (count * (samples @ shifts))  # [R]
+    won = ((samples @ wins) * samples).sum(dim=1)  # [R]
+    areas = won / (count * (samples @ shifts))
     return percentiles(value, areas)
 
 

@@ -84,9 +84,8 @@ class FewLabel:
             "seeds": self._seeds(),
             "interval": CROSSED if self.draws > 1 else f"{WILSON}; one draw says nothing about other draws",
         }
-        return Measurement(
-            Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol), predictions
-        )
+        score = Score(f"few{protocol['per_class']}_top1", *interval, int(known.sum()), protocol)
+        return Measurement(score, predictions)
 
 
 class _Pool(NamedTuple):

@@ -34,7 +34,8 @@ class Standardiser:
         for chunk in vectors.split(CHUNK):
             mean += chunk.double().sum(dim=0) / len(vectors)
         for chunk in vectors.split(CHUNK):
-            square += (chunk.double() - mean).square().sum(dim=0) / len(vectors)
+            deviation = chunk.double() - mean
+            square += deviation.square().sum(dim=0) / len(vectors)
         scale = square.sqrt()
         # Rounding gives a constant feature a tiny standard deviation; dividing by it would amplify noise.
         scale[scale <= 1e-6 * mean.abs() + 1e-12] = 1.0
@@ -198,7 +199,8 @@ class _Objective:
     def __call__(self, weights: Tensor) -> tuple[float, Tensor]:
         log_prob = logits(weights, self.axes.coordinates).log_softmax(dim=1)  # [K, C, N]
         of_own_class = (log_prob * self.one_hot).sum(dim=1)  # [K, N]
-        loss = -float((of_own_class * self.counted[:, 0]).sum(dtype=torch.float64))
+        counted = of_own_class * self.counted[:, 0]
+        loss = -float(counted.sum(dtype=torch.float64))
         error = log_prob.exp_().sub_(self.one_hot).mul_(self.counted)  # [K, C, N]
         slope = error.flatten(0, 1) @ self.axes.coordinates  # [K * C, R]
         slope = slope.view(*error.shape[:2], -1)
@@ -218,7 +220,8 @@ class _Objective:
         """
         prob = logits(weights, self.axes.coordinates).softmax(dim=1)  # [K, C, N]
         prob = prob.transpose(0, 1).flatten(1).double()  # [C, K N]
-        between_classes = prob.mean(dim=1).diag() - prob @ prob.T / prob.shape[1]  # [C, C]
+        second_moment = prob @ prob.T / prob.shape[1]  # [C, C]
+        between_classes = prob.mean(dim=1).diag() - second_moment
         level, directions = torch.linalg.eigh(between_classes)
         level[0] = level[-1]  # the direction common to all classes: the loss does not depend on it
         of_bias = level.new_full((1,), float(self.one_hot.shape[1]))

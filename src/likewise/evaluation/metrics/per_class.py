@@ -42,10 +42,11 @@ def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
     predictions = predictions[known]
     labels = labels[known]
     both = torch.cat([predictions, labels])
-    if len(both) and not 0 <= int(both.min()) <= int(both.max()) < classes:
+    least, greatest = (int(end) for end in both.aminmax()) if len(both) else (0, 0)
+    if least < 0 or greatest >= max(classes, 1):
         raise LikewiseError(
-            f"Classes from {int(both.min())} to {int(both.max())} were met, but there are {classes}: "
-            f"labels and predictions must lie in 0..{classes - 1}."
+            f"Classes from {least} to {greatest} were met, but there are {classes}: labels and predictions must lie in "
+            f"0..{classes - 1}."
         )
     counts = torch.bincount(labels * classes + predictions, minlength=classes**2)
     return counts.view(classes, classes)

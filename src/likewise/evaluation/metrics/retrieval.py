@@ -10,7 +10,7 @@ from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.evaluation.statistics.confidence import wilson
-from likewise.evaluation.statistics.scores import Hits, Measurement, Score, require_usable
+from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Hits, Measurement, Score, require_usable
 
 RANKS = (1, 5, 10)
 """the k of recall at k (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)"""
@@ -157,7 +157,7 @@ def _recall(
     interval = wilson(float(hits.right.double().mean()), images)
     settings = {**protocol, "chance": round(chance, 6), "interval": INTERVAL}
     score = Score(name, *interval, images, settings)
-    return Measurement(score, torch.zeros(0), hits=hits)
+    return Measurement(score, NO_PREDICTIONS, hits=hits)
 
 
 def _chance_by_queries(k: int, images: int) -> float:

@@ -143,7 +143,8 @@ class SegmentationProbe:
             mask = torch.from_numpy(masks.read(row))
             down, across = (mask != NOTHING).nonzero(as_tuple=True)
             if len(down):
-                drawn = torch.randint(len(down), (count,), generator=generator(self.seed, "pixels", row))
+                rng = generator(self.seed, "pixels", row)
+                drawn = torch.randint(len(down), (count,), generator=rng)
                 y = down[drawn]
                 x = across[drawn]
                 rows.append(row)
@@ -233,7 +234,9 @@ class SegmentationProbe:
         differences = []
         for other in others:
             differences += self._differences(tables[first], tables[other], other)
-        per_class = {who: _named_ious(masks, table.sum(dim=0)) for who, table in tables.items()}
+        per_class = {}
+        for who, table in tables.items():
+            per_class[who] = _named_ious(masks, table.sum(dim=0))
         return Segmentation(scores, differences, per_class, examples, predictions)
 
     def _differences(self, first: Tensor, second: Tensor, other: str) -> Iterator[ScoreDifference]:
@@ -253,7 +256,8 @@ def _in_plane(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
 
 def _difference(measure: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
     """The measure of the first of two tables [..., 2, C, C] minus that of the second."""
-    return measure(pair[..., 0, :, :]) - measure(pair[..., 1, :, :])
+    first, second = pair.unbind(-3)
+    return measure(first) - measure(second)
 
 
 def _named_ious(masks: Masks, table: Tensor) -> dict[str, float]:

@@ -82,7 +82,8 @@ def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.9
     classes = by_class(correct, labels)
     cautious = (classes.sums + 1) / (classes.counts + 2)  # [C]
     mean = cautious.mean()
-    variance = (cautious * (1 - cautious) / classes.counts).sum() / len(classes.counts) ** 2
+    of_classes = cautious * (1 - cautious) / classes.counts  # [C], variances
+    variance = of_classes.sum() / len(classes.counts) ** 2
     value = float((classes.sums / classes.counts).mean())
     return wilson(value, float(mean * (1 - mean) / variance), confidence=confidence)
 
@@ -278,7 +279,8 @@ def by_class(values: Tensor, labels: Tensor | None) -> ClassSums:
     if labels is None:
         labels = torch.zeros(len(values), dtype=torch.int64)
     _, index, counts = labels.unique(return_inverse=True, return_counts=True)
-    sums = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, index, values.double())
+    sums = torch.zeros(len(counts), dtype=torch.float64)
+    sums.index_add_(0, index, values.double())
     return ClassSums(sums, counts.double(), index)
 
 
@@ -297,7 +299,8 @@ def bootstrap(
         confidence: share of the draws between the ends.
     """
     counts = resampled_counts(len(tables), generator(seed, "bootstrap"))  # [R, N]
-    sums = (counts @ tables.double().flatten(1)).unflatten(1, tables.shape[1:])
+    sums = counts @ tables.double().flatten(1)
+    sums = sums.unflatten(1, tables.shape[1:])  # [R, ...]
     value = float(statistic(tables.double().sum(dim=0, keepdim=True)))
     return percentiles(value, statistic(sums), confidence)
 
@@ -313,7 +316,8 @@ def resampled_counts(images: int, random: torch.Generator) -> Tensor:
 def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
     """An estimate with the percentiles of its bootstrap samples [R]; NaN are left out."""
     tail = (1 - confidence) / 2
-    low, high = resampled.nanquantile(torch.tensor([tail, 1 - tail], dtype=resampled.dtype)).tolist()
+    ends = torch.tensor([tail, 1 - tail], dtype=resampled.dtype)
+    low, high = resampled.nanquantile(ends).tolist()
     return Interval(value, min(low, value), max(high, value))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from likewise.data.batch import UNLABELLED
@@ -61,7 +62,8 @@ class Score:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Score:
         """The score that ``to_json`` wrote; keys of a later version are ignored."""
-        return record_of(cls, {known.name: content[known.name] for known in fields(cls) if known.name in content})
+        known = {each.name for each in fields(cls)}
+        return record_of(cls, {name: value for name, value in content.items() if name in known})
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, {self.count:,} images)"
@@ -103,6 +105,10 @@ class Measurement(NamedTuple):
     """calibration of the predicted probabilities, where there are any"""
     hits: Hits | None = None
     """hits of a retrieval score, which has no predictions"""
+
+
+NO_PREDICTIONS = torch.zeros(0)
+"""Of a score without classes."""
 
 
 def require_usable(vectors: Tensor, whose: str) -> None:

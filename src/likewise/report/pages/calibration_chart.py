@@ -76,7 +76,8 @@ def _line(name: str, found: Calibration, number: int) -> go.Scatter:
     largest = max(found.counts)
     style = line_style(number, width=1.5)
     # A marker's area, not its width, is to the number of predictions in its bin.
-    style["marker"]["size"] = [5 + 13 * (found.counts[index] / largest) ** 0.5 for index in bins]
+    shares = [found.counts[index] / largest for index in bins]
+    style["marker"]["size"] = [5 + 13 * share**0.5 for share in shares]
     return go.Scatter(
         x=[found.confidence[index] for index in bins],
         y=[found.accuracy[index] for index in bins],

@@ -107,7 +107,8 @@ def figure(
     drawn = go.Figure(traces)
     # The default template is 7 kB of settings, all of which the page overrides.
     drawn.update_layout(template="none", margin={"l": 60, "r": 16, "t": 12, "b": 48})
-    drawn.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
+    above = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    drawn.update_layout(legend=above, hovermode="closest")
     drawn.update_xaxes(title={"text": x_title, "standoff": 8}, zeroline=False)
     drawn.update_yaxes(title={"text": y_title, "standoff": 8}, zeroline=False)
     return drawn.update_layout(**layout)
@@ -163,7 +164,9 @@ def chart(
     """
     content: dict[str, Any] = {"figure": json.loads(drawn.to_json() or "{}"), **details}
     if axes:
-        content["axes"] = {key: {"title": axis_title(key), "x": values} for key, values in axes.items()}
+        content["axes"] = {}
+        for key, values in axes.items():
+            content["axes"][key] = {"title": axis_title(key), "x": values}
     return Chart(name, content, alternative, caption, height)
 
 

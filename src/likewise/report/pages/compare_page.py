@@ -39,7 +39,8 @@ def write_compare_page(comparison: Comparison, out: Path) -> Path:
         Section("cost", "Cost", [_cost(comparison)]),
         Section("settings", "Settings that differ", [_settings(comparison)]),
     ]
-    versions = sorted({str(record.environment.get("likewise", "")) for record in comparison.records} - {""})
+    versions = {str(record.environment.get("likewise", "")) for record in comparison.records}
+    versions = sorted(versions - {""})
     footer = " ".join(["Written by likewise", *versions]) + ". The page is one file and fetches nothing."
     return write_page(out, document(title, lead, sections, footer))
 

@@ -42,8 +42,8 @@ class MatrixRow(NamedTuple):
 
 def confusion(gallery: Gallery) -> list[Block]:
     """The body of the section: classes with the lowest accuracy, then the matrix."""
-    largest = max(int(gallery.all_labels.max(initial=-1)), int(gallery.all_predictions.max(initial=-1)))
-    classes = max(len(gallery.class_names), largest + 1)
+    met = np.concatenate([gallery.all_labels, gallery.all_predictions])
+    classes = max(len(gallery.class_names), int(met.max(initial=-1)) + 1)
     predicted = gallery.all_predictions != UNLABELLED
     predictions = torch.from_numpy(gallery.all_predictions[predicted])
     labels = torch.from_numpy(gallery.all_labels[predicted])

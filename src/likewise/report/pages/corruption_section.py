@@ -109,7 +109,6 @@ def _by_kind(found: dict[str, Any], readings: Readings) -> TableBlock:
     rows = []
     for at, kind in enumerate(found["kinds"]):
         accuracies = first["accuracy"][at]
-        row = [kind.replace("_", " "), *map(percent, accuracies), percent(fmean(accuracies))]
-        row += [percent(fmean(each["accuracy"][at])) for _, each in others]
-        rows.append(row)
+        means = [fmean(accuracies), *(fmean(each["accuracy"][at]) for _, each in others)]
+        rows.append([kind.replace("_", " "), *map(percent, [*accuracies, *means])])
     return TableBlock(f"By kind of corruption: {name}.", head, rows)

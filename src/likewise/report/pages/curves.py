@@ -61,7 +61,8 @@ def curves(record: RunRecord) -> list[Block]:
     found: list[Block] = []
     for line in record.metrics:
         found += [Text(line[guard]) for guard in GUARDS if guard in line]
-    return [*found, Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts))]
+    found.append(Charts("curve-axis", axes_named(keys), list(charts.values()), list(charts)))
+    return found
 
 
 def _charts(record: RunRecord, keys: list[str]) -> dict[str, Chart]:

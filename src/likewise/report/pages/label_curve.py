@@ -142,7 +142,10 @@ def _numbers(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, i
 
 
 def _times(arms: Mapping[str, Sequence[LabelPoint]]) -> TableBlock:
-    rows = [[name, duration(sum(point.seconds for point in points))] for name, points in arms.items()]
+    rows = []
+    for name, points in arms.items():
+        seconds = sum(point.seconds for point in points)
+        rows.append([name, duration(seconds)])
     return TableBlock("Time of each way of learning, all its points together.", ["way of learning", "time"], rows)
 
 

@@ -225,14 +225,18 @@ def label_free_table(measures: Mapping[str, Any]) -> TableBlock | None:
     columns = {who: measures[who] for who in ENCODERS if isinstance(measures.get(who), dict)}
     if not columns:
         columns = {"trained": dict(measures)}
-    names = list(dict.fromkeys(name for values in columns.values() for name in values))
+    names: dict[str, None] = {}  # a set in order
+    for values in columns.values():
+        names |= dict.fromkeys(values)
     if not names:
         return None
     rows = []
     for name in names:
+        measure = Cell(name.replace("_", " "), note=LABEL_FREE.get(name, ""))
         numbers = [_number(values.get(name)) for values in columns.values()]
-        rows.append([Cell(name.replace("_", " "), note=LABEL_FREE.get(name, "")), *numbers])
-    return TableBlock("Measures that need no labels.", ["measure", *[ENCODERS[who] for who in columns]], rows)
+        rows.append([measure, *numbers])
+    head = ["measure", *(ENCODERS[who] for who in columns)]
+    return TableBlock("Measures that need no labels.", head, rows)
 
 
 def _number(value: float | None) -> str:

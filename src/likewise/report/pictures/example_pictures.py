@@ -60,7 +60,8 @@ def _pixels(split: Split, index: Tensor) -> Tensor:
     view = CentreView(min(THUMBNAIL, split.images.size))
     made = []
     for part in index.split(AT_A_TIME):
-        pixels = view(split.images.read(part)).pixels.mul(255).round().byte()
+        seen = view(split.images.read(part)).pixels
+        pixels = seen.mul(255).round().byte()
         if pixels.ndim == 5:
             frames = torch.linspace(0, pixels.shape[1] - 1, STRIP).round().long()
             pixels = pixels[:, frames]

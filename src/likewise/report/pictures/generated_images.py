@@ -63,13 +63,15 @@ def _good_rows(
     real: Labelled,
     good: Labelled,
 ) -> list[list[Picture]]:
+    real_images, real_classes = real
     images, classes = good
     probabilities = classify(images).softmax(dim=1)  # [N, K]
     probability = probabilities.gather(1, classes[:, None]).squeeze(1)  # [N], of its own class
     rows = []
     for label in range(min(int(classes.max()) + 1, CLASSES)):
         chosen = (classes == label).nonzero().flatten()[:FAKES]
-        row = [Picture(pixels, "", "labelled") for pixels in real[0][real[1] == label][:REAL]]
+        of_class = real_images[real_classes == label]
+        row = [Picture(pixels, "", "labelled") for pixels in of_class[:REAL]]
         for i in chosen.tolist():
             row.append(Picture(images[i], f"{probability[i]:.0%}", "good fakes"))
         rows.append(row)

@@ -149,8 +149,9 @@ def _marked(
         x = column * cell_width
         y = row * cell_height
         colour = COLOURS[number - 1]
-        drawing.squares.append(Square(x, y, cell_width, cell_height, colour))
-        drawing.numbers.append(Number(str(number), x + cell_width / 2, y + cell_height / 2, colour))
+        square = Square(x, y, cell_width, cell_height, colour)
+        drawing.squares.append(square)
+        drawing.numbers.append(Number(str(number), *_middle(square), colour))
         similarity = f" ({cosine:.2f})" if cosine else ""
         marked.append(f"{number} in row {row + 1}, column {column + 1}{similarity}")
     drawing.alternative = f"Image {image + 1}, {what}: {'; '.join(marked)}"
@@ -181,10 +182,13 @@ def _pair(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> Drawing:
         one = Square(column1 * cell, row1 * cell, cell, cell, colour)
         other = Square(column2 * cell + right, row2 * cell, cell, cell, colour)
         drawing.squares += [one, other]
-        middle = cell / 2
-        drawing.lines.append(Line(one.x + middle, one.y + middle, other.x + middle, other.y + middle, colour))
+        drawing.lines.append(Line(*_middle(one), *_middle(other), colour))
     drawing.caption = drawing.alternative = _pairs(len(matched), len(drawn))
     return drawing
+
+
+def _middle(square: Square) -> tuple[float, float]:
+    return square.x + square.width / 2, square.y + square.height / 2
 
 
 def _pairs(matched: int, drawn: int) -> str:

@@ -31,7 +31,8 @@ def write_retrieved(run: RunFolder, retrieved: Retrieved, test: Split) -> None:
     if retrieved.texts is None:
         queries = {"spectrograms": spectrograms(test, retrieved.positions[rows])}
     else:
-        queries = {"captions": np.array([retrieved.texts[i] for i in rows.tolist()], dtype=str)}
+        captions = [retrieved.texts[row] for row in rows.tolist()]
+        queries = {"captions": np.array(captions, dtype=str)}
     write_arrays(
         run.retrieved,
         **queries,

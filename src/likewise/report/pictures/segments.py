@@ -51,7 +51,8 @@ def palette(count: int) -> np.ndarray:
         hue = (0.58 + 0.618034 * n) % 1
         brightness = (0.95, 0.7, 0.5)[n % 3]
         colours.append(colorsys.hsv_to_rgb(hue, 0.75, brightness))
-    return (np.array(colours).reshape(-1, 3) * 255).round().astype(np.uint8)
+    levels = np.array(colours).reshape(-1, 3) * 255
+    return levels.round().astype(np.uint8)
 
 
 def painted(mask: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -89,7 +89,8 @@ def _sheet(thumbnails: np.ndarray, kind: str, tile: int) -> tuple[bytes, Sheet]:
 def _tiled(thumbnails: np.ndarray, tile: int) -> Image.Image:
     columns = math.ceil(math.sqrt(len(thumbnails)))
     rows = math.ceil(len(thumbnails) / columns)
-    picture = Image.new("L" if thumbnails.shape[-1] < 3 else "RGB", (columns * tile, rows * tile))
+    mode = "L" if thumbnails.shape[-1] < 3 else "RGB"
+    picture = Image.new(mode, (columns * tile, rows * tile))
     for number, pixels in enumerate(thumbnails):
         image = _image(pixels)
         if image.size != (tile, tile):

@@ -7,6 +7,7 @@ augmentations takes some seconds, in which Triton compiles; it keeps the outcome
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any, NamedTuple, cast
 
@@ -91,73 +92,97 @@ def make(
 
 def _launch_all(images: Tensor, packed: Packed, views: Tensor, normalisation: Normalisation | None) -> None:
     """The kernels that the views need, one after the other."""
-    channels, height, width = images.shape[1:]
     size = views.shape[-1]
-    whole = size <= WHOLE
-    side = tile_of(size)
-    warps = WARPS[side] if whole else TILE_WARPS
-    tiles = (-(-size // side)) ** 2
-    rgb = channels == 3
-    planes = 1 if rgb else channels
-    grid = (len(images) * planes, tiles)
-    rows = packed.box if packed.rows is None else packed.rows  # which without rows no kernel reads
-    cut: dict[str, Any] = {"ROWS": side, "COLUMNS": side, "RGB": rgb}
-    read = (size, height, width, planes, *images.stride(), rows.stride(0))
-    crop = {"SHRINKS": max(height, width) > size, "SCALED": packed.scaled}
+    crop = _Crop.of(images, packed, size)
     sums = unblurred = None
-    if packed.coloured and not whole:
-        sums = views.new_empty(grid, dtype=torch.float32)
-        launch(
-            "sum_kernel",
-            grid,
-            warps,
-            (images, packed.box, rows, sums),
-            read,
-            **cut,
-            **crop,
-        )
+    if packed.coloured and size > WHOLE:
+        sums = views.new_empty(crop.grid, dtype=torch.float32)
+        launch("sum_kernel", crop.grid, crop.warps, (images, packed.box, crop.rows, sums), crop.numbers, **crop.flags)
     if packed.blurs and size > BLURS_WHOLE:
         unblurred = torch.empty(views.shape, dtype=torch.float32, device=views.device)
     mean, std = normalisation or (None, None)
-    taps = kernel_size(size)
-    finish = {
-        "RADIUS": taps // 2,
-        "TAPS": _power_of_two(taps),
-        "CUTS_OUT": packed.cutout_side > 0,
-        "NORMALISED": normalisation is not None,
-    }
+    finish = {**_blur_flags(size), "CUTS_OUT": packed.cutout_side > 0, "NORMALISED": normalisation is not None}
     launch(
         "view_kernel",
-        grid,
-        warps,
-        (images, packed.box, rows, sums, views, unblurred, mean, std),
-        (packed.cutout_side, *read, *views.stride()),
-        **(cut | crop | finish),
-        TILES=_power_of_two(tiles),
+        crop.grid,
+        crop.warps,
+        (images, packed.box, crop.rows, sums, views, unblurred, mean, std),
+        (packed.cutout_side, *crop.numbers, *views.stride()),
+        **crop.flags,
+        **finish,
+        TILES=_power_of_two(crop.grid[1]),
         COLOURED=packed.coloured,
         BLURS=packed.blurs,
-        WHOLE=whole,
+        WHOLE=size <= WHOLE,
         BLURS_HERE=unblurred is None,
     )
     if unblurred is not None:
-        tiles = (len(images) * channels, (-(-size // TILE)) ** 2)
-        half_blurred = torch.empty_like(unblurred)
-        numbers = (size, channels, rows.stride(0))
-        blur = {
-            "ROWS": TILE,
-            "COLUMNS": TILE,
-            "RADIUS": taps // 2,
-            "TAPS": _power_of_two(taps),
-        }
-        launch("across_kernel", tiles, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **blur)
-        launch(
-            "down_kernel",
-            tiles,
-            BLUR_WARPS,
-            (rows, half_blurred, views, mean, std),
-            (packed.cutout_side, *numbers, *views.stride()),
-            **(blur | finish),
+        _launch_blur(unblurred, crop.rows, views, (mean, std), packed.cutout_side, finish)
+
+
+def _launch_blur(
+    unblurred: Tensor,
+    rows: Tensor,
+    views: Tensor,
+    normalisation: tuple[Tensor | None, Tensor | None],
+    cutout_side: float,
+    finish: dict[str, Any],
+) -> None:
+    """The views that are blurred, from what the kernel of views left unblurred: across, then down."""
+    count, channels, size, _ = views.shape
+    half_blurred = torch.empty_like(unblurred)
+    grid = (count * channels, math.ceil(size / TILE) ** 2)
+    numbers = (size, channels, rows.stride(0))
+    tile = {"ROWS": TILE, "COLUMNS": TILE}
+    launch("across_kernel", grid, BLUR_WARPS, (rows, unblurred, half_blurred), numbers, **tile, **_blur_flags(size))
+    launch(
+        "down_kernel",
+        grid,
+        BLUR_WARPS,
+        (rows, half_blurred, views, *normalisation),
+        (cutout_side, *numbers, *views.stride()),
+        **tile,
+        **finish,
+    )
+
+
+class _Crop(NamedTuple):
+    """What the kernels that read images are launched with."""
+
+    grid: tuple[int, int]
+    """a program for each view (of an image that is not RGB: for each of its channels), and for each tile"""
+    warps: int
+    rows: Tensor
+    """the views' parameters; the boxes where there are none, which then no kernel reads"""
+    numbers: tuple[int, ...]
+    flags: dict[str, Any]
+
+    @classmethod
+    def of(cls, images: Tensor, packed: Packed, size: int) -> _Crop:
+        """Of images uint8 [B, C, H, W], for views of so many pixels."""
+        count, channels, height, width = images.shape
+        side = tile_of(size)
+        rgb = channels == 3
+        planes = 1 if rgb else channels
+        rows = packed.box if packed.rows is None else packed.rows
+        return cls(
+            grid=(count * planes, math.ceil(size / side) ** 2),
+            warps=WARPS[side] if size <= WHOLE else TILE_WARPS,
+            rows=rows,
+            numbers=(size, height, width, planes, *images.stride(), rows.stride(0)),
+            flags={
+                "ROWS": side,
+                "COLUMNS": side,
+                "RGB": rgb,
+                "SHRINKS": max(height, width) > size,
+                "SCALED": packed.scaled,
+            },
         )
+
+
+def _blur_flags(size: int) -> dict[str, int]:
+    taps = kernel_size(size)
+    return {"RADIUS": taps // 2, "TAPS": _power_of_two(taps)}
 
 
 def tile_of(size: int) -> int:

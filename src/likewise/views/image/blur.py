@@ -31,7 +31,8 @@ def blur_matrix(sigma: Tensor, taps: int, size: int) -> Tensor:
     offset = torch.arange(-radius, radius + 1, device=sigma.device)
     kernel = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)  # [B, taps]
-    source = (torch.arange(size, device=sigma.device)[:, None] + offset).abs()
+    target = torch.arange(size, device=sigma.device)
+    source = (target[:, None] + offset).abs()  # [size, taps]
     source = torch.where(source >= size, 2 * (size - 1) - source, source)  # reflect without repeating the edge
     rows = len(sigma)
     index = source.expand(rows, -1, -1)  # [B, size, taps]

@@ -21,7 +21,8 @@ def luminance(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(dim=1)
-    return (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).unsqueeze(1)
+    weighted = (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE)
+    return weighted.unsqueeze(1)
 
 
 def brighten(images: Tensor, factor: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def random_boxes(
     """
     random = BoxDraws(
         share=rng.uniform(*area, columns=TRIES),
-        log_ratio=rng.uniform(math.log(ratio[0]), math.log(ratio[1]), columns=TRIES),
+        log_ratio=rng.uniform(*map(math.log, ratio), columns=TRIES),
         across=rng.uniform(-1, 1),
         down=rng.uniform(-1, 1),
         mirrored=rng.chance(flip),
@@ -55,7 +55,8 @@ def random_boxes(
 
 def boxes(random: BoxDraws, aspect: Tensor, ratio: tuple[float, float]) -> Tensor:
     """The boxes that were drawn: float32 [B, 2, 3]."""
-    width, height = _first_that_fits(random.share, random.log_ratio.exp(), aspect.to(random.share), ratio)
+    share = random.share
+    width, height = _first_that_fits(share, random.log_ratio.exp(), aspect.to(share), ratio)
     signed = torch.where(random.mirrored, -width, width)
     across = random.across * (1 - width)
     down = random.down * (1 - height)
@@ -115,7 +116,8 @@ def _shrink(images: Tensor, box: Tensor, size: int) -> Tensor:
     lines = lines.view(rows, size * channels, width).mT.contiguous()
     across = filter_taps(box[:, 0, 0], box[:, 0, 2], width, size)
     lines = _sum_lines(lines, *across)  # [B, size, size*C]
-    return lines.view(rows, size, size, channels).permute(0, 3, 2, 1).contiguous()
+    view = lines.view(rows, size, size, channels)  # across, down
+    return view.permute(0, 3, 2, 1).contiguous()
 
 
 def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple[Tensor, Tensor]:
@@ -133,7 +135,7 @@ def filter_taps(extent: Tensor, centre: Tensor, pixels: int, size: int) -> tuple
     target = (torch.arange(size, device=extent.device) * 2 + 1) / size - 1
     middle = (centre + 1)[:, None] * (pixels / 2)
     wanted = middle + extent[:, None] * (target * (pixels / 2))  # [B, size], in pixels
-    reach = (extent.abs() * (pixels / size)).clamp(min=1)[:, None]
+    reach = (extent.abs() * (pixels / size))[:, None].clamp(min=1)  # [B, 1]
     taps = math.ceil(2 * max(1, pixels / size))  # no box is wider than its image
     first = (wanted - reach + 0.5).floor_()
     index = first[:, :, None] + torch.arange(taps, device=extent.device)
