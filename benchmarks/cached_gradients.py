@@ -22,7 +22,8 @@ from lightning_fabric import Fabric
 from measuring import Claim, Clock, Table, in_turns, keep, megabytes
 
 from likewise.data.batch import Batch, Pixels
-from likewise.encoders.build import EncoderSettings, build_encoder
+from likewise.encoders.build import build_encoder
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.methods import Method, Nets, Progress, find_method, with_view_size
 from likewise.randomness import seed_networks
 from likewise.training.cached_gradients import CachedGradients, JointGradients, Learner

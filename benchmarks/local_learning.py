@@ -18,7 +18,8 @@ import tyro
 from measuring import Claim, Clock, Table, in_turns, keep
 
 from likewise.data.batch import Batch, Pixels
-from likewise.encoders.build import EncoderSettings, build_encoder
+from likewise.encoders.build import build_encoder
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.methods import Nets, Progress, find_method, with_view_size
 from likewise.randomness import seed_networks
 

@@ -206,6 +206,27 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     plan, started = QUICK if quick else DemoPlan(), time.perf_counter()
     make_folder(out, ("demo.json", "demo.html"), overwrite)
     arms = Arms(plan, seed, out, overwrite, console)
+    points = _train_arms(arms, console)
+    sentence = gains_in_words(points)
+    most = int(min(torch.bincount(arms.prepared.train.labels)))
+    page = _write_page(out, arms, points, sentence, most)
+    seconds = time.perf_counter() - started
+    content = {
+        "plan": to_json(plan),
+        "seed": seed,
+        "seconds": seconds,
+        "environment": environment(arms.fabric, arms.precision),
+        "sentence": sentence,
+        "points": {name: [point._asdict() for point in line] for name, line in points.items()},
+    }
+    write_json(out / "demo.json", content)
+    console.print(_table(points, plan.budgets, most))
+    console.print(f"\n{sentence}\n\npage  {page}\ntook  {seconds:.0f} s", highlight=False)
+    return points
+
+
+def _train_arms(arms: Arms, console: Console) -> dict[str, list[LabelPoint]]:
+    """The points of each arm, in the order of the page."""
     points: dict[str, list[LabelPoint]] = {LABELS_ONLY: [], SIMCLR: [], SUNCET: [], ALL_LABELS: []}
     console.print("[bold]1 of 4[/bold]  SimCLR: no labels")
     encoder, points[SIMCLR] = arms.simclr()
@@ -217,40 +238,32 @@ def run_demo(out: Path, quick: bool, seed: int, overwrite: bool, console: Consol
     points[LABELS_ONLY] = _printed(arms.labels_only(), console)
     console.print("[bold]4 of 4[/bold]  SupCon: every label")
     points[ALL_LABELS] = _printed([arms.all_labels()], console)
+    return points
 
-    most = int(min(torch.bincount(arms.prepared.train.labels)))
-    sentence = gains_in_words(points)
+
+def _write_page(out: Path, arms: Arms, points: Mapping[str, list[LabelPoint]], sentence: str, most: int) -> Path:
+    """Write ``demo.html``; ``most`` is how many labels of each class all labels are."""
+    train_images, test_images = len(arms.prepared.train.manifest), len(arms.prepared.splits["test"].manifest)
     facts = [
-        f"Data: {DATA}, {len(arms.prepared.train.manifest):,} images to train on and "
-        f"{len(arms.prepared.splits['test'].manifest):,} to test on, ten kinds of clothes, 28x28 gray.",
-        f"Network: {arms.prepared.encoder.name}, {arms.fabric.device}, seed {seed}; every setting in demo.json.",
+        f"Data: {DATA}, {train_images:,} images to train on and {test_images:,} to test on, ten kinds of clothes, "
+        f"28x28 gray.",
+        f"Network: {arms.prepared.encoder.name}, {arms.fabric.device}, seed {arms.seed}; every setting in demo.json.",
         "Probe: logistic regression on the frozen encoder; its L2 strength is chosen by cross-validation within the "
         "visible labels. No choice was made on the test images.",
     ]
-    page = write_label_curve_page(
-        points, sentence, out / "demo.html", all_labels=most, facts=facts,
+    commands = [
+        ("The page of the SimCLR run", f"open {out / 'simclr' / 'report.html'}"),
+        ("Your own photographs", "likewise train photos/ --labels labels.csv"),
+    ]
+    return write_label_curve_page(
+        points,
+        sentence,
+        out / "demo.html",
+        all_labels=most,
+        facts=facts,
         intervals=f"Intervals: {WILSON}; one draw of the labels.",
-        commands=[
-            ("The page of the SimCLR run", f"open {out / 'simclr' / 'report.html'}"),
-            ("Your own photographs", "likewise train photos/ --labels labels.csv"),
-        ],
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    written = {name: [point._asdict() for point in line] for name, line in points.items()}
-    write_json(
-        out / "demo.json",
-        {
-            "plan": to_json(plan),
-            "seed": seed,
-            "seconds": seconds,
-            "environment": environment(arms.fabric, arms.precision),
-            "sentence": sentence,
-            "points": written,
-        },
+        commands=commands,
     )
-    console.print(_table(points, plan.budgets, most))
-    console.print(f"\n{sentence}\n\npage  {page}\ntook  {seconds:.0f} s", highlight=False)
-    return points
 
 
 def _printed(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]:
@@ -265,23 +278,29 @@ def _printed(points: Iterable[LabelPoint], console: Console) -> list[LabelPoint]
 
 def gains_in_words(points: Mapping[str, list[LabelPoint]]) -> str:
     """One sentence: the gain of more labels without pre-training, and of pre-training with the same labels."""
-    by_arm = {name: {point.labels_per_class: point.value for point in line} for name, line in points.items()}
-    only = by_arm[LABELS_ONLY]
+    only, simclr, suncet = (_by_budget(points[name]) for name in (LABELS_ONLY, SIMCLR, SUNCET))
     few = [budget for budget in only if budget is not None]
-    gains = {budget: max(by_arm[SIMCLR][budget], by_arm[SUNCET][budget]) - only[budget] for budget in few}
-    listed = ", ".join(f"{100 * gain:+.1f} with {budget}" for budget, gain in gains.items())
+    least, most = only[few[0]], only[few[-1]]
+    gains: list[str] = []
+    for budget in few:
+        gain = max(simclr[budget], suncet[budget]) - only[budget]
+        gains.append(f"{100 * gain:+.1f} with {budget}")
     return (
-        f"Labels only: going from {few[0]} to {few[-1]} a class changed accuracy by "
-        f"{100 * (only[few[-1]] - only[few[0]]):+.1f} points, and from there to all by "
-        f"{100 * (only[None] - only[few[-1]]):+.1f}; pre-training on the same images without labels, in "
-        f"points over labels only: {listed} labels a class (the better of its two arms)."
+        f"Labels only: going from {few[0]} to {few[-1]} a class changed accuracy by {100 * (most - least):+.1f} "
+        f"points, and from there to all by {100 * (only[None] - most):+.1f}; pre-training on the same images without "
+        f"labels, in points over labels only: {', '.join(gains)} labels a class (the better of its two arms)."
     )
+
+
+def _by_budget(line: list[LabelPoint]) -> dict[int | None, float]:
+    """Accuracy by labels a class."""
+    return {point.labels_per_class: point.value for point in line}
 
 
 def _table(points: Mapping[str, list[LabelPoint]], budgets: tuple[int | None, ...], most: int) -> Table:
     table = Table("labels a class", *[str(budget or f"all ({most:,})") for budget in budgets], "seconds")
     for name, line in points.items():
-        by_budget = {point.labels_per_class: point for point in line}
-        cells = [f"{by_budget[budget].value:.3f}" if budget in by_budget else "" for budget in budgets]
+        values = _by_budget(line)
+        cells = [f"{values[budget]:.3f}" if budget in values else "" for budget in budgets]
         table.add_row(name, *cells, f"{sum(point.seconds for point in line):.0f}")
     return table

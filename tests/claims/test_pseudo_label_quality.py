@@ -10,7 +10,7 @@ from likewise.data.batch import Pixels
 from likewise.data.images import InMemoryImages
 from likewise.data.loader import Loader
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.methods import find_method, with_view_size
 from likewise.methods.method import Progress
 from likewise.randomness import generator, seed_networks

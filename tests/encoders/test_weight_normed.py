@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.encoders.weight_normed import WeightNormedConvolution
 from likewise.heads import auxiliary_heads
 

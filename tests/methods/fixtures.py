@@ -13,7 +13,7 @@ from likewise.data.loader import Loader
 from likewise.data.video.clip_columns import FLOW, SOUND
 from likewise.data.video.clips import clip_manifest
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.methods import METHODS, Progress, with_view_size
 from likewise.methods.distillation import DistillationMethod, Teacher
 from likewise.randomness import generator, seed_networks

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.heads import auxiliary_heads
 from likewise.methods.comatch import CoMatch

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.encoders.overlapping_stages import overlap
 from likewise.errors import LikewiseError
 from likewise.losses import nt_xent

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from likewise.encoders import build_encoder
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.encoders.locations import dense_map, dense_stage, flatten_locations
 from likewise.errors import LikewiseError
 from likewise.losses import queue_nce

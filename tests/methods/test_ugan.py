@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from likewise.data.batch import Batch, Pixels
 from likewise.encoders import build_encoder
 from likewise.encoders.adversaries import Generator, PairDiscriminator
-from likewise.encoders.build import EncoderSettings
+from likewise.encoders.encoder_settings import EncoderSettings
 from likewise.errors import LikewiseError
 from likewise.losses.adversarial import feature_matching, pull_away
 from likewise.methods import Progress, Step, with_view_size

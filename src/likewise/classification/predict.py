@@ -33,7 +33,7 @@ from likewise.data.sources.open import open_for_encoder
 from likewise.data.video.clip_frames import open_frames
 from likewise.data.video.clip_reading import with_clips
 from likewise.encoders import EncoderSettings
-from likewise.encoders.build import encoder_settings_of
+from likewise.encoders.stored_encoder import encoder_settings_of
 from likewise.evaluation.features import read_ahead
 from likewise.run_folder import RunFolder
 from likewise.vectors import has_vectors

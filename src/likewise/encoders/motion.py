@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from likewise.encoders.build import build_encoder, choose_encoder
+from likewise.encoders.build import build_encoder
+from likewise.encoders.choose import choose_encoder
 from likewise.encoders.clip_networks import ClipEncoder, clip_encoder, clip_encoder_names
 from likewise.encoders.encoder import Encoder
 from likewise.views.motion.motion_views import MotionViews

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from likewise.data.images import Images, default_channels, default_size, open_images, stored_size
 from likewise.data.manifest import Manifest
 from likewise.encoders import Encoder, EncoderSettings, load_encoder
-from likewise.encoders.build import encoder_settings_of
+from likewise.encoders.stored_encoder import encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.evaluation.evaluate_features import FeatureSource, Part
 from likewise.evaluation.features import extract, extract_readable

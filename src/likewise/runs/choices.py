@@ -15,7 +15,8 @@ from likewise.data.manifest import class_counts
 from likewise.data.splits import channel_statistics
 from likewise.data.video.clip_sampling import WHOLE_FRAME
 from likewise.encoders import EncoderSettings
-from likewise.encoders.build import RUN_START, encoder_settings_of
+from likewise.encoders.encoder_settings import RUN_START
+from likewise.encoders.stored_encoder import encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method
 from likewise.methods.distillation import DistillationMethod

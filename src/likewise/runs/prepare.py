@@ -131,14 +131,10 @@ def prepare(
     """
     settings = with_checked_types(settings)
     check_settings(settings)
-    named = named_method(method)
-    if named is not None:
-        named = with_checked_types(named)
-        check_method(named)
-    recipe = checked_recipe(recipe)
-    if recipe is not None:
-        check_recipe(recipe)
+    named, recipe = _checked_method(method), _checked_recipe(recipe)
     require_teacher(named)
+
+    # What the encoder sees decides how the data are opened, and its statistics come from the opened data.
     start = start_encoder(settings, named)
     inputs = choose_inputs(settings, named, start)
     pixel_range = settings.pixel_range or (start.pixel_range if start is not None else None)
@@ -147,37 +143,56 @@ def prepare(
     manifest = list_data(data, splitter, named)
     refuse_unused_range(manifest, settings.pixel_range)
     settings, start_reason = choose_pretrained_start(settings, named, given.encoder, manifest, splitter)
-    if start_reason:
+    if start_reason:  # pretrained weights bring an image size of their own
         inputs = inputs._replace(image_size=settings.image_size)
         splitter = DataSplitter(data_settings, inputs.sampling, inputs.image_size)
     opened = open_data(manifest, splitter)
-    images = opened.train.train_images
+    images, columns = opened.train.train_images, opened.train.manifest.columns
     require_few_unread(images.unreadable, len(images), settings.max_bad)
-    targets = targets_in(opened.train.manifest.columns) if splitter.budget.per_class != 0 else None
-    rule, reason = choose_method(named, opened.visible_labels, targets)
+
+    targets = targets_in(columns) if splitter.budget.per_class != 0 else None
+    rule, method_reason = choose_method(named, opened.visible_labels, targets)
     if given.views is not None:
         rule = with_views(rule, given.views)
-    train = opened.train.manifest
-    transforms = rule.column_transforms(train.columns)
+    frames = inputs.sampling.frames if inputs.sampling else None
+    transforms = rule.column_transforms(columns)
     return Prepared(
-        replace(settings, image_size=inputs.image_size, region=inputs.region),
-        opened.manifest,
-        opened.splits,
-        opened.visible_labels,
-        with_view_size(rule, opened.image_size, inputs.sampling.frames if inputs.sampling else None),
-        reason,
-        recipe or rule.card.recipe,
-        choose_encoder(settings, rule, opened, inputs, given.encoder),
-        opened.masks,
-        transforms,
-        {name: transform.of(train.columns[name]) for name, transform in transforms.items()},
-        start_reason,
-        targets is not None,
+        settings=replace(settings, image_size=inputs.image_size, region=inputs.region),
+        manifest=opened.manifest,
+        splits=opened.splits,
+        visible_labels=opened.visible_labels,
+        method=with_view_size(rule, opened.image_size, frames),
+        method_reason=method_reason,
+        recipe=recipe or rule.card.recipe,
+        encoder=choose_encoder(settings, rule, opened, inputs, given.encoder),
+        masks=opened.masks,
+        transforms=transforms,
+        modalities={name: transform.of(columns[name]) for name, transform in transforms.items()},
+        start_reason=start_reason,
+        shows_targets=targets is not None,
     )
 
 
-def named_method(method: str | Method) -> Method | None:
-    """The method of a name, with its defaults, or the instance that was given; None for ``auto``."""
-    if isinstance(method, Method):
-        return method
-    return None if method == "auto" else find_method(method)()
+def _checked_method(method: str | Method) -> Method | None:
+    """The method of a name, with its defaults, or the instance that was given; None for ``auto``.
+
+    Raises:
+        LikewiseError: there is no such method, or one of its settings cannot be used.
+    """
+    if method == "auto":
+        return None
+    named = with_checked_types(method if isinstance(method, Method) else find_method(method)())
+    check_method(named)
+    return named
+
+
+def _checked_recipe(recipe: Recipe | None) -> Recipe | None:
+    """The recipe that was given, if its numbers can be used.
+
+    Raises:
+        LikewiseError: one of them cannot.
+    """
+    recipe = checked_recipe(recipe)
+    if recipe is not None:
+        check_recipe(recipe)
+    return recipe

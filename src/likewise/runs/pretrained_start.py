@@ -11,7 +11,7 @@ from likewise.data.images import PHOTO_SIZE, default_channels
 from likewise.data.manifest import Manifest
 from likewise.data.splitter import DataSplitter
 from likewise.encoders import pretrained_at_hand
-from likewise.encoders.build import SMALL_IMAGE
+from likewise.encoders.choose import SMALL_IMAGE
 from likewise.encoders.lite0 import LITE0
 from likewise.methods import Method
 from likewise.runs.settings import TrainSettings

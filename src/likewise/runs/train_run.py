@@ -174,7 +174,18 @@ def _train(
 ) -> TrainingState:
     """The loop, with online scores taken by the first rank."""
     settings, steps = prepared.settings, prepared.steps(loader)
-    plan = LoopSettings(
+    plan = _loop_settings(settings, steps, microbatch)
+    online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
+    if starts_from_weights(prepared) and plan.eval_every:
+        callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
+    if compiles(settings.compile, fabric.device, steps) and settings.strategy == "ddp":
+        screen.say("Compiling the encoder at the first step, which takes about a minute.")
+        compile_encoder(nets.encoder, settings.compile)
+    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
+
+
+def _loop_settings(settings: TrainSettings, steps: int, microbatch: int | None) -> LoopSettings:
+    return LoopSettings(
         steps,
         settings.seed,
         eval_every=max(steps // settings.num_evals, 1) if settings.num_evals else 0,
@@ -187,13 +198,6 @@ def _train(
         cuda_graph=settings.cuda_graph,
         on_collapse=settings.on_collapse,
     )
-    online = online_scores(prepared, fabric.device) if fabric.is_global_zero else None
-    if starts_from_weights(prepared) and plan.eval_every:
-        callbacks = [DeclineGuard(online, settings.on_decline, screen), *callbacks]
-    if compiles(settings.compile, fabric.device, steps) and settings.strategy == "ddp":
-        screen.say("Compiling the encoder at the first step, which takes about a minute.")
-        compile_encoder(nets.encoder, settings.compile)
-    return train_networks(fabric, prepared.method, nets, loader, prepared.recipe, plan, run, online, screen, callbacks)
 
 
 def _check_start(prepared: Prepared, nets: Nets) -> None:

@@ -11,7 +11,7 @@ from likewise.adaptation import Adaptation
 from likewise.adaptation.learning_parameters import apply_adaptation
 from likewise.adaptation.lora import merge_adapted
 from likewise.encoders import EncoderSettings, build_encoder, with_module
-from likewise.encoders.build import encoder_settings_of
+from likewise.encoders.stored_encoder import encoder_settings_of
 from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
 from likewise.json_files import read_json, reading
