@@ -36,6 +36,8 @@ def folder_with(tmp_path, **files):
         (["train", "{photos}", "--method", "simcrl"], "'simclr'"),
         (["train", "{photos}", "--method"], "--method"),
         (["train", "{photos}", "--method", "simclr", "--method.temprature", "0.3"], "--method.temperature"),
+        (["train", "{photos}", "--recipe.learning-rate", "0.1"], "--method"),
+        (["train", "{photos}", "--preset", "imagenet"], "--method simclr --preset imagenet"),
         (["train", "{photos}", "--bach-size", "8"], "--batch-size"),
         (["train", "{photos}", "--encoder", "resnt18"], "'resnet18'"),
         (["train", "{photos}", "--batch-size", "1"], "--batch-size 16"),

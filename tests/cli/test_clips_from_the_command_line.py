@@ -9,6 +9,7 @@ import torch
 
 import likewise as lw
 from data.videos import write_video
+from likewise import cli
 
 
 def moving(direction, seed, count=12, side=48):
@@ -88,11 +89,16 @@ def test_the_graph_of_an_encoder_of_clips_is_checked_too(run, tmp_path):
         run.export("timm", tmp_path / "clips.safetensors")
 
 
-def test_what_does_not_fit_is_said_before_anything_is_written(likewise, videos):
-    def said(*words):
-        done = likewise("train", videos, *words, "--steps", 2, "--batch-size", 8, "--out", "run")
-        assert done.returncode == 2, done.stderr
-        return " ".join((done.stdout + done.stderr).split())
-
-    assert "--frames 8" in said("--method", "simclr", "--frames", 8)
-    assert "--region" in said("--encoder", "r2plus1d-small", "--region", 0, 0, 0, 1)
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--method", "simclr", "--frames", "8"], "--frames 8"),
+        (["--encoder", "r2plus1d-small", "--region", "0", "0", "0", "1"], "--region"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_written(words, named, videos, tmp_path, capsys):
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["train", str(videos), *words, "--steps", "2", "--batch-size", "8", "--out", str(tmp_path / "run")])
+    assert refused.value.code == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

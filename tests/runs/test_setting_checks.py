@@ -10,7 +10,7 @@ import likewise as lw
 from likewise.errors import LikewiseError
 from likewise.field_types import with_checked_types
 from likewise.methods import METHODS, Recipe, SimCLR
-from likewise.runs.setting_checks import RANGES
+from likewise.runs.setting_checks import RANGES, check_method, check_recipe
 from likewise.runs.settings import TrainSettings
 
 
@@ -64,6 +64,40 @@ def test_what_stands_for_a_type_becomes_it(name, given, meaning):
 def test_a_number_outside_its_range_names_its_option(name, data):
     with pytest.raises(LikewiseError, match=f"--{name.replace('_', '-')} .*-2"):
         lw.prepare(data, **{name: -2})
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value"),
+    [
+        ("simclr", "temperature", 0.0),
+        ("simclr", "hidden", 0),
+        ("moco-v2", "queue", 0),
+        ("moco-v2", "momentum", 1.5),
+        ("swav", "epsilon", 0.0),
+        ("cross-entropy", "label_smoothing", 1.0),
+        ("suncet", "images_per_class", 0),
+    ],
+)
+def test_a_number_of_a_method_outside_its_range_names_its_option(method, name, value, data):
+    with pytest.raises(LikewiseError, match=f"--method.{name.replace('_', '-')} {value}"):
+        lw.prepare(data, method=METHODS[method](**{name: value}))
+
+
+def test_every_method_and_preset_lies_within_the_ranges():
+    for kind in METHODS.values():
+        check_method(kind())
+        for name, preset in kind.card.presets.items():
+            check_method(kind.preset(name))
+            check_recipe(preset.recipe)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "owner"),
+    [("auto", "learning_rate", "Recipe"), ("auto", "temperature", "SimCLR"), ("moco-v2", "queue", "MoCoV2")],
+)
+def test_a_setting_of_a_method_or_a_recipe_is_told_where_it_belongs(method, name, owner, data):
+    with pytest.raises(LikewiseError, match=rf"{owner}\({name}="):
+        lw.prepare(data, method=method, **{name: 1})
 
 
 def test_no_number_is_no_value(data):

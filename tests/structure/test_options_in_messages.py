@@ -12,7 +12,7 @@ from likewise.methods import METHODS, Recipe
 from structure.public_names import help_texts
 
 SOURCE = Path(__file__).parents[2] / "src" / "likewise"
-OPTION = re.compile(r"(?<![\w{/-])--[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*")
+OPTION = re.compile(r"(?<![\w{/-])--[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\b(?!-\{)")
 COMMAND = re.compile(rf"\blikewise ({'|'.join(COMMANDS)})((?: (?!likewise\b)[^\s,;:)]*[^\s,;:).])*)")
 """a command and the words behind it, as far as the sentence goes"""
 OF_OTHER_PROGRAMS = """

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from likewise.commands.words import DataArgument, parse, spell_out, take_option
 from likewise.data.columns.column_names import MissingLabels
+from likewise.errors import LikewiseError
 from likewise.methods import METHODS, Method, Recipe
 from likewise.methods.card import PRESET_NAMES
 from likewise.report.method_screens import train_help
@@ -29,8 +30,7 @@ something differs."""
 
 def train(words: list[str]) -> None:
     """``likewise train DATA --method NAME ...``."""
-    name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
-    preset, rest = take_option(rest, "--preset", "", PRESET_NAMES)
+    name, preset, rest = _method_words(words)
     options = parse(_train_options(defaults_of(name, preset or None)), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
@@ -40,14 +40,30 @@ def train(words: list[str]) -> None:
 
 def verify(words: list[str]) -> None:
     """``likewise verify DATA --devices 2`` and the options of ``train``."""
-    name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
-    preset, rest = take_option(rest, "--preset", "", PRESET_NAMES)
+    name, preset, rest = _method_words(words)
     options = parse(_train_options(defaults_of(name, preset or None), VERIFY_HELP), rest, "likewise verify")
     method, recipe = getattr(options, "method", name), getattr(options, "recipe", None)
     found = run_verification(options.data, options.settings, method, recipe)
     show(found, method, Console())
     if not found.is_equal:
         raise SystemExit(1)
+
+
+def _method_words(words: list[str]) -> tuple[str, str, list[str]]:
+    """The method's name, its preset, and the words without them.
+
+    Raises:
+        LikewiseError: settings of a method or its recipe stand without the method's name.
+    """
+    name, rest = take_option(spell_out(words), "--method", "auto", ["auto", *METHODS])
+    preset, rest = take_option(rest, "--preset", "", PRESET_NAMES)
+    own = [word for word in rest if word.startswith(("--method.", "--recipe."))]
+    if name == "auto" and own:
+        raise LikewiseError(
+            f"{own[0]} was given without --method, and each method has its own settings and recipe. Name the method "
+            f"too, for instance --method simclr; the first screen of a run says which one the labels chose."
+        )
+    return name, preset, rest
 
 
 def _train_options(defaults: Defaults, text: str = "") -> type:

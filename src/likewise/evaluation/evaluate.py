@@ -195,8 +195,8 @@ def _require_classes(manifest: Manifest, settings: EvaluationSettings) -> None:
     classes = class_counts(manifest.split("train").labels)
     if len(classes) < 2:
         raise LikewiseError(
-            f"{len(classes)} of the classes {', '.join(manifest.class_names[:5])} has training examples, but scores "
-            f"need two. Give labels of a second class, or another test part. {only}"
+            f"Scores need training examples of two classes, and there are those of {len(classes)}. Give labels of a "
+            f"second class, or another test part. {only}"
         )
 
 
@@ -213,5 +213,5 @@ def _require_device(device: torch.device | str | None) -> None:
     except (RuntimeError, AssertionError) as error:
         raise LikewiseError(
             f"device={str(device)!r} was given, but PyTorch cannot compute there: {str(error).splitlines()[0]} "
-            f"Give 'cpu', 'cuda' or 'mps', or leave device out."
+            f"Give device='cpu', or leave device out."
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from likewise.errors import LikewiseError
-from likewise.methods import Method, Recipe, find_method
+from likewise.methods import METHODS, Method, Recipe, find_method
 from likewise.runs.settings import TrainSettings
 
 
@@ -35,9 +35,10 @@ def defaults_of(method: str | Method, preset: str | None = None) -> Defaults:
         return Defaults(known, known.card.recipe if isinstance(known, Method) else None, TrainSettings())
     if isinstance(method, Method) or method == "auto":
         given = "--method auto" if method == "auto" else f"an instance of {type(method).__name__}"
+        example = preset if preset in METHODS["simclr"].card.presets else "small"
         raise LikewiseError(
             f"The preset {preset!r} was given with {given}, but presets belong to a method's name: give one, for "
-            f"instance --method simclr --preset {preset}."
+            f"instance --method simclr --preset {example}."
         )
     kind = find_method(method)
     chosen = kind.card.preset(preset)

@@ -49,8 +49,17 @@ RECIPE_RANGES: Mapping[str, Range] = {
 }
 """of the numbers of a recipe"""
 
+METHOD_RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("temperature", "student_temperature", "teacher_temperature", "support_temperature"), ABOVE_ZERO),
+    **dict.fromkeys(("bandwidth", "epsilon", "sharpening"), ABOVE_ZERO),
+    **dict.fromkeys(("dim", "hidden", "local_dim", "bottleneck", "prototypes", "positives"), Range(1)),
+    **dict.fromkeys(("classes_per_batch", "images_per_class", "map_size", "iterations"), Range(1)),
+    **dict.fromkeys(("momentum", "threshold", "graph_threshold", "alpha", "support_share"), SHARE),
+    **dict.fromkeys(("label_smoothing", "smoothing"), Range(0, 1, includes_high=False)),
+}
+"""of a method's numbers that may not be everything from 0"""
 AT_LEAST_0 = Range(0)
-"""of a method's numbers; none of them may be negative"""
+"""of its other numbers; none of them may be negative"""
 
 
 def check_settings(settings: TrainSettings) -> None:
@@ -122,7 +131,9 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def check_method(method: Method) -> None:
-    """Refuse a method with a negative, infinite or NaN number.
+    """Refuse a method with a number outside its range; none may be negative, infinite or NaN.
+
+    A queue may be empty only where the method can do without one.
 
     Raises:
         LikewiseError: with the option's name.
@@ -130,7 +141,10 @@ def check_method(method: Method) -> None:
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            _require(f"--method.{field.name.replace('_', '-')}", value, AT_LEAST_0)
+            allowed = METHOD_RANGES.get(field.name, AT_LEAST_0)
+            if field.name == "queue" and field.default:
+                allowed = Range(1)
+            _require(f"--method.{field.name.replace('_', '-')}", value, allowed)
 
 
 def _require(option: str, value: float, allowed: Range) -> None:

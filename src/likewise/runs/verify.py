@@ -99,7 +99,7 @@ def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
     if devices < 2:
         raise LikewiseError(f"--devices {devices} was given; one process is compared with several: give 2 or more.")
     if steps < 1:
-        raise LikewiseError(f"--steps {steps} was given; give 1 or more, for instance 3.")
+        raise LikewiseError(f"first_steps={steps} was given; give 1 or more, for instance 3.")
     gpus = torch.cuda.device_count() if settings.device in ("auto", "cuda") else 0
     if gpus and gpus < devices:
         raise LikewiseError(
