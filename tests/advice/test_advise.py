@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 import likewise
 from likewise.advice import programme
@@ -117,6 +118,18 @@ def test_without_pretrained_weights_all_starts_from_scratch_and_a_note_says_what
     assert "from scratch" in found.winner
     assert any("likewise[pretrained]" in note for note in found.notes)
     assert load_classifier(tmp_path / "out").encoder.channels == 1
+
+
+def test_labels_of_few_groups_are_noted(clothes, tmp_path, monkeypatch):
+    frozen_only(monkeypatch)
+    images, labels = clothes
+    rows = range(0, 120, 4)
+    lines = [f"{number}.png,{int(labels[row])},{number % 3}" for number, row in enumerate(rows)]
+    for number, row in enumerate(rows):
+        Image.fromarray(images[row]).save(tmp_path / f"{number}.png")
+    (tmp_path / "labels.csv").write_text("\n".join(["image_path,label,group", *lines]))
+    found = likewise.advise(tmp_path, labels=tmp_path / "labels.csv", time="5m", out=tmp_path / "out")
+    assert any("3 groups" in note for note in found.notes)
 
 
 @pytest.mark.slow

@@ -53,3 +53,28 @@ def test_a_head_is_fitted_once_for_the_same_labels_and_anew_for_others(arms):
     arms[-1].fit(truth, NOBODY, 1e9)  # the mean uses it
     assert arms[0].fit(truth, NOBODY, 1e9).head is first
     assert arms[0].fit(truth, torch.arange(5), 1e9).head is not first
+
+
+def joined(unlabelled=60, few=False):
+    """Arms on eight features of which the first five are of the last stage."""
+    features, _ = blobs()
+    return frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 5), 3, unlabelled, few)
+
+
+def test_a_head_on_the_last_stage_gives_the_features_of_the_others_no_weight():
+    features, truth = blobs()
+    by_name = {arm.card.name: arm.fit(truth, NOBODY, 1e9).head for arm in joined()}
+    last, several = by_name["e, frozen, mean of heads"], by_name["e, frozen, several stages, mean of heads"]
+    assert not last.weight[:, 5:].any() and last.weight[:, :5].any()
+    assert several.weight[:, 5:].any()
+    torch.testing.assert_close(last(features), last(features.clone().index_fill_(1, torch.tensor([5, 6, 7]), 9.0)))
+
+
+def test_arms_that_need_images_without_a_label_are_listed_only_where_there_are_some():
+    assert any(arm.card.unlabelled for arm in joined(60))
+    assert not any(arm.card.unlabelled for arm in joined(0))
+    assert not any(arm.card.unlabelled for arm in joined(60, few=True))
+
+
+def test_means_of_heads_have_a_head_start_and_single_heads_have_none():
+    assert all((arm.card.prior > 0) == ("mean" in arm.card.name) for arm in joined())

@@ -43,6 +43,9 @@ class FrozenEncoder:
     """those that were fitted already, by the arm's name and the labels"""
 
 
+MEAN_OF_ALL = "mean of all heads"
+"""part of the names of arms that average every head, with images without a label or without"""
+
 PRIOR_OF_MEANS = 2.0
 """of the log probability of all held-out labels together: by so much more must another arm be better than a mean"""
 
@@ -145,7 +148,9 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
     own = [regression, arm("class prototypes", on_first(frozen.last, prototype_classifier))]
     spread = [arm("label propagation", on_first(frozen.last, propagated), unlabelled=True)]
     spread = spread if unlabelled and not few else []
-    listed = [mean("mean of heads", [*own, *spread])]
+    listed = [mean("mean of heads", own)]
+    if spread:
+        listed.append(mean("mean with label propagation", [*own, *spread]))
     if several:
         discriminant = arm("several stages, discriminant analysis", discriminant_head)
         joined = [
@@ -156,7 +161,7 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
         if spread:
             also = arm("several stages, label propagation", propagated, unlabelled=True)
             listed.append(mean("several stages, mean with label propagation", [*joined, also]))
-        listed.append(mean("mean of all heads", [*own, *spread, *joined, discriminant]))
+        listed.append(mean(MEAN_OF_ALL, [*own, *spread, *joined, discriminant]))
     return listed if few else [regression, nearest, *listed]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from likewise.adaptation import propagate_labels
+from likewise.adaptation.prototypes import prototype_classifier
 from likewise.classification import fit_head
 from likewise.classification.head import ABSENT
 from likewise.data.batch import UNLABELLED
@@ -60,6 +61,12 @@ def mean_of_heads(heads: Sequence[nn.Module], features: Tensor, present: Tensor,
         mean.weight[present] += weight / scale
         mean.bias[present] += bias / scale
     return mean.eval()
+
+
+def mean_of_two(features: Tensor, labels: Tensor, classes: int) -> nn.Module:
+    """The mean of logistic regression and class prototypes, all of whose images have a label."""
+    heads = [logistic_regression(features, labels, classes), prototype_classifier(features, labels, classes)]
+    return mean_of_heads(heads, features, labels.unique(), classes)
 
 
 def of_labelled(features: Tensor, labels: Tensor, classes: int) -> nn.Module:

@@ -25,12 +25,14 @@ from likewise.advice.clock import Clock, in_words
 from likewise.advice.cross_validation import CrossValidation, TriedArm, answers_of
 from likewise.advice.expected import arm_accuracy, expected_accuracy
 from likewise.advice.folds import NEVER, fold_count, stratified_folds
+from likewise.advice.frozen import MEAN_OF_ALL
 from likewise.advice.opened_data import LabelledData
 from likewise.advice.programme import Programme
 from likewise.advice.sentence import choice_sentence, first_sentence, gain_sentence
 from likewise.advice.winner import FILES, Winner, eligible, save_winner
 from likewise.advice.worth import gains_of
 from likewise.report.pages.advice_page import write_advice_page
+from likewise.report.wording import amount
 from likewise.run_folder import make_folder
 from likewise.training import Interrupted
 
@@ -44,6 +46,9 @@ LEAST_RESERVE = 2.0
 
 SAFETY = 1.5
 """as many times the time that saving took is left for the last saving"""
+
+FEW_GROUPS = 10
+"""with labels, below which a note says that they are few"""
 
 INSTALL = "pip install 'likewise[pretrained]'"
 
@@ -77,6 +82,7 @@ class Session:
         self.labelled = self.data.labelled
         self.truth = self.data.labels[self.labelled]
         self.groups = None if self.data.groups is None else self.data.groups[self.labelled]
+        self._note_few_groups()
         self.fold_of = stratified_folds(self.truth, self.groups, fold_count(self.truth), seed)
         self.held_out = self.fold_of != NEVER
         reserve = max(LEAST_RESERVE, RESERVE * clock.seconds)
@@ -88,6 +94,13 @@ class Session:
             raise too_short(clock.seconds, clock.spent + needed)
         start = starting_point(self.data, settings, cost, seed) if weights else None
         self.programme = Programme(self.data, self.cross_validation, start, device, seed, self.keep, self.say)
+
+    def _note_few_groups(self) -> None:
+        if self.groups is None:
+            return
+        count = len(self.groups.unique())
+        if count < FEW_GROUPS:
+            self.notes.append(f"the labels are of {amount(count, 'group')} only, which say little about new ones")
 
     def run(self, longer: str, overwrite: bool) -> Advice:
         """Try what the time allows, then save the winner.
@@ -158,7 +171,7 @@ class Session:
         """The arm with the best answers; where no label can be held out the mean of all heads."""
         if bool(self.held_out.any()):
             return arms[answers_of(arms, self.truth, self.held_out).best]
-        return next((each for each in arms if "mean of all heads" in each.card.name), arms[0])
+        return next((each for each in arms if MEAN_OF_ALL in each.card.name), arms[0])
 
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]

@@ -11,7 +11,7 @@ from torch import Tensor
 from likewise.adaptation import Adaptation, Adapted, adapt
 from likewise.advice.arm import AdviceArm, ArmCard, Trained
 from likewise.advice.candidates import StartingPoint
-from likewise.classification import fit_head
+from likewise.advice.heads import mean_of_two
 from likewise.data.batch import UNLABELLED
 from likewise.evaluation.features import extract
 from likewise.methods import Recipe
@@ -99,8 +99,9 @@ class AdaptedArm(AdviceArm):
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
         """Fine-tune a copy of the start on the labelled images, then fit the head anew on its features.
 
-        The head of fine-tuning is still on its way when a short run ends: with 100 labels of CIFAR-10 (JPEG) and 60 or
-        150 steps a new one was better by 0 to 3 points (one draw, 600 new images).
+        The head of fine-tuning is still on its way when a short run ends: with 50 to 100 labels and 60 steps the mean of
+        a logistic regression and class prototypes was better by 2 to 7 points, and than the regression alone by -2 to 3
+        (one draw each of CIFAR-10 (JPEG), CamVid, Flickr8k and Fashion-MNIST, 350 new images).
         """
         began = time.perf_counter()
         known = (labels != UNLABELLED).nonzero().flatten()
@@ -108,7 +109,7 @@ class AdaptedArm(AdviceArm):
         if adapted.steps < LEAST_STEPS * self.bench.steps:
             return None
         trained = Trained(adapted.encoder, self.start.settings, adapted.head)
-        head = fit_head(self.features(trained, known), labels[known], self.bench.classes).head
+        head = mean_of_two(self.features(trained, known), labels[known], self.bench.classes)
         self.expected = time.perf_counter() - began
         return trained._replace(head=head)
 

@@ -15,6 +15,7 @@ from likewise.advice.advice import Gain
 from likewise.advice.arm import ArmCard
 from likewise.advice.cross_validation import TriedArm, answers_of
 from likewise.advice.expected import difference, difference_of_best
+from likewise.advice.frozen import MEAN_OF_ALL
 
 LABELS, WEIGHTS, TUNING, UNLABELLED_IMAGES, OWN = (
     "twice the labels",
@@ -49,7 +50,7 @@ def gains_of(tried: Sequence[TriedArm], labels: Tensor, groups: Tensor | None) -
     return [
         gain(WEIGHTS, lambda card: card.start == "pretrained" and not card.unlabelled, _labels_only_from_scratch),
         gain(TUNING, lambda card: _supervised(card) and card.trains_encoder, _frozen),
-        gain(UNLABELLED_IMAGES, lambda card: card.unlabelled and card.start == "pretrained", _supervised),
+        gain(UNLABELLED_IMAGES, _with_unlabelled, _supervised),
         gain(OWN, lambda card: OWN_PRETRAINING in card.name, _without_own),
     ]
 
@@ -60,6 +61,11 @@ def _labels_only_from_scratch(card: ArmCard) -> bool:
 
 def _supervised(card: ArmCard) -> bool:
     return card.start == "pretrained" and not card.unlabelled
+
+
+def _with_unlabelled(card: ArmCard) -> bool:
+    """Without the mean of all heads, which has more heads than any arm that it could be compared with."""
+    return card.unlabelled and card.start == "pretrained" and MEAN_OF_ALL not in card.name
 
 
 def _frozen(card: ArmCard) -> bool:
