@@ -99,9 +99,9 @@ class AdaptedArm(AdviceArm):
     def fit(self, labels: Tensor, left_out: Tensor, limit: float) -> Trained | None:
         """Fine-tune a copy of the start on the labelled images, then fit the head anew on its features.
 
-        The head of fine-tuning is still on its way when a short run ends: with 50 to 100 labels and 60 steps the mean of
-        a logistic regression and class prototypes was better by 2 to 7 points, and than the regression alone by -2 to 3
-        (one draw each of CIFAR-10 (JPEG), CamVid, Flickr8k and Fashion-MNIST, 350 new images).
+        The head of fine-tuning is still on its way when a short run ends: with 50 to 100 labels and 60 steps the mean
+        of a logistic regression and class prototypes was better by 2 to 7 points, and than the regression alone by -2
+        to 3 (one draw each of CIFAR-10 (JPEG), CamVid, Flickr8k and Fashion-MNIST, 350 new images).
         """
         began = time.perf_counter()
         known = (labels != UNLABELLED).nonzero().flatten()
