@@ -52,6 +52,9 @@ class Range(NamedTuple):
 
 
 ABOVE_ZERO = Range(0, includes_low=False)
+SIZE = Range(1, 2**31 - 1)
+"""of rows, pixels, channels or steps"""
+COUNT = Range(0, 2**31 - 1)
 SHARE = Range(0, 1)
 INNER_SHARE = Range(0, 1, includes_low=False, includes_high=False)
 
@@ -64,22 +67,59 @@ def checked_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Calla
     """
 
     def decorate(function: Callable[P, ResultT]) -> Callable[P, ResultT]:
+        return typed_arguments(**ranges)(torch_defaults()(function))
+
+    return decorate
+
+
+def typed_arguments(**ranges: Range) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
+    """Check the arguments of a part for loops of a user's own, which follows the user's defaults of PyTorch.
+
+    Args:
+        ranges: of the arguments that are numbers.
+    """
+
+    def decorate(function: Callable[P, ResultT]) -> Callable[P, ResultT]:
         signature = inspect.signature(function)
+        called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+        hints_of = functools.cache(lambda: typing.get_type_hints(function))  # at the first call, when all are defined
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> ResultT:
-            bound = _bound(function.__name__, signature, args, kwargs)
-            hints = typing.get_type_hints(function)
+            bound = _bound(called, signature, args, kwargs)
+            hints = hints_of()
             for name, value in bound.arguments.items():
                 if name not in hints or signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
                     continue
-                bound.arguments[name] = _checked(name, value, hints[name], ranges.get(name))
-            with torch_defaults():
-                return function(*bound.args, **bound.kwargs)
+                bound.arguments[name] = checked_value(name, value, hints[name], ranges.get(name))
+            return function(*bound.args, **bound.kwargs)
 
         return checked
 
     return decorate
+
+
+def check_fields(instance: Any, **ranges: Range) -> None:
+    """Check the fields of a dataclass by their annotations, in its ``__post_init__``; lists become tuples.
+
+    Args:
+        instance: the dataclass.
+        ranges: of the fields that are numbers.
+
+    Raises:
+        LikewiseError: a value is of another type; the message names the field.
+    """
+    hints = _hints_of_class(type(instance))
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        changed = checked_value(field.name, value, hints[field.name], ranges.get(field.name))
+        if changed is not value:
+            object.__setattr__(instance, field.name, changed)
+
+
+@functools.cache
+def _hints_of_class(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _bound(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
@@ -93,8 +133,14 @@ def _bound(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> i
         raise LikewiseError(f"{name}(): {error}. {hint}") from None
 
 
-def _checked(name: str, value: Any, hint: Any, allowed: Range | None) -> Any:
-    """A value converted to its type.
+def checked_value(name: str, value: Any, hint: Any, allowed: Range | None = None) -> Any:
+    """The value of an argument, converted to its type.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        hint: its annotation.
+        allowed: its range, if it is a number.
 
     Raises:
         LikewiseError: it is of another type or outside its range.
@@ -127,7 +173,7 @@ def with_checked_types(given: DataclassT) -> DataclassT:
     changes = {}
     for field in dataclasses.fields(given):  # type: ignore[arg-type]
         value = getattr(given, field.name)
-        changed = _checked(field.name, value, hints[field.name], None)
+        changed = checked_value(field.name, value, hints[field.name])
         if changed is not value:
             changes[field.name] = changed
     return dataclasses.replace(given, **changes) if changes else given  # type: ignore[type-var]
@@ -154,6 +200,8 @@ def record_of(kind: type[RecordT], content: Mapping[str, Any]) -> RecordT:
 def _converted(value: Any, hint: Any) -> Any:
     """A value converted to the type of the hint, where it is of an equivalent type."""
     wanted = _alternatives(hint)
+    if type(value) in wanted:
+        return value
     if isinstance(value, torch.device):
         return str(value)
     if isinstance(value, Path) and str in wanted and Path not in wanted:
@@ -161,7 +209,9 @@ def _converted(value: Any, hint: Any) -> Any:
     if isinstance(value, list) and any(typing.get_origin(part) is tuple for part in wanted):
         return tuple(value)
     sequences = [part for part in wanted if typing.get_origin(part) is Sequence]
-    if isinstance(value, list | tuple | np.ndarray) and sequences:
+    if isinstance(value, np.ndarray | torch.Tensor) and sequences and value.ndim == 1:
+        value = value.tolist()
+    if isinstance(value, list | tuple) and sequences:
         return [_converted(each, typing.get_args(sequences[0])[0]) for each in value]
     if isinstance(value, Integral) and not isinstance(value, bool | int):
         return int(value)  # of NumPy, which JSON cannot write
@@ -177,24 +227,34 @@ def fits(value: Any, hint: Any) -> bool:
 
 def _is_a(value: Any, kind: Any) -> bool:
     """Whether a value is of a type that is no union."""
-    if kind is Any:
+    if kind is Any or isinstance(kind, TypeVar):
         return True
+    if getattr(kind, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _members(kind))
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if origin is tuple:
         return isinstance(value, tuple) and _items_fit(value, arguments)
     if origin is Sequence:
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(fits(v, arguments[0]) for v in value)
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str | bytes)
+            and all(fits(v, arguments[0]) for v in value)
+        )
     if origin is list and arguments:
         return isinstance(value, list) and all(fits(each, arguments[0]) for each in value)
     if origin is dict and arguments:
         return isinstance(value, dict) and all(fits(each, arguments[1]) for each in value.values())
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     return isinstance(value, origin or kind)
+
+
+def _members(protocol: Any) -> list[str]:
+    """What a protocol asks for."""
+    methods = {"__len__", "__getitem__", "__call__"}
+    return [name for name in vars(protocol) if name in methods or not name.startswith("_")]
 
 
 def _items_fit(values: tuple[Any, ...], kinds: tuple[Any, ...]) -> bool:

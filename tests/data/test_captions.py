@@ -172,7 +172,7 @@ def test_columns_of_another_length_are_refused():
     pixels = Pixels(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.ones(4))
     from likewise.data.images import InMemoryImages
 
-    with pytest.raises(ValueError, match=r"4 .*3 captions"):
+    with pytest.raises(LikewiseError, match=r"4 .*3 captions"):
         Loader(InMemoryImages(pixels), torch.zeros(4), 2, 0, modalities={"captions": Numbers(3)})
     assert Batch(pixels, torch.zeros(4), torch.arange(4)).modalities == {}
 

@@ -86,7 +86,7 @@ def test_summary_is_json_and_counts():
 
 
 def test_columns_of_other_lengths_are_refused():
-    with pytest.raises(ValueError, match="length"):
+    with pytest.raises(LikewiseError, match="length"):
         Manifest(
             "made",
             ArrayPixels(np.zeros((2, 4, 4), np.uint8)),
@@ -95,5 +95,5 @@ def test_columns_of_other_lengths_are_refused():
             ["a", "b"],
             ("x",),
         )
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(LikewiseError, match="outside"):
         manifest_of([0, 1]).with_labels(torch.tensor([0, 2]))

@@ -24,6 +24,7 @@ from likewise.data.sharded_pixels import Shards, shards_of
 from likewise.data.shards_ahead import ShardsAhead, require_room
 from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError
+from likewise.field_types import COUNT, SIZE, check_fields
 from likewise.randomness import BatchRNG
 
 
@@ -105,12 +106,13 @@ class Loader:
     `SHUFFLE_BUFFER` where the shards are remote, else all"""
 
     def __post_init__(self) -> None:
+        check_fields(self, world_size=SIZE, seed=COUNT)
         count = len(self.images)
-        if len(self.labels) != count:
-            raise ValueError(f"{count} images, but {len(self.labels)} labels")
+        if self.labels.shape[:1] != (count,):
+            raise LikewiseError(f"{count} images, but labels {tuple(self.labels.shape)}; give one each, -1 for none.")
         for name, rows in self.modalities.items():
             if len(rows) != count:
-                raise ValueError(f"{count} images, but {len(rows)} {name}")
+                raise LikewiseError(f"{count} images, but {len(rows)} {name}: give as many.")
         self._check_batch_size()
         if self._order is not None and self._remote_shards is not None:
             require_room(self._remote_shards, self._order)

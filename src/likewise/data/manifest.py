@@ -22,6 +22,7 @@ from likewise.data.file_names import written_name, written_names
 from likewise.data.pixel_source import VIDEO_MODE, PixelSource
 from likewise.data.stable_order import ranks_within_class
 from likewise.errors import FilesLeftOut, LikewiseError
+from likewise.field_types import checked_value
 
 SPLITS = ("train", "val", "test")
 
@@ -89,30 +90,52 @@ class Manifest:
     """values that become black and white; None where all pixels have 8 bits"""
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._write_names()
         parts = [self.pixels, self.labels, self.splits, self.ids, *self.columns.values()]
         if self.masks is not None:
             parts.append(self.masks)
         lengths = set(map(len, parts))
         if len(lengths) != 1:
-            raise ValueError(f"pixels, labels, splits, ids, masks and columns differ in length: {sorted(lengths)}")
+            raise LikewiseError(
+                f"pixels, labels, splits, ids, masks and columns differ in length: {sorted(lengths)}; give one each."
+            )
         if len(self.labels):
             least, greatest = self.labels.aminmax()
             if least < UNLABELLED or greatest >= self.classes:
-                raise ValueError(f"labels lie outside -1..{self.classes - 1}")
+                raise LikewiseError(
+                    f"labels lie outside -1..{self.classes - 1}: they are positions in class_names, or -1 for none."
+                )
+
+    def _check_types(self) -> None:
+        """What is cheap to check: a list of a million ids is not looked through."""
+        kinds = {"source": str, "pixels": PixelSource, "labels": Tensor, "splits": np.ndarray, "ids": Sequence}
+        kinds |= {"class_names": Sequence[str], "skipped": Sequence[Skipped], "notes": Sequence[str]}
+        kinds |= {"masks": Masks | None}
+        kinds |= {"columns": Mapping, "pixel_range": tuple[float, float] | None}
+        for name, kind in kinds.items():
+            checked_value(name, getattr(self, name), kind)
+        if self.labels.ndim != 1:
+            raise LikewiseError(f"labels: a tensor {tuple(self.labels.shape)} was given; give int64 [N].")
 
     def _write_names(self) -> None:
         """Names of files as they are written, so that any name can be stored and printed."""
         skipped = tuple(Skipped(*map(written_name, entry)) for entry in self.skipped)
         as_text = {
             "source": written_name(self.source),
-            "ids": written_names(self.ids),
+            "ids": self._written_ids(),
             "class_names": tuple(written_names(self.class_names)),
             "skipped": skipped,
             "notes": tuple(written_names(self.notes)),
         }
         for name, value in as_text.items():
             object.__setattr__(self, name, value)  # the class is frozen
+
+    def _written_ids(self) -> Sequence[str]:
+        try:
+            return written_names(self.ids)
+        except TypeError as error:
+            raise LikewiseError(f"ids are texts, one for each image; another type was given ({error}).") from None
 
     def __len__(self) -> int:
         return len(self.ids)

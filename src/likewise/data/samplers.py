@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.data.manifest import class_counts
 from likewise.errors import LikewiseError
+from likewise.field_types import COUNT, SIZE, typed_arguments
 from likewise.randomness import generator
 
 
@@ -50,7 +51,10 @@ class ClassBalanced:
         LikewiseError: fewer classes have labels than are requested.
     """
 
+    @typed_arguments(classes_per_batch=SIZE, images_per_class=SIZE, seed=COUNT)
     def __init__(self, labels: Tensor, classes_per_batch: int, images_per_class: int, seed: int) -> None:
+        if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+            raise LikewiseError(f"labels: a tensor {tuple(labels.shape)} of {labels.dtype} was given; give int64 [N].")
         self.classes_per_batch = classes_per_batch
         self.images_per_class = images_per_class
         self.seed = seed

@@ -23,9 +23,11 @@ from likewise.encoders.from_module import (
 from likewise.encoders.small import SMALL, ConvNet
 from likewise.encoders.weight_normed import NINE, NineLayers
 from likewise.errors import LikewiseError
+from likewise.field_types import SIZE, typed_arguments
 from likewise.tensor_files import load_tensors
 
 
+@typed_arguments(image_size=SIZE)
 def encoder_from_module(
     module: torch.nn.Module, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Encoder, EncoderSettings]:
@@ -69,6 +71,7 @@ def _from_module(settings: EncoderSettings, as_given: bool) -> Encoder:
     return ModuleEncoder(network, settings.image_size, settings.mean, settings.std)
 
 
+@typed_arguments()
 def build_encoder(settings: EncoderSettings, fetch: bool = True) -> Encoder:
     """The encoder that settings describe, with its initial weights.
 

@@ -11,11 +11,13 @@ from likewise.encoders.checkpoints import has_small_stem
 from likewise.encoders.clips_by_name import names_for_clips, reads_clips
 from likewise.encoders.encoder_settings import OURS, EncoderSettings
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.field_types import SIZE, typed_arguments
 
 SMALL_IMAGE = 64
 """Up to this side a ResNet gets the 3x3 stride-1 stem; with the usual one, 28 pixels would give a map of 1x1."""
 
 
+@typed_arguments(image_size=SIZE, frames=SIZE)
 def choose_encoder(
     name: str,
     image_size: int,

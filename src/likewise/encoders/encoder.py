@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from likewise.encoders.checkpoints import KeyMatch
 from likewise.errors import LikewiseError
+from likewise.field_types import SIZE, typed_arguments
 
 
 class Encoder(nn.Module):
@@ -24,6 +25,7 @@ class Encoder(nn.Module):
     key_match: KeyMatch | None = None
     """how the file of weights that it started from fitted it; None where it started from none"""
 
+    @typed_arguments(width=SIZE)
     def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.width = width

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from likewise.encoders.encoder import Encoder
 from likewise.errors import LikewiseError
+from likewise.field_types import SIZE, typed_arguments
 
 _CLASSIFIER = re.compile(r"(^|\.)(fc|heads?|classifier)(\.|$)")
 """What the last layer of a classifier is called in torchvision and timm."""
@@ -34,6 +35,7 @@ class ModuleEncoder(Encoder):
         LikewiseError: the module cannot read such images, or gives something else than [B, D] or [B, D, h, w].
     """
 
+    @typed_arguments(image_size=SIZE)
     def __init__(self, network: nn.Module, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
         features = _dry_run(network, len(mean), image_size)
         super().__init__(features.shape[1], mean, std)

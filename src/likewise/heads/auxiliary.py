@@ -7,8 +7,10 @@ import copy
 from torch import nn
 
 from likewise.encoders import Encoder
+from likewise.field_types import SIZE, typed_arguments
 
 
+@typed_arguments(outputs=SIZE)
 def auxiliary_heads(encoder: Encoder, outputs: int) -> nn.ModuleList:
     """A classifier for the map after each stage: copies of the following stages with new weights, then a linear layer.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from likewise.field_types import SIZE, Range, typed_arguments
 
+
+@typed_arguments(width=SIZE, hidden=SIZE, out=SIZE, layers=SIZE, negative_slope=Range(0, 1))
 def mlp(
     width: int,
     hidden: int,
@@ -35,6 +38,7 @@ def mlp(
     return nn.Sequential(*parts)
 
 
+@typed_arguments(width=SIZE, hidden=SIZE, out=SIZE)
 def location_mlp(width: int, hidden: int, out: int) -> nn.Sequential:
     """[B, width, s, s] -> [B, out, s, s]: two 1x1 convolutions with ReLU between them, without batch norm.
 

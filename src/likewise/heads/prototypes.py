@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likewise.field_types import SIZE, typed_arguments
+
 
 class Prototypes(nn.Module):
     """``count`` unit vectors; SwAV's clusters (Caron et al. 2020, https://arxiv.org/abs/2006.09882).
@@ -13,6 +15,7 @@ class Prototypes(nn.Module):
     An optimiser's step leaves the sphere: `renormalise` puts them back, and is to be called after each.
     """
 
+    @typed_arguments(width=SIZE, count=SIZE)
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(F.normalize(torch.randn(count, width), dim=1))

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from likewise.field_types import ABOVE_ZERO, typed_arguments
+
 MAX_SCALE = 100.0
 """the bound of CLIP (Radford et al. 2021, Sec. 2.5, https://arxiv.org/abs/2103.00020)"""
 
@@ -18,6 +20,7 @@ class LearnedScale(nn.Module):
         start: the initial scale.
     """
 
+    @typed_arguments(start=ABOVE_ZERO)
     def __init__(self, start: float) -> None:
         super().__init__()
         self.log = nn.Parameter(torch.tensor(math.log(start)))

@@ -37,6 +37,7 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
     return log_codes.softmax(dim=1)
 
 
+@shapes()
 def swapped_prediction(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature: float = 0.1) -> Tensor:
     """Each view predicts the assignments of the others (Caron et al. 2020, Eqs. 1, 2 and 6, https://arxiv.org/abs/2006.09882).
 

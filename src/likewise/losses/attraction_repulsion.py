@@ -34,7 +34,7 @@ def attraction_weights(anchors: Tensor, positives: Tensor, sharpness: float = 1.
     return _pulled(_similarities(anchors, positives), sharpness)
 
 
-@shapes(anchors="B D", others="M D")
+@shapes(anchors="B D", others="M D", self_index="B int")
 @in_float32
 def repulsion_weights(
     anchors: Tensor, others: Tensor, sharpness: float = 2.0, self_index: Tensor | None = None
@@ -76,7 +76,7 @@ def contrastive_attraction(
     return 2 - 2 * (weights * similarities).sum(dim=1).mean()
 
 
-@shapes(anchors="B D", others="M D")
+@shapes(anchors="B D", others="M D", self_index="B int")
 @mean_over_rows("anchors", "self_index")
 @in_float32
 def contrastive_repulsion(

@@ -6,12 +6,13 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor
 
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, WrongArgument
+from likewise.field_types import checked_value
 from likewise.losses.waiting import may_wait
 
 P = ParamSpec("P")
@@ -26,6 +27,10 @@ UNKNOWN = -1
 
 KINDS = {"float": "floating-point numbers", "int": "whole numbers", "real": "numbers"}
 """What a tensor holds, by the word at the end of its dimensions in `shapes`."""
+
+
+LARGEST = 2**31 - 1
+"""Whole numbers up to this one can be multiplied with any tensor."""
 
 
 class LossInputError(LikewiseError, ValueError):
@@ -58,12 +63,17 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
     Args:
         wanted: for each tensor its dimensions, such as ``"B D"``, alternatives parted by ``|``. A letter stands for the
             same size wherever it occurs, and no size is 0. Tensors hold floating-point numbers, or with ``int`` at the
-            end whole numbers or truth values, or with ``real`` either.
+            end whole numbers or truth values, or with ``real`` either. None is taken where the annotation has it.
+
+    Other arguments than tensors are checked by their annotations.
     """
     forms = {name: TensorForm.parse(text) for name, text in wanted.items()}
 
     def decorate(loss: Callable[P, ResultT]) -> Callable[P, ResultT]:
         names = tuple(inspect.signature(loss).parameters)
+        hints = get_type_hints(loss)
+        others = {name: hints[name] for name in names if name not in forms and hints.get(name, Tensor) is not Tensor}
+        optional = {name for name in forms if type(None) in get_args(hints[name])}
         called = loss.__qualname__.removesuffix(".forward")
 
         @functools.wraps(loss)
@@ -71,13 +81,30 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
             given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
             sizes: dict[str, int] = {}
             for name, form in forms.items():
-                if name in given:
+                if name in given and not (given[name] is None and name in optional):
                     check_tensor(called, name, given[name], form, sizes)
+            for name, hint in others.items():
+                if name in given:
+                    check_other(called, name, given[name], hint)
             return loss(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def check_other(loss: str, name: str, value: Any, hint: Any) -> None:
+    """Refuse an argument that is none of the tensors of `shapes`, by its annotation; a tensor is not looked into."""
+    if torch.compiler.is_compiling():
+        return
+    try:
+        checked_value(name, value, hint)
+    except WrongArgument as error:
+        raise LossInputError(f"{loss}: {error}") from None
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise LossInputError(f"{loss}: {name}={value:.3g} is too large; give at most {LARGEST}.")
+    if hint == float | Tensor and isinstance(value, Tensor) and value.numel() != 1:
+        raise LossInputError(f"{loss}: {name} is one number; got a tensor {tuple(value.shape)}.")
 
 
 def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict[str, int]) -> None:
@@ -91,7 +118,7 @@ def check_tensor(loss: str, name: str, value: Any, form: TensorForm, sizes: dict
         raise LossInputError(f"{loss}: {name} must hold {KINDS[form.kind]}; got a tensor of {value.dtype}.")
     found = dict(sizes)
     letters = next((each for each in form.alternatives if len(each) == value.dim()), ())
-    fits = len(letters) == value.dim()
+    fits = 0 < len(letters) == value.dim()
     for letter, size in zip(letters, value.shape, strict=False):
         fits = fits and found.setdefault(letter, size) == size
     if not fits:

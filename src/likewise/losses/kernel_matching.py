@@ -28,7 +28,7 @@ def gaussian_log_kernel(vectors: Tensor, width: float) -> Tensor:
     return torch.cdist(vectors, vectors).square().div(-2 * width**2)
 
 
-@shapes(embeddings="B N D", log_kernel="B N N")
+@shapes(embeddings="B N D", log_kernel="B N N", weights="B")
 @in_float32
 def kernel_cross_entropy(
     embeddings: Tensor,
@@ -64,7 +64,7 @@ def kernel_cross_entropy(
     return soft_cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1))
 
 
-@shapes(embeddings="B N D", log_kernel="B N N")
+@shapes(embeddings="B N D", log_kernel="B N N", weights="B")
 @in_float32
 def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean over all pairs p != q of ((1 + cos(p, q)) / 2 - kernel(p, q))^2; arguments as `kernel_cross_entropy`'s.
@@ -77,7 +77,7 @@ def kernel_regression(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | 
     return _weighted(_off_diagonal(similarities - targets).square().mean(dim=(1, 2)), weights)
 
 
-@shapes(embeddings="B N D", log_kernel="B N N")
+@shapes(embeddings="B N D", log_kernel="B N N", weights="B")
 @in_float32
 def kernel_alignment(embeddings: Tensor, log_kernel: Tensor, weights: Tensor | None = None) -> Tensor:
     """Minus the cosine of the two matrices, taken as long vectors without their diagonals; in [-1, 1].

@@ -74,6 +74,8 @@ def pair_divergence(
         Mean over both ways and over rows of KL(target || softmax); 0 where both agree.
     """
     _require_two(images)
+    if not isinstance(scale, Tensor) and scale <= 0:
+        raise LossInputError(f"pair_divergence: scale={scale:g} was given; it multiplies cosines, and is above 0.")
     cross_entropy = soft_nce(images, texts, image_targets, 1 / scale) + soft_nce(texts, images, text_targets, 1 / scale)
     entropy = torch.special.entr(image_targets.detach()).sum() + torch.special.entr(text_targets.detach()).sum()
     return (cross_entropy - entropy / len(images)) / 2

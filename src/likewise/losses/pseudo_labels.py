@@ -88,7 +88,7 @@ def threshold_pseudo_labels(probabilities: Tensor, threshold: float, hard: bool 
     return mask * probabilities
 
 
-@shapes(probabilities="B C")
+@shapes(probabilities="B C", past_probabilities="M C")
 @in_float32
 @torch.no_grad()
 def pseudo_label_graph(probabilities: Tensor, threshold: float, past_probabilities: Tensor | None = None) -> Tensor:

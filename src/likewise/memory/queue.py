@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likewise.field_types import COUNT, SIZE, typed_arguments
+
 
 class Queue(nn.Module):
     """The last ``length`` embeddings, oldest overwritten first (MoCo; He et al. 2020, https://arxiv.org/abs/1911.05722).
@@ -23,6 +25,7 @@ class Queue(nn.Module):
     rows: Tensor
     pushed: Tensor
 
+    @typed_arguments(length=SIZE, width=SIZE)
     def __init__(self, length: int, width: int, **columns: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(length, width), dim=1))
@@ -68,6 +71,7 @@ def embedding_queues(nets: nn.Module) -> list[Queue]:
     return [queue for queue in queues if not isinstance(queue, BatchHistory)]
 
 
+@typed_arguments(examples=COUNT)
 def queue_warnings(nets: nn.Module, examples: int) -> list[str]:
     """A warning for each length of queue that exceeds the training set.
 

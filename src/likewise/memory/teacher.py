@@ -8,7 +8,10 @@ import math
 import torch
 from torch import nn
 
+from likewise.field_types import COUNT, SHARE, typed_arguments
 
+
+@typed_arguments()
 def make_ema_copy(student: nn.Module) -> nn.Module:
     """A copy that takes no gradient. It keeps the student's mode, so its batch normalisation uses its own batches."""
     teacher = copy.deepcopy(student)
@@ -16,6 +19,7 @@ def make_ema_copy(student: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
+@typed_arguments(momentum=SHARE)
 def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buffers: bool = False) -> None:
     """Exponential moving average of parameters: teacher <- momentum * teacher + (1 - momentum) * student.
 
@@ -37,6 +41,7 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, copy_buf
             copied.copy_(buffer)
 
 
+@typed_arguments(step=COUNT, momentum=SHARE)
 def momentum_at(step: int, momentum: float) -> float:
     """The momentum after so many steps, at most (1 + step) / (10 + step), so that short runs outgrow the first weights.
 
@@ -45,6 +50,7 @@ def momentum_at(step: int, momentum: float) -> float:
     return min(momentum, (1 + step) / (10 + step))
 
 
+@typed_arguments(fraction=SHARE, momentum=SHARE)
 def momentum_to_one(fraction: float, momentum: float) -> float:
     """The momentum after a share of the run, 0 to 1: from its first value to 1 by a cosine (BYOL, App. J)."""
     remaining = (math.cos(math.pi * fraction) + 1) / 2  # from 1 to 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.field_types import COUNT, typed_arguments
 from likewise.methods.barlow_twins import BarlowTwins
 from likewise.methods.byol import BYOL
 from likewise.methods.cacr import CACR
@@ -69,6 +70,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
+@typed_arguments()
 def find_method(name: str) -> type[Method]:
     """A method by the name that the command line uses; capitals and underscores are forgiven."""
     known = name.lower().replace("_", "-")
@@ -77,6 +79,7 @@ def find_method(name: str) -> type[Method]:
     return METHODS[known]
 
 
+@typed_arguments()
 def method_name(method: Method) -> str:
     """The registered name of a method, or the name of its class if it is not registered."""
     for name, known in METHODS.items():
@@ -85,6 +88,7 @@ def method_name(method: Method) -> str:
     return type(method).__name__
 
 
+@typed_arguments(labelled=COUNT, total=COUNT, fewest_in_a_class=COUNT, classes=COUNT)
 def choose_method(labelled: int, total: int, fewest_in_a_class: int, classes: int) -> tuple[str, str]:
     """The method that ``--method auto`` takes, and why.
 

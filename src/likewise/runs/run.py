@@ -40,6 +40,7 @@ from likewise.vectors.parts import PART_SIZE
 class Run:
     """What `likewise.train` made: an encoder, its scores and its page."""
 
+    @checked_arguments()
     def __init__(self, path: str | Path, encoder: nn.Module | None = None) -> None:
         self.folder = RunFolder(path)
         self._module = encoder

@@ -10,6 +10,7 @@ from typing import Literal
 from torch.optim import Optimizer
 
 from likewise.errors import LikewiseError
+from likewise.field_types import SIZE, Range, typed_arguments
 from likewise.methods import Nets, Step
 from likewise.run_folder import RunFolder
 
@@ -91,6 +92,7 @@ class EarlyStopping(Callback):
         LikewiseError: ``patience`` is below 1, ``mode`` is unknown, or the run takes no score of that name.
     """
 
+    @typed_arguments(patience=SIZE, min_delta=Range(0))
     def __init__(self, score: str, patience: int, mode: Literal["max", "min"] = "max", min_delta: float = 0.0) -> None:
         if patience < 1:
             raise LikewiseError(f"EarlyStopping(patience={patience}) was given; it must be 1 or more.")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from likewise.data.batch import Pixels
 from likewise.errors import LikewiseError
+from likewise.field_types import Range, check_fields, typed_arguments
 from likewise.randomness import BatchRNG
 from likewise.views.from_callable import CallableViews, RequestedViews
 from likewise.views.image.colour import COLOUR_OPS
@@ -75,6 +76,7 @@ class ViewPolicy:
     """consecutive frames in a view of a clip, from a random first frame; None: all stored frames"""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("flip", "jitter", "grey", "blur", "solarize", "op_chance", "cutout"):
             self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         for name in ("brightness", "contrast", "saturation"):
@@ -232,6 +234,7 @@ class CentreView:
     """side of the crop over the shorter side; 0.875 is usual for ImageNet (224 of 256)"""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.share <= 1:
             raise LikewiseError(
                 f"CentreView(share={self.share!r}): allowed is a share of the side, above 0 and up to 1."
@@ -251,6 +254,7 @@ class CentreView:
         return make_view(pixels.images, params, self.size or pixels.images.shape[-1])
 
 
+@typed_arguments(strength=Range(0))
 def simclr(strength: float = 1.0, size: int | None = None) -> ViewPolicy:
     """SimCLR on ImageNet, strength 1 (Chen et al. 2020, App. A, https://arxiv.org/abs/2002.05709)."""
     return ViewPolicy(

@@ -47,6 +47,8 @@ def open_arrays(
     Raises:
         LikewiseError: the shape, the type or the number of labels is another.
     """
+    if not getattr(images, "ndim", 1) or not hasattr(images, "__len__"):
+        raise LikewiseError(f"{source}: images are an array or a tensor of several; {type(images).__name__} was given.")
     if not len(images):
         raise LikewiseError(f"{source}: there is no image in it.")
     pixels = ArrayPixels(batch_pixels(images, source))

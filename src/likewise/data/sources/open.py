@@ -40,6 +40,7 @@ from likewise.data.sources.torch_dataset import is_map_style, open_dataset
 from likewise.data.sources.urls import is_url
 from likewise.data.video.video_decoding import SUFFIXES as VIDEO_SUFFIXES
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.field_types import typed_arguments
 
 Source = Any
 """A name, a path (or several of Parquet files or tar archives), images, a pair of images and labels, a data set, a
@@ -49,6 +50,7 @@ SHARDS = {".parquet", ".tar"}
 """endings of files that hold many images each"""
 
 
+@typed_arguments()
 def open_manifest(
     data: Source,
     labels: str | Path | np.ndarray | Tensor | Sequence[Any] | None = None,

@@ -57,6 +57,8 @@ def read_labels(
     Raises:
         LikewiseError: labels that do not fit the task.
     """
+    if getattr(labels, "ndim", 1) not in (1, 2):
+        raise LikewiseError(f"{source}: labels are [N], or [N, classes]; an array {tuple(labels.shape)} was given.")
     if task != "regression" and isinstance(labels, (np.ndarray, Tensor)) and labels.ndim == 2 and labels.shape[1] > 1:
         return _targets(indicator_targets(np.asarray(labels), source))
     values, told = with_none_for_missing(listed(labels), Reading(missing, task, names))
