@@ -65,6 +65,7 @@ class BatchHistory(Queue):
     """A queue of one row for each past batch, such as its mean prediction; its length is counted in batches."""
 
 
+@typed_arguments()
 def embedding_queues(nets: nn.Module) -> list[Queue]:
     """The queues of networks whose rows are embeddings of single examples."""
     queues = [module for module in nets.modules() if isinstance(module, Queue)]
