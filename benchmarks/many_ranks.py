@@ -15,15 +15,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import timm
 import torch
 import torch.multiprocessing as multiprocessing
 import tyro
 from measuring import Claim, Table, keep
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from likewise import collectives, losses
 from likewise.losses import tiles_cached, tiles_torch
+from likewise.methods.nets import batch_norms
 
 FLOAT = 4
 """bytes"""
@@ -139,6 +143,51 @@ def measure(loss: Callable[[Tensor, Tensor], Tensor], images: int, dim: int, sha
     return Counted(products.operations, sum(received), peak)
 
 
+class NetworkTraffic(NamedTuple):
+    """Of one process, for forward and backward of a network with batch normalisation."""
+
+    statistics: int
+    """bytes received: moments of each layer, and their gradients"""
+    gradient: int
+    """bytes that the all-reduce of the gradient was given"""
+
+
+def network_traffic() -> NetworkTraffic:
+    """Forward and backward of ResNet-18 on four images of 32 pixels, by data parallelism."""
+    network = timm.create_model("resnet18", num_classes=0)
+    parallel = DistributedDataParallel(collectives.synchronise_batch_norm(network))
+    buckets: list[int] = []
+
+    def reduce(_, bucket):  # PyTorch refuses annotations that are text  # type: ignore[no-untyped-def]
+        buckets.append(bucket.buffer().nbytes)
+        return allreduce_hook(None, bucket)
+
+    parallel.register_comm_hook(None, reduce)
+    with counted_traffic() as received:
+        parallel(torch.rand(4, 3, 32, 32)).square().mean().backward()
+    return NetworkTraffic(sum(received), sum(buckets))
+
+
+def network_table(settings: Settings, found: list[NetworkTraffic]) -> Table:
+    """Counted beside the formula.
+
+    Raises:
+        AssertionError: what was counted is not the formula.
+    """
+    network = timm.create_model("resnet18", num_classes=0)
+    channels = sum(module.num_features for module in batch_norms(network))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    statistics, others = 2 * 2 * FLOAT * channels * (settings.ranks - 1), settings.ranks - 1
+    for traffic in found:
+        assert traffic == NetworkTraffic(statistics, FLOAT * parameters), traffic
+    table = Table(f"{settings.ranks} processes, ResNet-18: bytes that a process receives", ("what", "MB", "formula"))
+    ring = 2 * FLOAT * parameters * others / settings.ranks
+    table.rows.append(("moments of batch normalisation and their gradient", f"{statistics / 1e6:.3f}", "16 C (W - 1)"))
+    table.rows.append(("gradient of the parameters, by a ring all-reduce", f"{ring / 1e6:.1f}", "8 P (W - 1) / W"))
+    table.notes.append(f"C = {channels:,} normalised channels and P = {parameters:,} parameters were counted.")
+    return table
+
+
 def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
     """What one process counts."""
     torch.set_num_threads(1)
@@ -151,7 +200,7 @@ def one_of(rank: int, settings: Settings, port: int, results: Any) -> None:
             found[name, "kept", sharded] = measure(loss, settings.images, settings.dim, sharded)
             tiles_cached.MOST_PAIRS = 0
             found[name, "tiles", sharded] = measure(loss, settings.tiled_images, settings.dim, sharded)
-    results[rank] = found
+    results[rank] = found, network_traffic()
     torch.distributed.destroy_process_group()
 
 
@@ -241,10 +290,11 @@ def main(settings: Settings) -> None:
         arguments = (settings, port, results)
         multiprocessing.start_processes(one_of, arguments, nprocs=settings.ranks, start_method="forkserver")
         by_rank = [results[rank] for rank in range(settings.ranks)]
-    found = {key: [of_rank[key] for of_rank in by_rank] for key in by_rank[0]}
+    found = {key: [of_rank[key] for of_rank, _ in by_rank] for key in by_rank[0][0]}
     tables = [
         table_of("kept", settings.images, settings, found),
         table_of("tiles", settings.tiled_images, settings, found),
+        network_table(settings, [traffic for _, traffic in by_rank]),
     ]
     keep("many_ranks", "A loss over many processes", tables, claims(settings, found), processes=settings.ranks)
 

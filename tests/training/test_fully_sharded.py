@@ -160,7 +160,13 @@ def test_what_cannot_be_cut_is_refused_by_name():
     for name in set(ALL) - set(FULLY_SHARDED):
         with pytest.raises(LikewiseError, match=name):
             check_fully_sharded(TrainSettings(), method(name))
-    for settings in ({"compile": "on"}, {"microbatch": "auto"}, {"adapt": "lora:4"}, {"on_collapse": "stop"}):
+    for settings in (
+        {"compile": "on"},
+        {"precision": "16"},
+        {"microbatch": "auto"},
+        {"adapt": "lora:4"},
+        {"on_collapse": "stop"},
+    ):
         (option,) = settings
         with pytest.raises(LikewiseError, match=f"--{option.replace('_', '-')}"):
             check_fully_sharded(TrainSettings(**settings), method("simclr"))

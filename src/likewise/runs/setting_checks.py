@@ -111,6 +111,7 @@ def check_fully_sharded(settings: TrainSettings, method: Method) -> None:
         )
     refused = {
         "--compile on": settings.compile == "on",
+        "--precision 16": settings.precision == "16",
         "--microbatch auto": settings.microbatch == "auto",
         f"--adapt {settings.adapt}": settings.adapt is not None,
         f"--on-collapse {settings.on_collapse}": settings.on_collapse != "warn",

@@ -85,7 +85,7 @@ def train(
     if loader.support:
         loader = loader.with_support(until_step=round(loader.support.until * settings.batches))
     loader = loader.on_device(fabric.device)
-    trained = copy.deepcopy(nets) if is_fully_sharded(fabric) else nets  # cut networks cannot be made whole again
+    trained = copy.deepcopy(nets.cpu()) if is_fully_sharded(fabric) else nets  # what is cut cannot be made whole again
     train_step = TrainStep(fabric, method, trained, loader, recipe, settings)
     screen = screen or Screen(Console(quiet=True))
     loop = _Loop(train_step, loader, run, evaluate, screen, callbacks, nets)
