@@ -9,7 +9,7 @@ import torch
 
 import likewise as lw
 from likewise.runs.first_steps import FirstSteps
-from likewise.runs.verify import compare
+from likewise.runs.verify import Compared, compare, with_rounding
 
 SETTINGS = {"encoder": "conv4-half", "batch_size": 8, "device": "cpu"}
 ONE = FirstSteps(
@@ -50,6 +50,12 @@ def test_half_precision_may_differ_more():
     half = ONE._replace(precision="bf16-mixed")
     assert all(each.is_equal for each in compare(half, half._replace(losses=[2.0, 1.503])))
     assert unequal(losses=[2.0, 1.503])
+
+
+def test_what_rounding_of_the_weights_changes_as_much_is_no_difference():
+    compared = (Compared("gradient", 2e-3, 1e-3), Compared("loss", 2e-3, 1e-4), Compared("weights", 0.5, 1e-2))
+    rounded = [(Compared("gradient", 1e-3, 1e-3), Compared("loss", 1e-7, 1e-4), Compared("weights", 0.4, 1e-2))] * 2
+    assert [each.is_equal for each in with_rounding(compared, rounded)] == [True, False, False]
 
 
 @pytest.fixture

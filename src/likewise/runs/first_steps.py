@@ -14,6 +14,7 @@ from torch.multiprocessing.spawn import ProcessException, start_processes
 from likewise.collectives import rank, world_size
 from likewise.errors import LikewiseError
 from likewise.methods import Method, Recipe
+from likewise.randomness import generator
 from likewise.runs.given import GivenObjects
 from likewise.runs.moved_run import has_dropout, without_dropout
 from likewise.runs.networks import build_nets, start_classifier, starts_from_prototypes
@@ -24,6 +25,9 @@ from likewise.training import Callback, LoopSettings
 from likewise.training import train as train_networks
 from likewise.training.callbacks import CallbackState
 from likewise.training.launch import launch
+
+ROUNDING = 1e-6
+"""Relative size of the change of weights that stands for rounding: ten times the last digit of a float32."""
 
 
 class Request(NamedTuple):
@@ -74,11 +78,19 @@ def prepare_steps(request: Request) -> Prepared:
     return prepare(request.data, request.settings, request.method, request.recipe, request.given)
 
 
-def take_steps(prepared: Prepared, steps: int) -> FirstSteps:
-    """The first steps of a run, by the processes that exist or by this one alone. Nothing is written."""
+def take_steps(prepared: Prepared, steps: int, rounding: int = 0) -> FirstSteps:
+    """The first steps of a run, by the processes that exist or by this one alone. Nothing is written.
+
+    Args:
+        prepared: the run.
+        steps: how many.
+        rounding: seed of a change of the weights that is as small as that by sums in another order; 0: none.
+    """
     settings = prepared.settings
     nets = build_nets(prepared)
     without_dropout(nets)
+    if rounding:
+        _round_weights(nets, rounding)
     fabric, precision = launch(settings.device, world_size_wanted(), settings.precision)
     if starts_from_prototypes(prepared, nets):
         start_classifier(prepared, nets, fabric.device)
@@ -90,6 +102,13 @@ def take_steps(prepared: Prepared, steps: int) -> FirstSteps:
     numbers = {name: float(value) for name, value in scores.items()}
     device = str(fabric.device)
     return FirstSteps(recorder.losses, recorder.gradients, start, _values(nets), numbers, device, precision.fabric)
+
+
+@torch.no_grad()
+def _round_weights(nets: nn.Module, seed: int) -> None:
+    draw = generator("rounding", seed)
+    for parameter in nets.parameters():
+        parameter.mul_(1 + ROUNDING * torch.randn(parameter.shape, generator=draw).to(parameter))
 
 
 def take_steps_by_processes(request: Request, processes: int, folder: Path) -> FirstSteps:
