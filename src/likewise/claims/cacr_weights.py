@@ -32,8 +32,9 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
 def lowest_rank_correlation(replicate: Replicate) -> float:
     """The lowest rank correlation over 50 anchors: of attraction with distance, of repulsion with proximity."""
     random = generator(replicate.seed, "CACR's weights")
-    rows = F.normalize(torch.randn(50 + 50 * 8 + 40, 16, dtype=torch.float64, generator=random), dim=1)
-    anchors, positives, negatives = rows[:50], rows[50:450].view(50, 8, 16), rows[450:]
+    normal = torch.randn(50 + 50 * 8 + 40, 16, dtype=torch.float64, generator=random)
+    anchors, positives, negatives = F.normalize(normal, dim=1).split([50, 50 * 8, 40])
+    positives = positives.view(50, 8, 16)  # eight of each anchor
     attraction = attraction_weights(anchors, positives, 1.0)  # [50, 8]
     repulsion = repulsion_weights(anchors, negatives, 0.9)  # [50, 40]
     to_positives = (anchors[:, None] - positives).norm(dim=2)  # [50, 8]

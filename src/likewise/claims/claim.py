@@ -94,7 +94,9 @@ class Replicate:
 
 def _cost_to_reach(target: float, curve: list[dict[str, float]], cost: Axis) -> float | None:
     """The cost at which a curve first reaches a score; None where it never does."""
-    crossing = first_crossing([point[cost] for point in curve], [point[ONLINE] for point in curve], target)
+    costs = [point[cost] for point in curve]
+    scores = [point[ONLINE] for point in curve]
+    crossing = first_crossing(costs, scores, target)
     return None if crossing is None else crossing.cost
 
 

@@ -72,7 +72,8 @@ def _arms(content: Content) -> TableBlock:
     for arm, results in by_arm(content).items():
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
-            rows.append([arm, score_name(score), percent(mean(values)), *[percent(value) for value in values]])
+            by_seed = [percent(value) for value in values]
+            rows.append([arm, score_name(score), percent(mean(values)), *by_seed])
     return TableBlock("Scores on test images.", ["arm", "score", "mean", *_seeds(content)], rows, "scores")
 
 
@@ -88,7 +89,8 @@ def _drawn(content: Content) -> list[tuple[int, dict[str, Any]]]:
 
 def _curves(content: Content) -> list[Block]:
     drawn = _drawn(content)
-    keys = [content["axis"], *[key for key in ("images", "seconds", "epochs") if key != content["axis"]]]
+    others = [key for key in ("images", "seconds", "epochs") if key != content["axis"]]
+    keys = [content["axis"], *others]
     traces = [_trace(number, result, keys[0], content["seeds"]) for number, result in drawn]
     picture = figure(traces, "accuracy", axis_title(keys[0])).update_layout(showlegend=True)
     picture.update_yaxes(tickformat=".1~%")
@@ -145,7 +147,8 @@ def _cost(content: Content) -> list[Block]:
 
 def _settings(content: Content) -> TableBlock | Text:
     arms = list(content["arms"])
-    rows = [[name, *values] for name, values in differing(list(content["arms"].values())).items()]
+    settings = differing(list(content["arms"].values()))
+    rows = [[name, *values] for name, values in settings.items()]
     if not rows:
         return Text("None.")
     return TableBlock(

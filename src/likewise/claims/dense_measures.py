@@ -57,16 +57,21 @@ class MatchPrecision:
         method = trained.prepared.method
         assert isinstance(method, SetSim)
         matchers = {"attention": Matcher(nearest=False), "nearest": Matcher(attention=False)}
-        return {f"matched_by_{name}": self._share(trained, method, matcher) for name, matcher in matchers.items()}
+        shares: dict[str, float] = {}
+        for name, matcher in matchers.items():
+            shares[f"matched_by_{name}"] = self._share(trained, method, matcher)
+        return shares
 
     @torch.no_grad()
     def _share(self, trained: TrainedArm, method: SetSim, matcher: Matcher) -> float:
         test, method = trained.test, dataclasses.replace(method, matcher=matcher)
         masks = _scenes(test).masks
         rows = torch.arange(min(self.images, len(test.images)))
-        batch = Batch(test.images.read(rows), torch.full_like(rows, UNLABELLED), rows).to(trained.device)
+        unlabelled = torch.full_like(rows, UNLABELLED)
+        batch = Batch(test.images.read(rows), unlabelled, rows).to(trained.device)
+        progress = Progress(0, 1, trained.prepared.settings.seed)
         with eval_mode(trained.nets):
-            matched = method.match_views(trained.nets, batch, Progress(0, 1, trained.prepared.settings.seed))
+            matched = method.match_views(trained.nets, batch, progress)
         return share_on_one_object(matched, [masks.read(row) for row in rows.tolist()])
 
 
@@ -87,19 +92,26 @@ class SameObject:
         """On the method's pixel embeddings, which are more than its encoder's maps."""
         method, test = trained.prepared.method, trained.test
         assert isinstance(method, FlowSimilarity)
-        rows, masks = torch.arange(min(self.images, len(test.images))), _scenes(test).masks
-        locations = torch.rand(len(rows), self.pixels, 2, generator=generator(0, "places")) * 2 - 1  # [N, P, 2]
-        whole_view = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-        objects = torch.stack(
-            [classes_at(whole_view, locations[row], masks.read(row)) for row in rows.tolist()]
-        )  # [N, P]
+        rows = torch.arange(min(self.images, len(test.images)))
+        random = generator(0, "places")
+        locations = torch.rand(len(rows), self.pixels, 2, generator=random) * 2 - 1  # [N, P, 2]
+        objects = self._objects(_scenes(test), locations)  # [N, P]
+        size, device = trained.prepared.encoder.image_size, trained.device
         areas = []
         with eval_mode(trained.nets):
             for some in rows.split(64):
-                pixels = whole(test.images.read(some), trained.prepared.encoder.image_size).to(trained.device)
-                embeddings = method.embeddings(trained.nets, pixels, locations[some].to(trained.device))
+                pixels = whole(test.images.read(some), size).to(device)
+                embeddings = method.embeddings(trained.nets, pixels, locations[some].to(device))
                 areas.append(same_object_auc(embeddings, objects[some]))
         return {"same_object_auc": float(torch.cat(areas).nanmean())}
+
+    def _objects(self, scenes: SceneImages, locations: Tensor) -> Tensor:
+        """The object of each location [N, P, 2] of the first N images, int64 [N, P]; 0 is background."""
+        whole_view = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        objects: list[Tensor] = []
+        for row, of_image in enumerate(locations):
+            objects.append(classes_at(whole_view, of_image, scenes.masks.read(row)))
+        return torch.stack(objects)
 
 
 def share_on_one_object(matched: MatchedViews, masks: list[np.ndarray]) -> float:
@@ -110,15 +122,17 @@ def share_on_one_object(matched: MatchedViews, masks: list[np.ndarray]) -> float
         masks: B of them, int16 [H, W].
     """
     centres = all_locations(round(matched.pairs.shape[1] ** 0.5))
-    first, second = (_classes_of_view(view, centres, masks) for view in (matched.first, matched.second))  # [B, U]
-    same = (first[:, :, None] == second[:, None, :]) & (first > 0)[:, :, None]  # [B, U, U]
+    first = _classes_of_view(matched.first, centres, masks)[:, :, None]  # [B, U, 1]
+    second = _classes_of_view(matched.second, centres, masks)[:, None, :]  # [B, 1, U]
+    on_one_object = (first == second) & (first > 0)  # [B, U, U]
     pairs = matched.pairs.cpu()
-    return float((same & pairs).sum() / pairs.sum().clamp(min=1))
+    return float((on_one_object & pairs).sum() / pairs.sum().clamp(min=1))
 
 
 def _classes_of_view(view: View, locations: Tensor, masks: list[np.ndarray]) -> Tensor:
     """The masks' classes at the same locations [U, 2] of every image's view, int64 [B, U]."""
-    return torch.stack([classes_at(box, locations, mask) for box, mask in zip(view.box.cpu(), masks, strict=True)])
+    boxes = zip(view.box.cpu(), masks, strict=True)
+    return torch.stack([classes_at(box, locations, mask) for box, mask in boxes])
 
 
 def classes_at(box: Tensor, locations: Tensor, mask: np.ndarray) -> Tensor:
@@ -131,9 +145,14 @@ def classes_at(box: Tensor, locations: Tensor, mask: np.ndarray) -> Tensor:
     """
     (across, _, left), (_, down, top) = box.tolist()
     height, width = mask.shape
-    x = ((across * locations[:, 0] + left + 1) / 2 * width).long().clamp(0, width - 1)
-    y = ((down * locations[:, 1] + top + 1) / 2 * height).long().clamp(0, height - 1)
+    x = _pixel(across * locations[:, 0] + left, width)
+    y = _pixel(down * locations[:, 1] + top, height)
     return torch.from_numpy(mask.astype(np.int64))[y, x]
+
+
+def _pixel(coordinates: Tensor, side: int) -> Tensor:
+    """Indices of the pixels that lie at coordinates in [-1, 1] of a side."""
+    return ((coordinates + 1) / 2 * side).long().clamp(0, side - 1)
 
 
 def _scenes(split: Split) -> SceneImages:

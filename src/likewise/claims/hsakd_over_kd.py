@@ -40,8 +40,10 @@ class Auxiliary:
     def __call__(self, trained: TrainedArm) -> Mapping[str, float]:
         """Accuracy on the test images."""
         test, classifier = trained.test, LastAuxiliary(trained.nets)
-        logits = extract(classifier, test.images, torch.arange(len(test.images)), trained.view, device=trained.device)
-        return {"auxiliary_top1": float((logits.argmax(dim=1) == test.labels).double().mean())}
+        rows = torch.arange(len(test.images))
+        logits = extract(classifier, test.images, rows, trained.view, device=trained.device)
+        right = logits.argmax(dim=1) == test.labels
+        return {"auxiliary_top1": float(right.double().mean())}
 
 
 def arm(name: str, method: Method, epochs: float = 8, *more: Measure, teacher: Method | None = None) -> Arm:

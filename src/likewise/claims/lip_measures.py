@@ -38,7 +38,8 @@ class SoundPrediction:
         targets = dataclasses.replace(reader, shuffled=False).of(column)
         clips = open_whole_clips(trained.test.manifest, prepared.encoder.channels)
         with eval_mode(trained.nets), torch.no_grad():
-            for index in torch.from_numpy(column.present()).nonzero().flatten().split(64):
+            have_sound = torch.from_numpy(column.present()).nonzero().flatten()
+            for index in have_sound.split(64):
                 pixels = clips.read(index)
                 view = _centre_window(pixels, prepared.encoder.frames, trained.view)
                 rows.append(method.predict(trained.nets, view, pixels.valid_frames, targets.read(index)))
@@ -50,7 +51,8 @@ def _centre_window(pixels: Pixels, frames: int, view: CentreView) -> View:
     """The window of whole clips that evaluation uses, with its first frame."""
     assert pixels.valid_frames is not None
     start = (pixels.valid_frames - frames).clamp(min=0) // 2
-    return view(pixels._replace(images=frames_from(pixels.images, start, frames)))._replace(start=start)
+    window = pixels._replace(images=frames_from(pixels.images, start, frames))
+    return view(window)._replace(start=start)
 
 
 @dataclass(frozen=True)

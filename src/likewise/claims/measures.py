@@ -42,7 +42,8 @@ class TrainedArm:
 
     def features_of(self, split: Split) -> Tensor:
         """Float32 [N, D]: the features of any images."""
-        return extract(self.nets.encoder, split.images, torch.arange(len(split.images)), self.view, device=self.device)
+        rows = torch.arange(len(split.images))
+        return extract(self.nets.encoder, split.images, rows, self.view, device=self.device)
 
 
 class Measure(Protocol):
@@ -104,7 +105,8 @@ class Neighbours:
         right = (predictions == test).double()
         found = {f"knn{self.k}_top1": float(right.mean())}
         for name, classes in self.groups.items():
-            found[f"knn{self.k}_{name}"] = float(right[torch.isin(test, torch.tensor(classes))].mean())
+            in_group = torch.isin(test, torch.tensor(classes))
+            found[f"knn{self.k}_{name}"] = float(right[in_group].mean())
         return found
 
     def _bank(self, trained: TrainedArm) -> Features:

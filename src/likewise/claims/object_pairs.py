@@ -20,14 +20,20 @@ def same_object_auc(embeddings: Tensor, objects: Tensor) -> Tensor:
         float64 [B], NaN of an image without a pair of either kind.
     """
     cosines = (embeddings @ embeddings.mT).double().cpu()  # [B, N, N]
-    return torch.stack([_area(*_pairs(*image)) for image in zip(cosines, objects.cpu(), strict=True)])
+    areas: list[Tensor] = []
+    for of_image, own_objects in zip(cosines, objects.cpu(), strict=True):
+        same, different = _pairs(of_image, own_objects)
+        areas.append(_area(same, different))
+    return torch.stack(areas)
 
 
 def _pairs(cosines: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
     """The cosines of pairs of one object, and of an object and the background."""
     first, second = objects[:, None], objects[None, :]
-    once = torch.ones_like(cosines, dtype=torch.bool).triu(diagonal=1)
-    return cosines[once & (first == second) & (first > 0)], cosines[once & ((first > 0) != (second > 0))]
+    once = torch.ones_like(cosines, dtype=torch.bool).triu(diagonal=1)  # [N, N], each pair in one order alone
+    one_object = (first == second) & (first > 0)
+    object_and_background = (first > 0) != (second > 0)
+    return cosines[once & one_object], cosines[once & object_and_background]
 
 
 def _area(same: Tensor, different: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, median
@@ -11,6 +12,8 @@ from typing import Any
 from likewise.claims.claim import Claim, Replicate, Result, Statement
 
 HOLDS, FAILS, INCONCLUSIVE = "holds here", "does not hold here", "inconclusive here"
+
+RELATIONS = {">": operator.gt, ">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 FORMAT = 2
 """version of the stored JSON; raised when its content changes"""
@@ -78,9 +81,11 @@ class ClaimOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the stored JSON; numbers that are not finite are null."""
-        environments = list({str(result.environment): result.environment for result in self.results}.values())
+        environments: list[dict[str, Any]] = []
         results = [asdict(result) for result in self.results]
-        for result in results:
+        for result in results:  # each environment is stored once, and results have its number
+            if result["environment"] not in environments:
+                environments.append(result["environment"])
             result["environment"] = environments.index(result["environment"])
         about = self.about
         content = {
@@ -135,7 +140,8 @@ def overall(statements: Sequence[StatementVerdict]) -> str:
 
     Algebra that holds says nothing about learning, so it counts only where it fails.
     """
-    verdicts = [statement.verdict for statement in statements if not (statement.algebra and statement.verdict == HOLDS)]
+    told = [statement for statement in statements if not (statement.algebra and statement.verdict == HOLDS)]
+    verdicts = [statement.verdict for statement in told]
     if len(set(verdicts)) == 1:
         return verdicts[0]
     inconclusive = verdicts.count(INCONCLUSIVE)
@@ -151,8 +157,7 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def _meets(value: float, statement: Statement) -> bool:
-    bound = statement.bound
-    return {">": value > bound, ">=": value >= bound, "<=": value <= bound, "<": value < bound}[statement.relation]
+    return RELATIONS[statement.relation](value, statement.bound)
 
 
 def _finite(content: Any) -> Any:

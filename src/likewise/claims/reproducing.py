@@ -112,27 +112,25 @@ class Reproduction:
         if keep is not None:
             self._require_evidence()
         self._enter(overwrite)
-        self.console.print(opening(self.name, self.claim, self.seeds, str(self.data), self.steps_share))
+        data = str(self.data)
+        self.console.print(opening(self.name, self.claim, self.seeds, data, self.steps_share))
         replicates = [self._replicate(seed) for seed in self.seeds]
+        results: list[Result] = []
+        for replicate in replicates:
+            results += replicate.results.values()
+        statements = [judge(statement, replicates) for statement in self.claim.statements]
         outcome = ClaimOutcome(
-            self.name,
-            self.claim,
-            str(self.data),
-            self.steps_share,
-            self.seeds,
-            self.arms,
-            [result for replicate in replicates for result in replicate.results.values()],
-            [judge(statement, replicates) for statement in self.claim.statements],
+            self.name, self.claim, data, self.steps_share, self.seeds, self.arms, results, statements
         )
         self._write(outcome, keep)
         return outcome
 
     def _replicate(self, seed: int) -> Replicate:
         results = {}
-        for arm in self.claim.arms:
-            number = self.seeds.index(seed) * len(self.claim.arms) + len(results) + 1
-            label = f"{number} of {len(self.seeds) * len(self.claim.arms)}  {arm.name}, seed {seed}"
-            results[arm.name] = self._result(arm, seed, label)
+        before = self.seeds.index(seed) * len(self.claim.arms)
+        total = len(self.seeds) * len(self.claim.arms)
+        for number, arm in enumerate(self.claim.arms, start=before + 1):
+            results[arm.name] = self._result(arm, seed, f"{number} of {total}  {arm.name}, seed {seed}")
         return Replicate(seed, results)
 
     def _result(self, arm: Arm, seed: int, label: str) -> Result:
@@ -155,7 +153,8 @@ class Reproduction:
         settings = replace(arm.settings, seed=seed, device=self.device, devices=1, loggers=())
         method = arm.method
         if arm.teacher is not None:
-            method = replace(method, teacher=str(self._train_teacher(arm.teacher, seed, folder)))  # type: ignore[call-arg]
+            teacher = self._train_teacher(arm.teacher, seed, folder)
+            method = replace(method, teacher=str(teacher))  # type: ignore[call-arg]
         prepared = prepare(self.data, settings, method, arm.recipe)
         fabric, precision = launch(self.device, devices=1, precision=settings.precision)
         loader = prepared.loader()
@@ -183,14 +182,19 @@ class Reproduction:
         out = RunFolder(folder.path / "teacher")
         if out.report.exists():
             return out.path
+        prepared = prepare(self.data, arm.settings, arm.method, arm.recipe)
         settings = replace(
-            arm.settings, seed=seed, device=self.device, devices=1, loggers=(), out=str(out.path),
-            resume=out.config.exists(), steps=self._steps(prepare(self.data, arm.settings, arm.method, arm.recipe)),
-        )  # fmt: skip
-        again = "the same command"
-        run_training(
-            self.data, settings, arm.method, arm.recipe, self.console, again, EvaluationSettings(few_label=None)
+            arm.settings,
+            seed=seed,
+            device=self.device,
+            devices=1,
+            loggers=(),
+            out=str(out.path),
+            resume=out.config.exists(),
+            steps=self._steps(prepared),
         )
+        again, measures = "the same command", EvaluationSettings(few_label=None)
+        run_training(self.data, settings, arm.method, arm.recipe, self.console, again, measures)
         return out.path
 
     def _learn(

@@ -37,14 +37,19 @@ def arms_table(content: Mapping[str, Any]) -> Table:
     for arm, results in by_arm(content).items():
         for score in results[0]["scores"]:
             values = [result["scores"][score] for result in results]
-            views, seconds = (f"{mean(result[key] for result in results):,.0f}" for key in ("images", "seconds"))
-            table.add_row(arm, score, f"{mean(values):.3f}", *[f"{value:.3f}" for value in values], views, seconds)
+            views = mean(result["images"] for result in results)
+            seconds = mean(result["seconds"] for result in results)
+            by_seed = [f"{value:.3f}" for value in values]
+            table.add_row(arm, score, f"{mean(values):.3f}", *by_seed, f"{views:,.0f}", f"{seconds:,.0f}")
     return table
 
 
 def by_arm(content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The results of an outcome's JSON by arm, in the order of the seeds."""
-    return {arm: [r for r in content["results"] if r["arm"] == arm] for arm in content["arms"]}
+    by_arm: dict[str, list[dict[str, Any]]] = {arm: [] for arm in content["arms"]}
+    for result in content["results"]:
+        by_arm[result["arm"]].append(result)
+    return by_arm
 
 
 def claims_table(claims: Mapping[str, Claim], evidence: Path) -> RenderableType:

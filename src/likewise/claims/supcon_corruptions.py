@@ -37,15 +37,16 @@ class CorruptedAccuracy:
         prepared = trained.prepared
         if self.probe:
             bank = Features(trained.features("train"), prepared.train.labels)
-            classifier = EncoderWithProbe(trained.nets.encoder, LinearProbe(seed=prepared.settings.seed).fit(bank))
+            probe = LinearProbe(seed=prepared.settings.seed).fit(bank)
+            classifier = EncoderWithProbe(trained.nets.encoder, probe)
         else:
             classifier = OwnClassifier(prepared.method, trained.nets)
         test = trained.test
-        examples = Examples(
-            images=test.images, index=torch.arange(len(test.images)), labels=test.labels, ids=test.manifest.ids
-        )
-        measured = Robustness(images=self.images).evaluate({"arm": classifier}, examples, trained.view, trained.device)
-        return {"clean_top1": measured["arm"].clean, "corrupted_top1": float(measured["arm"].accuracy.mean())}
+        rows = torch.arange(len(test.images))
+        examples = Examples(images=test.images, index=rows, labels=test.labels, ids=test.manifest.ids)
+        robustness = Robustness(images=self.images)
+        measured = robustness.evaluate({"arm": classifier}, examples, trained.view, trained.device)["arm"]
+        return {"clean_top1": measured.clean, "corrupted_top1": float(measured.accuracy.mean())}
 
 
 SUPCON, CROSS_ENTROPY = "SupCon", "cross-entropy"

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -16,45 +16,13 @@ from likewise.json_files import write_json
 from likewise.run_folder import make_folder
 from likewise.studies import feature_decoupling, ugan_toy
 from likewise.studies.decoupling_page import neurons_table, write_decoupling_page
-from likewise.studies.feature_decoupling import Decoupling, StudyClaim
+from likewise.studies.feature_decoupling import Decoupling
+from likewise.studies.inequalities import StudyResult
 from likewise.studies.ugan_page import errors_table, write_ugan_page
 from likewise.studies.ugan_toy import Toy
 from likewise.training.launch import machine
 
-__all__ = ["STUDIES", "Decoupling", "Found", "Toy", "study"]
-
-
-class Found(Protocol):
-    """What any study found."""
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds that were run."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """The time that it took."""
-        ...
-
-    @property
-    def claims(self) -> list[StudyClaim]:
-        """The inequalities, with their measured values."""
-        ...
-
-    @property
-    def held(self) -> bool:
-        """Whether all of them hold."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """The result in words."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """All results as plain JSON types."""
-        ...
+__all__ = ["STUDIES", "Decoupling", "StudyResult", "Toy", "study"]
 
 
 class Study(NamedTuple):
@@ -92,7 +60,7 @@ STUDIES = {
 
 def study(
     name: str, seed: int = 0, out: str | Path | None = None, overwrite: bool = False, console: Console | None = None
-) -> Found:
+) -> StudyResult:
     """Run a study: its measurements, its inequalities, and whether they hold.
 
     Args:
@@ -112,7 +80,7 @@ def study(
     folder = None if out is None else Path(out)
     if folder is not None:
         make_folder(folder, ("study.json", "study.html"), overwrite)
-    found: Found = kind.run(seed)
+    found: StudyResult = kind.run(seed)
     _show(found, kind.table(found), console)
     if folder is not None:
         environment = {"machine": machine(), "torch": version("torch"), "python": platform.python_version()}
@@ -123,7 +91,7 @@ def study(
     return found
 
 
-def _show(found: Found, numbers: Table, console: Console) -> None:
+def _show(found: StudyResult, numbers: Table, console: Console) -> None:
     inequalities = Table("inequality", "at least", "measured", "verdict")
     for claim in found.claims:
         measured = ", ".join(f"{each:.3g}" for each in claim.measured)

@@ -13,7 +13,7 @@ from likewise.report.pages.blocks import ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import MARKERS, Chart, chart, colour, figure, line_style
 from likewise.report.pages.document import document, write_page
 from likewise.report.wording import amount, duration, listed, percent
-from likewise.studies.feature_decoupling import CASES, Decoupling, Measured, Moment
+from likewise.studies.feature_decoupling import CASES, Decoupling, Measured
 from likewise.studies.inequalities import inequalities_table
 
 TITLE = "Why does contrastive learning need augmentation?"
@@ -80,17 +80,14 @@ def _sorted_chart(found: Decoupling) -> Chart:
 def _points_chart(found: Decoupling) -> Chart:
     """One point for each neuron: sparse or dense along one axis, one feature or a mixture along the other."""
     diagonal = go.Scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": colour(9), "dash": "dot", "width": 1},
-        name="a single feature, nothing mixed in", hoverinfo="skip",
-    )  # fmt: skip
-    points = [
-        go.Scatter(
-            x=first.within, y=first.best, mode="markers", name=CASES[name].title,
-            marker={"color": colour(paint), "symbol": MARKERS[paint], "size": 8, "opacity": 0.8},
-            hovertemplate="%{x:.2f} with the span, %{y:.2f} with one feature",
-        )
-        for name, paint, first in _firsts(found)
-    ]  # fmt: skip
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": colour(9), "dash": "dot", "width": 1},
+        name="a single feature, nothing mixed in",
+        hoverinfo="skip",
+    )
+    points = [_case_points(name, paint, first) for name, paint, first in _firsts(found)]
     drawn = figure([diagonal, *points], "|cosine| with its best sparse feature", "|cosine| with the span of them all")
     drawn.update_layout(showlegend=True)
     drawn.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
@@ -98,11 +95,22 @@ def _points_chart(found: Decoupling) -> Chart:
         f"One point for each neuron, seed {found.seeds[0]}. Left is dense, right is sparse; below the dotted "
         f"line a neuron mixes several features. The mask moves neurons to the right, ReLU moves them up."
     )
-    centres = [
-        f"{CASES[name].title}: {sum(first.within) / len(first.within):.2f} with the span, {first.purity:.2f} with one"
-        for name, _, first in _firsts(found)
-    ]
+    centres: list[str] = []
+    for name, _, first in _firsts(found):
+        within = fmean(first.within)
+        centres.append(f"{CASES[name].title}: {within:.2f} with the span, {first.purity:.2f} with one")
     return chart("points", drawn, "Mean |cosines| of neurons. " + "; ".join(centres), caption, height=460)
+
+
+def _case_points(name: str, paint: int, first: Measured) -> go.Scatter:
+    return go.Scatter(
+        x=first.within,
+        y=first.best,
+        mode="markers",
+        name=CASES[name].title,
+        marker={"color": colour(paint), "symbol": MARKERS[paint], "size": 8, "opacity": 0.8},
+        hovertemplate="%{x:.2f} with the span, %{y:.2f} with one feature",
+    )
 
 
 def _course_chart(found: Decoupling, measure: str) -> Chart:
@@ -111,7 +119,8 @@ def _course_chart(found: Decoupling, measure: str) -> Chart:
     for name, paint, _ in _firsts(found):
         courses = [outcome.course for outcome in found.cases[name]]
         steps = [moment.step for moment in courses[0]]
-        values = [fmean(_at(course, index, measure) for course in courses) for index in range(len(steps))]
+        moments = zip(*courses, strict=True)  # of all seeds after the same step
+        values = [fmean(getattr(moment, measure) for moment in of_seeds) for of_seeds in moments]
         traces.append(_line(paint, CASES[name].title, steps, values, "lines", "%{y:.2f} after %{x} steps"))
         ends.append(f"{CASES[name].title} {values[0]:.2f} to {values[-1]:.2f}")
     title = {"purity": "|cosine| with its best sparse feature", "span": "share within the sparse features' span"}
@@ -138,10 +147,6 @@ def _line(paint: int, name: str, x: Sequence[float], y: Sequence[float], mode: s
 def _firsts(found: Decoupling) -> list[tuple[str, int, Measured]]:
     """Each case, the index of its colour, and its results with the first seed."""
     return [(name, paint, outcomes[0]) for paint, (name, outcomes) in enumerate(found.cases.items())]
-
-
-def _at(course: Sequence[Moment], index: int, measure: str) -> float:
-    return float(getattr(course[index], measure))
 
 
 def spread(values: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.randomness import generator
+from likewise.studies.inequalities import StudyClaim, StudyResult
 from likewise.studies.sparse_coding import Augmentation, SparseCoding, no_augmentation, random_mask
 from likewise.studies.threshold_neurons import Learning, Neurons, first_weights, learn
 
@@ -72,23 +73,8 @@ class Measured:
     """over training"""
 
 
-class StudyClaim(NamedTuple):
-    """An inequality of the paper's picture, on the worst of the seeds."""
-
-    says: str
-    wanted: float
-    """the quantity shall be at least this"""
-    measured: list[float]
-    """of each seed"""
-
-    @property
-    def held(self) -> bool:
-        """Whether it holds for every seed."""
-        return min(self.measured) >= self.wanted
-
-
 @dataclass(frozen=True)
-class Decoupling:
+class Decoupling(StudyResult):
     """What the study found."""
 
     data: SparseCoding
@@ -104,27 +90,16 @@ class Decoupling:
         return claims(self.cases)
 
     @property
-    def held(self) -> bool:
-        """Whether every inequality holds for every seed."""
-        return all(claim.held for claim in self.claims)
-
-    @property
     def sentence(self) -> str:
         """What came out, in words."""
         return verdict(self)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
-        return {
-            "data": asdict(self.data),
-            "learning": asdict(self.learning),
-            "seeds": self.seeds,
-            "cases": {name: [_json(each) for each in outcomes] for name, outcomes in self.cases.items()},
-            "claims": [{**claim._asdict(), "held": claim.held} for claim in self.claims],
-            "held": self.held,
-            "sentence": self.sentence,
-            "seconds": self.seconds,
-        }
+    def measurements(self) -> dict[str, Any]:
+        """What was simulated and measured, as plain JSON types."""
+        cases: dict[str, list[dict[str, Any]]] = {}
+        for name, outcomes in self.cases.items():
+            cases[name] = [_json(outcome) for outcome in outcomes]
+        return {"data": asdict(self.data), "learning": asdict(self.learning), "seeds": self.seeds, "cases": cases}
 
 
 def run(
@@ -184,16 +159,20 @@ def measure(
     """Where the neurons point, and what their responses to new, unmasked images depend on."""
     cosines = alignment(layer.weights, dictionary)
     rows = 1000
-    sparse, other_sparse = (data.sparse(rows, draw) @ dictionary.T for _ in range(2))
+    sparse, other_sparse = (data.sparse(rows, draw) @ dictionary.T for _ in range(2))  # [N, P] each
     dense, other_dense = (data.dense(rows, draw) for _ in range(2))
-    response = layer(sparse + dense, threshold)
+    response = layer(sparse + dense, threshold)  # [N, H]
+    same_sparse = layer(sparse + other_dense, threshold)
+    same_dense = layer(other_sparse + dense, threshold)
+    best = cosines.amax(dim=1)
+    is_found = cosines.amax(dim=0) > FOUND
     return Measured(
         span=span(cosines),
         purity=purity(cosines),
-        found=float((cosines.amax(dim=0) > FOUND).float().mean()),
-        same_sparse=float(F.cosine_similarity(response, layer(sparse + other_dense, threshold)).mean()),
-        same_dense=float(F.cosine_similarity(response, layer(other_sparse + dense, threshold)).mean()),
-        best=cosines.amax(dim=1).tolist(),
+        found=float(is_found.float().mean()),
+        same_sparse=float(F.cosine_similarity(response, same_sparse).mean()),
+        same_dense=float(F.cosine_similarity(response, same_dense).mean()),
+        best=best.tolist(),
         within=cosines.square().sum(dim=1).sqrt().tolist(),
         course=course,
     )
@@ -255,11 +234,10 @@ def verdict(found: Decoupling) -> str:
     """One sentence with the figures, held or not."""
     mask, none, seeds = found.cases["mask_relu"], found.cases["none_relu"], len(found.seeds)
     broken = [claim.says.partition(":")[0] for claim in found.claims if not claim.held]
-    head = (
-        f"{len(broken)} of {len(found.claims)} inequalities fail ({'; '.join(broken)})"
-        if broken
-        else f"The paper's picture holds for {'the one seed' if seeds == 1 else f'each of {seeds} seeds'}"
-    )
+    if broken:
+        head = f"{len(broken)} of {len(found.claims)} inequalities fail ({'; '.join(broken)})"
+    else:
+        head = f"The paper's picture holds for {'the one seed' if seeds == 1 else f'each of {seeds} seeds'}"
     features = found.data.features
     least = round(min(each.found for each in mask) * features)
     most = round(max(each.found for each in none) * features)

@@ -1,38 +1,66 @@
-"""The inequalities of a study on its page."""
+"""What every study gives: inequalities with their measured values, a sentence, and plain JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, NamedTuple
 
 from likewise.report.pages.blocks import Cell, TableBlock
 
 
-class Inequality(Protocol):
-    """An inequality and its measured values."""
+class StudyClaim(NamedTuple):
+    """An inequality of the paper's picture, on the worst of the seeds."""
 
-    @property
-    def says(self) -> str:
-        """The quantity in words."""
-        ...
-
-    @property
-    def wanted(self) -> float:
-        """The lower bound."""
-        ...
-
-    @property
-    def measured(self) -> list[float]:
-        """The values of each seed, or one mean."""
-        ...
+    says: str
+    wanted: float
+    """the quantity shall be at least this"""
+    measured: list[float]
+    """of each seed, or one mean"""
 
     @property
     def held(self) -> bool:
-        """Whether it holds."""
-        ...
+        """Whether it holds for every seed."""
+        return min(self.measured) >= self.wanted
 
 
-def inequalities_table(claims: Sequence[Inequality], caption: str, digits: int) -> TableBlock:
+class StudyResult:
+    """What a study found."""
+
+    seeds: list[int]
+    seconds: float
+    """the time that it took"""
+
+    @property
+    def claims(self) -> list[StudyClaim]:
+        """The inequalities, with their measured values."""
+        raise NotImplementedError
+
+    @property
+    def held(self) -> bool:
+        """Whether all of them hold."""
+        return all(claim.held for claim in self.claims)
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        raise NotImplementedError
+
+    def measurements(self) -> dict[str, Any]:
+        """What was simulated and measured, as plain JSON types."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON types."""
+        return {
+            **self.measurements(),
+            "claims": [{**claim._asdict(), "held": claim.held} for claim in self.claims],
+            "held": self.held,
+            "sentence": self.sentence,
+            "seconds": self.seconds,
+        }
+
+
+def inequalities_table(claims: Sequence[StudyClaim], caption: str, digits: int) -> TableBlock:
     """A row for each: the bound, the measured values rounded to ``digits``, and the verdict."""
     rows = []
     for claim in claims:

@@ -70,12 +70,17 @@ class Plane:
         if self.shape == "pinwheels":  # an arm goes out from the centre and turns as it does
             out = 0.1 + 0.36 * along
             angle = classes * torch.pi / 2 + 3.2 * out + 0.045 * off[:, 0] / out
-            coordinates = 0.5 + out[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+            coordinates = 0.5 + out[:, None] * _direction(angle)
         else:
             angle = torch.pi * (along + classes)
             centre = torch.tensor([[0.4, 0.44], [0.6, 0.56]])[classes]
-            coordinates = centre + 0.22 * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.025 * off
+            coordinates = centre + 0.22 * _direction(angle) + 0.025 * off
         return PlanePoints(coordinates.clamp(0, 1), classes)
+
+
+def _direction(angle: Tensor) -> Tensor:
+    """Unit vectors [N, 2] of angles [N]."""
+    return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 class PlaneEncoder(Encoder):
@@ -132,7 +137,8 @@ class PlaneDiscriminator(nn.Module):
 
     def forward(self, points: Tensor, classes: Tensor) -> Tensor:
         """[B, 2, 1, 1] and int64 [B] -> [B]."""
-        pair = torch.cat([points.flatten(1) * 4 - 2, F.one_hot(classes, self.classes)], dim=1)
+        coordinates = points.flatten(1) * 4 - 2
+        pair = torch.cat([coordinates, F.one_hot(classes, self.classes)], dim=1)  # [B, 2 + classes]
         return self.layers(pair).squeeze(1)
 
 
@@ -192,17 +198,12 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
         visible[members] = label
     seed_networks("ugan-toy", seed, "weights")
     nets = rule.build(PlaneEncoder(), plane.classes)
-    images = InMemoryImages(Pixels(points.coordinates[..., None, None], torch.ones(plane.points)))
+    pixels = Pixels(points.coordinates[..., None, None], torch.ones(plane.points))
+    images = InMemoryImages(pixels)
     loader = Loader(images, visible, plane.batch, seed, rule.support)
     recipe = Recipe("adamw", 3e-3, momentum=0.5, weight_decay=1e-4)
-    train(
-        Fabric(accelerator="cpu", devices=1),
-        rule,
-        nets,
-        loader,
-        recipe,
-        LoopSettings(plane.steps, seed, log_every=plane.steps),
-    )
+    settings = LoopSettings(plane.steps, seed, log_every=plane.steps)
+    train(Fabric(accelerator="cpu", devices=1), rule, nets, loader, recipe, settings)
     return nets, points, visible
 
 
@@ -210,6 +211,5 @@ def learn(plane: Plane, rule: PlaneUGAN, labels_per_class: int, seed: int) -> tu
 def error(plane: Plane, rule: PlaneUGAN, nets: Nets, seed: int) -> float:
     """Share of test points that the classifier gets wrong."""
     test = plane.draw(plane.test, generator("ugan-toy", seed, "test"))
-    return float(
-        (classify(rule, nets, test.coordinates[..., None, None]).argmax(dim=1) != test.classes).double().mean()
-    )
+    predictions = classify(rule, nets, test.coordinates[..., None, None]).argmax(dim=1)
+    return float((predictions != test.classes).double().mean())

@@ -34,19 +34,23 @@ class SparseCoding:
 
     def __post_init__(self) -> None:
         if not 0 < self.features < self.pixels:
-            raise LikewiseError(f"An image of {self.pixels} pixels holds 1 to {self.pixels - 1} features; "
-                                f"got {self.features}.")  # fmt: skip
+            raise LikewiseError(
+                f"An image of {self.pixels} pixels holds 1 to {self.pixels - 1} features; got {self.features}."
+            )
         if not 0 < self.chance <= 1 or self.noise < 0:
             raise LikewiseError(f"chance is in (0, 1] and noise 0 or more; got {self.chance} and {self.noise}.")
 
     def dictionary(self, generator: Generator) -> Tensor:
         """M [P, F]: orthonormal columns in random directions, so that every feature is spread over all pixels."""
-        return torch.linalg.qr(torch.randn(self.pixels, self.features, generator=generator)).Q
+        directions = torch.randn(self.pixels, self.features, generator=generator)
+        return torch.linalg.qr(directions).Q
 
     def sparse(self, rows: int, generator: Generator) -> Tensor:
         """Z [N, F]: independent entries, -1 or 1 with half the chance each, else 0."""
         uniform = torch.rand(rows, self.features, generator=generator)
-        return (uniform < self.chance / 2).float() - (uniform >= 1 - self.chance / 2).float()
+        positive = uniform < self.chance / 2
+        negative = uniform >= 1 - self.chance / 2
+        return positive.float() - negative.float()
 
     def dense(self, rows: int, generator: Generator) -> Tensor:
         """Xi [N, P]: normal and independent from pixel to pixel."""

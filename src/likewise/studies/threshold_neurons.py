@@ -74,7 +74,9 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         temperature: T, above 0.
     """
     scaled, keys = queries / temperature, keys.detach()
-    return temperature * (cross_logsumexp(scaled, keys).all_logsumexp - torch.linalg.vecdot(scaled, keys)).mean()
+    own = torch.linalg.vecdot(scaled, keys)  # [N]
+    losses = cross_logsumexp(scaled, keys).all_logsumexp - own
+    return temperature * losses.mean()
 
 
 def learn(
@@ -96,13 +98,13 @@ def learn(
         observe: called with the number of steps done: 0, then after each step.
     """
     # One Adam is as good as one for each: it treats every weight alone.
-    optimizer = torch.optim.Adam(
-        [neurons.weights for _, neurons in arms], learning.learning_rate, weight_decay=learning.weight_decay, fused=True
-    )
+    weights = [neurons.weights for _, neurons in arms]
+    optimizer = torch.optim.Adam(weights, learning.learning_rate, weight_decay=learning.weight_decay, fused=True)
+    augmentations = dict.fromkeys(augment for augment, _ in arms)
     observe(0)
     for step in range(learning.steps):
         x = data.images(learning.rows, dictionary, generator)
-        views = {augment: augment(x, generator) for augment in dict.fromkeys(augment for augment, _ in arms)}
+        views = {augment: augment(x, generator) for augment in augmentations}
         threshold = learning.threshold_at(step)
         losses = []
         for augment, neurons in arms:
@@ -119,4 +121,5 @@ def learn(
 
 def first_weights(data: SparseCoding, learning: Learning, generator: Generator) -> Tensor:
     """Weights [H, P] in random directions."""
-    return torch.randn(learning.neurons, data.pixels, generator=generator) * (learning.start / data.pixels**0.5)
+    normal = torch.randn(learning.neurons, data.pixels, generator=generator)
+    return normal * (learning.start / data.pixels**0.5)

@@ -18,7 +18,7 @@ from torch import Tensor
 from likewise.evaluation.metrics.threads import threads_for
 from likewise.methods import Nets, Progress
 from likewise.methods.method import classify
-from likewise.studies.feature_decoupling import StudyClaim
+from likewise.studies.inequalities import StudyClaim, StudyResult
 from likewise.studies.plane_games import Plane, PlanePoints, PlaneUGAN, error, learn
 
 HALVES: dict[str, dict[str, float]] = {
@@ -62,7 +62,7 @@ class PlanePicture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Toy:
+class Toy(StudyResult):
     """The study's results."""
 
     plane: Plane
@@ -79,11 +79,6 @@ class Toy:
         return claims(self.errors)
 
     @property
-    def held(self) -> bool:
-        """Whether every inequality holds."""
-        return all(claim.held for claim in self.claims)
-
-    @property
     def sentence(self) -> str:
         """The result in words."""
         broken = sum(not claim.held for claim in self.claims)
@@ -91,17 +86,13 @@ class Toy:
         means = ", ".join(f"{name} {fmean(by_labels[LABELS]):.1%}" for name, by_labels in self.errors.items())
         return f"{head}. Mean error of {len(self.seeds)} seeds with {LABELS} labels a class: {means}."
 
-    def to_json(self) -> dict[str, Any]:
+    def measurements(self) -> dict[str, Any]:
         """Everything but the pictures, as plain JSON types."""
         return {
             "plane": asdict(self.plane),
             "method": asdict(self.rule),
             "seeds": self.seeds,
             "errors": self.errors,
-            "claims": [{**claim._asdict(), "held": claim.held} for claim in self.claims],
-            "held": self.held,
-            "sentence": self.sentence,
-            "seconds": self.seconds,
         }
 
 
@@ -113,7 +104,9 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
         seeds: number of seeds.
         plane: points and length; None takes the defaults.
     """
-    plane, chosen, started = plane or Plane(), list(range(seed, seed + seeds)), time.perf_counter()
+    started = time.perf_counter()
+    plane = plane or Plane()
+    chosen = list(range(seed, seed + seeds))
     rule = PlaneUGAN(noise=plane.noise, classes_per_batch=plane.classes, images_per_class=LABELS)
     errors: dict[str, dict[int, list[float]]] = {name: {} for name in HALVES}
     pictures: dict[str, PlanePicture] = {}
@@ -135,30 +128,37 @@ def run(seed: int = 0, seeds: int = SEEDS, plane: Plane | None = None) -> Toy:
 def draw(rule: PlaneUGAN, nets: Nets, points: PlanePoints, visible_labels: Tensor, fakes: int = 200) -> PlanePicture:
     """The classifier's predictions on a grid, and a few fakes of both generators."""
     along = torch.linspace(0, 1, GRID)
-    grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), dim=-1).flatten(0, 1)
-    regions = classify(rule, nets, grid[..., None, None]).argmax(dim=1).unflatten(0, (GRID, GRID))
+    x, y = torch.meshgrid(along, along, indexing="xy")
+    grid = torch.stack([x, y], dim=-1).flatten(0, 1)  # [GRID * GRID, 2]
+    predictions = classify(rule, nets, grid[..., None, None]).argmax(dim=1)
+    regions = predictions.unflatten(0, (GRID, GRID))
     batch, last = points.as_batch(fakes), Progress(0, 1)
-    good, classes = rule.good_fakes(nets, batch, last) if rule.good else (None, None)
-    bad = rule.bad_fakes(nets, batch, last).flatten(1) if rule.bad else None
-    good = None if good is None else good.flatten(1)
+    good, classes, bad = None, None, None
+    if rule.good:
+        images, classes = rule.good_fakes(nets, batch, last)
+        good = images.flatten(1)
+    if rule.bad:
+        bad = rule.bad_fakes(nets, batch, last).flatten(1)
     return PlanePicture(points.coordinates, points.classes, visible_labels, regions, good, classes, bad)
 
 
 def claims(errors: Mapping[str, Mapping[int, Sequence[float]]]) -> list[StudyClaim]:
     """Both kinds of fakes are no worse than the better one, fakes help, and a few labels are enough."""
-    mean = {name: {labels: fmean(each) for labels, each in by.items()} for name, by in errors.items()}
-    ours, better = mean["UGAN"][LABELS], min(mean[name][LABELS] for name in ("good fakes only", "bad fakes only"))
-    spreads = [_spread([mean[name][labels] for labels in OTHER_LABELS]) for name in ("bad fakes only", "UGAN")]
+
+    def mean(name: str, labels: int = LABELS) -> float:
+        return fmean(errors[name][labels])
+
+    def spread(name: str) -> float:
+        means = [mean(name, labels) for labels in OTHER_LABELS]
+        return max(means) - min(means)
+
+    ours, better_half = mean("UGAN"), min(mean("good fakes only"), mean("bad fakes only"))
     return [
-        StudyClaim("U1: mean error, better half - UGAN", -0.01, [better - ours]),
-        StudyClaim("U2: mean error, labels only - UGAN", 0.05, [mean["labels only"][LABELS] - ours]),
+        StudyClaim("U1: mean error, better half - UGAN", -0.01, [better_half - ours]),
+        StudyClaim("U2: mean error, labels only - UGAN", 0.05, [mean("labels only") - ours]),
         StudyClaim(
             "U3: change of the mean error from 2 to 8 labels a class, bad fakes only - UGAN",
             0.0,
-            [spreads[0] - spreads[1]],
+            [spread("bad fakes only") - spread("UGAN")],
         ),
     ]
-
-
-def _spread(values: Sequence[float]) -> float:
-    return max(values) - min(values)
