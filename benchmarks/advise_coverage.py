@@ -139,11 +139,16 @@ def draws(features: Features, labels: int, settings: Settings, until: float) -> 
         others = rows[labels:][~torch.isin(features.groups[rows[labels:]], features.groups[labelled])]
         if len(features.labels[labelled].unique()) > 1:
             seen = torch.cat([labelled, others[: settings.unlabelled]])
-            yield one_draw(features, seen, labels, others[settings.unlabelled :], seed)
+            found = one_draw(features, seen, labels, others[settings.unlabelled :], seed)
+            if found is not None:
+                yield found
 
 
-def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed: int) -> Draw:
-    """One advice about the images in ``seen``, the first of them labelled, checked on ``new`` ones of known classes."""
+def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed: int) -> Draw | None:
+    """One advice about the images in ``seen``, the first of them labelled, checked on ``new`` ones of known classes.
+
+    None where no image can be held out, and nothing is promised.
+    """
     present, truth = features.labels[seen[:labelled]].unique(return_inverse=True)
     new = new[torch.isin(features.labels[new], present)]
     labels = torch.cat([truth, torch.full((len(seen) - labelled,), UNLABELLED)])
@@ -151,13 +156,15 @@ def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed:
     groups = own_groups if len(own_groups.unique()) < labelled else None
     folds = fold_count(truth)
     fold_of = stratified_folds(truth, groups, folds, seed)
+    held_out = fold_of != NEVER
+    if not bool(held_out.any()):
+        return None
     cross_validation = CrossValidation(labels, fold_of, len(present), Clock(1e9), 0.0)
     nothing = nn.Identity()
     vectors = features.vectors[seen]
     frozen = FrozenEncoder("lite0", "pretrained", nothing, None, vectors, features.last)  # type: ignore[arg-type]
     cross_validation.try_all_folds(frozen_arms(frozen, len(present), len(seen) - labelled))
     arms = eligible(cross_validation.tried)
-    held_out = fold_of != NEVER
     answers = answers_of(arms, truth, held_out)
     known = torch.searchsorted(present, features.labels[new])
     new_shares = [accuracy_on(cross_validation, arm, labels, features.vectors[new], known) for arm in arms]
@@ -243,7 +250,10 @@ def main(settings: Settings) -> None:
     for done, (labels, name) in enumerate(cells):
         features, now = sets[name], time.monotonic()
         if labels + settings.unlabelled + FEWEST_NEW <= len(features.labels):
-            line = summary(list(draws(features, labels, settings, now + (end - now) / (len(cells) - done))))
+            drawn = list(draws(features, labels, settings, now + (end - now) / (len(cells) - done)))
+            if not drawn:
+                continue
+            line = summary(drawn)
             table.rows.append(row(name, labels, line))
             inside, count = inside + int(line["inside"]), count + int(line["draws"])
             print(name, labels, {key: round(value, 3) for key, value in line.items()}, flush=True)

@@ -78,3 +78,11 @@ def test_arms_that_need_images_without_a_label_are_listed_only_where_there_are_s
 
 def test_means_of_heads_have_a_head_start_and_single_heads_have_none():
     assert all((arm.card.prior > 0) == ("mean" in arm.card.name) for arm in joined())
+
+
+def test_logits_of_discriminant_analysis_have_a_size_that_a_temperature_suits():
+    _, truth = blobs()
+    features = blobs()[0] * 1000
+    arms = frozen_arms(FrozenEncoder("e", "pretrained", nn.Identity(), None, features, 5), 3, 0)
+    found = next(arm for arm in arms if "discriminant" in arm.card.name).fit(truth, NOBODY, 1e9).head(features)
+    assert 0.9 < float((found - found.mean(dim=1, keepdim=True)).std()) < 1.1

@@ -152,12 +152,14 @@ def frozen_arms(frozen: FrozenEncoder, classes: int, unlabelled: int, few: bool 
     if spread:
         listed.append(mean("mean with label propagation", [*own, *spread]))
     if several:
-        discriminant = arm("several stages, discriminant analysis", discriminant_head)
+        alone = ArmCard(f"{frozen.name}, frozen, several stages, discriminant analysis", frozen.start, False, False)
+        discriminant = arm("discriminant analysis", discriminant_head)
         joined = [
             arm("several stages, logistic regression", logistic_regression),
             arm("several stages, class prototypes", prototype_classifier),
         ]
-        listed += [discriminant, mean("several stages, mean of heads", [*joined, discriminant])]
+        listed.append(MeanArm(alone, frozen, [discriminant], classes))  # at unit deviation, which a temperature suits
+        listed.append(mean("several stages, mean of heads", [*joined, discriminant]))
         if spread:
             also = arm("several stages, label propagation", propagated, unlabelled=True)
             listed.append(mean("several stages, mean with label propagation", [*joined, also]))
