@@ -21,7 +21,7 @@ import likewise as lw
 from cli.conftest import SHORT
 from likewise import cli
 from likewise.evaluation.metrics.fine_tune import FineTune
-from likewise.report.terminal import last_screen
+from likewise.report.last_screen import last_screen
 from likewise.runs.evaluate_run import RunEvaluation
 
 

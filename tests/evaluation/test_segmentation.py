@@ -19,7 +19,7 @@ from likewise.evaluation.metrics.segmentation import (
     pixel_accuracy,
     whole,
 )
-from likewise.evaluation.statistics.confidence import bootstrap
+from likewise.evaluation.statistics.bootstrap import bootstrap
 from likewise.randomness import generator
 
 CLASSES = 4

@@ -12,9 +12,9 @@ from safetensors import safe_open
 import likewise as lw
 from likewise import cli
 from likewise.json_files import read_json, write_json
+from likewise.report.last_screen import last_screen
 from likewise.report.model_card import model_card
 from likewise.report.pages.page import write_report
-from likewise.report.terminal import last_screen
 
 SENTENCE = "no better than"
 

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from likewise.json_files import read_json, write_json
+from likewise.report.last_screen import last_screen
 from likewise.report.pages.page import write_report
-from likewise.report.terminal import last_screen
 
 
 def run_with_difference(make_run, over, low, high):

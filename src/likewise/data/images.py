@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from likewise.data.batch import Pixels
@@ -17,7 +16,7 @@ from likewise.data.fallback_samples import FallbackSamples
 from likewise.data.manifest import Manifest, Skipped, some_files
 from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import ArrayPixels, PixelSource, UnreadableImage
-from likewise.data.resizing import resized
+from likewise.data.read_image import convertible, read_square
 from likewise.errors import LikewiseError, NothingReadable
 
 NATIVE_LIMIT = 96
@@ -256,7 +255,7 @@ def open_images(
     channels = channels or own_channels
     if size < 1:
         raise LikewiseError(f"An image size of {size} was given; give 1 pixel or more.")
-    if not _convertible(own_channels, channels):
+    if not convertible(own_channels, channels):
         raise LikewiseError(
             f"{manifest.source} has images of {own_channels} channels, but {channels} are needed. Only grey and RGB "
             f"images are converted into each other: give images of {channels} channels, or an encoder that reads "
@@ -318,46 +317,6 @@ def _examples_of(manifest: Manifest, counts: Collection[int], limit: int = 3) ->
         more = ", ..." if len(members) > limit else ""
         parts.append(f"{count} channels ({names}{more})")
     return ", ".join(parts)
-
-
-def read_square(source: PixelSource, position: int, size: int, channels: int) -> tuple[np.ndarray, float]:
-    """Decode one image into uint8 [C, size, size], and its width / height.
-
-    Raises:
-        UnreadableImage: it cannot be decoded, or has channels that are not converted.
-    """
-    planes, aspect = read_planes(source, position, size, channels)
-    square = resized(planes, size, size)
-    return square.expand(channels, -1, -1).numpy(), aspect
-
-
-def read_planes(source: PixelSource, position: int, size: int | None, channels: int) -> tuple[Tensor, float]:
-    """Decode one image into uint8 [C, H, W], C being 1 of grey images, and its width / height.
-
-    Args:
-        source: where it is.
-        position: which one.
-        size: a JPEG may be decoded smaller, as long as both sides are at least twice this; None: at its full size.
-        channels: that are wanted; colours become grey for 1.
-
-    Raises:
-        UnreadableImage: it cannot be decoded, or has channels that are not converted.
-    """
-    pixels, aspect = source.read(position, size)
-    if pixels.dtype != np.uint8:
-        raise UnreadableImage(f"image {position} has pixels of type {pixels.dtype}, other than its set by its headers")
-    found = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if not _convertible(found, channels):
-        raise UnreadableImage(f"image {position} has {found} channels, the other images {channels}")
-    if channels == 1 and found == 3:
-        pixels = np.array(Image.fromarray(pixels).convert("L"))
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(planes), aspect
-
-
-def _convertible(found: int, wanted: int) -> bool:
-    """Whether images of so many channels can be read as images of so many others."""
-    return found == wanted or {found, wanted} == {1, 3}
 
 
 def _fits_as_is(source: ArrayPixels, size: int, channels: int) -> bool:

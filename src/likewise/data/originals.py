@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from likewise.data.batch import Crop, Pixels
-from likewise.data.images import MEMORY_LIMIT, DecodedRows, FileImages, read_planes
+from likewise.data.images import MEMORY_LIMIT, DecodedRows, FileImages
 from likewise.data.large_images import WHOLE
 from likewise.data.manifest import Manifest
 from likewise.data.parallel_map import parallel_map, shared_array
 from likewise.data.pixel_source import Decoded, Encoded, Headers, PixelSource, UnreadableImage
+from likewise.data.read_image import read_planes
 from likewise.data.resizing import resized
 from likewise.randomness import BatchRNG
 

@@ -21,19 +21,9 @@ from likewise.evaluation.metrics.few_label import FewLabel
 from likewise.evaluation.metrics.label_free import label_free
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
 from likewise.evaluation.statistics.class_groups import ClassGroup, class_groups, class_mean
-from likewise.evaluation.statistics.confidence import (
-    Interval,
-    crossed_difference,
-    paired_difference,
-)
-from likewise.evaluation.statistics.design_effect import (
-    counted_rows,
-    design_effect,
-    influence_on_mean,
-    widened,
-    with_cluster_adjusted_ci,
-)
-from likewise.evaluation.statistics.scores import Features, Measurement, ScoreDifference, require_usable
+from likewise.evaluation.statistics.design_effect import with_cluster_adjusted_ci
+from likewise.evaluation.statistics.score_differences import differences_to_first
+from likewise.evaluation.statistics.scores import Features, Measurement, require_usable
 
 Part = Literal["train", "test"]
 
@@ -157,7 +147,7 @@ def evaluate_features(
     of_first = next(iter(measurements.values()))
     return Evaluation(
         by_encoder={name: [each.score for each in found] for name, found in measurements.items()},
-        differences=_differences_to_first(measurements, test),
+        differences=differences_to_first(measurements, test.labels, test.groups) if test else [],
         label_free=measures,
         calibration={name: _calibrations(found) for name, found in measurements.items()},
         probes=probes,
@@ -243,39 +233,6 @@ def group_numbers(manifest: Manifest) -> Tensor | None:
 
 def _calibrations(found: Sequence[Measurement]) -> dict[str, Calibration]:
     return {each.score.name: each.calibration for each in found if each.calibration}
-
-
-def _differences_to_first(measurements: Mapping[str, list[Measurement]], test: Targets | None) -> list[ScoreDifference]:
-    """Paired differences of the first encoder's scores to each other encoder's."""
-    if test is None:
-        return []
-    first, *others = measurements
-    differences: list[ScoreDifference] = []
-    for other in others:
-        differences += _differences(measurements[first], other, measurements[other], test)
-    return differences
-
-
-def _differences(
-    first: list[Measurement], other: str, others: list[Measurement], test: Targets
-) -> Iterator[ScoreDifference]:
-    """Paired differences, score by score."""
-    for one, another in zip(first, others, strict=True):
-        interval = _difference(one, another, test.labels, test.groups)
-        yield ScoreDifference(one.score.name, other, *interval)
-
-
-def _difference(first: Measurement, second: Measurement, labels: Tensor, groups: Tensor | None) -> Interval:
-    """The first score minus the second; predictions are [N], or [repeats, N] of averages over draws of labels."""
-    counted = counted_rows(first, labels)
-    right = first.predictions[..., counted] == labels[counted]
-    rival = second.predictions[..., counted] == labels[counted]
-    classes = labels[counted] if first.classes is not None else None
-    found = paired_difference(right, rival, classes) if right.ndim == 1 else crossed_difference(right, rival)
-    if groups is None:
-        return found
-    influence = influence_on_mean(right.double() - rival.double(), classes)
-    return widened(found, design_effect(influence, groups[counted]), -1.0)
 
 
 def _notes(reason: str | None, wanted: FewLabel | None, possible: FewLabel | None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from likewise.data.columns.targets import TargetColumn, targets_in
 from likewise.data.splits import Split
 from likewise.evaluation.features import extract_readable
 from likewise.evaluation.run_scores import Scored
-from likewise.evaluation.statistics.confidence import percentiles, resampled_counts
+from likewise.evaluation.statistics.bootstrap import percentiles, resampled_counts
 from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Measurement, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.policies import CentreView

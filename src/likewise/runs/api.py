@@ -22,7 +22,7 @@ from likewise.methods import METHODS, Method, Recipe, SimCLR
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
 from likewise.report.comparison import Comparison
-from likewise.report.terminal import findings_list, findings_table
+from likewise.report.findings_screen import findings_list, findings_table
 from likewise.run_folder import RunFolder
 from likewise.runs.defaults import Defaults, defaults_of
 from likewise.runs.given import GivenObjects, checked_callbacks, checked_labels, checked_method, with_encoder

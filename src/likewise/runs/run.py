@@ -21,10 +21,10 @@ from likewise.encoders.weights_hash import weights_hash
 from likewise.errors import LikewiseError
 from likewise.field_types import INNER_SHARE, Range, checked_arguments
 from likewise.methods import Nets
+from likewise.report.last_screen import last_screen
 from likewise.report.model_card import caveats, model_card
 from likewise.report.pages.page import write_report
 from likewise.report.record import RunRecord
-from likewise.report.terminal import last_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.embedding import EmbeddedImages, EmbeddedParts, TrainedEncoder, embed_parts
 from likewise.runs.evaluate_run import Extras, RunEvaluation, trained_scores

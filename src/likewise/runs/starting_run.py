@@ -16,7 +16,7 @@ from likewise.memory import queue_warnings
 from likewise.methods import Nets
 from likewise.methods.distillation import DistillationMethod
 from likewise.report.data_summary import summarise_data
-from likewise.report.terminal import RunOutline, first_screen
+from likewise.report.first_screen import RunOutline, first_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.config import write_config
 from likewise.runs.moved_run import moved_line

@@ -20,7 +20,7 @@ from likewise.evaluation.online import OnlineScores
 from likewise.json_files import read_object
 from likewise.methods import Method, Nets, Progress, Recipe, method_name
 from likewise.methods.user_views import crop_streams, view_streams
-from likewise.report.terminal import last_screen
+from likewise.report.last_screen import last_screen
 from likewise.run_folder import RunFolder
 from likewise.runs.data_name import free_folder
 from likewise.runs.decline import DeclineGuard, check_on_decline

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from likewise.evaluation.statistics.confidence import Interval, percentiles, resampled_counts
+from likewise.evaluation.statistics.bootstrap import percentiles, resampled_counts
+from likewise.evaluation.statistics.confidence import Interval
 from likewise.randomness import generator
 
 BOOTSTRAP = "bootstrap over test clips, 1,000 samples, percentiles, 95%"

@@ -100,7 +100,7 @@ class _Pool(NamedTuple):
         """The rows with so many labels of each class."""
         labels = LabelBudget(per_class=most, seed=seed).apply(train.labels, ids)
         rows = (labels != UNLABELLED).nonzero().flatten()
-        return cls(Features(train.vectors[rows], labels[rows]), [ids[row] for row in rows.tolist()], seed)
+        return cls(Features(train.vectors[rows], labels[rows]), [str(ids[row]) for row in rows.tolist()], seed)
 
     def drawn(self, amount: int) -> Features:
         """Those with fewer labels of each class."""

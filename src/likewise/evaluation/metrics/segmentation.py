@@ -21,7 +21,7 @@ from likewise.encoders.locations import dense_map, dense_stage, flatten_location
 from likewise.errors import LikewiseError
 from likewise.evaluation.features import PixelReader, eval_mode
 from likewise.evaluation.metrics.linear_probe import FittedProbe, LinearProbe
-from likewise.evaluation.statistics.confidence import bootstrap
+from likewise.evaluation.statistics.bootstrap import bootstrap
 from likewise.evaluation.statistics.scores import Features, Score, ScoreDifference
 from likewise.randomness import generator
 from likewise.views.image.crop import centre_boxes

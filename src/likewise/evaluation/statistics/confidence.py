@@ -2,30 +2,23 @@
 
 Two forms serve every score. An accuracy gets Wilson's interval, at the effective sample size where its variance is
 not that of independent images. A difference gets a symmetric interval around an estimate to which one disagreement of
-each kind is added, so that two equal encoders are not taken for certainly equal. What is no mean over images gets a
-bootstrap.
+each kind is added, so that two equal encoders are not taken for certainly equal.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
-from likewise.randomness import generator
-
 WILSON = "Wilson 1927 score interval over test images, 95%"
 CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95%"
 IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95%"
 REPEATED = "Wilson interval at the effective sample size of test images each answered several times, 95%"
 CROSSED = "Wilson interval at the effective sample size of draws crossed with test images, t quantile, 95%"
-
-RESAMPLES = 1000
-"""bootstrap samples"""
 
 
 class Interval(NamedTuple):
@@ -282,43 +275,6 @@ def by_class(values: Tensor, labels: Tensor | None) -> ClassSums:
     sums = torch.zeros(len(counts), dtype=torch.float64)
     sums.index_add_(0, index, values.double())
     return ClassSums(sums, counts.double(), index)
-
-
-def bootstrap(
-    tables: Tensor, statistic: Callable[[Tensor], Tensor], seed: int = 0, confidence: float = 0.95
-) -> Interval:
-    """A statistic of summed tables with its percentile interval over images drawn anew, with replacement.
-
-    Efron 1979, https://doi.org/10.1214/aos/1176344552: for what is no mean over images, as the mean intersection over
-    union. The same seed draws the same images, so two encoders are compared on equal draws.
-
-    Args:
-        tables: [N, ...], one an image.
-        statistic: sums of tables [R, ...] -> [R].
-        seed: of the draws.
-        confidence: share of the draws between the ends.
-    """
-    counts = resampled_counts(len(tables), generator(seed, "bootstrap"))  # [R, N]
-    sums = counts @ tables.double().flatten(1)
-    sums = sums.unflatten(1, tables.shape[1:])  # [R, ...]
-    value = float(statistic(tables.double().sum(dim=0, keepdim=True)))
-    return percentiles(value, statistic(sums), confidence)
-
-
-def resampled_counts(images: int, random: torch.Generator) -> Tensor:
-    """How often each image is in each of the bootstrap samples: float64 [R, N]."""
-    drawn = torch.randint(images, (RESAMPLES, images), generator=random)
-    once = torch.ones_like(drawn).double()
-    counts = torch.zeros(RESAMPLES, images, dtype=torch.float64)
-    return counts.scatter_add_(1, drawn, once)
-
-
-def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
-    """An estimate with the percentiles of its bootstrap samples [R]; NaN are left out."""
-    tail = (1 - confidence) / 2
-    ends = torch.tensor([tail, 1 - tail], dtype=resampled.dtype)
-    low, high = resampled.nanquantile(ends).tolist()
-    return Interval(value, min(low, value), max(high, value))
 
 
 def _t_quantile(freedom: float, confidence: float) -> float:

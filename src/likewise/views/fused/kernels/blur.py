@@ -15,7 +15,7 @@ from likewise.views.fused.kernels.tile import inside, store, tile_coordinates, w
 def all_blurred(
     red, green, blue, y, x, size, parameters,
     RADIUS: tl.constexpr, TAPS: tl.constexpr, RGB: tl.constexpr,
-):  # fmt: skip
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
     """A whole view's channels."""
     sigma = tl.load(parameters + SIGMA)
     total = _gaussian_total(sigma, RADIUS, TAPS)
@@ -29,7 +29,7 @@ def all_blurred(
 
 
 @triton.jit
-def set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr):
+def set_aside(plane, red, green, blue, y, x, there, size, RGB: tl.constexpr) -> None:
     """A tile into planes [size, size], in float32, for `across_kernel`."""
     pointers = plane + (y * size)[:, None] + x[None, :]
     tl.store(pointers, red, mask=there)

@@ -22,7 +22,7 @@ CHANGES = tl.constexpr(len(colour.COLOUR_OPS))
 def coloured(
     red, green, blue, parameters, sums, there, size,
     TILES: tl.constexpr, RGB: tl.constexpr, WHOLE: tl.constexpr,
-):  # fmt: skip
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
     """``colour.jitter``, then ``colour.grey``."""
     for turn in range(CHANGES):
         change = tl.load(parameters + ORDER + turn).to(tl.int32)
@@ -40,7 +40,7 @@ def coloured(
 
 
 @triton.jit
-def changed(red, green, blue, change, factor, mean, RGB: tl.constexpr):
+def changed(red, green, blue, change, factor, mean, RGB: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """One of ``colour.COLOUR_OPS``, or nothing at -1; ``mean`` is contrast's."""
     if change == BRIGHTEN:
         red = within(red * factor)
@@ -57,7 +57,7 @@ def changed(red, green, blue, change, factor, mean, RGB: tl.constexpr):
 
 
 @triton.jit
-def luminance(red, green, blue, RGB: tl.constexpr):
+def luminance(red, green, blue, RGB: tl.constexpr) -> tl.tensor:
     """``colour.luminance``; a channel alone is its own."""
     if RGB:
         return red * RED + green * GREEN + blue * BLUE
@@ -101,7 +101,7 @@ def _hue_shifted(red, green, blue, turn):
 
 
 @triton.jit
-def blended(red, green, blue, other, factor):
+def blended(red, green, blue, other, factor) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """``colour._blend``."""
     other = other * (1 - factor)
     red = within(red * factor + other)

@@ -15,7 +15,7 @@ from likewise.views.fused.kernels.tile import within
 def crop(
     image, box, y, x, size, height, width, stride_c, stride_h, stride_w,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, RGB: tl.constexpr, SHRINKS: tl.constexpr,
-):  # fmt: skip
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:  # fmt: skip
     """``crop.resample``: the channels at pixels y [ROWS] and x [COLUMNS] of the view, in [0, 1]."""
     extent_x = tl.load(box + EXTENT_X)
     centre_x = tl.load(box + CENTRE_X)

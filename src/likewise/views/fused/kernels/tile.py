@@ -15,7 +15,7 @@ EMPTY = tl.constexpr(GREY)
 
 
 @triton.jit
-def tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tuple[tl.tensor, ...]:
     """This program's image and channel, and the pixels of its tile."""
     row = tl.program_id(0) // planes
     channel = tl.program_id(0) % planes
@@ -26,13 +26,13 @@ def tile_coordinates(size, planes, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def inside(y, x, size):
+def inside(y, x, size) -> tl.tensor:
     """Which pixels of a tile lie in the view: bool [ROWS, COLUMNS]."""
     return (y < size)[:, None] & (x < size)[None, :]
 
 
 @triton.jit
-def within(value):
+def within(value) -> tl.tensor:
     """Clamped to [0, 1]."""
     return tl.minimum(tl.maximum(value, 0.0), 1.0)
 
@@ -41,7 +41,7 @@ def within(value):
 def store(
     red, green, blue, y, x, there, out, out_c, out_h, out_w, mean, std, channel, parameters, cutout_side, size,
     RGB: tl.constexpr, COLOURED: tl.constexpr, CUTS_OUT: tl.constexpr, NORMALISED: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """The last changes, and the view into memory, in its dtype and layout."""
     hidden = there
     if CUTS_OUT:
