@@ -29,7 +29,7 @@ from measuring import versions
 
 from likewise.training.launch import machine
 
-NAMES = "step,losses,views,tests"
+NAMES = "losses,scoring,step,views,tests"
 """In the order of their turns."""
 
 

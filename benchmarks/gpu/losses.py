@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gpu.section import Clock, OutOfTime, Result, Section, graph_milliseconds, milliseconds
 from likewise import losses
-from likewise.losses import tiles_dense
+from likewise.losses import fused_batch, fused_queue, tiles_dense
 from likewise.losses.float32 import unit
 
 SIZES = (1024, 8192, 16384, 65536, 4096, 256, 2048, 32768)
@@ -129,35 +130,153 @@ def errors(inputs: list[Tensor]) -> Result:
     }
 
 
-def others(device: torch.device, clock: Clock) -> None:
-    """The other losses at the size of a batch of 512 images."""
-    first, second = views(1024, device)
-    labels = torch.arange(512, device=device) % 10
-    queue = F.normalize(torch.randn(4096, WIDTH, device=device), dim=1)
+def dense_queue_nce(queries: Tensor, positives: Tensor, queue: Tensor, temperature: Tensor | float) -> Tensor:
+    """MoCo's loss as its authors wrote it: the positive beside all of the queue."""
+    of_positive = (queries * positives).sum(dim=1, keepdim=True)
+    scores = torch.cat([of_positive, queries @ queue.T], dim=1) / temperature
+    return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
+
+
+def dense_distillation(student: Tensor, teacher: Tensor, queue: Tensor, temperature: float = 0.02) -> Tensor:
+    """ISD's loss by two matrices of similarities."""
+    targets = (teacher @ queue.T / temperature).softmax(dim=1)
+    return F.kl_div((student @ queue.T / temperature).log_softmax(dim=1), targets, reduction="batchmean")
+
+
+def dense_clip(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's loss by one matrix of similarities."""
+    scores = images @ texts.T * scale
+    partner = torch.arange(len(scores), device=scores.device)
+    return (F.cross_entropy(scores, partner) + F.cross_entropy(scores.T, partner)) / 2
+
+
+class Case(NamedTuple):
+    """A loss of rows that have any length."""
+
+    ours: Loss
+    dense: Loss
+    """as it is mostly written, of float32 or float64"""
+    inputs: list[Tensor]
+    """that take a gradient"""
+
+
+def cases(device: torch.device, images: int = 512, keys: int = 4096, width: int = WIDTH) -> dict[str, Case]:
+    """The other losses at the size of a batch."""
+    drawn = torch.randn(2, images, width, device=device, generator=torch.Generator(device).manual_seed(0))
+    first, second = drawn[0].bfloat16(), (drawn[0] + drawn[1]).bfloat16()
+    labels = torch.arange(images, device=device) % 10
+    queue = F.normalize(torch.randn(keys, width, device=device), dim=1)
+    scale = torch.tensor(10.0, device=device)
     both = torch.stack([first, second], dim=1)
-    cases: dict[str, tuple[Loss, list[Tensor]]] = {
-        "sup_con": (lambda z: losses.sup_con(z, labels), [both]),
-        "sup_con in": (lambda z: losses.sup_con(z, labels, kind="in"), [both]),
-        "suncet": (lambda z: losses.suncet(z, labels), [first]),
-        "queue_nce": (lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE), [first]),
-        "similarity_distillation": (lambda q: losses.similarity_distillation(unit(q), unit(second), queue), [first]),
-        "clip_loss": (lambda a, b: losses.clip_loss(unit(a), unit(b), 10.0), [first, second]),
+
+    def wide(rows: Tensor) -> Tensor:
+        return F.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1)
+
+    def own(loss: Loss, rows: Tensor) -> Case:
+        return Case(loss, loss, [rows])  # in float64 it is made of PyTorch's operations
+
+    return {
+        "queue_nce": Case(
+            lambda q: losses.queue_nce(unit(q), unit(second), queue, TEMPERATURE),
+            lambda q: dense_queue_nce(wide(q), wide(second).to(wide(q)), queue.to(wide(q)), TEMPERATURE),
+            [first],
+        ),
+        "similarity_distillation": Case(
+            lambda q: losses.similarity_distillation(unit(q), unit(second), queue),
+            lambda q: dense_distillation(wide(q), wide(second).to(wide(q)), queue.to(wide(q))),
+            [first],
+        ),
+        "clip_loss": Case(
+            lambda a, b, by: losses.clip_loss(unit(a), unit(b), by),
+            lambda a, b, by: dense_clip(wide(a), wide(b), by),
+            [first, second, scale],
+        ),
+        "sup_con": own(lambda z: losses.sup_con(z, labels), both),
+        "sup_con in": own(lambda z: losses.sup_con(z, labels, kind="in"), both),
+        "suncet": own(lambda z: losses.suncet(z, labels), first),
     }
-    for name, (loss, inputs) in cases.items():
+
+
+def checks(device: torch.device, clock: Clock) -> None:
+    """Value and gradients against float64: round sizes, odd ones, and wide rows."""
+    for images, keys, width in ((512, 4096, 128), (77, 1001, 72), (130, 300, 256)):
+        for name, case in cases(device, images, keys, width).items():
+            clock.check()
+            clock.found[f"check {name}, {images} x {keys} x {width}"] = checked(case)
+    print(f"losses, checks: {json.dumps({k: v for k, v in clock.found.items() if k.startswith('check')})}", flush=True)
+
+
+def checked(case: Case) -> Result:
+    """Relative errors of float32 inputs."""
+    exact = [tensor.detach().double().requires_grad_() for tensor in case.inputs]
+    right = case.dense(*exact)
+    wanted = torch.autograd.grad(right, exact)
+    leaves = [tensor.detach().float().requires_grad_() for tensor in case.inputs]
+    try:
+        value = case.ours(*leaves)
+        found = torch.autograd.grad(value, leaves)
+    except Exception as error:  # the other losses are still worth asking
+        return {"ended": repr(error)[:500]}
+    return {
+        "loss": float((value.detach().double() - right.detach()).abs() / right.detach().abs()),
+        "gradients": [float((g.double() - w).norm() / w.norm()) for g, w in zip(found, wanted, strict=True)],
+    }
+
+
+def others(device: torch.device, clock: Clock) -> None:
+    """Times of the other losses at the size of a batch of 512 images, and of the first three beside a large queue."""
+    for name, case in cases(device).items():
         clock.check()
-        clock.found[f"{name}, 512 images"] = found = measured(called(loss, inputs))
+        clock.found[f"{name}, 512 images"] = found = measured(called(case.ours, case.inputs))
         print(f"losses, {name}: {json.dumps(found)}", flush=True)
+    for name in ("queue_nce", "similarity_distillation"):
+        clock.check()
+        case = cases(device, keys=65536)[name]
+        found = {
+            "likewise": measured(called(case.ours, case.inputs)),
+            "dense": measured(called(case.dense, case.inputs)),
+        }
+        clock.found[f"{name}, 512 images, 65,536 keys"] = found
+        print(f"losses, {name} of 65,536: {json.dumps(found)}", flush=True)
+
+
+def dense_others(device: torch.device, clock: Clock) -> None:
+    """The dense forms of the losses that have one here, eager and compiled."""
+    for name in ("queue_nce", "similarity_distillation", "clip_loss"):
+        clock.check()
+        case = cases(device)[name]
+        found = {"dense": measured(called(case.dense, case.inputs))}
+        torch.compiler.reset()
+        found["dense, compiled"] = measured(called(torch.compile(case.dense, dynamic=False), case.inputs), 7)
+        clock.found[f"{name}, 512 images, dense"] = found
+        print(f"losses, {name}, dense: {json.dumps(found)}", flush=True)
+
+
+def shares(device: torch.device, clock: Clock) -> None:
+    """How many programs a processor should have where a batch is small: milliseconds in a graph."""
+    before = fused_batch.PROGRAMS
+    try:
+        for programs in (1, 2, 4, 8):
+            fused_batch.PROGRAMS = fused_queue.PROGRAMS = programs
+            clock.check()
+            found = {f"nt_xent {n}": graph_milliseconds(called(our_nt_xent, views(n, device))) for n in (1024, 4096)}
+            case = cases(device)["queue_nce"]
+            found["queue_nce"] = graph_milliseconds(called(case.ours, case.inputs))
+            clock.found[f"{programs} programs a processor"] = found
+            print(f"losses, {programs} programs: {json.dumps(found)}", flush=True)
+    finally:
+        fused_batch.PROGRAMS = fused_queue.PROGRAMS = before
 
 
 def run(device: torch.device, clock: Clock) -> None:
-    """The size of a usual batch first."""
-    try:
-        others(device, clock)
-    except OutOfTime:
-        raise
-    except Exception as error:  # the sizes are still worth asking
-        clock.found["others ended"] = repr(error)[:500]
-    by_size(device, clock)
+    """What is right first, then ours alone, and last what `torch.compile` takes long to compile."""
+    for part in (checks, others, shares, by_size, dense_others):
+        try:
+            part(device, clock)
+        except OutOfTime:
+            raise
+        except Exception as error:  # the other parts are still worth asking
+            clock.found[f"{part.__name__} ended"] = repr(error)[:500]
 
 
-SECTION = Section(run, 80.0)
+SECTION = Section(run, 85.0)

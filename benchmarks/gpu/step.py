@@ -187,4 +187,4 @@ def other(name: str, device: torch.device) -> Result:
         return {"not captured": str(reason)[:500], "eager": steps_of(method, device, "off", 27)}
 
 
-SECTION = Section(run, 170.0)
+SECTION = Section(run, 100.0)
