@@ -10,6 +10,7 @@ The folder holds Parquet files of images as {bytes, path} in a column "image": s
 from __future__ import annotations
 
 import io
+import os
 import resource
 import time
 from collections import Counter
@@ -196,18 +197,26 @@ def large(settings: Settings) -> None:
     flips = [encoded(ImageOps.mirror(opened(content)), 90) for content in contents[: settings.large - len(contents)]]
     images = np.stack([np.asarray(opened(content)) for content in [*contents, *flips]])
     manifest = open_manifest(images)
-    start = time.perf_counter(), time.process_time()
+    start = time.perf_counter(), processor_seconds()
     findings = {finding.name: finding.count for finding in examine(manifest).found}
-    wall, processor = time.perf_counter() - start[0], time.process_time() - start[1]
+    wall, processor = time.perf_counter() - start[0], processor_seconds() - start[1]
+    others = f"{os.getloadavg()[2]:.0f} processes wanted the {os.cpu_count()} cores meanwhile."
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rows: list[Sequence[str]] = [
         [f"{len(images):,}", f"{wall:.0f} s", f"{processor:.0f} s", f"{peak:.2f} GB", str(findings)]
     ]
-    table = Table("CIFAR-10 (JPEG) and mirrored copies", ["images", "wall", "processor", "peak memory", "found"], rows)
+    columns = ["images", "wall", "processor", "peak memory", "found"]
+    table = Table("CIFAR-10 (JPEG) and mirrored copies", columns, rows, [others])
     measuring.keep(
         "near_duplicates_large", "Near duplicates among many images", [table],
-        [Claim("seconds for 100,000 images on two cores", 600, wall, at_least=False)],
+        [Claim("processor seconds for 100,000 images, 10 minutes of one core", 600, processor, at_least=False)],
     )  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it has started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def main(settings: Settings) -> None:

@@ -73,6 +73,13 @@ def test_every_option_that_a_text_names_exists(all_texts, options_of):
     assert [f"{where} {name}" for where, text in all_texts for name in OPTION.findall(text) if name not in known] == []
 
 
+def test_every_extra_that_a_text_names_can_be_installed(all_texts):
+    named = {extra for _, text in all_texts for extra in re.findall(r"likewise\[(\w+)\]", text)}
+    assert len(named) > 8
+    project = (SOURCE.parents[1] / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    assert named - set(re.findall(r"^(\w+) = \[", project.partition("\n[")[0], re.MULTILINE)) == set()
+
+
 def test_every_command_that_a_text_names_has_its_options(all_texts, options_of):
     commands = [(where, *found.groups()) for where, text in all_texts for found in COMMAND.finditer(text)]
     assert len(commands) > 60

@@ -46,6 +46,11 @@ def test_a_microbatch_that_does_not_fit_is_refused(size, nearest):
     assert str(refused.value).endswith(f"--microbatch {nearest}.")
 
 
+def test_one_image_a_device_has_no_microbatch_that_fits():
+    with pytest.raises(LikewiseError, match="Leave --microbatch out"):
+        count_microbatches(1, 1, nn.BatchNorm1d(3))
+
+
 def test_microbatches_that_fit():
     assert [count_microbatches(size, 12, nn.BatchNorm1d(3)) for size in (None, 2, 6, 12)] == [1, 6, 2, 1]
     assert count_microbatches(1, 12, nn.Linear(3, 3)) == 12

@@ -48,7 +48,10 @@ class Encoder(nn.Module):
         Raises:
             LikewiseError: the network has none; LoCo, HSAKD and SetSim need them.
         """
-        raise LikewiseError(f"{type(self).__name__} cannot be run stage by stage, which this method needs.")
+        raise LikewiseError(
+            f"{type(self).__name__} cannot be run stage by stage, which is needed here. Choose a ResNet, for instance "
+            f"--encoder timm/resnet18."
+        )
 
     def another_stage(self) -> nn.Module:
         """A new stage like the last one, to run after it: [B, width, s, s] -> the same shape.

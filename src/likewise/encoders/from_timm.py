@@ -94,7 +94,7 @@ class TimmEncoder(Encoder):
         if not self.has_stages:
             raise LikewiseError(
                 f"timm/{self.name} cannot be run stage by stage. Choose a ResNet or a ConvNeXt, "
-                f"for instance timm/resnet18."
+                f"for instance --encoder timm/resnet18."
             )
         net = self.network
         if self._is_resnet:
@@ -107,7 +107,8 @@ class TimmEncoder(Encoder):
         """A ResNet's last block as often as its last stage has blocks."""
         if not hasattr(self.network, "layer4"):
             raise LikewiseError(
-                f"timm/{self.name} cannot be given another stage. Choose a ResNet, for instance timm/resnet18."
+                f"timm/{self.name} cannot be given another stage. Choose a ResNet, for instance "
+                f"--encoder timm/resnet18."
             )
         last = self.network.layer4
         return nn.Sequential(*(copy.deepcopy(last[-1]) for _ in last))

@@ -104,7 +104,8 @@ class LiRA(Method):
         """Encoder with a feature for each frame, and a linear layer to the target."""
         if not isinstance(encoder, LipEncoder):
             raise LikewiseError(
-                f"{self.card.title} needs a feature for every frame. Give --encoder {' or '.join(LIPS)}, or none."
+                f"{self.card.title} needs a feature for every frame. Give --encoder {' or --encoder '.join(LIPS)}, or "
+                f"leave --encoder out."
             )
         width = target_width(acoustic_target(self.target, self.bands))
         return Nets(encoder=encoder, head=nn.Linear(encoder.width, width))

@@ -77,7 +77,9 @@ class LoCo(Method):
         """Encoder and a two-layer head for each unit, on top of its last stage."""
         widths = encoder.stage_widths()
         if len(widths) < 2:
-            raise LikewiseError("LoCo needs an encoder of at least two stages. Give --encoder conv4 or timm/resnet18.")
+            raise LikewiseError(
+                "LoCo needs an encoder of at least two stages. Give --encoder conv4 or --encoder timm/resnet18."
+            )
         heads = nn.ModuleList(mlp(width, self.hidden, self.dim) for width in widths[self.overlap :])
         return Nets(encoder=encoder, heads=heads)
 

@@ -156,6 +156,7 @@ def _from_run(folder: str, image_size: int, channels: int) -> EncoderSettings:
     start = encoder_settings_of(RunFolder(folder).require().path)
     if start.channels != channels:
         raise LikewiseError(
-            f"The encoder of {folder} reads {start.channels} colour channels, but these images have {channels}."
+            f"The encoder of {folder} reads {start.channels} colour channels, but these images have {channels}. "
+            f"Give images of {start.channels} channels, or leave --from out."
         )
     return replace(start, image_size=image_size, pretrained=f"{RUN_START}{RunFolder(folder).path}")

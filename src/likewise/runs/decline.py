@@ -113,7 +113,7 @@ def check_on_decline(action: Action, has_start: bool, has_labels: bool, num_eval
         return
     missing = {
         "a run that starts from weights: give --pretrained or --from": has_start,
-        "labelled validation images, by which the start is scored": has_labels,
+        "labelled validation images, by which the start is scored: give --labels labels.csv": has_labels,
         "online scores: give --num-evals 2 or more": num_evals > 1,
         "the newest weights: leave out --model-ema-decay": not averaged,
     }

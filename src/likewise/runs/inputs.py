@@ -63,7 +63,9 @@ def _choose_sampling(
         _refuse_clip_settings(settings)
         return None
     if known.frames == 1 and (settings.frames or 1) > 1:
-        raise LikewiseError(f"--frames {settings.frames} was given, but the encoder of {title} reads still images.")
+        raise LikewiseError(
+            f"--frames {settings.frames} was given, but the encoder of {title} reads still images. Leave --frames out."
+        )
     return ClipSampling(settings.frames or known.frames, settings.frame_rate or known.frame_rate)
 
 

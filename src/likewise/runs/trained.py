@@ -48,7 +48,10 @@ def load_trained(path: str | Path, module: nn.Module | None = None) -> TrainedRu
     run = RunFolder(path)
     settings = with_module(encoder_settings_of(run.require().path), module)
     if not run.checkpoint.exists():
-        raise LikewiseError(f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks.")
+        raise LikewiseError(
+            f"The run {run.path} has lost {run.checkpoint}, which alone holds all its networks. Copy it back, or train "
+            f"again with another --out."
+        )
     method = method_of(run)
     with reading(run.data):
         class_names = tuple(str(entry["name"]) for entry in read_json(run.data)["classes"])

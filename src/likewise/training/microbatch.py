@@ -116,6 +116,11 @@ def count_microbatches(microbatch: int | None, batch: int, nets: nn.Module) -> i
     allowed = microbatch_sizes(batch, nets)
     if microbatch in allowed:
         return batch // microbatch
+    if not allowed:
+        raise LikewiseError(
+            f"--microbatch {microbatch} was given, but a device has {batch} image in a step, and batch normalisation "
+            f"needs 2. Leave --microbatch out, or give a larger --batch-size."
+        )
     nearest = max([size for size in allowed if size <= microbatch], default=allowed[0])
     if microbatch > batch:
         why = f"is more than the {batch} images that a device has in a step"
