@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from likewise import __version__
 from likewise.errors import LikewiseError, SaidByFirstRank, WrongArgument, did_you_mean
@@ -55,10 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     try:
         _command(command)(rest)
+    except BaseException as error:
+        _leave(command, rest, error)
+
+
+def _leave(command: str, words: Sequence[str], error: BaseException) -> NoReturn:
+    """Say what ended a command, and leave with its exit code.
+
+    Raises:
+        SystemExit: of every error that is for people; others are raised again.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise here for a worker that died
+    try:
+        raise error
     except SaidByFirstRank as error:
         raise SystemExit(error.exit_code) from None
     except LikewiseError as error:
-        print(f"likewise {command}: {_message(error, rest)}", file=sys.stderr)
+        print(f"likewise {command}: {_message(error, words)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print(f"likewise {command}: interrupted.", file=sys.stderr)

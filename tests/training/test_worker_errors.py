@@ -63,3 +63,13 @@ def test_other_errors_stay_as_they_are():
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         list(with_plain_errors(failing()))
+
+
+@pytest.mark.parametrize("lost", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_worker_that_dies_while_it_hands_over_a_batch_is_told_too(lost):
+    def failing():
+        raise lost
+        yield
+
+    with pytest.raises(EnvironmentIOError, match="--num-workers"):
+        list(with_plain_errors(failing()))

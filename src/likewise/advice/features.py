@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from likewise.data.images import Images
 from likewise.encoders import Encoder, EncoderSettings
 from likewise.encoders.weights_hash import weights_hash
+from likewise.errors import DamagedFile, EnvironmentIOError
 from likewise.evaluation.features import extract
+from likewise.tensor_files import load_tensors, save_tensors
 from likewise.views.policies import CentreView
 
 CHUNK = 512
@@ -39,17 +40,27 @@ def cached_features(
     """
     folder = cache or default_cache()
     path = folder / f"{_key(encoder, settings, images)}.safetensors"
-    if path.is_file():
-        return load_file(path)["features"]
+    stored = _stored(path, len(images))
+    if stored is not None:
+        return stored
     vectors = extract(encoder, images, torch.arange(len(images)), CentreView(settings.image_size), device=device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        save_file({"features": vectors}, partial)
+        save_tensors(partial, {"features": vectors})
         partial.replace(path)
-    except OSError:
+    except (OSError, EnvironmentIOError):
         pass  # a full or read-only disk costs the next advice time, and this one nothing
     return vectors
+
+
+def _stored(path: Path, count: int) -> Tensor | None:
+    """The features that a file holds; None where it is absent, damaged or cut short, so that they are computed."""
+    try:
+        features = load_tensors(path).get("features")
+    except DamagedFile:
+        return None
+    return features if features is not None and len(features) == count else None
 
 
 def default_cache() -> Path:

@@ -28,7 +28,7 @@ from likewise.evaluation.subjects import (
     source_of,
     subject_of,
 )
-from likewise.field_types import Range, checked_arguments
+from likewise.field_types import COUNT, SIZE, Range, checked_arguments
 
 Measure = Literal["knn", "linear", "few_label", "label_free"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -38,11 +38,11 @@ RESERVED = ("differences", "label_free", "calibration", "notes", "unread", "enco
 
 
 @checked_arguments(
-    k=Range(1),
-    image_size=Range(8),
-    channels=Range(1),
-    batch_size=Range(1),
-    seed=Range(0),
+    k=SIZE,
+    image_size=Range(8, SIZE.high),
+    channels=SIZE,
+    batch_size=SIZE,
+    seed=COUNT,
 )
 def evaluate(
     encoder: Any,

@@ -111,7 +111,12 @@ def _float_matrix(given: Any) -> Tensor:
     Raises:
         LikewiseError: another shape, or values that are not finite.
     """
-    vectors = torch.as_tensor(given).detach().cpu().float()
+    try:
+        vectors = torch.as_tensor(given).detach().cpu().float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LikewiseError(
+            f"Features are a matrix of numbers [N, D]; {type(given).__name__} was given ({error})."
+        ) from None
     if vectors.ndim != 2 or not vectors.numel():
         raise LikewiseError(
             f"Features of shape {list(vectors.shape)} were given; allowed: [N, D], one row an example. Images belong "

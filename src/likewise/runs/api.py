@@ -17,7 +17,7 @@ from likewise.data.columns.column_names import ColumnNames, MissingLabels
 from likewise.data.encoder_range import refuse_unused_range
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError, did_you_mean
-from likewise.field_types import checked_arguments, with_checked_types
+from likewise.field_types import SIZE, checked_arguments, with_checked_types
 from likewise.methods import METHODS, Method, Recipe, SimCLR
 from likewise.methods.user_views import UserViews
 from likewise.report.compare import compare as compare_folders
@@ -136,6 +136,7 @@ def _where_it_belongs(name: str, method: str | Method, known: Collection[str]) -
     return did_you_mean(name, known)
 
 
+@checked_arguments(first_steps=SIZE)
 def verify(
     data: Any,
     devices: int = 2,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.errors import LikewiseError, did_you_mean
+from likewise.field_types import COUNT, checked_arguments
 from likewise.json_files import write_json
 from likewise.run_folder import make_folder
 from likewise.studies import feature_decoupling, ugan_toy
@@ -58,6 +59,7 @@ STUDIES = {
 """the studies by name"""
 
 
+@checked_arguments(seed=COUNT)
 def study(
     name: str, seed: int = 0, out: str | Path | None = None, overwrite: bool = False, console: Console | None = None
 ) -> StudyResult:

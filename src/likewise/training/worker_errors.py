@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 from likewise.data.batch import Batch
 from likewise.errors import EnvironmentIOError, LikewiseError
+
+GONE = "DataLoader worker exited unexpectedly"
 
 
 def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -18,6 +21,8 @@ def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
     """
     try:
         yield from batches
+    except (ConnectionError, EOFError) as error:  # the other end of what a worker sends has gone
+        raise EnvironmentIOError(_of_killed_worker(_told_by_torch()) or _of_killed_worker(GONE)) from error
     except (LikewiseError, RuntimeError) as error:
         own = re.search(r"\nlikewise\.errors\.\w+: (.*)", str(error))
         if own is not None and str(error).startswith("Caught "):
@@ -26,6 +31,15 @@ def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
         if not message:
             raise
         raise EnvironmentIOError(message) from error
+
+
+def _told_by_torch() -> str:
+    """What PyTorch says of a dead worker, which it does in a signal handler, some time after its end is noticed."""
+    try:
+        time.sleep(1)
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 def _of_killed_worker(text: str) -> str:

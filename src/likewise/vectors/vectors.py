@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from likewise.errors import DamagedFile, LikewiseError
 
 ENCODER, SKIPPED = "likewise.encoder", "likewise.skipped"
 """Keys of a Parquet file's metadata: the encoder's hash; ids of files that have no vector, each with the reason."""
+
+CHECK = "likewise.sha256"
+"""Key of the hash of the other metadata, and of how many rows there are; the rows themselves have page checksums."""
 
 COLUMNS = frozenset({"id", "label", "vector"})
 """of every file of vectors"""
@@ -68,6 +72,7 @@ class Vectors(NamedTuple):
         if self.shared is not None:
             columns["shared"] = _lists(self.shared)
         said = {ENCODER: self.encoder, SKIPPED: json.dumps(dict(self.skipped)), **metadata}
+        said[CHECK] = _checksum(said, len(self.ids))
         table = pa.table(columns).replace_schema_metadata(said)
         with atomic_write(target) as partial:
             parquet.write_table(table, partial, row_group_size=GROUP_ROWS, write_page_checksum=True)
@@ -104,6 +109,8 @@ class VectorFile:
             self.metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
         except UnicodeDecodeError as error:
             raise _damaged(path, "its metadata are no text") from error
+        if CHECK in self.metadata and self.metadata[CHECK] != _checksum(self.metadata, self.rows):
+            raise _damaged(path, "its metadata do not match their checksum")
 
     @property
     def rows(self) -> int:
@@ -171,6 +178,12 @@ class VectorFile:
             return self._reader.read_row_group(group, columns=names)
         except (OSError, pa.ArrowException) as error:
             raise _damaged(self.path, "its content does not match its checksums") from error
+
+
+def _checksum(metadata: Mapping[str, str], rows: int) -> str:
+    """A hash of what likewise says of a file."""
+    own = sorted(pair for pair in metadata.items() if pair[0].startswith("likewise.") and pair[0] != CHECK)
+    return hashlib.sha256(json.dumps([own, rows]).encode()).hexdigest()
 
 
 def _damaged(path: Path, reason: str) -> DamagedFile:

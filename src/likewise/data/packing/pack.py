@@ -16,6 +16,7 @@ from likewise.data.packing.read_back import require_same, require_whole
 from likewise.data.packing.shard_writers import HELD, SUFFIX, ShardFormat
 from likewise.data.sources.open import open_manifest
 from likewise.errors import LikewiseError
+from likewise.field_types import checked_arguments
 
 
 class PackedSet(NamedTuple):
@@ -28,6 +29,7 @@ class PackedSet(NamedTuple):
     """ids of files that cannot be read, each with the reason"""
 
 
+@checked_arguments()
 def pack(
     data: Any,
     out: str | Path,

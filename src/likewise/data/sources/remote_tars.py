@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from likewise.atomic_write import disk_error
 from likewise.data.columns.column_names import MissingLabels
 from likewise.data.manifest import Manifest, Skipped
 from likewise.data.packing.pack_facts import PackFacts
@@ -25,7 +26,7 @@ from likewise.data.sources.urls import RemoteFile
 from likewise.data.sources.webdataset import Example, Shard, manifest_of, open_shard
 from likewise.errors import LikewiseError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is kept, or how it is found, changes."""
 
 
@@ -52,7 +53,7 @@ def open_remote_tars(
         LikewiseError: an archive cannot be copied or read, or holds fewer images than its manifest says.
     """
     paths = [_index_path(file, name, cache) for file, name in zip(files, names, strict=True)]
-    unknown = [number for number, path in enumerate(paths) if not path.is_file()]
+    unknown = [number for number, path in enumerate(paths) if not _is_intact(path)]
     cached = CachedShards(files, cache)
     for number in cached.in_turn(unknown):
         _store(_read_index(cached, number, names[number]), paths[number])
@@ -114,13 +115,30 @@ def _store(index: Index, path: Path) -> None:
         "refused": list(headers.refused.items()),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content))
-    part.rename(path)
+    try:
+        part.write_text(f"{_digest(text)}\n{text}")
+        part.rename(path)
+    except OSError as error:
+        raise disk_error(path, error, len(text), "choose another --cache-dir") from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether what is kept is as it was written; what was damaged is read from the archive again."""
+    try:
+        digest, _, text = path.read_text().partition("\n")
+    except (OSError, ValueError):
+        return False
+    return digest == _digest(text)
 
 
 def _load(path: Path) -> Index:
-    content: dict[str, Any] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(path.read_text().partition("\n")[2])
     shard = Shard(
         examples=[
             Example(key, Member(name, offset, size), tuple(captions), label, record)

@@ -25,6 +25,9 @@ LIMIT = "20GB"
 
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
+_LOOKED_AT = set[str]()
+"""Copies whose bytes this process has compared with what was copied."""
+
 BLOCK = 2**23
 """Bytes that are requested and written at a time."""
 
@@ -56,10 +59,10 @@ class ShardCache:
         """
         local = self.folder / f"{self.key(file)}-{file.name}"
         try:
-            if not _is_whole(local, file):
+            if not self._is_whole(local, file):
                 self._lock_folder().mkdir(parents=True, exist_ok=True)
                 with FileLock(self._lock_folder() / f"{local.name}.lock"):
-                    if not _is_whole(local, file):
+                    if not self._is_whole(local, file):
                         self._fetch(file, local)
             now = time.time_ns()  # the system's own stamp stands still for milliseconds
             os.utime(local, ns=(now, now))
@@ -96,6 +99,22 @@ class ShardCache:
                 if path.is_file():
                     yield path, path.stat()
 
+    def _is_whole(self, local: Path, file: RemoteFile) -> bool:
+        """Whether a copy has its file's size, and the bytes that were copied, at which each process looks once."""
+        try:
+            if local.stat().st_size != file.size:
+                return False
+            if str(local) not in _LOOKED_AT:
+                if _sha256_of(local) != self._digest_file(local).read_text():
+                    return False
+                _LOOKED_AT.add(str(local))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _digest_file(self, local: Path) -> Path:
+        return self._lock_folder() / f"{local.name}.sha256"
+
     def _lock_folder(self) -> Path:
         return self.folder / "locks"
 
@@ -110,8 +129,10 @@ class ShardCache:
         try:
             with open(part, "wb") as copy:
                 copy.truncate(file.size)  # the room is taken, so that processes side by side keep to the limit
-            with_attempts(lambda: _copy(file, part), file.url)
+            digest = with_attempts(lambda: _copy(file, part), file.url)
+            self._digest_file(local).write_text(digest)
             part.rename(local)
+            _LOOKED_AT.add(str(local))
         except FileNotFoundError as error:
             raise LikewiseError(f"{file.url} was there when the run began, and is gone now. Put it back.") from error
         finally:
@@ -137,15 +158,16 @@ def as_typed(number: int) -> str:
     return f"{-(-number // UNITS[unit.lower()])}{unit}"
 
 
-def _is_whole(local: Path, file: RemoteFile) -> bool:
-    try:
-        return local.stat().st_size == file.size
-    except FileNotFoundError:
-        return False
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _copy(file: RemoteFile, part: Path) -> None:
-    """Fetch a file from its first byte to its last.
+def _copy(file: RemoteFile, part: Path) -> str:
+    """Fetch a file from its first byte to its last; gives its SHA-256.
 
     Raises:
         OSError: it was cut short, or is not what it should be.
@@ -164,6 +186,7 @@ def _copy(file: RemoteFile, part: Path) -> None:
         raise OSError(f"{done:,} of {file.size:,} bytes arrived")
     if file.sha256 and digest.hexdigest() != file.sha256:
         raise OSError(f"its SHA-256 is {digest.hexdigest()}, and {file.sha256} in the manifest")
+    return digest.hexdigest()
 
 
 def _cannot_write(file: RemoteFile, local: Path, error: OSError) -> EnvironmentIOError:

@@ -75,15 +75,34 @@ def decode_videos(manifest: Manifest, shape: ClipShape, cache: Path | None = Non
     """
     within = (cache or CACHE).expanduser()
     folder = within / _key(manifest, shape)
-    if not (folder / "found.json").exists():
+    if not _is_whole(folder):
+        shutil.rmtree(folder, ignore_errors=True)
         _make_room(within, manifest, shape)
         _decode_all(manifest, shape, folder)
     os.utime(folder, ns=(time.time_ns(), time.time_ns()))  # finer than the clock that the system would take
     return DecodedVideos(folder, manifest, shape)
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether all that is stored of a set can be read; what a disk has cut short is decoded again."""
+    try:
+        found = json.loads((folder / "found.json").read_text())
+        stored = [np.load(folder / name, mmap_mode="r") for name in ("frames.npy", "sound.npy")]
+        return all(len(rows) == len(found["aspect"]) for rows in stored)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return False
+
+
 def _mapped(path: Path) -> Tensor:
     return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _can_be_mapped(path: Path) -> bool:
+    try:
+        np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def flow_between(
@@ -115,7 +134,7 @@ def flow_between(
 def _stored_flow(folder: Path, source: str) -> Tensor:
     """The flow of a decoded set, found when it is first requested and stored next to the frames."""
     path = folder / "flow.npy"
-    if not path.exists():
+    if not _can_be_mapped(path):
         frames = np.load(folder / "frames.npy", mmap_mode="r")
         count, times, _, height, width = frames.shape
         wanted = 4 * count * (times - 1) * height * width  # two int16 a pixel
