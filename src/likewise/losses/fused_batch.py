@@ -24,7 +24,9 @@ from typing import Any, Literal, ParamSpec, get_args
 import torch
 from torch import Tensor
 
+from likewise.collectives import RowShard, shard_of, world_size
 from likewise.losses import tiles_triton
+from likewise.losses.input_checks import UNKNOWN
 from likewise.losses.similarity_sums import refuse_second_derivatives
 from likewise.losses.triton_launch import Tiles, blocks, filled, float32_products, interpreted, padded
 
@@ -35,8 +37,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 MOST_ROWS = 8192
 """Up to which this form is used. An H100 takes 1.49 ms for 8,192 rows; from where `tiles_triton` takes less was not
-measured. Several processes compute so few rows whole, each of them: to divide them takes `tiles_triton`, whose launches
-alone took 1.7 ms."""
+measured."""
 
 MOST_COLUMNS = 128
 """D; more does not fit the registers."""
@@ -88,14 +89,42 @@ def loss_within_batch(
         by_all: divide by N instead of the rows that have a positive.
     """
     views = rows.shape[1] if rows.dim() == 3 else 1
-    return _WithinBatch.apply(rows.reshape(-1, rows.shape[-1]), labels, views, temperature, form, by_all)  # type: ignore[no-any-return]
+    rows = rows.reshape(-1, rows.shape[-1])
+    shard = shard_of(len(rows))
+    if shard is not None:
+        rows, labels, views = rows.roll(-shard.start, 0), _own_first(labels, views, shard), 1
+    return _WithinBatch.apply(rows, labels, views, temperature, form, by_all, shard)  # type: ignore[no-any-return]
+
+
+def _own_first(labels: Tensor | None, views: int, shard: RowShard) -> Tensor | None:
+    """The id of each row, beginning with this rank's; as `_ids` of the kernels has them."""
+    if labels is None:
+        return None
+    if views > 1:
+        image = torch.arange(len(labels), device=labels.device)
+        labels = torch.where(labels == UNKNOWN, -2 - image, labels).repeat_interleave(views)
+    return labels.roll(-shard.start)
+
+
+def _of_all_ranks(parts: Tensor, shard: RowShard) -> Tensor:
+    """What each rank has summed for its rows, [4, splits, N] with its own first, to that of all rows in this order."""
+    own = parts[:, :, : shard.count].permute(2, 0, 1)  # [n, 4, splits]
+    return shard.join(own).roll(-shard.start, 0).permute(1, 2, 0).contiguous()
 
 
 class _WithinBatch(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, labels: Tensor | None, views: int, temperature: float, form: Form, by_all: bool
+        ctx: Any,
+        rows: Tensor,
+        labels: Tensor | None,
+        views: int,
+        temperature: float,
+        form: Form,
+        by_all: bool,
+        shard: RowShard | None,
     ) -> Tensor:
+        own, most = (len(rows), len(rows)) if shard is None else (shard.count, shard.most)
         rows, count, form_number = rows.contiguous(), len(rows), FORMS.index(form)
         unit = rows.new_empty(rows.shape, dtype=torch.float32)
         numbers, mean = unit.new_empty(4, count), unit.new_empty(2)
@@ -103,44 +132,49 @@ class _WithinBatch(torch.autograd.Function):
         bound = LOG2E / temperature
         shape = {"D": rows.shape[1], "WIDTH": padded(rows.shape[1])}
         kind = {**shape, "FORM": form_number, "VIEWS": views, "PRECISION": float32_products()}
-        kernels, tiles = _kernels(), filled(_forward_tiles(count), unit, unit, PROGRAMS)
+        kernels, tiles = _kernels(), filled(_forward_tiles(count), unit[:most], unit, PROGRAMS)
         parts = unit.new_empty(4, tiles.splits or 1, count)
         with torch.cuda.device_of(rows):
             kernels.unit_kernel[(blocks(count, 16),)](
                 *(rows, unit, numbers[0], count, temperature**-0.5), **shape, ROWS=16
             )
-            kernels.rows_kernel[(blocks(count, tiles.rows), tiles.splits)](
+            kernels.rows_kernel[(blocks(own, tiles.rows), tiles.splits)](
                 *(unit, labels, parts, count, bound),
                 **(kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns, "BOUNDED": bound < SAFE_SCORE}),
                 num_stages=tiles.stages,
             )
+            if shard is not None:
+                parts = _of_all_ranks(parts, shard)
             kernels.mean_kernel[(1,)](
                 *(parts, *numbers[1:], mean, count, tiles.splits), FORM=form_number, BLOCK=BLOCK, BY_ALL=by_all
             )
         ctx.save_for_backward(rows, unit, labels, numbers, mean)
-        ctx.kind, ctx.squared_length = kind, 1 / temperature
+        ctx.kind, ctx.squared_length, ctx.own, ctx.ranks = kind, 1 / temperature, own, world_size()
         return mean[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
         rows, unit, labels, numbers, mean = ctx.saved_tensors
-        count, kernels = len(rows), _kernels()
-        tiles = filled(_backward_tiles(count), unit, unit, PROGRAMS)
+        count, own, kernels = len(rows), ctx.own, _kernels()
+        tiles = filled(_backward_tiles(count), unit[:own], unit, PROGRAMS)
         gradient, parts = torch.empty_like(rows), unit.new_empty(tiles.splits or 1, *unit.shape)
         shape = {name: ctx.kind[name] for name in ("D", "WIDTH", "FORM")}
         with torch.cuda.device_of(rows):
-            kernels.slopes_kernel[(blocks(count, tiles.rows), tiles.splits)](
+            kernels.slopes_kernel[(blocks(own, tiles.rows), tiles.splits)](
                 *(unit, labels, *numbers[1:], parts, count),
                 **(ctx.kind | {"ROWS": tiles.rows, "COLUMNS": tiles.columns}),
                 num_stages=tiles.stages,
             )
-            kernels.gradient_kernel[(blocks(count, 4),)](
+            kernels.gradient_kernel[(blocks(own, 4),)](
                 *(parts, unit, numbers[0], mean, gradients[0], gradient, count, tiles.splits, ctx.squared_length),
                 **shape,
                 ROWS=4,
             )
-        return gradient, None, None, None, None, None
+        if own < count:  # all of the gradient of this rank's rows, and none of the others'
+            gradient[own:] = 0
+            gradient[:own] *= ctx.ranks
+        return gradient, None, None, None, None, None, None
 
 
 PROGRAMS = 2
