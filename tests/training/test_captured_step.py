@@ -14,6 +14,7 @@ from likewise.errors import LikewiseError
 from likewise.losses import waiting
 from likewise.methods import Recipe
 from likewise.training import LoopSettings, captured_step, optimizers, train
+from likewise.training.callbacks import Callback
 from losses.launches import Launches
 from methods.fixtures import loader, method, nets_of
 
@@ -59,7 +60,7 @@ def as_on_gpu(monkeypatch):
 def trained(name, cuda_graph, optimizer="sgd"):
     rule = method(name)
     nets = nets_of(rule).to("cuda" if ON_GPU else "cpu")
-    plan = LoopSettings(STEPS, seed=4, cuda_graph=cuda_graph)
+    plan = LoopSettings(STEPS, seed=4, cuda_graph=cuda_graph, log_every=2)
     recipe = Recipe(optimizer, 0.2, weight_decay=1e-4)
     state = train(Fabric(accelerator="cuda" if ON_GPU else "cpu", devices=1), rule, nets, loader(rule), recipe, plan)
     return nets, state
@@ -75,6 +76,24 @@ def test_the_networks_are_those_of_the_eager_steps(name, as_on_gpu):
             captured.state_dict()[key], value, rtol=1e-3 if ON_GPU else 1e-4, atol=1e-4 if ON_GPU else 1e-5
         )
     assert ON_GPU or Again.launches > 0  # the last steps came from the graph
+
+
+def test_the_next_views_are_made_before_a_loss_is_read(as_on_gpu, monkeypatch):
+    """Once there is a graph: the device then has work while the host waits. The loss is read every second step."""
+    events = []
+    take = captured_step._Inputs.take
+    monkeypatch.setattr(captured_step._Inputs, "take", lambda *given: events.append("views") or take(*given))
+
+    class Watch(Callback):
+        def on_step(self, state):
+            events.append(state.step)
+
+    rule = method("simclr")
+    device = "cuda" if ON_GPU else "cpu"
+    plan = LoopSettings(STEPS, cuda_graph="on", log_every=2)
+    fabric = Fabric(accelerator=device, devices=1)
+    train(fabric, rule, nets_of(rule).to(device), loader(rule), Recipe("sgd"), plan, callbacks=[Watch()])
+    assert events == ["views", 1, "views", 2, "views", 3, "views", "views", 4, 5, "views", "views", 6, 7]
 
 
 class LarsOnTheHost(Lars):

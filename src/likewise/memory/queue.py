@@ -16,7 +16,7 @@ class Queue(nn.Module):
     which makes its first targets almost uniform.) Read it before pushing: a step must not see its own keys.
 
     Args:
-        length: how many embeddings it holds.
+        length: how many embeddings it holds; 0 holds none.
         width: of an embedding.
         columns: widths of further columns by name: ``Queue(2560, 64, probabilities=10)`` has
             ``queue.probabilities`` [2560, 10] for ``queue.rows`` [2560, 64]. They start as zeros.
@@ -25,7 +25,7 @@ class Queue(nn.Module):
     rows: Tensor
     pushed: Tensor
 
-    @typed_arguments(length=SIZE, width=SIZE)
+    @typed_arguments(length=COUNT, width=SIZE)
     def __init__(self, length: int, width: int, **columns: int) -> None:
         super().__init__()
         self.register_buffer("rows", F.normalize(torch.randn(length, width), dim=1))

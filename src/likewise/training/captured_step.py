@@ -76,6 +76,18 @@ class CapturedStep:
         self.inputs: dict[tuple[Any, ...], _Inputs] = {}
         self.failed = ""
         """why a capture was given up; steps then run as usual"""
+        self.ready: Batch | None = None
+        """the batch that lies in the graph's memory already, with its views"""
+
+    def prepare(self, batch: Batch, progress: Progress) -> None:
+        """Put the next batch and its views where its graph reads them, behind the work in progress.
+
+        A caller that then waits for the device leaves it with work to do, and the next step starts at once.
+        """
+        inputs = self.inputs.get(_form(batch))
+        if inputs is not None and inputs.graph is not None:
+            inputs.take(batch, progress)
+            self.ready = batch
 
     def __call__(self, batch: Batch, progress: Progress, rate: float) -> Step:
         """One step. The tensors of the result are overwritten by the next."""
@@ -84,7 +96,9 @@ class CapturedStep:
         if form not in self.inputs:  # the first step of all, and where a run's support ends
             self.inputs[form] = _Inputs(batch)
         inputs = self.inputs[form]
-        inputs.take(batch, progress)
+        if self.ready is not batch:
+            inputs.take(batch, progress)
+        self.ready = None
         fixed = cast(Progress, FixedProgress(progress))
         inputs.steps += 1
         if inputs.steps == 1:  # the step that asks for the views, and so makes them

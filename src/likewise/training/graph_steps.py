@@ -85,6 +85,11 @@ class GraphSteps:
         eager.update_memories(step, progress)
         return step
 
+    def prepare(self, batch: Batch) -> None:
+        """Make the views of the next step's batch, where its graph is there."""
+        if self.captured is not None:
+            self.captured.prepare(batch, self.eager.progress())
+
     def compute(self, batch: Batch, progress: Progress) -> Step:
         """Forward, backward and update as a graph can hold them: nothing waits for the device."""
         eager = self.eager
