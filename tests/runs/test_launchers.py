@@ -47,6 +47,12 @@ def fabric(folder):
     return [subprocess.Popen(likewise_command(*RESUMED, "--devices", "2"), cwd=folder)]
 
 
+def fully_sharded(folder):
+    """Each process with its part of the weights; simclr's default optimiser is LARS."""
+    words = likewise_command(*RESUMED, "--devices", "2", "--strategy", "fsdp")
+    return [subprocess.Popen(words, cwd=folder)]
+
+
 def four_processes(folder):
     return torchrun(folder, "4")
 
@@ -76,7 +82,7 @@ def last_loss(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", [torchrun, srun, fabric, one_task_of_slurm, four_processes])
+@pytest.mark.parametrize("launcher", [torchrun, srun, fabric, fully_sharded, one_task_of_slurm, four_processes])
 def test_a_run_moves_to_more_processes_and_keeps_the_mathematics(launcher, data, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "images.npy").write_bytes((data / "images.npy").read_bytes())

@@ -78,7 +78,11 @@ class Method:
         raise NotImplementedError
 
     def compute_loss(self, nets: Nets, outputs: Outputs, progress: Progress) -> Step:
-        """Batch-coupling work, over the rows of all ranks."""
+        """Batch-coupling work, over the rows of all ranks.
+
+        It may use what is the same on every rank alone: ``outputs``, parameters and memories. The losses of this
+        library then divide their rows among the ranks (see `collectives.sharded_rows`).
+        """
         raise NotImplementedError
 
     def step(self, nets: Nets, batch: Batch, progress: Progress) -> Step:
