@@ -192,3 +192,15 @@ def test_a_page_says_that_it_displays_only_some_of_many_channels(channels, said,
     run = make_run()
     write_json(run.data, read_json(run.data) | {"channels": channels})
     assert (f"{channels} channels" in section(run, "data").text) == said
+
+
+def test_a_curve_of_one_point_is_seen_and_accuracy_stays_between_0_and_1(make_run):
+    run = make_run()
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    scored = next(line for line in lines if "knn20_top1" in line)
+    run.metrics.write_text(json.dumps(scored | {"loss": 1.5}) + "\n")
+    part = section(run, "curves")
+    charts = {kind: json.loads(part.one("script", **{"data-chart": kind}).text) for kind in ("loss", "accuracy")}
+    assert "markers" in charts["loss"]["figure"]["data"][0]["mode"]
+    axis = charts["accuracy"]["figure"]["layout"]["yaxis"]
+    assert (axis["minallowed"], axis["maxallowed"]) == (0, 1)

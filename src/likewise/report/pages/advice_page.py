@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ ENDED = {
     "not tried": "not tried in the time",
 }
 """how an arm ended"""
+
+LABEL = 26
+"""Characters in a line of an arm's name beside the chart: on a phone the chart keeps half of the width."""
 
 CAPTION = (
     "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
@@ -84,7 +88,7 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     paints = [colour(0) if arm["name"] == advice["winner"] else GREY for arm in arms]
     dots = go.Scatter(
         x=[arm["accuracy"] for arm in arms],
-        y=[plain(arm["name"]) for arm in arms],
+        y=["<br>".join(textwrap.wrap(plain(arm["name"]), LABEL)) for arm in arms],
         error_x=error_bars(
             [arm["accuracy"] for arm in arms],
             [arm["low"] for arm in arms],
@@ -96,7 +100,7 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
         hovertemplate="%{x:.1%}<extra>%{y}</extra>",
     )
     drawn = figure([dots])
-    drawn.update_xaxes(tickformat=".0%", title="accuracy on new images")
+    drawn.update_xaxes(tickformat=".0%", title="accuracy", nticks=4, tickangle=0)
     drawn.update_yaxes(automargin=True, showgrid=False)
     named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
     return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))

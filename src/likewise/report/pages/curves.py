@@ -21,6 +21,9 @@ Lines = Sequence[dict[str, Any]]
 POINTS = 300
 """points of a loss curve at most; more steps than that are averaged in equal groups"""
 
+FEW = 20
+"""Up to so many points of a loss curve are marked: a line alone would show nothing of one."""
+
 ACCURACY = "_top1$"
 RECALL = r"_r\d+$"
 """How the names of scores end that are measured during training."""
@@ -102,9 +105,12 @@ def _loss(record: RunRecord, keys: list[str]) -> Chart | None:
         return None
     last, values, size = grouped(lines, "loss")
     drawn_lines = [lines[i] for i in last]
-    line = _line(drawn_lines, values.tolist(), "loss", keys[0], 0, "lines", ".4g")
+    mode = "lines" if len(values) > FEW else "lines+markers"
+    line = _line(drawn_lines, values.tolist(), "loss", keys[0], 0, mode, ".4g")
     drawn = figure([line], "loss", axis_title(keys[0]))
     alternative = f"The loss went from {values[0]:.4g} to {values[-1]:.4g} in {amount(lines[-1]['step'], 'step')}."
+    if len(values) == 1:
+        alternative = f"The loss was {values[0]:.4g} after {amount(lines[-1]['step'], 'step')}; it was logged once."
     caption = alternative
     if size > 1:
         caption += f" Each point is the mean of {size} logged steps."
@@ -127,7 +133,7 @@ def _shares(record: RunRecord, keys: list[str], kind: str, title: str) -> Chart 
         traces.append(_line(lines, values, score_name(name), keys[0], number, "lines+markers", ".1%"))
         reached.append(_reached(name, lines))
     drawn = figure(traces, title, axis_title(keys[0]), showlegend=len(names) > 1)
-    drawn.update_yaxes(tickformat=".1~%")
+    drawn.update_yaxes(tickformat=".1~%", minallowed=0, maxallowed=1)
     alternative = ". ".join(reached)
     caption = f"{alternative}. Measured on validation images during training; final scores are of test images."
     return chart(title, drawn, alternative, caption, _positions(curves, keys))
