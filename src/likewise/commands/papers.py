@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.commands.words import Positional, parse
-from likewise.methods import METHODS, find_method
+from likewise.methods import find_method, method_name
 from likewise.report.method_screens import method_screen, methods_screen
 
 
@@ -47,10 +47,7 @@ def reproduce(words: list[str]) -> None:
         Console().print(claims_table(CLAIMS, Path("evidence") / "claims"))
         return
     given = parse(Reproduce, words, "likewise reproduce")
-    check(
-        given.claim, given.seeds, given.data, given.steps_share, given.out, given.keep, given.overwrite, given.device,
-        Console(),
-    )  # fmt: skip
+    check(**vars(given), console=Console())
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,7 @@ def methods(words: list[str]) -> None:
     """``likewise methods``, ``likewise methods NAME``."""
     name = parse(Methods, words, "likewise methods").name
     if name is None:
-        return Console().print(methods_screen())
+        Console().print(methods_screen())
+        return
     kind = find_method(name)
-    Console().print(method_screen(next(known for known in METHODS if METHODS[known] is kind), kind))
+    Console().print(method_screen(method_name(kind()), kind))

@@ -33,7 +33,8 @@ def train(words: list[str]) -> None:
     name, preset, rest = _method_words(words)
     options = parse(_train_options(defaults_of(name, preset or None)), rest, "likewise train")
     again = [word for word in words if word not in ("--resume", "--overwrite")]
-    resume = shlex.join(["likewise", "train", *again]) + ("" if options.settings.out else " --out {out}") + " --resume"
+    out = "" if options.settings.out else " --out {out}"
+    resume = f"{shlex.join(['likewise', 'train', *again])}{out} --resume"
     method = getattr(options, "method", name)
     run_training(options.data, options.settings, method, getattr(options, "recipe", None), Console(), resume)
 

@@ -110,11 +110,16 @@ def spell_out(words: list[str]) -> list[str]:
             spelt.append("--from-run" + equals + value)
         elif word == "--pretrained" and following.startswith("--"):
             spelt += [word, "timm"]
-        elif equals and not word.startswith("-") and name.replace("_", "").isalpha() and not Path(word).exists():
+        elif equals and _is_name(name) and not Path(word).exists():
             spelt += [f"--{name.replace('_', '-')}", value]
         else:
             spelt.append(word)
     return spelt
+
+
+def _is_name(text: str) -> bool:
+    """Whether it could be a setting's name in Python."""
+    return text.replace("_", "").isalpha()
 
 
 def say_skipped(skipped: Mapping[str, str], what: str, strict: bool) -> None:

@@ -75,9 +75,10 @@ class RelativeAttention(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.distance = nn.Linear(width, width, bias=False)
-        self.content_bias, self.distance_bias = (
-            nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, width // heads))) for _ in range(2)
-        )
+        self.content_bias = nn.Parameter(torch.empty(heads, width // heads))
+        self.distance_bias = nn.Parameter(torch.empty(heads, width // heads))
+        nn.init.xavier_uniform_(self.content_bias)
+        nn.init.xavier_uniform_(self.distance_bias)
 
     def forward(self, states: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, T, width] -> the same shape; steps that are not valid get no attention."""

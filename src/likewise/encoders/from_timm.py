@@ -67,7 +67,8 @@ class TimmEncoder(Encoder):
     def _as_map(self, maps: Tensor, pixels: Tensor) -> Tensor:
         """What ``forward_features`` gave as [B, width, s, s]."""
         if maps.dim() == 4:
-            return maps.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else maps
+            channels_come_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+            return maps.permute(0, 3, 1, 2) if channels_come_last else maps
         tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
         height, width = self.network.patch_embed.dynamic_feat_size(pixels.shape[-2:])
         return tokens.transpose(1, 2).unflatten(2, (height, width))

@@ -91,7 +91,8 @@ class CrossEntropy(Method):
 def share_of_right(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of the labelled rows whose largest logit [N, C] is their label's; NaN if there are none."""
     known = labels != UNLABELLED
-    return ((logits.argmax(dim=1) == labels) & known).sum() / known.sum()
+    right = (logits.argmax(dim=1) == labels) & known
+    return right.sum() / known.sum()
 
 
 @in_float32

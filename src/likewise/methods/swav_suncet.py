@@ -15,10 +15,11 @@ from likewise.methods.swav import SwAV
 SWAV = SwAV.card.presets
 OURS = "ours: SwAV's preset with the term on for half of the run; the authors published no settings of this form"
 
+HALF = {"supervised_until": 0.5}
+
 PRESETS = {
-    name: replace(SWAV[name], source=OURS, settings={**SWAV[name].settings, "supervised_until": 0.5})
-    for name in ("small", "middle")
-} | {
+    "small": replace(SWAV["small"], source=OURS, settings={**SWAV["small"].settings, **HALF}),
+    "middle": replace(SWAV["middle"], source=OURS, settings={**SWAV["middle"].settings, **HALF}),
     "imagenet": replace(
         SWAV["imagenet"],
         images="ImageNet, 224 px, a tenth of the labels, ResNet-50",
@@ -30,7 +31,7 @@ PRESETS = {
             "classes_per_batch": 20,
             "images_per_class": 128,
             "frozen_until": 1 / 400,
-            "supervised_until": 0.5,
+            **HALF,
         },
     ),
 }

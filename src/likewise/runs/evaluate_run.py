@@ -93,19 +93,20 @@ class RunEvaluation:
         scored = score_encoder(
             self.encoder, self.settings, splits, seed, device, measures, opened.visible_labels, opened.seen
         )
-        target = self.folder if data is None else folder_of_other_data(self.folder, data)
         multimodal = multimodal_scores(self.folder, scored, splits["train"], seed)
         measured = multimodal.measurements
-        if data is None:
+        own = None
+        if data is None:  # other data may have other classes than the run's own classifier
             measured["trained"] = [*stored_classifier_scores(self.folder), *measured.get("trained", [])]
+            own = self.own_classifier() if extras.corruptions else None
         corrupted = None
         if extras.corruptions:
-            own = self.own_classifier() if data is None else None
             corrupted = score_corrupted(scored, self.settings.image_size, device, own)
+        target = self.folder if data is None else folder_of_other_data(self.folder, data)
         if extras.fine_tune:
             for encoder, measurements in self.fine_tune(scored, opened, seed).items():
                 measured[encoder] = measured.get(encoder, []) + measurements
-        skipped = {**dict(opened.skipped), **scored.evaluation.unread}
+        skipped = dict(opened.skipped) | scored.evaluation.unread
         write_scores(target, scored, measured, corrupted, skipped, multimodal.differences)
         write_pictures(target, scored, multimodal.retrieved)
         return target, skipped

@@ -17,7 +17,9 @@ def moved_line(run: RunFolder, processes: int, networks: nn.Module) -> str:
         processes: of this call.
         networks: that are trained.
     """
-    before = read_json(run.environment).get("devices", processes) if run.environment.exists() else processes
+    if not run.environment.exists():
+        return ""
+    before = read_json(run.environment).get("devices", processes)
     if before == processes:
         return ""
     said = (

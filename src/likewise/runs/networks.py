@@ -33,7 +33,8 @@ def build_nets(prepared: Prepared) -> Nets:
     """
     method, encoder, manifest = prepared.method, prepared.encoder, prepared.manifest
     seed_networks(prepared.settings.seed, "weights")
-    nets = adapted_nets(method, build_encoder(encoder), manifest.classes, prepared.settings, bool(encoder.pretrained))
+    initial, has_start = build_encoder(encoder), bool(encoder.pretrained)
+    nets = adapted_nets(method, initial, manifest.classes, prepared.settings, has_start)
     if isinstance(method, DistillationMethod) and method.teacher:
         method.adopt(nets, load_teacher(method.teacher, method, encoder, manifest.class_names))
     if freezes_bn_stats(prepared):

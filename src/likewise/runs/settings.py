@@ -134,7 +134,8 @@ class TrainSettings(DataSettings):
     @property
     def data_settings(self) -> DataSettings:
         """The settings that the data need."""
-        return DataSettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(DataSettings)})
+        names = [field.name for field in dataclasses.fields(DataSettings)]
+        return DataSettings(**{name: getattr(self, name) for name in names})
 
 
 def to_json(value: Any) -> Any:

@@ -139,28 +139,43 @@ def _require_devices(devices: int, settings: TrainSettings, steps: int) -> None:
 def compare(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
     """The differences, network by network."""
     looser = 1.0 if one.precision.startswith("32") else HALF_PRECISION
+    for each in (_losses(one, several), *_gradients(one, several), *_weights(one, several), *_scores(one, several)):
+        yield each._replace(tolerance=looser * each.tolerance)
+
+
+def _losses(one: FirstSteps, several: FirstSteps) -> Compared:
     pairs = zip(one.losses, several.losses, strict=True)
-    losses = torch.tensor([abs(other - own) / max(abs(own), 1e-3) for own, other in pairs])
-    loss = float(losses.max())  # NaN where one is
-    yield Compared(f"loss of {len(one.losses)} steps", loss, looser * TOLERANCES["loss"])
+    differences = [abs(other - own) / max(abs(own), 1e-3) for own, other in pairs]
+    largest = float(torch.tensor(differences).max())  # NaN where one is
+    return Compared(f"loss of {len(one.losses)} steps", largest, TOLERANCES["loss"])
+
+
+def _gradients(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
     gradients, others = _by_network(one.gradients), _by_network(several.gradients)
     whole = sum(float(gradient.square().sum()) for gradient in gradients.values()) ** 0.5
     for network in sorted(gradients.keys() | others.keys()):
+        difference = float("inf")  # where one of the two has no gradient at all
         if network in gradients and network in others:
             scale = max(float(gradients[network].norm()), 1e-6 * whole, 1e-12)
             difference = float((others[network] - gradients[network]).norm()) / scale
-        else:  # one of the two has no gradient at all
-            difference = float("inf")
-        yield Compared(f"gradient of the {network}, step 1", difference, looser * TOLERANCES["gradient"])
-    start, end, other = _by_network(one.start), _by_network(one.end), _by_network(several.end)
+        yield Compared(f"gradient of the {network}, step 1", difference, TOLERANCES["gradient"])
+
+
+def _weights(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
+    start, end = _by_network(one.start), _by_network(one.end)
+    other = _by_network(several.end)
     for network in end:
         way = float((end[network] - start[network]).norm())
         difference = float((other[network] - end[network]).norm())
-        name = f"weights and statistics of the {network}"
-        yield Compared(name, difference / max(way, 1e-12) if difference else 0.0, looser * TOLERANCES["weights"])
+        if difference:
+            difference /= max(way, 1e-12)
+        yield Compared(f"weights and statistics of the {network}", difference, TOLERANCES["weights"])
+
+
+def _scores(one: FirstSteps, several: FirstSteps) -> Iterator[Compared]:
     for name, value in one.scores.items():
         scale = 1.0 if name.endswith("_top1") else max(abs(value), 1.0)
-        yield Compared(name, abs(several.scores[name] - value) / scale, looser * SCORE)
+        yield Compared(name, abs(several.scores[name] - value) / scale, SCORE)
 
 
 def _by_network(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

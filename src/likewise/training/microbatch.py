@@ -76,9 +76,11 @@ def first_step_fits(fabric: Fabric, method: Method, nets: Nets, loader: Loader, 
     """
     nets.to(fabric.device)
     channels_last(nets)
-    before = {name: tensor.to("cpu", copy=True) for name, tensor in nets.state_dict().items()}
+    is_gpu = fabric.device.type == "cuda"
+    state, training = nets.state_dict(), nets.training
+    before = {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
     progress = Progress(0, steps, loader.seed, rank(), world_size(), loader.steps_per_epoch)
-    training, generators = nets.training, [fabric.device] if fabric.device.type == "cuda" else []
+    generators = [fabric.device] if is_gpu else []
     learned = [parameter for parameter in nets.parameters() if parameter.requires_grad]
     try:
         with torch.random.fork_rng(generators), alone():
@@ -96,7 +98,7 @@ def first_step_fits(fabric: Fabric, method: Method, nets: Nets, loader: Loader, 
         nets.zero_grad(set_to_none=True)
         nets.load_state_dict(before)
         nets.train(training)
-        if fabric.device.type == "cuda":
+        if is_gpu:
             torch.cuda.empty_cache()
 
 

@@ -116,9 +116,9 @@ class RankWatch:
             if code := child.poll():
                 return self._describe(f"Rank {number} of {self._count} (process {child.pid})", code)
         children = {child.pid for child in self._children}
-        here = [peer for peer in self._peers if peer.host == platform.node() and peer.pid not in children]
-        for peer in here:
-            if not is_running(peer.pid):
+        for peer in self._peers:
+            is_here = peer.host == platform.node() and peer.pid not in children
+            if is_here and not is_running(peer.pid):
                 return f"Rank {peer.rank} of {self._count} (process {peer.pid}) has ended before the run did."
         if self._parent and os.getppid() != self._parent:
             return f"The process that started rank {rank()} (process {self._parent}) has ended."

@@ -79,7 +79,10 @@ class VectorIndex:
             best, rows = cosines[order], positions[order]
             first += len(block)
         named = self._names(rows.tolist())
-        return [SearchResult(cosine, *names) for cosine, names in zip(best.tolist(), named, strict=True)]
+        found: list[SearchResult] = []
+        for cosine, (name, label) in zip(best.tolist(), named, strict=True):
+            found.append(SearchResult(cosine, name, label))
+        return found
 
     def ids(self) -> Iterator[str]:
         """The id of each vector."""

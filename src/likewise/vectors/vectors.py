@@ -105,8 +105,9 @@ class VectorFile:
             raise LikewiseError(f"{path} has no column {missing}; it was not written by likewise embed.")
         if not pa.types.is_fixed_size_list(schema.field("vector").type):
             raise _damaged(path, 'its column "vector" holds no vectors of one length')
+        stored = schema.metadata or {}
         try:
-            self.metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+            self.metadata = {name.decode(): value.decode() for name, value in stored.items()}
         except UnicodeDecodeError as error:
             raise _damaged(path, "its metadata are no text") from error
         if CHECK in self.metadata and self.metadata[CHECK] != _checksum(self.metadata, self.rows):
