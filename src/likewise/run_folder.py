@@ -301,8 +301,8 @@ def make_folder(out: Path, written: Sequence[str], overwrite: bool) -> None:
             raise LikewiseError(f"The output {out} is a file; --out takes a folder.")
         if out.exists() and any(out.iterdir()) and not overwrite:
             raise LikewiseError(
-                f"The folder {out} is not empty. Replace its content with --overwrite, or choose another, for "
-                f"instance --out {out}-2."
+                f"The folder {out} is not empty. Replace an earlier result in it with --overwrite, or choose "
+                f"another, for instance --out {out}-2."
             )
         out.mkdir(parents=True, exist_ok=True)
         for name in written:

@@ -214,6 +214,7 @@ def test_a_teacher_that_learned_from_the_test_images_is_warned_of(supervised, tm
     assert warned == [False, True]
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_learns(likewise, supervised, tmp_path, source):
     """Through the launcher."""
     words = ["train", source, "--method", "kd", "--method.teacher", supervised.folder.path, "--precision", "32"]

@@ -86,7 +86,7 @@ def test_an_epoch_is_whole_batches():
 
 @pytest.mark.parametrize(("options", "said"), [
     ({"batch_size": 1}, "at least 2.*--batch-size 16"), ({"batch_size": 24}, "only 23.*--batch-size 16"),
-    ({"world_size": 4}, "multiple of 4.*--batch-size 4"), ({"support": Support(4, 2)}, "3 classes have labels"),
+    ({"world_size": 4}, "multiple of 4.*--batch-size 8"), ({"support": Support(4, 2)}, "3 classes have labels"),
     ({"support": Support(3, 1), "world_size": 2}, "support batch of 3"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_at_once(options, said):

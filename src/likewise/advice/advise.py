@@ -77,8 +77,8 @@ def advise(
     folder = Path(out) if out is not None else free_folder(data, "advice")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise LikewiseError(
-            f"The folder {folder} is not empty. Replace its content with --overwrite, or choose another, for "
-            f"instance --out {folder}-2."
+            f"The folder {folder} is not empty. Replace an earlier advice in it with --overwrite, or choose another, "
+            f"for instance --out {folder}-2."
         )
     session = Session(opened, folder, clock, choose_device(device), seed, console or Console(quiet=True))
     return session.run(_longer(data, labels, budget, clock.seconds), overwrite)

@@ -157,8 +157,8 @@ def classifier_settings(folder: str | Path) -> dict[str, Any]:
     if not (files.classifier.is_file() and files.classifier_weights.is_file()):
         raise LikewiseError(
             f"{folder} has no classifier ({files.classifier.name}). A run leaves one where training saw labels of two "
-            f"classes or more, or ten images with several classes or with numbers: likewise train DATA --labels "
-            f"labels.csv. For images without labels there are likewise embed and likewise search."
+            f"classes or more, or ten images with several classes or with numbers (--task): likewise train DATA "
+            f"--labels labels.csv. For images without labels there are likewise embed and likewise search."
         )
     content = read_object(files.classifier, CLASSIFIER_TYPES)
     require_types(files.classifier, content, {"names" if "task" in content else "class_names": list[str]})

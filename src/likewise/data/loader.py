@@ -269,8 +269,9 @@ class Loader:
             images = "is 1 training image" if count == 1 else f"are {count} training images"
             raise LikewiseError(f"There {images}, and a step contrasts {least} or more. Give more images{devices}.")
         multiples = f", a multiple of {world}, one part a device" if world > 1 else ""
-        near = min(size if size >= least else 256, count)
-        fitting = world * _power_of_two(near // world)
+        fitting = world * _power_of_two(min(size if size >= least else 256, count) // world)
+        if least <= size <= count:  # the next multiple, or the one before it where there are too few images
+            fitting = min(-(-size // world), count // world) * world
         remedy = f"Choose {least} to {count}{multiples}, for instance --batch-size {fitting}."
         if size < 2:
             raise LikewiseError(f"A batch size of {size} was given: contrast needs at least 2 images. {remedy}")

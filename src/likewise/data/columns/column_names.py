@@ -41,10 +41,11 @@ class ColumnNames(NamedTuple):
         }
         for what, name in named.items():
             if name is not None:
+                option = "captions" if what == "caption" else "labels"
                 raise LikewiseError(
-                    f"--{what}-column {name} was given, but {source} has no named columns: only tables, Parquet files "
-                    f"and files of labels do. Give a CSV of image_path,label with --labels; it may have a column "
-                    f"{what} too."
+                    f"--{what}-column {name} was given, but {source} has no named columns: only tables, Parquet files, "
+                    f"and files of labels or captions do. Give a CSV that has this column with --{option}, or leave "
+                    f"--{what}-column out."
                 )
 
     def refuse_text_columns(self, source: str) -> None:
