@@ -24,13 +24,20 @@ SIMILARITY = 0.84
 """cosine of two descriptors below which their images are no candidates: 99 of 100 crops by a tenth lie above it"""
 IMAGES_AT_ONCE = 1024
 """whose windows' descriptors are held at a time: 2 MB"""
-QUERIES_AT_ONCE, KEYS_AT_ONCE = 512, 1024
+QUERIES_AT_ONCE = 512
+KEYS_AT_ONCE = 1024
 """descriptors that are compared at a time: their similarities, 2 MB, stay in a processor's cache"""
 
-PAIR = np.dtype([
-    ("part", np.int64), ("whole", np.int64), ("part_orientation", np.int64), ("whole_orientation", np.int64),
-    ("window", np.int64), ("turn", np.int64),
-])  # fmt: skip
+PAIR = np.dtype(
+    [
+        ("part", np.int64),
+        ("whole", np.int64),
+        ("part_orientation", np.int64),
+        ("whole_orientation", np.int64),
+        ("window", np.int64),
+        ("turn", np.int64),
+    ]
+)
 """two rows, the orientation in which each is to be seen, the window of the whole in which the part is looked for, and
 the orientation that turns the whole as its file has it into the part as its file has it"""
 
@@ -49,7 +56,8 @@ def candidates(thumbnails: np.ndarray) -> np.ndarray:
     with block_threads() as (threads, count):
         for start in range(0, len(thumbnails), IMAGES_AT_ONCE):
             windows = window_descriptors(thumbnails[start : start + IMAGES_AT_ONCE])
-            list(threads.map(partial(nearest.update, windows, start), even_parts(len(thumbnails), count)))
+            update = partial(nearest.update, windows, start)
+            list(threads.map(update, even_parts(len(thumbnails), count)))
     similarity = nearest.similarity.numpy()
     part, rank = np.nonzero(similarity >= SIMILARITY)
     order = np.lexsort((part, -similarity[part, rank]))  # the most similar first
@@ -86,7 +94,8 @@ class _Nearest:
     def update(self, windows: Descriptors, start: int, some: slice) -> None:
         """Compare some of the queries with the windows of IMAGES_AT_ONCE images, which begin at ``start``."""
         owners = torch.from_numpy(windows.rows + start)
-        codes = (owners * 8 + torch.from_numpy(windows.windows)) * 8 + torch.from_numpy(windows.orientations)
+        codes = owners * 8 + torch.from_numpy(windows.windows)
+        codes = codes * 8 + torch.from_numpy(windows.orientations)
         for first, left, near in products(self.queries[some], torch.from_numpy(windows.vectors)):
             keys = slice(left, left + near.shape[1])
             rows = torch.arange(some.start + first, some.start + first + len(near))
@@ -102,15 +111,20 @@ class _Nearest:
             return
         values, positions = near[chosen].topk(min(NEAREST, near.shape[1]), dim=1)
         rows = rows[chosen]
-        similarity, ranks = torch.cat([self.similarity[rows], values], dim=1).topk(NEAREST, dim=1)
+        similarities = torch.cat([self.similarity[rows], values], dim=1)
+        both_codes = torch.cat([self.code[rows], codes[positions]], dim=1)
+        similarity, ranks = similarities.topk(NEAREST, dim=1)
         self.similarity[rows] = similarity
-        self.code[rows] = torch.cat([self.code[rows], codes[positions]], dim=1).gather(1, ranks)
+        self.code[rows] = both_codes.gather(1, ranks)
 
 
 def _pairs(parts: Descriptors, part: np.ndarray, code: np.ndarray) -> np.ndarray:
     pairs = np.empty(len(part), PAIR)
-    pairs["part"], pairs["part_orientation"] = part, parts.orientations[part]
-    pairs["whole"], pairs["window"], pairs["whole_orientation"] = code // 64, code // 8 % 8, code % 8
+    pairs["part"] = part
+    pairs["part_orientation"] = parts.orientations[part]
+    pairs["whole"] = code // 64
+    pairs["window"] = code // 8 % 8
+    pairs["whole_orientation"] = code % 8
     pairs["turn"] = _turns()[pairs["whole_orientation"], pairs["part_orientation"]]
     return pairs
 

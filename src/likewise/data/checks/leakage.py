@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import repeat
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +85,8 @@ def _nearest(queries: Tensor, keys: Tensor) -> Tensor:
     """int64 [M]: the row of the key of the greatest cosine, -1 where none is above SIMILARITY."""
     with block_threads() as (threads, count):
         parts = [queries[some] for some in even_parts(len(queries), count)]
-        return torch.cat([queries.new_zeros(0, dtype=torch.int64), *threads.map(_nearest_of, parts, repeat(keys))])
+        nearest = list(threads.map(partial(_nearest_of, keys=keys), parts))
+    return torch.cat(nearest) if nearest else torch.zeros(0, dtype=torch.int64)
 
 
 def _nearest_of(queries: Tensor, keys: Tensor) -> Tensor:

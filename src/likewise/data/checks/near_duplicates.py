@@ -63,8 +63,10 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
         pixels: uint8 [H, W] or [H, W, C]; of other channels than RGB their mean is compared.
     """
     is_other = pixels.ndim == 3 and pixels.shape[2] != 3
-    gray = pixels.mean(axis=2).round().astype(np.uint8) if is_other else pixels
-    return np.asarray(Image.fromarray(gray).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    if is_other:
+        pixels = pixels.mean(axis=2).round().astype(np.uint8)
+    gray = Image.fromarray(pixels).convert("L")
+    return np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def near_duplicates(thumbnails: np.ndarray) -> list[CopyGroup]:
@@ -88,12 +90,13 @@ def find_copies(thumbnails: np.ndarray) -> list[Copy]:
         thumbnails: uint8 [N, SIDE, SIDE].
     """
     first, rows = _first_equals(thumbnails)
-    equal = [Copy(int(first[row]), row, "same", 1.0) for row in range(len(thumbnails)) if first[row] != row]
-    found = [
-        Copy(int(rows[one]), int(rows[other]), kind, agrees)
-        for one, other, kind, agrees in _copies_of_distinct(thumbnails[rows])
-    ]
-    return sorted(equal + found)
+    copies = []
+    for row, equal in enumerate(first.tolist()):
+        if equal != row:
+            copies.append(Copy(equal, row, "same", 1.0))
+    for copy in _copies_of_distinct(thumbnails[rows]):
+        copies.append(copy._replace(one=int(rows[copy.one]), other=int(rows[copy.other])))
+    return sorted(copies)
 
 
 def copy_groups(copies: Sequence[Copy]) -> list[CopyGroup]:
@@ -109,21 +112,25 @@ def copy_groups(copies: Sequence[Copy]) -> list[CopyGroup]:
     for copy in copies:
         low, high = sorted((root(copy.one), root(copy.other)))
         parent[high] = low
-    members, kinds = defaultdict[int, list[int]](list), defaultdict[int, set[CopyKind]](set)
+    members = defaultdict[int, list[int]](list)
     for row in sorted(parent):
         members[root(row)].append(row)
+    kinds = defaultdict[int, set[CopyKind]](set)
     for copy in copies:
         kinds[root(copy.one)].add(copy.kind)
-    return [
-        CopyGroup(rows, tuple(kind for kind in COPY_KINDS if kind in kinds[first])) for first, rows in members.items()
-    ]
+    groups = []
+    for first, rows in members.items():
+        in_order = sorted(kinds[first], key=COPY_KINDS.index)
+        groups.append(CopyGroup(rows, tuple(in_order)))
+    return groups
 
 
 def _first_equals(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row the first with an equal thumbnail, and the rows that are first."""
     if not len(thumbnails):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    contents = np.ascontiguousarray(thumbnails).reshape(len(thumbnails), -1).view(f"V{SIDE * SIDE}")[:, 0]
+    flat = np.ascontiguousarray(thumbnails).reshape(len(thumbnails), -1)
+    contents = flat.view(f"V{SIDE * SIDE}")[:, 0]  # each image as one value
     _, first, group = np.unique(contents, return_index=True, return_inverse=True)
     return first[group], np.sort(first)
 
@@ -177,11 +184,12 @@ def _laid_over(thumbnails: np.ndarray, pairs: np.ndarray) -> list[Copy]:
     parts = upright(thumbnails, pairs["part"], pairs["part_orientation"])
     window = register(wholes, parts, windows[torch.from_numpy(pairs["window"])])
     agrees = agreement(wholes, parts, window).tolist()
-    sides = (window[:, 1::2] - window[:, 0::2]).amin(dim=1).tolist()
+    sides = window[:, 1::2] - window[:, 0::2]  # [P, 2]
     copies = []
-    for pair, score, side in zip(pairs, agrees, sides, strict=True):
+    for pair, score, side in zip(pairs, agrees, sides.amin(dim=1).tolist(), strict=True):
         one, other = sorted((int(pair["whole"]), int(pair["part"])))
-        copies.append(Copy(one, other, _kind(int(pair["turn"]), side), score))
+        kind = _kind(int(pair["turn"]), side)
+        copies.append(Copy(one, other, kind, score))
     return copies
 
 

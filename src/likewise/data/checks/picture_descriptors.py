@@ -24,8 +24,11 @@ Window = tuple[float, float, float, float]
 """top, bottom, left and right of a part of an image, as shares of its height and width"""
 WHOLE: Window = (0.0, 1.0, 0.0, 1.0)
 MIDDLE: Window = (0.05, 0.95, 0.05, 0.95)
-CORNERS: tuple[Window, ...] = tuple(
-    (*rows, *columns) for rows, columns in itertools.product([(0.0, 1 - CUT), (CUT, 1.0)], repeat=2)
+CORNERS: tuple[Window, ...] = (
+    (0.0, 1 - CUT, 0.0, 1 - CUT),
+    (0.0, 1 - CUT, CUT, 1.0),
+    (CUT, 1.0, 0.0, 1 - CUT),
+    (CUT, 1.0, CUT, 1.0),
 )
 WINDOWS = (WHOLE, MIDDLE, *CORNERS)
 
@@ -64,8 +67,10 @@ def reference_descriptors(thumbnails: np.ndarray) -> Descriptors:
         thumbnails: uint8 [N, SIDE, SIDE].
     """
     spectra = _spectra(thumbnails, WHOLE)
-    fits = np.stack([_is_reference(_turned(spectra, turn), 0.0) for turn in range(len(ORIENTATIONS))])  # [8, N]
-    first = fits.argmax(axis=0)
+    fits = []
+    for turn in range(len(ORIENTATIONS)):
+        fits.append(_is_reference(_turned(spectra, turn), tolerance=0.0))
+    first = np.stack(fits).argmax(axis=0)  # [N], of 8 orientations
     vectors = np.empty((len(spectra), FREQUENCIES**2), np.float32)
     for turn in range(len(ORIENTATIONS)):
         chosen = first == turn
@@ -90,14 +95,16 @@ def window_descriptors(thumbnails: np.ndarray) -> Descriptors:
             rows.append(chosen)
             windows.append(np.full(len(chosen), number))
             turns.append(np.full(len(chosen), turn))
-    return Descriptors(np.concatenate(vectors), np.concatenate(rows), np.concatenate(windows), np.concatenate(turns))
+    return Descriptors(*map(np.concatenate, (vectors, rows, windows, turns)))
 
 
 def cosines(count: int) -> np.ndarray:
     """float32 [count, SIDE]: the lowest frequencies of the orthonormal discrete cosine transform (type II)."""
-    frequency, position = np.arange(count)[:, None], np.arange(SIDE)[None] + 0.5
+    frequency = np.arange(count)[:, None]
+    position = np.arange(SIDE)[None] + 0.5
     length = np.where(frequency == 0, np.sqrt(1 / SIDE), np.sqrt(2 / SIDE))
-    return (length * np.cos(np.pi * frequency * position / SIDE)).astype(np.float32)
+    waves = np.cos(np.pi * frequency * position / SIDE)  # [count, SIDE]
+    return (length * waves).astype(np.float32)
 
 
 def whitening(count: int) -> np.ndarray:
@@ -113,8 +120,10 @@ def resampling(low: float, high: float) -> np.ndarray:
     """float32 [SIDE, SIDE]: rows interpolate linearly between positions of one axis, from ``low`` to ``high``."""
     centres = (np.arange(SIDE) + 0.5) / SIDE
     positions = (low + centres * (high - low)) * SIDE - 0.5
-    weights = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(SIDE)[None]))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    distance = np.abs(positions[:, None] - np.arange(SIDE)[None])
+    weights = np.maximum(0, 1 - distance)
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    return weights.astype(np.float32)
 
 
 def _spectra(thumbnails: np.ndarray, window: Window) -> np.ndarray:
@@ -142,8 +151,10 @@ def _turned(spectra: np.ndarray, turn: int) -> np.ndarray:
 
 def _is_reference(spectra: np.ndarray, tolerance: float) -> np.ndarray:
     """Bool [N]: whether brightness falls to the right and down, and more so to the right."""
-    slack = -tolerance * np.sqrt(np.square(spectra).sum(axis=(1, 2)))
-    right, down = spectra[:, 0, 1], spectra[:, 1, 0]
+    length = np.sqrt(np.square(spectra).sum(axis=(1, 2)))
+    slack = -tolerance * length
+    right = spectra[:, 0, 1]
+    down = spectra[:, 1, 0]
     return (right >= slack) & (down >= slack) & (right - down >= slack)
 
 

@@ -36,13 +36,15 @@ def register(whole: Tensor, part: Tensor, window: Tensor) -> Tensor:
     down, right = _slopes(whole)
     end = (torch.arange(SIDE) + 0.5) / SIDE  # how much the far side of the window moves each position
     for _ in range(STEPS):
-        vertical, horizontal = _resampling(window[:, 0], window[:, 1]), _resampling(window[:, 2], window[:, 3])
+        vertical, horizontal = _resamplings(window)
         seen = _resampled(whole, vertical, horizontal)
         along_y = _resampled(down, vertical, horizontal)
         along_x = _resampled(right, vertical, horizontal)
-        moves = torch.stack(
-            [along_y * (1 - end)[:, None], along_y * end[:, None], along_x * (1 - end), along_x * end], dim=1
-        )  # [P, 4, SIDE, SIDE]
+        by_top = along_y * (1 - end)[:, None]
+        by_bottom = along_y * end[:, None]
+        by_left = along_x * (1 - end)
+        by_right = along_x * end
+        moves = torch.stack([by_top, by_bottom, by_left, by_right], dim=1)  # [P, 4, SIDE, SIDE]
         scale = seen.std(dim=(1, 2)).clamp(min=1e-3)
         jacobian = moves.flatten(2) / scale[:, None, None]  # [P, 4, SIDE²]
         jacobian = jacobian - jacobian.mean(dim=2, keepdim=True)
@@ -65,9 +67,10 @@ def agreement(whole: Tensor, part: Tensor, window: Tensor) -> Tensor:
         part: [P, SIDE, SIDE].
         window: [P, 4] from :func:`register`.
     """
-    vertical, horizontal = _resampling(window[:, 0], window[:, 1]), _resampling(window[:, 2], window[:, 3])
-    seen, shown = _details(_resampled(whole, vertical, horizontal)), _details(part)  # [P, SIDE, SIDE]
-    seen_strength, shown_strength = seen.std(dim=(1, 2)).clamp(min=1e-3), shown.std(dim=(1, 2)).clamp(min=1e-3)
+    seen = _details(_resampled(whole, *_resamplings(window)))  # [P, SIDE, SIDE]
+    shown = _details(part)
+    seen_strength = seen.std(dim=(1, 2)).clamp(min=1e-3)  # [P]
+    shown_strength = shown.std(dim=(1, 2)).clamp(min=1e-3)
     strength = (seen_strength * shown_strength).sqrt()  # copies may have another contrast
     one = _blocks(seen * (strength / seen_strength)[:, None, None])  # [P, BLOCKS², pixels]
     other = _blocks(shown * (strength / shown_strength)[:, None, None])
@@ -88,12 +91,14 @@ def _details(images: Tensor) -> Tensor:
 def _blocks(images: Tensor) -> Tensor:
     """[P, BLOCKS², pixels of a block]."""
     size = SIDE // BLOCKS
-    return images.unfold(1, size, size).unfold(2, size, size).reshape(len(images), BLOCKS**2, size**2)
+    blocks = images.unfold(1, size, size).unfold(2, size, size)  # [P, BLOCKS, BLOCKS, size, size]
+    return blocks.reshape(len(images), BLOCKS**2, size**2)
 
 
 def _standard(images: Tensor) -> Tensor:
     middle = images.mean(dim=(1, 2), keepdim=True)
-    return (images - middle) / images.std(dim=(1, 2), keepdim=True).clamp(min=1e-3)
+    deviation = images.std(dim=(1, 2), keepdim=True)
+    return (images - middle) / deviation.clamp(min=1e-3)
 
 
 def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,12 +107,19 @@ def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
     return down * SIDE, right * SIDE
 
 
+def _resamplings(window: Tensor) -> tuple[Tensor, Tensor]:
+    """Down and across, each [P, SIDE, SIDE], to windows [P, 4]."""
+    top, bottom, left, right = window.unbind(dim=1)
+    return _resampling(top, bottom), _resampling(left, right)
+
+
 def _resampling(low: Tensor, high: Tensor) -> Tensor:
     """[P, SIDE, SIDE]: as :func:`~likewise.data.checks.picture_descriptors.resampling`, one for each pair."""
     centres = (torch.arange(SIDE) + 0.5) / SIDE
     positions = (low[:, None] + centres * (high - low)[:, None]) * SIDE - 0.5  # [P, SIDE]
     positions = positions.clamp(0, SIDE - 1)
-    return (1 - (positions[:, :, None] - torch.arange(SIDE)).abs()).clamp(min=0)
+    distance = (positions[:, :, None] - torch.arange(SIDE)).abs()  # [P, SIDE, SIDE]
+    return (1 - distance).clamp(min=0)
 
 
 def _resampled(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
@@ -116,7 +128,8 @@ def _resampled(images: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 def _inside(window: Tensor) -> Tensor:
     """Windows that keep to the sizes and the places that are allowed."""
-    near, far = window[:, 0::2], window[:, 1::2]  # [P, 2]: top and left, bottom and right
-    near = near.clamp(-0.02, 0.2)
-    far = torch.minimum(torch.maximum(far, near + SMALLEST), near + LARGEST).clamp(max=1.02)
-    return torch.stack([near[:, 0], far[:, 0], near[:, 1], far[:, 1]], dim=1)
+    near = window[:, 0::2].clamp(-0.02, 0.2)  # [P, 2]: top and left
+    far = window[:, 1::2]  # [P, 2]: bottom and right
+    far = torch.minimum(torch.maximum(far, near + SMALLEST), near + LARGEST)
+    far = far.clamp(max=1.02)
+    return torch.stack([near, far], dim=2).flatten(1)  # top, bottom, left, right
