@@ -17,10 +17,9 @@ def texture(side: int) -> np.ndarray:
     return smooth.clamp(0, 1).mul(255).byte()[0].numpy()
 
 
-@pytest.mark.parametrize("preset", ["fast", "medium"])
-def test_a_shifted_frame_flows_by_its_shift(preset):
+def test_a_shifted_frame_flows_by_its_shift():
     scene = texture(128)
-    flow = optical_flow(scene[:, 10:106, 10:106], scene[:, 8:104, 13:109], preset)
+    flow = optical_flow(scene[:, 10:106, 10:106], scene[:, 8:104, 13:109])
     inner = flow[:, 8:-8, 8:-8]
     assert abs(np.median(inner[0]) - -3) < 0.25 and abs(np.median(inner[1]) - 2) < 0.25
     assert flow.dtype == np.float32 and flow.shape == (2, 96, 96)

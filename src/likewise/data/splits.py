@@ -19,6 +19,9 @@ from likewise.data.video.clip_sampling import ClipSampling
 from likewise.data.video.sound_windows import sound_of_frames
 from likewise.errors import LikewiseError
 
+SAMPLE = 2000
+"""images whose pixels give the statistics of channels"""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -102,12 +105,9 @@ def open_splits(
     return opened
 
 
-def channel_statistics(
-    images: Images,
-    sample: int = 2000,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel in [0, 1], over an even sample of the training images or clips."""
-    sample = max(sample // images.frames, 1)
+    sample = max(SAMPLE // images.frames, 1)
     index = torch.from_numpy(evenly_spaced(len(images), sample))
     readable = images.readable(index).pixels.images
     if not len(readable):

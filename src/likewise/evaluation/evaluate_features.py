@@ -64,7 +64,6 @@ def evaluate_encoders(
     view: EvalView,
     settings: EvaluationSettings | None = None,
     device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
     first_features: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:
     """Extract each encoder's features once, then take every measure; see `evaluate_features`.
@@ -76,7 +75,6 @@ def evaluate_encoders(
         view: the pixels that an encoder is given of an image.
         settings: what is measured; None takes the defaults.
         device: where to compute; None leaves each encoder where it is.
-        autocast: precision of the forward pass, for instance ``torch.bfloat16``.
         first_features: the first encoder's features by part, float32 [N, D], where they have been extracted already.
 
     Raises:
@@ -90,7 +88,7 @@ def evaluate_encoders(
         if encoder is first and part in known:
             return known[part]
         examples = test if part == "test" and test is not None else train
-        return extract(encoder, examples.images, examples.index, view, settings.batch_size, device, autocast)
+        return extract(encoder, examples.images, examples.index, view, settings.batch_size, device)
 
     sources = {name: partial(features, encoder) for name, encoder in encoders.items()}
     return evaluate_features(sources, train, test, settings, device)

@@ -50,7 +50,6 @@ def extract(
     view: EvalView,
     batch_size: int = 512,
     device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
 ) -> Tensor:
     """Features of some images, float32 [N, D] on the CPU, in the order of ``index``.
 
@@ -64,7 +63,6 @@ def extract(
         view: the encoder's input from stored pixels.
         batch_size: images at a time; of clips, the number of frames at a time.
         device: where to compute; ``None`` leaves the encoder where it is.
-        autocast: a lower precision of the forward pass, such as ``torch.bfloat16``; features are float32 all the same.
 
     Raises:
         LikewiseError: there is no image, or one cannot be decoded.
@@ -74,7 +72,7 @@ def extract(
         return DecodedRows(images.read(positions), positions)
 
     batches = _split(index, images, batch_size)
-    return _encode(encoder, read, batches, view, device, autocast).vectors
+    return _encode(encoder, read, batches, view, device).vectors
 
 
 def extract_readable(
@@ -84,7 +82,6 @@ def extract_readable(
     view: EvalView,
     batch_size: int = 512,
     device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
 ) -> Extracted:
     """Features of those images that can be decoded, as `extract` gives them; the others have no row.
 
@@ -92,7 +89,7 @@ def extract_readable(
         LikewiseError: there is no image.
         NothingReadable: none can be decoded.
     """
-    found = _encode(encoder, images.readable, _split(index, images, batch_size), view, device, autocast)
+    found = _encode(encoder, images.readable, _split(index, images, batch_size), view, device)
     if not len(found.positions):
         files = some_files(images.unreadable)
         raise NothingReadable(f"None of {len(index):,} images can be decoded. {files}", images.unreadable)
@@ -111,7 +108,6 @@ def _encode(
     batches: Sequence[Tensor],
     view: EvalView,
     device: torch.device | str | None,
-    autocast: torch.dtype | None,
 ) -> Extracted:
     """Features of what ``read`` gives of each batch of positions."""
     where = torch.device(device) if device is not None else _device_of(encoder)
@@ -120,7 +116,7 @@ def _encode(
     vectors = torch.empty(0, 0)
     positions = torch.empty(count, dtype=torch.int64)
     filled = 0
-    with eval_mode(encoder), torch.autocast(where.type, dtype=autocast, enabled=autocast is not None):
+    with eval_mode(encoder):
         for rows in read_ahead(read, batches):
             if not len(rows.positions):
                 continue

@@ -15,7 +15,6 @@ from likewise.data.splits import Split
 from likewise.encoders import Encoder, EncoderSettings, build_encoder
 from likewise.errors import LikewiseError
 from likewise.evaluation.corruptions.corrupted_scores import CorruptedScores, corrupted_scores
-from likewise.evaluation.corruptions.robustness import Robustness
 from likewise.evaluation.evaluate_features import Examples, evaluate_encoders, group_numbers, why_unmeasurable
 from likewise.evaluation.evaluation import Evaluation, EvaluationSettings
 from likewise.evaluation.metrics.fine_tune import FineTune
@@ -134,7 +133,6 @@ def score_corrupted(
     size: int,
     device: torch.device,
     classifier: OwnClassifier | None = None,
-    robustness: Robustness | None = None,
 ) -> CorruptedScores:
     """The encoders' linear probes, and the method's own classifier, on corrupted test images.
 
@@ -143,7 +141,6 @@ def score_corrupted(
         size: pixels along a side that the encoders see.
         device: where to compute.
         classifier: the method's own, if it has one.
-        robustness: which corruptions; None: all, on at most 2,000 images.
 
     Raises:
         LikewiseError: there are no labelled test images, or no labels to fit a probe with.
@@ -158,7 +155,6 @@ def score_corrupted(
         CentreView(size),
         device,
         {"trained": classifier} if classifier else {},
-        robustness,
     )
 
 
@@ -193,7 +189,6 @@ def fine_tune_scores(
     visible_labels: Tensor,
     seed: int,
     fabric: Fabric,
-    fine_tune: FineTune | None = None,
 ) -> dict[str, list[Measurement]]:
     """Accuracy after fine-tuning the whole network on the visible labels, for the encoder and its baselines.
 
@@ -205,7 +200,7 @@ def fine_tune_scores(
     labelled = visible_labels[visible_labels != UNLABELLED]
     if test is None or len(labelled.unique()) < 2:
         raise LikewiseError("Fine-tuning needs labelled test images, and labels of at least two classes to learn from.")
-    fine_tune = replace(fine_tune or FineTune(), seed=seed)
+    fine_tune = FineTune(seed=seed)
     protocol = {**fine_tune.protocol(), "labels": len(labelled)}
     view = CentreView(settings.image_size)
     method = CrossEntropy()

@@ -193,13 +193,12 @@ def indicator_targets(values: np.ndarray, source: str) -> TargetColumn:
     return TargetColumn("multilabel", names, table)
 
 
-def regression_targets(labels: Sequence[Any], source: str, name: str = "target") -> TargetColumn:
+def regression_targets(labels: Sequence[Any], source: str) -> TargetColumn:
     """Numbers of each image; None, NaN and "" are unknown.
 
     Args:
         labels: a number for each image, or as many numbers for each as for any other.
         source: what errors call it.
-        name: of the number; several get its position behind it.
 
     Raises:
         LikewiseError: a label is no finite number, or images have different counts of numbers.
@@ -212,7 +211,7 @@ def regression_targets(labels: Sequence[Any], source: str, name: str = "target")
     width = widths.pop()
     unknown = [np.nan] * width
     values = np.array([unknown if row is None else row for row in rows], np.float32)
-    names = (name,) if width == 1 else tuple(f"{name} {i}" for i in range(width))
+    names = ("target",) if width == 1 else tuple(f"target {i}" for i in range(width))
     return TargetColumn("regression", names, values)
 
 

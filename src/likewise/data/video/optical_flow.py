@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -11,15 +11,13 @@ from torch import Tensor
 from likewise.data.decoding import LUMA
 from likewise.errors import LikewiseError
 
-Preset = Literal["ultrafast", "fast", "medium"]
-
 STEPS_A_PIXEL = 64
 """Flow is stored as int16 in this part of a pixel: 512 pixels either way, to within 1/128."""
 
 _of_this_thread = threading.local()
 
 
-def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium") -> np.ndarray:
+def optical_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Where each pixel of the first frame has gone in the second.
 
     Kroeger et al. 2016 (https://arxiv.org/abs/1603.03590), in OpenCV's implementation, on the frames' brightness.
@@ -27,7 +25,6 @@ def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium
     Args:
         first: uint8 [3, H, W] or [H, W].
         second: likewise.
-        preset: medium for what is stored, fast where it is made anew.
 
     Returns:
         float32 [2, H, W]: pixels to the right and pixels down.
@@ -39,7 +36,7 @@ def optical_flow(first: np.ndarray, second: np.ndarray, preset: Preset = "medium
         raise LikewiseError(f"Optical flow needs two frames of one shape; {first.shape} and {second.shape} were given.")
     if min(first.shape[-2:]) < 12:
         raise LikewiseError(f"Optical flow needs frames of 12 pixels a side or more; {first.shape[-2:]} were given.")
-    flow = _search(preset).calc(_brightness(first), _brightness(second), None)
+    flow = _search().calc(_brightness(first), _brightness(second), None)
     return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
@@ -62,21 +59,16 @@ def _brightness(frame: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(frame)
 
 
-def _search(preset: Preset) -> Any:
+def _search() -> Any:
     """This thread's own search: it works in buffers that two threads at once would mix up, without a word."""
-    if preset not in vars(_of_this_thread):
-        setattr(_of_this_thread, preset, _new_search(preset))
-    return getattr(_of_this_thread, preset)
+    if not hasattr(_of_this_thread, "search"):
+        _of_this_thread.search = _new_search()
+    return _of_this_thread.search
 
 
-def _new_search(preset: Preset) -> Any:
+def _new_search() -> Any:
     try:
         import cv2
     except ImportError as error:
         raise LikewiseError("Optical flow needs OpenCV. Install it with: pip install 'likewise[video]'") from error
-    presets = {
-        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-    }
-    return cv2.DISOpticalFlow.create(presets[preset])
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

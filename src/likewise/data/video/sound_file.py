@@ -19,7 +19,7 @@ LONGEST = 600.0
 """Seconds that are read at most."""
 
 
-def read_sound(file: Path, rate: int = SOUND_RATE) -> Tensor:
+def read_sound(file: Path) -> Tensor:
     """The first sound track of a file in one channel, int16 [samples], ten minutes of it at most.
 
     Raises:
@@ -32,9 +32,9 @@ def read_sound(file: Path, rate: int = SOUND_RATE) -> Tensor:
         with av.open(str(file)) as container:
             if not container.streams.audio:
                 raise LikewiseError(f"{file} has no sound track. Give a file with sound: WAV, MP3, a video.")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=SOUND_RATE)
             frames = container.decode(container.streams.audio[0])
-            sound = _resampled(frames, resampler, most=round(LONGEST * rate))
+            sound = _resampled(frames, resampler, most=round(LONGEST * SOUND_RATE))
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise LikewiseError(f"{file} cannot be decoded: {getattr(error, 'strerror', None) or error}.") from error
     if not sound.size:

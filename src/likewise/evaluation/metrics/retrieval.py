@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,9 @@ from likewise.evaluation.statistics.scores import NO_PREDICTIONS, Hits, Measurem
 
 RANKS = (1, 5, 10)
 """the k of recall at k (Karpathy and Fei-Fei 2015, https://arxiv.org/abs/1412.2306)"""
+
+ZERO_SHOT_RANKS = (1, 5)
+"""the k of hit@k; those that are not below the number of classes are left out"""
 
 TEMPLATES = ("{}", "a photo of a {}", "a photo of the {}", "an image of a {}", "a picture of a {}")
 """prompts of a class; their vectors are averaged, as CLIP's authors do with eighty of them"""
@@ -121,9 +124,7 @@ def measure_retrieval(found: Ranks, directions: RetrievalDirections | None = Non
     return measurements
 
 
-def measure_zero_shot(
-    images: Tensor, classes: Tensor, labels: Tensor, ranks: Sequence[int] = (1, 5)
-) -> list[Measurement]:
+def measure_zero_shot(images: Tensor, classes: Tensor, labels: Tensor) -> list[Measurement]:
     """Zero-shot classification by class names: flat hit@k, the share of images whose class is in the top k.
 
     Cheng et al. 2021, Sec. 4, https://arxiv.org/abs/2104.08945.
@@ -132,7 +133,6 @@ def measure_zero_shot(
         images: unit vectors [N, D].
         classes: unit vectors [C, D], one for each class.
         labels: int64 [N].
-        ranks: each k; those that are not below the number of classes are left out.
     """
     require_usable(images, "images'")
     similarity = images @ classes.T  # [N, C]
@@ -140,7 +140,7 @@ def measure_zero_shot(
     rank = (similarity >= correct).sum(dim=1) - 1  # [N]
     protocol = {"classes": len(classes), "templates": len(TEMPLATES)}
     measurements = []
-    for k in ranks:
+    for k in ZERO_SHOT_RANKS:
         if k < len(classes):
             hits = Hits(rank < k, torch.arange(len(images)))
             measurements.append(_recall(f"zero_shot_hit{k}", hits, len(images), protocol, k / len(classes)))

@@ -7,16 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from likewise.evaluation.statistics.confidence import Interval
+from likewise.evaluation.statistics.confidence import CONFIDENCE, Interval
 from likewise.randomness import generator
 
 RESAMPLES = 1000
 """bootstrap samples"""
 
 
-def bootstrap(
-    tables: Tensor, statistic: Callable[[Tensor], Tensor], seed: int = 0, confidence: float = 0.95
-) -> Interval:
+def bootstrap(tables: Tensor, statistic: Callable[[Tensor], Tensor], seed: int = 0) -> Interval:
     """A statistic of summed tables with its percentile interval over images drawn anew, with replacement.
 
     Efron 1979, https://doi.org/10.1214/aos/1176344552: for what is no mean over images, as the mean intersection over
@@ -26,13 +24,12 @@ def bootstrap(
         tables: [N, ...], one an image.
         statistic: sums of tables [R, ...] -> [R].
         seed: of the draws.
-        confidence: share of the draws between the ends.
     """
     counts = resampled_counts(len(tables), generator(seed, "bootstrap"))  # [R, N]
     sums = counts @ tables.double().flatten(1)
     sums = sums.unflatten(1, tables.shape[1:])  # [R, ...]
     value = float(statistic(tables.double().sum(dim=0, keepdim=True)))
-    return percentiles(value, statistic(sums), confidence)
+    return percentiles(value, statistic(sums))
 
 
 def resampled_counts(images: int, random: torch.Generator) -> Tensor:
@@ -43,9 +40,9 @@ def resampled_counts(images: int, random: torch.Generator) -> Tensor:
     return counts.scatter_add_(1, drawn, once)
 
 
-def percentiles(value: float, resampled: Tensor, confidence: float = 0.95) -> Interval:
+def percentiles(value: float, resampled: Tensor) -> Interval:
     """An estimate with the percentiles of its bootstrap samples [R]; NaN are left out."""
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     ends = torch.tensor([tail, 1 - tail], dtype=resampled.dtype)
     low, high = resampled.nanquantile(ends).tolist()
     return Interval(value, min(low, value), max(high, value))

@@ -14,6 +14,9 @@ import torch
 from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
+CONFIDENCE = 0.95
+"""chance that an interval covers the truth"""
+
 WILSON = "Wilson 1927 score interval over test images, 95%"
 CLASS_MEAN = "Wilson interval at the effective sample size of a mean over classes, 95%"
 IMAGE_MEAN = "Wilson interval at the effective sample size of a mean over test clips, 95%"
@@ -29,7 +32,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(share: float, count: float, quantile: float | None = None, confidence: float = 0.95) -> Interval:
+def wilson(share: float, count: float, quantile: float | None = None) -> Interval:
     """Interval around one accuracy.
 
     (p + q^2/2n +- q sqrt(p(1-p)/n + q^2/4n^2)) / (1 + q^2/n), Wilson 1927, Probable inference, the law of
@@ -39,10 +42,9 @@ def wilson(share: float, count: float, quantile: float | None = None, confidence
     Args:
         share: accuracy in [0, 1].
         count: test images; need not be whole where it is an effective sample size.
-        quantile: q; ``None`` takes the normal one for ``confidence``.
-        confidence: chance that the interval covers the true accuracy.
+        quantile: q; None takes the normal one.
     """
-    q = _t_quantile(math.inf, confidence) if quantile is None else quantile
+    q = _t_quantile(math.inf) if quantile is None else quantile
     shrink = 1 + q * q / count
     centre = (share + q * q / (2 * count)) / shrink
     variance = share * (1 - share) / count
@@ -60,7 +62,7 @@ def accuracy(predictions: Tensor, labels: Tensor) -> tuple[Interval, int]:
     return wilson(float(correct.double().mean()), len(correct)), len(correct)
 
 
-def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.95) -> Interval:
+def class_mean_accuracy(correct: Tensor, labels: Tensor) -> Interval:
     """Mean over classes of each class's accuracy, with an interval for new test images of each class.
 
     The variance is that of a stratified sample, the sum over the C classes of p (1 - p) / n / C^2. One image right and
@@ -70,7 +72,6 @@ def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.9
     Args:
         correct: bool [N], whether each image was right.
         labels: int64 [N], the class of each.
-        confidence: chance that the interval covers the true mean.
     """
     classes = by_class(correct, labels)
     cautious = (classes.sums + 1) / (classes.counts + 2)  # [C]
@@ -78,44 +79,41 @@ def class_mean_accuracy(correct: Tensor, labels: Tensor, confidence: float = 0.9
     of_classes = cautious * (1 - cautious) / classes.counts  # [C], variances
     variance = of_classes.sum() / len(classes.counts) ** 2
     value = float((classes.sums / classes.counts).mean())
-    return wilson(value, float(mean * (1 - mean) / variance), confidence=confidence)
+    return wilson(value, float(mean * (1 - mean) / variance))
 
 
-def image_mean(shares: Tensor, answers: float = math.inf, confidence: float = 0.95) -> Interval:
+def image_mean(shares: Tensor, answers: float = math.inf) -> Interval:
     """Mean of a share from 0 to 1 for each image, with an interval for new images.
 
     Args:
         shares: float [N].
         answers: how many right-or-wrong answers the shares are made of in all; the effective sample size is no larger.
-        confidence: chance that the interval covers the true mean.
     """
     shares = shares.double()
     images = len(shares)
     value = float(shares.mean())
     variance = float(shares.var(unbiased=True)) / images if images > 1 else 0.0
-    return wilson(value, _effective_size(value, variance, images, answers), confidence=confidence)
+    return wilson(value, _effective_size(value, variance, images, answers))
 
 
-def repeated_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+def repeated_accuracy(correct: Tensor) -> Interval:
     """Mean of several answers to each test image, with an interval for new images under the same conditions.
 
     Args:
         correct: bool [R, N], whether answer r to image n was right, for instance under corruption r.
-        confidence: chance that the interval covers the true mean.
     """
-    return image_mean(correct.double().mean(dim=0), correct.numel(), confidence)
+    return image_mean(correct.double().mean(dim=0), correct.numel())
 
 
-def crossed_accuracy(correct: Tensor, confidence: float = 0.95) -> Interval:
+def crossed_accuracy(correct: Tensor) -> Interval:
     """Accuracy averaged over draws of the labelled images, with an interval for new draws and new test images.
 
     Args:
         correct: bool [R, N], whether the probe of draw r was right on image n.
-        confidence: chance that the interval covers the true mean accuracy.
     """
     mean, variance, freedom = crossed_mean(correct)
     effective = _effective_size(mean, variance, correct.shape[1], correct.numel())
-    return wilson(mean, effective, _t_quantile(freedom, confidence))
+    return wilson(mean, effective, _t_quantile(freedom))
 
 
 def _effective_size(mean: float, variance: float, images: int, answers: float) -> float:
@@ -125,9 +123,7 @@ def _effective_size(mean: float, variance: float, images: int, answers: float) -
     return min(mean * (1 - mean) / variance, answers)
 
 
-def paired_difference(
-    first: Tensor, second: Tensor, labels: Tensor | None = None, confidence: float = 0.95
-) -> Interval:
+def paired_difference(first: Tensor, second: Tensor, labels: Tensor | None = None) -> Interval:
     """Accuracy of the first encoder minus the second's, on the same test images.
 
     The adjusted Wald interval of Bonett and Price 2012, https://doi.org/10.3102/1076998611411915: add one image to
@@ -139,7 +135,6 @@ def paired_difference(
         first: bool [N], whether the first encoder was right.
         second: bool [N], the same images in the same order.
         labels: int64 [N], the class of each, where the accuracies are means over classes; None: means over images.
-        confidence: chance that the interval covers the true difference.
     """
     won = by_class(first & ~second, labels)
     lost = by_class(second & ~first, labels)
@@ -151,16 +146,15 @@ def paired_difference(
     of_classes = (gain + loss - (gain - loss) ** 2) / adjusted_count  # [C], variances
     variance = float(of_classes.sum() / classes**2)
     value = float(((won.sums - lost.sums) / won.counts).mean())
-    return _around(value, centre, variance, _t_quantile(math.inf, confidence))
+    return _around(value, centre, variance, _t_quantile(math.inf))
 
 
-def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+def repeated_difference(first: Tensor, second: Tensor) -> Interval:
     """Mean of several answers to each image by the first encoder, minus the second's to the same.
 
     Args:
         first: bool [R, N], as for `repeated_accuracy`.
         second: bool [R, N].
-        confidence: chance that the interval covers the true difference.
     """
     shares = first.double().mean(dim=0) - second.double().mean(dim=0)  # [N]
     images = len(shares)
@@ -170,23 +164,22 @@ def repeated_difference(first: Tensor, second: Tensor, confidence: float = 0.95)
     adjusted_mean = shares.sum() / adjusted_count
     variance = float(mean_square - adjusted_mean**2) / adjusted_count
     mean = float(shares.mean())
-    return _around(mean, mean, variance, _t_quantile(math.inf, confidence))
+    return _around(mean, mean, variance, _t_quantile(math.inf))
 
 
-def crossed_difference(first: Tensor, second: Tensor, confidence: float = 0.95) -> Interval:
+def crossed_difference(first: Tensor, second: Tensor) -> Interval:
     """Accuracy of the first encoder minus the second's, averaged over the same draws of labels and the same images.
 
     Args:
         first: bool [R, N], as for `crossed_accuracy`.
         second: bool [R, N].
-        confidence: chance that the interval covers the true difference.
     """
     mean, variance, freedom = crossed_mean(first.double() - second.double())
     variance += _added_disagreements(first.shape[1])
-    return _around(mean, mean, variance, _t_quantile(freedom, confidence))
+    return _around(mean, mean, variance, _t_quantile(freedom))
 
 
-def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidence: float = 0.95) -> Interval:
+def clustered_difference(first: Tensor, second: Tensor, owner: Tensor) -> Interval:
     """Share of the first's queries that were answered rightly minus the second's, where images have several each.
 
     A ratio estimator over images: the queries of one are not independent (Liang and Zeger 1986,
@@ -196,7 +189,6 @@ def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidenc
         first: bool [M].
         second: bool [M], the same queries in the same order.
         owner: int64 [M], the image of each, 0 to N - 1.
-        confidence: chance that the interval covers the true difference.
     """
     images = int(owner.max()) + 1
     difference = first.double() - second.double()  # [M]
@@ -205,7 +197,7 @@ def clustered_difference(first: Tensor, second: Tensor, owner: Tensor, confidenc
     freedom = max(images - 1, 1)
     variance = float(by_image.square().sum()) / len(first) ** 2 * images / freedom
     variance += _added_disagreements(images)
-    return _around(float(mean), float(mean), variance, _t_quantile(freedom, confidence))
+    return _around(float(mean), float(mean), variance, _t_quantile(freedom))
 
 
 def _added_disagreements(images: int) -> float:
@@ -277,7 +269,7 @@ def by_class(values: Tensor, labels: Tensor | None) -> ClassSums:
     return ClassSums(sums, counts.double(), index)
 
 
-def _t_quantile(freedom: float, confidence: float) -> float:
+def _t_quantile(freedom: float) -> float:
     """The quantile of Student's t distribution; of the normal one for infinitely many degrees of freedom."""
-    tail = 0.5 + confidence / 2
+    tail = 0.5 + CONFIDENCE / 2
     return float(ndtri(tail)) if math.isinf(freedom) else float(stdtrit(freedom, tail))

@@ -84,10 +84,10 @@ def _matrix(names: Sequence[str], matrix: np.ndarray) -> tuple[list[str], list[M
     return columns, rows
 
 
-def most_confused(matrix: np.ndarray, number: int = MOST) -> np.ndarray:
+def most_confused(matrix: np.ndarray) -> np.ndarray:
     """Classes to list, int64, in class order: all, or those that take part in the most mistakes."""
     mistakes = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * np.diag(matrix)
-    return np.sort(np.argsort(-mistakes, kind="stable")[:number])
+    return np.sort(np.argsort(-mistakes, kind="stable")[:MOST])
 
 
 def _row(name: str, numbers: Sequence[int], diagonal: int, columns: Sequence[str]) -> MatrixRow:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from likewise.report.pages.blocks import Block, Cell, Commands, ListBlock, Section, TableBlock, Text
 from likewise.report.pages.chart import Chart, chart, colour, error_bars, figure, line_style, plain
-from likewise.report.pages.document import FOOTER, document, write_page
+from likewise.report.pages.document import document, write_page
 from likewise.report.wording import duration, interval, percent
 
 
@@ -32,12 +32,10 @@ def write_label_curve_page(
     arms: Mapping[str, Sequence[LabelPoint]],
     sentence: str,
     out: Path,
-    title: str = "What do labels buy?",
     all_labels: int | None = None,
     facts: Sequence[str] = (),
     intervals: str = "Intervals are over seeds.",
     commands: Sequence[tuple[str, str]] = (),
-    footer: str = FOOTER,
 ) -> Path:
     """Write the page of a label curve.
 
@@ -45,12 +43,10 @@ def write_label_curve_page(
         arms: for each way of learning its points; a way with a single point is drawn as a level to compare with.
         sentence: what was found.
         out: the page.
-        title: the page's heading.
         all_labels: labels per class when all are visible; gives that point its true position on the axis.
         facts: how it was measured: data, seeds, protocol, machine; a sentence each.
         intervals: what the intervals are over.
         commands: pairs of what to do next and what to type for it.
-        footer: the last line.
 
     Raises:
         LikewiseError: ``out`` is a file that is not a page of likewise.
@@ -66,7 +62,7 @@ def write_label_curve_page(
         sections.append(Section("how", "How it was measured", [ListBlock(facts)]))
     if commands:
         sections.append(Section("next", "Next steps", [Commands(commands)]))
-    return write_page(out, document(title, [Text(sentence, "verdict")], sections, footer))
+    return write_page(out, document("What do labels buy?", [Text(sentence, "verdict")], sections))
 
 
 def label_curve(arms: Mapping[str, Sequence[LabelPoint]], all_labels: int | None, intervals: str) -> Chart:

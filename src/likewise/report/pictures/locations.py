@@ -116,15 +116,14 @@ def similar_locations(locations: Mapping[str, np.ndarray]) -> Markup | str:
     return render("locations.html", explanation=explanation, drawings=drawings)
 
 
-def distinct_locations(features: np.ndarray, number: int = QUERIES) -> np.ndarray:
+def distinct_locations(features: np.ndarray) -> np.ndarray:
     """Dissimilar locations: the least similar to the image's mean, then each time the least similar to those chosen.
 
     Args:
         features: float32 [U, D], rows of length 1.
-        number: how many at most.
     """
     chosen = [int((features @ features.mean(axis=0)).argmin())]
-    while len(chosen) < min(number, len(features)):
+    while len(chosen) < min(QUERIES, len(features)):
         nearest = (features @ features[chosen].T).max(axis=1)
         chosen.append(int(nearest.argmin()))
     return np.array(chosen)
