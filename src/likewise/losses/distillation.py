@@ -68,8 +68,7 @@ def _distillation_by_kernels(
     student_temperature: float = 0.02,
     teacher_temperature: float = 0.02,
 ) -> Tensor | None:
-    number = not isinstance(teacher_temperature, Tensor)
-    if not number or not fused_queue.serves(student, teacher, anchors, student_temperature, teacher_temperature):
+    if not fused_queue.serves(student, teacher, anchors, student_temperature, teacher_temperature):
         return None
     return fused_queue.distillation_loss(student, teacher, anchors, student_temperature, teacher_temperature)
 

@@ -19,8 +19,8 @@ class _Unit(torch.autograd.Function):
     """`torch.nn.functional.normalize` with its backward written out: a third of the operations, and of the time."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, length: float) -> Tensor:
-        if fused_unit.serves(z):
+    def forward(ctx: Any, z: Tensor, length: float, by_kernels: bool) -> Tensor:
+        if by_kernels:
             direction, factor = fused_unit.forward(z, length)
         else:
             direction, factor = z * (length / _length(z)), None
@@ -33,9 +33,9 @@ class _Unit(torch.autograd.Function):
         z, direction, factor = ctx.saved_tensors
         (gradient,) = gradients
         if factor is not None and not torch.is_grad_enabled():  # as it is under create_graph
-            return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None
+            return fused_unit.backward(gradient, direction, factor, ctx.length, z.dtype), None, None
         along = (direction * gradient).sum(dim=1, keepdim=True) / ctx.length**2  # moving along itself turns nothing
-        return torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)), None
+        return torch.addcmul(gradient, direction, along, value=-1) * (ctx.length / _length(z)), None, None
 
 
 def _length(z: Tensor) -> Tensor:
@@ -47,9 +47,9 @@ def unit(z: Tensor, length: float | Tensor = 1.0) -> Tensor:
     if isinstance(length, Tensor):
         return unit(z) * length
     if fused_unit.serves(z):
-        return _Unit.apply(z, length)  # type: ignore[no-any-return]
+        return _Unit.apply(z, length, True)  # type: ignore[no-any-return]
     with torch.autocast(z.device.type, enabled=False):
-        return _Unit.apply(_widen(z), length)  # type: ignore[no-any-return]
+        return _Unit.apply(_widen(z), length, False)  # type: ignore[no-any-return]
 
 
 def _widen(value: Any) -> Any:

@@ -61,9 +61,9 @@ def queue_loss(queries: Tensor, positives: Tensor, queue: Tensor, temperature: f
 
 
 def distillation_loss(
-    student: Tensor, teacher: Tensor, queue: Tensor, temperature: float | Tensor, teacher_temperature: float
+    student: Tensor, teacher: Tensor, queue: Tensor, temperature: float, teacher_temperature: float
 ) -> Tensor:
-    """`distillation.similarity_distillation`, float32; gradients of ``student`` and ``temperature``."""
+    """`distillation.similarity_distillation`, float32; the gradient of ``student``."""
     return _AgainstQueue.apply(student, teacher, queue, temperature, teacher_temperature)  # type: ignore[no-any-return]
 
 

@@ -16,9 +16,10 @@ MOST_COLUMNS = 8192
 
 def serves(z: Tensor) -> bool:
     """Whether the kernels take such rows [N, D]."""
-    usual = z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS and z.dtype != torch.float64
-    compiles = torch.compiler.is_compiling()  # which fuses PyTorch's operations itself
-    return usual and not compiles and z.is_floating_point() and tiles_triton.run_on(z.device)
+    if torch.compiler.is_compiling() or not tiles_triton.run_on(z.device):  # a compiler fuses PyTorch's operations
+        return False
+    usual = z.is_floating_point() and z.dtype != torch.float64
+    return usual and z.dim() == 2 and z.numel() > 0 and z.shape[1] <= MOST_COLUMNS
 
 
 def forward(z: Tensor, length: float) -> tuple[Tensor, Tensor]:

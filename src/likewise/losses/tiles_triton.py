@@ -73,11 +73,8 @@ def supports(queries: Tensor, keys: Tensor) -> bool:
 
 def run_on(device: torch.device) -> bool:
     """Whether the losses' kernels run on a device, whatever the shapes."""
-    if os.environ.get("LIKEWISE_NATIVE", "1") == "0":
-        return False
-    if device.type == "cuda":
-        return _capable(device) and _triton_version() >= OLDEST_TRITON
-    return device.type == "cpu" and interpreted()
+    runs = interpreted() if device.type == "cpu" else device.type == "cuda" and _capable(device)
+    return runs and _triton_version() >= OLDEST_TRITON and os.environ.get("LIKEWISE_NATIVE", "1") != "0"
 
 
 @functools.cache
