@@ -128,9 +128,11 @@ def two_processes():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with multiprocessing.get_context("spawn").Manager() as manager:
+    started = multiprocessing.get_context("forkserver")  # which imports once for both
+    started.set_forkserver_preload(["likewise.losses", "pytest"])
+    with started.Manager() as manager:
         results = manager.dict()
-        multiprocessing.spawn(one_of_two, (port, results), nprocs=2)
+        multiprocessing.start_processes(one_of_two, (port, results), nprocs=2, start_method="forkserver")
         yield dict(results)
 
 

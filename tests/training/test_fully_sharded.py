@@ -37,7 +37,9 @@ SPECIAL = {
     "accumulated": ("suncet", SGD, {"accumulate_grad_batches": 2}),
 }
 CASES = {name: (name, SGD, {}) for name in FULLY_SHARDED} | SPECIAL
-RESUMED = ("moco-v2", "suncet", *SPECIAL)
+RESUMED = ("moco-v2", "suncet", "adamw", "lars", "clipped average")
+MAIN = ("simclr", "supcon", "cross-entropy", "byol", "accumulated", *RESUMED)
+OTHERS = [case for case in CASES if case not in MAIN]
 
 
 class Stop(Callback):
@@ -83,20 +85,21 @@ def trained(case, devices=1, folder=None, stop_after=None, microbatch=None):
     return {key: value.clone() for key, value in nets.state_dict().items()}, callback.share
 
 
-def one_of_two(at, port, folder, results):
+def one_of_two(at, port, folder, cases, results):
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(at)}
     found = {}
-    for case in CASES:
+    for case in cases:
         found[case] = trained(case, 2)
-    for case in RESUMED:
+    for case in RESUMED if cases == MAIN else ():
         parts = folder / f"parts of {case}"
         trained(case, 2, parts, stop_after=2)
         if at == 0:
             shutil.copytree(parts, folder / f"stopped {case}")
         found[f"{case}, resumed"] = trained(case, 2, parts)
-    found["moved here"] = trained("suncet", 2, folder / "one process")
-    found["microbatches"] = trained("byol", 2, microbatch=4)
+    if cases == MAIN:
+        found["moved here"] = trained("suncet", 2, folder / "one process")
+        found["microbatches"] = trained("byol", 2, microbatch=4)
     results[at] = found
     torch.distributed.destroy_process_group()
 
@@ -112,11 +115,20 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two_processes(folder):
     trained("suncet", 1, folder / "one process", stop_after=2)
+    return started_processes(folder, MAIN)
+
+
+@pytest.fixture(scope="module")
+def two_more_processes(folder):
+    return started_processes(folder, OTHERS)
+
+
+def started_processes(folder, cases):
     started = multiprocessing.get_context("forkserver")  # which imports once for both
     started.set_forkserver_preload(["likewise.training", "pytest"])
     with started.Manager() as manager:
         results = manager.dict()
-        arguments = free_port(), folder, results
+        arguments = free_port(), folder, cases, results
         multiprocessing.start_processes(one_of_two, arguments, nprocs=2, start_method="forkserver")
         return dict(results)
 
@@ -127,12 +139,22 @@ def assert_close(ours, theirs):
         torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", MAIN)
 def test_half_of_the_weights_each_learns_what_one_process_learns(case, two_processes):
+    assert_learned(case, two_processes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", OTHERS)
+def test_so_do_the_other_methods(case, two_more_processes):
+    assert_learned(case, two_more_processes)
+
+
+def assert_learned(case, found):
     wanted, all_of_it = trained(case)
     assert all_of_it == 1
     for at in (0, 1):
-        weights, share = two_processes[at][case]
+        weights, share = found[at][case]
         assert_close(weights, wanted)
         assert 0.3 < share < 0.7
 
