@@ -34,6 +34,7 @@ def test_loss_is_a_finite_scalar_with_a_gradient_for_every_learned_part(name):
     step = rule.step(nets, loader(rule).batch(3), progress())
     assert step.loss.shape == ()
     assert torch.isfinite(step.loss)
+    assert not [key for key, kept in {**step.metrics, **step.memory_updates}.items() if kept.requires_grad]
     step.loss.backward()
     learned = {key: p for key, p in nets.named_parameters() if p.requires_grad}
     without = [key for key, p in learned.items() if p.grad is None or not p.grad.abs().sum() > 0]
