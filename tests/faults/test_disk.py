@@ -13,6 +13,7 @@ from faults.processes import (
     FOREVER,
     command,
     finish,
+    from_files,
     losses,
     require_plain,
     run,
@@ -150,3 +151,16 @@ def test_kills_on_a_slow_disk_leave_a_whole_checkpoint(slow_disk, pictures, trai
     assert code == 130
     steps = [line["step"] for line in losses(out)]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("size", ["4k", "64k"])
+def test_shared_memory_that_is_full_is_named_with_what_to_type(pictures, tmp_path, size):
+    """Worker processes hand over their batches in it; a container often has 64 MB."""
+    words = from_files(training(pictures, tmp_path / "run", *FOREVER, "--num-workers", 2))
+    shrunk = f"mount -t tmpfs -o size={size} tmpfs /dev/shm && exec {shlex.join(words)}"
+    if subprocess.run([*SMALL_DISK, "mount -t tmpfs tmpfs /dev/shm"], check=False).returncode:
+        pytest.skip("needs a mount of its own")
+    code, output = run([*SMALL_DISK, shrunk])
+    assert code == 1
+    require_plain(output)
+    assert "/dev/shm" in output and "--num-workers 0" in output

@@ -43,6 +43,11 @@ def test_a_bug_keeps_its_traceback():
             "of shared memory. Please try to raise your shared memory limit.",
             ("/dev/shm", "--shm-size"),
         ),
+        (
+            "Caught RuntimeError in DataLoader worker process 0.\nRuntimeError: unable to allocate shared memory(shm) "
+            "for file </torch_1_2_0>: No space left on device (28)",
+            ("/dev/shm", "--num-workers 0"),
+        ),
     ],
 )
 def test_a_killed_worker_is_told_with_what_to_type(text, words):
@@ -62,6 +67,15 @@ def test_other_errors_stay_as_they_are():
         yield
 
     with pytest.raises(RuntimeError, match="shapes differ"):
+        list(with_plain_errors(failing()))
+
+
+def test_a_lock_that_finds_no_shared_memory_is_told_too():
+    def failing():
+        raise OSError(28, "No space left on device")
+        yield
+
+    with pytest.raises(EnvironmentIOError, match="/dev/shm"):
         list(with_plain_errors(failing()))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from likewise.data.batch import UNLABELLED, Batch, Pixels
 from likewise.data.columns.column import IndexedFeature
@@ -22,6 +22,7 @@ from likewise.data.samplers import ClassBalanced, shuffled
 from likewise.data.shard_shuffle import SHUFFLE_BUFFER, ShardShuffle
 from likewise.data.sharded_pixels import Shards, shards_of
 from likewise.data.shards_ahead import ShardsAhead, require_room
+from likewise.data.shared_memory import require_shared_memory, share_memory
 from likewise.data.sources.shard_files import CachedShards
 from likewise.errors import LikewiseError
 from likewise.field_types import COUNT, SIZE, check_fields
@@ -149,6 +150,8 @@ class Loader:
             return
         _ = self._support_images  # read before there are workers
         ahead = self._shards_ahead()
+        if self.workers:
+            require_shared_memory()
         decoding = DataLoader(
             _Steps(self, self.images),
             sampler=steps if ahead is None else ahead.steps(steps),
@@ -300,7 +303,10 @@ class _Steps(Dataset):
 
     def __getitem__(self, step: int) -> tuple[Batch, dict[str, str]]:
         """A batch, and what this worker has found unreadable so far."""
-        return self.loader.batch(step), dict(self.images.unreadable)
+        batch = self.loader.batch(step)
+        if get_worker_info() is not None:
+            share_memory(batch)
+        return batch, dict(self.images.unreadable)
 
 
 def _unchanged(item: Any) -> Any:

@@ -6,7 +6,9 @@ import re
 import time
 from collections.abc import Iterator
 
+from likewise.atomic_write import FULL
 from likewise.data.batch import Batch
+from likewise.data.shared_memory import NO_SHARED_MEMORY
 from likewise.errors import EnvironmentIOError, LikewiseError
 
 GONE = "DataLoader worker exited unexpectedly"
@@ -17,12 +19,16 @@ def with_plain_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
 
     Raises:
         LikewiseError: what a worker raised.
-        EnvironmentIOError: a worker was killed.
+        EnvironmentIOError: a worker was killed, or the machine's shared memory is full.
     """
     try:
         yield from batches
     except (ConnectionError, EOFError) as error:  # the other end of what a worker sends has gone
         raise EnvironmentIOError(_of_killed_worker(_told_by_torch()) or _of_killed_worker(GONE)) from error
+    except OSError as error:
+        if error.errno not in FULL or error.filename:
+            raise
+        raise EnvironmentIOError(NO_SHARED_MEMORY) from error  # even a lock of a process takes some
     except (LikewiseError, RuntimeError) as error:
         own = re.search(r"\nlikewise\.errors\.\w+: (.*)", str(error))
         if own is not None and str(error).startswith("Caught "):
@@ -44,14 +50,12 @@ def _told_by_torch() -> str:
 
 def _of_killed_worker(text: str) -> str:
     """Why a worker was killed and what to type; empty where none was."""
+    if "unable to allocate shared memory" in text:
+        return NO_SHARED_MEMORY
     if "DataLoader worker" not in text or text.startswith("Caught "):
         return ""
     if "shared memory" in text or "shm" in text:
-        return (
-            "A process that decodes images was ended because the machine's shared memory (/dev/shm) is full. Give the "
-            "container more of it (docker run --shm-size 2g), or decode in this process: --num-workers 0. Continue "
-            "with --resume."
-        )
+        return NO_SHARED_MEMORY
     signal = re.search(r"by signal: (\w+)", text)
     how = f"by the signal {signal[1]}" if signal else "unexpectedly"
     return (
