@@ -15,7 +15,7 @@ from likewise.methods import Recipe
 from likewise.runs.trained import load_trained
 from likewise.training import Callback, Interrupted
 
-STRIPES = 480
+STRIPES = 240
 
 
 def striped(count=STRIPES, seed=0):
