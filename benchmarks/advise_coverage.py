@@ -171,7 +171,8 @@ def one_draw(features: Features, seen: Tensor, labelled: int, new: Tensor, seed:
     gain = next(each for each in gains_of(cross_validation.tried, truth, groups) if each.of == UNLABELLED_IMAGES)
     shares = {arm.card.name: share for arm, share in zip(arms, new_shares, strict=True)}
     helped = shares.get(gain.first, 0.0) - shares.get(gain.second, 1.0)
-    found = expected_accuracy(answers, cross_validation.folds, None if groups is None else groups[held_out], seed)
+    own = None if groups is None else groups[held_out]
+    found = expected_accuracy(answers, cross_validation.folds, own, seed, float(held_out.double().mean()))
     naive = float(answers.correct[:, answers.best].double().mean())
     by_accuracy = int(choose(answers.correct.double().mean(dim=0)))
     claimed = bool(gain.low is not None and gain.low > 0)

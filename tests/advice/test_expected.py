@@ -82,3 +82,11 @@ def test_a_kind_of_many_equal_arms_seldom_seems_better_than_one():
         difference_of_best(answers(0.6, 100, 6, random), answers(0.6, 100, 1, random)).low > 0 for _ in range(FEW)
     ]
     assert np.mean(false_claims) < 0.04
+
+
+def test_classes_that_were_never_held_out_lower_what_is_expected_and_widen_its_interval():
+    correct = torch.arange(100) < 80
+    whole, part = arm_accuracy(correct, 5), arm_accuracy(correct, 5, held_out=0.8)
+    assert part.value == pytest.approx(whole.value * 0.9)  # a fifth of the images, half as often right
+    assert part.high - part.low > whole.high - whole.low
+    assert part.low < whole.value * 0.8 + 1e-9 and part.high > whole.value

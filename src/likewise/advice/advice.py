@@ -129,7 +129,7 @@ class Advice:
 
     def table(self) -> Table:
         """Every arm with its accuracy, interval and time; the winner is marked, and why it is not the most accurate."""
-        columns = "", "arm", "accuracy", "95 % interval", "probability of the right class", "time", ""
+        columns = "", "arm", "accuracy", "95 % interval", "probability of\nthe right class", "time", ""
         table = Table(*columns, title="Accuracy on new images", caption=self.choice or None, caption_justify="left")
         for arm in self.arms:
             mark = "→" if arm.name == self.winner else ""

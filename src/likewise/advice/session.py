@@ -173,6 +173,10 @@ class Session:
             return arms[answers_of(arms, self.truth, self.held_out).best]
         return next((each for each in arms if MEAN_OF_ALL in each.card.name), arms[0])
 
+    @property
+    def _held_out_share(self) -> float:
+        return float(self.held_out.double().mean())
+
     def _groups_of(self, rows: Tensor) -> Tensor | None:
         return None if self.groups is None else self.groups[rows]
 
@@ -182,7 +186,7 @@ class Session:
         found: tuple[float | None, float | None, float | None] = (None, None, None)
         if known:
             answers = answers_of(candidates, self.truth, self.held_out)
-            found = expected_accuracy(answers, folds, groups, self.seed)
+            found = expected_accuracy(answers, folds, groups, self.seed, self._held_out_share)
         gains = gains_of(self.cross_validation.tried, self.truth, self.groups) if known else []
         if self.programme.label_gain is not None:
             gains.insert(0, self.programme.label_gain)
@@ -216,7 +220,8 @@ class Session:
         known, seconds = tried.measured, round(tried.seconds, 2)
         if not bool(known.any()):
             return ArmResult(tried.card.name, None, None, None, seconds, tried.outcome)
-        found = arm_accuracy(tried.correct(self.truth)[known], self.cross_validation.folds, self._groups_of(known))
+        correct, groups = tried.correct(self.truth)[known], self._groups_of(known)
+        found = arm_accuracy(correct, self.cross_validation.folds, groups, self._held_out_share)
         folds = len(self.fold_of[known].unique())
         probability = float(tried.scores(self.truth)[known].mean().exp())
         return ArmResult(tried.card.name, *found, seconds, tried.outcome, folds, probability)

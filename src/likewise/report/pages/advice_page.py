@@ -161,6 +161,7 @@ def _how(advice: Mapping[str, Any]) -> list[str]:
         "samples of the labelled images, and measured on the images outside them (BBC-CV, Tsamardinos et al. 2018).",
         "The classifiers of the folds learn from fewer labels than the final one. The accuracies are corrected for "
         "that: errors are taken to fall as the number of labels to the power of -0.2, give or take 0.1.",
+        "A class with one label cannot be held out. It is taken to be recognised half as often as the others.",
         "Intervals allow for answers of different folds being correlated, and hold for new images like the labelled "
         "ones, with the same mixture of classes.",
     ]
