@@ -35,8 +35,8 @@ EXPONENT, EXPONENT_SD = 0.2, 0.1
 
 
 ALONE = 0.5
-"""accuracy on a class with one label, or one group with labels, over that on the others: 0.05 to 0.9, 0.4 in the mean of
-eight cells of 20 and 50 labels of five sets"""
+"""accuracy on a class with one label, or one group with labels, over that on the others: 0.05 to 0.9, 0.4 in the mean
+of eight cells of 20 and 50 labels of five sets"""
 
 
 class Answers(NamedTuple):
