@@ -36,8 +36,8 @@ class TrainSettings(DataSettings):
     """folder for the run; a folder that is not empty is refused without --resume or --overwrite. Default:
     runs/<data>-<method>"""
     encoder: str = "auto"
-    """network: conv4, conv4-half, conv4-double, conv4-wide, conv9, conv9-half or any timm name (timm/resnet18); auto
-    chooses by image size"""
+    """network, also called backbone: conv4, conv4-half, conv4-double, conv4-wide, conv9, conv9-half or any timm
+    name (timm/resnet18); auto chooses by image size"""
     stem: Literal["auto", "small", "standard"] = "auto"
     """first layers of a ResNet: small is a 3x3 stride-1 convolution without max-pool; auto takes it up to 64 pixels"""
     pretrained: str | None = None
@@ -87,16 +87,17 @@ class TrainSettings(DataSettings):
     negatives, for about a third more time, except that batch normalisation sees a microbatch at a time. auto: the most
     that fits a GPU, found by trying the first step. Default: the whole batch"""
     accumulate_grad_batches: int = 1
-    """batches whose gradients are averaged for one optimiser step. Unlike microbatches, they share no negatives: 4
-    batches of 64 contrast 64 images at a time, not 256. Steps count optimiser steps"""
+    """gradient accumulation: batches whose gradients are averaged for one optimiser step. Unlike microbatches, they
+    share no negatives: 4 batches of 64 contrast 64 images at a time, not 256. Steps count optimiser steps"""
     clip_grad_norm: float | None = None
-    """largest norm of the gradient of all parameters together; larger gradients are scaled down to it. Default: no
-    limit"""
+    """gradient clipping: largest norm of the gradient of all parameters together; larger gradients are scaled down
+    to it. Default: no limit"""
     model_ema_decay: float | None = None
     """decay of a moving average of the weights, for instance 0.999; the average is then scored and saved as the
     encoder. Default: the newest weights are"""
     precision: Precision = "auto"
-    """number format of the network: auto takes bfloat16 where it is faster, on GPUs and on CPUs with AMX"""
+    """number format of the network, or mixed precision: auto takes bfloat16 where it is faster, on GPUs and on CPUs
+    with AMX"""
     compile: Compile = "auto"
     """compile the encoder (torch.compile), which takes up to a minute at the start; ResNet-18 is then 1.3 times as fast
     on a GPU, and 1.1 times on a CPU. auto: on a GPU, for 5,000 steps or more"""
