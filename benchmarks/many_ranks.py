@@ -99,7 +99,7 @@ def peak_bytes(work: Callable[[], None]) -> int:
     changes = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
     held = most = 0
     for event in sorted(changes, key=lambda event: event.start_ns()):
-        held += event.nbytes()
+        held += event.nbytes()  # type: ignore[attr-defined]
         most = max(most, held)
     return most
 
@@ -160,7 +160,7 @@ def network_traffic() -> NetworkTraffic:
 
     def reduce(_, bucket):  # PyTorch refuses annotations that are text  # type: ignore[no-untyped-def]
         buckets.append(bucket.buffer().nbytes)
-        return allreduce_hook(None, bucket)
+        return allreduce_hook(None, bucket)  # type: ignore[arg-type]
 
     parallel.register_comm_hook(None, reduce)
     with counted_traffic() as received:
@@ -175,7 +175,7 @@ def network_table(settings: Settings, found: list[NetworkTraffic]) -> Table:
         AssertionError: what was counted is not the formula.
     """
     network = timm.create_model("resnet18", num_classes=0)
-    channels = sum(module.num_features for module in batch_norms(network))
+    channels = sum(int(module.num_features) for module in batch_norms(network))  # type: ignore[arg-type]
     parameters = sum(parameter.numel() for parameter in network.parameters())
     statistics, others = 2 * 2 * FLOAT * channels * (settings.ranks - 1), settings.ranks - 1
     for traffic in found:
@@ -288,7 +288,7 @@ def main(settings: Settings) -> None:
     with started.Manager() as manager:
         results = manager.dict()
         arguments = (settings, port, results)
-        multiprocessing.start_processes(one_of, arguments, nprocs=settings.ranks, start_method="forkserver")
+        multiprocessing.start_processes(one_of, arguments, nprocs=settings.ranks, start_method="forkserver")  # type: ignore[attr-defined]
         by_rank = [results[rank] for rank in range(settings.ranks)]
     found = {key: [of_rank[key] for of_rank, _ in by_rank] for key in by_rank[0][0]}
     tables = [

@@ -168,8 +168,8 @@ def shown_labels(labels: Tensor, budget: int, seed: int) -> Tensor:
 
 def features_of(encoder: nn.Module, images: OnDevice, device: torch.device, size: int) -> Tensor:
     """Frozen features, float32 [N, D], in bfloat16 where the device has it."""
-    autocast = torch.bfloat16 if device.type == "cuda" else None
-    return extract(encoder, images, torch.arange(len(images)), CentreView(size), device=device, autocast=autocast)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return extract(encoder, images, torch.arange(len(images)), CentreView(size), device=device)
 
 
 def predicted(encoder: nn.Module, head: nn.Module, case: Case) -> Tensor:
