@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 import torch
@@ -145,6 +146,22 @@ def test_two_ranks_are_one_where_labels_are_on_one_of_them_and_the_last_batch_is
         out = tmp_path / str(devices)
         words = training(data, out, "--steps", 9, "--labels", 1, "--devices", devices)
         code, output = run(words)
+        assert code == 0, output
+        ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["learner"])
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("method", ["supcon", "byol"])
+def test_three_ranks_are_one_where_the_last_batch_is_uneven(tmp_path, method):
+    data = write_pictures(tmp_path / "pictures", count=21)
+    ends = []
+    for devices in (1, 3):
+        out = tmp_path / str(devices)
+        words = ["--method", method, "--encoder", "conv4-half", "--batch-size", 12, "--num-evals", 0, "--device", "cpu"]
+        words += ["--seed", 3, "--steps", 5, "--labels", 2, "--out", out]
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]  # more than cores
+        code, output = run([sys.executable, *launcher, *command("train", data, *words)[1:]])
         assert code == 0, output
         ends.append(torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["learner"])
     for name, value in ends[0].items():
