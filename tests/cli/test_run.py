@@ -99,7 +99,7 @@ def test_evaluating_again_gives_the_same_scores(trained):
 def test_fine_tuning_beside_its_baselines_on_the_labels_shown(trained, monkeypatch):
     from likewise.evaluation import run_scores
 
-    monkeypatch.setattr(run_scores, "FineTune", lambda: FineTune(steps=3, epochs=1, batch_size=8))
+    monkeypatch.setattr(run_scores, "FineTune", lambda seed: FineTune(steps=3, epochs=1, batch_size=8, seed=seed))
     before = [p.clone() for p in trained.encoder.parameters()]
     assert "fine_tune_top1" in trained.evaluate(fine_tune=True)
     scores = json.loads(trained.folder.scores.read_text())

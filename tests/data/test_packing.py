@@ -211,7 +211,7 @@ def test_a_shuffled_set_has_the_same_ids_in_another_order(photos, tmp_path):
 
 @pytest.mark.parametrize(("option", "value"), [("to", "zip"), ("shard_size", 0), ("max_bad", 2)])
 def test_settings_out_of_range_are_named(photos, tmp_path, option, value):
-    with pytest.raises(LikewiseError, match="--" + option.replace("_", "-")):
+    with pytest.raises(LikewiseError, match=option.replace("_", "[-_]")):
         lw.pack(photos, tmp_path / "shards", **{option: value})
 
 

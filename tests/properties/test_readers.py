@@ -26,7 +26,9 @@ from properties.holding import holds
 LETTERS = some.characters(categories=("L", "N"), include_characters=" -_,;'&=<>")
 RESERVED = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "unlabeled", "unlabelled",
             "nan", "none", "null", "na", "n/a", "-1"}  # fmt: skip
-NAMES = some.text(LETTERS, min_size=1, max_size=8).filter(lambda name: name == name.strip() and name not in RESERVED)
+NAMES = some.text(LETTERS, min_size=1, max_size=8).filter(
+    lambda name: name == name.strip() and name.casefold() not in RESERVED
+)
 """classes"""
 
 

@@ -33,7 +33,7 @@ from likewise.losses.similarity_sums import LogSums, cross_logsumexp, self_logsu
 from likewise.losses.waiting import may_wait
 
 
-@shapes(queries="N D", keys="M D", self_index="N int")
+@shapes(queries="N D", keys="M D", temperature="N 1", self_index="N int")
 @in_float32
 def info_nce(
     queries: Tensor,

@@ -19,7 +19,7 @@ from likewise.losses.input_checks import UNKNOWN, Kind, check_can_teach, check_i
 from likewise.losses.mil_nce import check_rows
 
 
-@shapes(queries="N D", keys="M D")
+@shapes(queries="N D", keys="M D", temperature="N 1")
 @in_float32
 def info_nce(
     queries: Tensor,

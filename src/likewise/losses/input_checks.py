@@ -63,7 +63,8 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
     Args:
         wanted: for each tensor its dimensions, such as ``"B D"``, alternatives parted by ``|``. A letter stands for the
             same size wherever it occurs, and no size is 0. Tensors hold floating-point numbers, or with ``int`` at the
-            end whole numbers or truth values, or with ``real`` either. None is taken where the annotation has it.
+            end whole numbers or truth values, or with ``real`` either. None is taken where the annotation has it, and
+            one number where it has ``float``.
 
     Other arguments than tensors are checked by their annotations.
     """
@@ -74,6 +75,7 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
         hints = get_type_hints(loss)
         others = {name: hints[name] for name in names if name not in forms and hints.get(name, Tensor) is not Tensor}
         optional = {name for name in forms if type(None) in get_args(hints[name])}
+        numbers = {name for name in forms if float in get_args(hints[name])}
         called = loss.__qualname__.removesuffix(".forward")
 
         @functools.wraps(loss)
@@ -81,7 +83,11 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
             given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
             sizes: dict[str, int] = {}
             for name, form in forms.items():
-                if name in given and not (given[name] is None and name in optional):
+                if name not in given or (given[name] is None and name in optional):
+                    continue
+                if name in numbers and _is_number(given[name]):
+                    check_other(called, name, given[name], hints[name])
+                else:
                     check_tensor(called, name, given[name], form, sizes)
             for name, hint in others.items():
                 if name in given:
@@ -91,6 +97,10 @@ def shapes(**wanted: str) -> Callable[[Callable[P, ResultT]], Callable[P, Result
         return checked
 
     return decorate
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, Tensor) or value.numel() == 1
 
 
 def check_other(loss: str, name: str, value: Any, hint: Any) -> None:
