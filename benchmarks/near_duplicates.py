@@ -210,6 +210,7 @@ def large(settings: Settings) -> None:
     measuring.keep(
         "near_duplicates_large", "Near duplicates among many images", [table],
         [Claim("processor seconds for 100,000 images, 10 minutes of one core", 600, processor, at_least=False)],
+        command=f"python benchmarks/near_duplicates.py --data DATA --large {settings.large}",
     )  # fmt: skip
 
 

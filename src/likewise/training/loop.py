@@ -151,8 +151,7 @@ class _Loop:
                     self.take_steps(interruption)
             if self.train_step.ema is not None:
                 self.train_step.ema.swap()  # from here on the networks hold the average
-            with self.made_whole():
-                pass
+            self.copy_weights()
             self.collapse.end(self.write_line)
             for callback in self.callbacks:
                 callback.on_end(self.callback_state())
@@ -250,14 +249,18 @@ class _Loop:
     @contextmanager
     def made_whole(self) -> Iterator[None]:
         """While the context is open, the networks that the caller has hold what is trained, and are on the device."""
-        if self.whole_nets is self.nets:
-            yield
-            return
-        copy_whole(self.nets, self.whole_nets)  # every rank has a part
-        if self.fabric.is_global_zero:
+        self.copy_weights()
+        are_cut = self.whole_nets is not self.nets
+        if are_cut and self.fabric.is_global_zero:
             self.whole_nets.to(self.fabric.device)
         yield
-        self.whole_nets.cpu()  # a device that needs its networks cut has no room for all of them
+        if are_cut:
+            self.whole_nets.cpu()  # a device that needs its networks cut has no room for all of them
+
+    def copy_weights(self) -> None:
+        """Give the networks that the caller has what is trained, where each rank trains a part; every rank must ask."""
+        if self.whole_nets is not self.nets:
+            copy_whole(self.nets, self.whole_nets)
 
     @property
     def scores_are_due(self) -> bool:
