@@ -27,6 +27,9 @@ ENDED = {
 LABEL = 26
 """Characters in a line of an arm's name beside the chart: on a phone the chart keeps half of the width."""
 
+LINE, ROW_MARGIN = 16, 10
+"""pixels of a line of a name, and between two names"""
+
 CAPTION = (
     "Cross-validated accuracy with its 95% interval; the winner is in blue. It is chosen by the probability that it "
     "gives to the right class (the geometric mean), which says more than accuracy where labels are few. Arms share "
@@ -85,10 +88,12 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     arms = _measured(advice)[::-1]
     if not arms:
         return None
+    names = [textwrap.wrap(plain(arm["name"]), LABEL, break_on_hyphens=False) for arm in arms]
+    row = ROW_MARGIN + LINE * max(len(lines) for lines in names)
     paints = [colour(0) if arm["name"] == advice["winner"] else GREY for arm in arms]
     dots = go.Scatter(
         x=[arm["accuracy"] for arm in arms],
-        y=["<br>".join(textwrap.wrap(plain(arm["name"]), LABEL)) for arm in arms],
+        y=["<br>".join(lines) for lines in names],
         error_x=error_bars(
             [arm["accuracy"] for arm in arms],
             [arm["low"] for arm in arms],
@@ -103,7 +108,7 @@ def _picture(advice: Mapping[str, Any]) -> Chart | None:
     drawn.update_xaxes(tickformat=".0%", title="accuracy", nticks=4, tickangle=0)
     drawn.update_yaxes(automargin=True, showgrid=False)
     named = "; ".join(f"{arm['name']} {percent(arm['accuracy'])}" for arm in arms[::-1])
-    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + 42 * len(arms))
+    return chart("arms-chart", drawn, f"Accuracy of each arm: {named}", CAPTION, height=90 + row * len(arms))
 
 
 def _choice(advice: Mapping[str, Any]) -> Block:
