@@ -109,12 +109,20 @@ def check_fields(instance: Any, **ranges: Range) -> None:
     Raises:
         LikewiseError: a value is of another type; the message names the field.
     """
+    for name, value in _changed_fields(instance, ranges).items():
+        object.__setattr__(instance, name, value)
+
+
+def _changed_fields(instance: Any, ranges: Mapping[str, Range]) -> dict[str, Any]:
+    """The fields of a dataclass whose values are converted to their types; all are checked."""
     hints = _hints_of_class(type(instance))
+    changes = {}
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         changed = checked_value(field.name, value, hints[field.name], ranges.get(field.name))
         if changed is not value:
-            object.__setattr__(instance, field.name, changed)
+            changes[field.name] = changed
+    return changes
 
 
 @functools.cache
@@ -169,13 +177,7 @@ def with_checked_types(given: DataclassT) -> DataclassT:
     Raises:
         LikewiseError: a value is of another type; the message names the field, the value and what it takes.
     """
-    hints = typing.get_type_hints(type(given))
-    changes = {}
-    for field in dataclasses.fields(given):  # type: ignore[arg-type]
-        value = getattr(given, field.name)
-        changed = checked_value(field.name, value, hints[field.name])
-        if changed is not value:
-            changes[field.name] = changed
+    changes = _changed_fields(given, {})
     return dataclasses.replace(given, **changes) if changes else given  # type: ignore[type-var]
 
 

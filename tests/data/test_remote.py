@@ -12,20 +12,12 @@ from data.servers import serve
 from data.test_webdataset import examples, write_tar
 from likewise.data.images import open_images
 from likewise.data.packing import packer
-from likewise.data.sources import remote_parquet, urls
+from likewise.data.sources import remote_parquet
 from likewise.data.sources.open import open_manifest
 from likewise.data.sources.shard_cache import ShardCache, as_typed, bytes_of
 from likewise.errors import EnvironmentIOError, LikewiseError
 
-
-@pytest.fixture(autouse=True)
-def quick_attempts(monkeypatch):
-    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return ShardCache(tmp_path / "cache", 10**9)
+pytestmark = pytest.mark.usefixtures("quick_attempts")
 
 
 @pytest.fixture

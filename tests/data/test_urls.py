@@ -16,20 +16,10 @@ import pytest
 from data.gcs import gcs_server
 from data.test_remote import assert_same
 from data.test_webdataset import examples, write_tar
-from likewise.data.sources import urls
 from likewise.data.sources.open import open_manifest
-from likewise.data.sources.shard_cache import ShardCache
 from likewise.errors import EnvironmentIOError, LikewiseError
 
-
-@pytest.fixture(autouse=True)
-def quick_attempts(monkeypatch):
-    monkeypatch.setattr(urls, "FIRST_WAIT", 0.01)
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return ShardCache(tmp_path / "cache", 10**9)
+pytestmark = pytest.mark.usefixtures("quick_attempts")
 
 
 @pytest.fixture

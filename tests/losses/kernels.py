@@ -66,6 +66,8 @@ class Nowhere:
 
 
 class Compiled:
+    instructions = ()
+
     def __init__(self, kernel):
         self.kernel = kernel
 
@@ -73,6 +75,8 @@ class Compiled:
         def launched(*arguments, **settings):
             built = self.kernel.warmup(*arguments, grid=grid, **settings)
             assert built.metadata.shared < 232448, built.metadata
+            for instruction in self.instructions:
+                assert instruction in built.asm["ptx"], instruction
             print("compiled", end=" ")
         return launched
 
@@ -90,7 +94,10 @@ driver.set_active(Nowhere)
 
 
 def compiled_for_a_gpu_that_is_not_here(code):
-    """How many kernels a piece of Python launches through ``Kernels(module)``, each compiled for capability 9.0."""
+    """How many kernels a piece of Python launches through ``Kernels(module)``, each compiled for capability 9.0.
+
+    All must hold the ``Compiled.instructions`` that it sets.
+    """
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     run = subprocess.run([sys.executable, "-c", BEFORE_COMPILING + code], env=clean, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -4,12 +4,10 @@ On a machine with a GPU the kernels are compiled. Everywhere else the same cases
 must be chosen before Triton is imported, and so has a process of its own.
 """
 
-import importlib.util
 import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,29 +17,23 @@ from likewise.errors import LikewiseError
 from likewise.losses import dense as dense_losses
 from likewise.losses import tiles_triton
 from likewise.losses.triton_launch import Tiles, backward_tiles, fitting, forward_tiles, own_spans, spans
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
-on_kernels = pytest.mark.skipif(
-    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+from losses.kernels import (
+    DEVICE,
+    compiled_for_a_gpu_that_is_not_here,
+    needs_triton,
+    on_kernels,
+    pass_through_the_interpreter,
+    runs_elsewhere,
 )
 
 SMALL = Tiles(16, 16)
 """so that a few dozen rows are several blocks and tiles"""
 
 
-@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
+@runs_elsewhere
 def test_every_case_through_the_interpreter():
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "skipped" not in run.stdout
+    pass_through_the_interpreter(__file__)
 
 
 def dense(queries, keys, self_index, query_id, key_id):
@@ -414,38 +406,10 @@ def test_spans_of_rows_among_themselves_are_known_without_looking(count):
 
 
 COMPILING = """
-import torch
-from triton.backends.compiler import GPUTarget
-from triton.runtime.driver import driver
 from likewise.losses import tiles_triton, triton_kernels, triton_launch
 
-
-class Nowhere:
-    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
-    get_current_device = staticmethod(lambda: 0)
-    get_current_stream = staticmethod(lambda device: 0)
-
-
-class Compiled:
-    def __init__(self, kernel):
-        self.kernel = kernel
-
-    def __getitem__(self, grid):
-        def launched(*arguments, **settings):
-            built = self.kernel.warmup(*arguments, grid=grid, **settings)
-            assert built.metadata.shared < 232448, built.metadata
-            assert "wgmma" in built.asm["ptx"]
-            print("compiled", end=" ")
-        return launched
-
-
-class Kernels:
-    forward_kernel = Compiled(triton_kernels.forward_kernel)
-    backward_kernel = Compiled(triton_kernels.backward_kernel)
-
-
-driver.set_active(Nowhere)
-triton_launch.kernels = lambda: Kernels
+Compiled.instructions = ("wgmma",)
+triton_launch.kernels = lambda: Kernels(triton_kernels)
 tiles_triton.supports = lambda *sides: True
 z, own = torch.ones(300, 128, dtype=torch.bfloat16), torch.arange(300)
 everyone, same = tiles_triton.forward(z, z, own, own, own)
@@ -454,12 +418,10 @@ tiles_triton.backward_square(z, own, own, everyone, same, everyone, same)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_the_compiler_takes_both_for_a_gpu_that_is_not_here():
     """What the interpreter runs may still not compile; this compiles for capability 9.0, tensor cores and all."""
-    clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run([sys.executable, "-c", COMPILING], env=clean, capture_output=True, text=True)
-    assert run.stdout.split() == ["compiled"] * 2, run.stderr
+    assert compiled_for_a_gpu_that_is_not_here(COMPILING) == 2
 
 
 def test_a_cpu_without_the_interpreter_is_not_served_and_triton_stays_unloaded():

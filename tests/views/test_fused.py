@@ -4,14 +4,9 @@ On a machine with a GPU the kernels are compiled. Everywhere else the same cases
 must be chosen before Triton is imported, and so has a process of its own.
 """
 
-import importlib.util
 import itertools
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +23,15 @@ from likewise.views.image import batched, crop
 from likewise.views.image.random_ops import OPERATIONS, chained, cut_out, operate
 from likewise.views.image.view_params import CutoutParams, RandAugmentParams, ViewParams
 from likewise.views.policies import ViewPolicy, centre, comatch_strong, rand_augment, simclr
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
-on_kernels = pytest.mark.skipif(
-    not INTERPRETED and DEVICE == "cpu", reason="no CUDA device; the interpreter runs this case in a process of its own"
+from losses.kernels import (
+    DEVICE,
+    INTERPRETED,
+    needs_triton,
+    on_kernels,
+    pass_through_the_interpreter,
+    runs_elsewhere,
 )
+
 on_cuda = pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
 
 EVERYTHING = replace(simclr(), jitter=0.9, grey=0.3, blur=0.6, solarize=0.4, cutout=0.4)
@@ -63,19 +61,10 @@ SINGLY = {
 }
 
 
-@pytest.mark.skipif(INTERPRETED or DEVICE == "cuda", reason="the cases run in this process")
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
+@runs_elsewhere
 def test_every_case_through_the_interpreter() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-k", "kernels", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "skipped" not in run.stdout
+    pass_through_the_interpreter(__file__)
 
 
 def noise(rows: int, channels: int, height: int, width: int) -> torch.Tensor:
